@@ -1,0 +1,130 @@
+import type { ApiKey, Service } from '../shared/api-key.ts';
+import { countKeys, type KeyCounts } from './counts.ts';
+import type { Entry } from './entry.ts';
+import { describeEntry, type KeyState } from './key-state.ts';
+import type { Lane } from './lane.ts';
+import { createLanes } from './lanes.ts';
+import { type Book, Lease } from './lease.ts';
+import type { Scope } from './scope.ts';
+
+export interface KeyPoolOptions {
+  readonly keys: readonly ApiKey[];
+  /** The models of each service, the default first. No other model ever gets a scope. */
+  readonly models: Readonly<Record<Service, readonly string[]>>;
+  /** The longest that anything is parked, in milliseconds. */
+  readonly cooldownMs: number;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+export interface LeaseOptions {
+  /** Ids of keys that must not be chosen. */
+  readonly except?: ReadonlySet<string>;
+  /** Choose among the keys that rest, for when nothing else is left. */
+  readonly lastResort?: boolean;
+}
+
+const NO_KEYS: ReadonlySet<string> = new Set();
+
+/**
+ * Every service's keys and what is known of their health: pure and synchronous. It keeps no timer,
+ * does no I/O, compares times only when asked, and never looks at a key's text.
+ */
+export class KeyPool {
+  readonly #lanes: Readonly<Record<Service, ReadonlyMap<string, Lane>>>;
+  readonly #book: Book;
+
+  constructor({ keys, models, cooldownMs, now }: KeyPoolOptions) {
+    const lanes = (service: Service) =>
+      createLanes(
+        keys.filter((key) => key.service === service),
+        models[service],
+      );
+    this.#lanes = { google: lanes('google'), anam: lanes('anam') };
+    this.#book = createBook(cooldownMs, now);
+  }
+
+  /**
+   * Round-robin among the usable keys of a service and model.
+   *
+   * @returns null when no key may be used now, or when the model is none of ours
+   */
+  lease(service: Service, model: string, options: LeaseOptions = {}): Lease | null {
+    const lane = this.#lanes[service].get(model);
+    if (lane === undefined) return null;
+    const now = this.#book.now();
+    const except = options.except ?? NO_KEYS;
+    const entry = options.lastResort ? lane.nextResting(now, except) : lane.next(now, except);
+    return entry === null ? null : this.#grant(model, entry);
+  }
+
+  /**
+   * When a key of this service and model may be used again: milliseconds since the epoch, `now` when
+   * one may already or when the outcome of a trial is awaited, null when there is no such key.
+   */
+  returnsAt(service: Service, model: string, except: ReadonlySet<string> = NO_KEYS): number | null {
+    return this.#lanes[service].get(model)?.returnsAt(this.#book.now(), except) ?? null;
+  }
+
+  /** Whether every key of the service lacks the model: waiting for one makes no sense. */
+  isModelUnavailable(service: Service, model: string): boolean {
+    const states = this.#entries(service, model).values();
+    const now = this.#book.now();
+    for (const entry of states) {
+      if (describeEntry(entry, now).cause !== 'model_unavailable') return false;
+    }
+    return true;
+  }
+
+  /** How many keys a service has, and how they stand for its default model. */
+  counts(service: Service): KeyCounts {
+    const [lane] = this.#lanes[service].values();
+    return countKeys(lane?.entries ?? [], this.#book.now());
+  }
+
+  /** How each key stands for a model and why: the reasons of a selection, for those who ask for them. */
+  explain(service: Service, model: string): KeyState[] {
+    const now = this.#book.now();
+    return this.#entries(service, model).map((entry) => describeEntry(entry, now));
+  }
+
+  #entries(service: Service, model: string): readonly Entry[] {
+    return this.#lanes[service].get(model)?.entries ?? [];
+  }
+
+  #grant(model: string, entry: Entry): Lease {
+    const number = this.#book.nextEvent();
+    entry.lane.rotate(entry);
+    return new Lease(model, entry, this.#book, number, this.#beginTrials(entry, number));
+  }
+
+  #beginTrials(entry: Entry, lease: number): readonly Scope[] {
+    if (isUntroubled(entry)) return NOTHING_TESTED;
+    const tested = [...entry.all, entry.rest].filter((scope) => scope.beginTrial(lease));
+    for (const scope of tested) this.#book.changed(scope);
+    return tested;
+  }
+}
+
+const NOTHING_TESTED: readonly Scope[] = [];
+
+function isUntroubled({ all, rest }: Entry): boolean {
+  for (const scope of all) if (scope.health.state !== 'ready') return false;
+  return rest.health.state === 'ready';
+}
+
+function createBook(cooldownMs: number, now: () => number): Book {
+  let events = 0;
+  return {
+    cooldownMs,
+    now,
+    nextEvent() {
+      events += 1;
+      return events;
+    },
+    changed(scope) {
+      const at = now();
+      for (const entry of scope.entries) entry.lane.place(entry, at);
+    },
+  };
+}

@@ -1,0 +1,116 @@
+import { DueQueue } from './due-queue.ts';
+import type { Entry } from './entry.ts';
+import { Ring } from './ring.ts';
+
+/**
+ * The candidates for one model of one service, each kept where its health puts it: in the rotation,
+ * among those that rest, or only in the queue of those that come back later. Time alone never takes
+ * an entry out of the rotation, so whatever stands there may be leased without asking again.
+ */
+export class Lane {
+  readonly entries: Entry[] = [];
+  readonly #rotation = new Ring();
+  readonly #resting = new Ring();
+  readonly #queue = new DueQueue();
+  #awaitingTrial = 0;
+  #proofs: readonly Proof[] = [];
+
+  add(entry: Entry): void {
+    this.entries.push(entry);
+    this.#rotation.append(entry);
+  }
+
+  /** The entry whose turn it is; the caller has to `place` it once it is leased. */
+  next(now: number, except: ReadonlySet<string>): Entry | null {
+    this.#wake(now);
+    return this.#rotation.firstExcept(except);
+  }
+
+  /** The last resort: the longest-waiting of those that rest. */
+  nextResting(now: number, except: ReadonlySet<string>): Entry | null {
+    this.#wake(now);
+    return this.#resting.firstExcept(except);
+  }
+
+  /** Puts the entry at the end of its ring: it had its turn. */
+  rotate(entry: Entry): void {
+    const ring = entry.ring === this.#resting ? this.#resting : this.#rotation;
+    if (entry.ring === null) return;
+    ring.remove(entry);
+    ring.append(entry);
+  }
+
+  /** Looks at an entry's scopes and puts it where it belongs now. */
+  place(entry: Entry, now: number): void {
+    const blockedUntil = latestBlock(entry, now);
+    const awaitsTrial = blockedUntil === 0 && entry.all.some((scope) => scope.isBeingTried());
+    this.#setAwaitsTrial(entry, awaitsTrial);
+    const isUsable = blockedUntil === 0 && !awaitsTrial;
+    const restsUntil = entry.rest.blockedUntil(now);
+    const rests = restsUntil > 0 || entry.rest.isBeingTried();
+    this.#moveTo(isUsable ? (rests ? this.#resting : this.#rotation) : null, entry);
+    this.#lookAgain(entry, isUsable ? restsUntil : blockedUntil);
+  }
+
+  /**
+   * When the first entry may be leased again, as milliseconds since the epoch.
+   * `now` when one may at once, or when the outcome of a trial is awaited; null when none ever will.
+   */
+  returnsAt(now: number, except: ReadonlySet<string>): number | null {
+    if (this.next(now, except) !== null || this.#awaitingTrial > 0) return now;
+    const first = this.#queue.first;
+    if (first === undefined || !except.has(first.key.id)) return first?.dueAt ?? null;
+    const others = this.entries.filter((e) => e.queueIndex >= 0 && !except.has(e.key.id));
+    return others.length === 0 ? null : Math.min(...others.map((entry) => entry.dueAt));
+  }
+
+  /** Remembers that this entry's key has answered: the two latest entries are enough to know of any other. */
+  proved(entry: Entry, event: number): void {
+    const [latestProof] = this.#proofs;
+    const other = latestProof?.entry === entry ? this.#proofs[1] : latestProof;
+    this.#proofs = other === undefined ? [{ entry, event }] : [{ entry, event }, other];
+  }
+
+  /** Whether a sibling of this entry has answered since then. */
+  hasSiblingProved(entry: Entry, since: number): boolean {
+    return this.#proofs.some((proof) => proof.entry !== entry && proof.event > since);
+  }
+
+  #wake(now: number): void {
+    for (;;) {
+      const entry = this.#queue.first;
+      if (entry === undefined || entry.dueAt > now) return;
+      this.#queue.remove(entry);
+      this.place(entry, now);
+    }
+  }
+
+  #lookAgain(entry: Entry, at: number): void {
+    if (at > 0) this.#queue.set(entry, at);
+    else this.#queue.remove(entry);
+  }
+
+  #moveTo(ring: Ring | null, entry: Entry): void {
+    if (entry.ring === ring) return;
+    if (entry.ring === this.#rotation) this.#rotation.remove(entry);
+    else if (entry.ring === this.#resting) this.#resting.remove(entry);
+    ring?.append(entry);
+  }
+
+  #setAwaitsTrial(entry: Entry, awaits: boolean): void {
+    if (entry.awaitsTrial === awaits) return;
+    entry.awaitsTrial = awaits;
+    this.#awaitingTrial += awaits ? 1 : -1;
+  }
+}
+
+interface Proof {
+  readonly entry: Entry;
+  readonly event: number;
+}
+
+function latestBlock(entry: Entry, now: number): number {
+  let until = 0;
+  for (const scope of entry.all) until = Math.max(until, scope.blockedUntil(now));
+  return until;
+}

@@ -1,0 +1,146 @@
+import type { ApiKey } from '../shared/api-key.ts';
+import type { Failure } from '../shared/failure.ts';
+import type { Entry } from './entry.ts';
+import type { Finding, Scope } from './scope.ts';
+import { verdictOf } from './verdicts.ts';
+
+export type Outcome = { readonly kind: 'success' } | Failure;
+
+/** What a lease needs of its pool. */
+export interface Book {
+  readonly cooldownMs: number;
+  now(): number;
+  /** Counts on: leases, openings and findings are ordered by this number. */
+  nextEvent(): number;
+  /** A scope has changed: everybody whom it concerns is put where they belong now. */
+  changed(scope: Scope): void;
+}
+
+/** The first rest of a key that looks troubled; each further one is twice as long. */
+const FIRST_REST_MS = 30_000;
+
+/** Permission to use one key for one attempt. It ends in exactly one report; a second one changes nothing. */
+export class Lease {
+  readonly model: string;
+  readonly #entry: Entry;
+  readonly #book: Book;
+  readonly #grantedAt: number;
+  /** The scopes that this lease is the trial of. */
+  #tested: readonly Scope[];
+  /** What the lease finds is as new as this event. */
+  #knowsOf: number;
+  #isProven = false;
+  #hasEnded = false;
+
+  constructor(
+    model: string,
+    entry: Entry,
+    book: Book,
+    grantedAt: number,
+    tested: readonly Scope[],
+  ) {
+    this.model = model;
+    this.#entry = entry;
+    this.#book = book;
+    this.#grantedAt = grantedAt;
+    this.#knowsOf = grantedAt;
+    this.#tested = tested;
+  }
+
+  get key(): ApiKey {
+    return this.#entry.key;
+  }
+
+  /** Whether the key is half-open, and this lease decides what becomes of it. */
+  get isTrial(): boolean {
+    return this.#tested.length > 0;
+  }
+
+  /** The first chunk has come: the key works for this model, whatever becomes of the rest. */
+  prove(): void {
+    if (this.#isProven || this.#hasEnded) return;
+    this.#isProven = true;
+    this.#openTested();
+    this.#knowsOf = this.#book.nextEvent();
+    this.#entry.lane.proved(this.#entry, this.#knowsOf);
+  }
+
+  /** @returns whether the key is parked by what was reported, so that it need not be avoided otherwise */
+  report(outcome: Outcome): boolean {
+    if (this.#hasEnded) return false;
+    if (outcome.kind === 'success') this.prove();
+    this.#hasEnded = true;
+    const isParked = outcome.kind === 'success' ? this.#succeed() : this.#fail(outcome);
+    this.#giveBackTrials();
+    return isParked;
+  }
+
+  #succeed(): false {
+    const { rest, trouble } = this.#entry;
+    trouble.failedAt = 0;
+    if (rest.wasParkedAfter(this.#grantedAt)) return false;
+    trouble.rests = 0;
+    if (rest.health.state === 'ready') return false;
+    rest.open(this.#book.nextEvent());
+    this.#book.changed(rest);
+    return false;
+  }
+
+  #fail(failure: Failure): boolean {
+    const { proves, park } = verdictOf(failure);
+    if (proves === 'everything') this.#openTested();
+    if (proves === 'key') this.#open(this.#entry.scopes.key);
+    if (failure.kind === 'upstream_down') this.#suspect();
+    else if (proves !== 'nothing') this.#entry.trouble.failedAt = 0;
+    const parks = park(failure, this.#book.now());
+    if (parks === null) return false;
+    return this.#park(this.#entry.scopes[parks.scope], parks.ms, {
+      kind: failure.kind,
+      effect: parks.effect,
+    });
+  }
+
+  /**
+   * Two failures in a row with a sibling's success between them: it is this key, and it rests. When
+   * all fail alike nobody succeeds between, and none rests. Leases from before the last rest are the
+   * same trouble once more, and do not lengthen it.
+   */
+  #suspect(): void {
+    const { lane, rest, trouble } = this.#entry;
+    if (rest.wasParkedAfter(this.#grantedAt)) return;
+    const isThisKey = trouble.failedAt > 0 && lane.hasSiblingProved(this.#entry, trouble.failedAt);
+    trouble.failedAt = this.#book.nextEvent();
+    if (!isThisKey) return;
+    const restMs = FIRST_REST_MS * 2 ** trouble.rests;
+    trouble.rests += 1;
+    this.#park(rest, restMs, { kind: 'upstream_down', effect: 'cooling_down' });
+  }
+
+  #park(scope: Scope, ms: number, finding: Pick<Finding, 'kind' | 'effect'>): boolean {
+    const now = this.#book.now();
+    const until = now + Math.min(ms, this.#book.cooldownMs);
+    const isParked = scope.park(this.#knowsOf, this.#book.nextEvent(), until, {
+      ...finding,
+      since: now,
+    });
+    this.#book.changed(scope);
+    return isParked;
+  }
+
+  #openTested(): void {
+    for (const scope of this.#tested) this.#open(scope);
+    this.#tested = [];
+  }
+
+  #open(scope: Scope): void {
+    if (!scope.openByTrial(this.#grantedAt, this.#book.nextEvent())) return;
+    this.#book.changed(scope);
+  }
+
+  #giveBackTrials(): void {
+    for (const scope of this.#tested) {
+      if (scope.giveBackTrial(this.#grantedAt)) this.#book.changed(scope);
+    }
+    this.#tested = [];
+  }
+}

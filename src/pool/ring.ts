@@ -1,0 +1,38 @@
+import type { Entry } from './entry.ts';
+
+/** Entries in the order in which they are due a turn: taken from the front, put back at the end, all in O(1). */
+export class Ring {
+  #first: Entry | null = null;
+  #last: Entry | null = null;
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  append(entry: Entry): void {
+    entry.ring = this;
+    entry.previous = this.#last;
+    entry.next = null;
+    if (this.#last === null) this.#first = entry;
+    else this.#last.next = entry;
+    this.#last = entry;
+    this.#size += 1;
+  }
+
+  remove(entry: Entry): void {
+    if (entry.previous === null) this.#first = entry.next;
+    else entry.previous.next = entry.next;
+    if (entry.next === null) this.#last = entry.previous;
+    else entry.next.previous = entry.previous;
+    entry.ring = entry.next = entry.previous = null;
+    this.#size -= 1;
+  }
+
+  /** The entry whose turn it is among those whose key is not excepted: costs no more than the exceptions. */
+  firstExcept(except: ReadonlySet<string>): Entry | null {
+    let entry = this.#first;
+    while (entry !== null && except.has(entry.key.id)) entry = entry.next;
+    return entry;
+  }
+}

@@ -1,0 +1,104 @@
+import type { FailureKind } from '../shared/failure.ts';
+import type { Entry } from './entry.ts';
+import type { Effect } from './verdicts.ts';
+
+/** Why a scope is not ready. */
+export interface Finding {
+  readonly kind: FailureKind;
+  readonly effect: Effect;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+}
+
+/**
+ * The health of a scope. A parked scope whose `until` has passed is half-open with its trial still
+ * to be given away; nothing happens at that moment, it is seen when somebody asks.
+ */
+export type Health =
+  | { readonly state: 'ready' }
+  | { readonly state: 'parked'; readonly until: number; readonly finding: Finding }
+  | {
+      readonly state: 'half_open';
+      /** The lease that tries, by its number: the one whose outcome opens or parks the scope again. */
+      readonly trial: number;
+      readonly until: number;
+      readonly finding: Finding;
+    };
+
+const READY: Health = { state: 'ready' };
+
+/**
+ * What a finding is about, and what is known of it now. Leases and openings are numbered by one
+ * counter of the pool, so that what a lease found can be told to be older than what is known.
+ */
+export class Scope {
+  /** Every entry that a finding about this scope concerns. */
+  readonly entries: Entry[] = [];
+  #health: Health = READY;
+  #openedAt = 0;
+  #parkedAt = 0;
+
+  get health(): Health {
+    return this.#health;
+  }
+
+  /** Milliseconds since the epoch until which nobody may pass; 0 when somebody may. */
+  blockedUntil(now: number): number {
+    const health = this.#health;
+    return health.state === 'parked' && health.until > now ? health.until : 0;
+  }
+
+  /** Whether a trial is out, so that everybody else has to wait for its outcome. */
+  isBeingTried(): boolean {
+    return this.#health.state === 'half_open';
+  }
+
+  /** Gives the trial to this lease, if there is one to be given. */
+  beginTrial(lease: number): boolean {
+    const health = this.#health;
+    if (health.state !== 'parked') return false;
+    this.#health = { ...health, state: 'half_open', trial: lease };
+    return true;
+  }
+
+  /** The trial ended without proving anything: the next lease may try at once. */
+  giveBackTrial(lease: number): boolean {
+    const health = this.#health;
+    if (health.state !== 'half_open' || health.trial !== lease) return false;
+    this.#health = { state: 'parked', until: health.until, finding: health.finding };
+    return true;
+  }
+
+  /** A success opens only what its own trial tested: a scope parked after the lease was granted stays. */
+  openByTrial(lease: number, event: number): boolean {
+    const health = this.#health;
+    if (health.state !== 'half_open' || health.trial !== lease) return false;
+    this.open(event);
+    return true;
+  }
+
+  open(event: number): void {
+    this.#health = READY;
+    this.#openedAt = event;
+  }
+
+  /** Whether this lease was granted before the scope was last parked. */
+  wasParkedAfter(lease: number): boolean {
+    return lease < this.#parkedAt;
+  }
+
+  /**
+   * Parks the scope, or parks it longer: a later, weaker finding never shortens a stronger one.
+   * A lease granted before the scope was last opened knows less than we do, and parks nothing.
+   *
+   * @returns whether the scope is parked by now
+   */
+  park(lease: number, event: number, until: number, finding: Finding): boolean {
+    if (lease < this.#openedAt) return false;
+    const health = this.#health;
+    this.#parkedAt = event;
+    const isWeaker = health.state === 'parked' && health.until >= until;
+    if (!isWeaker) this.#health = { state: 'parked', until, finding };
+    return true;
+  }
+}

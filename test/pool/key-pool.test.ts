@@ -1,0 +1,321 @@
+import { describe, expect, it } from 'vitest';
+import { nextPacificMidnight } from '../../src/shared/pacific-midnight.ts';
+import { createPool, failed, HOUR } from '../support/pool.ts';
+
+const ids = (times: number, lease: () => { key: { id: string } }) =>
+  Array.from({ length: times }, () => lease().key.id);
+
+describe('rotation', () => {
+  it('leases each key once in turn, in the order of the settings', () => {
+    const { lease } = createPool(['a', 'b', 'c']);
+    expect(ids(7, lease)).toEqual(['a', 'b', 'c', 'a', 'b', 'c', 'a']);
+  });
+
+  it('keeps a turn of its own for each model', () => {
+    const { lease } = createPool(['a', 'b'], ['flash', 'pro']);
+    expect([lease('flash'), lease('pro'), lease('flash')].map((l) => l.key.id)).toEqual([
+      'a',
+      'a',
+      'b',
+    ]);
+  });
+
+  it('keeps the turn of a key that one request had to avoid', () => {
+    const { pool, lease } = createPool(['a', 'b', 'c']);
+    expect(pool.lease('google', 'flash', { except: new Set(['a']) })?.key.id).toBe('b');
+    expect(ids(3, lease)).toEqual(['a', 'c', 'b']);
+  });
+
+  it('knows no model but its own, so that callers cannot grow it', () => {
+    const { pool } = createPool(['a']);
+    expect(pool.lease('google', 'constructor')).toBeNull();
+    expect(pool.lease('google', 'gpt')).toBeNull();
+    expect(pool.explain('google', 'gpt')).toEqual([]);
+  });
+});
+
+describe('cooldown', () => {
+  it('parks a key after a 429 without a hint for the hour: still parked one millisecond before, back at it', () => {
+    const { pool, clock, lease } = createPool(['a', 'b', 'c']);
+    lease().report(failed.unhinted);
+    expect(pool.counts('google')).toEqual({
+      total: 3,
+      available: 2,
+      cooling_down: 1,
+      exhausted: 0,
+    });
+    clock.advance(HOUR - 1);
+    expect(ids(4, lease)).not.toContain('a');
+    clock.advance(1);
+    expect(pool.counts('google').available).toBe(3);
+    expect(ids(3, lease)).toContain('a');
+  });
+
+  it('brings a key back when the provider honestly says sooner', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.minute(12_000));
+    clock.advance(11_999);
+    expect(pool.lease('google', 'flash')).toBeNull();
+    clock.advance(1);
+    expect(pool.lease('google', 'flash')).not.toBeNull();
+  });
+
+  it('never parks longer than the cooldown, whatever the provider says', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.minute(48 * HOUR));
+    clock.advance(HOUR);
+    expect(pool.lease('google', 'flash')).not.toBeNull();
+  });
+
+  it("parks a day's quota only until midnight in Los Angeles when that is nearer than the hour", () => {
+    const { pool, clock, lease } = createPool(['a']);
+    const midnight = nextPacificMidnight(clock.now());
+    clock.set(midnight - 10 * 60_000);
+    lease().report(failed.day);
+    expect(pool.returnsAt('google', 'flash')).toBe(midnight);
+  });
+
+  it('lets a later, weaker finding not shorten a stronger one', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    const [first, second] = [lease(), lease()];
+    first.report(failed.day);
+    second.report(failed.minute(9000));
+    expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + HOUR);
+    expect(pool.explain('google', 'flash')[0]?.cause).toBe('quota_exhausted');
+  });
+});
+
+describe('scopes', () => {
+  it('parks all keys of a project for the model whose quota is spent, and none for another model', () => {
+    const { pool, lease } = createPool(['a@shop', 'b@shop', 'c'], ['flash', 'pro']);
+    lease('flash').report(failed.day);
+    expect(ids(2, () => lease('flash'))).toEqual(['c', 'c']);
+    expect(ids(3, () => lease('pro'))).toEqual(['a', 'b', 'c']);
+    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 2 });
+  });
+
+  it('parks a rejected key for every model, its siblings for none', () => {
+    const { pool, lease } = createPool(['a@shop', 'b@shop'], ['flash', 'pro']);
+    lease('pro').report(failed.badKey);
+    expect(ids(2, () => lease('flash'))).toEqual(['b', 'b']);
+    expect(pool.counts('google')).toMatchObject({ available: 1, exhausted: 1 });
+  });
+
+  it('parks a whole project when its money is gone', () => {
+    const { pool, lease } = createPool(['a@shop', 'b@shop', 'c'], ['flash', 'pro']);
+    lease('flash').report(failed.money);
+    expect(ids(2, () => lease('pro'))).toEqual(['c', 'c']);
+    expect(pool.counts('google')).toMatchObject({ available: 1, exhausted: 2 });
+  });
+
+  it('parks only this key for a model that it may not use', () => {
+    const { pool, lease } = createPool(['a@shop', 'b@shop'], ['flash', 'pro']);
+    lease('flash').report(failed.noModel);
+    expect(lease('flash').key.id).toBe('b');
+    expect(lease('pro').key.id).toBe('a');
+    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
+  });
+
+  it('parks the whole project for a model of which it has no quota at all', () => {
+    const { pool, lease } = createPool(['a@shop', 'b@shop']);
+    lease().report(failed.limitZero);
+    expect(pool.lease('google', 'flash')).toBeNull();
+    expect(pool.isModelUnavailable('google', 'flash')).toBe(true);
+  });
+
+  it.each([
+    ['a fault of the request', failed.badRequest],
+    ['blocked content', failed.blocked],
+    ['a client that hung up', failed.gone],
+    ['a fault of our own settings', failed.ours],
+    ['a model that only the caller named', failed.callersModel],
+    ['upstream trouble', failed.down],
+  ])('parks nothing for %s', (_, failure) => {
+    const { pool, lease } = createPool(['a', 'b']);
+    expect(lease().report(failure)).toBe(false);
+    expect(pool.counts('google').available).toBe(2);
+  });
+});
+
+describe('half-open', () => {
+  it('lets exactly one of fifty simultaneous leases through once the time has passed', () => {
+    const { pool, clock, lease } = createPool(['a@shop', 'b@shop']);
+    lease().report(failed.unhinted);
+    clock.advance(HOUR);
+    const granted = Array.from({ length: 50 }, () => pool.lease('google', 'flash'));
+    expect(granted.filter((l) => l !== null)).toHaveLength(1);
+    expect(pool.returnsAt('google', 'flash')).toBe(clock.now());
+  });
+
+  it('opens at the first chunk of a success, for every sibling', () => {
+    const { clock, lease } = createPool(['a@shop', 'b@shop']);
+    lease().report(failed.unhinted);
+    clock.advance(HOUR);
+    lease().prove();
+    expect(ids(2, lease).sort()).toEqual(['a', 'b']);
+  });
+
+  it.each([
+    ['a fault of the request', failed.badRequest],
+    ['blocked content', failed.blocked],
+  ])('opens after %s, which a spent key would not have got to', (_, failure) => {
+    const { clock, lease } = createPool(['a']);
+    lease().report(failed.unhinted);
+    clock.advance(HOUR);
+    lease().report(failure);
+    expect(ids(2, lease)).toEqual(['a', 'a']);
+  });
+
+  it('parks again for the whole time when the quota is still spent: one call an hour', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.day);
+    clock.advance(HOUR);
+    lease().report(failed.day);
+    clock.advance(HOUR - 1);
+    expect(pool.lease('google', 'flash')).toBeNull();
+    clock.advance(1);
+    expect(pool.lease('google', 'flash')).not.toBeNull();
+  });
+
+  it("opens the key's own scope when the trial meets a spent quota: the key itself is fine", () => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.badKey);
+    clock.advance(HOUR);
+    expect(pool.counts('google').exhausted).toBe(1);
+    lease().report(failed.minute(5000));
+    expect(pool.counts('google')).toMatchObject({ cooling_down: 1, exhausted: 0 });
+  });
+
+  it.each([
+    ['upstream trouble', failed.down],
+    ['a departed client', failed.gone],
+  ])('only gives the trial back after %s', (_, failure) => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.badKey);
+    clock.advance(HOUR);
+    lease().report(failure);
+    expect(pool.counts('google').exhausted).toBe(1);
+    expect(lease().isTrial).toBe(true);
+    expect(pool.lease('google', 'flash')).toBeNull();
+  });
+
+  it('still counts a key that needs somebody as exhausted after its hour, until it succeeds', () => {
+    const { pool, clock, lease } = createPool(['a', 'b']);
+    lease().report(failed.badKey);
+    clock.advance(HOUR);
+    expect(pool.counts('google')).toMatchObject({ available: 1, exhausted: 1 });
+    ids(2, lease);
+    expect(pool.counts('google').exhausted).toBe(1);
+  });
+});
+
+describe('late reports', () => {
+  it('changes nothing when a lease reports a second time', () => {
+    const { pool, lease } = createPool(['a']);
+    const first = lease();
+    first.report({ kind: 'success' });
+    first.report(failed.badKey);
+    expect(pool.counts('google').available).toBe(1);
+  });
+
+  it('ignores the failure of a lease granted before the scope was last opened', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    const [old, spent] = [lease(), lease()];
+    spent.report(failed.minute(1000));
+    clock.advance(1000);
+    lease().report({ kind: 'success' });
+    expect(old.report(failed.day)).toBe(false);
+    expect(pool.counts('google').available).toBe(1);
+  });
+
+  it('does not open a scope that was parked after the success was granted its lease', () => {
+    const { pool, lease } = createPool(['a']);
+    const [slow, spent] = [lease(), lease()];
+    spent.report(failed.day);
+    slow.report({ kind: 'success' });
+    expect(pool.counts('google').cooling_down).toBe(1);
+  });
+
+  it('believes a stream that meets the end of the quota after its own first chunk', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.minute(1000));
+    clock.advance(1000);
+    const trial = lease();
+    trial.prove();
+    expect(trial.report(failed.day)).toBe(true);
+    expect(pool.counts('google').cooling_down).toBe(1);
+  });
+});
+
+describe('upstream trouble', () => {
+  const failTwice = (except: string[] = []) => {
+    const setting = createPool(['a', 'b']);
+    const leaseOf = (id: string) => {
+      const others = new Set(['a', 'b'].filter((other) => other !== id).concat(except));
+      return setting.pool.lease('google', 'flash', { except: others });
+    };
+    leaseOf('a')?.report(failed.down);
+    leaseOf('b')?.report({ kind: 'success' });
+    leaseOf('a')?.report(failed.down);
+    return { ...setting, leaseOf };
+  };
+
+  it("rests a key that failed twice with a sibling's success between, for thirty seconds", () => {
+    const { pool, clock, lease } = failTwice();
+    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
+    expect(ids(3, lease)).toEqual(['b', 'b', 'b']);
+    clock.advance(29_999);
+    expect(lease().key.id).toBe('b');
+    clock.advance(1);
+    expect(ids(2, lease)).toContain('a');
+  });
+
+  it('offers a resting key as the last resort, and one success ends its rest', () => {
+    const { pool } = failTwice();
+    const last = pool.lease('google', 'flash', { lastResort: true });
+    expect(last?.key.id).toBe('a');
+    last?.report({ kind: 'success' });
+    expect(pool.counts('google').available).toBe(2);
+  });
+
+  it('doubles the rest when the trouble goes on, at most to the cooldown', () => {
+    const { pool, clock, leaseOf } = failTwice();
+    const rests: number[] = [];
+    for (let turn = 0; turn < 9; turn += 1) {
+      const until = pool.explain('google', 'flash')[0]?.until ?? 0;
+      rests.push((until - clock.now()) / 1000);
+      clock.set(until);
+      leaseOf('b')?.report({ kind: 'success' });
+      leaseOf('a')?.report(failed.down);
+    }
+    expect(rests).toEqual([30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+  });
+
+  it('rests none when all fail alike, however often', () => {
+    const { pool, lease } = createPool(['a', 'b']);
+    for (let turn = 0; turn < 10; turn += 1) lease().report(failed.down);
+    expect(pool.counts('google').available).toBe(2);
+  });
+
+  it('rests no single key because of its own successes', () => {
+    const { pool, lease } = createPool(['a']);
+    for (let turn = 0; turn < 6; turn += 1) {
+      const cut = lease();
+      cut.prove();
+      cut.report(failed.down);
+    }
+    expect(pool.counts('google').available).toBe(1);
+  });
+
+  it('counts fifty leases that hang together as one trouble, not as fifty', () => {
+    const { pool, clock } = createPool(['a', 'b']);
+    const leaseOf = (id: string) =>
+      pool.lease('google', 'flash', { except: new Set([id === 'a' ? 'b' : 'a']) });
+    const hanging = Array.from({ length: 50 }, () => leaseOf('a'));
+    for (const lease of hanging) {
+      lease?.report(failed.down);
+      leaseOf('b')?.report({ kind: 'success' });
+    }
+    expect(pool.explain('google', 'flash')[0]?.until).toBe(clock.now() + 30_000);
+  });
+});

@@ -1,0 +1,218 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import type { KeyPool } from '../../src/pool/key-pool.ts';
+import type { Lease, Outcome } from '../../src/pool/lease.ts';
+import { createPool, failed, HOUR } from '../support/pool.ts';
+
+const MODELS = ['flash', 'pro'];
+const NAMES = ['a@shop', 'b@shop', 'c', 'd', 'e'];
+
+const anyOutcome: fc.Arbitrary<Outcome> = fc.oneof(
+  fc.constant<Outcome>({ kind: 'success' }),
+  fc.integer({ min: 1, max: 3 * HOUR }).map(failed.minute),
+  fc.constantFrom<Outcome>(
+    failed.unhinted,
+    failed.day,
+    failed.money,
+    failed.badKey,
+    failed.noModel,
+    failed.limitZero,
+    failed.badRequest,
+    failed.blocked,
+    failed.down,
+    failed.ours,
+    failed.gone,
+  ),
+);
+
+type Step =
+  | { readonly do: 'lease'; readonly model: string; readonly lastResort: boolean }
+  | { readonly do: 'prove'; readonly which: number }
+  | { readonly do: 'report'; readonly which: number; readonly outcome: Outcome }
+  | { readonly do: 'wait'; readonly ms: number };
+
+const anyStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('lease' as const),
+      model: fc.constantFrom(...MODELS),
+      lastResort: fc.boolean(),
+    }),
+  },
+  fc.record({ do: fc.constant('prove' as const), which: fc.nat() }),
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('report' as const),
+      which: fc.nat(),
+      outcome: anyOutcome,
+    }),
+  },
+  fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 2 * HOUR }) }),
+);
+
+const anyHistory = fc.array(anyStep, { maxLength: 60 });
+
+/** Plays a history on a new pool and calls `afterEach` with what every single step did. */
+function play(steps: readonly Step[], afterEach: (state: Played) => void = () => {}) {
+  const setting = createPool(NAMES, MODELS);
+  const open: Lease[] = [];
+  const ended: Lease[] = [];
+  for (const step of steps) {
+    const before = statesOf(setting.pool);
+    const leased = act(step, setting, open, ended);
+    afterEach({ ...setting, open, ended, leased, before });
+  }
+  return { ...setting, open, ended };
+}
+
+interface Played extends ReturnType<typeof createPool> {
+  readonly open: readonly Lease[];
+  readonly ended: readonly Lease[];
+  readonly leased: { readonly lease: Lease; readonly lastResort: boolean } | null;
+  readonly before: ReturnType<typeof statesOf>;
+}
+
+const statesOf = (pool: KeyPool) =>
+  new Map(MODELS.map((model) => [model, pool.explain('google', model)]));
+
+function act(step: Step, setting: ReturnType<typeof createPool>, open: Lease[], ended: Lease[]) {
+  if (step.do === 'wait') setting.clock.advance(step.ms);
+  if (step.do === 'prove') open[step.which % open.length]?.prove();
+  if (step.do === 'report') {
+    const [lease] = open.splice(step.which % Math.max(open.length, 1), 1);
+    lease?.report(step.outcome);
+    if (lease !== undefined) ended.push(lease);
+  }
+  if (step.do !== 'lease') return null;
+  const lease = setting.pool.lease('google', step.model, { lastResort: step.lastResort });
+  if (lease === null) return null;
+  open.push(lease);
+  return { lease, lastResort: step.lastResort };
+}
+
+describe('whatever happens to the keys', () => {
+  it('the counts add up', () => {
+    fc.assert(
+      fc.property(anyHistory, (steps) => {
+        play(steps, ({ pool }) => {
+          const { total, available, cooling_down, exhausted } = pool.counts('google');
+          expect(total).toBe(NAMES.length);
+          expect(available + cooling_down + exhausted).toBe(total);
+        });
+      }),
+    );
+  });
+
+  it('no parked key is leased, and a resting one only as the last resort', () => {
+    fc.assert(
+      fc.property(anyHistory, (steps) => {
+        play(steps, ({ leased, before, clock }) => {
+          if (leased === null) return;
+          const state = before.get(leased.lease.model)?.find((s) => s.id === leased.lease.key.id);
+          const isParked = (state?.until ?? 0) > clock.now();
+          expect(isParked).toBe(leased.lastResort);
+          if (isParked) expect(state?.cause).toBe('upstream_down');
+        });
+      }),
+    );
+  });
+
+  it('nothing is parked for longer than the cooldown', () => {
+    fc.assert(
+      fc.property(anyHistory, (steps) => {
+        play(steps, ({ pool, clock }) => {
+          for (const { until = 0 } of [...statesOf(pool).values()].flat()) {
+            expect(until - clock.now()).toBeLessThanOrEqual(HOUR);
+          }
+        });
+      }),
+    );
+  });
+
+  it('every key can be leased again once all trials have ended and a cooldown has passed', () => {
+    fc.assert(
+      fc.property(anyHistory, (steps) => {
+        const { pool, clock, open } = play(steps);
+        for (const lease of open) lease.report(failed.gone);
+        clock.advance(HOUR);
+        expect(drainOnce(pool)).toHaveLength(NAMES.length);
+      }),
+    );
+  });
+
+  it('rotation is fair: any n leases in a row use each of the n usable keys once', () => {
+    fc.assert(
+      fc.property(anyHistory, (steps) => {
+        const { pool, open } = play(steps);
+        for (const lease of open) lease.report(failed.gone);
+        const usable = drainOnce(pool);
+        const again = Array.from({ length: 2 * usable.length }, () => {
+          const lease = pool.lease('google', 'flash');
+          lease?.report({ kind: 'success' });
+          return lease?.key.id;
+        });
+        expect(new Set(again.slice(0, usable.length)).size).toBe(usable.length);
+        expect(again.slice(usable.length)).toEqual(again.slice(0, usable.length));
+      }),
+    );
+  });
+
+  it('a half-open scope has one trial at a time, through whichever key and model', () => {
+    fc.assert(
+      fc.property(anyHistory, (steps) => {
+        const { pool, clock, open } = play(steps);
+        for (const lease of open) lease.report(failed.gone);
+        clock.advance(HOUR);
+        const bad = pool.lease('google', 'flash');
+        const { id = '', project = '' } = bad?.key ?? {};
+        bad?.report(failed.money);
+        clock.advance(HOUR);
+        const granted = MODELS.flatMap((model) =>
+          Array.from({ length: 20 }, () => pool.lease('google', model)),
+        );
+        const ofProject = granted.filter((lease) => lease?.key.project === project);
+        expect(id).not.toBe('');
+        expect(ofProject).toHaveLength(1);
+      }),
+    );
+  });
+
+  it('a report after the first changes nothing', () => {
+    fc.assert(
+      fc.property(anyHistory, anyOutcome, (steps, outcome) => {
+        const { pool, ended } = play(steps);
+        const before = statesOf(pool);
+        for (const lease of ended) {
+          lease.report(outcome);
+          lease.prove();
+        }
+        expect(statesOf(pool)).toEqual(before);
+      }),
+    );
+  });
+
+  it('of simultaneous findings about one quota the longest holds, in whatever order they come', () => {
+    const anyHints = fc.array(fc.integer({ min: 1, max: HOUR }), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(anyHints, (hints) => {
+        const { pool, clock, lease } = createPool(['a']);
+        const leases = hints.map(() => lease());
+        for (const [index, hint] of hints.entries()) leases[index]?.report(failed.minute(hint));
+        expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + Math.max(...hints));
+      }),
+    );
+  });
+});
+
+/** Leases once around and reports successes, so that every half-open scope of this model is open. */
+function drainOnce(pool: KeyPool): string[] {
+  const seen = new Set<string>();
+  for (let turn = 0; turn < 2 * NAMES.length; turn += 1) {
+    const lease = pool.lease('google', 'flash');
+    lease?.report({ kind: 'success' });
+    if (lease) seen.add(lease.key.id);
+  }
+  return [...seen];
+}

@@ -1,0 +1,55 @@
+import { KeyPool } from '../../src/pool/key-pool.ts';
+import type { Lease } from '../../src/pool/lease.ts';
+import type { ApiKey } from '../../src/shared/api-key.ts';
+import type { Failure } from '../../src/shared/failure.ts';
+import { Secret } from '../../src/shared/secret.ts';
+import { createFakeClock } from './fake-clock.ts';
+
+export const HOUR = 3_600_000;
+
+/** `'google-1'` is a project of its own, `'google-2@shop'` belongs to the project `shop`. */
+export function googleKeys(...names: string[]): ApiKey[] {
+  return names.map((name) => {
+    const [id = name, project = id] = name.split('@');
+    return { id, service: 'google', project, secret: new Secret(id, `text-of-${id}`) };
+  });
+}
+
+/** A pool of Google keys at ten in the morning in Los Angeles, far from any midnight. */
+export function createPool(names: string[], models = ['flash']) {
+  const clock = createFakeClock(Date.UTC(2026, 10, 24, 18));
+  const pool = new KeyPool({
+    keys: googleKeys(...names),
+    models: { google: models, anam: ['session'] },
+    cooldownMs: HOUR,
+    now: clock.now,
+  });
+  const lease = (model = 'flash') => expectLease(pool.lease('google', model));
+  return { pool, clock, lease };
+}
+
+export function expectLease(lease: Lease | null): Lease {
+  if (lease === null) throw new Error('no key was leased');
+  return lease;
+}
+
+/** One failure of each kind that needs nothing more than its name. */
+export const failed = {
+  minute: (retryAfterMs: number): Failure => ({
+    kind: 'rate_limited',
+    retryAfterMs,
+    message: 'minute',
+  }),
+  unhinted: { kind: 'rate_limited', message: 'no hint' },
+  day: { kind: 'quota_exhausted', message: 'day' },
+  money: { kind: 'out_of_credit', message: 'money' },
+  badKey: { kind: 'key_rejected', message: 'bad key' },
+  noModel: { kind: 'model_unavailable', whose: 'key', message: 'no model' },
+  limitZero: { kind: 'model_unavailable', whose: 'project', message: 'limit 0' },
+  callersModel: { kind: 'model_unavailable', whose: 'caller', message: 'not ours' },
+  badRequest: { kind: 'request_fault', message: 'bad request' },
+  blocked: { kind: 'content_blocked', message: 'blocked' },
+  down: { kind: 'upstream_down', timedOut: false, message: 'down' },
+  ours: { kind: 'misconfigured', message: 'ours' },
+  gone: { kind: 'client_gone', message: 'gone' },
+} as const satisfies Record<string, Failure | ((ms: number) => Failure)>;
