@@ -14,8 +14,13 @@ export interface Entry {
   readonly all: readonly Scope[];
   /** Suspicion after upstream trouble: a resting entry may still be leased, as the last resort. */
   readonly rest: Scope;
-  readonly trouble: Trouble;
+  /** The pool's counter at the last of the failures in a row that look like upstream trouble; 0 after an answer. */
+  failedAt: number;
+  /** How often the entry was sent to rest since its last success. */
+  rests: number;
 
+  /** Kept by the lane: whether all scopes are ready, so that a lease need not look at each. */
+  isUntroubled: boolean;
   /** Kept by the lane: neighbours in the ring that holds the entry, if one does. */
   next: Entry | null;
   previous: Entry | null;
@@ -34,14 +39,6 @@ export interface EntryScopes {
   readonly project_model: Scope;
 }
 
-/** Failures in a row that look like upstream trouble. */
-export interface Trouble {
-  /** The pool's counter at the last of them; 0 after an answer. */
-  failedAt: number;
-  /** How often the entry was sent to rest since its last success. */
-  rests: number;
-}
-
 export function createEntry(key: ApiKey, lane: Lane, scopes: EntryScopes, rest: Scope): Entry {
   const all = [scopes.key, scopes.project, scopes.project_model, scopes.key_model];
   const entry: Entry = {
@@ -50,7 +47,9 @@ export function createEntry(key: ApiKey, lane: Lane, scopes: EntryScopes, rest: 
     scopes,
     all,
     rest,
-    trouble: { failedAt: 0, rests: 0 },
+    failedAt: 0,
+    rests: 0,
+    isUntroubled: true,
     next: null,
     previous: null,
     ring: null,

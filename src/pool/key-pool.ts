@@ -32,6 +32,7 @@ const NO_KEYS: ReadonlySet<string> = new Set();
  */
 export class KeyPool {
   readonly #lanes: Readonly<Record<Service, ReadonlyMap<string, Lane>>>;
+  readonly #hasKeys: Readonly<Record<Service, boolean>>;
   readonly #book: Book;
 
   constructor({ keys, models, cooldownMs, now }: KeyPoolOptions) {
@@ -41,6 +42,10 @@ export class KeyPool {
         models[service],
       );
     this.#lanes = { google: lanes('google'), anam: lanes('anam') };
+    this.#hasKeys = {
+      google: keys.some(({ service }) => service === 'google'),
+      anam: keys.some(({ service }) => service === 'anam'),
+    };
     this.#book = createBook(cooldownMs, now);
   }
 
@@ -66,14 +71,21 @@ export class KeyPool {
     return this.#lanes[service].get(model)?.returnsAt(this.#book.now(), except) ?? null;
   }
 
-  /** Whether every key of the service lacks the model: waiting for one makes no sense. */
-  isModelUnavailable(service: Service, model: string): boolean {
-    const states = this.#entries(service, model).values();
+  /**
+   * Whether every key of the service lacks the model, so that waiting for one makes no sense.
+   *
+   * @param knownToLack ids of keys that lack it although nothing is parked for it
+   */
+  isModelUnavailable(
+    service: Service,
+    model: string,
+    knownToLack: ReadonlySet<string> = NO_KEYS,
+  ): boolean {
     const now = this.#book.now();
-    for (const entry of states) {
-      if (describeEntry(entry, now).cause !== 'model_unavailable') return false;
-    }
-    return true;
+    return this.#entries(service, model).every(
+      (entry) =>
+        knownToLack.has(entry.key.id) || describeEntry(entry, now).cause === 'model_unavailable',
+    );
   }
 
   /** How many keys a service has, and how they stand for its default model. */
@@ -82,7 +94,26 @@ export class KeyPool {
     return countKeys(lane?.entries ?? [], this.#book.now());
   }
 
-  /** How each key stands for a model and why: the reasons of a selection, for those who ask for them. */
+  hasKeys(service: Service): boolean {
+    return this.#hasKeys[service];
+  }
+
+  /**
+   * The keys that a selection passes over just now, and why: at most `limit` of them, since a pool
+   * may hold a hundred thousand.
+   */
+  skipped(service: Service, model: string, limit: number): KeyState[] {
+    const now = this.#book.now();
+    const states: KeyState[] = [];
+    for (const entry of this.#entries(service, model)) {
+      if (states.length >= limit) break;
+      const state = describeEntry(entry, now);
+      if (state.state !== 'available') states.push(state);
+    }
+    return states;
+  }
+
+  /** How each key stands for a model, and why. */
   explain(service: Service, model: string): KeyState[] {
     const now = this.#book.now();
     return this.#entries(service, model).map((entry) => describeEntry(entry, now));
@@ -99,7 +130,7 @@ export class KeyPool {
   }
 
   #beginTrials(entry: Entry, lease: number): readonly Scope[] {
-    if (isUntroubled(entry)) return NOTHING_TESTED;
+    if (entry.isUntroubled) return NOTHING_TESTED;
     const tested = [...entry.all, entry.rest].filter((scope) => scope.beginTrial(lease));
     for (const scope of tested) this.#book.changed(scope);
     return tested;
@@ -107,11 +138,6 @@ export class KeyPool {
 }
 
 const NOTHING_TESTED: readonly Scope[] = [];
-
-function isUntroubled({ all, rest }: Entry): boolean {
-  for (const scope of all) if (scope.health.state !== 'ready') return false;
-  return rest.health.state === 'ready';
-}
 
 function createBook(cooldownMs: number, now: () => number): Book {
   let events = 0;

@@ -1,6 +1,7 @@
 import { DueQueue } from './due-queue.ts';
 import type { Entry } from './entry.ts';
 import { Ring } from './ring.ts';
+import type { Scope } from './scope.ts';
 
 /**
  * The candidates for one model of one service, each kept where its health puts it: in the rotation,
@@ -13,7 +14,10 @@ export class Lane {
   readonly #resting = new Ring();
   readonly #queue = new DueQueue();
   #awaitingTrial = 0;
-  #proofs: readonly Proof[] = [];
+  #provedLast: Entry | null = null;
+  #provedLastAt = 0;
+  #provedBefore: Entry | null = null;
+  #provedBeforeAt = 0;
 
   add(entry: Entry): void {
     this.entries.push(entry);
@@ -50,6 +54,7 @@ export class Lane {
     const rests = restsUntil > 0 || entry.rest.isBeingTried();
     this.#moveTo(isUsable ? (rests ? this.#resting : this.#rotation) : null, entry);
     this.#lookAgain(entry, isUsable ? restsUntil : blockedUntil);
+    entry.isUntroubled = entry.all.every(isReady) && isReady(entry.rest);
   }
 
   /**
@@ -66,14 +71,18 @@ export class Lane {
 
   /** Remembers that this entry's key has answered: the two latest entries are enough to know of any other. */
   proved(entry: Entry, event: number): void {
-    const [latestProof] = this.#proofs;
-    const other = latestProof?.entry === entry ? this.#proofs[1] : latestProof;
-    this.#proofs = other === undefined ? [{ entry, event }] : [{ entry, event }, other];
+    if (this.#provedLast !== entry) {
+      this.#provedBefore = this.#provedLast;
+      this.#provedBeforeAt = this.#provedLastAt;
+      this.#provedLast = entry;
+    }
+    this.#provedLastAt = event;
   }
 
   /** Whether a sibling of this entry has answered since then. */
   hasSiblingProved(entry: Entry, since: number): boolean {
-    return this.#proofs.some((proof) => proof.entry !== entry && proof.event > since);
+    if (this.#provedLast !== entry) return this.#provedLastAt > since;
+    return this.#provedBefore !== null && this.#provedBeforeAt > since;
   }
 
   #wake(now: number): void {
@@ -104,13 +113,10 @@ export class Lane {
   }
 }
 
-interface Proof {
-  readonly entry: Entry;
-  readonly event: number;
-}
-
 function latestBlock(entry: Entry, now: number): number {
   let until = 0;
   for (const scope of entry.all) until = Math.max(until, scope.blockedUntil(now));
   return until;
 }
+
+const isReady = ({ health }: Scope) => health.state === 'ready';

@@ -76,13 +76,12 @@ export class Lease {
   }
 
   #succeed(): false {
-    const { rest, trouble } = this.#entry;
-    trouble.failedAt = 0;
-    if (rest.wasParkedAfter(this.#grantedAt)) return false;
-    trouble.rests = 0;
-    if (rest.health.state === 'ready') return false;
-    rest.open(this.#book.nextEvent());
-    this.#book.changed(rest);
+    const entry = this.#entry;
+    entry.failedAt = 0;
+    if (entry.rests === 0 || entry.rest.wasParkedAfter(this.#grantedAt)) return false;
+    entry.rests = 0;
+    entry.rest.open(this.#book.nextEvent());
+    this.#book.changed(entry.rest);
     return false;
   }
 
@@ -91,7 +90,7 @@ export class Lease {
     if (proves === 'everything') this.#openTested();
     if (proves === 'key') this.#open(this.#entry.scopes.key);
     if (failure.kind === 'upstream_down') this.#suspect();
-    else if (proves !== 'nothing') this.#entry.trouble.failedAt = 0;
+    else if (proves !== 'nothing') this.#entry.failedAt = 0;
     const parks = park(failure, this.#book.now());
     if (parks === null) return false;
     return this.#park(this.#entry.scopes[parks.scope], parks.ms, {
@@ -106,13 +105,14 @@ export class Lease {
    * same trouble once more, and do not lengthen it.
    */
   #suspect(): void {
-    const { lane, rest, trouble } = this.#entry;
+    const entry = this.#entry;
+    const { lane, rest } = entry;
     if (rest.wasParkedAfter(this.#grantedAt)) return;
-    const isThisKey = trouble.failedAt > 0 && lane.hasSiblingProved(this.#entry, trouble.failedAt);
-    trouble.failedAt = this.#book.nextEvent();
+    const isThisKey = entry.failedAt > 0 && lane.hasSiblingProved(entry, entry.failedAt);
+    entry.failedAt = this.#book.nextEvent();
     if (!isThisKey) return;
-    const restMs = FIRST_REST_MS * 2 ** trouble.rests;
-    trouble.rests += 1;
+    const restMs = FIRST_REST_MS * 2 ** entry.rests;
+    entry.rests += 1;
     this.#park(rest, restMs, { kind: 'upstream_down', effect: 'cooling_down' });
   }
 

@@ -32,6 +32,7 @@ export class Ring {
   /** The entry whose turn it is among those whose key is not excepted: costs no more than the exceptions. */
   firstExcept(except: ReadonlySet<string>): Entry | null {
     let entry = this.#first;
+    if (except.size === 0) return entry;
     while (entry !== null && except.has(entry.key.id)) entry = entry.next;
     return entry;
   }

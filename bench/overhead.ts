@@ -1,0 +1,130 @@
+/**
+ * What stands between a caller and the provider costs: requests a second, CPU time and latency of
+ * `/api/chat` beside a bare pass-through, one layer after the other, against the same stand-in.
+ *
+ *     npm run bench:overhead [-- /path/to/another/node …]
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { createRequire } from 'node:module';
+import { type Child, startChild } from './support/child.ts';
+import { machine } from './support/machine.ts';
+import { printTable } from './support/table.ts';
+
+const VARIANTS = {
+  bare: '`node:http`, bytes passed through',
+  express: 'Express 5, bytes passed through',
+  'express-lean': 'Express 5 with its prototypes from the start',
+  'sdk-over-lean-fetch': '… + the SDK over our exchange, answer collected',
+  'sdk-as-it-comes': '… + the SDK as it comes, answer collected',
+  understudy: '**Understudy `/api/chat`**',
+};
+const CONCURRENCIES = [1, 32];
+const SECONDS = 4;
+const WARM_UP_SECONDS = 2;
+const ROUNDS = 3;
+
+const nodes = [process.execPath, ...process.argv.slice(2)];
+console.log(`Measured on ${machine()}.\n`);
+for (const node of nodes) for (const chunks of [1, 20]) await compare(node, chunks);
+
+async function compare(node: string, chunks: number): Promise<void> {
+  const version = execFileSync(node, ['--version']).toString().trim();
+  const standin = await startChild(process.execPath, file('standin-process.ts', String(chunks)));
+  const servers = new Map<string, Child>();
+  for (const name of Object.keys(VARIANTS)) {
+    servers.set(name, await startChild(node, file('overhead-server.ts', name, standin.url)));
+  }
+  for (const server of servers.values()) await load(server.url, 32, WARM_UP_SECONDS);
+  for (const concurrency of CONCURRENCIES) {
+    console.log(`Node ${version}, ${chunks} chunk(s) an answer, ${concurrency} caller(s):\n`);
+    printTable(
+      [
+        'server',
+        'requests/s',
+        'CPU µs a request',
+        'beside bare',
+        'p50 ms',
+        'p99 ms',
+        'added p50',
+        'added p99',
+      ],
+      await measure(servers, concurrency),
+    );
+  }
+  for (const child of [...servers.values(), standin]) await child.stop();
+}
+
+/** Every server in turn, several times around; of each the round with the least CPU counts. */
+async function measure(servers: Map<string, Child>, concurrency: number): Promise<string[][]> {
+  const best = new Map<string, Result>();
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const [name, server] of servers) {
+      const result = await loadAndCount(server, concurrency);
+      const before = best.get(name);
+      if (before === undefined || result.cpuUs < before.cpuUs) best.set(name, result);
+    }
+  }
+  const bare = best.get('bare');
+  if (bare === undefined) return [];
+  return [...best].map(([name, result]) =>
+    toRow(VARIANTS[name as keyof typeof VARIANTS], result, bare),
+  );
+}
+
+interface Result {
+  readonly perSecond: number;
+  readonly cpuUs: number;
+  readonly p50: number;
+  readonly p99: number;
+}
+
+const toRow = (name: string, { perSecond, cpuUs, p50, p99 }: Result, bare: Result) => [
+  name,
+  perSecond.toFixed(0),
+  cpuUs.toFixed(0),
+  `${(cpuUs / bare.cpuUs).toFixed(2)} ×`,
+  p50.toFixed(2),
+  p99.toFixed(2),
+  (p50 - bare.p50).toFixed(2),
+  (p99 - bare.p99).toFixed(2),
+];
+
+async function loadAndCount(server: Child, concurrency: number): Promise<Result> {
+  const before = server.cpuMs();
+  const { requests, latency, duration } = await load(server.url, concurrency, SECONDS);
+  const cpuUs = ((server.cpuMs() - before) * 1000) / requests.total;
+  return { perSecond: requests.total / duration, cpuUs, p50: latency.p50, p99: latency.p99 };
+}
+
+interface Report {
+  readonly requests: { readonly total: number };
+  readonly latency: { readonly p50: number; readonly p99: number };
+  readonly duration: number;
+  readonly non2xx: number;
+  readonly errors: number;
+}
+
+/** The load generator, in a process of its own. */
+async function load(url: string, connections: number, seconds: number): Promise<Report> {
+  const args = [
+    createRequire(import.meta.url).resolve('autocannon/autocannon.js'),
+    ...['-j', '-n', '-m', 'POST', '-c', String(connections), '-d', String(seconds)],
+    ...['-H', 'content-type=application/json', '-b', '{"message":"Hello there"}'],
+    `${url}/api/chat`,
+  ];
+  const report = JSON.parse(await outputOf(process.execPath, args)) as Report;
+  if (report.non2xx + report.errors > 0) throw new Error(`${url}: not every request was answered`);
+  return report;
+}
+
+async function outputOf(command: string, args: string[]): Promise<string> {
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+  let output = '';
+  for await (const part of child.stdout) output += part;
+  return output;
+}
+
+/** Arguments that let Node run a TypeScript file of the bench. */
+function file(name: string, ...args: string[]): string[] {
+  return ['--import', 'tsx', new URL(`support/${name}`, import.meta.url).pathname, ...args];
+}

@@ -1,0 +1,119 @@
+/**
+ * The servers that `/api/chat` is compared with, one a process: `overhead-server.ts VARIANT UPSTREAM`.
+ * Each asks the stand-in the same thing; they differ in what stands between.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { GoogleGenerativeAI } from '@google/generative-ai';
+import express from 'express';
+import { Agent } from 'undici';
+import { readConfig } from '../../src/config.ts';
+import { createHttpServer, listen } from '../../src/http/server.ts';
+import { createSystemClock } from '../../src/shared/clock.ts';
+import { createLogger } from '../../src/shared/logger.ts';
+import { Secret } from '../../src/shared/secret.ts';
+import { startUnderstudy } from '../../src/understudy.ts';
+import { createGemini } from '../../src/upstream/gemini.ts';
+
+const [, , variant = '', upstream = ''] = process.argv;
+const MODEL = 'gemini-flash-latest';
+const KEY = 'bench-key';
+const dispatcher = new Agent();
+const noSignal = new AbortController().signal;
+
+const variants: Record<string, () => Promise<number>> = {
+  bare: () => listen(createServer(passThrough), 0, '127.0.0.1'),
+  express: () => listen(createServer(expressApp(passThrough)), 0, '127.0.0.1'),
+  'express-lean': () => listen(createHttpServer(expressApp(passThrough)), 0, '127.0.0.1'),
+  'sdk-as-it-comes': () => listen(createHttpServer(expressApp(viaSdk)), 0, '127.0.0.1'),
+  'sdk-over-lean-fetch': () => listen(createHttpServer(expressApp(viaAdapter)), 0, '127.0.0.1'),
+  understudy,
+};
+
+const start = variants[variant];
+if (start === undefined) throw new Error(`one of: ${Object.keys(variants).join(', ')}`);
+console.log(`http://127.0.0.1:${await start()}`);
+
+function expressApp(handler: (request: IncomingMessage, response: ServerResponse) => void) {
+  const app = express();
+  app.disable('x-powered-by');
+  app.post('/api/chat', handler);
+  return app;
+}
+
+/** Reads the body, sends Google's request, hands Google's bytes back. */
+function passThrough(request: IncomingMessage, response: ServerResponse): void {
+  readBody(request, (body) => {
+    const { message } = JSON.parse(body) as { message: string };
+    const path = `/v1beta/models/${MODEL}:streamGenerateContent?alt=sse`;
+    const headers = { 'content-type': 'application/json', 'x-goog-api-key': KEY };
+    const json = JSON.stringify({ contents: [{ role: 'user', parts: [{ text: message }] }] });
+    dispatcher.dispatch(
+      { origin: upstream, path, method: 'POST', headers, body: json },
+      {
+        onRequestStart() {},
+        onResponseStart: (_, status) => void response.writeHead(status),
+        onResponseData: (_, chunk) => void response.write(chunk),
+        onResponseEnd: () => void response.end(),
+        onResponseError: () => void response.destroy(),
+      },
+    );
+  });
+}
+
+function viaSdk(request: IncomingMessage, response: ServerResponse): void {
+  readBody(request, async (body) => {
+    const { message } = JSON.parse(body) as { message: string };
+    const model = new GoogleGenerativeAI(KEY).getGenerativeModel(
+      { model: MODEL },
+      { baseUrl: upstream },
+    );
+    const { stream } = await model.generateContentStream(message);
+    let reply = '';
+    for await (const chunk of stream) reply += chunk.text();
+    response.end(JSON.stringify({ reply }));
+  });
+}
+
+const streamGemini = createGemini({
+  baseUrl: upstream,
+  dispatcher,
+  redact: (text) => text,
+  now: Date.now,
+});
+const key = {
+  id: 'google',
+  service: 'google',
+  project: 'google',
+  secret: new Secret('google', KEY),
+} as const;
+
+function viaAdapter(request: IncomingMessage, response: ServerResponse): void {
+  readBody(request, async (body) => {
+    const { message } = JSON.parse(body) as { message: string };
+    const turn = { system: null, messages: [{ role: 'user' as const, text: message }] };
+    let reply = '';
+    for await (const chunk of streamGemini(key, MODEL, turn, noSignal)) reply += chunk.text;
+    response.end(JSON.stringify({ reply }));
+  });
+}
+
+/** The real thing, its logs written to nowhere but written all the same. */
+async function understudy(): Promise<number> {
+  const config = readConfig({
+    GOOGLE_API_KEY: KEY,
+    GOOGLE_BASE_URL: upstream,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    RATE_LIMIT_CHAT: '0',
+  });
+  const destination = { write() {} };
+  const log = createLogger({ level: 'info', redact: (text) => text, destination });
+  const surroundings = { clock: createSystemClock(), random: Math.random, log };
+  return (await startUnderstudy(config, surroundings)).port;
+}
+
+function readBody(request: IncomingMessage, then: (body: string) => void): void {
+  const parts: Buffer[] = [];
+  request.on('data', (part: Buffer) => parts.push(part));
+  request.on('end', () => then(Buffer.concat(parts).toString()));
+}

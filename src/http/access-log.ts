@@ -1,0 +1,33 @@
+import type { RequestHandler } from 'express';
+import { pinoHttp } from 'pino-http';
+import type { Logger } from '../shared/logger.ts';
+import { assignRequestId } from './request-id.ts';
+
+/** One line for each answered request, and its id on request and answer. Headers and queries stay out. */
+export function logAccess(log: Logger): RequestHandler {
+  return pinoHttp({
+    logger: log,
+    genReqId: assignRequestId,
+    quietReqLogger: true,
+    quietResLogger: true,
+    customAttributeKeys: { reqId: 'requestId', responseTime: 'ms' },
+    wrapSerializers: false,
+    serializers: { req: () => undefined, res: () => undefined, err: () => undefined },
+    customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'warn' : 'info'),
+    customSuccessMessage: () => 'request',
+    customErrorMessage: () => 'request',
+    customSuccessObject: describe,
+    customErrorObject: (request, response, _error, value) => describe(request, response, value),
+    autoLogging: { ignore: ({ url }) => url === '/health' },
+  });
+}
+
+function describe(
+  { method, url = '' }: { method?: string | undefined; url?: string | undefined },
+  response: { statusCode: number; writableFinished: boolean },
+  { ms }: { ms?: number },
+) {
+  const path = url.split('?', 1)[0]?.slice(0, 200);
+  const status = response.writableFinished ? response.statusCode : 'client gone';
+  return { method, path, status, ms };
+}

@@ -1,0 +1,77 @@
+import express, { type Express, type RequestHandler } from 'express';
+import helmet from 'helmet';
+import type { KeyCounts } from '../pool/counts.ts';
+import type { AvatarSession } from '../service/avatar-session.ts';
+import type { Chat } from '../service/chat.ts';
+import type { Service } from '../shared/api-key.ts';
+import type { Logger } from '../shared/logger.ts';
+import { logAccess } from './access-log.ts';
+import { chatRoute } from './chat-route.ts';
+import { allowOrigins } from './cross-origin.ts';
+import { answerErrors, methodNotAllowed, notFound } from './fallbacks.ts';
+import { healthRoute } from './health-route.ts';
+import { readJsonBody } from './json-body.ts';
+import { keysStatusRoute } from './keys-status-route.ts';
+import { limitByAddress } from './limits.ts';
+import { sessionTokenRoute } from './session-token-route.ts';
+
+export interface AppOptions {
+  readonly chat: Chat;
+  readonly avatar: AvatarSession;
+  readonly counts: (service: Service) => KeyCounts;
+  readonly log: Logger;
+  /** `demo` says that the providers behind us are stand-ins. */
+  readonly mode: 'live' | 'demo';
+  readonly allowClientPersona: boolean;
+  readonly corsOrigins: 'localhost' | readonly string[];
+  /** Requests a minute for one client address; 0 is off. */
+  readonly chatPerMinute: number;
+  readonly sessionsPerMinute: number;
+  /** Proxy hops in front of us. */
+  readonly trustProxy: number;
+}
+
+export function createApp(options: AppOptions): Express {
+  const { chat, avatar, counts, log, mode } = options;
+  const app = express();
+  app.disable('x-powered-by');
+  app.disable('etag');
+  app.set('trust proxy', options.trustProxy);
+  app.use(logAccess(log), helmet(), allowOrigins(options.corsOrigins));
+
+  serve(app, 'get', ['/health'], healthRoute(mode));
+  serve(app, 'get', ['/api/keys/status'], keysStatusRoute(counts));
+  serve(
+    app,
+    'post',
+    ['/api/chat'],
+    ...limitByAddress('chat', options.chatPerMinute),
+    ...readJsonBody(),
+    chatRoute(chat),
+  );
+  serve(
+    app,
+    'post',
+    ['/api/anam/session-token', '/api/session-token'],
+    ...limitByAddress('sessions', options.sessionsPerMinute),
+    ...readJsonBody(),
+    sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
+  );
+
+  app.use(notFound, answerErrors(log));
+  return app;
+}
+
+/** One way of asking for these paths; every other is refused by name. */
+function serve(
+  app: Express,
+  method: 'get' | 'post',
+  paths: string[],
+  ...handlers: RequestHandler[]
+) {
+  const allowed = method === 'get' ? ['GET', 'HEAD'] : ['POST'];
+  for (const path of paths) {
+    app[method](path, ...handlers);
+    app.all(path, methodNotAllowed(...allowed, 'OPTIONS'));
+  }
+}

@@ -1,0 +1,11 @@
+import type { Request, Response } from 'express';
+import type { Caller } from '../service/failover.ts';
+
+/** @returns who asks; the signal aborts when the connection closes before the answer is out */
+export function callerOf(request: Request, response: Response): Caller {
+  const controller = new AbortController();
+  response.once('close', () => {
+    if (!response.writableFinished) controller.abort();
+  });
+  return { requestId: String(request.id), signal: controller.signal };
+}

@@ -1,0 +1,33 @@
+import type { ErrorRequestHandler, RequestHandler } from 'express';
+import type { Logger } from '../shared/logger.ts';
+import { errorBody, HttpError } from './http-error.ts';
+import { sendJson } from './send-json.ts';
+import { toHttpError } from './to-http-error.ts';
+
+/** For a known path that is asked in another way than it allows. */
+export const methodNotAllowed = (...allowed: string[]): RequestHandler =>
+  function refuseMethod({ method }, response, next) {
+    response.setHeader('allow', allowed.join(', '));
+    next(new HttpError(405, 'method_not_allowed', `${method} is not allowed here.`));
+  };
+
+export const notFound: RequestHandler = (_request, _response, next) =>
+  next(new HttpError(404, 'not_found', 'There is nothing here.'));
+
+/** The last of all handlers: whatever was thrown becomes one answer, and a bug of ours a log line with its stack. */
+export function answerErrors(log: Logger): ErrorRequestHandler {
+  return function answerError(thrown, request, response, _next) {
+    if (response.destroyed) return;
+    const requestId = String(request.id);
+    const error = toHttpError(thrown);
+    if (error.code === 'internal_error') log.error({ requestId, err: thrown }, 'internal error');
+    if (response.headersSent) {
+      response.destroy();
+      return;
+    }
+    if (error.retryAfterSeconds !== null) {
+      response.setHeader('retry-after', String(error.retryAfterSeconds));
+    }
+    sendJson(response, error.status, errorBody(error, requestId));
+  };
+}

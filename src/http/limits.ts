@@ -1,0 +1,30 @@
+import type { RequestHandler } from 'express';
+import { rateLimit } from 'express-rate-limit';
+import { HttpError } from './http-error.ts';
+
+const WINDOW_SECONDS = 60;
+
+/**
+ * Our own limit for one client address, told in the standard `RateLimit` headers.
+ *
+ * @param name what the headers call it
+ * @param perMinute 0 is off
+ */
+export function limitByAddress(name: string, perMinute: number): RequestHandler[] {
+  if (perMinute === 0) return [];
+  const limiter = rateLimit({
+    windowMs: WINDOW_SECONDS * 1000,
+    limit: perMinute,
+    identifier: name,
+    standardHeaders: 'draft-8',
+    legacyHeaders: false,
+    // A proxy in front that TRUST_PROXY does not count is for the operator to see, not for each request.
+    validate: { xForwardedForHeader: false },
+    handler(_request, response, next) {
+      const seconds = Number(response.getHeader('retry-after') ?? WINDOW_SECONDS);
+      const message = `Too many requests from this address. Try again in ${seconds} seconds.`;
+      next(new HttpError(429, 'rate_limited', message, { retryAfterSeconds: seconds }));
+    },
+  });
+  return [limiter];
+}

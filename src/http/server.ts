@@ -1,0 +1,78 @@
+import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Express } from 'express';
+import type { Clock } from '../shared/clock.ts';
+
+/** Longer than any proxy in front keeps an idle connection, so that it never sends into one we just closed. */
+const KEEP_ALIVE_MS = 120_000;
+const HEADERS_MS = 125_000;
+/** For a whole request to arrive, its body included. */
+const REQUEST_MS = 130_000;
+/** How many new connections may wait for us: Node's 511 resets some when thousands come at once. */
+const BACKLOG = 8192;
+/** While draining, how often connections are closed that have just become idle. */
+const SWEEP_MS = 50;
+
+/** An HTTP server for the app, not yet listening. */
+export function createHttpServer(app: Express): Server {
+  return createServer(
+    {
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: HEADERS_MS,
+      requestTimeout: REQUEST_MS,
+      // Express would give each request and response these prototypes, which costs more than all its routing.
+      IncomingMessage: withPrototype(IncomingMessage, app.request),
+      ServerResponse: withPrototype(ServerResponse, app.response),
+    },
+    app,
+  );
+}
+
+/** @returns the port, once connections are accepted; rejects when the address cannot be had */
+export function listen(server: Server, port: number, host: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host, backlog: BACKLOG }, () => {
+      server.off('error', reject);
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : port);
+    });
+  });
+}
+
+/**
+ * Stops accepting, lets every request in flight have its answer, then resolves.
+ *
+ * @param limitMs after which what is still open is cut off
+ * @returns whether everything ended by itself
+ */
+export function drain(server: Server, clock: Clock, limitMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    let endedByItself = true;
+    const limit = clock.after(limitMs, () => {
+      endedByItself = false;
+      server.closeAllConnections();
+    });
+    let sweep = clock.after(0, sweepIdle);
+    function sweepIdle(): void {
+      server.closeIdleConnections();
+      sweep = clock.after(SWEEP_MS, sweepIdle);
+    }
+    server.close(() => {
+      limit.cancel();
+      sweep.cancel();
+      resolve(endedByItself);
+    });
+  });
+}
+
+/** The same class, whose instances have this prototype from the start. */
+function withPrototype<C extends typeof IncomingMessage | typeof ServerResponse>(
+  base: C,
+  prototype: object,
+): C {
+  function Instance(...args: unknown[]): object {
+    return Reflect.construct(base, args, Instance);
+  }
+  Instance.prototype = prototype;
+  return Instance as unknown as C;
+}

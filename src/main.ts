@@ -1,0 +1,98 @@
+import { config as readDotenv } from 'dotenv';
+import { type Config, ConfigError, readConfig } from './config.ts';
+import { SERVICES } from './shared/api-key.ts';
+import { createSystemClock } from './shared/clock.ts';
+import { createLogger, type Logger } from './shared/logger.ts';
+import { redactKeysOf, startUnderstudy, type Understudy } from './understudy.ts';
+
+/** A little less than the platform's own patience (`maxShutdownDelaySeconds` in render.yaml). */
+const DRAIN_LIMIT_MS = 110_000;
+
+const clock = createSystemClock();
+
+await run();
+
+async function run(): Promise<void> {
+  const isDemo = process.argv.includes('--demo');
+  const demo = isDemo ? await startDemo() : null;
+  const config = readSettings(demo?.environment ?? realEnvironment(), isDemo ? 'demo' : 'live');
+  const log = createLogger({ level: config.logLevel, redact: redactKeysOf(config) });
+  surfaceBugs(log);
+  reportKeys(config, log);
+  const understudy = await startUnderstudy(config, { clock, random: Math.random, log }).catch(
+    (error: unknown) => fail(cannotListen(error, config)),
+  );
+  log.info({ port: understudy.port, host: config.host, mode: config.mode }, 'listening');
+  stopOnSignals(understudy, log);
+  demo?.show(`http://127.0.0.1:${understudy.port}`);
+}
+
+/** The stand-ins are only loaded when they are wanted. */
+async function startDemo() {
+  const { startDemoProviders } = await import('./standin/demo.ts');
+  return startDemoProviders({ clock, environment: process.env, output: process.stdout });
+}
+
+function realEnvironment(): NodeJS.ProcessEnv {
+  readDotenv({ quiet: true });
+  return process.env;
+}
+
+function readSettings(environment: NodeJS.ProcessEnv, mode: Config['mode']): Config {
+  try {
+    return readConfig(environment, mode);
+  } catch (error) {
+    if (error instanceof ConfigError) fail(error.message);
+    throw error;
+  }
+}
+
+function reportKeys({ keys, warnings, googleModels }: Config, log: Logger): void {
+  for (const service of SERVICES) {
+    const ours = keys.filter((key) => key.service === service);
+    const projects = new Set(ours.map(({ project }) => project)).size;
+    log.info(
+      { service, keys: ours.map(({ id }) => id).slice(0, 50), total: ours.length, projects },
+      'keys',
+    );
+  }
+  log.info({ models: googleModels }, 'models');
+  for (const warning of warnings) log.warn(warning);
+}
+
+/** Lets every answer out before the process ends; a second signal does not wait. */
+function stopOnSignals(understudy: Understudy, log: Logger): void {
+  let isStopping = false;
+  const stop = async (signal: string) => {
+    if (isStopping) process.exit(1);
+    isStopping = true;
+    log.info({ signal }, 'stopping: no new connections, answers in flight go out');
+    const endedByItself = await understudy.stop(DRAIN_LIMIT_MS);
+    log.info({ endedByItself }, 'stopped');
+    process.exit(0);
+  };
+  process.on('SIGTERM', stop);
+  process.on('SIGINT', stop);
+}
+
+/** A bug that nobody caught: said once with its stack, without any key, and then the process ends. */
+function surfaceBugs(log: Logger): void {
+  const surface = (err: unknown) => {
+    log.fatal({ err }, 'a bug of our own: the process ends');
+    process.exit(1);
+  };
+  process.on('uncaughtException', surface);
+  process.on('unhandledRejection', surface);
+}
+
+function cannotListen(error: unknown, { port, host }: Config): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === 'EADDRINUSE') return `PORT: ${port} is already in use on ${host}.`;
+  if (code === 'EACCES') return `PORT: ${port} needs more rights than this process has.`;
+  return `Cannot listen on ${host}:${port}: ${message}`;
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,128 @@
+import type { Lease, Outcome } from '../pool/lease.ts';
+import type { Clock } from '../shared/clock.ts';
+import { type Failure, UpstreamError } from '../shared/failure.ts';
+
+/** Calls upstream with the leased key and hands on what comes. Ends the call when the signal aborts. */
+export type OpenUpstream<C> = (
+  lease: Lease,
+  signal: AbortSignal,
+) => AsyncGenerator<C, void, undefined>;
+
+export interface AttemptOptions<C> {
+  readonly lease: Lease;
+  readonly open: OpenUpstream<C>;
+  readonly clock: Clock;
+  /** The caller's own: aborted when the caller has gone. */
+  readonly signal: AbortSignal;
+  /** The longest until the first chunk of this attempt, and of the whole request. */
+  readonly firstChunkMs: number;
+  readonly deadline: number;
+  /** The longest between two chunks. */
+  readonly idleMs: number;
+  /** Whether the answer is complete with this chunk, so that nothing that follows matters any more. */
+  readonly isLast: (chunk: C) => boolean;
+  /** Called once, when the lease has been reported. */
+  readonly onEnd: (end: AttemptEnd) => void;
+}
+
+export interface AttemptEnd {
+  readonly lease: Lease;
+  readonly outcome: Outcome;
+  /** Whether the key is parked by what was found. */
+  readonly isParked: boolean;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+}
+
+/** A complete answer may take this long to close its connection, which can then be used again. */
+const CLOSING_MS = 1000;
+
+type StoppedBy = 'client' | 'deadline' | 'limit';
+
+/**
+ * One attempt with one key: proves the lease at its first chunk, reports it exactly once, and leaves
+ * no timer, listener or connection behind, however it ends.
+ *
+ * @throws UpstreamError when upstream failed or was too slow; any other error is a bug
+ */
+export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C, void, undefined> {
+  const { lease, open, isLast, onEnd } = options;
+  const startedAt = options.clock.now();
+  const limits = watchLimits(options);
+  const chunks = open(lease, limits.signal);
+  let outcome: Outcome | null = null;
+  try {
+    for (;;) {
+      const { value, done } = await limits.next(chunks, outcome !== null);
+      if (done) break;
+      lease.prove();
+      if (isLast(value)) outcome = SUCCESS;
+      yield value;
+    }
+    outcome = SUCCESS;
+  } catch (error) {
+    // Whatever goes wrong after the last chunk takes nothing away from a complete answer.
+    if (outcome !== null) return;
+    const cause = limits.explain(error);
+    outcome = failureIn(cause);
+    throw cause;
+  } finally {
+    await limits.end(chunks);
+    const ended = outcome ?? ABANDONED;
+    onEnd({ lease, outcome: ended, isParked: lease.report(ended), startedAt });
+  }
+}
+
+const SUCCESS: Outcome = { kind: 'success' };
+const ABANDONED: Failure = { kind: 'client_gone', message: 'nobody waited for the rest' };
+
+const failureIn = (error: unknown) => (error instanceof UpstreamError ? error.failure : null);
+
+/** The three reasons of our own for which an attempt is stopped; only the last one may blame the key. */
+const failureBy: Record<StoppedBy, Failure> = {
+  client: { kind: 'client_gone', message: 'the client hung up' },
+  deadline: { kind: 'client_gone', message: "the request's own deadline has passed" },
+  limit: { kind: 'upstream_down', timedOut: true, message: 'no answer within the limit' },
+};
+
+function watchLimits<C>({ clock, signal, firstChunkMs, deadline, idleMs }: AttemptOptions<C>) {
+  const controller = new AbortController();
+  let stoppedBy: StoppedBy | null = null;
+  let isStarted = false;
+  const stop = (by: StoppedBy) => {
+    stoppedBy ??= by;
+    controller.abort();
+  };
+  const onClientGone = () => stop('client');
+  signal.addEventListener('abort', onClientGone);
+  if (signal.aborted) onClientGone();
+
+  const nextLimit = (isComplete: boolean): [number, StoppedBy] => {
+    if (isComplete) return [CLOSING_MS, 'limit'];
+    if (isStarted) return [idleMs, 'limit'];
+    const left = deadline - clock.now();
+    return left < firstChunkMs ? [left, 'deadline'] : [firstChunkMs, 'limit'];
+  };
+
+  return {
+    signal: controller.signal,
+    /** What was thrown, or why we stopped the attempt, if it was thrown for that. */
+    explain: (error: unknown) =>
+      stoppedBy === null ? error : new UpstreamError(failureBy[stoppedBy]),
+    async next(chunks: AsyncGenerator<C>, isComplete: boolean): Promise<IteratorResult<C>> {
+      const [ms, reason] = nextLimit(isComplete);
+      const timer = clock.after(ms, () => stop(reason));
+      try {
+        return await chunks.next();
+      } finally {
+        timer.cancel();
+        isStarted = true;
+      }
+    },
+    async end(chunks: AsyncGenerator<C>) {
+      signal.removeEventListener('abort', onClientGone);
+      controller.abort();
+      await chunks.return(undefined);
+    },
+  };
+}

@@ -1,0 +1,48 @@
+import type { Service } from '../shared/api-key.ts';
+import type { Failure } from '../shared/failure.ts';
+import type { KeySearch } from './key-search.ts';
+import { ServiceError } from './service-error.ts';
+
+/** Everything was tried and nothing answered: what the caller is told, by the gravest of the reasons. */
+export function conclude(search: KeySearch, failures: readonly Failure[], now: number) {
+  const troubles = failures.filter((failure) => failure.kind === 'upstream_down');
+  if (troubles.length > 0) return upstreamTrouble(troubles);
+  if (search.isModelUnavailable()) return modelUnavailable();
+  const returnsAt = search.returnsAt();
+  return new ServiceError('all_keys_exhausted', EXHAUSTED[search.service], {
+    ...(returnsAt === null ? {} : { retryAfterMs: returnsAt - now }),
+  });
+}
+
+const EXHAUSTED: Record<Service, string> = {
+  google: "I'm experiencing high demand right now. Please try again in a few minutes.",
+  anam: 'All Anam API keys exhausted. Please try again later.',
+};
+
+const modelUnavailable = () =>
+  new ServiceError('model_unavailable', 'None of the API keys may use what was asked for.');
+
+function upstreamTrouble(troubles: readonly Failure[]): ServiceError {
+  const allTimedOut = troubles.every((f) => f.kind === 'upstream_down' && f.timedOut);
+  return allTimedOut ? upstreamTimeout() : upstreamFailed();
+}
+
+export const upstreamTimeout = (cause?: unknown) =>
+  new ServiceError('upstream_timeout', 'The provider did not answer in time. Please try again.', {
+    cause,
+  });
+
+export const upstreamFailed = (cause?: unknown) =>
+  new ServiceError('upstream_failed', 'The provider could not answer. Please try again.', {
+    cause,
+  });
+
+export const clientGone = () => new ServiceError('client_gone', 'The client has gone.');
+
+const FIRST_VARIABLE: Record<Service, string> = {
+  google: 'GOOGLE_API_KEY',
+  anam: 'ANAM_API_KEY',
+};
+
+export const noKeysConfigured = (service: Service) =>
+  new ServiceError('no_keys_configured', `No API keys available. Set ${FIRST_VARIABLE[service]}.`);

@@ -1,0 +1,214 @@
+import type { KeyPool } from '../pool/key-pool.ts';
+import type { Lease } from '../pool/lease.ts';
+import { verdictOf } from '../pool/verdicts.ts';
+import type { Service } from '../shared/api-key.ts';
+import type { Clock } from '../shared/clock.ts';
+import { type Failure, UpstreamError } from '../shared/failure.ts';
+import type { Logger } from '../shared/logger.ts';
+import { type AttemptEnd, attempt, type OpenUpstream } from './attempt.ts';
+import {
+  clientGone,
+  conclude,
+  noKeysConfigured,
+  upstreamFailed,
+  upstreamTimeout,
+} from './conclusion.ts';
+import { KeySearch } from './key-search.ts';
+import { pause } from './pause.ts';
+import { createRequestLog, type RequestLog } from './request-log.ts';
+import type { ServiceError } from './service-error.ts';
+import { createWaitingLine, type WaitingLine } from './waiting-line.ts';
+
+export interface FailoverOptions {
+  readonly pool: KeyPool;
+  readonly clock: Clock;
+  /** From 0 to 1. */
+  readonly random: () => number;
+  readonly log: Logger;
+  /** Until the first chunk, over all attempts and waiting. */
+  readonly requestTimeoutMs: number;
+  /** Until the first chunk of one attempt. */
+  readonly attemptTimeoutMs: number;
+  /** Between two chunks. */
+  readonly streamIdleMs: number;
+  /** How long one request may stand in line altogether. */
+  readonly keyWaitMs: number;
+}
+
+/** Who asks, and how to tell that nobody waits any more. */
+export interface Caller {
+  readonly requestId: string;
+  readonly signal: AbortSignal;
+}
+
+export interface FailoverRequest<C, T> {
+  readonly service: Service;
+  /** In the order of preference: a further one is used when those before have no key left. */
+  readonly models: readonly [string, ...string[]];
+  readonly caller: Caller;
+  readonly open: OpenUpstream<C>;
+  /** Whether the answer is complete with this chunk. */
+  readonly isLast: (chunk: C) => boolean;
+  /**
+   * Takes from the answer what must be there before the caller is given anything that cannot be
+   * taken back. Until it returns another key may step in; it is then called again with a new answer.
+   */
+  readonly commit: (answer: Answer<C>) => Promise<T>;
+}
+
+export interface Answer<C> {
+  readonly model: string;
+  readonly chunks: AsyncGenerator<C, void, undefined>;
+}
+
+/**
+ * Lease, attempt, classify, report, next key.
+ *
+ * @throws UpstreamError when the answer is for the caller: a fault of its request, or blocked content
+ * @throws ServiceError when nothing could answer
+ */
+export type Failover = <C, T>(request: FailoverRequest<C, T>) => Promise<T>;
+
+/** How many requests may stand in line for a key that is about to come back. */
+const MAX_WAITING = 1000;
+/** Before another key is tried after upstream trouble: long enough for a hiccup, short enough to wait. */
+const PAUSE_MS = 150;
+
+export function createFailover(options: FailoverOptions): Failover {
+  const lines = {
+    google: createWaitingLine(options.clock, MAX_WAITING),
+    anam: createWaitingLine(options.clock, MAX_WAITING),
+  };
+  return (request) => new Run(options, request, lines[request.service]).finish();
+}
+
+/** One request on its way through the keys. */
+class Run<C, T> {
+  readonly #options: FailoverOptions;
+  readonly #request: FailoverRequest<C, T>;
+  readonly #line: WaitingLine;
+  readonly #search: KeySearch;
+  readonly #log: RequestLog;
+  readonly #deadline: number;
+  readonly #failures: Failure[] = [];
+  #waitLeftMs: number;
+
+  constructor(options: FailoverOptions, request: FailoverRequest<C, T>, line: WaitingLine) {
+    this.#options = options;
+    this.#request = request;
+    this.#line = line;
+    this.#search = new KeySearch(options.pool, request.service, request.models);
+    this.#log = createRequestLog(options, request);
+    this.#deadline = options.clock.now() + options.requestTimeoutMs;
+    this.#waitLeftMs = options.keyWaitMs;
+  }
+
+  async finish(): Promise<T> {
+    const { pool, clock } = this.#options;
+    const { service } = this.#request;
+    if (!pool.hasKeys(service)) throw noKeysConfigured(service);
+    for (;;) {
+      const lease = await this.#nextLease();
+      if (lease === null) {
+        throw this.#refuse(conclude(this.#search, this.#failures, clock.now()));
+      }
+      const result = await this.#tryOnce(lease);
+      if (result !== FAILED) return result;
+    }
+  }
+
+  /** Good keys of every model, then those that come back soon, then suspected ones, then none. */
+  async #nextLease(): Promise<Lease | null> {
+    const isFirstInLine = this.#failures.length > 0 || this.#line.isEmpty();
+    const lease = isFirstInLine ? this.#search.next() : null;
+    if (lease !== null) return lease;
+    const returned = await this.#waitInLine();
+    if (returned !== null) return returned;
+    this.#checkCaller();
+    return this.#search.lastResort();
+  }
+
+  async #waitInLine(): Promise<Lease | null> {
+    const { clock } = this.#options;
+    const since = clock.now();
+    const until = Math.min(since + this.#waitLeftMs, this.#deadline);
+    const lease = await this.#line.wait(this.#search, until, this.#request.caller.signal);
+    this.#waitLeftMs -= clock.now() - since;
+    return lease;
+  }
+
+  async #tryOnce(lease: Lease): Promise<T | typeof FAILED> {
+    const { options, request } = { options: this.#options, request: this.#request };
+    const chunks = attempt({
+      lease,
+      open: request.open,
+      isLast: request.isLast,
+      signal: request.caller.signal,
+      clock: options.clock,
+      firstChunkMs: options.attemptTimeoutMs,
+      idleMs: options.streamIdleMs,
+      deadline: this.#deadline,
+      onEnd: (end) => this.#attemptEnded(end),
+    });
+    try {
+      const result = await request.commit({ model: lease.model, chunks });
+      this.#log.answered();
+      return result;
+    } catch (error) {
+      await this.#afterFailure(error);
+      return FAILED;
+    }
+  }
+
+  #attemptEnded(end: AttemptEnd): void {
+    const { lease, outcome, isParked } = end;
+    if (outcome.kind !== 'success') this.#search.failed(lease, outcome, isParked);
+    this.#log.attemptEnded(end);
+    this.#line.leaseEnded(outcome.kind === 'success');
+  }
+
+  /** Returns when another key may be tried; throws what the caller has to be told otherwise. */
+  async #afterFailure(error: unknown): Promise<void> {
+    if (!(error instanceof UpstreamError)) throw error;
+    const { failure } = error;
+    this.#failures.push(failure);
+    const { request: action } = verdictOf(failure);
+    switch (action) {
+      case 'next_key':
+        return;
+      case 'another_key':
+        await this.#pause();
+        return;
+      case 'answer':
+        throw error;
+      case 'our_fault':
+        throw this.#refuse(upstreamFailed(error));
+      case 'stop':
+        this.#checkCaller();
+        throw this.#refuse(upstreamTimeout(error));
+      default:
+        action satisfies never;
+    }
+  }
+
+  /** Half to one and a half times the pause, so that many requests do not return together. */
+  async #pause(): Promise<void> {
+    const { clock, random } = this.#options;
+    await pause(clock, PAUSE_MS * (0.5 + random()), this.#request.caller.signal);
+    this.#checkCaller();
+    if (clock.now() >= this.#deadline) {
+      throw this.#refuse(conclude(this.#search, this.#failures, clock.now()));
+    }
+  }
+
+  #checkCaller(): void {
+    if (this.#request.caller.signal.aborted) throw clientGone();
+  }
+
+  #refuse(error: ServiceError): ServiceError {
+    this.#log.refused(error.code);
+    return error;
+  }
+}
+
+const FAILED = Symbol('failed');

@@ -1,0 +1,89 @@
+import type { KeyPool } from '../pool/key-pool.ts';
+import type { Lease } from '../pool/lease.ts';
+import type { Service } from '../shared/api-key.ts';
+import type { Failure } from '../shared/failure.ts';
+
+/** After this many attempts of one request have met upstream trouble, the model counts as overloaded. */
+const MAX_TROUBLES = 3;
+
+/** What one request has tried of one model. */
+interface Tried {
+  readonly model: string;
+  /** Every key is tried once. */
+  readonly keys: Set<string>;
+  /** Keys that failed without being parked: the pool would offer them again at once. */
+  readonly notParked: Set<string>;
+  readonly withoutModel: Set<string>;
+  troubles: number;
+}
+
+/** One request's way through the keys: each eligible one once for a model, then the next model. */
+export class KeySearch {
+  readonly service: Service;
+  readonly #pool: KeyPool;
+  readonly #tried: readonly Tried[];
+
+  constructor(pool: KeyPool, service: Service, models: readonly string[]) {
+    this.#pool = pool;
+    this.service = service;
+    this.#tried = models.map((model) => ({
+      model,
+      keys: new Set(),
+      notParked: new Set(),
+      withoutModel: new Set(),
+      troubles: 0,
+    }));
+  }
+
+  /** The next key that was not tried yet. */
+  next(): Lease | null {
+    return this.#lease(({ keys }) => ({ except: keys }));
+  }
+
+  /** For a request that has waited: also a key that was tried before and has come back since. */
+  nextReturned(): Lease | null {
+    return this.#lease(({ notParked }) => ({ except: notParked }));
+  }
+
+  /** A key that rests: suspected, but better than a refusal. */
+  lastResort(): Lease | null {
+    return this.#lease(({ keys }) => ({ except: keys, lastResort: true }));
+  }
+
+  failed(lease: Lease, failure: Failure, isParked: boolean): void {
+    const tried = this.#tried.find(({ model }) => model === lease.model);
+    if (tried === undefined) return;
+    const { id } = lease.key;
+    tried.keys.add(id);
+    if (!isParked) tried.notParked.add(id);
+    if (failure.kind === 'model_unavailable') tried.withoutModel.add(id);
+    if (failure.kind === 'upstream_down') tried.troubles += 1;
+  }
+
+  /** When the first key comes back that this request could use: `now` or later, null for never. */
+  returnsAt(): number | null {
+    const times = this.#open()
+      .map(({ model, notParked }) => this.#pool.returnsAt(this.service, model, notParked))
+      .filter((at) => at !== null);
+    return times.length === 0 ? null : Math.min(...times);
+  }
+
+  /** Whether every key lacks every model that was asked for. */
+  isModelUnavailable(): boolean {
+    return this.#tried.every(({ model, withoutModel }) =>
+      this.#pool.isModelUnavailable(this.service, model, withoutModel),
+    );
+  }
+
+  #open(): readonly Tried[] {
+    return this.#tried.filter(({ troubles }) => troubles < MAX_TROUBLES);
+  }
+
+  #lease(optionsFor: (tried: Tried) => Parameters<KeyPool['lease']>[2]): Lease | null {
+    for (const tried of this.#open()) {
+      const lease = this.#pool.lease(this.service, tried.model, optionsFor(tried));
+      if (lease !== null) return lease;
+    }
+    return null;
+  }
+}

@@ -1,0 +1,64 @@
+import type { KeyPool } from '../pool/key-pool.ts';
+import type { Outcome } from '../pool/lease.ts';
+import type { Service } from '../shared/api-key.ts';
+import type { Clock } from '../shared/clock.ts';
+import type { FailureKind } from '../shared/failure.ts';
+import type { Logger } from '../shared/logger.ts';
+import type { AttemptEnd } from './attempt.ts';
+
+/** One line for each attempt, and one more for a request that needed more than one key. */
+export interface RequestLog {
+  attemptEnded(end: AttemptEnd): void;
+  answered(): void;
+  refused(code: string): void;
+}
+
+/** So many skipped keys are named in a line; more would hide what matters. */
+const MAX_SKIPPED = 10;
+
+interface Request {
+  readonly service: Service;
+  readonly models: readonly string[];
+  readonly caller: { readonly requestId: string };
+}
+
+export function createRequestLog(
+  { log, pool, clock }: { log: Logger; pool: KeyPool; clock: Clock },
+  { service, models, caller: { requestId } }: Request,
+): RequestLog {
+  const tried: { key: string; model: string; outcome: Outcome['kind'] }[] = [];
+  const skipped = () =>
+    models.flatMap((model) => pool.skipped(service, model, MAX_SKIPPED)).slice(0, MAX_SKIPPED);
+
+  return {
+    attemptEnded({ lease, outcome, startedAt }) {
+      const attempt = { key: lease.key.id, model: lease.model, outcome: outcome.kind };
+      tried.push(attempt);
+      const ms = clock.now() - startedAt;
+      if (outcome.kind === 'success') log.info({ requestId, ...attempt, ms }, 'attempt');
+      else
+        log[LEVELS[outcome.kind]]({ requestId, ...attempt, ms, why: outcome.message }, 'attempt');
+    },
+    answered() {
+      const failed = tried.filter(({ outcome }) => outcome !== 'success');
+      if (failed.length > 0)
+        log.info({ requestId, failed, skipped: skipped() }, 'another key stepped in');
+    },
+    refused(code) {
+      log.warn({ requestId, service, code, tried, skipped: skipped() }, 'refused');
+    },
+  };
+}
+
+const LEVELS: Record<FailureKind, 'info' | 'warn' | 'error'> = {
+  rate_limited: 'info',
+  quota_exhausted: 'warn',
+  out_of_credit: 'error',
+  key_rejected: 'error',
+  model_unavailable: 'warn',
+  request_fault: 'info',
+  content_blocked: 'info',
+  upstream_down: 'warn',
+  misconfigured: 'error',
+  client_gone: 'info',
+};

@@ -1,0 +1,75 @@
+import { createServer } from 'node:net';
+import type { Clock } from '../shared/clock.ts';
+import { DEMO_ENVIRONMENT, DEMO_KEYS, MINUTE_SECONDS, SPEED } from './demo-keys.ts';
+import { watchKeys } from './demo-watch.ts';
+import { startStandin } from './standin.ts';
+
+export interface DemoOptions {
+  readonly clock: Clock;
+  /** What the user's own environment says; only `PORT`, `HOST` and `LOG_LEVEL` are taken from it. */
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  readonly output: NodeJS.WriteStream;
+}
+
+export interface DemoProviders {
+  /** The settings that point the server at the stand-ins. No real key is ever read. */
+  readonly environment: Record<string, string>;
+  /** Says what to try, then keeps a line with the state of the keys until the process ends. */
+  show(url: string): void;
+}
+
+const DEFAULT_PORT = 3000;
+
+/** Stand-ins for both providers, with six keys of different fortunes. */
+export async function startDemoProviders(options: DemoOptions): Promise<DemoProviders> {
+  const { clock, environment, output } = options;
+  const standin = await startStandin({
+    clock,
+    keys: DEMO_KEYS,
+    speed: SPEED,
+    answer: { chunks: 8, firstChunkMs: 150, chunkMs: 30 },
+  });
+  const { PORT = String(await freePort(DEFAULT_PORT)), HOST, LOG_LEVEL } = environment;
+  return {
+    environment: {
+      ...DEMO_ENVIRONMENT,
+      GOOGLE_BASE_URL: standin.url,
+      ANAM_BASE_URL: standin.url,
+      PORT,
+      ...(HOST === undefined ? {} : { HOST }),
+      ...(LOG_LEVEL === undefined ? {} : { LOG_LEVEL }),
+    },
+    show(url) {
+      output.write(introduction(url));
+      watchKeys({ clock, standin, url, output });
+    },
+  };
+}
+
+/** The port itself when nobody has it, else 0 for any. */
+function freePort(port: number): Promise<number> {
+  return new Promise((resolve) => {
+    const probe = createServer();
+    probe.once('error', () => resolve(0));
+    probe.listen(port, () => probe.close(() => resolve(port)));
+  });
+}
+
+const introduction = (url: string) => `
+Understudy, demo: the providers are STAND-INS on this machine. No key, no network, no cost.
+A minute of theirs lasts ${MINUTE_SECONDS} seconds here, and a cooldown one minute instead of an hour.
+
+  google     a quota of 3 requests a minute          anam     one session token a minute
+  google-2   a quota of 5 requests a day             anam-2   no limit
+  google-3   reported as leaked
+  google-4   a quota of 12 requests a minute
+
+Listening on ${url}. In another terminal, try:
+
+  curl ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Hello!"}'
+  for i in $(seq 12); do curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}'; echo; done
+  curl ${url}/api/keys/status
+
+Ctrl+C ends it.
+
+`;

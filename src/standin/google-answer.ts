@@ -1,0 +1,75 @@
+import type { BlockedAnswer, EmptyAnswerKind } from './google-fault.ts';
+import { type GoogleRequest, tokensOf } from './google-request.ts';
+
+/** One event of a streamed answer, or the whole of a unary one. */
+export type AnswerEvent = Readonly<Record<string, unknown>>;
+
+/** What the events of one answer have in common. */
+export interface AnswerFacts {
+  readonly request: GoogleRequest;
+  readonly model: string;
+  readonly responseId: string;
+}
+
+/** A good answer: an event for each text, the last with its finish reason and the usage. */
+export function answerEvents(facts: AnswerFacts, texts: readonly string[]): AnswerEvent[] {
+  const last = texts.at(-1) ?? '';
+  const candidate = { ...candidateOf(last), finishReason: 'STOP' };
+  return [
+    ...texts.slice(0, -1).map((text) => textEvent(facts, text)),
+    closingEvent(facts, { candidates: [candidate] }, texts.join('').length),
+  ];
+}
+
+/** An answer that stops with SAFETY after some of its texts. */
+export function blockedEvents(
+  facts: AnswerFacts,
+  texts: readonly string[],
+  { after = 1 }: BlockedAnswer,
+): AnswerEvent[] {
+  const sent = texts.slice(0, after);
+  return [
+    ...sent.map((text) => textEvent(facts, text)),
+    closingEvent(facts, { candidates: [BLOCKED] }, sent.join('').length),
+  ];
+}
+
+/** An answer without a text, in its only event. */
+export const emptyEvent = (facts: AnswerFacts, kind: EmptyAnswerKind): AnswerEvent =>
+  closingEvent(facts, EMPTY[kind], 0);
+
+const HARM = { category: 'HARM_CATEGORY_DANGEROUS_CONTENT', probability: 'HIGH', blocked: true };
+const BLOCKED = { finishReason: 'SAFETY', index: 0, safetyRatings: [HARM] };
+
+const EMPTY = {
+  blocked_prompt: { promptFeedback: { blockReason: 'PROHIBITED_CONTENT' } },
+  no_candidates: {},
+  tokens_spent: {
+    candidates: [{ content: { role: 'model' }, finishReason: 'MAX_TOKENS', index: 0 }],
+  },
+} satisfies Record<EmptyAnswerKind, AnswerEvent>;
+
+const textEvent = (facts: AnswerFacts, text: string): AnswerEvent => ({
+  candidates: [candidateOf(text)],
+  ...identity(facts),
+});
+
+const closingEvent = (facts: AnswerFacts, event: AnswerEvent, written: number): AnswerEvent => ({
+  ...event,
+  usageMetadata: usage(facts.request.inputTokens, tokensOf(written)),
+  ...identity(facts),
+});
+
+const candidateOf = (text: string) => ({
+  content: { parts: [{ text }], role: 'model' },
+  index: 0,
+});
+
+const identity = ({ model, responseId }: AnswerFacts) => ({ modelVersion: model, responseId });
+
+/** Without text Google leaves the candidates' count out. */
+const usage = (promptTokenCount: number, candidatesTokenCount: number) => ({
+  promptTokenCount,
+  ...(candidatesTokenCount > 0 ? { candidatesTokenCount } : {}),
+  totalTokenCount: promptTokenCount + candidatesTokenCount,
+});

@@ -1,0 +1,73 @@
+import { answerTexts, type WholeShape, wholeShape } from './answer-shape.ts';
+import { type AnswerEvent, answerEvents, blockedEvents, emptyEvent } from './google-answer.ts';
+import type { GoogleCallFacts } from './google-error.ts';
+import { ModelQuota } from './google-quota.ts';
+import { quotaError } from './google-quota-error.ts';
+import { type GoogleRequest, readGoogleRequest } from './google-request.ts';
+import { answerReply, type Wire } from './google-wire.ts';
+import { parseJson } from './json.ts';
+import type { CallFault, HeldKey } from './key-ring.ts';
+import type { Reply } from './reply.ts';
+import { isBroken } from './spoiled-answer.ts';
+import type { AnswerShape, StandinKey } from './standin-key.ts';
+
+/** A call that nothing has refused so far. */
+export interface Generation {
+  readonly holder: HeldKey;
+  readonly call: GoogleCallFacts;
+  readonly wire: Wire;
+  readonly text: string;
+  readonly fault: CallFault | null;
+}
+
+/** Checks the body, then the quota of (project, model), and answers. */
+export function createGenerate(defaultAnswer: AnswerShape = {}): (of: Generation) => Reply {
+  const quotas = new Map<string, ModelQuota>();
+  let answers = 0;
+  return (generation) => {
+    const { holder, call, wire, fault } = generation;
+    const request = readGoogleRequest(parseJson(generation.text));
+    if ('status' in request) return request;
+    const quota = quotaOf(quotas, holder.project, call);
+    const limits = limitsOf(holder.shape, call.model);
+    const violations = quota.spend(limits, request.inputTokens, call.now);
+    if (violations.length > 0) return quotaError(violations, call);
+    answers += 1;
+    const shape = wholeShape(defaultAnswer, holder.shape.answer);
+    const events = eventsOf(generation, request, shape, `standin-${answers}`);
+    return answerReply(events, wire, shape, isBroken(fault) ? fault : null);
+  };
+}
+
+function quotaOf(quotas: Map<string, ModelQuota>, project: string, call: GoogleCallFacts) {
+  const id = `${project} ${call.model}`;
+  const quota = quotas.get(id) ?? new ModelQuota(call.windows);
+  quotas.set(id, quota);
+  return quota;
+}
+
+const limitsOf = ({ limits = {}, modelLimits = {} }: StandinKey, model: string) =>
+  modelLimits[model] ?? limits;
+
+function eventsOf(
+  { call, wire, fault }: Generation,
+  request: GoogleRequest,
+  shape: WholeShape,
+  responseId: string,
+): AnswerEvent[] {
+  const facts = { request, model: call.model, responseId };
+  const texts = answerTexts(
+    wire === 'unary' ? { ...shape, chunks: 1 } : shape,
+    request.lastUserText,
+  );
+  switch (fault?.kind) {
+    case 'blocked_answer':
+      return blockedEvents(facts, texts, fault);
+    case 'blocked_prompt':
+    case 'no_candidates':
+    case 'tokens_spent':
+      return [emptyEvent(facts, fault.kind)];
+    default:
+      return answerEvents(facts, texts);
+  }
+}

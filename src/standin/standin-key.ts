@@ -1,0 +1,53 @@
+import type { Service } from '../shared/api-key.ts';
+import type { Fault } from './fault.ts';
+
+/** One key that the stand-in knows; every other key is answered as an invalid one. */
+export interface StandinKey {
+  readonly key: string;
+  readonly service: Service;
+  /** Default: the key itself. Keys of one project share quota windows; for Anam it is the account. */
+  readonly project?: string;
+  /** Google: the limits of every model that `modelLimits` does not name. Default: unlimited. */
+  readonly limits?: Limits;
+  readonly modelLimits?: Readonly<Record<string, Limits>>;
+  /** Anam: of several keys of one account, the first that says something decides. */
+  readonly account?: AnamAccountShape;
+  /** What this key's calls fail with from the start. */
+  readonly fault?: Fault;
+  readonly answer?: AnswerShape;
+}
+
+/**
+ * Quota of one model in one project: requests a minute, input tokens a minute, requests a day.
+ * Left out means unlimited; 0 is Google's "limit: 0", no quota at all. A refused request counts
+ * against none of them.
+ */
+export interface Limits {
+  readonly rpm?: number;
+  readonly tpm?: number;
+  readonly rpd?: number;
+}
+
+export interface AnswerShape {
+  /** Default 3: the events of a streamed answer; a unary one takes as long as these would. */
+  readonly chunks?: number;
+  /** Default 0, in the clock's time whatever the speed. */
+  readonly firstChunkMs?: number;
+  /** Default 0: between two chunks. At 0 all chunks leave in one write. */
+  readonly chunkMs?: number;
+  /** Default: made from the last user message. Padded when shorter than its chunks are many. */
+  readonly text?: string;
+}
+
+export interface AnamAccountShape {
+  /** Conversations at once. Default: unlimited. */
+  readonly slots?: number;
+  /** Usage minutes before the limit is reached; they never come back. Default: unlimited. */
+  readonly minutes?: number;
+  /** The saved personas of this account. Default: any. */
+  readonly personas?: readonly string[];
+  /** Tokens minted a minute. Default: unlimited. */
+  readonly sessionsPerMinute?: number;
+  /** Default 60: how long a started session holds its slot, and what it uses of the minutes. */
+  readonly sessionSeconds?: number;
+}

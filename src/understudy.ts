@@ -1,0 +1,79 @@
+import { Agent } from 'undici';
+import type { Config } from './config.ts';
+import { createApp } from './http/app.ts';
+import { createHttpServer, drain, listen } from './http/server.ts';
+import { KeyPool } from './pool/key-pool.ts';
+import { createAvatarSession, SESSION_LANE } from './service/avatar-session.ts';
+import { createChat } from './service/chat.ts';
+import { createFailover } from './service/failover.ts';
+import type { Clock } from './shared/clock.ts';
+import type { Logger } from './shared/logger.ts';
+import { createRedact, type Redact } from './shared/redact.ts';
+import { createAnam } from './upstream/anam.ts';
+import { createGemini } from './upstream/gemini.ts';
+
+/** What only the outermost caller knows: the real ones in `main.ts`, others in tests and benchmarks. */
+export interface Surroundings {
+  readonly clock: Clock;
+  /** From 0 to 1. */
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+export interface Understudy {
+  readonly port: number;
+  /**
+   * Lets every request in flight have its answer, then frees all that was opened.
+   *
+   * @param limitMs after which what is still open is cut off
+   * @returns whether everything ended by itself
+   */
+  stop(limitMs: number): Promise<boolean>;
+}
+
+/** Where settings become objects: one pool for the process, and everything that uses it. */
+export async function startUnderstudy(
+  config: Config,
+  { clock, random, log }: Surroundings,
+): Promise<Understudy> {
+  const redact = redactKeysOf(config);
+  const pool = new KeyPool({
+    keys: config.keys,
+    models: { google: config.googleModels, anam: [SESSION_LANE] },
+    cooldownMs: config.cooldownMs,
+    now: clock.now,
+  });
+  const failover = createFailover({ ...config, pool, clock, random, log });
+  const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
+  const upstream = { redact, now: clock.now };
+  const app = createApp({
+    ...config,
+    log,
+    counts: (service) => pool.counts(service),
+    chat: createChat({
+      failover,
+      stream: createGemini({ ...upstream, baseUrl: config.googleBaseUrl, dispatcher }),
+      models: config.googleModels,
+      systemPrompt: config.systemPrompt,
+    }),
+    avatar: createAvatarSession({
+      failover,
+      mint: createAnam({ ...upstream, baseUrl: config.anamBaseUrl }),
+      persona: config.persona,
+      hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
+    }),
+  });
+  const server = createHttpServer(app);
+  return {
+    port: await listen(server, config.port, config.host),
+    async stop(limitMs) {
+      const endedByItself = await drain(server, clock, limitMs);
+      await dispatcher.destroy();
+      return endedByItself;
+    },
+  };
+}
+
+/** For the logger too, which has to exist before anything else. */
+export const redactKeysOf = ({ keys }: Config): Redact =>
+  createRedact(keys.map(({ secret }) => secret));

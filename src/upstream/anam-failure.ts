@@ -1,0 +1,112 @@
+import type { Failure } from '../shared/failure.ts';
+import { type AnamError, parseAnamError } from './anam-error.ts';
+import { decide, describeFailure, type Finding, type Rule, rateLimited } from './failure-rules.ts';
+import type { ClassifyContext, ProviderAnswer } from './provider-answer.ts';
+import { readRateLimitResetMs, readRetryAfterMs } from './retry-headers.ts';
+
+/**
+ * Sorts a refusal of `POST /v1/auth/session-token`, and a 2xx that holds no token.
+ *
+ * @param persona whose persona was asked for: a caller's own is no fault of ours. Never throws.
+ */
+export function classifyAnamTokenAnswer(
+  answer: ProviderAnswer,
+  persona: 'ours' | 'callers',
+  context: ClassifyContext,
+): Failure {
+  const retryHintMs =
+    readRateLimitResetMs(answer.headers) ?? readRetryAfterMs(answer.headers, context.now);
+  return classify(persona === 'ours' ? OUR_PERSONA : CALLERS_PERSONA, answer, context, retryHintMs);
+}
+
+/**
+ * Sorts a refusal of `POST /v1/engine/session`, where spent minutes, slots and caps first show.
+ * Never throws.
+ *
+ * @param context `estimatedWaitSeconds`: Anam's own estimate of when a slot comes free.
+ */
+export function classifyAnamSessionAnswer(
+  answer: ProviderAnswer,
+  context: ClassifyContext & { readonly estimatedWaitSeconds?: number },
+): Failure {
+  return classify(SESSION, answer, context, slotHintMs(context.estimatedWaitSeconds));
+}
+
+interface AnamRefusal {
+  readonly status: number;
+  readonly error: AnamError;
+  readonly retryHintMs: number | undefined;
+}
+
+type AnamRule = Rule<AnamRefusal>;
+
+function classify(
+  rules: readonly AnamRule[],
+  { status, body }: ProviderAnswer,
+  { redact }: ClassifyContext,
+  retryHintMs: number | undefined,
+): Failure {
+  const error = parseAnamError(body);
+  const finding = decide(rules, { status, error, retryHintMs }, UPSTREAM_DOWN);
+  return describeFailure(finding, error.message, redact, status);
+}
+
+/** What no rule names is upstream trouble: 5xx, a 2xx without what was asked for, the unheard of. */
+const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };
+const SLOTS_TAKEN = /\bconcurrent session limit reached\b/i;
+
+const answers =
+  (...statuses: readonly number[]) =>
+  ({ status }: AnamRefusal): boolean =>
+    statuses.includes(status);
+
+/** A page at these statuses, or a redirect: it was not Anam's API that answered at our address. */
+const WRONG_ADDRESS: AnamRule = {
+  when: (refusal) =>
+    (refusal.error.isHtml && answers(400, 403, 404, 405)(refusal)) ||
+    (refusal.status >= 300 && refusal.status < 400),
+  failure: { kind: 'misconfigured' },
+};
+const TIMED_OUT: AnamRule = {
+  when: answers(408, 504),
+  failure: { kind: 'upstream_down', timedOut: true },
+};
+
+const tokenRules = (badPersona: Finding, whose: 'key' | 'caller'): readonly AnamRule[] => [
+  WRONG_ADDRESS,
+  { when: answers(400), failure: badPersona },
+  { when: answers(401), failure: { kind: 'key_rejected' } },
+  { when: answers(402), failure: { kind: 'out_of_credit' } },
+  { when: answers(403, 404), failure: { kind: 'model_unavailable', whose } },
+  { when: answers(429), failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+  TIMED_OUT,
+];
+
+const OUR_PERSONA = tokenRules({ kind: 'misconfigured' }, 'key');
+const CALLERS_PERSONA = tokenRules({ kind: 'request_fault' }, 'caller');
+
+const SESSION: readonly AnamRule[] = [
+  WRONG_ADDRESS,
+  { when: hasNoFreeSlot, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+  // A page: the network in front of Anam refuses our address, which says nothing of the account.
+  { when: ({ status, error }) => status === 429 && error.isHtml, failure: UPSTREAM_DOWN },
+  // "Spend cap reached", and whatever else Anam calls it: the usage minutes are spent.
+  { when: answers(402, 429), failure: { kind: 'out_of_credit' } },
+  // 401 means the session token, expired or used: the key that minted it is fine.
+  { when: answers(400, 401), failure: { kind: 'request_fault' } },
+  { when: answers(403, 404), failure: { kind: 'model_unavailable', whose: 'key' } },
+  TIMED_OUT,
+];
+
+function hasNoFreeSlot({ status, error }: AnamRefusal): boolean {
+  return status === 429 && SLOTS_TAKEN.test(error.reason);
+}
+
+/** How long a busy slot is given where Anam estimates nothing. */
+const SLOT_WAIT_MS = 60_000;
+const MS_PER_SECOND = 1000;
+
+function slotHintMs(estimatedWaitSeconds: number | undefined): number {
+  const isEstimated = estimatedWaitSeconds !== undefined && Number.isFinite(estimatedWaitSeconds);
+  return isEstimated ? Math.round(estimatedWaitSeconds * MS_PER_SECOND) : SLOT_WAIT_MS;
+}

@@ -1,0 +1,67 @@
+import { type Finding, rateLimited } from './failure-rules.ts';
+import { PREPAID_CREDIT, SPEND_CAP, SPEND_RATE } from './gemini-money-phrases.ts';
+import { type GeminiRefusal, type GeminiRule, hasReason, isPage, says } from './gemini-refusal.ts';
+import type { GoogleError } from './google-error.ts';
+import type { QuotaViolation } from './google-error-details.ts';
+
+const NO_CAPACITY: Finding = { kind: 'upstream_down', timedOut: false };
+const NO_QUOTA: Finding = { kind: 'model_unavailable', whose: 'project' };
+
+/** Google's window for a spend rate; it clears by itself. */
+const SPEND_WINDOW_MS = 600_000;
+
+const A_DAY = /PerDay/i;
+const A_MINUTE = /PerMinute/i;
+const MODEL_CAPACITY = /^MODEL_CAPACITY_EXHAUSTED$/;
+const CAPACITY_TEXT = /\bno capacity available\b/i;
+/** "limit: 0", but neither "limit: 0.5" nor "limit: 05". */
+const LIMIT_ZERO = /\blimit:\s*0(?!\w|\.\d)/i;
+
+/**
+ * RESOURCE_EXHAUSTED. The details come first, the message after them; of the details, no quota at
+ * all comes before a spent one, and the longest period governs.
+ * Money comes without a QuotaFailure, so for money the message decides, whatever RetryInfo says
+ * beside it; but the spend rate, which clears by itself, comes before what only its owner can mend.
+ */
+export const GEMINI_QUOTA_RULES: readonly GeminiRule[] = [
+  // Google's front end doubts our address ("automated queries"): no key's quota.
+  { when: isPage, failure: NO_CAPACITY },
+  { when: hasNoQuotaForAnyModel, failure: { kind: 'key_rejected' } },
+  { when: hasReason(MODEL_CAPACITY), failure: NO_CAPACITY },
+  { when: hasNoQuotaForThisModel, failure: NO_QUOTA },
+  // The RetryInfo beside a day's quota is not honest: it is ignored.
+  { when: namesQuota(A_DAY), failure: { kind: 'quota_exhausted' } },
+  { when: namesQuota(A_MINUTE), failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+  { when: says(CAPACITY_TEXT), failure: NO_CAPACITY },
+  { when: says(LIMIT_ZERO), failure: NO_QUOTA },
+  {
+    when: says(SPEND_RATE),
+    failure: ({ retryHintMs }) => rateLimited(retryHintMs ?? SPEND_WINDOW_MS),
+  },
+  { when: says(PREPAID_CREDIT, SPEND_CAP), failure: { kind: 'out_of_credit' } },
+  { when: () => true, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+];
+
+function hasNoQuotaForAnyModel({ error }: GeminiRefusal): boolean {
+  return error.details.some(
+    (detail) =>
+      detail.type === 'ErrorInfo' &&
+      detail.reason === 'RATE_LIMIT_EXCEEDED' &&
+      isZero(detail.metadata.quota_limit_value),
+  );
+}
+
+function hasNoQuotaForThisModel({ error }: GeminiRefusal): boolean {
+  return violations(error).some(({ quotaValue }) => quotaValue === undefined || isZero(quotaValue));
+}
+
+function namesQuota(period: RegExp) {
+  return ({ error }: GeminiRefusal): boolean =>
+    violations(error).some(({ quotaId }) => period.test(quotaId));
+}
+
+function violations({ details }: GoogleError): readonly QuotaViolation[] {
+  return details.flatMap((detail) => (detail.type === 'QuotaFailure' ? detail.violations : []));
+}
+
+const isZero = (value: unknown) => value === 0 || (typeof value === 'string' && /^0+$/.test(value));

@@ -1,0 +1,148 @@
+import {
+  type Content,
+  type EnhancedGenerateContentResponse,
+  GoogleGenerativeAI,
+  GoogleGenerativeAIError,
+} from '@google/generative-ai';
+import type { Dispatcher } from 'undici';
+import type { ApiKey } from '../shared/api-key.ts';
+import type { ChatChunk, ChatFinish, ChatMessage, ChatTurn } from '../shared/chat.ts';
+import { UpstreamError } from '../shared/failure.ts';
+import type { Redact } from '../shared/redact.ts';
+import { type ReadChunk, readChunk } from './gemini-chunk.ts';
+import { classifyGeminiAnswer } from './gemini-failure.ts';
+import { beginExchange, type LeanExchange } from './lean-fetch.ts';
+import { classifyNetworkError } from './network-failure.ts';
+import type { ClassifyContext, ProviderAnswer } from './provider-answer.ts';
+
+export interface GeminiOptions {
+  /** Without a trailing slash and without the API's version. */
+  readonly baseUrl: string;
+  readonly dispatcher: Dispatcher;
+  readonly redact: Redact;
+  readonly now: () => number;
+}
+
+/**
+ * Streams one answer from Gemini with one key.
+ *
+ * @param signal Ends the call and frees its connection.
+ * @throws UpstreamError with the classified failure, before the first chunk or after any
+ */
+export type StreamGemini = (
+  key: ApiKey,
+  model: string,
+  turn: ChatTurn,
+  signal: AbortSignal,
+) => AsyncGenerator<ChatChunk, void, undefined>;
+
+/**
+ * The one place that knows the legacy SDK. It builds the request and parses the stream; the bytes
+ * travel through our own exchange, which keeps what the SDK drops of a refusal.
+ */
+export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions): StreamGemini {
+  return async function* streamGemini(key, model, turn, signal) {
+    const exchange = beginExchange(dispatcher, signal);
+    try {
+      const client = new GoogleGenerativeAI(key.secret.reveal());
+      const request = { contents: turn.messages.map(toContent), ...systemOf(turn) };
+      const { stream, response } = await withFetch(exchange.fetch, () =>
+        client.getGenerativeModel({ model }, { baseUrl }).generateContentStream(request),
+      );
+      // When a stream breaks off, this promise rejects too, and nobody else looks at it.
+      response.catch(() => {});
+      yield* readAnswer(stream, exchange, { redact, now: now() });
+    } catch (error) {
+      throw explain(error, exchange, { redact, now: now() });
+    } finally {
+      exchange.close();
+    }
+  };
+}
+
+/**
+ * The SDK takes `fetch` from the global scope, and does so before its first await. The global is
+ * ours only until then, within one synchronous call, so nobody else in the process can meet it.
+ */
+function withFetch<T>(fetch: typeof globalThis.fetch, call: () => Promise<T>): Promise<T> {
+  const original = globalThis.fetch;
+  globalThis.fetch = fetch;
+  try {
+    return call();
+  } finally {
+    globalThis.fetch = original;
+  }
+}
+
+const toContent = ({ role, text }: ChatMessage): Content => ({
+  role: role === 'assistant' ? 'model' : 'user',
+  parts: [{ text }],
+});
+
+const systemOf = ({ system }: ChatTurn) => (system === null ? {} : { systemInstruction: system });
+
+/** Hands on the pieces of the answer, and keeps reading to the end of it, so that its connection can be used again. */
+async function* readAnswer(
+  stream: AsyncGenerator<EnhancedGenerateContentResponse>,
+  exchange: LeanExchange,
+  context: ClassifyContext,
+): AsyncGenerator<ChatChunk, void, undefined> {
+  let hasText = false;
+  let finish: ChatFinish | null = null;
+  for (;;) {
+    exchange.isWanted = true;
+    const { value, done } = await stream.next();
+    exchange.isWanted = false;
+    if (done) break;
+    const chunk: ChatChunk | null =
+      finish === null ? toChunk(readChunk(value), hasText, context) : null;
+    if (chunk === null) continue;
+    hasText = true;
+    finish = chunk.finish;
+    yield chunk;
+  }
+  if (finish === null) throw unfinished(hasText, exchange, context);
+}
+
+/** A block before any text is a failure of its own kind; after some text it only ends the answer. */
+function toChunk(read: ReadChunk, hasText: boolean, context: ClassifyContext): ChatChunk | null {
+  switch (read.kind) {
+    case 'nothing':
+      return null;
+    case 'piece':
+      return read.chunk;
+    case 'error':
+      throw new UpstreamError(classifyGeminiAnswer(inStream(read.body), context));
+    case 'blocked': {
+      const { usage, reason } = read;
+      if (hasText) return { text: '', finish: { reason: 'content-filter', usage } };
+      throw new UpstreamError({ kind: 'content_blocked', message: reason, usage, status: 200 });
+    }
+    default:
+      return read satisfies never;
+  }
+}
+
+/** The stream ended in good order, but the answer did not: nothing came at all, or no finish reason. */
+function unfinished(hasText: boolean, exchange: LeanExchange, context: ClassifyContext) {
+  const failure = classifyGeminiAnswer(inStream(exchange.tail), context);
+  const message = hasText ? 'the answer broke off' : 'an answer without candidates';
+  return new UpstreamError(failure.kind === 'upstream_down' ? { ...failure, message } : failure);
+}
+
+/**
+ * What the SDK threw, put back into what happened: a refusal, the network, or a stream that it could
+ * not read. Anything else is a bug of ours and surfaces as it is.
+ */
+function explain(error: unknown, exchange: LeanExchange, context: ClassifyContext): unknown {
+  if (error instanceof UpstreamError) return error;
+  const { refusal, networkError, tail } = exchange;
+  if (refusal !== null) return new UpstreamError(classifyGeminiAnswer(refusal, context));
+  const isOurs = networkError === null && !(error instanceof GoogleGenerativeAIError);
+  if (isOurs) return error;
+  const inTail = classifyGeminiAnswer(inStream(tail), context);
+  const saysMore = networkError === null || inTail.kind !== 'upstream_down';
+  return new UpstreamError(saysMore ? inTail : classifyNetworkError(networkError, context.redact));
+}
+
+const inStream = (body: string): ProviderAnswer => ({ status: 200, headers: {}, body });

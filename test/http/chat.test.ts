@@ -1,0 +1,337 @@
+import { describe, expect, it, vi } from 'vitest';
+import { flow, startApp } from '../support/start-app.ts';
+
+const HOUR = 3_600_000;
+const THREE_KEYS = {
+  GOOGLE_API_KEY: 'g-one',
+  GOOGLE_API_KEY_2: 'g-two',
+  GOOGLE_API_KEY_3: 'g-three',
+};
+const google = (key: string, more = {}) => ({ key, service: 'google' as const, ...more });
+
+describe('a chat that goes well', () => {
+  it('answers with the reply, the model, why it ended, the tokens and the request id', async () => {
+    const app = await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
+    const { status, body, headers } = await app.chat('Hello there');
+    expect(status).toBe(200);
+    expect(body).toEqual({
+      reply: expect.stringContaining('Hello there'),
+      model: 'gemini-flash-latest',
+      finishReason: 'stop',
+      usage: {
+        inputTokens: expect.any(Number),
+        outputTokens: expect.any(Number),
+        totalTokens: body.usage.inputTokens + body.usage.outputTokens,
+      },
+      requestId: headers.get('x-request-id'),
+    });
+  });
+
+  it('sends the history and the system prompt of the settings', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', SYSTEM_PROMPT: 'Be kind.' },
+    });
+    const history = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'Hello!' },
+      { role: 'model', content: 'Anything else?' },
+    ];
+    await app.chat('Yes', { history });
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      systemInstruction: { parts: [{ text: 'Be kind.' }] },
+      contents: [
+        { role: 'user', parts: [{ text: 'Hi' }] },
+        { role: 'model', parts: [{ text: 'Hello!' }] },
+        { role: 'model', parts: [{ text: 'Anything else?' }] },
+        { role: 'user', parts: [{ text: 'Yes' }] },
+      ],
+    });
+  });
+
+  it('takes the keys in turn', async () => {
+    const app = await startApp({ environment: THREE_KEYS });
+    for (let turn = 0; turn < 6; turn += 1) await app.chat('Hi');
+    expect(app.standin.calls.map(({ key }) => key)).toEqual([
+      ...['g-one', 'g-two', 'g-three'],
+      ...['g-one', 'g-two', 'g-three'],
+    ]);
+  });
+});
+
+describe('when a key is spent', () => {
+  it('another key answers, the status says so, and the spent key rests for exactly the hour, then gets one call', async () => {
+    const app = await startApp({
+      environment: THREE_KEYS,
+      standin: {
+        keys: [
+          google('g-one', { fault: { kind: 'exhausted_no_details' } }),
+          google('g-two'),
+          google('g-three'),
+        ],
+      },
+    });
+    expect((await app.chat('Hi')).status).toBe(200);
+    expect(await app.counts()).toEqual({ total: 3, available: 2, cooling_down: 1, exhausted: 0 });
+
+    app.clock.advance(HOUR - 1);
+    for (let turn = 0; turn < 4; turn += 1) await app.chat('Hi');
+    expect(app.standin.callsOf('g-one')).toBe(1);
+
+    app.clock.advance(1);
+    const answers = await Promise.all(Array.from({ length: 50 }, () => app.chat('Hi')));
+    expect(answers.every(({ status }) => status === 200)).toBe(true);
+    expect(app.standin.callsOf('g-one')).toBe(2);
+  });
+
+  it("parks a day's quota although the answer promises nine seconds", async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'day_spent', retryAfterMs: 9000 } })] },
+    });
+    expect((await app.chat('Hi')).status).toBe(503);
+    app.clock.advance(10_000);
+    expect((await app.chat('Hi')).status).toBe(503);
+    expect(app.standin.callsOf('g-one')).toBe(1);
+  });
+
+  it("has a minute's quota of twelve seconds back after twelve seconds, not after an hour", async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', KEY_WAIT_SECONDS: '0' },
+      standin: {
+        keys: [google('g-one', { fault: { kind: 'minute_spent', retryAfterMs: 12_000 } })],
+      },
+    });
+    await app.chat('Hi');
+    app.standin.setFault('g-one', null);
+    app.clock.advance(11_999);
+    expect((await app.chat('Hi')).status).toBe(503);
+    app.clock.advance(1);
+    expect((await app.chat('Hi')).status).toBe(200);
+  });
+
+  it('refuses honestly when everything is spent, with a Retry-After that comes true', async () => {
+    const spent = { kind: 'minute_spent', retryAfterMs: 40_000 } as const;
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+      standin: { keys: [google('g-one', { fault: spent }), google('g-two', { fault: spent })] },
+    });
+    const { status, body, headers } = await app.chat('Hi');
+    expect(status).toBe(503);
+    expect(body.error).toEqual({
+      code: 'all_keys_exhausted',
+      message: "I'm experiencing high demand right now. Please try again in a few minutes.",
+      requestId: headers.get('x-request-id'),
+      retryAfterSeconds: 40,
+    });
+    expect(headers.get('retry-after')).toBe('40');
+    expect((await app.get('/api/keys/status')).body.status).toBe('degraded');
+    app.standin.setFault('g-one', null);
+    app.clock.advance(40_000);
+    expect((await app.chat('Hi')).status).toBe(200);
+  });
+
+  it('waits in line when a key is back within the waiting time', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'minute_spent', retryAfterMs: 3000 } })] },
+    });
+    const waiting = app.chat('Hi');
+    await vi.waitFor(() => expect(app.standin.callsOf('g-one')).toBe(1));
+    app.standin.setFault('g-one', null);
+    const { status } = await flow(app.clock, waiting);
+    expect(status).toBe(200);
+    expect(app.standin.callsOf('g-one')).toBe(2);
+  });
+
+  it('lets a second model answer when the first is spent and the caller named none', async () => {
+    const keys = [google('g-one', { modelLimits: { 'gemini-flash-latest': { rpd: 0 } } })];
+    const environment = {
+      GOOGLE_API_KEY: 'g-one',
+      GOOGLE_MODELS: 'gemini-flash-latest,gemini-pro-latest',
+    };
+    const app = await startApp({ environment, standin: { keys } });
+    expect((await app.chat('Hi')).body.model).toBe('gemini-pro-latest');
+    const named = await app.chat('Hi', { model: 'gemini-flash-latest' });
+    expect([named.status, named.body.error.code]).toEqual([404, 'model_unavailable']);
+    expect((await app.chat('Hi', { model: 'gemini-pro-latest' })).status).toBe(200);
+  });
+
+  it('spares the other keys of a project whose quota is spent', async () => {
+    const environment = {
+      GOOGLE_API_KEY_1: 'g-one',
+      GOOGLE_API_KEY_1_PROJECT: 'shop',
+      GOOGLE_API_KEY_2: 'g-two',
+      GOOGLE_API_KEY_2_PROJECT: 'shop',
+      GOOGLE_API_KEY_3: 'g-three',
+    };
+    const keys = [
+      google('g-one', { project: 'shop', limits: { rpd: 0 } }),
+      google('g-two', { project: 'shop', limits: { rpd: 0 } }),
+      google('g-three'),
+    ];
+    const app = await startApp({ environment, standin: { keys } });
+    for (let turn = 0; turn < 4; turn += 1) expect((await app.chat('Hi')).status).toBe(200);
+    expect([app.standin.callsOf('g-one'), app.standin.callsOf('g-two')]).toEqual([1, 0]);
+  });
+});
+
+describe('when upstream is in trouble', () => {
+  it('leaves a hanging key after the attempt limit and answers with the next one', async () => {
+    const app = await startApp({
+      environment: THREE_KEYS,
+      standin: {
+        keys: [google('g-one', { fault: { kind: 'hang' } }), google('g-two'), google('g-three')],
+      },
+    });
+    const started = app.clock.now();
+    const { status } = await flow(app.clock, app.chat('Hi'));
+    expect(status).toBe(200);
+    expect(app.clock.now() - started).toBeGreaterThanOrEqual(20_000);
+    expect(app.clock.now() - started).toBeLessThan(25_000);
+    await vi.waitFor(() => expect(app.standin.openRequests()).toBe(0));
+    expect((await app.counts()).available).toBe(3);
+  });
+
+  it('gives up with 504 after three keys that hang, and parks none', async () => {
+    const hang = { fault: { kind: 'hang' } } as const;
+    const names = ['g-one', 'g-two', 'g-three', 'g-four'];
+    const app = await startApp({
+      environment: { ...THREE_KEYS, GOOGLE_API_KEY_4: 'g-four' },
+      standin: { keys: names.map((name) => google(name, hang)) },
+    });
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.error.code]).toEqual([504, 'upstream_timeout']);
+    expect(app.standin.calls).toHaveLength(3);
+    expect((await app.counts()).available).toBe(4);
+  });
+
+  it.each([
+    'overloaded',
+    'internal',
+    'bad_gateway_html',
+    'reset',
+    'cut_mid_stream',
+    'error_mid_stream',
+    'bare_error_mid_stream',
+    'no_candidates',
+    'empty_body',
+  ] as const)(
+    'answers with another key after %s, although half of the answer may have come',
+    async (kind) => {
+      const app = await startApp({
+        environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+        standin: { keys: [google('g-one', { fault: { kind } }), google('g-two')] },
+      });
+      const { status, body } = await flow(app.clock, app.chat('Hello'));
+      expect([status, body.finishReason]).toEqual([200, 'stop']);
+      expect(app.standin.callsOf('g-two')).toBe(1);
+      expect(body.reply.match(/Hello/g)).toHaveLength(1);
+    },
+  );
+
+  it('answers 502 when the only key fails', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'overloaded' } })] },
+    });
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
+  });
+
+  it.each(['location', 'html_404'] as const)(
+    'says 502 after %s: ours to mend, tried on one key, parks none',
+    async (kind) => {
+      const app = await startApp({
+        environment: THREE_KEYS,
+        standin: {
+          keys: ['g-one', 'g-two', 'g-three'].map((name) => google(name, { fault: { kind } })),
+        },
+      });
+      const { status, body } = await app.chat('Hi');
+      expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
+      expect(app.standin.calls).toHaveLength(1);
+      expect((await app.counts()).available).toBe(3);
+      expect(
+        app.logs.some(({ level, outcome }) => level === 50 && outcome === 'misconfigured'),
+      ).toBe(true);
+    },
+  );
+});
+
+describe('when it is nobody’s quota', () => {
+  it('asks one key only about a bad prompt, and parks none', async () => {
+    const app = await startApp({
+      environment: THREE_KEYS,
+      standin: {
+        keys: ['g-one', 'g-two', 'g-three'].map((k) =>
+          google(k, { fault: { kind: 'request_fault' } }),
+        ),
+      },
+    });
+    const { status, body } = await app.chat('Hi');
+    expect([status, body.error.code]).toEqual([400, 'invalid_request']);
+    expect(app.standin.calls).toHaveLength(1);
+    expect((await app.counts()).available).toBe(3);
+  });
+
+  it.each(['blocked_prompt', 'blocked_answer'] as const)(
+    'answers kindly with 200 after %s',
+    async (kind) => {
+      const app = await startApp({
+        environment: THREE_KEYS,
+        standin: {
+          keys: [
+            google('g-one', { fault: { kind, after: 0 } as never }),
+            google('g-two'),
+            google('g-three'),
+          ],
+        },
+      });
+      const { status, body } = await app.chat('Hi');
+      expect([status, body.finishReason]).toEqual([200, 'content-filter']);
+      expect(body.reply).toMatch(/can't help/);
+      expect(app.standin.calls).toHaveLength(1);
+      expect((await app.counts()).available).toBe(3);
+    },
+  );
+
+  it('passes on an answer that spent its tokens without a word, with its reason', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'tokens_spent' } })] },
+    });
+    const { status, body } = await app.chat('Hi');
+    expect([status, body.reply, body.finishReason]).toEqual([200, '', 'length']);
+  });
+
+  it('stops the upstream call at once when the client hangs up, and blames no key', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'hang' } })] },
+    });
+    const controller = new AbortController();
+    const gone = fetch(`${app.url}/api/chat`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ message: 'Hi' }),
+      signal: controller.signal,
+    });
+    await vi.waitFor(() => expect(app.standin.openRequests()).toBe(1));
+    controller.abort();
+    await expect(gone).rejects.toThrow();
+    await vi.waitFor(() => expect(app.standin.openRequests()).toBe(0));
+    expect(app.standin.calls[0]?.aborted).toBe(true);
+    expect((await app.counts()).available).toBe(1);
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
+  });
+
+  it('says what to set when there is no key at all', async () => {
+    const app = await startApp({ environment: {} });
+    const { status, body } = await app.chat('Hi');
+    expect(status).toBe(503);
+    expect(body.error).toMatchObject({
+      code: 'no_keys_configured',
+      message: 'No API keys available. Set GOOGLE_API_KEY.',
+    });
+  });
+});

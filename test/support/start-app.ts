@@ -1,0 +1,137 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { afterEach } from 'vitest';
+import { readConfig } from '../../src/config.ts';
+import { createLogger } from '../../src/shared/logger.ts';
+import { type Standin, type StandinOptions, startStandin } from '../../src/standin/standin.ts';
+import { redactKeysOf, startUnderstudy } from '../../src/understudy.ts';
+import { createFakeClock, type FakeClock } from './fake-clock.ts';
+
+export interface App {
+  readonly url: string;
+  readonly clock: FakeClock;
+  readonly standin: Standin;
+  /** Every log line so far, parsed. */
+  readonly logs: readonly LogLine[];
+  /** Every log line so far, as it was written. */
+  readonly logText: () => string;
+  stop(): Promise<boolean>;
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Answer>;
+  get(path: string, headers?: Record<string, string>): Promise<Answer>;
+  chat(message: string, more?: Record<string, unknown>): Promise<Answer>;
+  counts(service?: 'google' | 'anam'): Promise<Record<string, number>>;
+}
+
+export interface LogLine {
+  readonly msg: string;
+  readonly level: number;
+  readonly [field: string]: unknown;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks for what it expects and fails where it is not
+  readonly body: any;
+  readonly text: string;
+}
+
+export interface Setting {
+  /** The stand-in's keys, by default all those that the environment names, without any fault. */
+  readonly standin?: Partial<StandinOptions>;
+  readonly environment: Record<string, string>;
+  readonly startMs?: number;
+}
+
+const running: (() => Promise<unknown>)[] = [];
+
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((stop) => stop()));
+});
+
+/** The whole server over real HTTP, its providers the stand-in, until the end of the test; time is fake. */
+export async function startApp({ standin: options, environment, startMs }: Setting): Promise<App> {
+  const clock = createFakeClock(startMs ?? Date.UTC(2026, 10, 24, 18));
+  const standin = await startStandin({ clock, keys: keysIn(environment), ...options });
+  const config = readConfig({
+    HOST: '127.0.0.1',
+    PORT: '0',
+    ANAM_PERSONA_ID: 'persona-1',
+    RATE_LIMIT_CHAT: '0',
+    RATE_LIMIT_SESSIONS: '0',
+    GOOGLE_BASE_URL: standin.url,
+    ANAM_BASE_URL: standin.url,
+    ...environment,
+  });
+  const lines: string[] = [];
+  const destination = { write: (line: string) => void lines.push(line) };
+  const log = createLogger({ level: 'debug', redact: redactKeysOf(config), destination });
+  const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log });
+  const url = `http://127.0.0.1:${understudy.port}`;
+  let stopped: Promise<boolean> | null = null;
+  const stop = () => {
+    stopped ??= understudy.stop(1000);
+    return stopped;
+  };
+  running.push(async () => {
+    await standin.close();
+    await flow(clock, stop());
+  });
+
+  const post: App['post'] = (path, body, headers) =>
+    ask(`${url}${path}`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+    });
+  const get: App['get'] = (path, headers = {}) => ask(`${url}${path}`, { headers });
+  return {
+    url,
+    clock,
+    standin,
+    get logs() {
+      return lines.map((line) => JSON.parse(line) as LogLine);
+    },
+    logText: () => lines.join(''),
+    stop,
+    post,
+    get,
+    chat: (message, more = {}) => post('/api/chat', { message, ...more }),
+    counts: async (service = 'google') => (await get('/api/keys/status')).body.api_keys[service],
+  };
+}
+
+/** Lets fake time run while real sockets work, until the promise has settled. */
+export async function flow<T>(clock: FakeClock, promise: Promise<T>, stepMs = 5): Promise<T> {
+  let isSettled = false;
+  const settled = () => {
+    isSettled = true;
+  };
+  promise.then(settled, settled);
+  while (!isSettled) {
+    await nextTurn();
+    if (!isSettled) clock.advance(stepMs);
+  }
+  return promise;
+}
+
+function keysIn(environment: Record<string, string>): StandinOptions['keys'] {
+  const named = Object.entries(environment).filter(([name]) =>
+    /^(GOOGLE|ANAM)_API_KEY(_\d+)?$/.test(name),
+  );
+  return named.map(([name, key]) => ({
+    key,
+    service: name.startsWith('GOOGLE') ? 'google' : 'anam',
+  }));
+}
+
+async function ask(url: string, init: RequestInit): Promise<Answer> {
+  const response = await fetch(url, init);
+  const text = await response.text();
+  const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+  return {
+    status: response.status,
+    headers: response.headers,
+    body: isJson ? JSON.parse(text) : null,
+    text,
+  };
+}
