@@ -78,16 +78,18 @@ interface Result {
   readonly p99: number;
 }
 
-const toRow = (name: string, { perSecond, cpuUs, p50, p99 }: Result, bare: Result) => [
-  name,
-  perSecond.toFixed(0),
-  cpuUs.toFixed(0),
-  `${(cpuUs / bare.cpuUs).toFixed(2)} ×`,
-  p50.toFixed(2),
-  p99.toFixed(2),
-  (p50 - bare.p50).toFixed(2),
-  (p99 - bare.p99).toFixed(2),
-];
+function toRow(name: string, { perSecond, cpuUs, p50, p99 }: Result, bare: Result): string[] {
+  return [
+    name,
+    perSecond.toFixed(0),
+    cpuUs.toFixed(0),
+    `${(cpuUs / bare.cpuUs).toFixed(2)} ×`,
+    p50.toFixed(2),
+    p99.toFixed(2),
+    (p50 - bare.p50).toFixed(2),
+    (p99 - bare.p99).toFixed(2),
+  ];
+}
 
 async function loadAndCount(server: Child, concurrency: number): Promise<Result> {
   const before = server.cpuMs();

@@ -20,6 +20,7 @@ export async function startChild(node: string, args: string[], env = {}): Promis
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   });
+  process.once('exit', () => child.kill('SIGKILL'));
   const url = await addressOf(child);
   return {
     url,

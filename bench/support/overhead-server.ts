@@ -18,7 +18,6 @@ const [, , variant = '', upstream = ''] = process.argv;
 const MODEL = 'gemini-flash-latest';
 const KEY = 'bench-key';
 const dispatcher = new Agent();
-const noSignal = new AbortController().signal;
 
 const variants: Record<string, () => Promise<number>> = {
   bare: () => listen(createServer(passThrough), 0, '127.0.0.1'),
@@ -91,8 +90,9 @@ function viaAdapter(request: IncomingMessage, response: ServerResponse): void {
   readBody(request, async (body) => {
     const { message } = JSON.parse(body) as { message: string };
     const turn = { system: null, messages: [{ role: 'user' as const, text: message }] };
+    const { signal } = new AbortController();
     let reply = '';
-    for await (const chunk of streamGemini(key, MODEL, turn, noSignal)) reply += chunk.text;
+    for await (const chunk of streamGemini(key, MODEL, turn, signal)) reply += chunk.text;
     response.end(JSON.stringify({ reply }));
   });
 }

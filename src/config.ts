@@ -1,0 +1,133 @@
+import { keyVariableName } from './config/key-variables.ts';
+import { findKeys } from './config/keys.ts';
+import { SETTINGS, type Settings } from './config/settings.ts';
+import { cleanText } from './config/text.ts';
+import type { ApiKey } from './shared/api-key.ts';
+import type { Persona } from './shared/persona.ts';
+
+export interface Config {
+  readonly mode: 'live' | 'demo';
+  readonly isProduction: boolean;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly host: string;
+  /** Google first, then Anam; each in numeric order, the unnumbered one first. */
+  readonly keys: readonly ApiKey[];
+  /** For the start-up log: one sentence each, and never a secret. */
+  readonly warnings: readonly string[];
+  /** The first is the default, the rest stand in for it in this order. */
+  readonly googleModels: readonly [string, ...string[]];
+  readonly systemPrompt: string | null;
+  readonly persona: Persona | null;
+  readonly allowClientPersona: boolean;
+  /** Base URLs end before the API's version and without a slash. */
+  readonly googleBaseUrl: string;
+  readonly anamBaseUrl: string;
+  readonly cooldownMs: number;
+  readonly keyWaitMs: number;
+  readonly requestTimeoutMs: number;
+  readonly attemptTimeoutMs: number;
+  readonly streamIdleMs: number;
+  /** `localhost` lets every port of this machine in; an empty list lets nobody in. */
+  readonly corsOrigins: 'localhost' | readonly string[];
+  /** For each client address; 0 is off. */
+  readonly chatPerMinute: number;
+  readonly sessionsPerMinute: number;
+  /** How many proxies stand in front. */
+  readonly trustProxy: number;
+  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+}
+
+/**
+ * Reads the settings once, at start-up. A blank variable counts as unset; others than ours are left
+ * alone, with a warning where one looks like a key.
+ *
+ * @throws ConfigError with every fault there is
+ */
+export function readConfig(
+  environment: Readonly<Record<string, string | undefined>>,
+  mode: Config['mode'] = 'live',
+): Config {
+  const texts = readTexts(environment);
+  const settings = SETTINGS.safeParse(Object.fromEntries(texts));
+  const { keys, warnings, faults } = findKeys(texts);
+  const all = [...faultsOf(settings.error), ...personaFaults(texts), ...faults];
+  if (!settings.success || all.length > 0) throw new ConfigError(all);
+  const config = { mode, keys, ...toConfig(settings.data) };
+  return { ...config, warnings: [...warnings, ...personaWarnings(config)] };
+}
+
+/** Each fault is `NAME: what is wrong`, without the value. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly faults: readonly string[];
+
+  constructor(faults: readonly string[]) {
+    super(faults.join('\n'));
+    this.faults = faults;
+  }
+}
+
+/** A prompt may begin and end with quotes of its own. */
+const KEEPS_ITS_QUOTES = 'SYSTEM_PROMPT';
+
+function readTexts(environment: Readonly<Record<string, string | undefined>>) {
+  const texts = new Map<string, string>();
+  for (const [name, raw = ''] of Object.entries(environment)) {
+    const text = name === KEEPS_ITS_QUOTES ? raw.trim() : cleanText(raw);
+    if (text !== '') texts.set(name, text);
+  }
+  return texts;
+}
+
+type SettingsError = ReturnType<typeof SETTINGS.safeParse>['error'];
+
+const faultsOf = (error: SettingsError): readonly string[] =>
+  error?.issues.map(({ path, message }) => `${String(path[0])}: ${message}.`) ?? [];
+
+const personaFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
+  texts.has('ANAM_PERSONA_ID') && texts.has('ANAM_PERSONA_CONFIG')
+    ? ['ANAM_PERSONA_CONFIG: is set together with ANAM_PERSONA_ID; keep one of the two.']
+    : [];
+
+function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'> {
+  const isProduction = settings.NODE_ENV === 'production';
+  return {
+    isProduction,
+    port: settings.PORT,
+    host: settings.HOST,
+    googleModels: settings.GOOGLE_MODELS,
+    systemPrompt: settings.SYSTEM_PROMPT,
+    persona: toPersona(settings),
+    allowClientPersona: settings.ALLOW_CLIENT_PERSONA,
+    googleBaseUrl: settings.GOOGLE_BASE_URL,
+    anamBaseUrl: settings.ANAM_BASE_URL,
+    cooldownMs: settings.KEY_COOLDOWN_SECONDS,
+    keyWaitMs: settings.KEY_WAIT_SECONDS,
+    requestTimeoutMs: settings.REQUEST_TIMEOUT_SECONDS,
+    attemptTimeoutMs: settings.ATTEMPT_TIMEOUT_SECONDS,
+    streamIdleMs: settings.STREAM_IDLE_SECONDS,
+    corsOrigins: settings.CORS_ORIGINS ?? (isProduction ? [] : 'localhost'),
+    chatPerMinute: settings.RATE_LIMIT_CHAT,
+    sessionsPerMinute: settings.RATE_LIMIT_SESSIONS,
+    trustProxy: settings.TRUST_PROXY,
+    logLevel: settings.LOG_LEVEL,
+  };
+}
+
+function toPersona({ ANAM_PERSONA_ID: personaId, ANAM_PERSONA_CONFIG: config }: Settings) {
+  if (personaId !== undefined) return { personaId };
+  return config === undefined ? null : { config };
+}
+
+type PersonaSettings = Pick<Config, 'keys' | 'persona' | 'allowClientPersona'>;
+
+/** An Anam key without a persona can start nothing. */
+function personaWarnings({ keys, persona, allowClientPersona }: PersonaSettings) {
+  const without = keys.find((key) => key.service === 'anam' && key.personaId === undefined);
+  if (without === undefined || persona !== null || allowClientPersona) return [];
+  const own = `${keyVariableName('anam', without.id.slice('anam-'.length))}_PERSONA_ID`;
+  return [
+    `${without.id} has no persona to show: set ANAM_PERSONA_ID or ANAM_PERSONA_CONFIG, or ${own} for this key alone.`,
+  ];
+}

@@ -1,0 +1,128 @@
+import type { ApiKey } from '../shared/api-key.ts';
+import { Secret } from '../shared/secret.ts';
+import {
+  groupKeyVariables,
+  type KeyVariables,
+  keyVariableName,
+  type Notes,
+  type Variable,
+} from './key-variables.ts';
+import { isPersonaId, isPlaceholder } from './text.ts';
+
+export interface FoundKeys extends Readonly<Notes> {
+  /** Google first, then Anam; each in numeric order, the unnumbered one first. */
+  readonly keys: readonly ApiKey[];
+}
+
+/**
+ * Finds every key of every service, whatever its number.
+ *
+ * @param texts the environment's variables, cleaned and without the blank ones
+ */
+export function findKeys(texts: ReadonlyMap<string, string>): FoundKeys {
+  const notes: Notes = { warnings: [], faults: [] };
+  const taken = new Map<string, KeyVariables>();
+  const keys = groupKeyVariables(texts, notes).flatMap((group) => toKeys(group, taken, notes));
+  checkLabels(keys, notes);
+  return { keys: keys.map(({ apiKey }) => apiKey), ...notes };
+}
+
+interface Found {
+  readonly apiKey: ApiKey;
+  readonly label: Variable | undefined;
+}
+
+/** @returns one key, or none where the variable holds nothing to use. */
+function toKeys(group: KeyVariables, taken: Map<string, KeyVariables>, notes: Notes): Found[] {
+  const { service, number, key, project, personaId } = group;
+  if (key === undefined) {
+    noteStray(group, notes);
+    return [];
+  }
+  if (!acceptText(key, notes) || !acceptOnce(group, key, taken, notes)) return [];
+  if (personaId !== undefined) checkPersonaId(personaId, notes);
+  const id = number === '' ? service : `${service}-${number}`;
+  const secret = new Secret(id, key.text);
+  const persona = personaId === undefined ? {} : { personaId: personaId.text };
+  const apiKey = { id, service, project: project?.text ?? id, secret, ...persona };
+  return [{ apiKey, label: project }];
+}
+
+function noteStray({ service, number, project, personaId }: KeyVariables, notes: Notes): void {
+  for (const variable of [project, personaId]) {
+    if (variable === undefined) continue;
+    const missing = keyVariableName(service, number);
+    notes.warnings.push(`${variable.name} is ignored: ${missing} is not set.`);
+  }
+}
+
+/**
+ * What a key may consist of: what an HTTP header carries as it is. Without quotes and backslashes,
+ * which JSON would write differently, so that a log line would no longer be recognised to hold a key.
+ */
+const KEY_TEXT = /^(?:(?!["'`,\\])[!-~])+$/;
+
+function acceptText({ name, text }: Variable, { warnings, faults }: Notes): boolean {
+  if (isPlaceholder(text)) {
+    warnings.push(`${name} is ignored: it still holds a placeholder.`);
+    return false;
+  }
+  if (KEY_TEXT.test(text)) return true;
+  faults.push(
+    `${name}: has a character that no key has (a space, a quote, a comma, an invisible or non-ASCII one); each variable takes one key.`,
+  );
+  return false;
+}
+
+/** The same key twice is one key: the first variable wins. */
+function acceptOnce(
+  group: KeyVariables,
+  { name, text }: Variable,
+  taken: Map<string, KeyVariables>,
+  { warnings }: Notes,
+): boolean {
+  const slot = `${group.service} ${text}`;
+  const first = taken.get(slot);
+  if (first === undefined) {
+    taken.set(slot, group);
+    return true;
+  }
+  const kept = first.key?.name;
+  const extras = [
+    noteDifferent(group.project, first.project),
+    noteDifferent(group.personaId, first.personaId),
+  ].join('');
+  warnings.push(`${name} holds the same key as ${kept}, which counts once as ${kept}${extras}.`);
+  return false;
+}
+
+function noteDifferent(ours: Variable | undefined, first: Variable | undefined): string {
+  const isDifferent = ours !== undefined && ours.text !== first?.text;
+  return isDifferent ? `; ${ours.name} differs and is ignored` : '';
+}
+
+function checkPersonaId({ name, text }: Variable, { faults }: Notes): void {
+  if (!isPersonaId(text)) faults.push(`${name}: is not the id of a persona.`);
+}
+
+const LABEL = /^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u;
+const ID_OF_A_KEY = /^(?:google|anam)(?:-\d+)?$/i;
+
+/**
+ * A label shares one room of names with the ids of the keys that have none: a label that reads like
+ * an id is refused, whether or not there is such a key, so that no key added later can join a
+ * project by accident. Labels are shown, so none may be a key's text.
+ */
+function checkLabels(found: readonly Found[], { faults }: Notes): void {
+  const texts = new Set(found.map(({ apiKey }) => apiKey.secret.reveal()));
+  for (const { label } of found) {
+    const fault = label === undefined ? null : faultOfLabel(label.text, texts);
+    if (fault !== null) faults.push(`${label?.name}: ${fault}.`);
+  }
+}
+
+function faultOfLabel(text: string, keyTexts: ReadonlySet<string>): string | null {
+  if (!LABEL.test(text)) return 'must be 1 to 100 printable characters';
+  if (ID_OF_A_KEY.test(text)) return 'reads like the id of a key; choose another label';
+  return keyTexts.has(text) ? 'holds a key where the label of its project belongs' : null;
+}

@@ -1,0 +1,43 @@
+import { z } from 'zod';
+import { reject } from './values.ts';
+
+const MAX_MODELS = 50;
+const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+/** Names of models, with or without Google's own `models/` in front; each counts once. */
+export const modelNames = z.string().transform((text, context): readonly [string, ...string[]] => {
+  const names = listed(text).map((name) => name.replace(/^models\//, ''));
+  const wrong = names.findIndex((name) => !MODEL_NAME.test(name));
+  if (wrong >= 0) return reject(context, `entry ${wrong + 1} is not the name of a model`);
+  const [first, ...others] = new Set(names);
+  if (first === undefined) return reject(context, 'must name at least one model');
+  if (others.length >= MAX_MODELS) return reject(context, `takes at most ${MAX_MODELS} models`);
+  return [first, ...others];
+});
+
+/** Origins as browsers send them, or `*`. */
+export const origins = z.string().transform((text, context): readonly string[] => {
+  const read = listed(text).map(toOrigin);
+  const wrong = read.indexOf(null);
+  if (wrong < 0) return [...new Set(read.filter((origin) => origin !== null))];
+  const wanted = 'scheme://host or scheme://host:port without a path, or *';
+  return reject(context, `entry ${wrong + 1} is not an origin: ${wanted}`);
+});
+
+const listed = (text: string): readonly string[] =>
+  text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+
+const BARE_ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/(?:\[[\da-f:.]+\]|[^\s/?#@:[\]*\\]+)(?::\d{1,5})?$/i;
+
+/** Browsers write an origin in lower case and without the port that its scheme implies. */
+function toOrigin(entry: string): string | null {
+  if (entry === '*') return entry;
+  const bare = entry.replace(/\/$/, '');
+  if (!BARE_ORIGIN.test(bare) || !URL.canParse(bare)) return null;
+  const { origin } = new URL(bare);
+  // URL has no origin for the schemes of apps, such as capacitor://localhost.
+  return origin === 'null' ? bare.toLowerCase() : origin;
+}

@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import { modelNames, origins } from './lists.ts';
+import { isPersonaId } from './text.ts';
+import {
+  baseUrl,
+  flag,
+  jsonObject,
+  matching,
+  oneOf,
+  proxyHops,
+  seconds,
+  wholeNumber,
+} from './values.ts';
+
+export type Settings = z.output<typeof SETTINGS>;
+
+const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+const DAY = 86_400;
+const WEEK = 7 * DAY;
+const MAX_PER_MINUTE = 1_000_000;
+const isAddress = (text: string) => /^[A-Za-z0-9.:_%-]+$/.test(text);
+
+/** Every setting but the keys, under the name of its variable, each with its default. */
+export const SETTINGS = z.object({
+  NODE_ENV: z.string().optional(),
+  PORT: wholeNumber(0, 65_535).default(3000),
+  HOST: matching(isAddress, 'must be an address to listen on, such as 0.0.0.0').default('0.0.0.0'),
+  GOOGLE_MODELS: modelNames.default(['gemini-flash-latest']),
+  SYSTEM_PROMPT: z.string().nullable().default(null),
+  ANAM_PERSONA_ID: matching(isPersonaId, 'is not the id of a persona').optional(),
+  ANAM_PERSONA_CONFIG: jsonObject.optional(),
+  ALLOW_CLIENT_PERSONA: flag.default(false),
+  GOOGLE_BASE_URL: baseUrl.default('https://generativelanguage.googleapis.com'),
+  ANAM_BASE_URL: baseUrl.default('https://api.anam.ai'),
+  KEY_COOLDOWN_SECONDS: seconds(WEEK).default(3_600_000),
+  KEY_WAIT_SECONDS: seconds(DAY, 'or zero').default(5000),
+  REQUEST_TIMEOUT_SECONDS: seconds(DAY).default(60_000),
+  ATTEMPT_TIMEOUT_SECONDS: seconds(DAY).default(20_000),
+  STREAM_IDLE_SECONDS: seconds(DAY).default(30_000),
+  CORS_ORIGINS: origins.optional(),
+  RATE_LIMIT_CHAT: wholeNumber(0, MAX_PER_MINUTE).default(30),
+  RATE_LIMIT_SESSIONS: wholeNumber(0, MAX_PER_MINUTE).default(6),
+  TRUST_PROXY: proxyHops.default(0),
+  LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
+});

@@ -1,0 +1,274 @@
+import { readFileSync } from 'node:fs';
+import { parse } from 'dotenv';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { SETTINGS } from '../../src/config/settings.ts';
+import { ConfigError, readConfig } from '../../src/config.ts';
+
+function faultsOf(environment: Record<string, string | undefined>): readonly string[] {
+  try {
+    readConfig(environment);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+}
+
+describe('an empty environment', () => {
+  const defaults = {
+    mode: 'live',
+    isProduction: false,
+    port: 3000,
+    host: '0.0.0.0',
+    keys: [],
+    warnings: [],
+    googleModels: ['gemini-flash-latest'],
+    systemPrompt: null,
+    persona: null,
+    allowClientPersona: false,
+    googleBaseUrl: 'https://generativelanguage.googleapis.com',
+    anamBaseUrl: 'https://api.anam.ai',
+    cooldownMs: 3_600_000,
+    keyWaitMs: 5000,
+    requestTimeoutMs: 60_000,
+    attemptTimeoutMs: 20_000,
+    streamIdleMs: 30_000,
+    corsOrigins: 'localhost',
+    chatPerMinute: 30,
+    sessionsPerMinute: 6,
+    trustProxy: 0,
+    logLevel: 'info',
+  };
+
+  it('gives the defaults', () => {
+    expect(readConfig({})).toEqual(defaults);
+    expect(readConfig({}, 'demo')).toEqual({ ...defaults, mode: 'demo' });
+  });
+
+  it('gives the same as one whose variables are all blank', () => {
+    const blank = Object.keys(SETTINGS.shape).map((name, index) => [
+      name,
+      ['', ' \t', '""'][index % 3],
+    ]);
+    expect(
+      readConfig({ ...Object.fromEntries(blank), SYSTEM_PROMPT: ' ', PATH: undefined }),
+    ).toEqual(defaults);
+  });
+
+  it('gives the same as .env.example, which names every setting', () => {
+    const example = parse(readFileSync(new URL('../../.env.example', import.meta.url)));
+    expect(readConfig(example)).toEqual(defaults);
+    const { NODE_ENV: _, ...settings } = SETTINGS.shape;
+    const keys = ['GOOGLE_API_KEY', 'GOOGLE_API_KEY_2', 'ANAM_API_KEY', 'ANAM_API_KEY_2'];
+    expect(Object.keys(example)).toEqual(
+      expect.arrayContaining([
+        ...Object.keys(settings),
+        ...keys,
+        ...keys.map((key) => `${key}_PROJECT`),
+        'ANAM_API_KEY_PERSONA_ID',
+        'ANAM_API_KEY_2_PERSONA_ID',
+      ]),
+    );
+  });
+});
+
+describe('single settings', () => {
+  it.each([
+    [{ PORT: '0' }, { port: 0 }],
+    [{ PORT: ' "8080" ' }, { port: 8080 }],
+    [{ HOST: '::' }, { host: '::' }],
+    [{ NODE_ENV: 'production' }, { isProduction: true, corsOrigins: [] }],
+    [{ NODE_ENV: 'Production' }, { isProduction: false }],
+    [{ KEY_COOLDOWN_SECONDS: '0.25' }, { cooldownMs: 250 }],
+    [{ KEY_COOLDOWN_SECONDS: '604800' }, { cooldownMs: 604_800_000 }],
+    [{ KEY_WAIT_SECONDS: '0' }, { keyWaitMs: 0 }],
+    [{ REQUEST_TIMEOUT_SECONDS: '1.5' }, { requestTimeoutMs: 1500 }],
+    [{ ATTEMPT_TIMEOUT_SECONDS: '.5' }, { attemptTimeoutMs: 500 }],
+    [{ STREAM_IDLE_SECONDS: '86400' }, { streamIdleMs: 86_400_000 }],
+    [{ ALLOW_CLIENT_PERSONA: 'TRUE' }, { allowClientPersona: true }],
+    [{ ALLOW_CLIENT_PERSONA: '0' }, { allowClientPersona: false }],
+    [
+      { RATE_LIMIT_CHAT: '0', RATE_LIMIT_SESSIONS: '12' },
+      { chatPerMinute: 0, sessionsPerMinute: 12 },
+    ],
+    [{ TRUST_PROXY: '3' }, { trustProxy: 3 }],
+    [{ LOG_LEVEL: 'Debug' }, { logLevel: 'debug' }],
+    [
+      { SYSTEM_PROMPT: ' "Hi" is enough for "Hello" ' },
+      { systemPrompt: '"Hi" is enough for "Hello"' },
+    ],
+    [{ GOOGLE_MODELS: 'models/a, b-1.5 ,,a,' }, { googleModels: ['a', 'b-1.5'] }],
+    [
+      { GOOGLE_BASE_URL: 'HTTP://LocalHost:4000/google/' },
+      { googleBaseUrl: 'http://localhost:4000/google' },
+    ],
+    [{ ANAM_BASE_URL: 'https://anam.example/' }, { anamBaseUrl: 'https://anam.example' }],
+    [{ CORS_ORIGINS: '*' }, { corsOrigins: ['*'] }],
+    [
+      { CORS_ORIGINS: 'https://App.example:443/, http://[::1]:3000, capacitor://localhost' },
+      { corsOrigins: ['https://app.example', 'http://[::1]:3000', 'capacitor://localhost'] },
+    ],
+    [{ ANAM_PERSONA_ID: 'p-1' }, { persona: { personaId: 'p-1' } }],
+    [{ ANAM_PERSONA_CONFIG: `'{"name":"Ada"}'` }, { persona: { config: { name: 'Ada' } } }],
+  ])('%j is understood', (environment, expected) => {
+    expect(readConfig(environment)).toMatchObject(expected);
+  });
+
+  it.each([
+    ['PORT', ['-1', '65536', '80.0', '0x50', '1e3', '+80', 'http', '9'.repeat(400)]],
+    ['HOST', ['a b', 'http://localhost']],
+    ['KEY_COOLDOWN_SECONDS', ['0', '0.0001', '604801', '1h', '1e3', '-5', '.', 'Infinity']],
+    ['KEY_WAIT_SECONDS', ['-1', '86401']],
+    ['REQUEST_TIMEOUT_SECONDS', ['0', '86400.5']],
+    ['ATTEMPT_TIMEOUT_SECONDS', ['0', 'NaN']],
+    ['STREAM_IDLE_SECONDS', ['0', '١']],
+    ['ALLOW_CLIENT_PERSONA', ['yes', 'on', '2']],
+    ['RATE_LIMIT_CHAT', ['-1', '1.5', '1000001']],
+    ['TRUST_PROXY', ['true', '11', '-1', 'loopback']],
+    ['LOG_LEVEL', ['verbose', 'constructor']],
+    ['GOOGLE_MODELS', [',', 'a b', '-a', 'models/', 'a/b', 'x'.repeat(101)]],
+    ['GOOGLE_MODELS', [Array.from({ length: 51 }, (_, n) => `m${n}`).join(',')]],
+    [
+      'GOOGLE_BASE_URL',
+      ['ftp://a.example', 'a.example', 'https://', 'https:a.example', 'https://a b'],
+    ],
+    ['GOOGLE_BASE_URL', ['https://u:p@a.example', 'https://a.example?', 'https://a.example/#x']],
+    [
+      'GOOGLE_BASE_URL',
+      ['https://a.example/v1beta/', 'https://a.example/v1', 'https://a.example/x/v1beta/openai'],
+    ],
+    ['ANAM_BASE_URL', ['https://a.example/v1', 'javascript:alert(1)']],
+    [
+      'CORS_ORIGINS',
+      ['app.example', 'https://a.example/path', 'https://*.example', 'null', 'localhost'],
+    ],
+    ['CORS_ORIGINS', ['https://u@a.example', 'https://a.example?x', 'https://a.example:99999']],
+    ['ANAM_PERSONA_ID', ['my persona', 'your-persona-id']],
+    ['ANAM_PERSONA_CONFIG', ['[1]', 'null', '"text"', '{', '{"a": b}', 'name: Ada']],
+  ])('%s refuses what it cannot mean', (name, values) => {
+    for (const value of values) {
+      const faults = faultsOf({ [name]: value });
+      expect(faults, value).toHaveLength(1);
+      expect(faults[0]).toMatch(new RegExp(`^${name}: .+\\.$`));
+    }
+  });
+
+  it.each([
+    [{ GOOGLE_BASE_URL: 'https://a.example/v1beta' }, /without \/v1 or \/v1beta/],
+    [{ TRUST_PROXY: 'True' }, /the number of proxies .* claim any address/],
+    [{ GOOGLE_MODELS: 'a,b c' }, /entry 2/],
+    [{ CORS_ORIGINS: '*,nonsense' }, /entry 2/],
+    [{ ANAM_PERSONA_CONFIG: '{"a":1,}' }, /breaks at character 8/],
+    [{ ANAM_PERSONA_CONFIG: '{"a":1' }, /ends too early/],
+    [{ ANAM_PERSONA_CONFIG: '{"a":"at position 0' }, /ends too early/],
+    [{ ANAM_PERSONA_CONFIG: '{"a": JSON at position 1}' }, /must be JSON/],
+    [{ ANAM_PERSONA_ID: 'p', ANAM_PERSONA_CONFIG: '{}' }, /keep one of the two/],
+  ])('%j is explained', (environment, expected) => {
+    expect(faultsOf(environment)).toEqual([expect.stringMatching(expected)]);
+  });
+});
+
+describe('several faults', () => {
+  it('are all listed in one error, one a line', () => {
+    const environment = {
+      PORT: 'x',
+      GOOGLE_MODELS: ',',
+      ANAM_PERSONA_ID: 'p',
+      ANAM_PERSONA_CONFIG: '[',
+      GOOGLE_API_KEY: 'a b',
+      ANAM_API_KEY_1: 'one',
+      ANAM_API_KEY_01: 'two',
+    };
+    const faults = faultsOf(environment);
+    expect(faults.map((fault) => fault.split(':')[0])).toEqual([
+      'PORT',
+      'GOOGLE_MODELS',
+      'ANAM_PERSONA_CONFIG',
+      'ANAM_PERSONA_CONFIG',
+      'ANAM_API_KEY_01',
+      'GOOGLE_API_KEY',
+    ]);
+    expect(() => readConfig(environment)).toThrow(
+      expect.objectContaining({ name: 'ConfigError', message: faults.join('\n') }),
+    );
+  });
+});
+
+describe('a persona for every Anam key', () => {
+  const missing = [
+    'anam-2 has no persona to show: set ANAM_PERSONA_ID or ANAM_PERSONA_CONFIG, or ANAM_API_KEY_2_PERSONA_ID for this key alone.',
+  ];
+
+  it.each([
+    [{}, missing],
+    [{ ANAM_PERSONA_ID: 'p' }, []],
+    [{ ANAM_PERSONA_CONFIG: '{}' }, []],
+    [{ ANAM_API_KEY_2_PERSONA_ID: 'p' }, []],
+    [{ ALLOW_CLIENT_PERSONA: 'true' }, []],
+  ])('with %j beside the keys', (environment, warnings) => {
+    const keys = { ANAM_API_KEY: 'one', ANAM_API_KEY_PERSONA_ID: 'own', ANAM_API_KEY_2: 'two' };
+    expect(readConfig({ ...keys, ...environment }).warnings).toEqual(warnings);
+  });
+});
+
+describe('the environment', () => {
+  it('is left as it was', () => {
+    const environment = Object.freeze({
+      GOOGLE_API_KEY: ' "abc" ',
+      PORT: ' 80 ',
+      EMPTY: undefined,
+    });
+    expect(readConfig(environment)).toMatchObject({ port: 80, keys: [{ id: 'google' }] });
+  });
+
+  it('may hold names that mean something to objects', () => {
+    const names =
+      '{"__proto__":"x","constructor":"y","toString":"z","hasOwnProperty":"w","PORT":"81"}';
+    expect(readConfig(JSON.parse(names)).port).toBe(81);
+    expect(readConfig(Object.assign(Object.create(null), { PORT: '82' })).port).toBe(82);
+  });
+
+  it('is its own variables, not those of a prototype', () => {
+    expect(readConfig(Object.create({ PORT: '83', GOOGLE_API_KEY: 'inherited' }))).toMatchObject({
+      port: 3000,
+      keys: [],
+    });
+  });
+});
+
+it('never shows a key, on whichever line it was put and in whatever state', () => {
+  const names = [
+    ...Object.keys(SETTINGS.shape),
+    ...['GOOGLE_API_KEY', 'GOOGLE_API_KEY_1', 'GOOGLE_API_KEY_01', 'GOOGLE_API_KEY_1_PROJECT'],
+    ...['ANAM_API_KEY', 'ANAM_API_KEY_2', 'ANAM_API_KEY_2_PERSONA_ID', 'ANAM_API_KEY_3_PROJECT'],
+    ...['GEMINI_API_KEY', 'ANAM_KEY', 'GOOGLE_API_KEYS'],
+  ];
+  const anyText = fc
+    .tuple(
+      fc.constantFrom('key-0123456789', 'key-9876543210'),
+      fc.constantFrom('', ' ', '"', ',', '{', '\u200b', '/', ' x', '...'),
+      fc.boolean(),
+    )
+    .map(([key, odd, isBefore]) => (isBefore ? `${odd}${key}` : `${key}${odd}`));
+  const anyEnvironment = fc.dictionary(fc.constantFrom(...names), anyText, { maxKeys: 12 });
+  fc.assert(
+    fc.property(anyEnvironment, (environment) => {
+      const said = saidAbout(environment);
+      expect(said).not.toContain('0123456789');
+      expect(said).not.toContain('9876543210');
+    }),
+    { numRuns: 1000 },
+  );
+});
+
+/** Everything that is printed about an environment: the warnings, or the error with its stack. */
+function saidAbout(environment: Record<string, string>): string {
+  try {
+    const { keys, warnings } = readConfig(environment);
+    return [...warnings, JSON.stringify(keys.map(({ id, secret }) => ({ id, secret })))].join('\n');
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    return [error.message, error.stack, JSON.stringify(error), ...error.faults].join('\n');
+  }
+}

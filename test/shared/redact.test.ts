@@ -1,0 +1,65 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { createRedact } from '../../src/shared/redact.ts';
+import { Secret } from '../../src/shared/secret.ts';
+
+const redactOf = (...texts: string[]) =>
+  createRedact(texts.map((text, index) => new Secret(`google-${index}`, text)));
+
+it('replaces every occurrence of every key', () => {
+  const redact = redactOf('first-key', 'second-key');
+  expect(redact('first-key and second-key and first-key')).toBe(
+    '[redacted] and [redacted] and [redacted]',
+  );
+});
+
+it('replaces the longer key whole where one begins like another', () => {
+  expect(redactOf('abc', 'abcdef')('abcdef abc')).toBe('[redacted] [redacted]');
+});
+
+it('takes a key for its text, whatever its characters mean in a pattern', () => {
+  const redact = redactOf('a.b*c', '$&(x)', '[^y]+/=');
+  expect(redact('a.b*c $&(x) [^y]+/= aXbc')).toBe('[redacted] [redacted] [redacted] aXbc');
+});
+
+it('leaves a text without keys as it is', () => {
+  const text = 'Gemini answered 429 for google-2: quota exceeded, retry in 12 s.';
+  expect(redactOf('some-key')(text)).toBe(text);
+  expect(redactOf()(text)).toBe(text);
+});
+
+it.each([
+  ['an old Google key', `key=${'AIza'}${'x'.repeat(35)}&alt=sse`, 'key=[redacted]&alt=sse'],
+  ['a new Google key', `"${'AQ.'}${'x'.repeat(40)}"`, '"[redacted]"'],
+  ['a bearer token', `Bearer ${'x'.repeat(20)}== sent`, 'Bearer [redacted] sent'],
+  [
+    'a bearer token in lower case',
+    `authorization: bearer ${'x'.repeat(20)}`,
+    'authorization: bearer [redacted]',
+  ],
+])('hides %s that is not one of ours', (_, text, expected) => {
+  expect(redactOf()(text)).toBe(expected);
+});
+
+it('lets a short word after "bearer" stand', () => {
+  expect(redactOf()('the bearer token is missing')).toBe('the bearer token is missing');
+});
+
+it('hides a key wherever it stands', () => {
+  const anyKey = fc.string({ minLength: 10, maxLength: 50 }).filter((key) => key.trim() === key);
+  fc.assert(
+    fc.property(anyKey, fc.string(), fc.string(), (key, before, after) => {
+      fc.pre(!'[redacted]'.includes(key));
+      expect(redactOf(key)(`${before}${key}${after}`)).toContain('[redacted]');
+      expect(redactOf(key)(` ${key} `)).toBe(' [redacted] ');
+    }),
+  );
+});
+
+it('keeps a line of JSON a line of JSON', () => {
+  const line = JSON.stringify({ message: 'refused some-key', headers: ['Bearer some-key'] });
+  expect(JSON.parse(redactOf('some-key')(line))).toEqual({
+    message: 'refused [redacted]',
+    headers: ['Bearer [redacted]'],
+  });
+});
