@@ -5,7 +5,6 @@
  *     npm run bench:overhead [-- /path/to/another/node …]
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { createRequire } from 'node:module';
 import { type Child, startChild } from './support/child.ts';
 import { machine } from './support/machine.ts';
 import { printTable } from './support/table.ts';
@@ -93,29 +92,22 @@ function toRow(name: string, { perSecond, cpuUs, p50, p99 }: Result, bare: Resul
 
 async function loadAndCount(server: Child, concurrency: number): Promise<Result> {
   const before = server.cpuMs();
-  const { requests, latency, duration } = await load(server.url, concurrency, SECONDS);
-  const cpuUs = ((server.cpuMs() - before) * 1000) / requests.total;
-  return { perSecond: requests.total / duration, cpuUs, p50: latency.p50, p99: latency.p99 };
+  const { total, perSecond, p50, p99 } = await load(server.url, concurrency, SECONDS);
+  return { perSecond, cpuUs: ((server.cpuMs() - before) * 1000) / total, p50, p99 };
 }
 
 interface Report {
-  readonly requests: { readonly total: number };
-  readonly latency: { readonly p50: number; readonly p99: number };
-  readonly duration: number;
-  readonly non2xx: number;
-  readonly errors: number;
+  readonly total: number;
+  readonly failed: number;
+  readonly perSecond: number;
+  readonly p50: number;
+  readonly p99: number;
 }
 
-/** The load generator, in a process of its own. */
-async function load(url: string, connections: number, seconds: number): Promise<Report> {
-  const args = [
-    createRequire(import.meta.url).resolve('autocannon/autocannon.js'),
-    ...['-j', '-n', '-m', 'POST', '-c', String(connections), '-d', String(seconds)],
-    ...['-H', 'content-type=application/json', '-b', '{"message":"Hello there"}'],
-    `${url}/api/chat`,
-  ];
+async function load(url: string, callers: number, seconds: number): Promise<Report> {
+  const args = file('load.ts', url, String(callers), String(seconds));
   const report = JSON.parse(await outputOf(process.execPath, args)) as Report;
-  if (report.non2xx + report.errors > 0) throw new Error(`${url}: not every request was answered`);
+  if (report.failed > 0) throw new Error(`${url}: not every request was answered`);
   return report;
 }
 

@@ -31,7 +31,7 @@ export type RequestAction = 'next_key' | 'another_key' | 'answer' | 'our_fault' 
 const WHOLE_COOLDOWN = Number.POSITIVE_INFINITY;
 const parksNothing = () => null;
 
-export const VERDICTS = {
+const VERDICTS = {
   rate_limited: {
     park: ({ retryAfterMs }) => cooling('project_model', retryAfterMs ?? WHOLE_COOLDOWN),
     proves: 'key',

@@ -4,7 +4,7 @@ import type { Secret } from './secret.ts';
 export type Redact = (text: string) => string;
 
 /** Google's two key shapes and bearer credentials: a provider may echo a key that is not one of ours. */
-const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}|(?<=\bBearer\s+)[\w.~+/-]{12,}=*/gi;
+const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}|(?<=\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
 const REDACTED = '[redacted]';
 
 export function createRedact(secrets: Iterable<Secret>): Redact {

@@ -10,8 +10,8 @@ const NO_QUOTA: Finding = { kind: 'model_unavailable', whose: 'project' };
 /** Google's window for a spend rate; it clears by itself. */
 const SPEND_WINDOW_MS = 600_000;
 
-const A_DAY = /PerDay/i;
-const A_MINUTE = /PerMinute/i;
+const A_DAY = /PerDay/;
+const A_MINUTE = /PerMinute/;
 const MODEL_CAPACITY = /^MODEL_CAPACITY_EXHAUSTED$/;
 const CAPACITY_TEXT = /\bno capacity available\b/i;
 /** "limit: 0", but neither "limit: 0.5" nor "limit: 05". */

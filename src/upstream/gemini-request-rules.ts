@@ -34,7 +34,6 @@ export const GEMINI_400_RULES: readonly GeminiRule[] = [
 
 /** PERMISSION_DENIED: the key, its money, a resource of another project, or this key and model. */
 export const GEMINI_403_RULES: readonly GeminiRule[] = [
-  { when: isPage, failure: { kind: 'misconfigured' } },
   { when: hasReason(BAD_KEY), failure: { kind: 'key_rejected' } },
   { when: hasReason(NO_BILLING), failure: { kind: 'out_of_credit' } },
   { when: says(SPEND_CAP, NEEDS_BILLING), failure: { kind: 'out_of_credit' } },

@@ -8,7 +8,7 @@ import { createFakeClock } from './fake-clock.ts';
 export const HOUR = 3_600_000;
 
 /** `'google-1'` is a project of its own, `'google-2@shop'` belongs to the project `shop`. */
-export function googleKeys(...names: string[]): ApiKey[] {
+function googleKeys(...names: string[]): ApiKey[] {
   return names.map((name) => {
     const [id = name, project = id] = name.split('@');
     return { id, service: 'google', project, secret: new Secret(id, `text-of-${id}`) };
@@ -28,7 +28,7 @@ export function createPool(names: string[], models = ['flash']) {
   return { pool, clock, lease };
 }
 
-export function expectLease(lease: Lease | null): Lease {
+function expectLease(lease: Lease | null): Lease {
   if (lease === null) throw new Error('no key was leased');
   return lease;
 }
