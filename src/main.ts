@@ -75,14 +75,16 @@ function stopOnSignals(understudy: Understudy, log: Logger): void {
   process.on('SIGINT', stop);
 }
 
-/** A bug that nobody caught: said once with its stack, without any key, and then the process ends. */
+/**
+ * Bugs that nobody caught are said with their stack, without any key. A promise that nobody looked
+ * at belongs to one request, and the others go on; after anything else nothing can be relied on.
+ */
 function surfaceBugs(log: Logger): void {
-  const surface = (err: unknown) => {
+  process.on('unhandledRejection', (err) => log.error({ err }, 'a promise that nobody looked at'));
+  process.on('uncaughtException', (err) => {
     log.fatal({ err }, 'a bug of our own: the process ends');
     process.exit(1);
-  };
-  process.on('uncaughtException', surface);
-  process.on('unhandledRejection', surface);
+  });
 }
 
 function cannotListen(error: unknown, { port, host }: Config): string {

@@ -5,7 +5,7 @@ import type { Caller } from '../service/failover.ts';
 export function callerOf(request: Request, response: Response): Caller {
   const controller = new AbortController();
   response.once('close', () => {
-    if (!response.writableFinished) controller.abort();
+    if (!response.writableFinished) controller.abort('client gone');
   });
   return { requestId: String(request.id), signal: controller.signal };
 }

@@ -19,9 +19,7 @@ export function createHttpServer(app: Express): Server {
       keepAliveTimeout: KEEP_ALIVE_MS,
       headersTimeout: HEADERS_MS,
       requestTimeout: REQUEST_MS,
-      // Express would give each request and response these prototypes, which costs more than all its routing.
-      IncomingMessage: withPrototype(IncomingMessage, app.request),
-      ServerResponse: withPrototype(ServerResponse, app.response),
+      ...bornAs(app),
     },
     app,
   );
@@ -65,14 +63,15 @@ export function drain(server: Server, clock: Clock, limitMs: number): Promise<bo
   });
 }
 
-/** The same class, whose instances have this prototype from the start. */
-function withPrototype<C extends typeof IncomingMessage | typeof ServerResponse>(
-  base: C,
-  prototype: object,
-): C {
-  function Instance(...args: unknown[]): object {
-    return Reflect.construct(base, args, Instance);
-  }
-  Instance.prototype = prototype;
-  return Instance as unknown as C;
+/**
+ * Express sets the prototype of each request and response that it gets, which costs more than all
+ * its routing. Here they are born with it: the app's prototypes become those of two classes.
+ */
+function bornAs(app: Express) {
+  class AppRequest extends IncomingMessage {}
+  class AppResponse extends ServerResponse {}
+  Object.setPrototypeOf(AppRequest.prototype, app.request);
+  Object.setPrototypeOf(AppResponse.prototype, app.response);
+  Object.assign(app, { request: AppRequest.prototype, response: AppResponse.prototype });
+  return { IncomingMessage: AppRequest, ServerResponse: AppResponse };
 }

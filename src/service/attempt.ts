@@ -91,7 +91,8 @@ function watchLimits<C>({ clock, signal, firstChunkMs, deadline, idleMs }: Attem
   let isStarted = false;
   const stop = (by: StoppedBy) => {
     stoppedBy ??= by;
-    controller.abort();
+    // With a reason of its own, or Node would make an exception with a stack trace.
+    controller.abort(by);
   };
   const onClientGone = () => stop('client');
   signal.addEventListener('abort', onClientGone);
@@ -121,7 +122,6 @@ function watchLimits<C>({ clock, signal, firstChunkMs, deadline, idleMs }: Attem
     },
     async end(chunks: AsyncGenerator<C>) {
       signal.removeEventListener('abort', onClientGone);
-      controller.abort();
       await chunks.return(undefined);
     },
   };
