@@ -13,7 +13,7 @@ import { healthRoute } from './health-route.ts';
 import { readJsonBody } from './json-body.ts';
 import { keysStatusRoute } from './keys-status-route.ts';
 import { limitByAddress } from './limits.ts';
-import { sessionTokenRoute } from './session-token-route.ts';
+import { forbidCaching, sessionTokenRoute } from './session-token-route.ts';
 
 export interface AppOptions {
   readonly chat: Chat;
@@ -53,6 +53,7 @@ export function createApp(options: AppOptions): Express {
     app,
     'post',
     ['/api/anam/session-token', '/api/session-token'],
+    forbidCaching,
     ...limitByAddress('sessions', options.sessionsPerMinute),
     ...readJsonBody(),
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),

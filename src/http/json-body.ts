@@ -11,6 +11,8 @@ const MAX_BODY = '1mb';
 export function readJsonBody(): RequestHandler[] {
   const parse = express.json({
     limit: MAX_BODY,
+    // Whatever is JSON reaches the schema, which says better what is wrong with `null` than a parser can.
+    strict: false,
     type: () => true,
     verify(_request, _response, bytes) {
       if (!isUtf8(bytes)) throw new Error('not UTF-8');
@@ -20,8 +22,11 @@ export function readJsonBody(): RequestHandler[] {
 }
 
 const requireJson: RequestHandler = (request, _response, next) => {
-  const isEmpty = request.headers['content-type'] === undefined && !hasBody(request.headers);
-  if (isEmpty || request.is('application/json') || request.is('application/*+json')) {
+  if (
+    !hasBody(request.headers) ||
+    request.is('application/json') ||
+    request.is('application/*+json')
+  ) {
     next();
     return;
   }

@@ -1,4 +1,5 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Express } from 'express';
 import type { Clock } from '../shared/clock.ts';
 
@@ -14,7 +15,7 @@ const SWEEP_MS = 50;
 
 /** An HTTP server for the app, not yet listening. */
 export function createHttpServer(app: Express): Server {
-  return createServer(
+  const server = createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
       headersTimeout: HEADERS_MS,
@@ -23,6 +24,8 @@ export function createHttpServer(app: Express): Server {
     },
     app,
   );
+  rememberSilent(server);
+  return server;
 }
 
 /** @returns the port, once connections are accepted; rejects when the address cannot be had */
@@ -53,6 +56,7 @@ export function drain(server: Server, clock: Clock, limitMs: number): Promise<bo
     let sweep = clock.after(0, sweepIdle);
     function sweepIdle(): void {
       server.closeIdleConnections();
+      for (const socket of silentOf(server)) socket.destroy();
       sweep = clock.after(SWEEP_MS, sweepIdle);
     }
     server.close(() => {
@@ -75,3 +79,18 @@ function bornAs(app: Express) {
   Object.assign(app, { request: AppRequest.prototype, response: AppResponse.prototype });
   return { IncomingMessage: AppRequest, ServerResponse: AppResponse };
 }
+
+/** Node counts a connection that has not said a word as busy, and would wait for it. */
+const connections = new WeakMap<Server, Set<Socket>>();
+
+function rememberSilent(server: Server): void {
+  const open = new Set<Socket>();
+  connections.set(server, open);
+  server.on('connection', (socket) => {
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
+  });
+}
+
+const silentOf = (server: Server) =>
+  [...(connections.get(server) ?? [])].filter(({ bytesRead }) => bytesRead === 0);

@@ -12,26 +12,40 @@ export interface SessionTokenOptions {
   readonly allowClientPersona: boolean;
 }
 
+/** Of a persona's configuration. Deeper than a few thousand, nobody could write it as JSON again. */
+const MAX_DEPTH = 50;
+
 const tokenBody = z.strictObject({
   personaConfig: z
     .record(z.string(), z.unknown())
     .refine((config) => Object.keys(config).length > 0, 'Must not be empty.')
+    .refine((config) => !isDeeperThan(config, MAX_DEPTH), `Must not nest deeper than ${MAX_DEPTH}.`)
     .optional(),
 });
 
-/** `POST /api/anam/session-token`: a token for one avatar session. It is a credential, and never cached. */
+/** A token is a credential: neither it nor a refusal of one is to be kept by anybody. */
+export const forbidCaching: RequestHandler = (_request, response, next) => {
+  response.setHeader('cache-control', 'no-store');
+  next();
+};
+
+/** `POST /api/anam/session-token`: a token for one avatar session. */
 export function sessionTokenRoute({
   avatar,
   allowClientPersona,
 }: SessionTokenOptions): RequestHandler {
   return async function postSessionToken(request, response) {
-    response.setHeader('cache-control', 'no-store');
     const { personaConfig } = validate(tokenBody, request.body ?? {});
     if (personaConfig !== undefined && !allowClientPersona) throw personaNotAllowed();
     const caller = callerOf(request, response);
     const sessionToken = await avatar.mintToken(personaConfig ?? null, caller);
     sendJson(response, 200, { sessionToken });
   };
+}
+
+function isDeeperThan(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((part) => isDeeperThan(part, levels - 1));
 }
 
 function personaNotAllowed(): HttpError {

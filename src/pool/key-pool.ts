@@ -71,6 +71,11 @@ export class KeyPool {
     return this.#lanes[service].get(model)?.returnsAt(this.#book.now(), except) ?? null;
   }
 
+  /** When time alone next brings a key of this service and model back, later than now; null for never. */
+  nextDueAt(service: Service, model: string): number | null {
+    return this.#lanes[service].get(model)?.nextDueAt(this.#book.now()) ?? null;
+  }
+
   /**
    * Whether every key of the service lacks the model, so that waiting for one makes no sense.
    *

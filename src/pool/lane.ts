@@ -69,6 +69,12 @@ export class Lane {
     return others.length === 0 ? null : Math.min(...others.map((entry) => entry.dueAt));
   }
 
+  /** When time alone next changes anything here, as milliseconds since the epoch; null for never. */
+  nextDueAt(now: number): number | null {
+    this.#wake(now);
+    return this.#queue.first?.dueAt ?? null;
+  }
+
   /** Remembers that this entry's key has answered: the two latest entries are enough to know of any other. */
   proved(entry: Entry, event: number): void {
     if (this.#provedLast !== entry) {

@@ -38,11 +38,10 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
   const { failover, mint } = options;
   const requestFor = (key: ApiKey, clientPersona: Record<string, unknown> | null) =>
     clientPersona === null
-      ? ({ persona: personaFor(key, options.persona), personaOf: 'ours' } as const)
+      ? ({ persona: personaFor(key, options), personaOf: 'ours' } as const)
       : ({ persona: { config: clientPersona }, personaOf: 'callers' } as const);
   return {
     async mintToken(clientPersona, caller) {
-      if (clientPersona === null && !options.hasPersona) throw noPersona();
       try {
         return await failover({
           service: 'anam',
@@ -55,18 +54,23 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
           commit: theToken,
         });
       } catch (error) {
-        throw forCaller(error);
+        const isOurSetting = clientPersona === null && !options.hasPersona;
+        throw isOurSetting && isUpstreamFailure(error) ? noPersona(error) : forCaller(error);
       }
     },
   };
 }
 
 /** A saved persona belongs to one account, so that of the key's own account comes first. */
-function personaFor({ personaId }: ApiKey, ours: Persona | null): Persona {
+function personaFor({ personaId }: ApiKey, { persona, hasPersona }: AvatarSessionOptions): Persona {
   if (personaId !== undefined) return { personaId };
-  if (ours !== null) return ours;
+  if (persona !== null) return persona;
   const message = 'no persona is set: ANAM_PERSONA_ID, ANAM_PERSONA_CONFIG or one of this key';
-  throw new UpstreamError({ kind: 'model_unavailable', whose: 'key', message });
+  throw new UpstreamError(
+    hasPersona
+      ? { kind: 'model_unavailable', whose: 'key', message }
+      : { kind: 'misconfigured', message },
+  );
 }
 
 async function theToken({ chunks }: Answer<string>): Promise<string> {
@@ -75,8 +79,11 @@ async function theToken({ chunks }: Answer<string>): Promise<string> {
   return token;
 }
 
-const noPersona = () =>
-  new ServiceError('upstream_failed', 'No persona is configured. Set ANAM_PERSONA_ID.');
+const isUpstreamFailure = (error: unknown) =>
+  error instanceof ServiceError && error.code === 'upstream_failed';
+
+const noPersona = (cause: unknown) =>
+  new ServiceError('upstream_failed', 'No persona is configured. Set ANAM_PERSONA_ID.', { cause });
 
 function forCaller(error: unknown): unknown {
   if (!(error instanceof UpstreamError)) return error;

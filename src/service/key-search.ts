@@ -62,10 +62,14 @@ export class KeySearch {
 
   /** When the first key comes back that this request could use: `now` or later, null for never. */
   returnsAt(): number | null {
-    const times = this.#open()
-      .map(({ model, notParked }) => this.#pool.returnsAt(this.service, model, notParked))
-      .filter((at) => at !== null);
-    return times.length === 0 ? null : Math.min(...times);
+    return this.#earliest(({ model, notParked }) =>
+      this.#pool.returnsAt(this.service, model, notParked),
+    );
+  }
+
+  /** When time alone next brings a key back, whatever trials are in flight; null for never. */
+  nextDueAt(): number | null {
+    return this.#earliest(({ model }) => this.#pool.nextDueAt(this.service, model));
   }
 
   /** Whether every key lacks every model that was asked for. */
@@ -73,6 +77,13 @@ export class KeySearch {
     return this.#tried.every(({ model, withoutModel }) =>
       this.#pool.isModelUnavailable(this.service, model, withoutModel),
     );
+  }
+
+  #earliest(timeFor: (tried: Tried) => number | null): number | null {
+    const times = this.#open()
+      .map(timeFor)
+      .filter((at) => at !== null);
+    return times.length === 0 ? null : Math.min(...times);
   }
 
   #open(): readonly Tried[] {

@@ -89,9 +89,12 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
   };
 }
 
-/** When to look again; null when no key comes back in time. A trial in flight tells by itself when it ends. */
+/**
+ * When to look again; null when no key comes back in time. A trial in flight tells by itself when it
+ * ends, but meanwhile another key may come back.
+ */
 function nextHope({ search, until }: Waiter, now: number): number | null {
   const at = search.returnsAt();
   if (until <= now || at === null || at > until) return null;
-  return at > now ? at : until;
+  return at > now ? at : Math.min(until, search.nextDueAt() ?? until);
 }

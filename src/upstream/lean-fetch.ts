@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import type { ProviderAnswer } from './provider-answer.ts';
 import { TextReader } from './text-reader.ts';
+import { withoutLastWord } from './whole-words.ts';
 
 /** Enough of a refusal to understand it, in bytes; the rest is read and dropped. */
 const MAX_REFUSAL_BYTES = 65_536;
@@ -63,6 +64,10 @@ class Exchange implements LeanExchange, Dispatcher.DispatchHandler {
   readonly fetch = ((url: string, init: RequestInit) =>
     new Promise<Response>((resolve, reject) => {
       this.#answer = { resolve, reject };
+      if (this.#signal.aborted) {
+        this.close();
+        return;
+      }
       const { origin, pathname, search } = new URL(url);
       this.#signal.addEventListener('abort', this.close, { once: true });
       const headers = Object.fromEntries(init.headers as Headers);
@@ -111,7 +116,9 @@ class Exchange implements LeanExchange, Dispatcher.DispatchHandler {
   }
 
   #refuse(): void {
-    const body = Buffer.concat(this.#refusalBytes).subarray(0, MAX_REFUSAL_BYTES).toString();
+    const whole = Buffer.concat(this.#refusalBytes);
+    const kept = whole.subarray(0, MAX_REFUSAL_BYTES).toString();
+    const body = whole.length > MAX_REFUSAL_BYTES ? withoutLastWord(kept) : kept;
     this.refusal = { status: this.#status, headers: this.#headers, body };
     this.#answer?.reject(new Error('the provider refused'));
   }

@@ -1,3 +1,5 @@
+import { withoutFirstWord } from './whole-words.ts';
+
 /** More than this waiting to be read, in characters, and the sender is asked to pause. */
 const HIGH_WATER_MARK = 65_536;
 
@@ -71,7 +73,7 @@ export class TextReader {
     this.#text += text;
     const unfinished = this.#tail + text;
     const lastBreak = Math.max(unfinished.lastIndexOf('\n\n'), unfinished.lastIndexOf('\r\n\r\n'));
-    this.#tail = (lastBreak < 0 ? unfinished : unfinished.slice(lastBreak)).slice(-HIGH_WATER_MARK);
+    this.#tail = lastOf(lastBreak < 0 ? unfinished : unfinished.slice(lastBreak));
     this.#deliver();
     if (this.#text.length > HIGH_WATER_MARK && !this.#isPaused) {
       this.#isPaused = true;
@@ -102,3 +104,6 @@ export class TextReader {
     else waiting.reject(end.error);
   }
 }
+
+const lastOf = (text: string) =>
+  text.length <= HIGH_WATER_MARK ? text : withoutFirstWord(text.slice(-HIGH_WATER_MARK));

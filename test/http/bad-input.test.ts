@@ -1,0 +1,404 @@
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type App, startApp } from '../support/start-app.ts';
+
+const ONE_KEY = { GOOGLE_API_KEY: 'g-one' };
+const UNTOUCHED = { total: 1, available: 1, cooling_down: 0, exhausted: 0 };
+const JSON_TYPE = { 'content-type': 'application/json' };
+const MAX_CHARACTERS = 200_000;
+
+interface Refusal {
+  readonly status: number;
+  readonly code: string;
+  /** What the message says; where a field is at fault, it begins with the field. */
+  readonly says: RegExp;
+  /** Of the first detail. */
+  readonly path?: string;
+}
+
+const invalid = (
+  path: string,
+  says = new RegExp(`^${path.replaceAll('.', '\\.')}: `),
+): Refusal => ({
+  status: 400,
+  code: 'invalid_request',
+  says,
+  path,
+});
+const notJson: Refusal = { status: 400, code: 'invalid_request', says: /not valid JSON/, path: '' };
+const wrongType: Refusal = { status: 415, code: 'unsupported_media_type', says: /json|UTF-8/ };
+
+/** Sends exactly these bytes with exactly these headers: without a content type where none is named. */
+async function send(app: App, body: string | Uint8Array, headers: Record<string, string> = {}) {
+  const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
+  const response = await fetch(`${app.url}/api/chat`, { method: 'POST', headers, body: bytes });
+  return { status: response.status, headers: response.headers, text: await response.text() };
+}
+
+/** A refusal in our error shape that cost nobody anything, and left the server as it was. */
+async function expectRefusal(
+  app: App,
+  answer: Awaited<ReturnType<typeof send>>,
+  { status, code, says, path }: Refusal,
+) {
+  const requestId = answer.headers.get('x-request-id');
+  const details = [{ path: path ?? expect.any(String), message: expect.stringMatching(/./) }];
+  expect([answer.status, requestId]).toEqual([status, expect.stringMatching(/^[\w.:-]{1,100}$/)]);
+  const { error, ...rest } = JSON.parse(answer.text);
+  expect(rest).toEqual({});
+  expect(error).toEqual({
+    code,
+    message: expect.stringMatching(says),
+    requestId,
+    ...(error.details === undefined && path === undefined
+      ? {}
+      : { details: expect.arrayContaining(details) }),
+  });
+  expect(app.standin.calls).toEqual([]);
+  expect(await app.counts()).toEqual(UNTOUCHED);
+  expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
+  expect((await app.chat('Still there?')).status).toBe(200);
+}
+
+async function refuses(
+  body: string | Uint8Array,
+  refusal: Refusal,
+  headers: Record<string, string> = JSON_TYPE,
+) {
+  const app = await startApp({ environment: ONE_KEY });
+  await expectRefusal(app, await send(app, body, headers), refusal);
+}
+
+describe('a body that is no JSON', () => {
+  it.each([
+    ['that stops early', '{"message":'],
+    ['without quotes', "{message:'Hi'}"],
+    ['with more behind its end', '{"message":"Hi"}}'],
+    ['with a trailing comma', '{"message":"Hi",}'],
+    ['of plain text', 'Hi'],
+    ['of NaN', '{"message":NaN}'],
+    ['of a lone quote', '"'],
+    ['of control characters', '{"message":"a\u0001b"}'],
+  ])('%s is refused', (_, body) => refuses(body, notJson));
+
+  it('with bytes that are no UTF-8 is refused before it is read', () =>
+    refuses(
+      Buffer.concat([Buffer.from('{"message":"caf'), Buffer.from([0xe9]), Buffer.from('"}')]),
+      { status: 400, code: 'invalid_request', says: /not valid UTF-8/, path: '' },
+    ));
+
+  it('does not say what it broke at: a parser quotes what was sent', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const { text } = await send(app, '{"message": my-password}', JSON_TYPE);
+    expect(text + app.logText()).not.toContain('my-passw');
+  });
+});
+
+describe('a body that is JSON, but no object', () => {
+  it.each(['[]', '[{"message":"Hi"}]'])('%s is refused', (body) =>
+    refuses(body, invalid('', /object/)),
+  );
+
+  it.each(['null', '42', '"Hi"', 'true'])('%s is refused, and not called broken JSON', (body) =>
+    refuses(body, invalid('', /object/)),
+  );
+});
+
+describe('a message', () => {
+  it.each([
+    ['that is missing', {}],
+    ['that is null', { message: null }],
+    ['that is a number', { message: 42 }],
+    ['that is a list', { message: ['Hi'] }],
+    ['that is an object', { message: { text: 'Hi' } }],
+    ['that is empty', { message: '' }],
+    ['of blanks', { message: ' \t\r\n\u00a0 ' }],
+    ['one character over the limit', { message: 'x'.repeat(MAX_CHARACTERS + 1) }],
+  ])('%s is refused by name', (_, body) => refuses(JSON.stringify(body), invalid('message')));
+
+  it('of exactly the limit is answered', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    expect((await app.chat('x'.repeat(MAX_CHARACTERS))).status).toBe(200);
+  });
+
+  it('in a body over one megabyte is refused as too large, whether its length is told or not', async () => {
+    const tooLarge = { status: 413, code: 'payload_too_large', says: /1 MB/ };
+    const body = JSON.stringify({ message: 'x'.repeat(1_100_000) });
+    await refuses(body, tooLarge);
+    const app = await startApp({ environment: ONE_KEY });
+    const response = await fetch(`${app.url}/api/chat`, {
+      method: 'POST',
+      headers: JSON_TYPE,
+      body: new Blob([body]).stream(),
+      duplex: 'half',
+    });
+    const { status, headers } = response;
+    await expectRefusal(app, { status, headers, text: await response.text() }, tooLarge);
+  });
+});
+
+describe('a history', () => {
+  const good = { role: 'user', content: 'Hi' };
+  const withHistory = (history: unknown) => JSON.stringify({ message: 'Hi', history });
+
+  it.each<[string, unknown, string]>([
+    ['that is no list', 'Hi', 'history'],
+    ['that is null', null, 'history'],
+    ['of texts', ['Hi'], 'history.0'],
+    ['with null in it', [good, null], 'history.1'],
+    ['with an unknown role', [good, { role: 'system', content: 'Obey' }], 'history.1.role'],
+    ['with a role in capitals', [{ role: 'USER', content: 'Hi' }], 'history.0.role'],
+    ['without a role', [{ content: 'Hi' }], 'history.0.role'],
+    ['with an empty content', [good, { role: 'user', content: '' }], 'history.1.content'],
+    ['with a blank content', [good, { role: 'model', content: ' \n' }], 'history.1.content'],
+    ['without a content', [good, { role: 'user' }], 'history.1.content'],
+    ['with parts for a content', [good, { role: 'user', content: [{}] }], 'history.1.content'],
+    ['with an unknown field', [{ ...good, name: 'Eve' }], 'history.0.name'],
+    ['of a thousand turns and one', Array.from({ length: 1001 }, () => good), 'history'],
+  ])('%s is refused by its path', (_, history, path) =>
+    refuses(withHistory(history), invalid(path)),
+  );
+
+  it('of thousands of faults is refused with a short list of them', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const wrong = Array.from({ length: 900 }, () => ({ role: 1, content: 2, more: 3 }));
+    const answer = await send(app, withHistory(wrong), JSON_TYPE);
+    expect(JSON.parse(answer.text).error.details).toHaveLength(20);
+    await expectRefusal(app, answer, invalid('history.0.role'));
+  });
+
+  it('of thousands of turns that are all wrong is refused quickly', () =>
+    refuses(withHistory(Array.from({ length: 50_000 }, () => 0)), invalid('history')));
+
+  it('of a thousand turns is answered', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const history = Array.from({ length: 1000 }, () => good);
+    expect((await app.chat('Hi', { history })).status).toBe(200);
+  });
+});
+
+describe('a model', () => {
+  it.each(['gpt-4', '', 'models/gemini-flash-latest', '__proto__', 'constructor', '../v1/x'])(
+    '"%s" that is not served is 404, and the answer names the field and what may be asked for',
+    (model) =>
+      refuses(JSON.stringify({ message: 'Hi', model }), {
+        status: 404,
+        code: 'model_unavailable',
+        says: /model.*gemini-flash-latest/,
+        path: 'model',
+      }),
+  );
+
+  it.each<[string, unknown]>([
+    ['number', 42],
+    ['list', ['gemini-flash-latest']],
+    ['object', {}],
+    ['truth', true],
+    ['text of two hundred characters and one', 'm'.repeat(201)],
+  ])('that is a %s is refused by name', (_, model) =>
+    refuses(JSON.stringify({ message: 'Hi', model }), invalid('model')),
+  );
+});
+
+describe('fields that nobody asked for', () => {
+  it('are named one by one', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const body = JSON.stringify({ mesage: 'Hi', message: 'Hi', temperature: 2 });
+    const answer = await send(app, body, JSON_TYPE);
+    expect(JSON.parse(answer.text).error.details).toEqual([
+      { path: 'mesage', message: expect.stringMatching(/unknown/) },
+      { path: 'temperature', message: expect.stringMatching(/unknown/) },
+    ]);
+    await expectRefusal(app, answer, invalid('mesage'));
+  });
+
+  it.each([
+    ['__proto__', '{"message":"Hi","__proto__":{"admin":true}}', '__proto__'],
+    ['constructor', '{"message":"Hi","constructor":{"prototype":{"admin":true}}}', 'constructor'],
+    ['toString', '{"message":"Hi","toString":"x"}', 'toString'],
+    [
+      '__proto__ in a turn',
+      '{"message":"Hi","history":[{"role":"user","content":"Hi","__proto__":{"admin":true}}]}',
+      'history.0.__proto__',
+    ],
+    [
+      'constructor in a turn',
+      '{"message":"Hi","history":[{"role":"user","content":"Hi","constructor":1}]}',
+      'history.0.constructor',
+    ],
+  ])('%s is refused like any other, and changes no prototype', async (_, body, path) => {
+    await refuses(body, invalid(path));
+    expect(({} as { admin?: unknown }).admin).toBeUndefined();
+  });
+
+  it('__proto__ cannot stand in for the message', () =>
+    refuses('{"__proto__":{"message":"Hi"}}', invalid('message')));
+
+  it('of an enormous name are named in part', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const body = JSON.stringify({ message: 'Hi', ['x'.repeat(500_000)]: 1 });
+    const answer = await send(app, body, JSON_TYPE);
+    expect(answer.text.length).toBeLessThan(2000);
+    await expectRefusal(app, answer, invalid('x'.repeat(100)));
+  });
+});
+
+describe('JSON that is very deep', () => {
+  const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+  const deepObject = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
+
+  it.each([
+    ['as the body', deep, ''],
+    ['as the message', `{"message":${deep}}`, 'message'],
+    ['as an object for a message', `{"message":${deepObject}}`, 'message'],
+    ['as the history', `{"message":"Hi","history":${deep}}`, 'history.0'],
+    ['as an unknown field', `{"message":"Hi","more":${deepObject}}`, 'more'],
+  ])('%s is refused', (_, body, path) =>
+    refuses(body, invalid(path, path === '' ? /./ : new RegExp(`^${path}`))),
+  );
+});
+
+describe('a body that is not sent as JSON', () => {
+  const body = '{"message":"Hi"}';
+
+  it.each([
+    ['text', 'text/plain'],
+    ['a form', 'application/x-www-form-urlencoded'],
+    ['nonsense', 'nonsense'],
+    ['nearly JSON', 'application/jsonp'],
+    ['HTML', 'text/html; charset=utf-8'],
+  ])('but as %s is refused with 415', (_, type) =>
+    refuses(body, wrongType, { 'content-type': type }),
+  );
+
+  it('but without any content type is refused with 415', () => refuses(body, wrongType, {}));
+
+  it('but as form data is refused with 415', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const form = new FormData();
+    form.set('message', 'Hi');
+    form.set('file', new Blob(['x'.repeat(100_000)]));
+    const response = await fetch(`${app.url}/api/chat`, { method: 'POST', body: form });
+    const { status, headers } = response;
+    await expectRefusal(app, { status, headers, text: await response.text() }, wrongType);
+  });
+
+  it('but in latin1 is refused with 415', () =>
+    refuses(body, wrongType, { 'content-type': 'application/json; charset=latin1' }));
+
+  it('but in an encoding that nobody knows is refused with 415', () =>
+    refuses(
+      body,
+      { status: 415, code: 'unsupported_media_type', says: /encoding/ },
+      { ...JSON_TYPE, 'content-encoding': 'rot13' },
+    ));
+
+  it.each([
+    'application/json; charset=utf-8',
+    'application/json;charset=UTF-8',
+    'APPLICATION/JSON',
+  ])('is answered when it is JSON after all: %s', async (type) => {
+    const app = await startApp({ environment: ONE_KEY });
+    expect((await send(app, body, { 'content-type': type })).status).toBe(200);
+  });
+});
+
+describe('a compressed body', () => {
+  const gzip = { ...JSON_TYPE, 'content-encoding': 'gzip' };
+
+  it('is answered', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    expect((await send(app, gzipSync('{"message":"Hi"}'), gzip)).status).toBe(200);
+  });
+
+  it('that is no gzip is refused', () =>
+    refuses('{"message":"Hi"}', { status: 400, code: 'invalid_request', says: /./ }, gzip));
+
+  it('that is cut short is refused', () =>
+    refuses(
+      gzipSync('{"message":"Hi"}').subarray(0, 20),
+      { status: 400, code: 'invalid_request', says: /./ },
+      gzip,
+    ));
+
+  it('that grows beyond a megabyte is refused as too large', () =>
+    refuses(
+      gzipSync(JSON.stringify({ message: 'x'.repeat(50_000_000) })),
+      { status: 413, code: 'payload_too_large', says: /1 MB/ },
+      gzip,
+    ));
+});
+
+describe('whatever JSON is sent', () => {
+  const text = fc.string({ unit: 'binary' });
+  const anything = fc.jsonValue();
+  const turn = fc.record(
+    {
+      role: fc.oneof(fc.constantFrom('user', 'model'), anything),
+      content: fc.oneof(text, anything),
+    },
+    { requiredKeys: [] },
+  );
+  const nearlyRight = fc.record(
+    {
+      message: fc.oneof(text, anything),
+      history: fc.oneof(fc.array(turn, { maxLength: 3 }), anything),
+      model: fc.oneof(fc.constantFrom('gemini-flash-latest', null), anything),
+      extra: anything,
+    },
+    { requiredKeys: [] },
+  );
+  const hasMessage = (body: unknown) =>
+    typeof body === 'object' &&
+    body !== null &&
+    'message' in body &&
+    typeof body.message === 'string' &&
+    body.message.trim() !== '';
+
+  it('never fails on our side, and only what is answered ever reached the provider', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    await fc.assert(
+      fc.asyncProperty(fc.oneof(anything, nearlyRight, nearlyRight), async (body) => {
+        const before = app.standin.calls.length;
+        const { status, body: answer } = await app.post('/api/chat', JSON.stringify(body));
+        const reached = app.standin.calls.length - before;
+        expect([status === 200, reached]).toEqual(status === 200 ? [true, 1] : [false, 0]);
+        if (status === 200) {
+          expect(hasMessage(body)).toBe(true);
+          return;
+        }
+        expect([400, 404]).toContain(status);
+        expect(answer.error).toMatchObject({
+          code: expect.any(String),
+          requestId: expect.any(String),
+        });
+      }),
+      { numRuns: 300 },
+    );
+    expect(await app.counts()).toEqual(UNTOUCHED);
+  });
+
+  it('is answered when it is right', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const words = text.filter((content) => content.trim() !== '');
+    const right = fc.record(
+      {
+        message: words,
+        history: fc.array(
+          fc.record({ role: fc.constantFrom('user', 'assistant', 'model'), content: words }),
+        ),
+        model: fc.constantFrom('gemini-flash-latest', null),
+      },
+      { requiredKeys: ['message'] },
+    );
+    await fc.assert(
+      fc.asyncProperty(right, async (body) => {
+        const { status, body: answer } = await app.post('/api/chat', JSON.stringify(body));
+        expect(status).toBe(200);
+        expect(answer.reply).toContain(body.message);
+      }),
+      { numRuns: 100 },
+    );
+  });
+});

@@ -1,0 +1,315 @@
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { readConfig } from '../../src/config.ts';
+import { createLogger } from '../../src/shared/logger.ts';
+import { startStandin } from '../../src/standin/standin.ts';
+import { redactKeysOf, startUnderstudy } from '../../src/understudy.ts';
+import { createFakeClock } from '../support/fake-clock.ts';
+import { flow } from '../support/start-app.ts';
+
+type Fault = Parameters<Awaited<ReturnType<typeof startStandin>>['setFault']>[1];
+
+/** Keys as they really look, put together here so that no text in the repository looks like one. */
+const KEYS = {
+  GOOGLE_API_KEY: ['AI', 'zaSy', 'Dq3-x9KvT_1mWz', 'RbN7hLp2YcJ8eUoX4g'].join(''),
+  GOOGLE_API_KEY_2: ['A', 'Q.', 'Ab8RN6KzvT3qLw', '9sXyHd72mPfUcEoJ41gBtMnVrQ'].join(''),
+  ANAM_API_KEY: ['Zk9uTWpRd', 'LXdhdC1', 'h+cGVyc/29uYS1rZXk6c2', 'VjcmV0=='].join(''),
+} as const;
+const [KEY, NEW_KEY, ANAM_KEY] = Object.values(KEYS) as [string, string, string];
+/** Long enough to be no accident, short enough to find the half of a key that was cut. */
+const PIECE = 10;
+const MESSAGE_LIMIT = 300;
+/** Of a refusal in bytes, and of a stream in characters. */
+const READ_AT_MOST = 65_536;
+
+const running: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  await Promise.all(running.splice(0).map((stop) => stop()));
+});
+
+/** The whole server at level trace; whatever it said is kept and searched. */
+async function startWatched(environment: Record<string, string> = {}) {
+  const clock = createFakeClock();
+  const keys = Object.entries(KEYS).map(([name, key]) => ({
+    key,
+    service: name.startsWith('G') ? ('google' as const) : ('anam' as const),
+  }));
+  const standin = await startStandin({ clock, keys });
+  const config = readConfig({
+    ...KEYS,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    ANAM_PERSONA_ID: 'persona-1',
+    ALLOW_CLIENT_PERSONA: 'true',
+    GOOGLE_BASE_URL: standin.url,
+    ANAM_BASE_URL: standin.url,
+    ...environment,
+  });
+  const said: string[] = [];
+  const destination = { write: (line: string) => void said.push(line) };
+  const log = createLogger({ level: 'trace', redact: redactKeysOf(config), destination });
+  const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log });
+  running.push(async () => {
+    await standin.close();
+    await flow(clock, understudy.stop(1000));
+  });
+  const post = async (path: string, body: unknown, headers: Record<string, string> = {}) => {
+    const response = await flow(
+      clock,
+      fetch(`http://127.0.0.1:${understudy.port}${path}`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', ...headers },
+        body: JSON.stringify(body),
+      }),
+    );
+    const text = await response.text();
+    said.push(JSON.stringify([...response.headers]), text);
+    return { status: response.status, text };
+  };
+  return {
+    log,
+    chat: () => post('/api/chat', { message: 'Hi' }),
+    mint: (body: unknown = {}) => post('/api/anam/session-token', body),
+    post,
+    setFaults: (fault: Fault, keysStruck: readonly string[]) => {
+      for (const key of keysStruck) standin.setFault(key, fault);
+    },
+    said: () => said.join('\n'),
+    /** No piece of any key, in no line, answer or header. */
+    expectSilence: () => {
+      for (const piece of piecesOf([KEY, NEW_KEY, ANAM_KEY]))
+        expect(said.join('\n')).not.toContain(piece);
+    },
+  };
+}
+
+function piecesOf(keys: readonly string[]): string[] {
+  return keys.flatMap((key) =>
+    Array.from({ length: key.length - PIECE + 1 }, (_, at) => key.slice(at, at + PIECE)),
+  );
+}
+
+const raw = (status: number, body: unknown, headers: Record<string, string> = {}) =>
+  ({ kind: 'raw', status, body, headers }) as const;
+const googleError = (code: number, status: string, message: string, details: unknown[] = []) =>
+  raw(code, { error: { code, status, message, details } });
+const event = (json: unknown) => `data: ${JSON.stringify(json)}\r\n\r\n`;
+const streamed = (text: string) => raw(200, text, { 'content-type': 'text/event-stream' });
+const piece = event({ candidates: [{ content: { parts: [{ text: 'Once' }], role: 'model' } }] });
+const echo = `Consumer 'api_key:${KEY}' has been suspended.`;
+const page = (text: string) => `<!DOCTYPE html><title>Error</title><p>${text}</p>`;
+
+describe('a key that Google echoes', () => {
+  const echoes: [string, Fault][] = [
+    ['when it is suspended', { kind: 'suspended' }],
+    ['in the message of a 400', googleError(400, 'INVALID_ARGUMENT', `${KEY} is not valid`)],
+    ['in the message of a 403', googleError(403, 'PERMISSION_DENIED', echo)],
+    ['in the message of a 429', googleError(429, 'RESOURCE_EXHAUSTED', echo)],
+    ['in the message of a 500', googleError(500, 'INTERNAL', echo)],
+    [
+      'in the details',
+      googleError(403, 'PERMISSION_DENIED', 'Denied.', [
+        {
+          '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
+          reason: `CONSUMER_SUSPENDED`,
+          metadata: { containerInfo: `api_key:${KEY}` },
+        },
+        { '@type': 'type.googleapis.com/google.rpc.DebugInfo', detail: `key=${KEY}` },
+        { '@type': 'type.googleapis.com/google.rpc.LocalizedMessage', message: echo },
+      ]),
+    ],
+    [
+      'within an error within an error',
+      googleError(403, 'x', JSON.stringify({ error: { code: 403, message: echo } })),
+    ],
+    [
+      'where the message is cut',
+      googleError(400, 'INVALID_ARGUMENT', 'x'.repeat(MESSAGE_LIMIT - 20) + KEY),
+    ],
+    ['broken over two lines', googleError(400, 'INVALID_ARGUMENT', `Bad key:\n${KEY}\r\n${KEY}`)],
+    ['glued to other text', googleError(400, 'INVALID_ARGUMENT', `key=${KEY}${KEY}xyz`)],
+    ['in an HTML page', raw(502, page(`key ${KEY}`))],
+    ['in an attribute of an HTML page', raw(404, page(`<a href="/v1?key=${KEY}">here</a>`))],
+    ['in plain text', raw(400, `Invalid key: ${KEY}`)],
+    ['in a redirect', raw(302, '', { location: `https://example.test/?key=${KEY}` })],
+    ['in its headers', raw(403, '{}', { 'x-debug': KEY, 'retry-after': KEY })],
+    ['in a 200 that is no stream', raw(200, `{"note":"${KEY}"}`)],
+    ['in a 200 that is a page', raw(200, page(KEY), { 'content-type': 'text/html' })],
+    ['in an event that is no JSON', streamed(`data: {"candidates": ${KEY}\r\n\r\n`)],
+    ['in an error in the first event', streamed(event({ error: { code: 403, message: echo } }))],
+    [
+      'in an error in the middle of an answer',
+      streamed(piece + event({ error: { code: 503, status: 'UNAVAILABLE', message: echo } })),
+    ],
+    [
+      'in a bare error in the middle of an answer',
+      streamed(`${piece}{"error":{"code":400,"status":"INVALID_ARGUMENT","message":"${KEY}"}}`),
+    ],
+    ['where we stop reading a refusal', raw(400, ' '.repeat(READ_AT_MOST - 15) + KEY)],
+    [
+      'where the part of a stream begins that we remember',
+      streamed(`data: {${KEY}${'x'.repeat(READ_AT_MOST - 15)}`),
+    ],
+    ['as the reason of a block', streamed(event({ promptFeedback: { blockReason: KEY } }))],
+  ];
+
+  it.each(echoes)('%s is said by nobody', async (_, fault) => {
+    const app = await startWatched();
+    app.setFaults(fault, [KEY, NEW_KEY]);
+    for (let turn = 0; turn < 3; turn += 1) await app.chat();
+    expect(app.said()).toContain('"msg":"attempt"');
+    app.expectSilence();
+  });
+
+  it('of the new shape is said by nobody either, nor is one that is not ours', async () => {
+    const app = await startWatched();
+    const stranger = ['AI', 'za', 'SyStranger-0123456789abcdefghijklmn'].join('');
+    app.setFaults(googleError(400, 'INVALID_ARGUMENT', `${NEW_KEY} ${stranger}`), [KEY, NEW_KEY]);
+    expect((await app.chat()).status).toBe(400);
+    app.expectSilence();
+    expect(app.said()).not.toContain('Stranger');
+    expect(app.said()).toContain('[redacted]');
+  });
+});
+
+describe('a key that Anam echoes', () => {
+  it.each<[string, Fault]>([
+    ['in the error of a 401', raw(401, { error: `Invalid API key ${ANAM_KEY}` })],
+    ['in the message of a 403', raw(403, { message: `Bearer ${ANAM_KEY} may not` })],
+    [
+      'in the details of a 400',
+      raw(400, {
+        error: 'Validation failed',
+        details: [{ path: ['personaConfig', ANAM_KEY], message: ANAM_KEY }],
+        summary: ANAM_KEY,
+      }),
+    ],
+    ['in a text instead of a path', raw(400, { details: [{ path: ANAM_KEY, message: 'x' }] })],
+    ['where the message is cut', raw(400, { error: 'x'.repeat(MESSAGE_LIMIT - 20) + ANAM_KEY })],
+    ['in an HTML page', raw(502, page(ANAM_KEY))],
+    ['in a redirect', raw(302, '', { location: `https://example.test/?key=${ANAM_KEY}` })],
+    ['in its headers', raw(429, '{}', { 'x-debug': ANAM_KEY, 'ratelimit-reset': ANAM_KEY })],
+    ['in a 200 without a token', raw(200, { apiKey: ANAM_KEY })],
+    ['in a 200 that is no JSON', raw(200, ANAM_KEY)],
+    ['in more than we read', raw(200, ANAM_KEY.repeat(10_000))],
+  ])("%s is said by nobody, whether the persona is ours or the browser's", async (_, fault) => {
+    const app = await startWatched();
+    app.setFaults(fault, [ANAM_KEY]);
+    await app.mint();
+    await app.mint({ personaConfig: { personaId: 'theirs' } });
+    expect(app.said()).toContain('"msg":"attempt"');
+    app.expectSilence();
+  });
+});
+
+describe('when the connection fails', () => {
+  it.each<[string, Fault]>([
+    ['reset', { kind: 'reset' }],
+    ['empty', { kind: 'empty_body' }],
+    ['hanging', { kind: 'hang' }],
+  ])('%s, neither axios nor the SDK says with which key', async (_, fault) => {
+    const app = await startWatched();
+    app.setFaults(fault, [KEY, NEW_KEY, ANAM_KEY]);
+    expect((await app.chat()).status).toBeGreaterThanOrEqual(502);
+    expect((await app.mint()).status).toBeGreaterThanOrEqual(502);
+    app.expectSilence();
+  });
+
+  it.each<[string, Fault]>([
+    ['cut', { kind: 'cut_mid_stream' }],
+    ['stopped', { kind: 'hang_mid_stream' }],
+    ['spoiled by an error', { kind: 'error_mid_stream' }],
+    ['spoiled by a bare error', { kind: 'bare_error_mid_stream' }],
+    ['malformed', streamed(`${piece}data: {"candidates": [}\r\n\r\n`)],
+    ['not UTF-8', streamed(`${piece}data: \u{fffd}\r\n\r\n`)],
+  ])('and a stream is %s, the SDK does not say with which key', async (_, fault) => {
+    const app = await startWatched();
+    app.setFaults(fault, [KEY, NEW_KEY]);
+    expect((await app.chat()).status).toBeGreaterThanOrEqual(502);
+    app.expectSilence();
+  });
+
+  it('because nobody listens, neither says with which key', async () => {
+    const nobody = `http://127.0.0.1:${await closedPort()}`;
+    const app = await startWatched({ ANAM_BASE_URL: nobody, GOOGLE_BASE_URL: nobody });
+    expect((await app.mint()).status).toBe(502);
+    expect((await app.chat()).status).toBe(502);
+    expect(app.said()).toContain('ECONNREFUSED');
+    app.expectSilence();
+  });
+
+  it('because the name does not exist, neither says with which key', async () => {
+    const nowhere = 'http://understudy.invalid';
+    const app = await startWatched({ ANAM_BASE_URL: nowhere, GOOGLE_BASE_URL: nowhere });
+    expect((await app.mint()).status).toBeGreaterThanOrEqual(502);
+    expect((await app.chat()).status).toBeGreaterThanOrEqual(502);
+    app.expectSilence();
+  });
+});
+
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+describe('a key that somebody sends us', () => {
+  it('is not repeated in the log, wherever it was put', async () => {
+    const app = await startWatched();
+    await app.post(`/api/${KEY}`, {});
+    await app.post(`/api/chat?key=${KEY}`, { message: '' });
+    await app.post('/nowhere', {}, { authorization: `Bearer ${ANAM_KEY}`, 'x-goog-api-key': KEY });
+    await app.post('/api/chat', { message: '' }, { referer: `http://x.test/?key=${KEY}` });
+    app.expectSilence();
+    expect(app.said()).toContain('"msg":"request"');
+  });
+});
+
+describe('what is logged in whatever way', () => {
+  it.each<[string, (log: Awaited<ReturnType<typeof startWatched>>['log']) => void]>([
+    ['an error that quotes it', (log) => log.error({ err: new Error(`with ${KEY}`) }, 'x')],
+    [
+      'a cause that quotes it',
+      (log) => log.fatal({ err: new Error('x', { cause: new Error(ANAM_KEY) }) }, 'x'),
+    ],
+    [
+      'headers that hold it',
+      (log) => log.trace({ headers: { authorization: `Bearer ${ANAM_KEY}` } }),
+    ],
+    ['a sentence', (log) => log.debug(`${NEW_KEY}`)],
+    ['a child logger', (log) => log.child({ key: KEY }).warn('x')],
+    ['a name of a field', (log) => log.info({ [KEY]: 1 }, 'x')],
+  ])('%s shows none', async (_, write) => {
+    const app = await startWatched();
+    write(app.log);
+    expect(app.said()).toContain('[redacted]');
+    app.expectSilence();
+  });
+});
+
+describe('nothing is written past the logger', () => {
+  it('whatever fails', async () => {
+    const written: string[] = [];
+    const spies = [process.stdout, process.stderr].map((stream) =>
+      vi.spyOn(stream, 'write').mockImplementation((chunk) => {
+        written.push(String(chunk));
+        return true;
+      }),
+    );
+    try {
+      const app = await startWatched();
+      app.setFaults({ kind: 'suspended' }, [KEY, NEW_KEY]);
+      app.setFaults({ kind: 'reset' }, [ANAM_KEY]);
+      await app.chat();
+      await app.mint();
+      await app.post('/api/chat', { message: 1 });
+    } finally {
+      for (const spy of spies) spy.mockRestore();
+    }
+    expect(written).toEqual([]);
+  });
+});

@@ -1,0 +1,424 @@
+import { request as httpRequest } from 'node:http';
+import { describe, expect, it, vi } from 'vitest';
+import { type App, flow, startApp } from '../support/start-app.ts';
+
+const MINUTE = 60_000;
+const HOUR = 3_600_000;
+const ROUTE = '/api/anam/session-token';
+const ONE_KEY = { ANAM_API_KEY: 'a-one' };
+const TWO_KEYS = { ANAM_API_KEY: 'a-one', ANAM_API_KEY_2: 'a-two' };
+const anam = (key: string, more = {}) => ({ key, service: 'anam' as const, ...more });
+const bothWith = (more: object) => ({ keys: [anam('a-one', more), anam('a-two', more)] });
+
+const mint = (app: App, body: unknown = {}, path = ROUTE) => app.post(path, body);
+const personasAskedFor = (app: App) =>
+  app.standin.calls.map(({ body }) => (body as { personaConfig?: unknown }).personaConfig);
+const keysAsked = (app: App) => app.standin.calls.map(({ key }) => key);
+
+describe('a session token', () => {
+  it.each([ROUTE, '/api/session-token'])(
+    'is minted at %s, and nobody may keep it',
+    async (path) => {
+      const app = await startApp({ environment: ONE_KEY });
+      const { status, body, headers } = await mint(app, {}, path);
+      expect([status, headers.get('cache-control')]).toEqual([200, 'no-store']);
+      expect(body).toEqual({ sessionToken: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+$/) });
+      const claims = JSON.parse(
+        Buffer.from(body.sessionToken.split('.')[1], 'base64url').toString(),
+      );
+      expect(claims).toMatchObject({ type: 'stateful', accountId: expect.stringMatching(/./) });
+    },
+  );
+
+  it('is a new one each time, from the keys in turn', async () => {
+    const app = await startApp({ environment: TWO_KEYS });
+    const tokens = new Set<string>();
+    for (let turn = 0; turn < 4; turn += 1) tokens.add((await mint(app)).body.sessionToken);
+    expect(tokens.size).toBe(4);
+    expect(keysAsked(app)).toEqual(['a-one', 'a-two', 'a-one', 'a-two']);
+  });
+
+  it.each([
+    ['an empty object', { body: '{}', headers: { 'content-type': 'application/json' } }],
+    ['no body and no content type', {}],
+    ['no body as JSON', { headers: { 'content-type': 'application/json' } }],
+    ['an empty body as JSON', { body: '', headers: { 'content-type': 'application/json' } }],
+  ])('needs nothing: %s is fine', async (_, init) => {
+    const app = await startApp({ environment: ONE_KEY });
+    const response = await fetch(`${app.url}${ROUTE}`, { method: 'POST', ...init });
+    expect([response.status, await response.json()]).toEqual([
+      200,
+      { sessionToken: expect.any(String) },
+    ]);
+  });
+
+  it.each([
+    ['nothing else', {}],
+    ['a content type', { 'content-type': 'application/json' }],
+  ])('needs not even a length, as curl -X POST sends none, with %s', async (_, headers) => {
+    const app = await startApp({ environment: ONE_KEY });
+    expect(await postWithoutLength(`${app.url}${ROUTE}`, headers)).toBe(200);
+  });
+});
+
+/** What `curl -X POST` sends: neither a body nor a content length. */
+function postWithoutLength(url: string, headers: Record<string, string>) {
+  return new Promise<number | undefined>((resolve, reject) => {
+    const request = httpRequest(url, { method: 'POST', headers, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode);
+    });
+    request.removeHeader('content-length');
+    request.removeHeader('transfer-encoding');
+    request.once('error', reject);
+    request.end();
+  });
+}
+
+describe('an answer that is no token', () => {
+  it.each([
+    ['an unknown field', { personaId: 'p' }, 400, 'personaId'],
+    ['a persona config that is a text', { personaConfig: 'p' }, 400, 'personaConfig'],
+    ['a persona config that is a list', { personaConfig: [] }, 400, 'personaConfig'],
+    ['an empty persona config', { personaConfig: {} }, 400, 'personaConfig'],
+    ['a list', [], 400, ''],
+  ])('names the fault of %s', async (_, body, status, path) => {
+    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+    const answer = await mint(app, body);
+    expect([answer.status, answer.body.error.code]).toEqual([status, 'invalid_request']);
+    expect(answer.body.error.details[0].path).toBe(path);
+    expect(answer.headers.get('cache-control')).toBe('no-store');
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it('may not be kept either: refused by Anam', async () => {
+    const app = await startApp({
+      environment: ONE_KEY,
+      standin: { keys: [anam('a-one', { fault: { kind: 'bad_key' } })] },
+    });
+    const { status, headers } = await mint(app);
+    expect([status, headers.get('cache-control')]).toEqual([503, 'no-store']);
+  });
+
+  it.each([
+    ['broken JSON', '{', {}, 400],
+    ['another type than JSON', 'Hi', { 'content-type': 'text/plain' }, 415],
+    ['too much', JSON.stringify({ personaConfig: 'x'.repeat(1_100_000) }), {}, 413],
+  ])('may not be kept either: %s', async (_, body, headers, status) => {
+    const app = await startApp({ environment: ONE_KEY });
+    const answer = await app.post(ROUTE, body, headers);
+    expect([answer.status, answer.headers.get('cache-control')]).toEqual([status, 'no-store']);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it('may not be kept either: over the limit of its address', async () => {
+    const app = await startApp({ environment: { ...ONE_KEY, RATE_LIMIT_SESSIONS: '1' } });
+    expect((await mint(app)).status).toBe(200);
+    const { status, headers } = await mint(app);
+    expect([status, headers.get('cache-control')]).toEqual([429, 'no-store']);
+  });
+});
+
+describe('the persona', () => {
+  it('is the one of the settings', async () => {
+    const app = await startApp({ environment: { ...ONE_KEY, ANAM_PERSONA_ID: 'saved' } });
+    await mint(app);
+    expect(personasAskedFor(app)).toEqual([{ personaId: 'saved' }]);
+  });
+
+  it("is the key's own where a key brings one", async () => {
+    const app = await startApp({ environment: { ...TWO_KEYS, ANAM_API_KEY_2_PERSONA_ID: 'own' } });
+    await mint(app);
+    await mint(app);
+    expect(personasAskedFor(app)).toEqual([{ personaId: 'persona-1' }, { personaId: 'own' }]);
+  });
+
+  it('may be a whole configuration, which reaches Anam as it is', async () => {
+    const config = {
+      name: 'Ada',
+      avatarId: 'a',
+      voiceId: 'v',
+      languageCode: 'en',
+      deep: { a: [1] },
+    };
+    const app = await startApp({
+      environment: {
+        ...ONE_KEY,
+        ANAM_PERSONA_ID: '',
+        ANAM_PERSONA_CONFIG: JSON.stringify(config),
+      },
+    });
+    expect((await mint(app)).status).toBe(200);
+    expect(personasAskedFor(app)).toEqual([config]);
+  });
+
+  it('of the browser is refused unless the settings allow it', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const { status, body } = await mint(app, { personaConfig: { personaId: 'theirs' } });
+    expect(status).toBe(400);
+    expect(body.error).toMatchObject({
+      code: 'invalid_request',
+      message: expect.stringMatching(/^personaConfig: .*ALLOW_CLIENT_PERSONA/),
+      details: [{ path: 'personaConfig', message: expect.any(String) }],
+    });
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it('of the browser goes before every other when the settings allow it', async () => {
+    const app = await startApp({
+      environment: {
+        ...ONE_KEY,
+        ANAM_API_KEY_PERSONA_ID: 'own',
+        ALLOW_CLIENT_PERSONA: 'true',
+      },
+    });
+    const personaConfig = { name: 'Eve', avatarId: 'a', voiceId: 'v', systemPrompt: 'Be brief.' };
+    expect((await mint(app, { personaConfig })).status).toBe(200);
+    expect((await mint(app)).status).toBe(200);
+    expect(personasAskedFor(app)).toEqual([personaConfig, { personaId: 'own' }]);
+  });
+
+  it('of the browser cannot smuggle in anything beside it', async () => {
+    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+    const { status } = await mint(app, {
+      personaConfig: { personaId: 'theirs' },
+      sessionOptions: { region: 'x' },
+      clientLabel: 'x',
+    });
+    expect([status, app.standin.calls.length]).toEqual([400, 0]);
+  });
+
+  it('of the browser is refused when it is so deep that nobody could send it on', async () => {
+    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    const { status, body } = await flow(app.clock, mint(app, `{"personaConfig":{"name":${deep}}}`));
+    expect([status, body.error?.code]).toEqual([400, 'invalid_request']);
+    expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
+    expect((await app.counts('anam')).available).toBe(1);
+  });
+});
+
+describe('when a key cannot mint', () => {
+  const STAYS = { total: 2, available: 2, cooling_down: 0, exhausted: 0 };
+  const COOLS = { total: 2, available: 1, cooling_down: 1, exhausted: 0 };
+  const NEEDS_SOMEBODY = { total: 2, available: 1, cooling_down: 0, exhausted: 1 };
+  const raw = (status: number, body: unknown = { error: 'no' }) =>
+    ({ kind: 'raw', status, body }) as const;
+
+  it.each([
+    ['is unknown (401)', { kind: 'bad_key' } as const, NEEDS_SOMEBODY],
+    ['has no plan (402)', raw(402), NEEDS_SOMEBODY],
+    ['may not use the persona (403)', { kind: 'forbidden' } as const, COOLS],
+    ['has no such persona (404)', { kind: 'persona_missing' } as const, COOLS],
+    ['has spent its minute (429)', { kind: 'rate_limited' } as const, COOLS],
+    ['meets an error (500)', { kind: 'server_error' } as const, STAYS],
+    ['meets an error page (502)', raw(502, '<html><title>Bad Gateway</title></html>'), STAYS],
+    ['gets no token in a 200', raw(200, { token: 'x' }), STAYS],
+    ['gets an empty 200', { kind: 'empty_body' } as const, STAYS],
+    ['loses its connection', { kind: 'reset' } as const, STAYS],
+    ['hangs', { kind: 'hang' } as const, STAYS],
+  ])('because it %s, the next one does', async (_, fault, counts) => {
+    const app = await startApp({
+      environment: TWO_KEYS,
+      standin: { keys: [anam('a-one', { fault }), anam('a-two')] },
+    });
+    const { status, body } = await flow(app.clock, mint(app));
+    expect([status, body.sessionToken]).toEqual([200, expect.any(String)]);
+    expect(keysAsked(app)).toEqual(['a-one', 'a-two']);
+    expect(await app.counts('anam')).toEqual(counts);
+    await vi.waitFor(() => expect(app.standin.openRequests()).toBe(0));
+  });
+
+  it('leaves a key that hangs after the attempt limit, no sooner', async () => {
+    const app = await startApp({
+      environment: TWO_KEYS,
+      standin: { keys: [anam('a-one', { fault: { kind: 'hang' } }), anam('a-two')] },
+    });
+    const answer = mint(app);
+    await vi.waitFor(() => expect(app.standin.calls).toHaveLength(1));
+    app.clock.advance(19_999);
+    expect(app.standin.openRequests()).toBe(1);
+    app.clock.advance(1);
+    expect((await flow(app.clock, answer)).status).toBe(200);
+    expect(app.standin.calls[0]?.aborted).toBe(true);
+  });
+
+  it('spares the other keys of an account whose minute is spent', async () => {
+    const project = { ANAM_API_KEY_PROJECT: 'team', ANAM_API_KEY_2_PROJECT: 'team' };
+    const spent = { fault: { kind: 'rate_limited' } };
+    const app = await startApp({
+      environment: { ...TWO_KEYS, ...project, ANAM_API_KEY_3: 'a-three' },
+      standin: { keys: [anam('a-one', spent), anam('a-two', spent), anam('a-three')] },
+    });
+    expect((await mint(app)).status).toBe(200);
+    expect(keysAsked(app)).toEqual(['a-one', 'a-three']);
+  });
+});
+
+describe('when no key is left', () => {
+  it('says so in one sentence, and when to come back, which comes true', async () => {
+    const app = await startApp({
+      environment: TWO_KEYS,
+      standin: bothWith({ fault: { kind: 'rate_limited' } }),
+    });
+    const { status, body, headers } = await mint(app);
+    expect(status).toBe(503);
+    expect(body.error).toEqual({
+      code: 'all_keys_exhausted',
+      message: 'All Anam API keys exhausted. Please try again later.',
+      requestId: headers.get('x-request-id'),
+      retryAfterSeconds: 60,
+    });
+    expect(headers.get('retry-after')).toBe('60');
+    expect((await app.get('/api/keys/status')).body.status).toBe('degraded');
+
+    app.standin.setFault('a-one', null);
+    app.clock.advance(MINUTE - 5001);
+    expect((await mint(app)).status).toBe(503);
+    expect(app.standin.calls).toHaveLength(2);
+    app.clock.advance(5001);
+    expect((await mint(app)).status).toBe(200);
+  });
+
+  it('tries rejected keys again after the hour, and not before', async () => {
+    const app = await startApp({
+      environment: TWO_KEYS,
+      standin: bothWith({ fault: { kind: 'bad_key' } }),
+    });
+    const { status, headers } = await mint(app);
+    expect([status, headers.get('retry-after')]).toEqual([503, '3600']);
+    app.clock.advance(HOUR - 5001);
+    await mint(app);
+    expect(app.standin.calls).toHaveLength(2);
+    app.standin.setFault('a-two', null);
+    app.clock.advance(5001);
+    expect((await mint(app)).status).toBe(200);
+  });
+
+  it('waits in line for a key that is back within the waiting time', async () => {
+    const app = await startApp({
+      environment: ONE_KEY,
+      standin: { keys: [anam('a-one', { fault: { kind: 'rate_limited' } })] },
+    });
+    app.clock.advance(MINUTE - 3000);
+    const waiting = mint(app);
+    await vi.waitFor(() => expect(app.standin.calls).toHaveLength(1));
+    app.standin.setFault('a-one', null);
+    expect((await flow(app.clock, waiting)).status).toBe(200);
+  });
+
+  it.each([
+    ['fails', { kind: 'server_error' } as const, 502, 'upstream_failed'],
+    ['hangs', { kind: 'hang' } as const, 504, 'upstream_timeout'],
+  ])('answers for Anam when every key %s, and parks none', async (_, fault, status, code) => {
+    const app = await startApp({ environment: TWO_KEYS, standin: bothWith({ fault }) });
+    const answer = await flow(app.clock, mint(app));
+    expect([answer.status, answer.body.error.code]).toEqual([status, code]);
+    expect((await app.counts('anam')).available).toBe(2);
+  });
+
+  it('says which variable to set when there never was one', async () => {
+    const app = await startApp({ environment: {} });
+    const { status, body } = await mint(app);
+    expect([status, body.error.code, body.error.message]).toEqual([
+      503,
+      'no_keys_configured',
+      'No API keys available. Set ANAM_API_KEY.',
+    ]);
+  });
+
+  it('asks for a key first when there is neither a key nor a persona', async () => {
+    const app = await startApp({ environment: { ANAM_PERSONA_ID: '' } });
+    const { status, body } = await mint(app);
+    expect([status, body.error.code]).toEqual([503, 'no_keys_configured']);
+  });
+});
+
+describe('a persona that Anam refuses', () => {
+  it("of the browser's own that no account has is 404, asked of each key, and parks none", async () => {
+    const app = await startApp({
+      environment: { ...TWO_KEYS, ALLOW_CLIENT_PERSONA: 'true' },
+      standin: bothWith({ account: { personas: ['persona-1'] } }),
+    });
+    const { status, body } = await mint(app, { personaConfig: { personaId: 'nobodys' } });
+    expect([status, body.error.code]).toEqual([404, 'model_unavailable']);
+    expect(keysAsked(app).toSorted()).toEqual(['a-one', 'a-two']);
+    expect((await app.counts('anam')).available).toBe(2);
+    expect((await mint(app)).status).toBe(200);
+  });
+
+  it("of the browser's own that is faulty is 400, asked of one key, and names what is missing", async () => {
+    const app = await startApp({ environment: { ...TWO_KEYS, ALLOW_CLIENT_PERSONA: 'true' } });
+    const { status, body } = await mint(app, { personaConfig: { name: 'Eve' } });
+    expect([status, body.error.code]).toEqual([400, 'invalid_request']);
+    expect(body.error.message).toContain('personaConfig.avatarId');
+    expect(body.error.details).toEqual([
+      { path: 'personaConfig', message: expect.stringContaining('personaConfig.voiceId') },
+    ]);
+    expect(app.standin.calls).toHaveLength(1);
+    expect((await app.counts('anam')).available).toBe(2);
+  });
+
+  it('of ours that is faulty is 502: ours to mend, asked of one key, parks none', async () => {
+    const app = await startApp({
+      environment: { ...TWO_KEYS, ANAM_PERSONA_ID: '', ANAM_PERSONA_CONFIG: '{"name":"Ada"}' },
+    });
+    const { status, body } = await mint(app);
+    expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
+    expect(app.standin.calls).toHaveLength(1);
+    expect((await app.counts('anam')).available).toBe(2);
+    expect(app.logs.filter(({ level }) => level === 50)).toEqual([
+      expect.objectContaining({
+        outcome: 'misconfigured',
+        why: expect.stringContaining('avatarId'),
+      }),
+    ]);
+    expect(body.error.message).not.toContain('avatarId');
+  });
+
+  it('of ours that no account has is 404, and each key is asked once an hour', async () => {
+    const app = await startApp({
+      environment: TWO_KEYS,
+      standin: bothWith({ account: { personas: ['another'] } }),
+    });
+    expect((await mint(app)).status).toBe(404);
+    expect((await mint(app)).status).toBe(404);
+    expect(app.standin.calls).toHaveLength(2);
+    expect((await app.counts('anam')).cooling_down).toBe(2);
+    app.clock.advance(HOUR);
+    await mint(app);
+    expect(app.standin.calls).toHaveLength(4);
+  });
+});
+
+describe('without any persona', () => {
+  const NO_PERSONA = { ...TWO_KEYS, ANAM_PERSONA_ID: '' };
+
+  it('says what to set, asks nobody, and parks none', async () => {
+    const app = await startApp({ environment: NO_PERSONA });
+    const { status, body } = await mint(app);
+    expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
+    expect(body.error.message).toContain('ANAM_PERSONA_ID');
+    expect(app.standin.calls).toEqual([]);
+    expect((await app.counts('anam')).available).toBe(2);
+  });
+
+  it('is logged as ours to mend', async () => {
+    const app = await startApp({ environment: NO_PERSONA });
+    await mint(app);
+    expect(app.logs.some(({ level }) => level === 50)).toBe(true);
+  });
+
+  it("still mints for the browser's own, where that is allowed", async () => {
+    const app = await startApp({ environment: { ...NO_PERSONA, ALLOW_CLIENT_PERSONA: 'true' } });
+    expect((await mint(app, { personaConfig: { personaId: 'theirs' } })).status).toBe(200);
+  });
+
+  it('uses the keys that bring their own, and those alone', async () => {
+    const app = await startApp({
+      environment: { ...NO_PERSONA, ANAM_API_KEY_2_PERSONA_ID: 'own' },
+    });
+    for (let turn = 0; turn < 3; turn += 1) expect((await mint(app)).status).toBe(200);
+    expect(keysAsked(app)).toEqual(['a-two', 'a-two', 'a-two']);
+  });
+});

@@ -1,0 +1,283 @@
+import { describe, expect, it } from 'vitest';
+import type { Lease } from '../../src/pool/lease.ts';
+import { KeySearch } from '../../src/service/key-search.ts';
+import { createWaitingLine } from '../../src/service/waiting-line.ts';
+import { createPool, failed } from '../support/pool.ts';
+
+const SECOND = 1000;
+const SUCCESS = { kind: 'success' } as const;
+const STILL_WAITING = 'still waiting';
+
+/** A line before a pool whose keys are all spent, each for so many seconds. */
+function createLine(secondsByKey: Record<string, number>, maxWaiting = 100) {
+  const names = Object.keys(secondsByKey);
+  const { pool, clock, lease } = createPool(names);
+  for (const _ of names) {
+    const spent = lease();
+    spent.report(failed.minute((secondsByKey[spent.key.id] ?? 0) * SECOND));
+  }
+  const line = createWaitingLine(clock, maxWaiting);
+  const stand = (forSeconds = 5, signal = new AbortController().signal) => {
+    const search = new KeySearch(pool, 'google', ['flash']);
+    return outcomeOf(line.wait(search, clock.now() + forSeconds * SECOND, signal));
+  };
+  const end = (ended: Lease, outcome: Parameters<Lease['report']>[0]) => {
+    ended.report(outcome);
+    line.leaseEnded(outcome.kind === 'success');
+  };
+  return { pool, clock, line, stand, end };
+}
+
+/** Looks at a promise without waiting for it. */
+function outcomeOf(promise: Promise<Lease | null>) {
+  let outcome: Lease | null | typeof STILL_WAITING = STILL_WAITING;
+  promise.then((lease) => {
+    outcome = lease;
+  });
+  return async () => {
+    for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+    return outcome;
+  };
+}
+
+/** Who has a key by now, who went away with none, and who still stands there. */
+async function look(waiters: (() => Promise<Lease | null | string>)[]) {
+  const outcomes = await Promise.all(waiters.map((outcome) => outcome()));
+  return outcomes.map((outcome) =>
+    outcome === null ? 'none' : typeof outcome === 'string' ? outcome : outcome.key.id,
+  );
+}
+
+async function leaseOf(waiter: (() => Promise<Lease | null | string>) | undefined): Promise<Lease> {
+  const outcome = await waiter?.();
+  if (outcome instanceof Object) return outcome;
+  throw new Error('no key was leased');
+}
+
+describe('one request in line', () => {
+  it('still waits one millisecond before its key is back, and has it at the moment itself', async () => {
+    const { clock, stand, line } = createLine({ 'google-1': 3 });
+    const waiter = stand();
+    clock.advance(3 * SECOND - 1);
+    expect(await look([waiter])).toEqual([STILL_WAITING]);
+    expect(line.isEmpty()).toBe(false);
+    clock.advance(1);
+    expect(await look([waiter])).toEqual(['google-1']);
+    expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+  });
+
+  it('has the key that is back first', async () => {
+    const { clock, stand } = createLine({ 'google-1': 4, 'google-2': 2 });
+    const waiter = stand();
+    clock.advance(2 * SECOND);
+    expect(await look([waiter])).toEqual(['google-2']);
+  });
+
+  it('is refused at once when no key is back in time, not even by a millisecond', async () => {
+    const { clock, stand } = createLine({ 'google-1': 5.001, 'google-2': 600 });
+    expect(await look([stand(5)])).toEqual(['none']);
+    expect(clock.pendingTimers()).toBe(0);
+  });
+
+  it('waits for a key that is back at the very last moment', async () => {
+    const { clock, stand } = createLine({ 'google-1': 5 });
+    const waiter = stand(5);
+    clock.advance(5 * SECOND);
+    expect(await look([waiter])).toEqual(['google-1']);
+  });
+
+  it('has a key at once that is back already', async () => {
+    const { clock, stand } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    expect(await look([stand()])).toEqual(['google-1']);
+    expect(clock.pendingTimers()).toBe(0);
+  });
+
+  it('is refused at once when its caller has gone already', async () => {
+    const { stand, line } = createLine({ 'google-1': 3 });
+    expect(await look([stand(5, AbortSignal.abort())])).toEqual(['none']);
+    expect(line.isEmpty()).toBe(true);
+  });
+
+  it('leaves at once when its caller goes, and takes no key with it', async () => {
+    const { clock, stand, line } = createLine({ 'google-1': 3 });
+    const caller = new AbortController();
+    const waiter = stand(5, caller.signal);
+    caller.abort();
+    expect(await look([waiter])).toEqual(['none']);
+    expect(line.isEmpty()).toBe(true);
+    const next = stand();
+    clock.advance(3 * SECOND);
+    expect(await look([waiter, next])).toEqual(['none', 'google-1']);
+    expect(clock.pendingTimers()).toBe(0);
+  });
+
+  it('leaves no listener behind, however it went away', async () => {
+    const { clock, stand } = createLine({ 'google-1': 3 });
+    const { signal } = new AbortController();
+    let listeners = 0;
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    signal.addEventListener = (...args: Parameters<typeof add>) => {
+      listeners += 1;
+      add(...args);
+    };
+    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
+      listeners -= 1;
+      remove(...args);
+    };
+    const waiter = stand(5, signal);
+    expect(listeners).toBe(1);
+    clock.advance(3 * SECOND);
+    expect([await look([waiter]), listeners]).toEqual([['google-1'], 0]);
+  });
+});
+
+describe('while a trial is in flight', () => {
+  it('a newcomer waits for its outcome, and takes over when it succeeds', async () => {
+    const { clock, stand, end } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomer = stand();
+    expect(await look([trial, newcomer])).toEqual(['google-1', STILL_WAITING]);
+    end(await leaseOf(trial), SUCCESS);
+    expect(await look([newcomer])).toEqual(['google-1']);
+  });
+
+  it('a newcomer is refused as soon as the key is spent again for longer than it would wait', async () => {
+    const { clock, stand, end, line } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomers = [stand(), stand()];
+    end(await leaseOf(trial), failed.minute(30 * SECOND));
+    expect(await look(newcomers)).toEqual(['none', 'none']);
+    expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+  });
+
+  it('a newcomer waits on when the key is spent again for less', async () => {
+    const { clock, stand, end } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomer = stand();
+    end(await leaseOf(trial), failed.minute(2 * SECOND));
+    clock.advance(2 * SECOND - 1);
+    expect(await look([newcomer])).toEqual([STILL_WAITING]);
+    clock.advance(1);
+    expect(await look([newcomer])).toEqual(['google-1']);
+  });
+
+  it('a newcomer has the next trial when this one found nothing out', async () => {
+    const { clock, stand, end } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomers = [stand(), stand()];
+    end(await leaseOf(trial), failed.gone);
+    expect(await look(newcomers)).toEqual(['google-1', STILL_WAITING]);
+  });
+
+  it('a newcomer waits no longer than its time, however long the trial takes', async () => {
+    const { clock, stand } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    stand();
+    const newcomer = stand(5);
+    clock.advance(5 * SECOND - 1);
+    expect(await look([newcomer])).toEqual([STILL_WAITING]);
+    clock.advance(1);
+    expect(await look([newcomer])).toEqual(['none']);
+    expect(clock.pendingTimers()).toBe(0);
+  });
+});
+
+describe('several requests in line', () => {
+  it('are served in the order in which they came, one for each key that is back', async () => {
+    const { clock, stand } = createLine({ 'google-1': 2, 'google-2': 3 });
+    const waiters = [stand(), stand(), stand()];
+    clock.advance(2 * SECOND);
+    expect(await look(waiters)).toEqual(['google-1', STILL_WAITING, STILL_WAITING]);
+    clock.advance(1 * SECOND);
+    expect(await look(waiters)).toEqual(['google-1', 'google-2', STILL_WAITING]);
+  });
+
+  it('follow a key that works faster and faster: each success lets two in', async () => {
+    const { clock, stand, end } = createLine({ 'google-1': 2 });
+    const waiters = Array.from({ length: 7 }, () => stand());
+    const served = async () => (await look(waiters)).filter((got) => got === 'google-1').length;
+    clock.advance(2 * SECOND);
+    expect(await served()).toBe(1);
+    end(await leaseOf(waiters[0]), SUCCESS);
+    expect(await served()).toBe(3);
+    end(await leaseOf(waiters[1]), SUCCESS);
+    expect(await served()).toBe(5);
+    end(await leaseOf(waiters[2]), SUCCESS);
+    expect(await served()).toBe(7);
+  });
+
+  it('stop following at the first refusal', async () => {
+    const { clock, stand, end } = createLine({ 'google-1': 2 });
+    const waiters = Array.from({ length: 6 }, () => stand());
+    clock.advance(2 * SECOND);
+    end(await leaseOf(waiters[0]), SUCCESS);
+    end(await leaseOf(waiters[1]), failed.day);
+    expect(await look(waiters)).toEqual([...Array(3).fill('google-1'), ...Array(3).fill('none')]);
+  });
+
+  it('are passed by when the first has gone', async () => {
+    const { clock, stand } = createLine({ 'google-1': 2 });
+    const caller = new AbortController();
+    const waiters = [stand(5, caller.signal), stand()];
+    clock.advance(SECOND);
+    caller.abort();
+    clock.advance(SECOND);
+    expect(await look(waiters)).toEqual(['none', 'google-1']);
+  });
+
+  it('each wait their own time', async () => {
+    const { clock, stand } = createLine({ 'google-1': 2 });
+    const waiters = [stand(2), stand(3), stand(4)];
+    clock.advance(2 * SECOND);
+    expect(await look(waiters)).toEqual(['google-1', STILL_WAITING, STILL_WAITING]);
+    clock.advance(SECOND);
+    expect(await look(waiters)).toEqual(['google-1', 'none', STILL_WAITING]);
+    clock.advance(SECOND);
+    expect(await look(waiters)).toEqual(['google-1', 'none', 'none']);
+    expect(clock.pendingTimers()).toBe(0);
+  });
+
+  it('a newcomer does not pass them, although a key is back', async () => {
+    const { clock, stand, end } = createLine({ 'google-1': 2, 'google-2': 2 });
+    clock.advance(2 * SECOND);
+    const trials = [stand(), stand()];
+    const waiting = stand();
+    end(await leaseOf(trials[0]), failed.gone);
+    expect(await look([waiting, stand()])).toEqual(['google-1', STILL_WAITING]);
+  });
+
+  it('are no more than the line has room for', async () => {
+    const { clock, stand } = createLine({ 'google-1': 2 }, 2);
+    const waiters = [stand(), stand(), stand()];
+    expect(await look(waiters)).toEqual([STILL_WAITING, STILL_WAITING, 'none']);
+    clock.advance(2 * SECOND);
+    const later = stand();
+    expect(await look([...waiters, later])).toEqual([
+      'google-1',
+      STILL_WAITING,
+      'none',
+      STILL_WAITING,
+    ]);
+  });
+
+  it('have one alarm between them', () => {
+    const { clock, stand } = createLine({ 'google-1': 2, 'google-2': 3 });
+    for (let turn = 0; turn < 50; turn += 1) stand();
+    expect(clock.pendingTimers()).toBe(1);
+  });
+});
+
+describe('an empty line', () => {
+  it('does nothing when a lease ends', () => {
+    const { clock, line } = createLine({ 'google-1': 2 });
+    line.leaseEnded(true);
+    line.leaseEnded(false);
+    expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+  });
+});
