@@ -29,7 +29,7 @@ async function run(): Promise<void> {
 
 /** The stand-ins are only loaded when they are wanted. */
 async function startDemo() {
-  const { startDemoProviders } = await import('./standin/demo.ts');
+  const { startDemoProviders } = await import('./standin/demo/demo.ts');
   return startDemoProviders({ clock, environment: process.env, output: process.stdout });
 }
 

@@ -1,4 +1,4 @@
-import type { AnamStep } from './anam-fault.ts';
+import type { AnamStep } from './anam/fault.ts';
 import type { Raw, Unreachable } from './fault.ts';
 import type { CallFault } from './key-ring.ts';
 import { JSON_TYPE, jsonReply, type Reply } from './reply.ts';

@@ -1,5 +1,5 @@
-import type { AnamFault, AnamStep } from './anam-fault.ts';
-import type { GoogleFault } from './google-fault.ts';
+import type { AnamFault, AnamStep } from './anam/fault.ts';
+import type { GoogleFault } from './google/fault.ts';
 
 /** Everything that can go wrong at a provider, on demand, for one key. */
 export type Fault = GoogleFault | AnamFault | Unreachable | Raw | Slow | Flaky;

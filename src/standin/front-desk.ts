@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Clock } from '../shared/clock.ts';
 import { readBody } from './body.ts';
 import { type CallLog, LoggedCall } from './call-log.ts';
-import { notFoundPage } from './google-other-refusals.ts';
+import { notFoundPage } from './google/other-refusals.ts';
 import type { Provider, RequestHead, Visit } from './provider.ts';
 import type { Reply } from './reply.ts';
 import { type Sending, sendReply } from './send-reply.ts';

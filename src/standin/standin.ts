@@ -1,11 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../shared/clock.ts';
-import { createAnam } from './anam.ts';
+import { createAnam } from './anam/anam.ts';
 import { CallLog, type StandinCall } from './call-log.ts';
 import type { Fault } from './fault.ts';
 import { FrontDesk } from './front-desk.ts';
-import { createGoogle } from './google.ts';
+import { createGoogle } from './google/google.ts';
 import type { Provider } from './provider.ts';
 import { createQuotaWindows } from './quota-window.ts';
 import type { AnswerShape, StandinKey } from './standin-key.ts';

@@ -1,11 +1,11 @@
-import type { GoogleCallFacts } from './google-error.ts';
-import { createGenerate, type Generation } from './google-generate.ts';
-import { getModel, listModels, unknownModel } from './google-models.ts';
-import { notFoundPage } from './google-other-refusals.ts';
-import { readGoogleRequest } from './google-request.ts';
-import { isObject, parseJson } from './json.ts';
-import { jsonReply, type Reply } from './reply.ts';
-import type { AnswerShape } from './standin-key.ts';
+import { isObject, parseJson } from '../json.ts';
+import { jsonReply, type Reply } from '../reply.ts';
+import type { AnswerShape } from '../standin-key.ts';
+import type { GoogleCallFacts } from './error.ts';
+import { createGenerate, type Generation } from './generate.ts';
+import { getModel, listModels, unknownModel } from './models.ts';
+import { notFoundPage } from './other-refusals.ts';
+import { readGoogleRequest } from './request.ts';
 
 /** A call of a known key that no fault has refused. */
 export interface GoogleCall extends Omit<Generation, 'wire'> {

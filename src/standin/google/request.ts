@@ -1,6 +1,6 @@
-import { googleError } from './google-error.ts';
-import { isObject, type JsonObject } from './json.ts';
-import type { Reply } from './reply.ts';
+import { isObject, type JsonObject } from '../json.ts';
+import type { Reply } from '../reply.ts';
+import { googleError } from './error.ts';
 
 /** What the stand-in reads of a request: enough for its quota and its answer. */
 export interface GoogleRequest {

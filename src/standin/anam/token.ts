@@ -1,5 +1,5 @@
 import { createHmac, randomBytes } from 'node:crypto';
-import { isObject, parseJson } from './json.ts';
+import { isObject, parseJson } from '../json.ts';
 
 /** What a session token says: the browser SDK reads `type` and `accountId`. */
 export interface TokenClaims {

@@ -1,19 +1,19 @@
-import type { Clock } from '../shared/clock.ts';
-import { createAccounts } from './anam-accounts.ts';
-import type { AnamCall } from './anam-call.ts';
-import type { AnamStep } from './anam-fault.ts';
-import { mintToken } from './anam-mint.ts';
-import { anamRefusal, invalidKey, isAnamRefusal, startRefusal } from './anam-refusals.ts';
-import { anamRoute, bearerOf } from './anam-route.ts';
-import { startSession } from './anam-start.ts';
-import { createTokenMint, type TokenClaims, type TokenMint } from './anam-token.ts';
-import { connectionReply, isOfConnection, slownessMs } from './connection-fault.ts';
-import { type CallFault, type HeldKey, KeyRing } from './key-ring.ts';
-import type { Provider } from './provider.ts';
-import type { QuotaWindows } from './quota-window.ts';
-import { delayed, jsonReply, type Reply } from './reply.ts';
-import type { StandinKey } from './standin-key.ts';
-import { createUsedTokens } from './used-tokens.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { connectionReply, isOfConnection, slownessMs } from '../connection-fault.ts';
+import { createUsedTokens } from '../google/used-tokens.ts';
+import { type CallFault, type HeldKey, KeyRing } from '../key-ring.ts';
+import type { Provider } from '../provider.ts';
+import type { QuotaWindows } from '../quota-window.ts';
+import { delayed, jsonReply, type Reply } from '../reply.ts';
+import type { StandinKey } from '../standin-key.ts';
+import { createAccounts } from './accounts.ts';
+import type { AnamCall } from './call.ts';
+import type { AnamStep } from './fault.ts';
+import { mintToken } from './mint.ts';
+import { anamRefusal, invalidKey, isAnamRefusal, startRefusal } from './refusals.ts';
+import { anamRoute, bearerOf } from './route.ts';
+import { startSession } from './start.ts';
+import { createTokenMint, type TokenClaims, type TokenMint } from './token.ts';
 
 export interface AnamOptions {
   readonly clock: Clock;

@@ -1,5 +1,5 @@
-import type { AnamStep } from './anam-fault.ts';
-import type { RequestHead } from './provider.ts';
+import type { RequestHead } from '../provider.ts';
+import type { AnamStep } from './fault.ts';
 
 export interface AnamRoute {
   readonly step: AnamStep;

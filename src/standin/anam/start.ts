@@ -1,9 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import type { AnamAccount } from './anam-account.ts';
-import type { AnamCall } from './anam-call.ts';
-import { startRefusal } from './anam-refusals.ts';
-import { jsonReply, type Reply } from './reply.ts';
-import type { UsedTokens } from './used-tokens.ts';
+import type { UsedTokens } from '../google/used-tokens.ts';
+import { jsonReply, type Reply } from '../reply.ts';
+import type { AnamAccount } from './account.ts';
+import type { AnamCall } from './call.ts';
+import { startRefusal } from './refusals.ts';
 
 /**
  * Starts the one conversation that a token is good for. A refused start leaves the token unused,

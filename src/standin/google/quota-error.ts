@@ -1,7 +1,7 @@
-import { type GoogleCallFacts, googleError, help, retryInfo } from './google-error.ts';
-import type { Violation } from './google-quota.ts';
-import type { QuotaWindows } from './quota-window.ts';
-import type { Reply } from './reply.ts';
+import type { QuotaWindows } from '../quota-window.ts';
+import type { Reply } from '../reply.ts';
+import { type GoogleCallFacts, googleError, help, retryInfo } from './error.ts';
+import type { Violation } from './quota.ts';
 
 const SECOND_MS = 1_000;
 /** The longest of the short delays that Google named beside a spent day. */

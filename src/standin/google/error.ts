@@ -1,5 +1,5 @@
-import type { QuotaWindows } from './quota-window.ts';
-import { jsonReply, type Reply } from './reply.ts';
+import type { QuotaWindows } from '../quota-window.ts';
+import { jsonReply, type Reply } from '../reply.ts';
 
 /** What a refusal may need to know of the call. */
 export interface GoogleCallFacts {

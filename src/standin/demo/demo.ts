@@ -1,8 +1,8 @@
 import { createServer } from 'node:net';
-import type { Clock } from '../shared/clock.ts';
-import { DEMO_ENVIRONMENT, DEMO_KEYS, MINUTE_SECONDS, SPEED } from './demo-keys.ts';
-import { watchKeys } from './demo-watch.ts';
-import { startStandin } from './standin.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { startStandin } from '../standin.ts';
+import { DEMO_ENVIRONMENT, DEMO_KEYS, MINUTE_SECONDS, SPEED } from './keys.ts';
+import { watchKeys } from './watch.ts';
 
 export interface DemoOptions {
   readonly clock: Clock;

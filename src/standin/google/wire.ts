@@ -1,8 +1,8 @@
-import type { WholeShape } from './answer-shape.ts';
-import type { AnswerEvent } from './google-answer.ts';
-import { googleError } from './google-error.ts';
-import type { BrokenStream } from './google-fault.ts';
-import { JSON_TYPE, type Reply, type Step } from './reply.ts';
+import type { WholeShape } from '../answer-shape.ts';
+import { JSON_TYPE, type Reply, type Step } from '../reply.ts';
+import type { AnswerEvent } from './answer.ts';
+import { googleError } from './error.ts';
+import type { BrokenStream } from './fault.ts';
 
 /** How an answer travels: whole, as server-sent events, or as one JSON array in pieces. */
 export type Wire = 'unary' | 'sse' | 'array';

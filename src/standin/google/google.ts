@@ -1,17 +1,17 @@
-import type { Clock } from '../shared/clock.ts';
-import { connectionReply, isOfConnection, slownessMs } from './connection-fault.ts';
-import type { GoogleCallFacts } from './google-error.ts';
-import { missingKey } from './google-key-refusals.ts';
-import { createMethods, type GoogleCall } from './google-methods.ts';
-import { notFoundPage } from './google-other-refusals.ts';
-import { refusalOf, unknownKey } from './google-refusals.ts';
-import { googleRoute, isVerbOf } from './google-route.ts';
-import { type CallFault, KeyRing } from './key-ring.ts';
-import type { Provider } from './provider.ts';
-import type { QuotaWindows } from './quota-window.ts';
-import { delayed, type Reply } from './reply.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { connectionReply, isOfConnection, slownessMs } from '../connection-fault.ts';
+import { type CallFault, KeyRing } from '../key-ring.ts';
+import type { Provider } from '../provider.ts';
+import type { QuotaWindows } from '../quota-window.ts';
+import { delayed, type Reply } from '../reply.ts';
+import type { AnswerShape, StandinKey } from '../standin-key.ts';
+import type { GoogleCallFacts } from './error.ts';
+import { missingKey } from './key-refusals.ts';
+import { createMethods, type GoogleCall } from './methods.ts';
+import { notFoundPage } from './other-refusals.ts';
+import { refusalOf, unknownKey } from './refusals.ts';
+import { googleRoute, isVerbOf } from './route.ts';
 import { spoilsAnswer } from './spoiled-answer.ts';
-import type { AnswerShape, StandinKey } from './standin-key.ts';
 
 export interface GoogleOptions {
   readonly clock: Clock;

@@ -1,6 +1,6 @@
-import type { Clock } from '../shared/clock.ts';
-import { DEMO_ENVIRONMENT } from './demo-keys.ts';
-import type { Standin, StandinCall } from './standin.ts';
+import type { Clock } from '../../shared/clock.ts';
+import type { Standin, StandinCall } from '../standin.ts';
+import { DEMO_ENVIRONMENT } from './keys.ts';
 
 export interface WatchOptions {
   readonly clock: Clock;

@@ -1,11 +1,11 @@
-import type { GoogleCallFacts } from './google-error.ts';
-import type { GoogleRefusalKind, QuotaSpent } from './google-fault.ts';
-import { GOOGLE_KEY_REFUSALS } from './google-key-refusals.ts';
-import { GOOGLE_OTHER_REFUSALS } from './google-other-refusals.ts';
-import { GOOGLE_QUOTA_REFUSALS, quotaSpent } from './google-quota-refusals.ts';
-import type { CallFault } from './key-ring.ts';
+import type { CallFault } from '../key-ring.ts';
+import type { Reply } from '../reply.ts';
+import type { GoogleCallFacts } from './error.ts';
+import type { GoogleRefusalKind, QuotaSpent } from './fault.ts';
+import { GOOGLE_KEY_REFUSALS } from './key-refusals.ts';
 import { inOddShape } from './odd-shape.ts';
-import type { Reply } from './reply.ts';
+import { GOOGLE_OTHER_REFUSALS } from './other-refusals.ts';
+import { GOOGLE_QUOTA_REFUSALS, quotaSpent } from './quota-refusals.ts';
 
 /** What refuses a call before anything is counted. */
 export type Refusal = (call: GoogleCallFacts) => Reply;

@@ -1,5 +1,5 @@
-import type { TokenClaims } from './anam-token.ts';
-import type { HeldKey } from './key-ring.ts';
+import type { HeldKey } from '../key-ring.ts';
+import type { TokenClaims } from './token.ts';
 
 /** A call of a known key that no fault has refused. */
 export interface AnamCall {

@@ -1,3 +1,4 @@
+import { htmlReply, type Reply } from '../reply.ts';
 import {
   CONSUMER,
   errorInfo,
@@ -5,16 +6,10 @@ import {
   type GoogleCallFacts,
   googleError,
   help,
-} from './google-error.ts';
-import type { GoogleRefusalKind, QuotaSpent } from './google-fault.ts';
-import {
-  requestsPerDay,
-  requestsPerMinute,
-  tokensPerMinute,
-  type Violation,
-} from './google-quota.ts';
-import { quotaError } from './google-quota-error.ts';
-import { htmlReply, type Reply } from './reply.ts';
+} from './error.ts';
+import type { GoogleRefusalKind, QuotaSpent } from './fault.ts';
+import { requestsPerDay, requestsPerMinute, tokensPerMinute, type Violation } from './quota.ts';
+import { quotaError } from './quota-error.ts';
 
 const EXHAUSTED = 'RESOURCE_EXHAUSTED';
 

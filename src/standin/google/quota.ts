@@ -1,5 +1,5 @@
-import type { QuotaWindows } from './quota-window.ts';
-import type { Limits } from './standin-key.ts';
+import type { QuotaWindows } from '../quota-window.ts';
+import type { Limits } from '../standin-key.ts';
 
 /** One quota that a request would exceed. */
 export interface Violation {

@@ -1,6 +1,6 @@
-import { type GoogleCallFacts, googleError } from './google-error.ts';
-import type { GoogleRefusalKind } from './google-fault.ts';
-import { htmlReply, type Reply } from './reply.ts';
+import { htmlReply, type Reply } from '../reply.ts';
+import { type GoogleCallFacts, googleError } from './error.ts';
+import type { GoogleRefusalKind } from './fault.ts';
 
 /** Refusals that are Google's own trouble, or the request's own fault. */
 export const GOOGLE_OTHER_REFUSALS = {

@@ -1,4 +1,4 @@
-import type { StandinKey } from './standin-key.ts';
+import type { StandinKey } from '../standin-key.ts';
 
 /** So many times faster than real, the providers' minutes pass. */
 export const SPEED = 4;

@@ -1,10 +1,10 @@
-import type { AnamAccount, MintAllowance } from './anam-account.ts';
-import type { AnamCall } from './anam-call.ts';
-import { type BodyFault, type Persona, readPersona } from './anam-persona.ts';
-import { personaMissing, rateLimited, rateLimitHeaders } from './anam-refusals.ts';
-import type { TokenMint } from './anam-token.ts';
-import { parseJson } from './json.ts';
-import { jsonReply, type Reply } from './reply.ts';
+import { parseJson } from '../json.ts';
+import { jsonReply, type Reply } from '../reply.ts';
+import type { AnamAccount, MintAllowance } from './account.ts';
+import type { AnamCall } from './call.ts';
+import { type BodyFault, type Persona, readPersona } from './persona.ts';
+import { personaMissing, rateLimited, rateLimitHeaders } from './refusals.ts';
+import type { TokenMint } from './token.ts';
 
 /**
  * Mints a session token. It asks neither for slots nor for minutes: an account that has none left

@@ -1,6 +1,6 @@
-import { googleError } from './google-error.ts';
-import type { GoogleRoute } from './google-route.ts';
-import { jsonReply, type Reply } from './reply.ts';
+import { jsonReply, type Reply } from '../reply.ts';
+import { googleError } from './error.ts';
+import type { GoogleRoute } from './route.ts';
 
 export const listModels = (models: ReadonlySet<string>): Reply =>
   jsonReply(200, { models: [...models].map(describeModel) });

@@ -1,15 +1,15 @@
-import { answerTexts, type WholeShape, wholeShape } from './answer-shape.ts';
-import { type AnswerEvent, answerEvents, blockedEvents, emptyEvent } from './google-answer.ts';
-import type { GoogleCallFacts } from './google-error.ts';
-import { ModelQuota } from './google-quota.ts';
-import { quotaError } from './google-quota-error.ts';
-import { type GoogleRequest, readGoogleRequest } from './google-request.ts';
-import { answerReply, type Wire } from './google-wire.ts';
-import { parseJson } from './json.ts';
-import type { CallFault, HeldKey } from './key-ring.ts';
-import type { Reply } from './reply.ts';
+import { answerTexts, type WholeShape, wholeShape } from '../answer-shape.ts';
+import { parseJson } from '../json.ts';
+import type { CallFault, HeldKey } from '../key-ring.ts';
+import type { Reply } from '../reply.ts';
+import type { AnswerShape, StandinKey } from '../standin-key.ts';
+import { type AnswerEvent, answerEvents, blockedEvents, emptyEvent } from './answer.ts';
+import type { GoogleCallFacts } from './error.ts';
+import { ModelQuota } from './quota.ts';
+import { quotaError } from './quota-error.ts';
+import { type GoogleRequest, readGoogleRequest } from './request.ts';
 import { isBroken } from './spoiled-answer.ts';
-import type { AnswerShape, StandinKey } from './standin-key.ts';
+import { answerReply, type Wire } from './wire.ts';
 
 /** A call that nothing has refused so far. */
 export interface Generation {

@@ -1,5 +1,5 @@
-import type { QuotaWindows } from './quota-window.ts';
-import type { AnamAccountShape } from './standin-key.ts';
+import type { QuotaWindows } from '../quota-window.ts';
+import type { AnamAccountShape } from '../standin-key.ts';
 
 /** How much of its minute an account has left for minting. */
 export interface MintAllowance {

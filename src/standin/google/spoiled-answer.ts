@@ -1,5 +1,5 @@
-import type { BlockedAnswer, BrokenStream, EmptyAnswerKind } from './google-fault.ts';
-import type { CallFault } from './key-ring.ts';
+import type { CallFault } from '../key-ring.ts';
+import type { BlockedAnswer, BrokenStream, EmptyAnswerKind } from './fault.ts';
 
 const BROKEN: ReadonlySet<string> = new Set([
   'hang_mid_stream',

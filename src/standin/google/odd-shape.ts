@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
-import type { GoogleErrorBody } from './google-error.ts';
-import type { OddShape } from './google-fault.ts';
-import type { Reply } from './reply.ts';
+import type { Reply } from '../reply.ts';
+import type { GoogleErrorBody } from './error.ts';
+import type { OddShape } from './fault.ts';
 
 /** Rewrites an error reply into one of the shapes that parsers meet in the wild. */
 export function inOddShape(kind: OddShape['kind'], reply: Reply): Reply {

@@ -1,5 +1,5 @@
-import type { BlockedAnswer, EmptyAnswerKind } from './google-fault.ts';
-import { type GoogleRequest, tokensOf } from './google-request.ts';
+import type { BlockedAnswer, EmptyAnswerKind } from './fault.ts';
+import { type GoogleRequest, tokensOf } from './request.ts';
 
 /** One event of a streamed answer, or the whole of a unary one. */
 export type AnswerEvent = Readonly<Record<string, unknown>>;

@@ -1,6 +1,6 @@
-import type { AnamRefusalKind, AnamStep, SlotsBusy } from './anam-fault.ts';
-import type { CallFault } from './key-ring.ts';
-import { jsonReply, type Reply } from './reply.ts';
+import type { CallFault } from '../key-ring.ts';
+import { jsonReply, type Reply } from '../reply.ts';
+import type { AnamRefusalKind, AnamStep, SlotsBusy } from './fault.ts';
 
 type Refusal = (fault: CallFault, resetsInMs: number) => Reply;
 type AnamRefusal = AnamRefusalKind | SlotsBusy['kind'] | 'bad_key' | 'spend_cap';

@@ -1,3 +1,4 @@
+import type { Reply } from '../reply.ts';
 import {
   CONSUMER,
   errorInfo,
@@ -7,9 +8,8 @@ import {
   help,
   localized,
   rpcName,
-} from './google-error.ts';
-import type { GoogleRefusalKind } from './google-fault.ts';
-import type { Reply } from './reply.ts';
+} from './error.ts';
+import type { GoogleRefusalKind } from './fault.ts';
 
 const DENIED = 'PERMISSION_DENIED';
 

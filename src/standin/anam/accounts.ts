@@ -1,6 +1,6 @@
-import { AnamAccount } from './anam-account.ts';
-import type { HeldKey } from './key-ring.ts';
-import type { QuotaWindows } from './quota-window.ts';
+import type { HeldKey } from '../key-ring.ts';
+import type { QuotaWindows } from '../quota-window.ts';
+import { AnamAccount } from './account.ts';
 
 /** @returns the account of each key: keys of one project share theirs. */
 export function createAccounts(keys: readonly HeldKey[], windows: QuotaWindows) {
