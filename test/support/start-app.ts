@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import request, { type Response } from 'supertest';
 import { afterEach } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/shared/logger.ts';
@@ -79,11 +80,11 @@ export async function startApp({ standin: options, environment, startMs }: Setti
 
   const post: App['post'] = (path, body, headers) =>
     ask(`${url}${path}`, {
-      method: 'POST',
+      method: 'post',
       headers: { 'content-type': 'application/json', ...headers },
       body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
     });
-  const get: App['get'] = (path, headers = {}) => ask(`${url}${path}`, { headers });
+  const get: App['get'] = (path, headers = {}) => ask(`${url}${path}`, { method: 'get', headers });
   return {
     url,
     clock,
@@ -124,14 +125,33 @@ function keysIn(environment: Record<string, string>): StandinOptions['keys'] {
   }));
 }
 
-async function ask(url: string, init: RequestInit): Promise<Answer> {
-  const response = await fetch(url, init);
-  const text = await response.text();
-  const isJson = response.headers.get('content-type')?.includes('json') ?? false;
+async function ask(url: string, { method, headers, body }: Asked): Promise<Answer> {
+  const call = request(url)[method]('').set(headers).buffer(true).parse(readText);
+  const response = await (body === undefined ? call : call.send(body));
+  const text = String(response.body);
+  const isJson = String(response.headers['content-type']).includes('json');
   return {
     status: response.status,
-    headers: response.headers,
+    headers: new Headers(response.headers),
     body: isJson ? JSON.parse(text) : null,
     text,
   };
+}
+
+interface Asked {
+  readonly method: 'get' | 'post';
+  readonly headers: Record<string, string>;
+  readonly body?: string | Uint8Array;
+}
+
+/** The body as it came, so that a test can look at the text as well as at what it says. */
+function readText(response: Response, done: (error: Error | null, text: string) => void): void {
+  let text = '';
+  const stream = response as unknown as NodeJS.ReadableStream;
+  stream.setEncoding('utf8');
+  stream.on('data', (part: string) => {
+    text += part;
+  });
+  stream.on('end', () => done(null, text));
+  stream.on('error', (error) => done(error, text));
 }
