@@ -2,7 +2,7 @@
  * What stands between a caller and the provider costs: requests a second, CPU time and latency of
  * `/api/chat` beside a bare pass-through, one layer after the other, against the same stand-in.
  *
- *     npm run bench:overhead [-- /path/to/another/node …]
+ *     npm run bench:overhead [-- /path/to/another/node …]   the servers under test run on the Node named here
  */
 import { execFileSync, spawn } from 'node:child_process';
 import { type Child, startChild } from './support/child.ts';
@@ -22,7 +22,8 @@ const SECONDS = 4;
 const WARM_UP_SECONDS = 2;
 const ROUNDS = 3;
 
-const nodes = [process.execPath, ...process.argv.slice(2)];
+const given = process.argv.slice(2);
+const nodes = given.length > 0 ? given : [process.execPath];
 console.log(`Measured on ${machine()}.\n`);
 for (const node of nodes) for (const chunks of [1, 20]) await compare(node, chunks);
 

@@ -14,19 +14,26 @@ const URL_IN_LINE = /http:\/\/127\.0\.0\.1:\d+/;
 /** Of the kernel's process times, on every Linux that Node runs on. */
 const MS_PER_TICK = 10;
 
+/** Whatever happens to the bench, none of them outlives it. */
+const running = new Set<ChildProcess>();
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL');
+});
+
 /** Starts a TypeScript file in a process of its own and waits until it prints its address. */
 export async function startChild(node: string, args: string[], env = {}): Promise<Child> {
   const child = spawn(node, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, ...env },
   });
-  process.once('exit', () => child.kill('SIGKILL'));
+  running.add(child);
   const url = await addressOf(child);
   return {
     url,
     cpuMs: () => cpuMsOf(child.pid ?? 0),
     stop: () =>
       new Promise((resolve) => {
+        running.delete(child);
         child.once('exit', () => resolve());
         child.kill('SIGKILL');
       }),

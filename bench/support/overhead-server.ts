@@ -30,6 +30,8 @@ const variants: Record<string, () => Promise<number>> = {
 
 const start = variants[variant];
 if (start === undefined) throw new Error(`one of: ${Object.keys(variants).join(', ')}`);
+// So that --cpu-prof has its say.
+process.once('SIGINT', () => process.exit());
 console.log(`http://127.0.0.1:${await start()}`);
 
 function expressApp(handler: (request: IncomingMessage, response: ServerResponse) => void) {

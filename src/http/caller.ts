@@ -7,5 +7,7 @@ export function callerOf(request: Request, response: Response): Caller {
   response.once('close', () => {
     if (!response.writableFinished) controller.abort('client gone');
   });
+  // It may have closed while its body was read: then no event comes any more.
+  if (response.destroyed) controller.abort('client gone');
   return { requestId: String(request.id), signal: controller.signal };
 }

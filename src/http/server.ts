@@ -53,7 +53,7 @@ export function drain(server: Server, clock: Clock, limitMs: number): Promise<bo
       endedByItself = false;
       server.closeAllConnections();
     });
-    let sweep = clock.after(0, sweepIdle);
+    let sweep = clock.after(SWEEP_MS, sweepIdle);
     function sweepIdle(): void {
       server.closeIdleConnections();
       for (const socket of silentOf(server)) socket.destroy();

@@ -47,12 +47,16 @@ export function createAnam({ baseUrl, redact, now }: AnamOptions): MintAnamToken
   });
   return async (key, { persona, personaOf }, signal) => {
     const context = { redact, now: now() };
-    const body = { personaConfig: 'config' in persona ? persona.config : persona };
-    const headers = { authorization: `Bearer ${key.secret.reveal()}` };
+    const body = JSON.stringify({ personaConfig: 'config' in persona ? persona.config : persona });
+    const headers = {
+      authorization: `Bearer ${key.secret.reveal()}`,
+      'content-type': 'application/json',
+    };
     const answer = await client
       .post<string>('/v1/auth/session-token', body, { headers, signal })
       // What axios throws holds the request with its credentials: only the classified failure goes on.
       .catch((error: unknown) => {
+        if (!axios.isAxiosError(error)) throw error;
         throw new UpstreamError(classifyNetworkError(error, redact));
       });
     return tokenIn(toProviderAnswer(answer), personaOf, context);
