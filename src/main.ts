@@ -20,7 +20,10 @@ async function run(): Promise<void> {
   surfaceBugs(log);
   reportKeys(config, log);
   const understudy = await startUnderstudy(config, { clock, random: Math.random, log }).catch(
-    (error: unknown) => fail(cannotListen(error, config)),
+    (error: unknown) => {
+      if (!isAddressFault(error)) throw error;
+      return fail(cannotListen(error, config));
+    },
   );
   log.info({ port: understudy.port, host: config.host, mode: config.mode }, 'listening');
   stopOnSignals(understudy, log);
@@ -87,8 +90,11 @@ function surfaceBugs(log: Logger): void {
   });
 }
 
-function cannotListen(error: unknown, { port, host }: Config): string {
-  const { code, message } = error as NodeJS.ErrnoException;
+function isAddressFault(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;
+}
+
+function cannotListen({ code, message }: NodeJS.ErrnoException, { port, host }: Config): string {
   if (code === 'EADDRINUSE') return `PORT: ${port} is already in use on ${host}.`;
   if (code === 'EACCES') return `PORT: ${port} needs more rights than this process has.`;
   return `Cannot listen on ${host}:${port}: ${message}`;

@@ -3,7 +3,7 @@ import type { Config } from './config.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/server.ts';
 import { KeyPool } from './pool/key-pool.ts';
-import { createAvatarSession, SESSION_LANE } from './service/avatar-session.ts';
+import { AVATAR_LANES, createAvatarSession } from './service/avatar-session.ts';
 import { createChat } from './service/chat.ts';
 import { createFailover } from './service/failover.ts';
 import type { Clock } from './shared/clock.ts';
@@ -39,7 +39,7 @@ export async function startUnderstudy(
   const redact = redactKeysOf(config);
   const pool = new KeyPool({
     keys: config.keys,
-    models: { google: config.googleModels, anam: [SESSION_LANE] },
+    models: { google: config.googleModels, anam: AVATAR_LANES },
     cooldownMs: config.cooldownMs,
     now: clock.now,
   });

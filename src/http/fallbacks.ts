@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
+import { ServiceError } from '../service/service-error.ts';
 import type { Logger } from '../shared/logger.ts';
 import { errorBody, HttpError } from './http-error.ts';
 import { sendJson } from './send-json.ts';
@@ -14,13 +15,17 @@ export const methodNotAllowed = (...allowed: string[]): RequestHandler =>
 export const notFound: RequestHandler = (_request, _response, next) =>
   next(new HttpError(404, 'not_found', 'There is nothing here.'));
 
+const hasCallerGone = (error: unknown) =>
+  error instanceof ServiceError && error.code === 'client_gone';
+
 /** The last of all handlers: whatever was thrown becomes one answer, and a bug of ours a log line with its stack. */
 export function answerErrors(log: Logger): ErrorRequestHandler {
   return function answerError(thrown, request, response, _next) {
-    if (response.destroyed) return;
+    if (hasCallerGone(thrown)) return;
     const requestId = String(request.id);
     const error = toHttpError(thrown);
     if (error.code === 'internal_error') log.error({ requestId, err: thrown }, 'internal error');
+    if (response.destroyed) return;
     if (response.headersSent) {
       response.destroy();
       return;

@@ -24,6 +24,8 @@ export interface LeaseOptions {
   readonly lastResort?: boolean;
 }
 
+const MAX_LOOKED_AT = 1000;
+
 const NO_KEYS: ReadonlySet<string> = new Set();
 
 /**
@@ -105,23 +107,17 @@ export class KeyPool {
 
   /**
    * The keys that a selection passes over just now, and why: at most `limit` of them, since a pool
-   * may hold a hundred thousand.
+   * may hold a hundred thousand, of which only so many are looked at.
    */
   skipped(service: Service, model: string, limit: number): KeyState[] {
     const now = this.#book.now();
     const states: KeyState[] = [];
-    for (const entry of this.#entries(service, model)) {
+    for (const entry of this.#entries(service, model).slice(0, MAX_LOOKED_AT)) {
       if (states.length >= limit) break;
       const state = describeEntry(entry, now);
       if (state.state !== 'available') states.push(state);
     }
     return states;
-  }
-
-  /** How each key stands for a model, and why. */
-  explain(service: Service, model: string): KeyState[] {
-    const now = this.#book.now();
-    return this.#entries(service, model).map((entry) => describeEntry(entry, now));
   }
 
   #entries(service: Service, model: string): readonly Entry[] {

@@ -24,7 +24,7 @@ export class Lane {
     this.#rotation.append(entry);
   }
 
-  /** The entry whose turn it is; the caller has to `place` it once it is leased. */
+  /** The entry whose turn it is; once it is leased it has to be rotated. */
   next(now: number, except: ReadonlySet<string>): Entry | null {
     this.#wake(now);
     return this.#rotation.firstExcept(except);
@@ -39,7 +39,6 @@ export class Lane {
   /** Puts the entry at the end of its ring: it had its turn. */
   rotate(entry: Entry): void {
     const ring = entry.ring === this.#resting ? this.#resting : this.#rotation;
-    if (entry.ring === null) return;
     ring.remove(entry);
     ring.append(entry);
   }
@@ -60,13 +59,17 @@ export class Lane {
   /**
    * When the first entry may be leased again, as milliseconds since the epoch.
    * `now` when one may at once, or when the outcome of a trial is awaited; null when none ever will.
+   * An entry that rests is no reason to wait: it can be had as the last resort.
    */
   returnsAt(now: number, except: ReadonlySet<string>): number | null {
     if (this.next(now, except) !== null || this.#awaitingTrial > 0) return now;
     const first = this.#queue.first;
-    if (first === undefined || !except.has(first.key.id)) return first?.dueAt ?? null;
-    const others = this.entries.filter((e) => e.queueIndex >= 0 && !except.has(e.key.id));
-    return others.length === 0 ? null : Math.min(...others.map((entry) => entry.dueAt));
+    if (first === undefined || this.#isReturning(first, except)) return first?.dueAt ?? null;
+    let soonest: number | null = null;
+    for (const entry of this.entries) {
+      if (this.#isReturning(entry, except)) soonest = Math.min(soonest ?? entry.dueAt, entry.dueAt);
+    }
+    return soonest;
   }
 
   /** When time alone next changes anything here, as milliseconds since the epoch; null for never. */
@@ -89,6 +92,10 @@ export class Lane {
   hasSiblingProved(entry: Entry, since: number): boolean {
     if (this.#provedLast !== entry) return this.#provedLastAt > since;
     return this.#provedBefore !== null && this.#provedBeforeAt > since;
+  }
+
+  #isReturning({ queueIndex, ring, key }: Entry, except: ReadonlySet<string>): boolean {
+    return queueIndex >= 0 && ring === null && !except.has(key.id);
   }
 
   #wake(now: number): void {

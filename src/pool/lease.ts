@@ -56,13 +56,18 @@ export class Lease {
     return this.#tested.length > 0;
   }
 
-  /** The first chunk has come: the key works for this model, whatever becomes of the rest. */
-  prove(): void {
-    if (this.#isProven || this.#hasEnded) return;
+  /**
+   * The first chunk has come: the key works for this model, whatever becomes of the rest.
+   *
+   * @returns whether this was news
+   */
+  prove(): boolean {
+    if (this.#isProven || this.#hasEnded) return false;
     this.#isProven = true;
     this.#openTested();
     this.#knowsOf = this.#book.nextEvent();
     this.#entry.lane.proved(this.#entry, this.#knowsOf);
+    return true;
   }
 
   /** @returns whether the key is parked by what was reported, so that it need not be avoided otherwise */

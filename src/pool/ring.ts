@@ -4,11 +4,6 @@ import type { Entry } from './entry.ts';
 export class Ring {
   #first: Entry | null = null;
   #last: Entry | null = null;
-  #size = 0;
-
-  get size(): number {
-    return this.#size;
-  }
 
   append(entry: Entry): void {
     entry.ring = this;
@@ -17,7 +12,6 @@ export class Ring {
     if (this.#last === null) this.#first = entry;
     else this.#last.next = entry;
     this.#last = entry;
-    this.#size += 1;
   }
 
   remove(entry: Entry): void {
@@ -26,7 +20,6 @@ export class Ring {
     if (entry.next === null) this.#last = entry.previous;
     else entry.next.previous = entry.previous;
     entry.ring = entry.next = entry.previous = null;
-    this.#size -= 1;
   }
 
   /** The entry whose turn it is among those whose key is not excepted: costs no more than the exceptions. */

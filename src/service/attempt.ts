@@ -21,6 +21,8 @@ export interface AttemptOptions<C> {
   readonly idleMs: number;
   /** Whether the answer is complete with this chunk, so that nothing that follows matters any more. */
   readonly isLast: (chunk: C) => boolean;
+  /** Called once, at the first chunk. */
+  readonly onProven: () => void;
   /** Called once, when the lease has been reported. */
   readonly onEnd: (end: AttemptEnd) => void;
 }
@@ -46,16 +48,19 @@ type StoppedBy = 'client' | 'deadline' | 'limit';
  * @throws UpstreamError when upstream failed or was too slow; any other error is a bug
  */
 export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C, void, undefined> {
-  const { lease, open, isLast, onEnd } = options;
+  const { lease, open, isLast, onProven, onEnd } = options;
   const startedAt = options.clock.now();
   const limits = watchLimits(options);
   const chunks = open(lease, limits.signal);
+  const prove = () => {
+    if (lease.prove()) onProven();
+  };
   let outcome: Outcome | null = null;
   try {
     for (;;) {
       const { value, done } = await limits.next(chunks, outcome !== null);
       if (done) break;
-      lease.prove();
+      prove();
       if (isLast(value)) outcome = SUCCESS;
       yield value;
     }
@@ -67,9 +72,10 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
     outcome = failureIn(cause);
     throw cause;
   } finally {
-    await limits.end(chunks);
     const ended = outcome ?? ABANDONED;
-    onEnd({ lease, outcome: ended, isParked: lease.report(ended), startedAt });
+    const isParked = lease.report(ended);
+    await limits.end(chunks);
+    onEnd({ lease, outcome: ended, isParked, startedAt });
   }
 }
 

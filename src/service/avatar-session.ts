@@ -5,8 +5,13 @@ import { upstreamFailed } from './conclusion.ts';
 import type { Answer, Caller, Failover } from './failover.ts';
 import { ServiceError } from './service-error.ts';
 
-/** Anam has no models: its keys rotate in one lane of this name. */
-export const SESSION_LANE = 'session';
+/**
+ * Anam has no models. What takes their place is whose persona is asked for: that a key's account
+ * lacks ours says nothing about those that callers bring.
+ */
+const OUR_PERSONA = 'our-persona';
+const CALLERS_PERSONA = 'callers-persona';
+export const AVATAR_LANES = [OUR_PERSONA, CALLERS_PERSONA] as const;
 
 export interface AvatarSessionOptions {
   readonly failover: Failover;
@@ -45,7 +50,7 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
       try {
         return await failover({
           service: 'anam',
-          models: [SESSION_LANE],
+          models: [clientPersona === null ? OUR_PERSONA : CALLERS_PERSONA],
           caller,
           async *open({ key }, signal) {
             yield await mint(key, requestFor(key, clientPersona), signal);

@@ -54,19 +54,18 @@ export function createChat({ failover, stream, models, systemPrompt }: ChatOptio
   };
   return {
     async reply({ messages, model }, caller) {
-      const wanted = candidates(model);
       const turn: ChatTurn = { system: systemPrompt, messages };
       try {
         return await failover({
           service: 'google',
-          models: wanted,
+          models: candidates(model),
           caller,
           open: (lease, signal) => stream(lease.key, lease.model, turn, signal),
           isLast: (chunk: ChatChunk) => chunk.finish !== null,
           commit: collect,
         });
       } catch (error) {
-        return replyInstead(error, wanted[0]);
+        throw forCaller(error);
       }
     },
   };
@@ -75,29 +74,29 @@ export function createChat({ failover, stream, models, systemPrompt }: ChatOptio
 async function collect({ model, chunks }: Answer<ChatChunk>): Promise<ChatReply> {
   let text = '';
   let finish: ChatFinish = { reason: 'other', usage: NO_USAGE };
-  for await (const chunk of chunks) {
-    text += chunk.text;
-    finish = chunk.finish ?? finish;
+  try {
+    for await (const chunk of chunks) {
+      text += chunk.text;
+      finish = chunk.finish ?? finish;
+    }
+  } catch (error) {
+    return { text: BLOCKED_REPLY, model, ...finishOfBlocked(error) };
   }
-  const isSilenced = finish.reason === 'content-filter' && text === '';
-  return { text: isSilenced ? BLOCKED_REPLY : text, model, ...finish };
+  return { text, model, ...finish };
 }
 
-/** The two failures that are answers: what was blocked, and what was wrong with the request itself. */
-function replyInstead(error: unknown, model: string): ChatReply {
-  if (!(error instanceof UpstreamError)) throw error;
-  const { failure } = error;
-  if (failure.kind === 'content_blocked') {
-    const { usage = NO_USAGE } = failure;
-    return { text: BLOCKED_REPLY, model, reason: 'content-filter', usage };
-  }
-  throw new ServiceError(
-    'invalid_request',
-    `The provider refused this request: ${failure.message}`,
-    {
-      cause: error,
-    },
-  );
+/** Content that was blocked before a word came is an answer too; whatever else was thrown goes on. */
+function finishOfBlocked(error: unknown): ChatFinish {
+  const failure = error instanceof UpstreamError ? error.failure : null;
+  if (failure?.kind !== 'content_blocked') throw error;
+  return { reason: 'content-filter', usage: failure.usage ?? NO_USAGE };
+}
+
+/** The one failure that is the caller's own to hear about: what was wrong with its request. */
+function forCaller(error: unknown): unknown {
+  if (!(error instanceof UpstreamError)) return error;
+  const message = `The provider refused this request: ${error.failure.message}`;
+  return new ServiceError('invalid_request', message, { cause: error });
 }
 
 function unknownModel(models: readonly string[]): ServiceError {

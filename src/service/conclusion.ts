@@ -8,7 +8,7 @@ export function conclude(search: KeySearch, failures: readonly Failure[], now: n
   const troubles = failures.filter((failure) => failure.kind === 'upstream_down');
   if (troubles.length > 0) return upstreamTrouble(troubles);
   if (search.isModelUnavailable()) return modelUnavailable();
-  const returnsAt = search.returnsAt();
+  const returnsAt = search.returnsAt() ?? search.anyReturnsAt();
   return new ServiceError('all_keys_exhausted', EXHAUSTED[search.service], {
     ...(returnsAt === null ? {} : { retryAfterMs: returnsAt - now }),
   });

@@ -138,7 +138,8 @@ class Run<C, T> {
   }
 
   async #tryOnce(lease: Lease): Promise<T | typeof FAILED> {
-    const { options, request } = { options: this.#options, request: this.#request };
+    const options = this.#options;
+    const request = this.#request;
     const chunks = attempt({
       lease,
       open: request.open,
@@ -148,6 +149,7 @@ class Run<C, T> {
       firstChunkMs: options.attemptTimeoutMs,
       idleMs: options.streamIdleMs,
       deadline: this.#deadline,
+      onProven: () => this.#line.keyProved(),
       onEnd: (end) => this.#attemptEnded(end),
     });
     try {
@@ -164,7 +166,7 @@ class Run<C, T> {
     const { lease, outcome, isParked } = end;
     if (outcome.kind !== 'success') this.#search.failed(lease, outcome, isParked);
     this.#log.attemptEnded(end);
-    this.#line.leaseEnded(outcome.kind === 'success');
+    this.#line.leaseEnded();
   }
 
   /** Returns when another key may be tried; throws what the caller has to be told otherwise. */

@@ -67,6 +67,11 @@ export class KeySearch {
     );
   }
 
+  /** The same for anybody's request, whatever this one has tried. */
+  anyReturnsAt(): number | null {
+    return this.#earliest(({ model }) => this.#pool.returnsAt(this.service, model));
+  }
+
   /** When time alone next brings a key back, whatever trials are in flight; null for never. */
   nextDueAt(): number | null {
     return this.#earliest(({ model }) => this.#pool.nextDueAt(this.service, model));

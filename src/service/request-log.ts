@@ -40,9 +40,8 @@ export function createRequestLog(
         log[LEVELS[outcome.kind]]({ requestId, ...attempt, ms, why: outcome.message }, 'attempt');
     },
     answered() {
-      const failed = tried.filter(({ outcome }) => outcome !== 'success');
-      if (failed.length > 0)
-        log.info({ requestId, failed, skipped: skipped() }, 'another key stepped in');
+      if (tried.length < 2 || !log.isLevelEnabled('info')) return;
+      log.info({ requestId, tried, skipped: skipped() }, 'another key stepped in');
     },
     refused(code) {
       log.warn({ requestId, service, code, tried, skipped: skipped() }, 'refused');

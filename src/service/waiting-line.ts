@@ -13,11 +13,14 @@ export interface WaitingLine {
    *   hope is lost, the time is over or the signal aborts
    */
   wait(search: KeySearch, until: number, signal: AbortSignal): Promise<Lease | null>;
-  /** Some lease has ended: whoever is first may try, and after a success the next as well. */
-  leaseEnded(isSuccess: boolean): void;
+  /** A key has answered, so that there may be room for more: the first two may try. */
+  keyProved(): void;
+  /** Some lease has ended, however: whoever is first may try. */
+  leaseEnded(): void;
 }
 
-const EVERYBODY = Number.POSITIVE_INFINITY;
+/** So many are let in for each proof that a key works. */
+const PACE = 2;
 
 interface Waiter {
   readonly search: KeySearch;
@@ -27,8 +30,9 @@ interface Waiter {
 
 /**
  * First come, first served. A key that has just come back may have room for one more answer or for a
- * hundred: each success lets two in, so the line runs as fast as the key answers and stops at the
- * first refusal, instead of falling upon the key all at once.
+ * hundred: each first chunk lets two in, so the line runs as fast as the key answers and stops at
+ * the first refusal, instead of falling upon the key all at once. Trials are not counted: each key
+ * has only one.
  *
  * @param maxWaiting how many may stand in line; a further one is not let in
  */
@@ -37,14 +41,7 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
   let timer: Timer | null = null;
 
   function serve(atMost: number): void {
-    let left = atMost;
-    for (const waiter of waiters) {
-      if (left === 0) break;
-      const lease = waiter.search.nextReturned();
-      if (lease === null) continue;
-      left -= 1;
-      waiter.leave(lease);
-    }
+    letIn(waiters, atMost);
     review();
   }
 
@@ -58,20 +55,24 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
       else next = Math.min(next, wake);
     }
     timer?.cancel();
-    timer = waiters.size === 0 ? null : clock.after(next - now, () => serve(EVERYBODY));
+    timer = waiters.size === 0 ? null : clock.after(next - now, () => serve(PACE));
   }
 
   return {
     isEmpty: () => waiters.size === 0,
-    leaseEnded(isSuccess) {
-      if (waiters.size > 0) serve(isSuccess ? 2 : 1);
+    keyProved() {
+      if (waiters.size > 0) serve(PACE);
+    },
+    leaseEnded() {
+      if (waiters.size > 0) serve(1);
     },
     wait(search, until, signal) {
       if (signal.aborted || waiters.size >= maxWaiting) return Promise.resolve(null);
-      const atOnce = waiters.size === 0 ? search.nextReturned() : null;
-      if (atOnce !== null) return Promise.resolve(atOnce);
       return new Promise((resolve) => {
-        const giveUp = () => waiter.leave(null);
+        const giveUp = () => {
+          waiter.leave(null);
+          review();
+        };
         const waiter: Waiter = {
           search,
           until,
@@ -83,7 +84,7 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
         };
         signal.addEventListener('abort', giveUp);
         waiters.add(waiter);
-        review();
+        serve(1);
       });
     },
   };
@@ -97,4 +98,16 @@ function nextHope({ search, until }: Waiter, now: number): number | null {
   const at = search.returnsAt();
   if (until <= now || at === null || at > until) return null;
   return at > now ? at : Math.min(until, search.nextDueAt() ?? until);
+}
+
+/** Gives keys to those who stand first and can use one; whoever wants another model is no obstacle. */
+function letIn(waiters: Iterable<Waiter>, atMost: number): void {
+  let left = atMost;
+  for (const waiter of waiters) {
+    if (left === 0) return;
+    const lease = waiter.search.nextReturned();
+    if (lease === null) continue;
+    if (!lease.isTrial) left -= 1;
+    waiter.leave(lease);
+  }
 }

@@ -34,13 +34,15 @@ export function describeFailure(
   return status === undefined ? { ...finding, message } : { ...finding, message, status };
 }
 
-/** The shortest hint that is believed: a provider's zero would retry in a hot loop. */
-const MIN_RETRY_MS = 1000;
+/** A provider's zero is no hint to act on at once; nor is a millisecond, or one request could storm a key. */
+const INSTEAD_OF_ZERO_MS = 1000;
+const MIN_RETRY_MS = 500;
 
 /** @param retryAfterMs the provider's hint; none leaves the time open. */
 export function rateLimited(retryAfterMs: number | undefined): Finding {
   if (retryAfterMs === undefined) return { kind: 'rate_limited' };
-  return { kind: 'rate_limited', retryAfterMs: retryAfterMs > 0 ? retryAfterMs : MIN_RETRY_MS };
+  const believedMs = retryAfterMs > 0 ? Math.max(retryAfterMs, MIN_RETRY_MS) : INSTEAD_OF_ZERO_MS;
+  return { kind: 'rate_limited', retryAfterMs: believedMs };
 }
 
 const MAX_LENGTH = 300;

@@ -2,22 +2,30 @@ import type { EnhancedGenerateContentResponse } from '@google/generative-ai';
 import type { ChatChunk, FinishReason } from '../shared/chat.ts';
 import type { Usage } from '../shared/failure.ts';
 
-/** A chunk as it may really come: the SDK's types promise too much, and know neither errors nor thoughts. */
+/**
+ * A chunk as it may really come: the SDK's types promise too much, and know neither errors nor
+ * thoughts; a gateway in between may write `null` for whatever is not there.
+ */
 export interface RawChunk {
   readonly error?: unknown;
-  readonly candidates?: readonly RawCandidate[];
-  readonly promptFeedback?: { readonly blockReason?: string };
+  readonly candidates?: readonly (RawCandidate | null)[] | null;
+  readonly promptFeedback?: { readonly blockReason?: string | null } | null;
   readonly usageMetadata?: {
     readonly promptTokenCount?: number;
     readonly candidatesTokenCount?: number;
     readonly thoughtsTokenCount?: number;
     readonly totalTokenCount?: number;
-  };
+  } | null;
 }
 
 interface RawCandidate {
-  readonly finishReason?: string;
-  readonly content?: { readonly parts?: readonly { text?: string; thought?: boolean }[] };
+  readonly finishReason?: string | null;
+  readonly content?: { readonly parts?: readonly (RawPart | null)[] | null } | null;
+}
+
+interface RawPart {
+  readonly text?: string;
+  readonly thought?: boolean;
 }
 
 /** What a chunk of the SDK's says: a piece of the answer, an error, a block, or nothing to hand on. */
@@ -29,19 +37,22 @@ export type ReadChunk =
 
 export function readChunk(value: EnhancedGenerateContentResponse): ReadChunk {
   const raw = value as unknown as RawChunk;
-  if (raw.error !== undefined) return { kind: 'error', body: JSON.stringify(raw) };
+  if (raw.error !== undefined && raw.error !== null)
+    return { kind: 'error', body: JSON.stringify(raw) };
   const blockReason = raw.promptFeedback?.blockReason;
-  if (blockReason !== undefined) {
+  if (typeof blockReason === 'string') {
     return { kind: 'blocked', reason: blockReason, usage: usageOf(raw) };
   }
   const candidate = raw.candidates?.[0];
-  return candidate === undefined ? { kind: 'nothing' } : readCandidate(candidate, raw);
+  return candidate === undefined || candidate === null
+    ? { kind: 'nothing' }
+    : readCandidate(candidate, raw);
 }
 
 function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
   const text = textOf(candidate);
   const { finishReason } = candidate;
-  if (finishReason === undefined) {
+  if (typeof finishReason !== 'string') {
     return text === '' ? { kind: 'nothing' } : { kind: 'piece', chunk: { text, finish: null } };
   }
   const reason = toFinishReason(finishReason);
@@ -55,7 +66,7 @@ function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
 /** Thoughts are the model's own and no part of the answer. */
 function textOf({ content }: RawCandidate): string {
   let text = '';
-  for (const part of content?.parts ?? []) if (part.thought !== true) text += part.text ?? '';
+  for (const part of content?.parts ?? []) if (part?.thought !== true) text += part?.text ?? '';
   return text;
 }
 
@@ -77,9 +88,10 @@ function toFinishReason(reason: string): FinishReason {
 }
 
 /** Thoughts are paid for as output, and counted apart from the candidates. */
-function usageOf({ usageMetadata = {} }: RawChunk): Usage {
-  const { promptTokenCount = 0, candidatesTokenCount = 0, thoughtsTokenCount = 0 } = usageMetadata;
+function usageOf({ usageMetadata }: RawChunk): Usage {
+  const counts = usageMetadata ?? {};
+  const { promptTokenCount = 0, candidatesTokenCount = 0, thoughtsTokenCount = 0 } = counts;
   const outputTokens = candidatesTokenCount + thoughtsTokenCount;
-  const { totalTokenCount = promptTokenCount + outputTokens } = usageMetadata;
+  const { totalTokenCount = promptTokenCount + outputTokens } = counts;
   return { inputTokens: promptTokenCount, outputTokens, totalTokens: totalTokenCount };
 }

@@ -91,7 +91,7 @@ async function* readAnswer(
   let finish: ChatFinish | null = null;
   for (;;) {
     exchange.isWanted = true;
-    const { value, done } = await stream.next();
+    const { value, done } = await nextOf(stream);
     exchange.isWanted = false;
     if (done) break;
     const chunk: ChatChunk | null =
@@ -102,6 +102,15 @@ async function* readAnswer(
     yield chunk;
   }
   if (finish === null) throw unfinished(hasText, exchange, context);
+}
+
+/** The SDK trips over a chunk that is no object; to us that is a stream that cannot be read. */
+async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {
+  try {
+    return await stream.next();
+  } catch (error) {
+    throw error instanceof TypeError ? new GoogleGenerativeAIError('an unreadable chunk') : error;
+  }
 }
 
 /** A block before any text is a failure of its own kind; after some text it only ends the answer. */

@@ -131,6 +131,11 @@ class Exchange implements LeanExchange, Dispatcher.DispatchHandler {
   #fail(error: unknown): void {
     if (this.#isOver) return;
     this.#end();
+    // What has come of a refusal says more than that its end is missing.
+    if (this.#status >= 300) {
+      this.#refuse();
+      return;
+    }
     this.networkError = error;
     this.#reader.finish({ error });
     this.#answer?.reject(error);

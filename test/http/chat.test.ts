@@ -295,6 +295,56 @@ describe('when it is nobody’s quota', () => {
     },
   );
 
+  it('names the model that blocked the content, also when it only stood in', async () => {
+    const keys = [
+      google('g-one', {
+        modelLimits: { 'gemini-flash-latest': { rpd: 0 } },
+        fault: { kind: 'flaky', every: 2, fault: { kind: 'blocked_prompt' } },
+      }),
+    ];
+    const app = await startApp({
+      environment: {
+        GOOGLE_API_KEY: 'g-one',
+        GOOGLE_MODELS: 'gemini-flash-latest,gemini-pro-latest',
+      },
+      standin: { keys },
+    });
+    const { body } = await app.chat('Hi');
+    expect([body.model, body.finishReason]).toEqual(['gemini-pro-latest', 'content-filter']);
+  });
+
+  it('reads an answer in which a gateway wrote null for whatever is not there', async () => {
+    const event = (chunk: unknown) => `data: ${JSON.stringify(chunk)}\r\n\r\n`;
+    const first = {
+      error: null,
+      promptFeedback: null,
+      usageMetadata: null,
+      candidates: [{ finishReason: null, content: { parts: [null, { text: 'Hel' }] } }],
+    };
+    const last = { candidates: [{ finishReason: 'STOP', content: { parts: [{ text: 'lo' }] } }] };
+    const body = event(first) + event({ candidates: [null] }) + event(last);
+    const headers = { 'content-type': 'text/event-stream' };
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'raw', status: 200, headers, body } })] },
+    });
+    const answer = await app.chat('Hi');
+    expect([answer.status, answer.body.reply, answer.body.finishReason]).toEqual([
+      200,
+      'Hello',
+      'stop',
+    ]);
+  });
+
+  it('asks another key when a chunk is no object at all', async () => {
+    const fault = { kind: 'raw', status: 200, headers: {}, body: 'data: null\r\n\r\n' } as const;
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+      standin: { keys: [google('g-one', { fault }), google('g-two')] },
+    });
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+  });
+
   it('passes on an answer that spent its tokens without a word, with its reason', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },

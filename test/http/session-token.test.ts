@@ -422,3 +422,14 @@ describe('without any persona', () => {
     expect(keysAsked(app)).toEqual(['a-two', 'a-two', 'a-two']);
   });
 });
+
+it("keeps minting for callers' own personas when no account has ours any more", async () => {
+  const app = await startApp({
+    environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true', ANAM_PERSONA_ID: 'stale' },
+    standin: {
+      keys: [{ key: ONE_KEY.ANAM_API_KEY, service: 'anam', account: { personas: ['theirs'] } }],
+    },
+  });
+  expect((await mint(app)).status).toBe(404);
+  expect((await mint(app, { personaConfig: { personaId: 'theirs' } })).status).toBe(200);
+});

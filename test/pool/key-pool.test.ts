@@ -30,7 +30,7 @@ describe('rotation', () => {
     const { pool } = createPool(['a']);
     expect(pool.lease('google', 'constructor')).toBeNull();
     expect(pool.lease('google', 'gpt')).toBeNull();
-    expect(pool.explain('google', 'gpt')).toEqual([]);
+    expect(pool.skipped('google', 'gpt', 100)).toEqual([]);
   });
 });
 
@@ -81,7 +81,7 @@ describe('cooldown', () => {
     first.report(failed.day);
     second.report(failed.minute(9000));
     expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + HOUR);
-    expect(pool.explain('google', 'flash')[0]?.cause).toBe('quota_exhausted');
+    expect(pool.skipped('google', 'flash', 100)[0]?.cause).toBe('quota_exhausted');
   });
 });
 
@@ -278,11 +278,17 @@ describe('upstream trouble', () => {
     expect(pool.counts('google').available).toBe(2);
   });
 
+  it('is no reason to wait: a resting key can be had as the last resort', () => {
+    const { pool, clock, leaseOf } = failTwice();
+    leaseOf('b')?.report(failed.day);
+    expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + HOUR);
+  });
+
   it('doubles the rest when the trouble goes on, at most to the cooldown', () => {
     const { pool, clock, leaseOf } = failTwice();
     const rests: number[] = [];
     for (let turn = 0; turn < 9; turn += 1) {
-      const until = pool.explain('google', 'flash')[0]?.until ?? 0;
+      const until = pool.skipped('google', 'flash', 100)[0]?.until ?? 0;
       rests.push((until - clock.now()) / 1000);
       clock.set(until);
       leaseOf('b')?.report({ kind: 'success' });
@@ -316,6 +322,6 @@ describe('upstream trouble', () => {
       lease?.report(failed.down);
       leaseOf('b')?.report({ kind: 'success' });
     }
-    expect(pool.explain('google', 'flash')[0]?.until).toBe(clock.now() + 30_000);
+    expect(pool.skipped('google', 'flash', 100)[0]?.until).toBe(clock.now() + 30_000);
   });
 });

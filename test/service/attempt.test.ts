@@ -30,6 +30,7 @@ function createAttempt(steps: readonly Step[], more: Partial<AttemptOptions<stri
     idleMs: IDLE_MS,
     deadline: clock.now() + REQUEST_MS,
     isLast: (chunk) => chunk === LAST,
+    onProven: () => {},
     onEnd: (end) => ends.push(end),
     open: async function* open(_lease, signal) {
       try {

@@ -23,7 +23,8 @@ function createLine(secondsByKey: Record<string, number>, maxWaiting = 100) {
   };
   const end = (ended: Lease, outcome: Parameters<Lease['report']>[0]) => {
     ended.report(outcome);
-    line.leaseEnded(outcome.kind === 'success');
+    if (outcome.kind === 'success') line.keyProved();
+    else line.leaseEnded();
   };
   return { pool, clock, line, stand, end };
 }
@@ -276,8 +277,57 @@ describe('several requests in line', () => {
 describe('an empty line', () => {
   it('does nothing when a lease ends', () => {
     const { clock, line } = createLine({ 'google-1': 2 });
-    line.leaseEnded(true);
-    line.leaseEnded(false);
+    line.keyProved();
+    line.leaseEnded();
     expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
   });
+});
+
+describe('a line with different wishes', () => {
+  const createTwoModels = () => {
+    const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
+    lease('flash').report(failed.minute(4 * SECOND));
+    const line = createWaitingLine(clock, 100);
+    const stand = (model: string) =>
+      outcomeOf(
+        line.wait(
+          new KeySearch(pool, 'google', [model]),
+          clock.now() + 5 * SECOND,
+          new AbortController().signal,
+        ),
+      );
+    return { pool, clock, line, stand };
+  };
+
+  it('lets a newcomer pass at once whose model is not what the others wait for', async () => {
+    const { stand } = createTwoModels();
+    expect(await look([stand('flash'), stand('pro')])).toEqual([STILL_WAITING, 'google-1']);
+  });
+});
+
+describe('a trial that streams for long', () => {
+  it('lets others in at its first chunk, two at a time, long before it ends', async () => {
+    const { clock, line, stand } = createLine({ 'google-1': 2 });
+    const waiters = Array.from({ length: 5 }, () => stand());
+    clock.advance(2 * SECOND);
+    const trial = await leaseOf(waiters[0]);
+    trial.prove();
+    line.keyProved();
+    expect(await look(waiters)).toEqual([
+      'google-1',
+      'google-1',
+      'google-1',
+      STILL_WAITING,
+      STILL_WAITING,
+    ]);
+  });
+});
+
+it('leaves no alarm behind when the only client in line hangs up', () => {
+  const { clock, stand } = createLine({ 'google-1': 2 });
+  const controller = new AbortController();
+  stand(5, controller.signal);
+  expect(clock.pendingTimers()).toBe(1);
+  controller.abort();
+  expect(clock.pendingTimers()).toBe(0);
 });

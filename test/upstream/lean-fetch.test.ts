@@ -175,19 +175,22 @@ describe('one exchange', () => {
         response.write('data: half', () => response.socket?.destroySoon());
       },
     ],
-    [
-      'in the middle of a refusal',
-      (response: ServerResponse) => {
-        response.writeHead(500, { 'content-length': 100 });
-        response.write('half', () => response.socket?.destroySoon());
-      },
-    ],
   ])('tells what the network said when it breaks off %s', async (_, breakOff) => {
     const server = await startServer((_request, response) => void breakOff(response));
     const { ask, exchange } = begin(server);
     await expect(ask().then(readAll)).rejects.toThrow();
     expect(exchange.networkError).toMatchObject({ code: expect.stringMatching(/./) });
     expect(exchange.refusal).toBeNull();
+  });
+
+  it('keeps what has come of a refusal that breaks off: its status says more than the missing end', async () => {
+    const server = await startServer((_request, response) => {
+      response.writeHead(429, { 'content-length': 100 });
+      response.write('half', () => response.socket?.destroySoon());
+    });
+    const { ask, exchange } = begin(server);
+    await expect(ask()).rejects.toThrow();
+    expect(exchange.refusal).toMatchObject({ status: 429, body: 'half' });
   });
 
   it('tells that nobody listens', async () => {
