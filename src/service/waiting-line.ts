@@ -51,7 +51,8 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
     let next = Number.POSITIVE_INFINITY;
     for (const waiter of waiters) {
       const wake = nextHope(waiter, now);
-      if (wake === null) waiter.leave(null);
+      // Whose patience ends while a key can be had is not sent away for the sake of the pace.
+      if (wake === null) waiter.leave(waiter.search.nextReturned());
       else next = Math.min(next, wake);
     }
     timer?.cancel();
