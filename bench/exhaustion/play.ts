@@ -1,0 +1,104 @@
+import type { Clock } from '../../src/shared/clock.ts';
+import { type Standin, startStandin } from '../../src/standin/standin.ts';
+import type { Contender, StartContender } from './contender.ts';
+import type { Outcome, Played } from './outcome.ts';
+import { createScaledClock } from './scaled-clock.ts';
+import {
+  answerOf,
+  type FaultSpan,
+  keyText,
+  limitsOf,
+  MINUTE,
+  modelsOf,
+  projectOf,
+  type Scenario,
+} from './scenario.ts';
+
+/** How long a caller waits for an answer: a little longer than Understudy's own deadline. */
+const PATIENCE_MS = 65_000;
+
+/** Plays a scenario against one contender, which has a stand-in and a clock of its own. */
+export async function play(
+  scenario: Scenario,
+  arrivals: readonly number[],
+  start: StartContender,
+): Promise<Played> {
+  const clock = createScaledClock(scenario.startsAt, scenario.speed);
+  const standin = await startStandin({
+    clock,
+    keys: standinKeys(scenario),
+    models: modelsOf(scenario),
+    answer: answerOf(scenario),
+  });
+  const contender = await start({ scenario, clock, baseUrl: standin.url });
+  scheduleFaults(scenario, standin, clock);
+  const outcomes = await Promise.all(arrivals.map((at) => askAt(at, clock, contender)));
+  const played = bookOf(scenario, standin, outcomes, arrivals);
+  await standin.close();
+  await contender.stop();
+  return played;
+}
+
+const standinKeys = (scenario: Scenario) =>
+  scenario.keys.map((key, index) => ({
+    key: keyText(index),
+    service: 'google' as const,
+    project: projectOf(key, index),
+    modelLimits: Object.fromEntries(
+      modelsOf(scenario).map((model) => [model, limitsOf(key, model)]),
+    ),
+  }));
+
+function scheduleFaults({ keys, startsAt }: Scenario, standin: Standin, clock: Clock): void {
+  for (const [index, { faults = [] }] of keys.entries()) {
+    for (const span of faults) scheduleFault(keyText(index), span);
+  }
+
+  function scheduleFault(key: string, { fault, from = 0, to }: FaultSpan): void {
+    at(from, () => standin.setFault(key, fault));
+    if (to !== undefined) at(to, () => standin.setFault(key, null));
+  }
+
+  function at(minutes: number, callback: () => void): void {
+    if (minutes === 0) callback();
+    else clock.after(startsAt + minutes * MINUTE - clock.now(), callback);
+  }
+}
+
+async function askAt(at: number, clock: Clock, contender: Contender): Promise<Outcome> {
+  await new Promise<void>((resolve) => clock.after(at - clock.now(), resolve));
+  const askedAt = clock.now();
+  const status = await askPatiently(clock, contender);
+  return { status, askedAt, endedAt: clock.now() };
+}
+
+/** @returns 0 when the caller has given up */
+async function askPatiently(clock: Clock, contender: Contender): Promise<number> {
+  const controller = new AbortController();
+  const gaveUp = new Promise<number>((resolve) => {
+    controller.signal.addEventListener('abort', () => resolve(0));
+  });
+  const patience = clock.after(PATIENCE_MS, () => controller.abort());
+  const answer = contender.ask('What makes a good understudy?', controller.signal);
+  try {
+    return await Promise.race([answer.catch(() => 0), gaveUp]);
+  } finally {
+    patience.cancel();
+  }
+}
+
+function bookOf(
+  { keys, watched }: Scenario,
+  standin: Standin,
+  outcomes: readonly Outcome[],
+  arrivals: readonly number[],
+): Played {
+  const isInVain = ({ key, status }: Standin['calls'][number]) =>
+    watched !== undefined && key === keyText(watched) && status !== 200;
+  return {
+    outcomes,
+    upstreamCalls: keys.reduce((sum, _, index) => sum + standin.callsOf(keyText(index)), 0),
+    watchedInVain: watched === undefined ? null : standin.calls.filter(isInVain).length,
+    latestMs: Math.max(...outcomes.map(({ askedAt }, index) => askedAt - (arrivals[index] ?? 0))),
+  };
+}

@@ -1,0 +1,63 @@
+import type { AnswerShape, Fault, Limits } from '../../src/standin/standin.ts';
+
+export const MINUTE = 60_000;
+export const GOOD_MODEL = 'gemini-flash-latest';
+
+/** How keys run out, and who asks meanwhile. All times are virtual, and counted from the start. */
+export interface Scenario {
+  /** One word, to play it alone. */
+  readonly name: string;
+  readonly title: string;
+  /** Milliseconds since the epoch. */
+  readonly startsAt: number;
+  /** How many times faster than real time. */
+  readonly speed: number;
+  readonly seed: number;
+  /** The default first. Default: one model. */
+  readonly models?: readonly string[];
+  readonly keys: readonly ScenarioKey[];
+  readonly load: readonly Phase[];
+  /** Default: `SHORT_ANSWER`. */
+  readonly answer?: Required<Pick<AnswerShape, 'firstChunkMs' | 'chunks' | 'chunkMs'>>;
+  /** When capacity is back after none was left, in minutes. */
+  readonly recoversAt?: readonly number[];
+  /** The key whose calls in vain are told apart, by its place. */
+  readonly watched?: number;
+}
+
+/** Of a fast model: its first words after 0.6 s, all after 1.6 s; whole milliseconds in real time, too. */
+const SHORT_ANSWER = { firstChunkMs: 600, chunks: 5, chunkMs: 240 };
+
+export interface ScenarioKey {
+  readonly limits?: Limits;
+  readonly modelLimits?: Readonly<Record<string, Limits>>;
+  /** Who owns the quota. Default: the key itself. */
+  readonly project?: string;
+  /** Whether Understudy is told the project. Default: it is. */
+  readonly isLabelled?: boolean;
+  readonly faults?: readonly FaultSpan[];
+}
+
+export interface FaultSpan {
+  readonly fault: Fault;
+  /** In minutes. Default: from the start, until the end. */
+  readonly from?: number;
+  readonly to?: number;
+}
+
+/** Callers come at random, independent of each other, so many a minute on average. */
+export interface Phase {
+  readonly minutes: number;
+  readonly perMinute: number;
+}
+
+export const keyText = (index: number) => `exhaustion-key-${index + 1}`;
+
+export const projectOf = ({ project }: ScenarioKey, index: number) => project ?? keyText(index);
+
+export const modelsOf = ({ models = [GOOD_MODEL] }: Scenario) => models;
+
+export const limitsOf = ({ limits = {}, modelLimits = {} }: ScenarioKey, model: string): Limits =>
+  modelLimits[model] ?? limits;
+
+export const answerOf = ({ answer = SHORT_ANSWER }: Scenario) => answer;

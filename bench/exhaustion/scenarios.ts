@@ -1,0 +1,172 @@
+import { GOOD_MODEL, type Phase, type Scenario, type ScenarioKey } from './scenario.ts';
+
+/** Ten in the morning in Los Angeles, a few seconds into a minute. */
+const MORNING = Date.UTC(2026, 10, 24, 18, 0, 4);
+/** Six minutes before midnight in Los Angeles. */
+const BEFORE_MIDNIGHT = Date.UTC(2026, 10, 25, 7, 54, 4);
+const SECOND_MODEL = 'gemini-flash-lite-latest';
+/** What is left of a minute that began four seconds before the scenario. */
+const REST_OF_MINUTE = 56 / 60;
+
+const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
+
+const alternating = (calm: number, busy: number, rounds: number): Phase[] =>
+  times(rounds, [
+    { minutes: 2, perMinute: calm },
+    { minutes: 2, perMinute: busy },
+  ]).flat();
+
+/** In every third minute comes within 20 s what the whole minute's quota cannot answer. */
+const spikes = (calm: number, busy: number): Phase[] =>
+  times(4, [
+    { minutes: REST_OF_MINUTE, perMinute: calm },
+    { minutes: 1 / 3, perMinute: busy },
+    { minutes: 3 - 1 / 3 - REST_OF_MINUTE, perMinute: calm },
+  ]).flat();
+
+const bursts: Scenario = {
+  name: 'bursts',
+  title:
+    'Bursts above the minute quota: 5 keys, 60 a minute in all, asked 30 and 150 a minute in turns',
+  startsAt: MORNING,
+  speed: 40,
+  seed: 101,
+  keys: [10, 10, 10, 15, 15].map((rpm) => ({ limits: { rpm } })),
+  load: [...alternating(30, 150, 3), { minutes: 2, perMinute: 30 }],
+};
+
+const spentDay: Scenario = {
+  name: 'spent-day',
+  title: 'One of 5 keys has only 20 answers a day; 75 minutes at 28 a minute, the others give 40',
+  startsAt: MORNING,
+  speed: 80,
+  seed: 102,
+  keys: [...times(4, { limits: { rpm: 10 } }), { limits: { rpm: 10, rpd: 20 } }],
+  load: [{ minutes: 75, perMinute: 28 }],
+  watched: 4,
+};
+
+const mixed: Scenario = {
+  name: 'mixed',
+  title:
+    'A mixed pool: 4 good keys beside a leaked one, an invalid one, one that hangs from minute 3 to 11, and one that fails every third call; 30 a minute',
+  startsAt: MORNING,
+  speed: 40,
+  seed: 103,
+  keys: [
+    { limits: { rpm: 10 } },
+    { limits: { rpm: 10 }, faults: [{ fault: { kind: 'leaked' } }] },
+    { limits: { rpm: 10 } },
+    { limits: { rpm: 10 }, faults: [{ fault: { kind: 'hang' }, from: 3, to: 11 }] },
+    { limits: { rpm: 10 } },
+    { limits: { rpm: 10 }, faults: [{ fault: { kind: 'bad_key' } }] },
+    { limits: { rpm: 10 }, faults: [{ fault: everyThird('overloaded') }] },
+    { limits: { rpm: 10 } },
+  ],
+  load: [{ minutes: 16, perMinute: 30 }],
+};
+
+const everythingSpent: Scenario = {
+  name: 'all-spent',
+  title:
+    'Everything spent at once: 5 keys of 10 a minute; a spike of 240 a minute for 20 s, then 25 a minute',
+  startsAt: MORNING,
+  speed: 40,
+  seed: 104,
+  keys: times(5, { limits: { rpm: 10 } }),
+  load: spikes(25, 240),
+  recoversAt: [0, 1, 2, 3].map((round) => 3 * round + REST_OF_MINUTE + 1),
+};
+
+const slowAnswers: Scenario = {
+  ...everythingSpent,
+  name: 'slow-answers',
+  title:
+    'Everything spent at once, few keys, a model that thinks first (3 s to its first words, 6 s in all): 2 keys of 15 a minute; a spike of 150 a minute for the last 20 s of a minute, else 20 a minute',
+  seed: 108,
+  keys: times(2, { limits: { rpm: 15 } }),
+  answer: { firstChunkMs: 3000, chunks: 13, chunkMs: 240 },
+  load: times(4, [
+    { minutes: 1 + 36 / 60, perMinute: 20 },
+    { minutes: 20 / 60, perMinute: 150 },
+    { minutes: 1 + 4 / 60, perMinute: 20 },
+  ]).flat(),
+  recoversAt: [0, 1, 2, 3].map((round) => 3 * round + 1 + REST_OF_MINUTE),
+};
+
+const midnight: Scenario = {
+  name: 'midnight',
+  title: "The day's quota spent on all 5 keys before midnight in Los Angeles, and back at midnight",
+  startsAt: BEFORE_MIDNIGHT,
+  speed: 40,
+  seed: 105,
+  keys: times(5, { limits: { rpm: 10, rpd: 25 } }),
+  load: [
+    { minutes: 5 + REST_OF_MINUTE, perMinute: 40 },
+    { minutes: 4, perMinute: 25 },
+  ],
+  recoversAt: [5 + REST_OF_MINUTE],
+};
+
+const shared: Scenario = {
+  name: 'shared',
+  title: '12 keys in 3 labelled projects of 15 a minute, asked 22 and 110 a minute in turns',
+  startsAt: MORNING,
+  speed: 40,
+  seed: 106,
+  keys: inThreeProjects(true),
+  load: [...alternating(22, 110, 3), { minutes: 2, perMinute: 22 }],
+};
+
+const unlabelled: Scenario = {
+  ...shared,
+  name: 'unlabelled',
+  title: 'The same 12 keys in 3 projects, but nobody told Understudy of the projects',
+  keys: inThreeProjects(false),
+};
+
+const spentModel: Scenario = {
+  name: 'spent-model',
+  title:
+    'A spent model: 4 keys with 20 answers a day of the first model and 15 a minute of the second; 35 a minute, no model named',
+  startsAt: MORNING,
+  speed: 80,
+  seed: 107,
+  models: [GOOD_MODEL, SECOND_MODEL],
+  keys: times(4, {
+    modelLimits: { [GOOD_MODEL]: { rpm: 10, rpd: 20 }, [SECOND_MODEL]: { rpm: 15, rpd: 1000 } },
+  }),
+  load: [{ minutes: 66, perMinute: 35 }],
+};
+
+/** Thrown away: what it is good for is that everything has been compiled before the others start. */
+export const WARM_UP: Scenario = {
+  ...mixed,
+  title: 'warm-up',
+  seed: 1,
+  load: [{ minutes: 3, perMinute: 100 }],
+};
+
+export const SCENARIOS: readonly Scenario[] = [
+  bursts,
+  spentDay,
+  mixed,
+  everythingSpent,
+  slowAnswers,
+  midnight,
+  shared,
+  unlabelled,
+  spentModel,
+];
+
+function everyThird(kind: 'overloaded') {
+  return { kind: 'flaky', every: 3, fault: { kind } } as const;
+}
+
+function inThreeProjects(isLabelled: boolean): readonly ScenarioKey[] {
+  return Array.from({ length: 12 }, (_, index) => ({
+    limits: { rpm: 15 },
+    project: `project-${(index % 3) + 1}`,
+    isLabelled,
+  }));
+}
