@@ -83,6 +83,25 @@ describe('when a key is spent', () => {
     expect(app.standin.callsOf('g-one')).toBe(2);
   });
 
+  it('tells each attempt in one line, and that another key stepped in in one more', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+      standin: { keys: [google('g-one', { fault: { kind: 'day_spent' } }), google('g-two')] },
+    });
+    const { requestId } = (await app.chat('Hi')).body;
+    const lines = app.logs.filter((line) => line.requestId === requestId);
+    const model = 'gemini-flash-latest';
+    expect(lines.slice(0, 3)).toMatchObject([
+      { msg: 'attempt', key: 'google', model, outcome: 'quota_exhausted', ms: expect.any(Number) },
+      { msg: 'attempt', key: 'google-2', model, outcome: 'success', ms: expect.any(Number) },
+      {
+        msg: 'another key stepped in',
+        tried: [{ key: 'google' }, { key: 'google-2' }],
+        skipped: [{ id: 'google', state: 'cooling_down', cause: 'quota_exhausted' }],
+      },
+    ]);
+  });
+
   it("parks a day's quota although the answer promises nine seconds", async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
