@@ -2,7 +2,8 @@ import type { ApiKey } from '../shared/api-key.ts';
 import { UpstreamError } from '../shared/failure.ts';
 import type { Persona } from '../shared/persona.ts';
 import { upstreamFailed } from './conclusion.ts';
-import type { Answer, Caller, Failover } from './failover.ts';
+import type { Failover } from './failover.ts';
+import type { Answer, Caller } from './failover-request.ts';
 import { ServiceError } from './service-error.ts';
 
 /**

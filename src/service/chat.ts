@@ -1,7 +1,8 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { ChatChunk, ChatFinish, ChatMessage, ChatTurn } from '../shared/chat.ts';
 import { UpstreamError, type Usage } from '../shared/failure.ts';
-import type { Answer, Caller, Failover } from './failover.ts';
+import type { Failover } from './failover.ts';
+import type { Answer, Caller } from './failover-request.ts';
 import { ServiceError } from './service-error.ts';
 
 export interface ChatOptions {

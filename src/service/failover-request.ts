@@ -1,0 +1,47 @@
+import type { KeyPool } from '../pool/key-pool.ts';
+import type { Service } from '../shared/api-key.ts';
+import type { Clock } from '../shared/clock.ts';
+import type { Logger } from '../shared/logger.ts';
+import type { OpenUpstream } from './attempt.ts';
+
+export interface FailoverOptions {
+  readonly pool: KeyPool;
+  readonly clock: Clock;
+  /** From 0 to 1. */
+  readonly random: () => number;
+  readonly log: Logger;
+  /** Until the first chunk, over all attempts and waiting. */
+  readonly requestTimeoutMs: number;
+  /** Until the first chunk of one attempt. */
+  readonly attemptTimeoutMs: number;
+  /** Between two chunks. */
+  readonly streamIdleMs: number;
+  /** How long one request may stand in line altogether. */
+  readonly keyWaitMs: number;
+}
+
+/** Who asks, and how to tell that nobody waits any more. */
+export interface Caller {
+  readonly requestId: string;
+  readonly signal: AbortSignal;
+}
+
+export interface FailoverRequest<C, T> {
+  readonly service: Service;
+  /** In the order of preference: a further one is used when those before have no key left. */
+  readonly models: readonly [string, ...string[]];
+  readonly caller: Caller;
+  readonly open: OpenUpstream<C>;
+  /** Whether the answer is complete with this chunk. */
+  readonly isLast: (chunk: C) => boolean;
+  /**
+   * Takes from the answer what must be there before the caller is given anything that cannot be
+   * taken back. Until it returns another key may step in; it is then called again with a new answer.
+   */
+  readonly commit: (answer: Answer<C>) => Promise<T>;
+}
+
+export interface Answer<C> {
+  readonly model: string;
+  readonly chunks: AsyncGenerator<C, void, undefined>;
+}
