@@ -28,8 +28,6 @@ export interface Entry {
   /** Kept by the lane: when to look at the entry again, and its place in the queue (-1: in none). */
   dueAt: number;
   queueIndex: number;
-  /** Kept by the lane: whether the entry waits for somebody else's trial. */
-  awaitsTrial: boolean;
 }
 
 export interface EntryScopes {
@@ -55,7 +53,6 @@ export function createEntry(key: ApiKey, lane: Lane, scopes: EntryScopes, rest: 
     ring: null,
     dueAt: 0,
     queueIndex: -1,
-    awaitsTrial: false,
   };
   for (const scope of [...all, rest]) scope.entries.push(entry);
   return entry;

@@ -57,12 +57,13 @@ export class KeyPool {
    * @returns null when no key may be used now, or when the model is none of ours
    */
   lease(service: Service, model: string, options: LeaseOptions = {}): Lease | null {
-    const lane = this.#lanes[service].get(model);
-    if (lane === undefined) return null;
-    const now = this.#book.now();
-    const except = options.except ?? NO_KEYS;
-    const entry = options.lastResort ? lane.nextResting(now, except) : lane.next(now, except);
+    const entry = this.#choose(service, model, options);
     return entry === null ? null : this.#grant(model, entry);
+  }
+
+  /** Whether `lease` would grant one now. */
+  hasLease(service: Service, model: string, options: LeaseOptions = {}): boolean {
+    return this.#choose(service, model, options) !== null;
   }
 
   /**
@@ -122,6 +123,14 @@ export class KeyPool {
 
   #entries(service: Service, model: string): readonly Entry[] {
     return this.#lanes[service].get(model)?.entries ?? [];
+  }
+
+  #choose(service: Service, model: string, options: LeaseOptions): Entry | null {
+    const lane = this.#lanes[service].get(model);
+    if (lane === undefined) return null;
+    const now = this.#book.now();
+    const except = options.except ?? NO_KEYS;
+    return options.lastResort ? lane.nextResting(now, except) : lane.next(now, except);
   }
 
   #grant(model: string, entry: Entry): Lease {

@@ -13,7 +13,8 @@ export class Lane {
   readonly #rotation = new Ring();
   readonly #resting = new Ring();
   readonly #queue = new DueQueue();
-  #awaitingTrial = 0;
+  /** Those that only somebody else's trial keeps from being leased. */
+  readonly #awaitingTrial = new Set<Entry>();
   #provedLast: Entry | null = null;
   #provedLastAt = 0;
   #provedBefore: Entry | null = null;
@@ -47,7 +48,8 @@ export class Lane {
   place(entry: Entry, now: number): void {
     const blockedUntil = latestBlock(entry, now);
     const awaitsTrial = blockedUntil === 0 && entry.all.some((scope) => scope.isBeingTried());
-    this.#setAwaitsTrial(entry, awaitsTrial);
+    if (awaitsTrial) this.#awaitingTrial.add(entry);
+    else this.#awaitingTrial.delete(entry);
     const isUsable = blockedUntil === 0 && !awaitsTrial;
     const restsUntil = entry.rest.blockedUntil(now);
     const rests = restsUntil > 0 || entry.rest.isBeingTried();
@@ -62,7 +64,7 @@ export class Lane {
    * An entry that rests is no reason to wait: it can be had as the last resort.
    */
   returnsAt(now: number, except: ReadonlySet<string>): number | null {
-    if (this.next(now, except) !== null || this.#awaitingTrial > 0) return now;
+    if (this.next(now, except) !== null || this.#isTrialAwaited(except)) return now;
     const first = this.#queue.first;
     if (first === undefined || this.#isReturning(first, except)) return first?.dueAt ?? null;
     let soonest: number | null = null;
@@ -94,6 +96,11 @@ export class Lane {
     return this.#provedBefore !== null && this.#provedBeforeAt > since;
   }
 
+  #isTrialAwaited(except: ReadonlySet<string>): boolean {
+    for (const { key } of this.#awaitingTrial) if (!except.has(key.id)) return true;
+    return false;
+  }
+
   #isReturning({ queueIndex, ring, key }: Entry, except: ReadonlySet<string>): boolean {
     return queueIndex >= 0 && ring === null && !except.has(key.id);
   }
@@ -117,12 +124,6 @@ export class Lane {
     if (entry.ring === this.#rotation) this.#rotation.remove(entry);
     else if (entry.ring === this.#resting) this.#resting.remove(entry);
     ring?.append(entry);
-  }
-
-  #setAwaitsTrial(entry: Entry, awaits: boolean): void {
-    if (entry.awaitsTrial === awaits) return;
-    entry.awaitsTrial = awaits;
-    this.#awaitingTrial += awaits ? 1 : -1;
   }
 }
 

@@ -16,7 +16,7 @@ export interface FailoverOptions {
   readonly attemptTimeoutMs: number;
   /** Between two chunks. */
   readonly streamIdleMs: number;
-  /** How long one request may stand in line altogether. */
+  /** How long one request may stand in line altogether until a key is back. */
   readonly keyWaitMs: number;
 }
 

@@ -14,7 +14,7 @@ import { KeySearch } from './key-search.ts';
 import { pause } from './pause.ts';
 import { createRequestLog, type RequestLog } from './request-log.ts';
 import type { ServiceError } from './service-error.ts';
-import { createWaitingLine, type WaitingLine } from './waiting-line.ts';
+import { createWaitingLine, type Patience, type WaitingLine } from './waiting-line.ts';
 
 /**
  * Lease, attempt, classify, report, next key.
@@ -84,12 +84,18 @@ class Run<C, T> {
   }
 
   async #waitInLine(): Promise<Lease | null> {
-    const { clock } = this.#options;
-    const since = clock.now();
-    const until = Math.min(since + this.#waitLeftMs, this.#deadline);
-    const lease = await this.#line.wait(this.#search, until, this.#request.caller.signal);
-    this.#waitLeftMs -= clock.now() - since;
+    const since = this.#options.clock.now();
+    const patience = this.#patienceFrom(since);
+    const lease = await this.#line.wait(this.#search, patience, this.#request.caller.signal);
+    this.#waitLeftMs -= this.#options.clock.now() - since;
     return lease;
+  }
+
+  /** A trial that is under way has its outcome within the limit of an attempt. */
+  #patienceFrom(now: number): Patience {
+    const outcomeMs = this.#waitLeftMs > 0 ? this.#options.attemptTimeoutMs : 0;
+    const until = Math.min(now + Math.max(this.#waitLeftMs, 0), this.#deadline);
+    return { until, outcomeUntil: Math.min(until + outcomeMs, this.#deadline) };
   }
 
   async #tryOnce(lease: Lease): Promise<T | typeof FAILED> {
@@ -134,7 +140,7 @@ class Run<C, T> {
       case 'next_key':
         return;
       case 'another_key':
-        await this.#pause();
+        if (this.#search.hasMore()) await this.#pause();
         return;
       case 'answer':
         throw error;

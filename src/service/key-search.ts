@@ -1,4 +1,4 @@
-import type { KeyPool } from '../pool/key-pool.ts';
+import type { KeyPool, LeaseOptions } from '../pool/key-pool.ts';
 import type { Lease } from '../pool/lease.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
@@ -15,6 +15,12 @@ interface Tried {
   readonly notParked: Set<string>;
   readonly withoutModel: Set<string>;
   troubles: number;
+}
+
+/** What a search has to know of a lease that failed. */
+interface LeasedKey {
+  readonly model: string;
+  readonly key: { readonly id: string };
 }
 
 /** One request's way through the keys: each eligible one once for a model, then the next model. */
@@ -37,20 +43,30 @@ export class KeySearch {
 
   /** The next key that was not tried yet. */
   next(): Lease | null {
-    return this.#lease(({ keys }) => ({ except: keys }));
+    return this.#lease(untried);
   }
 
   /** For a request that has waited: also a key that was tried before and has come back since. */
   nextReturned(): Lease | null {
-    return this.#lease(({ notParked }) => ({ except: notParked }));
+    return this.#lease(returned);
+  }
+
+  /** Whether `nextReturned` would find one. */
+  hasReturned(): boolean {
+    return this.#has(returned);
   }
 
   /** A key that rests: suspected, but better than a refusal. */
   lastResort(): Lease | null {
-    return this.#lease(({ keys }) => ({ except: keys, lastResort: true }));
+    return this.#lease(resting);
   }
 
-  failed(lease: Lease, failure: Failure, isParked: boolean): void {
+  /** Whether there is anything left to try at once. */
+  hasMore(): boolean {
+    return this.#has(untried) || this.#has(resting);
+  }
+
+  failed(lease: LeasedKey, failure: Failure, isParked: boolean): void {
     const tried = this.#tried.find(({ model }) => model === lease.model);
     if (tried === undefined) return;
     const { id } = lease.key;
@@ -95,11 +111,24 @@ export class KeySearch {
     return this.#tried.filter(({ troubles }) => troubles < MAX_TROUBLES);
   }
 
-  #lease(optionsFor: (tried: Tried) => Parameters<KeyPool['lease']>[2]): Lease | null {
+  #lease(choice: Choice): Lease | null {
     for (const tried of this.#open()) {
-      const lease = this.#pool.lease(this.service, tried.model, optionsFor(tried));
+      const lease = this.#pool.lease(this.service, tried.model, choice(tried));
       if (lease !== null) return lease;
     }
     return null;
   }
+
+  #has(choice: Choice): boolean {
+    return this.#open().some((tried) =>
+      this.#pool.hasLease(this.service, tried.model, choice(tried)),
+    );
+  }
 }
+
+/** Which keys of a model one request may have, by what it has tried of it. */
+type Choice = (tried: Tried) => LeaseOptions;
+
+const untried: Choice = ({ keys }) => ({ except: keys });
+const returned: Choice = ({ notParked }) => ({ except: notParked });
+const resting: Choice = ({ keys }) => ({ except: keys, lastResort: true });

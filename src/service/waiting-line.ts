@@ -9,14 +9,25 @@ export interface WaitingLine {
   /**
    * Waits until it is this request's turn and a key has come back.
    *
-   * @returns null at once when none comes back before `until` or the line is full; later when the
-   *   hope is lost, the time is over or the signal aborts
+   * @returns null at once when none comes back in time or the line is full; later when the hope is
+   *   lost, the patience is over or the signal aborts
    */
-  wait(search: KeySearch, until: number, signal: AbortSignal): Promise<Lease | null>;
+  wait(search: KeySearch, patience: Patience, signal: AbortSignal): Promise<Lease | null>;
   /** A key has answered, so that there may be room for more: the first two may try. */
   keyProved(): void;
   /** Some lease has ended, however: whoever is first may try. */
   leaseEnded(): void;
+}
+
+/** Both as milliseconds since the epoch. */
+export interface Patience {
+  /** When a key must have come back. */
+  readonly until: number;
+  /**
+   * A key that is back by then, but still under its trial, is waited for until its outcome: nobody is
+   * sent away while the very key that it waited for is about to prove good. This long at most.
+   */
+  readonly outcomeUntil: number;
 }
 
 /** So many are let in for each proof that a key works. */
@@ -24,7 +35,9 @@ const PACE = 2;
 
 interface Waiter {
   readonly search: KeySearch;
-  readonly until: number;
+  readonly patience: Patience;
+  /** When time alone next changes its case. */
+  wakesAt: number;
   leave(lease: Lease | null): void;
 }
 
@@ -38,67 +51,83 @@ interface Waiter {
  */
 export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine {
   const waiters = new Set<Waiter>();
-  let timer: Timer | null = null;
+  const alarm = createAlarm(clock, () => {
+    const now = clock.now();
+    serve(
+      [...waiters].filter(({ wakesAt }) => wakesAt <= now),
+      PACE,
+    );
+  });
 
-  function serve(atMost: number): void {
-    letIn(waiters, atMost);
-    review();
+  /** Lets some of these in, sends away whoever waits in vain, and sets the alarm for what comes next. */
+  function serve(concerned: Iterable<Waiter>, atMost: number): void {
+    letIn(concerned, atMost);
+    for (const waiter of concerned) if (waiters.has(waiter)) lookAt(waiter);
+    alarm.cancel();
+    for (const { wakesAt } of waiters) alarm.ringBy(wakesAt);
   }
 
-  /** Sends away whoever waits in vain, and sets the alarm for the next moment that changes anything. */
-  function review(): void {
+  function lookAt(waiter: Waiter): void {
+    const { search, patience } = waiter;
+    // Asked before the clock is read: what is back "now" must not seem to lie ahead of us.
+    const returnsAt = search.returnsAt();
     const now = clock.now();
-    let next = Number.POSITIVE_INFINITY;
-    for (const waiter of waiters) {
-      const wake = nextHope(waiter, now);
-      // Whose patience ends while a key can be had is not sent away for the sake of the pace.
-      if (wake === null) waiter.leave(waiter.search.nextReturned());
-      else next = Math.min(next, wake);
-    }
-    timer?.cancel();
-    timer = waiters.size === 0 ? null : clock.after(next - now, () => serve(PACE));
+    const lease = now < patience.until ? null : lastChance(search);
+    const wakesAt = lease === null ? nextHope(waiter, returnsAt, now) : null;
+    if (wakesAt === null) waiter.leave(lease);
+    else waiter.wakesAt = wakesAt;
   }
 
   return {
     isEmpty: () => waiters.size === 0,
     keyProved() {
-      if (waiters.size > 0) serve(PACE);
+      if (waiters.size > 0) serve(waiters, PACE);
     },
     leaseEnded() {
-      if (waiters.size > 0) serve(1);
+      if (waiters.size > 0) serve(waiters, 1);
     },
-    wait(search, until, signal) {
+    wait(search, patience, signal) {
       if (signal.aborted || waiters.size >= maxWaiting) return Promise.resolve(null);
       return new Promise((resolve) => {
-        const giveUp = () => {
-          waiter.leave(null);
-          review();
-        };
+        const giveUp = () => waiter.leave(null);
         const waiter: Waiter = {
           search,
-          until,
+          patience,
+          wakesAt: Number.POSITIVE_INFINITY,
           leave(lease) {
             waiters.delete(waiter);
+            if (waiters.size === 0) alarm.cancel();
             signal.removeEventListener('abort', giveUp);
             resolve(lease);
           },
         };
         signal.addEventListener('abort', giveUp);
         waiters.add(waiter);
-        serve(1);
+        // Nobody who waits already is concerned by a newcomer that can have nothing yet.
+        if (search.hasReturned()) serve(waiters, 1);
+        else lookAt(waiter);
+        alarm.ringBy(waiter.wakesAt);
       });
     },
   };
 }
 
+/** Whose patience ends while a key can be had is not sent away for the sake of the pace, or of a suspicion. */
+const lastChance = (search: KeySearch) => search.nextReturned() ?? search.lastResort();
+
 /**
  * When to look again; null when no key comes back in time. A trial in flight tells by itself when it
  * ends, but meanwhile another key may come back.
  */
-function nextHope({ search, until }: Waiter, now: number): number | null {
-  const at = search.returnsAt();
-  if (until <= now || at === null || at > until) return null;
-  return at > now ? at : Math.min(until, search.nextDueAt() ?? until);
+function nextHope(
+  { search, patience: { until, outcomeUntil } }: Waiter,
+  returnsAt: number | null,
+  now: number,
+): number | null {
+  if (returnsAt === null) return null;
+  if (returnsAt > now) return returnsAt <= until ? returnsAt : null;
+  const limit = now < until ? until : outcomeUntil;
+  return now < limit ? Math.min(limit, search.nextDueAt() ?? limit) : null;
 }
 
 /** Gives keys to those who stand first and can use one; whoever wants another model is no obstacle. */
@@ -111,4 +140,27 @@ function letIn(waiters: Iterable<Waiter>, atMost: number): void {
     if (!lease.isTrial) left -= 1;
     waiter.leave(lease);
   }
+}
+
+/** One timer for the earliest of many moments. */
+function createAlarm(clock: Clock, callback: () => void) {
+  let timer: Timer | null = null;
+  let ringsAt = Number.POSITIVE_INFINITY;
+  function cancel(): void {
+    timer?.cancel();
+    timer = null;
+    ringsAt = Number.POSITIVE_INFINITY;
+  }
+  return {
+    cancel,
+    ringBy(at: number): void {
+      if (at >= ringsAt) return;
+      timer?.cancel();
+      ringsAt = at;
+      timer = clock.after(at - clock.now(), () => {
+        cancel();
+        callback();
+      });
+    },
+  };
 }

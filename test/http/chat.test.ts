@@ -162,6 +162,20 @@ describe('when a key is spent', () => {
     expect(app.standin.callsOf('g-one')).toBe(2);
   });
 
+  it('sends nobody away whose patience ends while the key that came back thinks about its first words', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'minute_spent', retryAfterMs: 4500 } })] },
+    });
+    const first = app.chat('Hi');
+    await vi.waitFor(async () => expect((await app.counts()).cooling_down).toBe(1));
+    app.standin.setFault('g-one', { kind: 'slow', ms: 3000 });
+    const others = Array.from({ length: 5 }, () => app.chat('Hi'));
+    const answers = await flow(app.clock, Promise.all([first, ...others]));
+    expect(answers.map(({ status }) => status)).toEqual(Array(6).fill(200));
+    expect(app.standin.callsOf('g-one')).toBe(1 + 6);
+  });
+
   it('lets a second model answer when the first is spent and the caller named none', async () => {
     const keys = [google('g-one', { modelLimits: { 'gemini-flash-latest': { rpd: 0 } } })];
     const environment = {
@@ -248,12 +262,12 @@ describe('when upstream is in trouble', () => {
     },
   );
 
-  it('answers 502 when the only key fails', async () => {
+  it('answers 502 when the only key fails, without a pause for a second one that there is not', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'overloaded' } })] },
     });
-    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    const { status, body } = await app.chat('Hi');
     expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
   });
 

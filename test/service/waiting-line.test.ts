@@ -2,31 +2,64 @@ import { describe, expect, it } from 'vitest';
 import type { Lease } from '../../src/pool/lease.ts';
 import { KeySearch } from '../../src/service/key-search.ts';
 import { createWaitingLine } from '../../src/service/waiting-line.ts';
+import type { Clock } from '../../src/shared/clock.ts';
+import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { createPool, failed } from '../support/pool.ts';
 
 const SECOND = 1000;
+const HEARS_FOR_SECONDS = 20;
 const SUCCESS = { kind: 'success' } as const;
 const STILL_WAITING = 'still waiting';
 
 /** A line before a pool whose keys are all spent, each for so many seconds. */
-function createLine(secondsByKey: Record<string, number>, maxWaiting = 100) {
+function createLine(
+  secondsByKey: Record<string, number>,
+  maxWaiting = 100,
+  clock = createFakeClock(),
+) {
   const names = Object.keys(secondsByKey);
-  const { pool, clock, lease } = createPool(names);
+  const setting = createPool(names, ['flash'], clock);
   for (const _ of names) {
-    const spent = lease();
+    const spent = setting.lease();
     spent.report(failed.minute((secondsByKey[spent.key.id] ?? 0) * SECOND));
   }
+  return lineBefore(setting, maxWaiting);
+}
+
+function lineBefore({ pool, clock }: ReturnType<typeof createPool>, maxWaiting = 100) {
   const line = createWaitingLine(clock, maxWaiting);
-  const stand = (forSeconds = 5, signal = new AbortController().signal) => {
-    const search = new KeySearch(pool, 'google', ['flash']);
-    return outcomeOf(line.wait(search, clock.now() + forSeconds * SECOND, signal));
+  const newSearch = () => new KeySearch(pool, 'google', ['flash']);
+  const searchThatFailed = (id: string) => {
+    const search = newSearch();
+    search.failed({ key: { id }, model: 'flash' }, failed.down, false);
+    return search;
   };
+  const stand = (forSeconds = 5, signal = new AbortController().signal, search = newSearch()) =>
+    outcomeOf(line.wait(search, patience(clock, forSeconds), signal));
   const end = (ended: Lease, outcome: Parameters<Lease['report']>[0]) => {
     ended.report(outcome);
     if (outcome.kind === 'success') line.keyProved();
     else line.leaseEnded();
   };
-  return { pool, clock, line, stand, end };
+  return { pool, clock, line, stand, end, searchThatFailed };
+}
+
+const patience = (clock: Clock, forSeconds: number) => {
+  const until = clock.now() + forSeconds * SECOND;
+  return { until, outcomeUntil: until + (forSeconds > 0 ? HEARS_FOR_SECONDS * SECOND : 0) };
+};
+
+/** A millisecond passes with each look at it, as it may on a busy machine. */
+function createTickingClock(): FakeClock {
+  const clock = createFakeClock();
+  let ticks = 0;
+  return {
+    ...clock,
+    now() {
+      ticks += 1;
+      return clock.now() + ticks;
+    },
+  };
 }
 
 /** Looks at a promise without waiting for it. */
@@ -176,16 +209,102 @@ describe('while a trial is in flight', () => {
     expect(await look(newcomers)).toEqual(['google-1', STILL_WAITING]);
   });
 
-  it('a newcomer waits no longer than its time, however long the trial takes', async () => {
+  it('a newcomer whose patience ends hears the outcome first, and has the key when it is good', async () => {
+    const { clock, stand, end } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomers = [stand(5), stand(5), stand(5), stand(5)];
+    clock.advance(5 * SECOND);
+    expect(await look(newcomers)).toEqual(Array(4).fill(STILL_WAITING));
+    clock.advance(2 * SECOND);
+    end(await leaseOf(trial), SUCCESS);
+    expect(await look(newcomers)).toEqual(Array(4).fill('google-1'));
+    expect(clock.pendingTimers()).toBe(0);
+  });
+
+  it('a newcomer whose patience has ended is refused as soon as the key is found spent again', async () => {
+    const { clock, stand, end, line } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomers = [stand(5), stand(5)];
+    clock.advance(6 * SECOND);
+    end(await leaseOf(trial), failed.minute(2 * SECOND));
+    expect(await look(newcomers)).toEqual(['none', 'none']);
+    expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+  });
+
+  it('a newcomer whose patience has ended tries next when the trial found nothing out', async () => {
+    const { clock, stand, end } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomers = [stand(5), stand(5)];
+    clock.advance(6 * SECOND);
+    end(await leaseOf(trial), failed.gone);
+    expect(await look(newcomers)).toEqual(['google-1', STILL_WAITING]);
+  });
+
+  it('a newcomer whose patience has ended has another key that comes back meanwhile', async () => {
+    const { clock, stand } = createLine({ 'google-1': 3, 'google-2': 10 });
+    clock.advance(3 * SECOND);
+    stand();
+    const newcomer = stand(5);
+    clock.advance(7 * SECOND - 1);
+    expect(await look([newcomer])).toEqual([STILL_WAITING]);
+    clock.advance(1);
+    expect(await look([newcomer])).toEqual(['google-2']);
+  });
+
+  it('a newcomer hears no outcome later than it may, however long the trial takes', async () => {
     const { clock, stand } = createLine({ 'google-1': 3 });
     clock.advance(3 * SECOND);
     stand();
     const newcomer = stand(5);
-    clock.advance(5 * SECOND - 1);
+    clock.advance((5 + HEARS_FOR_SECONDS) * SECOND - 1);
     expect(await look([newcomer])).toEqual([STILL_WAITING]);
     clock.advance(1);
     expect(await look([newcomer])).toEqual(['none']);
     expect(clock.pendingTimers()).toBe(0);
+  });
+
+  it('a newcomer is not sent away because the clock ticks while its case is looked at', async () => {
+    const clock = createTickingClock();
+    const { stand, end } = createLine({ 'google-1': 3 }, 100, clock);
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomer = stand(5);
+    clock.advance(6 * SECOND);
+    expect(await look([newcomer])).toEqual([STILL_WAITING]);
+    end(await leaseOf(trial), SUCCESS);
+    expect(await look([newcomer])).toEqual(['google-1']);
+  });
+
+  it('a newcomer whose patience has ended has a key that rests rather than the hope of a better one', async () => {
+    const setting = createPool(['google-1', 'google-2']);
+    for (const outcome of [SUCCESS, failed.down, SUCCESS, failed.down, failed.minute(3 * SECOND)]) {
+      setting.lease().report(outcome);
+    }
+    const { clock, stand } = lineBefore(setting);
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomer = stand(5);
+    clock.advance(5 * SECOND - 1);
+    expect(await look([trial, newcomer])).toEqual(['google-1', STILL_WAITING]);
+    clock.advance(1);
+    expect(await look([newcomer])).toEqual(['google-2']);
+  });
+
+  it('whoever has no patience at all is refused at once', async () => {
+    const { clock, stand } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    stand();
+    expect(await look([stand(0)])).toEqual(['none']);
+  });
+
+  it('a newcomer for whom the key under trial is no good does not wait for it', async () => {
+    const { clock, stand, searchThatFailed } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    stand();
+    expect(await look([stand(5, undefined, searchThatFailed('google-1'))])).toEqual(['none']);
   });
 });
 
@@ -237,7 +356,7 @@ describe('several requests in line', () => {
     const waiters = [stand(2), stand(3), stand(4)];
     clock.advance(2 * SECOND);
     expect(await look(waiters)).toEqual(['google-1', STILL_WAITING, STILL_WAITING]);
-    clock.advance(SECOND);
+    clock.advance((1 + HEARS_FOR_SECONDS) * SECOND);
     expect(await look(waiters)).toEqual(['google-1', 'none', STILL_WAITING]);
     clock.advance(SECOND);
     expect(await look(waiters)).toEqual(['google-1', 'none', 'none']);
@@ -292,7 +411,7 @@ describe('a line with different wishes', () => {
       outcomeOf(
         line.wait(
           new KeySearch(pool, 'google', [model]),
-          clock.now() + 5 * SECOND,
+          patience(clock, 5),
           new AbortController().signal,
         ),
       );

@@ -81,7 +81,7 @@ test('a suspended key is echoed in the message and in containerInfo', async () =
 test('the delay of a spent quota can be chosen', async () => {
   const { body } = await askUnder({ kind: 'minute_spent', retryAfterMs: 2_500 });
   expect(body.error.message).toContain('Please retry in 2.5s.');
-  expect(body.error.details.at(-1).retryDelay).toBe('3s');
+  expect(body.error.details.at(-1).retryDelay).toBe('2s');
 });
 
 test('odd shapes wrap an error, by default that of a spent day', async () => {

@@ -6,6 +6,7 @@ import { Secret } from '../../src/shared/secret.ts';
 import { createFakeClock } from './fake-clock.ts';
 
 export const HOUR = 3_600_000;
+const MORNING = Date.UTC(2026, 10, 24, 18);
 
 /** `'google-1'` is a project of its own, `'google-2@shop'` belongs to the project `shop`. */
 function googleKeys(...names: string[]): ApiKey[] {
@@ -16,8 +17,7 @@ function googleKeys(...names: string[]): ApiKey[] {
 }
 
 /** A pool of Google keys at ten in the morning in Los Angeles, far from any midnight. */
-export function createPool(names: string[], models = ['flash']) {
-  const clock = createFakeClock(Date.UTC(2026, 10, 24, 18));
+export function createPool(names: string[], models = ['flash'], clock = createFakeClock(MORNING)) {
   const pool = new KeyPool({
     keys: googleKeys(...names),
     models: { google: models, anam: ['session'] },

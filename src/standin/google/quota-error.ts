@@ -61,6 +61,6 @@ const quotaFailure = (violations: readonly Violation[], model: string) => ({
 /** Exact: "45.81s", below a second "812ms". */
 const spokenDelay = (ms: number) => (ms < SECOND_MS ? `${ms}ms` : `${ms / SECOND_MS}s`);
 
-/** Whole seconds, rounded up so that they never end too early; exact where time runs faster. */
+/** Cut off to whole seconds, as in most bodies seen: "26s" beside "26.66s" in the message; exact where time runs faster. */
 const retryDelay = (ms: number, speed: number) =>
-  speed === 1 ? `${Math.ceil(ms / SECOND_MS)}s` : `${ms / SECOND_MS}s`;
+  speed === 1 ? `${Math.floor(ms / SECOND_MS)}s` : `${ms / SECOND_MS}s`;
