@@ -11,21 +11,21 @@ export interface RawChunk {
   readonly candidates?: readonly (RawCandidate | null)[] | null;
   readonly promptFeedback?: { readonly blockReason?: string | null } | null;
   readonly usageMetadata?: {
-    readonly promptTokenCount?: number;
-    readonly candidatesTokenCount?: number;
-    readonly thoughtsTokenCount?: number;
-    readonly totalTokenCount?: number;
+    readonly promptTokenCount?: number | null;
+    readonly candidatesTokenCount?: number | null;
+    readonly thoughtsTokenCount?: number | null;
+    readonly totalTokenCount?: number | null;
   } | null;
 }
 
 interface RawCandidate {
   readonly finishReason?: string | null;
-  readonly content?: { readonly parts?: readonly (RawPart | null)[] | null } | null;
+  readonly content?: { readonly parts?: unknown } | null;
 }
 
 interface RawPart {
-  readonly text?: string;
-  readonly thought?: boolean;
+  readonly text?: unknown;
+  readonly thought?: unknown;
 }
 
 /** What a chunk of the SDK's says: a piece of the answer, an error, a block, or nothing to hand on. */
@@ -40,9 +40,7 @@ export function readChunk(value: EnhancedGenerateContentResponse): ReadChunk {
   if (raw.error !== undefined && raw.error !== null)
     return { kind: 'error', body: JSON.stringify(raw) };
   const blockReason = raw.promptFeedback?.blockReason;
-  if (typeof blockReason === 'string') {
-    return { kind: 'blocked', reason: blockReason, usage: usageOf(raw) };
-  }
+  if (isSaid(blockReason)) return { kind: 'blocked', reason: blockReason, usage: usageOf(raw) };
   const candidate = raw.candidates?.[0];
   return candidate === undefined || candidate === null
     ? { kind: 'nothing' }
@@ -52,7 +50,7 @@ export function readChunk(value: EnhancedGenerateContentResponse): ReadChunk {
 function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
   const text = textOf(candidate);
   const { finishReason } = candidate;
-  if (typeof finishReason !== 'string') {
+  if (!isSaid(finishReason)) {
     return text === '' ? { kind: 'nothing' } : { kind: 'piece', chunk: { text, finish: null } };
   }
   const reason = toFinishReason(finishReason);
@@ -63,10 +61,18 @@ function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
   return { kind: 'piece', chunk: { text, finish: { reason, usage } } };
 }
 
+/** A reason is there: neither left out nor written as nothing, which protobuf calls unspecified. */
+const isSaid = (reason: string | null | undefined): reason is string =>
+  typeof reason === 'string' && reason !== '' && !reason.endsWith('_UNSPECIFIED');
+
 /** Thoughts are the model's own and no part of the answer. */
 function textOf({ content }: RawCandidate): string {
+  const parts = content?.parts;
+  if (!Array.isArray(parts)) return '';
   let text = '';
-  for (const part of content?.parts ?? []) if (part?.thought !== true) text += part?.text ?? '';
+  for (const part of parts as readonly (RawPart | null)[]) {
+    if (part?.thought !== true && typeof part?.text === 'string') text += part.text;
+  }
   return text;
 }
 
@@ -89,9 +95,9 @@ function toFinishReason(reason: string): FinishReason {
 
 /** Thoughts are paid for as output, and counted apart from the candidates. */
 function usageOf({ usageMetadata }: RawChunk): Usage {
-  const counts = usageMetadata ?? {};
-  const { promptTokenCount = 0, candidatesTokenCount = 0, thoughtsTokenCount = 0 } = counts;
-  const outputTokens = candidatesTokenCount + thoughtsTokenCount;
-  const { totalTokenCount = promptTokenCount + outputTokens } = counts;
-  return { inputTokens: promptTokenCount, outputTokens, totalTokens: totalTokenCount };
+  const inputTokens = usageMetadata?.promptTokenCount ?? 0;
+  const outputTokens =
+    (usageMetadata?.candidatesTokenCount ?? 0) + (usageMetadata?.thoughtsTokenCount ?? 0);
+  const totalTokens = usageMetadata?.totalTokenCount ?? inputTokens + outputTokens;
+  return { inputTokens, outputTokens, totalTokens };
 }

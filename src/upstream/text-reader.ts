@@ -39,7 +39,7 @@ export class TextReader {
     this.#flow = flow;
   }
 
-  /** What has come since the last complete event: where an answer that breaks off says why. */
+  /** The last event, complete or not: where an answer that breaks off says why. */
   get tail(): string {
     return this.#tail;
   }
@@ -51,7 +51,7 @@ export class TextReader {
 
   push(bytes: Uint8Array): void {
     try {
-      this.#append(this.#decoder.decode(bytes, { stream: true }));
+      this.#append(withoutLineSeparators(this.#decoder.decode(bytes, { stream: true })));
     } catch (error) {
       this.finish({ error });
     }
@@ -71,9 +71,7 @@ export class TextReader {
 
   #append(text: string): void {
     this.#text += text;
-    const unfinished = this.#tail + text;
-    const lastBreak = Math.max(unfinished.lastIndexOf('\n\n'), unfinished.lastIndexOf('\r\n\r\n'));
-    this.#tail = lastOf(lastBreak < 0 ? unfinished : unfinished.slice(lastBreak));
+    this.#tail = lastOf(lastEvent(this.#tail + text));
     this.#deliver();
     if (this.#text.length > HIGH_WATER_MARK && !this.#isPaused) {
       this.#isPaused = true;
@@ -103,6 +101,19 @@ export class TextReader {
     if (end === 'complete') waiting.resolve(DONE);
     else waiting.reject(end.error);
   }
+}
+
+/**
+ * JSON may hold these two as they are, but the SDK's pattern for an event takes them for the end of
+ * a line and cannot read on. They only ever stand inside a JSON text, where this means the same.
+ */
+const withoutLineSeparators = (text: string) =>
+  text.replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
+
+function lastEvent(text: string): string {
+  const last = text.trimEnd().length - 1;
+  const lastBreak = Math.max(text.lastIndexOf('\n\n', last), text.lastIndexOf('\r\n\r\n', last));
+  return lastBreak < 0 ? text : text.slice(lastBreak);
 }
 
 const lastOf = (text: string) =>

@@ -22,6 +22,7 @@ async function look(reading: Promise<unknown>): Promise<unknown> {
   return Promise.race([reading, Promise.resolve(PENDING)]);
 }
 
+const hasNoSeparators = (text: string) => !/[\u2028\u2029]/.test(text);
 const value = (text: string) => ({ done: false, value: text });
 const DONE = { done: true, value: undefined };
 
@@ -114,10 +115,17 @@ describe('characters', () => {
     await expect(reader.read()).rejects.toThrow(TypeError);
   });
 
+  it('that end a line only in JavaScript come in the way in which JSON may write them too', () => {
+    const { reader, push } = createReader();
+    push('"a\u2028b\u2029c"');
+    expect(reader.tail).toBe('"a\\u2028b\\u2029c"');
+    expect(JSON.parse(reader.tail)).toBe('a\u2028b\u2029c');
+  });
+
   it('arrive as they were sent, however they are cut up', async () => {
     await fc.assert(
       fc.asyncProperty(
-        fc.string({ unit: 'grapheme', minLength: 1, maxLength: 200 }),
+        fc.string({ unit: 'grapheme', minLength: 1, maxLength: 200 }).filter(hasNoSeparators),
         fc.array(fc.integer({ min: 1, max: 7 }), { minLength: 1 }),
         async (text, sizes) => {
           const { reader } = createReader();
@@ -202,7 +210,14 @@ describe('the sender', () => {
 describe('the tail', () => {
   it.each([
     ['everything before the first end of an event', ['data: a'], 'data: a'],
-    ['nothing but the break after an event', ['data: a\n\n'], '\n\n'],
+    ['the last event, when nothing has come since', ['data: a\n\ndata: b\n\n'], '\n\ndata: b\n\n'],
+    [
+      'so when more than a blank line follows',
+      ['data: a\n\nb\r\n\r\n', '\r\n'],
+      '\n\nb\r\n\r\n\r\n',
+    ],
+    ['everything when there is but one event', ['data: a\n\n'], 'data: a\n\n'],
+    ['nothing when nothing has come', [], ''],
     ['what came since the last event', ['data: a\n\ndata: b\n\nda', 'ta: c'], '\n\ndata: c'],
     ['so with carriage returns', ['data: a\r\n\r\n{"error"', ':1}'], '\r\n\r\n{"error":1}'],
     ['so when the break itself is cut', ['data: a\r\n', '\r\nb'], '\r\n\r\nb'],

@@ -1,0 +1,117 @@
+import { describe, expect, it } from 'vitest';
+import { flow, startApp } from '../support/start-app.ts';
+
+const LINE_SEPARATORS = 'one\u2028two\u2029three';
+const DAY_SPENT = {
+  error: {
+    code: 429,
+    status: 'RESOURCE_EXHAUSTED',
+    message: 'You exceeded your current quota.',
+    details: [
+      {
+        '@type': 'type.googleapis.com/google.rpc.QuotaFailure',
+        violations: [
+          { quotaId: 'GenerateRequestsPerDayPerProjectPerModel-FreeTier', quotaValue: '20' },
+        ],
+      },
+    ],
+  },
+};
+const BREAK = '\r\n\r\n';
+const event = (json: unknown) => `data: ${JSON.stringify(json)}${BREAK}`;
+const piece = (text: string, more = {}) =>
+  event({ candidates: [{ content: { parts: [{ text }] }, ...more }] });
+const LAST = { finishReason: 'STOP' };
+
+/** Two keys; the first answers with exactly this stream, the second as it should. */
+const startWith = (stream: string) =>
+  startApp({
+    environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+    standin: {
+      keys: [
+        { key: 'g-one', service: 'google', fault: answersWith(stream) },
+        { key: 'g-two', service: 'google' },
+      ],
+    },
+  });
+
+const answersWith = (body: string) =>
+  ({ kind: 'raw', status: 200, headers: { 'content-type': 'text/event-stream' }, body }) as const;
+
+describe('characters that end a line only in JavaScript', () => {
+  it('are part of the answer like any other', async () => {
+    const app = await startWith(piece(LINE_SEPARATORS, LAST));
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.reply]).toEqual([200, LINE_SEPARATORS]);
+    expect(app.standin.calls).toHaveLength(1);
+  });
+
+  it('in a message come back in the answer, on one key', async () => {
+    const app = await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
+    const { status, body } = await flow(app.clock, app.chat(LINE_SEPARATORS));
+    expect([status, body.reply]).toEqual([200, expect.stringContaining(LINE_SEPARATORS)]);
+  });
+});
+
+describe('a quota that runs out in the middle of an answer', () => {
+  const error = JSON.stringify(DAY_SPENT);
+  it.each([
+    ['in an event', event(DAY_SPENT)],
+    ['in an event as a list', event([DAY_SPENT])],
+    ['bare', error],
+    ['bare, with a blank line behind it', `${error}${BREAK}`],
+    ['bare over many lines', JSON.stringify(DAY_SPENT, null, 2)],
+    ['bare as a list, with a blank line behind it', `[${error}]\n\n`],
+  ])('parks the key and goes on with another: %s', async (_, spent) => {
+    for (const stream of [spent, piece('Once') + spent]) {
+      const app = await startWith(stream);
+      const { status, body } = await flow(app.clock, app.chat('Hi'));
+      expect([status, body.reply]).toEqual([200, 'You said: Hi']);
+      expect(await app.counts()).toMatchObject({ available: 1, cooling_down: 1 });
+      expect(app.logs.find(({ msg }) => msg === 'attempt')?.outcome).toBe('quota_exhausted');
+    }
+  });
+});
+
+describe('what a gateway writes for nothing', () => {
+  const counts = { promptTokenCount: null, candidatesTokenCount: null, totalTokenCount: null };
+  it.each<[string, string, Record<string, unknown>]>([
+    [
+      'null for a count of tokens',
+      event({
+        candidates: [{ content: { parts: [{ text: 'Hello' }] }, ...LAST }],
+        usageMetadata: counts,
+      }),
+      { usage: { inputTokens: 0, outputTokens: 0, totalTokens: 0 } },
+    ],
+    [
+      'an empty reason to block',
+      event({
+        promptFeedback: { blockReason: '' },
+        candidates: [{ content: { parts: [{ text: 'Hello' }] }, ...LAST }],
+      }),
+      { finishReason: 'stop' },
+    ],
+    [
+      'an object for the parts, and the rest in good order',
+      event({ candidates: [{ content: { parts: {} } }] }) + piece('Hello', LAST),
+      { finishReason: 'stop' },
+    ],
+    [
+      'a text for the candidates, and the rest in good order',
+      event({ candidates: 'none' }) + piece('Hello', LAST),
+      { finishReason: 'stop' },
+    ],
+    [
+      'an empty reason to end',
+      piece('Hel', { finishReason: '' }) + piece('lo', LAST),
+      { finishReason: 'stop' },
+    ],
+  ])('is no obstacle: %s', async (_, stream, expected) => {
+    const app = await startWith(stream);
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ reply: 'Hello', ...expected });
+    expect(app.standin.calls).toHaveLength(1);
+  });
+});
