@@ -9,22 +9,36 @@ export class DueQueue {
     return this.#heap[0];
   }
 
-  /** Puts the entry in, or moves it to its new time. */
+  /** When the first entry is due whose key is not excepted: costs no more than the exceptions. */
+  dueAt(except: ReadonlySet<string>): number | null {
+    const soonest = this.#dueAtBelow(0, except);
+    return soonest === Number.POSITIVE_INFINITY ? null : soonest;
+  }
+
+  /** Puts the entry in, or moves it to its new time. It must be in no other queue. */
   set(entry: Entry, dueAt: number): void {
-    if (entry.queueIndex >= 0 && entry.dueAt === dueAt) return;
+    if (entry.queue === this && entry.dueAt === dueAt) return;
     entry.dueAt = dueAt;
-    if (entry.queueIndex < 0) entry.queueIndex = this.#heap.push(entry) - 1;
+    if (entry.queue !== this) entry.queueIndex = this.#heap.push(entry) - 1;
+    entry.queue = this;
     this.#settle(entry);
   }
 
   remove(entry: Entry): void {
     const index = entry.queueIndex;
-    if (index < 0) return;
-    entry.queueIndex = -1;
+    entry.queue = null;
     const last = this.#heap.pop();
     if (last === undefined || last === entry) return;
     this.#put(last, index);
     this.#settle(last);
+  }
+
+  #dueAtBelow(index: number, except: ReadonlySet<string>): number {
+    const entry = this.#heap[index];
+    if (entry === undefined) return Number.POSITIVE_INFINITY;
+    if (!except.has(entry.key.id)) return entry.dueAt;
+    const left = 2 * index + 1;
+    return Math.min(this.#dueAtBelow(left, except), this.#dueAtBelow(left + 1, except));
   }
 
   #settle(entry: Entry): void {

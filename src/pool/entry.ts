@@ -1,5 +1,7 @@
 import type { ApiKey } from '../shared/api-key.ts';
+import type { DueQueue } from './due-queue.ts';
 import type { Lane } from './lane.ts';
+import type { Ring } from './ring.ts';
 import type { Scope } from './scope.ts';
 
 /**
@@ -16,18 +18,20 @@ export interface Entry {
   readonly rest: Scope;
   /** The pool's counter at the last of the failures in a row that look like upstream trouble; 0 after an answer. */
   failedAt: number;
-  /** How often the entry was sent to rest since its last success. */
+  /** How often the entry was sent to rest since its last success, and the pool's counter at the last time. */
   rests: number;
+  restedAt: number;
 
   /** Kept by the lane: whether all scopes are ready, so that a lease need not look at each. */
   isUntroubled: boolean;
   /** Kept by the lane: neighbours in the ring that holds the entry, if one does. */
   next: Entry | null;
   previous: Entry | null;
-  ring: object | null;
-  /** Kept by the lane: when to look at the entry again, and its place in the queue (-1: in none). */
-  dueAt: number;
+  ring: Ring | null;
+  /** Kept by the lane: the queue that holds the entry, if one does, its place there, and when to look at it again. */
+  queue: DueQueue | null;
   queueIndex: number;
+  dueAt: number;
 }
 
 export interface EntryScopes {
@@ -47,12 +51,14 @@ export function createEntry(key: ApiKey, lane: Lane, scopes: EntryScopes, rest: 
     rest,
     failedAt: 0,
     rests: 0,
+    restedAt: 0,
     isUntroubled: true,
     next: null,
     previous: null,
     ring: null,
+    queue: null,
+    queueIndex: 0,
     dueAt: 0,
-    queueIndex: -1,
   };
   for (const scope of [...all, rest]) scope.entries.push(entry);
   return entry;

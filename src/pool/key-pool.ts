@@ -74,6 +74,11 @@ export class KeyPool {
     return this.#lanes[service].get(model)?.returnsAt(this.#book.now(), except) ?? null;
   }
 
+  /** What to promise to whoever is refused: like `returnsAt`, but a key that needs somebody to act only for want of any other. */
+  retryAt(service: Service, model: string): number | null {
+    return this.#lanes[service].get(model)?.retryAt(this.#book.now()) ?? null;
+  }
+
   /** When time alone next brings a key of this service and model back, later than now; null for never. */
   nextDueAt(service: Service, model: string): number | null {
     return this.#lanes[service].get(model)?.nextDueAt(this.#book.now()) ?? null;

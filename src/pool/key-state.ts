@@ -26,7 +26,8 @@ export function describeEntry(entry: Entry, now: number): KeyState {
   return { id, state: finding.effect, cause: finding.kind, since: finding.since, until };
 }
 
-const needsSomebody = ({ health }: Scope) =>
+/** Whether the scope stays as it is until somebody has acted and a trial has succeeded. */
+export const needsSomebody = ({ health }: Scope) =>
   health.state !== 'ready' && health.finding.effect === 'exhausted';
 
 function longestBlocked(entry: Entry, now: number): Scope | null {

@@ -1,20 +1,24 @@
 import { DueQueue } from './due-queue.ts';
 import type { Entry } from './entry.ts';
+import { needsSomebody } from './key-state.ts';
 import { Ring } from './ring.ts';
 import type { Scope } from './scope.ts';
 
 /**
  * The candidates for one model of one service, each kept where its health puts it: in the rotation,
- * among those that rest, or only in the queue of those that come back later. Time alone never takes
- * an entry out of the rotation, so whatever stands there may be leased without asking again.
+ * among those that rest, among those that await somebody else's trial, or only in a queue of those
+ * that come back later. Time alone never takes an entry out of the rotation, so whatever stands
+ * there may be leased without asking again.
  */
 export class Lane {
   readonly entries: Entry[] = [];
   readonly #rotation = new Ring();
   readonly #resting = new Ring();
-  readonly #queue = new DueQueue();
-  /** Those that only somebody else's trial keeps from being leased. */
-  readonly #awaitingTrial = new Set<Entry>();
+  readonly #awaitingTrial = new Ring();
+  /** By when to look again: the parked that come back by themselves, the others, and the end of a rest. */
+  readonly #returning = new DueQueue();
+  readonly #exhausted = new DueQueue();
+  readonly #endOfRest = new DueQueue();
   #provedLast: Entry | null = null;
   #provedLastAt = 0;
   #provedBefore: Entry | null = null;
@@ -39,22 +43,17 @@ export class Lane {
 
   /** Puts the entry at the end of its ring: it had its turn. */
   rotate(entry: Entry): void {
-    const ring = entry.ring === this.#resting ? this.#resting : this.#rotation;
-    ring.remove(entry);
-    ring.append(entry);
+    const { ring } = entry;
+    ring?.remove(entry);
+    ring?.append(entry);
   }
 
   /** Looks at an entry's scopes and puts it where it belongs now. */
   place(entry: Entry, now: number): void {
     const blockedUntil = latestBlock(entry, now);
-    const awaitsTrial = blockedUntil === 0 && entry.all.some((scope) => scope.isBeingTried());
-    if (awaitsTrial) this.#awaitingTrial.add(entry);
-    else this.#awaitingTrial.delete(entry);
-    const isUsable = blockedUntil === 0 && !awaitsTrial;
-    const restsUntil = entry.rest.blockedUntil(now);
-    const rests = restsUntil > 0 || entry.rest.isBeingTried();
-    this.#moveTo(isUsable ? (rests ? this.#resting : this.#rotation) : null, entry);
-    this.#lookAgain(entry, isUsable ? restsUntil : blockedUntil);
+    if (blockedUntil > 0) this.#shelve(entry, blockedUntil);
+    else if (entry.all.some(isBeingTried)) put(entry, this.#awaitingTrial, null, 0);
+    else this.#offer(entry, now);
     entry.isUntroubled = entry.all.every(isReady) && isReady(entry.rest);
   }
 
@@ -64,20 +63,20 @@ export class Lane {
    * An entry that rests is no reason to wait: it can be had as the last resort.
    */
   returnsAt(now: number, except: ReadonlySet<string>): number | null {
-    if (this.next(now, except) !== null || this.#isTrialAwaited(except)) return now;
-    const first = this.#queue.first;
-    if (first === undefined || this.#isReturning(first, except)) return first?.dueAt ?? null;
-    let soonest: number | null = null;
-    for (const entry of this.entries) {
-      if (this.#isReturning(entry, except)) soonest = Math.min(soonest ?? entry.dueAt, entry.dueAt);
-    }
-    return soonest;
+    if (this.#isBack(now, except)) return now;
+    return earliest(this.#returning.dueAt(except), this.#exhausted.dueAt(except));
+  }
+
+  /** The same, but what needs somebody to act counts only when nothing comes back by itself. */
+  retryAt(now: number): number | null {
+    if (this.#isBack(now, NOBODY)) return now;
+    return this.#returning.dueAt(NOBODY) ?? this.#exhausted.dueAt(NOBODY);
   }
 
   /** When time alone next changes anything here, as milliseconds since the epoch; null for never. */
   nextDueAt(now: number): number | null {
     this.#wake(now);
-    return this.#queue.first?.dueAt ?? null;
+    return this.#queues.map((queue) => queue.dueAt(NOBODY)).reduce(earliest);
   }
 
   /** Remembers that this entry's key has answered: the two latest entries are enough to know of any other. */
@@ -96,35 +95,49 @@ export class Lane {
     return this.#provedBefore !== null && this.#provedBeforeAt > since;
   }
 
-  #isTrialAwaited(except: ReadonlySet<string>): boolean {
-    for (const { key } of this.#awaitingTrial) if (!except.has(key.id)) return true;
-    return false;
+  #shelve(entry: Entry, until: number): void {
+    const isExhausted = entry.all.some(needsSomebody);
+    put(entry, null, isExhausted ? this.#exhausted : this.#returning, until);
   }
 
-  #isReturning({ queueIndex, ring, key }: Entry, except: ReadonlySet<string>): boolean {
-    return queueIndex >= 0 && ring === null && !except.has(key.id);
+  #offer(entry: Entry, now: number): void {
+    const restsUntil = entry.rest.blockedUntil(now);
+    if (restsUntil > 0) put(entry, this.#resting, this.#endOfRest, restsUntil);
+    else put(entry, isBeingTried(entry.rest) ? this.#resting : this.#rotation, null, 0);
+  }
+
+  get #queues(): readonly DueQueue[] {
+    return [this.#returning, this.#exhausted, this.#endOfRest];
+  }
+
+  #isBack(now: number, except: ReadonlySet<string>): boolean {
+    return this.next(now, except) !== null || this.#awaitingTrial.firstExcept(except) !== null;
   }
 
   #wake(now: number): void {
+    this.#wakeFrom(this.#returning, now);
+    this.#wakeFrom(this.#exhausted, now);
+    this.#wakeFrom(this.#endOfRest, now);
+  }
+
+  #wakeFrom(queue: DueQueue, now: number): void {
     for (;;) {
-      const entry = this.#queue.first;
+      const entry = queue.first;
       if (entry === undefined || entry.dueAt > now) return;
-      this.#queue.remove(entry);
       this.place(entry, now);
     }
   }
+}
 
-  #lookAgain(entry: Entry, at: number): void {
-    if (at > 0) this.#queue.set(entry, at);
-    else this.#queue.remove(entry);
-  }
+const NOBODY: ReadonlySet<string> = new Set();
 
-  #moveTo(ring: Ring | null, entry: Entry): void {
-    if (entry.ring === ring) return;
-    if (entry.ring === this.#rotation) this.#rotation.remove(entry);
-    else if (entry.ring === this.#resting) this.#resting.remove(entry);
+function put(entry: Entry, ring: Ring | null, queue: DueQueue | null, dueAt: number): void {
+  if (entry.ring !== ring) {
+    entry.ring?.remove(entry);
     ring?.append(entry);
   }
+  if (entry.queue !== queue) entry.queue?.remove(entry);
+  queue?.set(entry, dueAt);
 }
 
 function latestBlock(entry: Entry, now: number): number {
@@ -133,4 +146,9 @@ function latestBlock(entry: Entry, now: number): number {
   return until;
 }
 
+const isBeingTried = (scope: Scope) => scope.isBeingTried();
 const isReady = ({ health }: Scope) => health.state === 'ready';
+
+function earliest(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : Math.min(a, b);
+}

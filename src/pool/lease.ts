@@ -83,7 +83,7 @@ export class Lease {
   #succeed(): false {
     const entry = this.#entry;
     entry.failedAt = 0;
-    if (entry.rests === 0 || entry.rest.wasParkedAfter(this.#grantedAt)) return false;
+    if (entry.rests === 0 || this.#grantedAt < entry.restedAt) return false;
     entry.rests = 0;
     entry.rest.open(this.#book.nextEvent());
     this.#book.changed(entry.rest);
@@ -112,23 +112,22 @@ export class Lease {
   #suspect(): void {
     const entry = this.#entry;
     const { lane, rest } = entry;
-    if (rest.wasParkedAfter(this.#grantedAt)) return;
+    if (this.#grantedAt < entry.restedAt) return;
     const isThisKey = entry.failedAt > 0 && lane.hasSiblingProved(entry, entry.failedAt);
     entry.failedAt = this.#book.nextEvent();
     if (!isThisKey) return;
     const restMs = FIRST_REST_MS * 2 ** entry.rests;
     entry.rests += 1;
+    entry.restedAt = this.#book.nextEvent();
     this.#park(rest, restMs, { kind: 'upstream_down', effect: 'cooling_down' });
   }
 
   #park(scope: Scope, ms: number, finding: Pick<Finding, 'kind' | 'effect'>): boolean {
     const now = this.#book.now();
     const until = now + Math.min(ms, this.#book.cooldownMs);
-    const isParked = scope.park(this.#knowsOf, this.#book.nextEvent(), until, {
-      ...finding,
-      since: now,
-    });
-    this.#book.changed(scope);
+    const before = scope.health;
+    const isParked = scope.park(this.#knowsOf, until, { ...finding, since: now });
+    if (scope.health !== before) this.#book.changed(scope);
     return isParked;
   }
 

@@ -36,7 +36,6 @@ export class Scope {
   readonly entries: Entry[] = [];
   #health: Health = READY;
   #openedAt = 0;
-  #parkedAt = 0;
 
   get health(): Health {
     return this.#health;
@@ -82,21 +81,15 @@ export class Scope {
     this.#openedAt = event;
   }
 
-  /** Whether this lease was granted before the scope was last parked. */
-  wasParkedAfter(lease: number): boolean {
-    return lease < this.#parkedAt;
-  }
-
   /**
    * Parks the scope, or parks it longer: a later, weaker finding never shortens a stronger one.
    * A lease granted before the scope was last opened knows less than we do, and parks nothing.
    *
    * @returns whether the scope is parked by now
    */
-  park(lease: number, event: number, until: number, finding: Finding): boolean {
+  park(lease: number, until: number, finding: Finding): boolean {
     if (lease < this.#openedAt) return false;
     const health = this.#health;
-    this.#parkedAt = event;
     const isWeaker = health.state === 'parked' && health.until >= until;
     if (!isWeaker) this.#health = { state: 'parked', until, finding };
     return true;

@@ -81,8 +81,9 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
 
 const SUCCESS: Outcome = { kind: 'success' };
 const ABANDONED: Failure = { kind: 'client_gone', message: 'nobody waited for the rest' };
+const OUR_BUG: Failure = { kind: 'misconfigured', message: 'a bug of our own' };
 
-const failureIn = (error: unknown) => (error instanceof UpstreamError ? error.failure : null);
+const failureIn = (error: unknown) => (error instanceof UpstreamError ? error.failure : OUR_BUG);
 
 /** The three reasons of our own for which an attempt is stopped; only the last one may blame the key. */
 const failureBy: Record<StoppedBy, Failure> = {

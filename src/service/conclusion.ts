@@ -8,9 +8,9 @@ export function conclude(search: KeySearch, failures: readonly Failure[], now: n
   const troubles = failures.filter((failure) => failure.kind === 'upstream_down');
   if (troubles.length > 0) return upstreamTrouble(troubles);
   if (search.isModelUnavailable()) return modelUnavailable();
-  const returnsAt = search.returnsAt() ?? search.anyReturnsAt();
+  const retryAt = search.retryAt();
   return new ServiceError('all_keys_exhausted', EXHAUSTED[search.service], {
-    ...(returnsAt === null ? {} : { retryAfterMs: returnsAt - now }),
+    ...(retryAt === null ? {} : { retryAfterMs: retryAt - now }),
   });
 }
 

@@ -13,8 +13,8 @@ import type { FailoverOptions, FailoverRequest } from './failover-request.ts';
 import { KeySearch } from './key-search.ts';
 import { pause } from './pause.ts';
 import { createRequestLog, type RequestLog } from './request-log.ts';
-import type { ServiceError } from './service-error.ts';
-import { createWaitingLine, type Patience, type WaitingLine } from './waiting-line.ts';
+import { ServiceError } from './service-error.ts';
+import { createWaitingLine, type WaitingLine } from './waiting-line.ts';
 
 /**
  * Lease, attempt, classify, report, next key.
@@ -46,7 +46,8 @@ class Run<C, T> {
   readonly #log: RequestLog;
   readonly #deadline: number;
   readonly #failures: Failure[] = [];
-  #waitLeftMs: number;
+  /** Fixed when the request first finds every key spent: no later round adds to it. */
+  #waitUntil: number | null = null;
 
   constructor(options: FailoverOptions, request: FailoverRequest<C, T>, line: WaitingLine) {
     this.#options = options;
@@ -55,18 +56,27 @@ class Run<C, T> {
     this.#search = new KeySearch(options.pool, request.service, request.models);
     this.#log = createRequestLog(options, request);
     this.#deadline = options.clock.now() + options.requestTimeoutMs;
-    this.#waitLeftMs = options.keyWaitMs;
   }
 
   async finish(): Promise<T> {
+    try {
+      const result = await this.#answer();
+      this.#log.answered();
+      return result;
+    } catch (error) {
+      if (error instanceof ServiceError) this.#log.failed(error);
+      else this.#log.answered();
+      throw error;
+    }
+  }
+
+  async #answer(): Promise<T> {
     const { pool, clock } = this.#options;
     const { service } = this.#request;
     if (!pool.hasKeys(service)) throw noKeysConfigured(service);
     for (;;) {
-      const lease = await this.#nextLease();
-      if (lease === null) {
-        throw this.#refuse(conclude(this.#search, this.#failures, clock.now()));
-      }
+      const lease = clock.now() < this.#deadline ? await this.#nextLease() : null;
+      if (lease === null) throw conclude(this.#search, this.#failures, clock.now());
       const result = await this.#tryOnce(lease);
       if (result !== FAILED) return result;
     }
@@ -84,18 +94,20 @@ class Run<C, T> {
   }
 
   async #waitInLine(): Promise<Lease | null> {
-    const since = this.#options.clock.now();
-    const patience = this.#patienceFrom(since);
-    const lease = await this.#line.wait(this.#search, patience, this.#request.caller.signal);
-    this.#waitLeftMs -= this.#options.clock.now() - since;
-    return lease;
-  }
-
-  /** A trial that is under way has its outcome within the limit of an attempt. */
-  #patienceFrom(now: number): Patience {
-    const outcomeMs = this.#waitLeftMs > 0 ? this.#options.attemptTimeoutMs : 0;
-    const until = Math.min(now + Math.max(this.#waitLeftMs, 0), this.#deadline);
-    return { until, outcomeUntil: Math.min(until + outcomeMs, this.#deadline) };
+    const { clock, keyWaitMs, attemptTimeoutMs } = this.#options;
+    const now = clock.now();
+    this.#waitUntil ??= now + keyWaitMs;
+    const isPatient = now < this.#waitUntil;
+    if (!isPatient && this.#failures.length > 0) return null;
+    // A trial that is under way has its outcome within the limit of an attempt.
+    const outcomeUntil = this.#waitUntil + (isPatient ? attemptTimeoutMs : 0);
+    // A key that comes back at the deadline itself comes too late.
+    const last = this.#deadline - 1;
+    return this.#line.wait(
+      this.#search,
+      { until: Math.min(this.#waitUntil, last), outcomeUntil: Math.min(outcomeUntil, last) },
+      this.#request.caller.signal,
+    );
   }
 
   async #tryOnce(lease: Lease): Promise<T | typeof FAILED> {
@@ -114,9 +126,7 @@ class Run<C, T> {
       onEnd: (end) => this.#attemptEnded(end),
     });
     try {
-      const result = await request.commit({ model: lease.model, chunks });
-      this.#log.answered();
-      return result;
+      return await request.commit({ model: lease.model, chunks });
     } catch (error) {
       await this.#afterFailure(error);
       return FAILED;
@@ -145,10 +155,10 @@ class Run<C, T> {
       case 'answer':
         throw error;
       case 'our_fault':
-        throw this.#refuse(upstreamFailed(error));
+        throw upstreamFailed(error);
       case 'stop':
         this.#checkCaller();
-        throw this.#refuse(upstreamTimeout(error));
+        throw upstreamTimeout(error);
       default:
         action satisfies never;
     }
@@ -159,18 +169,10 @@ class Run<C, T> {
     const { clock, random } = this.#options;
     await pause(clock, PAUSE_MS * (0.5 + random()), this.#request.caller.signal);
     this.#checkCaller();
-    if (clock.now() >= this.#deadline) {
-      throw this.#refuse(conclude(this.#search, this.#failures, clock.now()));
-    }
   }
 
   #checkCaller(): void {
     if (this.#request.caller.signal.aborted) throw clientGone();
-  }
-
-  #refuse(error: ServiceError): ServiceError {
-    this.#log.refused(error.code);
-    return error;
   }
 }
 

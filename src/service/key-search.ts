@@ -26,12 +26,16 @@ interface LeasedKey {
 /** One request's way through the keys: each eligible one once for a model, then the next model. */
 export class KeySearch {
   readonly service: Service;
+  /** In the order of preference. */
+  readonly models: readonly string[];
   readonly #pool: KeyPool;
   readonly #tried: readonly Tried[];
+  #question: string | null = null;
 
   constructor(pool: KeyPool, service: Service, models: readonly string[]) {
     this.#pool = pool;
     this.service = service;
+    this.models = models;
     this.#tried = models.map((model) => ({
       model,
       keys: new Set(),
@@ -46,9 +50,13 @@ export class KeySearch {
     return this.#lease(untried);
   }
 
-  /** For a request that has waited: also a key that was tried before and has come back since. */
-  nextReturned(): Lease | null {
-    return this.#lease(returned);
+  /**
+   * For a request that has waited: also a key that was tried before and has come back since.
+   *
+   * @param passOver models of which no key is wanted just now
+   */
+  nextReturned(passOver: ReadonlySet<string> = NO_MODELS): Lease | null {
+    return this.#lease(returned, passOver);
   }
 
   /** Whether `nextReturned` would find one. */
@@ -69,11 +77,20 @@ export class KeySearch {
   failed(lease: LeasedKey, failure: Failure, isParked: boolean): void {
     const tried = this.#tried.find(({ model }) => model === lease.model);
     if (tried === undefined) return;
+    this.#question = null;
     const { id } = lease.key;
     tried.keys.add(id);
     if (!isParked) tried.notParked.add(id);
     if (failure.kind === 'model_unavailable') tried.withoutModel.add(id);
     if (failure.kind === 'upstream_down') tried.troubles += 1;
+  }
+
+  /** Two searches with one question get the same answers of `nextReturned`, `returnsAt` and `nextDueAt`. */
+  get question(): string {
+    this.#question ??= this.#open()
+      .map(({ model, notParked }) => [model, ...notParked].join(' '))
+      .join('|');
+    return this.#question;
   }
 
   /** When the first key comes back that this request could use: `now` or later, null for never. */
@@ -83,14 +100,14 @@ export class KeySearch {
     );
   }
 
-  /** The same for anybody's request, whatever this one has tried. */
-  anyReturnsAt(): number | null {
-    return this.#earliest(({ model }) => this.#pool.returnsAt(this.service, model));
-  }
-
   /** When time alone next brings a key back, whatever trials are in flight; null for never. */
   nextDueAt(): number | null {
     return this.#earliest(({ model }) => this.#pool.nextDueAt(this.service, model));
+  }
+
+  /** When to ask again, whatever this request has tried; null for never. */
+  retryAt(): number | null {
+    return soonest(this.#tried.map(({ model }) => this.#pool.retryAt(this.service, model)));
   }
 
   /** Whether every key lacks every model that was asked for. */
@@ -101,18 +118,16 @@ export class KeySearch {
   }
 
   #earliest(timeFor: (tried: Tried) => number | null): number | null {
-    const times = this.#open()
-      .map(timeFor)
-      .filter((at) => at !== null);
-    return times.length === 0 ? null : Math.min(...times);
+    return soonest(this.#open().map(timeFor));
   }
 
   #open(): readonly Tried[] {
     return this.#tried.filter(({ troubles }) => troubles < MAX_TROUBLES);
   }
 
-  #lease(choice: Choice): Lease | null {
+  #lease(choice: Choice, passOver: ReadonlySet<string> = NO_MODELS): Lease | null {
     for (const tried of this.#open()) {
+      if (passOver.has(tried.model)) continue;
       const lease = this.#pool.lease(this.service, tried.model, choice(tried));
       if (lease !== null) return lease;
     }
@@ -128,6 +143,13 @@ export class KeySearch {
 
 /** Which keys of a model one request may have, by what it has tried of it. */
 type Choice = (tried: Tried) => LeaseOptions;
+
+const NO_MODELS: ReadonlySet<string> = new Set();
+
+function soonest(times: readonly (number | null)[]): number | null {
+  const known = times.filter((at) => at !== null);
+  return known.length === 0 ? null : Math.min(...known);
+}
 
 const untried: Choice = ({ keys }) => ({ except: keys });
 const returned: Choice = ({ notParked }) => ({ except: notParked });

@@ -5,12 +5,15 @@ import type { Clock } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { AttemptEnd } from './attempt.ts';
+import type { ServiceError } from './service-error.ts';
 
 /** One line for each attempt, and one more for a request that needed more than one key. */
 export interface RequestLog {
   attemptEnded(end: AttemptEnd): void;
+  /** With an answer, be it that the request itself was at fault. */
   answered(): void;
-  refused(code: string): void;
+  /** With a refusal, or because the caller has gone. */
+  failed(error: ServiceError): void;
 }
 
 /** So many skipped keys are named in a line; more would hide what matters. */
@@ -40,13 +43,23 @@ export function createRequestLog(
         log[LEVELS[outcome.kind]]({ requestId, ...attempt, ms, why: outcome.message }, 'attempt');
     },
     answered() {
-      if (tried.length < 2 || !log.isLevelEnabled('info')) return;
-      log.info({ requestId, tried, skipped: skipped() }, 'another key stepped in');
+      tellHow('another key stepped in');
     },
-    refused(code) {
-      log.warn({ requestId, service, code, tried, skipped: skipped() }, 'refused');
+    failed({ code, retryAfterMs }) {
+      if (code === 'client_gone') {
+        tellHow('the client left while another key was stepping in');
+        return;
+      }
+      const retryAfter = retryAfterMs === null ? {} : { retryAfterMs };
+      log.warn({ requestId, service, code, ...retryAfter, tried, skipped: skipped() }, 'refused');
     },
   };
+
+  /** Only where more than one key was needed; a single one that was tried again speaks for itself. */
+  function tellHow(sentence: string): void {
+    if (new Set(tried.map(({ key }) => key)).size < 2 || !log.isLevelEnabled('info')) return;
+    log.info({ requestId, tried, skipped: skipped() }, sentence);
+  }
 }
 
 const LEVELS: Record<FailureKind, 'info' | 'warn' | 'error'> = {

@@ -13,7 +13,7 @@ export interface WaitingLine {
    *   lost, the patience is over or the signal aborts
    */
   wait(search: KeySearch, patience: Patience, signal: AbortSignal): Promise<Lease | null>;
-  /** A key has answered, so that there may be room for more: the first two may try. */
+  /** A key has answered, so that there may be room for more: the first two for each model may try. */
   keyProved(): void;
   /** Some lease has ended, however: whoever is first may try. */
   leaseEnded(): void;
@@ -30,7 +30,7 @@ export interface Patience {
   readonly outcomeUntil: number;
 }
 
-/** So many are let in for each proof that a key works. */
+/** So many are let in to a model for each proof that a key works. */
 const PACE = 2;
 
 interface Waiter {
@@ -62,20 +62,26 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
   /** Lets some of these in, sends away whoever waits in vain, and sets the alarm for what comes next. */
   function serve(concerned: Iterable<Waiter>, atMost: number): void {
     letIn(concerned, atMost);
-    for (const waiter of concerned) if (waiters.has(waiter)) lookAt(waiter);
+    const prospectOf = createProspects();
+    for (const waiter of concerned) if (waiters.has(waiter)) lookAt(waiter, prospectOf);
     alarm.cancel();
     for (const { wakesAt } of waiters) alarm.ringBy(wakesAt);
   }
 
-  function lookAt(waiter: Waiter): void {
+  function lookAt(waiter: Waiter, prospectOf = createProspects()): void {
     const { search, patience } = waiter;
     // Asked before the clock is read: what is back "now" must not seem to lie ahead of us.
-    const returnsAt = search.returnsAt();
+    const prospect = prospectOf(search);
     const now = clock.now();
     const lease = now < patience.until ? null : lastChance(search);
-    const wakesAt = lease === null ? nextHope(waiter, returnsAt, now) : null;
+    const wakesAt = lease === null ? nextHope(prospect, patience, now) : null;
     if (wakesAt === null) waiter.leave(lease);
     else waiter.wakesAt = wakesAt;
+  }
+
+  /** A newcomer passes those who can have nothing now, but takes no model from those whom only the pace holds back. */
+  function atOnce(search: KeySearch): Lease | null {
+    return search.hasReturned() ? search.nextReturned(modelsHeldBack(waiters)) : null;
   }
 
   return {
@@ -87,24 +93,25 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
       if (waiters.size > 0) serve(waiters, 1);
     },
     wait(search, patience, signal) {
-      if (signal.aborted || waiters.size >= maxWaiting) return Promise.resolve(null);
+      if (signal.aborted) return Promise.resolve(null);
+      const lease = atOnce(search);
+      if (lease !== null) return Promise.resolve(lease);
       return new Promise((resolve) => {
         const giveUp = () => waiter.leave(null);
         const waiter: Waiter = {
           search,
           patience,
           wakesAt: Number.POSITIVE_INFINITY,
-          leave(lease) {
+          leave(leased) {
             waiters.delete(waiter);
             if (waiters.size === 0) alarm.cancel();
             signal.removeEventListener('abort', giveUp);
-            resolve(lease);
+            resolve(leased);
           },
         };
         signal.addEventListener('abort', giveUp);
         waiters.add(waiter);
-        // Nobody who waits already is concerned by a newcomer that can have nothing yet.
-        if (search.hasReturned()) serve(waiters, 1);
+        if (waiters.size > maxWaiting) giveUp();
         else lookAt(waiter);
         alarm.ringBy(waiter.wakesAt);
       });
@@ -115,31 +122,70 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
 /** Whose patience ends while a key can be had is not sent away for the sake of the pace, or of a suspicion. */
 const lastChance = (search: KeySearch) => search.nextReturned() ?? search.lastResort();
 
+interface Prospect {
+  readonly returnsAt: number | null;
+  readonly nextDueAt: number | null;
+}
+
+/** Most of a line ask the same: each question is put to the pool once. */
+function createProspects(): (search: KeySearch) => Prospect {
+  const known = new Map<string, Prospect>();
+  return (search) => {
+    const prospect = known.get(search.question) ?? {
+      returnsAt: search.returnsAt(),
+      nextDueAt: search.nextDueAt(),
+    };
+    known.set(search.question, prospect);
+    return prospect;
+  };
+}
+
 /**
  * When to look again; null when no key comes back in time. A trial in flight tells by itself when it
- * ends, but meanwhile another key may come back.
+ * ends, but meanwhile another key may come back, or a rest may end.
  */
 function nextHope(
-  { search, patience: { until, outcomeUntil } }: Waiter,
-  returnsAt: number | null,
+  { returnsAt, nextDueAt }: Prospect,
+  { until, outcomeUntil }: Patience,
   now: number,
 ): number | null {
   if (returnsAt === null) return null;
-  if (returnsAt > now) return returnsAt <= until ? returnsAt : null;
-  const limit = now < until ? until : outcomeUntil;
-  return now < limit ? Math.min(limit, search.nextDueAt() ?? limit) : null;
+  const limit = now < until || returnsAt > now ? until : outcomeUntil;
+  if (limit <= now || returnsAt > limit) return null;
+  return Math.min(limit, nextDueAt ?? limit);
 }
 
-/** Gives keys to those who stand first and can use one; whoever wants another model is no obstacle. */
+/**
+ * Gives keys to those who stand first and can use one. Whoever wants another model is no obstacle:
+ * each model has a pace of its own, and whoever asks what was just answered with no is passed by.
+ */
 function letIn(waiters: Iterable<Waiter>, atMost: number): void {
-  let left = atMost;
-  for (const waiter of waiters) {
-    if (left === 0) return;
-    const lease = waiter.search.nextReturned();
-    if (lease === null) continue;
-    if (!lease.isTrial) left -= 1;
-    waiter.leave(lease);
+  const served = new Map<string, number>();
+  const hadTheirShare = new Set<string>();
+  const inVain = new Set<string>();
+  for (const { search, leave } of waiters) {
+    if (inVain.has(search.question)) continue;
+    const lease = search.nextReturned(hadTheirShare);
+    if (lease === null) {
+      inVain.add(search.question);
+      continue;
+    }
+    const count = (served.get(lease.model) ?? 0) + (lease.isTrial ? 0 : 1);
+    served.set(lease.model, count);
+    if (count >= atMost) hadTheirShare.add(lease.model);
+    leave(lease);
   }
+}
+
+function modelsHeldBack(waiters: Iterable<Waiter>): ReadonlySet<string> {
+  const asked = new Set<string>();
+  const models = new Set<string>();
+  for (const { search } of waiters) {
+    if (asked.has(search.question)) continue;
+    asked.add(search.question);
+    if (search.hasReturned()) for (const model of search.models) models.add(model);
+  }
+  return models;
 }
 
 /** One timer for the earliest of many moments. */

@@ -209,6 +209,26 @@ describe('half-open', () => {
   });
 });
 
+describe('what to promise', () => {
+  it('is the first key that comes back by itself; one that needs somebody to act, only for want of any other', () => {
+    const { pool, clock, lease } = createPool(['a', 'b']);
+    lease().report(failed.badKey);
+    expect(pool.retryAt('google', 'flash')).toBe(clock.now());
+    clock.advance(HOUR / 2);
+    const spent = lease();
+    spent.report(failed.unhinted);
+    expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + HOUR / 2);
+    expect(pool.retryAt('google', 'flash')).toBe(clock.now() + HOUR);
+  });
+
+  it('is when the rejected key is tried again where there is no other, and nothing where there is no key', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.badKey);
+    expect(pool.retryAt('google', 'flash')).toBe(clock.now() + HOUR);
+    expect(pool.retryAt('anam', 'session')).toBeNull();
+  });
+});
+
 describe('late reports', () => {
   it('changes nothing when a lease reports a second time', () => {
     const { pool, lease } = createPool(['a']);

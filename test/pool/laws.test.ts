@@ -52,6 +52,11 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 2 * HOUR }) }),
 );
 
+const anyHint = fc.integer({ min: 1, max: HOUR });
+const anyModel = fc.constantFrom(...MODELS);
+const anyExcept = fc
+  .subarray(NAMES.map((name) => name.split('@')[0] ?? name))
+  .map((ids) => new Set(ids));
 const anyHistory = fc.array(anyStep, { maxLength: 60 });
 
 /** Plays a history on a new pool and calls `afterEach` with what every single step did. */
@@ -179,6 +184,38 @@ describe('whatever happens to the keys', () => {
     );
   });
 
+  it('once all is spent, the promised moment comes true, and nothing but the end of a rest comes before', () => {
+    fc.assert(
+      fc.property(anyHistory, anyHint, anyExcept, anyModel, (steps, hint, except, model) => {
+        const { pool, clock, open } = play(steps);
+        for (const lease of open) lease.report(failed.gone);
+        spendAll(pool, model, hint);
+        const at = pool.returnsAt('google', model, except);
+        fc.pre(at !== null);
+        expect(at).toBeGreaterThan(clock.now());
+        const due = pool.nextDueAt('google', model) ?? 0;
+        expect(due).toBeLessThanOrEqual(at);
+        clock.set(due - 1);
+        expect(pool.hasLease('google', model, { except })).toBe(false);
+        clock.set(at);
+        const isBack = pool.hasLease('google', model, { except });
+        expect(isBack || pool.hasLease('google', model, { except, lastResort: true })).toBe(true);
+      }),
+    );
+  });
+
+  it('a lease is granted exactly when it was said that there is one', () => {
+    fc.assert(
+      fc.property(anyHistory, fc.boolean(), (steps, lastResort) => {
+        const { pool } = play(steps);
+        for (let turn = 0; turn < 10; turn += 1) {
+          const hasLease = pool.hasLease('google', 'flash', { lastResort });
+          expect(pool.lease('google', 'flash', { lastResort }) !== null).toBe(hasLease);
+        }
+      }),
+    );
+  });
+
   it('a report after the first changes nothing', () => {
     fc.assert(
       fc.property(anyHistory, anyOutcome, (steps, outcome) => {
@@ -194,7 +231,7 @@ describe('whatever happens to the keys', () => {
   });
 
   it('of simultaneous findings about one quota the longest holds, in whatever order they come', () => {
-    const anyHints = fc.array(fc.integer({ min: 1, max: HOUR }), { minLength: 1, maxLength: 8 });
+    const anyHints = fc.array(anyHint, { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(anyHints, (hints) => {
         const { pool, clock, lease } = createPool(['a']);
@@ -205,6 +242,12 @@ describe('whatever happens to the keys', () => {
     );
   });
 });
+
+function spendAll(pool: KeyPool, model: string, hint: number): void {
+  for (let lease = pool.lease('google', model); lease; lease = pool.lease('google', model)) {
+    lease.report(failed.minute(hint));
+  }
+}
 
 /** Leases once around and reports successes, so that every half-open scope of this model is open. */
 function drainOnce(pool: KeyPool): string[] {

@@ -155,7 +155,9 @@ describe('an attempt that upstream fails', () => {
     const bug = new TypeError('x is not a function');
     const { chunks, ends, expectNothingLeft, pool } = createAttempt([bug]);
     await expect(all(chunks)).rejects.toBe(bug);
-    expect(ends.map(({ outcome }) => outcome.kind)).toEqual(['client_gone']);
+    expect(ends).toMatchObject([
+      { outcome: { kind: 'misconfigured', message: 'a bug of our own' } },
+    ]);
     expect(pool.counts('google').available).toBe(1);
     expectNothingLeft();
   });

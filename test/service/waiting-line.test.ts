@@ -403,10 +403,10 @@ describe('an empty line', () => {
 });
 
 describe('a line with different wishes', () => {
-  const createTwoModels = () => {
+  const createTwoModels = (maxWaiting = 100) => {
     const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
     lease('flash').report(failed.minute(4 * SECOND));
-    const line = createWaitingLine(clock, 100);
+    const line = createWaitingLine(clock, maxWaiting);
     const stand = (model: string) =>
       outcomeOf(
         line.wait(
@@ -421,6 +421,41 @@ describe('a line with different wishes', () => {
   it('lets a newcomer pass at once whose model is not what the others wait for', async () => {
     const { stand } = createTwoModels();
     expect(await look([stand('flash'), stand('pro')])).toEqual([STILL_WAITING, 'google-1']);
+  });
+
+  it('lets such a newcomer pass although it is full', async () => {
+    const { stand } = createTwoModels(2);
+    const waiters = [stand('flash'), stand('flash'), stand('flash'), stand('pro')];
+    expect(await look(waiters)).toEqual([STILL_WAITING, STILL_WAITING, 'none', 'google-1']);
+  });
+
+  it('keeps a pace for each model: such a newcomer is not held up by it', async () => {
+    const { clock, line, stand } = createTwoModels();
+    const flash = Array.from({ length: 6 }, () => stand('flash'));
+    clock.advance(4 * SECOND);
+    (await leaseOf(flash[0])).prove();
+    line.keyProved();
+    expect(await look([...flash, stand('pro')])).toEqual([
+      ...Array(3).fill('google-1'),
+      ...Array(3).fill(STILL_WAITING),
+      'google-1',
+    ]);
+  });
+});
+
+describe('a key that rests', () => {
+  it('serves a waiter as soon as its rest is over, although a parked one comes back later', async () => {
+    const setting = createPool(['google-1', 'google-2']);
+    const report = (outcome: Parameters<Lease['report']>[0]) => setting.lease().report(outcome);
+    for (const outcome of [SUCCESS, failed.down, SUCCESS, failed.down]) report(outcome);
+    setting.clock.advance(29 * SECOND);
+    report(failed.minute(5 * SECOND));
+    const { clock, stand } = lineBefore(setting);
+    const waiter = stand(5);
+    clock.advance(SECOND - 1);
+    expect(await look([waiter])).toEqual([STILL_WAITING]);
+    clock.advance(1);
+    expect(await look([waiter])).toEqual(['google-2']);
   });
 });
 

@@ -1,0 +1,237 @@
+import { describe, expect, it } from 'vitest';
+import { createFailover } from '../../src/service/failover.ts';
+import { pause } from '../../src/service/pause.ts';
+import { ServiceError } from '../../src/service/service-error.ts';
+import type { Clock } from '../../src/shared/clock.ts';
+import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
+import { createLogger } from '../../src/shared/logger.ts';
+import { createPool, failed } from '../support/pool.ts';
+import { flow } from '../support/start-app.ts';
+
+const SECOND = 1000;
+
+/** What one call does, one after the other: it takes its time, then says something or fails. */
+type Step = { readonly after?: number; readonly say?: string; readonly fail?: Failure | Error };
+
+interface Call {
+  readonly key: string;
+  readonly model: string;
+  readonly at: number;
+}
+
+/** The failover before a scripted upstream; an answer is complete with its last step. */
+function createSetting(
+  keys: string[],
+  script: (call: Call) => readonly Step[],
+  { models = ['flash'], keyWaitMs = 5 * SECOND } = {},
+) {
+  const { pool, clock, lease } = createPool(keys, models);
+  const startedAt = clock.now();
+  const calls: Call[] = [];
+  const lines: Record<string, unknown>[] = [];
+  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const failover = createFailover({
+    pool,
+    clock,
+    random: () => 0.5,
+    log: createLogger({ level: 'debug', redact: (text) => text, destination }),
+    requestTimeoutMs: 60 * SECOND,
+    attemptTimeoutMs: 20 * SECOND,
+    streamIdleMs: 30 * SECOND,
+    keyWaitMs,
+  });
+  const ask = (wanted = models, signal = new AbortController().signal) =>
+    failover({
+      service: 'google',
+      models: wanted as [string, ...string[]],
+      caller: { requestId: 'request-1', signal },
+      isLast: ({ isLast }: { text: string; isLast: boolean }) => isLast,
+      async *open({ key, model }, attemptSignal) {
+        const call = { key: key.id, model, at: clock.now() - startedAt };
+        calls.push(call);
+        const steps = script(call);
+        for (const step of steps) {
+          const text = await take(step, clock, attemptSignal);
+          yield { text, isLast: step === steps.at(-1) };
+        }
+      },
+      async commit({ chunks }) {
+        let reply = '';
+        for await (const { text } of chunks) reply += text;
+        return reply;
+      },
+    });
+  return { pool, clock, lease, calls, ask, lines, took: () => clock.now() - startedAt };
+}
+
+async function take({ after = 0, say = '', fail }: Step, clock: Clock, signal: AbortSignal) {
+  if (after > 0) await pause(clock, after, signal);
+  if (signal.aborted) throw new Error('stopped');
+  if (fail !== undefined) throw fail instanceof Error ? fail : new UpstreamError(fail);
+  return say;
+}
+
+/** The answer, or the code and the promise of the refusal. */
+const outcomeOf = (answer: Promise<string>) =>
+  answer.catch((error: unknown) =>
+    error instanceof ServiceError ? [error.code, error.retryAfterMs] : error,
+  );
+
+const summaries = (lines: readonly Record<string, unknown>[]) =>
+  lines.map(({ msg }) => msg).filter((msg) => msg !== 'attempt');
+
+const EIGHT = Array.from({ length: 8 }, (_, index) => `key-${index}`);
+
+describe('a request that meets keys which come back as fast as it tries them', () => {
+  const spentAgain = () => [{ after: 200, fail: failed.minute(1500) }];
+
+  it('does not go round and round: its waiting time counts from the first time that all are spent', async () => {
+    const { clock, calls, ask, took } = createSetting(EIGHT, spentAgain);
+    const outcome = await flow(clock, outcomeOf(ask()), 50);
+    expect(outcome).toEqual(['all_keys_exhausted', expect.any(Number)]);
+    expect(calls.length).toBeLessThanOrEqual(8 * 4);
+    expect(took()).toBeLessThan(8 * SECOND);
+  });
+
+  it('tries each once when it may not wait', async () => {
+    const { clock, calls, ask } = createSetting(EIGHT, spentAgain, { keyWaitMs: 0 });
+    await flow(clock, outcomeOf(ask()), 50);
+    expect(calls.map(({ key }) => key)).toEqual(EIGHT);
+  });
+});
+
+describe('after the deadline', () => {
+  it('no key is bothered any more, although one is left', async () => {
+    const slow = ({ key }: Call) =>
+      key === 'key-0'
+        ? [
+            { say: 'a' },
+            { after: 29 * SECOND },
+            { after: 29 * SECOND },
+            { after: 9 * SECOND, fail: failed.day },
+          ]
+        : [{ say: 'b' }];
+    const { clock, calls, ask } = createSetting(['key-0', 'key-1'], slow);
+    const outcome = await flow(clock, outcomeOf(ask()), 50);
+    expect(outcome).toEqual(['all_keys_exhausted', expect.any(Number)]);
+    expect(calls).toHaveLength(1);
+  });
+
+  it('a key that comes back at that very moment is not bothered either', async () => {
+    const { clock, calls, ask, lease } = createSetting(['key-0'], () => [{ say: 'a' }], {
+      keyWaitMs: 100 * SECOND,
+    });
+    lease().report(failed.minute(60 * SECOND));
+    expect(await flow(clock, outcomeOf(ask()), 50)).toEqual([
+      'all_keys_exhausted',
+      expect.any(Number),
+    ]);
+    expect(calls).toEqual([]);
+  });
+});
+
+describe('a line for one model', () => {
+  const TWO_MODELS = { models: ['flash', 'pro'] };
+
+  it('refuses nobody who wants another, however full it is', async () => {
+    const { clock, ask, lease, took } = createSetting(['key-0'], () => [{ say: 'Hi' }], TWO_MODELS);
+    lease('flash').report(failed.minute(4 * SECOND));
+    const waiting = Array.from({ length: 1001 }, () => outcomeOf(ask(['flash'])));
+    expect(await ask(['pro'])).toBe('Hi');
+    expect(took()).toBe(0);
+    const outcomes = await flow(clock, Promise.all(waiting), 50);
+    expect(outcomes.filter((outcome) => outcome === 'Hi')).toHaveLength(1000);
+  });
+
+  it('holds up nobody who wants another, however slowly it moves', async () => {
+    const { clock, ask, lease } = createSetting(
+      ['key-0'],
+      ({ model }) => [{ after: model === 'flash' ? 2 * SECOND : 10, say: 'Hi' }],
+      TWO_MODELS,
+    );
+    lease('flash').report(failed.minute(SECOND));
+    const waiting = Array.from({ length: 100 }, () => outcomeOf(ask(['flash'])));
+    await flow(clock, new Promise<void>((resolve) => clock.after(3100, resolve)), 10);
+    const askedAt = clock.now();
+    expect(await flow(clock, ask(['pro']), 10)).toBe('Hi');
+    expect(clock.now() - askedAt).toBeLessThanOrEqual(20);
+    await flow(clock, Promise.all(waiting), 50);
+  });
+});
+
+describe('the promise of a refusal', () => {
+  it('is when the first key comes back by itself, not when a rejected one is tried again', async () => {
+    const { clock, ask, lease } = createSetting(['key-0', 'key-1'], () => [{ fail: failed.day }]);
+    lease().report(failed.badKey);
+    clock.advance(3540 * SECOND);
+    expect(await outcomeOf(ask())).toEqual(['all_keys_exhausted', 3600 * SECOND]);
+  });
+
+  it('is when a rejected one is tried again where there is no other', async () => {
+    const { ask } = createSetting(['key-0'], () => [{ fail: failed.badKey }]);
+    expect(await outcomeOf(ask())).toEqual(['all_keys_exhausted', 3600 * SECOND]);
+  });
+});
+
+describe('the summary of a request', () => {
+  it('says that another key stepped in', async () => {
+    const { ask, lines } = createSetting(['key-0', 'key-1'], ({ key }) =>
+      key === 'key-0' ? [{ fail: failed.day }] : [{ say: 'Hi' }],
+    );
+    await ask();
+    expect(summaries(lines)).toEqual(['another key stepped in']);
+  });
+
+  it('says so too when the other key finds the request at fault', async () => {
+    const { ask, lines } = createSetting(['key-0', 'key-1'], ({ key }) => [
+      { fail: key === 'key-0' ? failed.day : failed.badRequest },
+    ]);
+    await outcomeOf(ask());
+    expect(summaries(lines)).toEqual(['another key stepped in']);
+  });
+
+  it('says when the client left before the other key had answered', async () => {
+    const client = new AbortController();
+    const { ask, lines, calls } = createSetting(['key-0', 'key-1'], ({ key }) =>
+      key === 'key-0' ? [{ fail: failed.day }] : [{ after: 5 * SECOND, say: 'Hi' }],
+    );
+    const answer = outcomeOf(ask(['flash'], client.signal));
+    while (calls.length < 2) await Promise.resolve();
+    client.abort();
+    expect(await answer).toEqual(['client_gone', null]);
+    expect(summaries(lines)).toEqual(['the client left while another key was stepping in']);
+  });
+
+  it('is not needed for one key, be it tried again after a wait', async () => {
+    let isSpent = true;
+    const { clock, ask, lines } = createSetting(['key-0'], () => {
+      const steps = isSpent ? [{ fail: failed.minute(2 * SECOND) }] : [{ say: 'Hi' }];
+      isSpent = false;
+      return steps;
+    });
+    expect(await flow(clock, ask(), 50)).toBe('Hi');
+    expect(summaries(lines)).toEqual([]);
+  });
+
+  it('of a refusal says what was tried, what was passed by and when to come back', async () => {
+    const { ask, lines, lease } = createSetting(['key-0', 'key-1'], () => [{ fail: failed.day }]);
+    lease().report(failed.badKey);
+    await outcomeOf(ask());
+    expect(lines.at(-1)).toMatchObject({
+      msg: 'refused',
+      code: 'all_keys_exhausted',
+      retryAfterMs: 3600 * SECOND,
+      tried: [{ key: 'key-1', model: 'flash', outcome: 'quota_exhausted' }],
+      skipped: [
+        { id: 'key-0', state: 'exhausted', cause: 'key_rejected' },
+        { id: 'key-1', state: 'cooling_down', cause: 'quota_exhausted' },
+      ],
+    });
+  });
+
+  it('blames neither key nor client for a bug of our own', async () => {
+    const { ask, lines } = createSetting(['key-0'], () => [{ fail: new TypeError('a bug') }]);
+    await outcomeOf(ask());
+    expect(lines).toMatchObject([{ level: 50, outcome: 'misconfigured', why: 'a bug of our own' }]);
+  });
+});
