@@ -63,7 +63,7 @@ export async function startUnderstudy(
       hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
   });
-  const server = createHttpServer(app);
+  const server = createHttpServer(app, log);
   return {
     port: await listen(server, config.port, config.host),
     async stop(limitMs) {

@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { Agent, get } from 'node:http';
+import { Agent, get, request } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -302,6 +302,20 @@ describe('when it is told to stop', () => {
     expect(await server.ended).toBe(0);
   });
 
+  it('the answer says that it is the last of its connection, so that nobody asks once more on it', async () => {
+    const { clock, environment } = await standIn({ keys: [{ ...KEY, answer: HALFWAY }] });
+    const server = await start(environment);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    opened.push(() => agent.destroy());
+    const connection = connectionAfterChat(agent, server.url);
+    await vi.waitFor(() => expect(clock.pendingTimers()).toBe(1), PATIENCE);
+    server.process.kill('SIGTERM');
+    await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
+    clock.advance(1000);
+    expect(await connection).toBe('close');
+    expect(await server.ended).toBe(0);
+  });
+
   it('a client that leaves meanwhile does not hold it back', async () => {
     const { standin, environment } = await standIn({ keys: [{ ...KEY, fault: { kind: 'hang' } }] });
     const server = await start(environment);
@@ -321,6 +335,19 @@ describe('when it is told to stop', () => {
     expect(standin.calls[0]?.aborted).toBe(true);
   });
 });
+
+/** What the answer says of its connection. */
+function connectionAfterChat(agent: Agent, url: string): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json' };
+    const asked = request(`${url}/api/chat`, { method: 'POST', agent, headers }, (response) => {
+      response.resume();
+      response.once('end', () => resolve(response.headers.connection));
+    });
+    asked.once('error', reject);
+    asked.end('{"message":"Hi"}');
+  });
+}
 
 function healthOver(agent: Agent, url: string): Promise<void> {
   return new Promise((resolve, reject) => {

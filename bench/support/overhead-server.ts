@@ -11,20 +11,27 @@ import { createHttpServer, listen } from '../../src/http/server.ts';
 import { createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';
-import { startUnderstudy } from '../../src/understudy.ts';
+import { redactKeysOf, startUnderstudy } from '../../src/understudy.ts';
 import { createGemini } from '../../src/upstream/gemini.ts';
+
+type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
 const [, , variant = '', upstream = ''] = process.argv;
 const MODEL = 'gemini-flash-latest';
 const KEY = 'bench-key';
 const dispatcher = new Agent();
 
+const SILENT = createLogger({ level: 'silent', redact: (text) => text });
+
+const lean = (handler: Handler) =>
+  listen(createHttpServer(expressApp(handler), SILENT), 0, '127.0.0.1');
+
 const variants: Record<string, () => Promise<number>> = {
   bare: () => listen(createServer(passThrough), 0, '127.0.0.1'),
   express: () => listen(createServer(expressApp(passThrough)), 0, '127.0.0.1'),
-  'express-lean': () => listen(createHttpServer(expressApp(passThrough)), 0, '127.0.0.1'),
-  'sdk-as-it-comes': () => listen(createHttpServer(expressApp(viaSdk)), 0, '127.0.0.1'),
-  'sdk-over-lean-fetch': () => listen(createHttpServer(expressApp(viaAdapter)), 0, '127.0.0.1'),
+  'express-lean': () => lean(passThrough),
+  'sdk-as-it-comes': () => lean(viaSdk),
+  'sdk-over-lean-fetch': () => lean(viaAdapter),
   understudy,
 };
 
@@ -34,7 +41,7 @@ if (start === undefined) throw new Error(`one of: ${Object.keys(variants).join('
 process.once('SIGINT', () => process.exit());
 console.log(`http://127.0.0.1:${await start()}`);
 
-function expressApp(handler: (request: IncomingMessage, response: ServerResponse) => void) {
+function expressApp(handler: Handler) {
   const app = express();
   app.disable('x-powered-by');
   app.post('/api/chat', handler);
@@ -109,7 +116,7 @@ async function understudy(): Promise<number> {
     RATE_LIMIT_CHAT: '0',
   });
   const destination = { write() {} };
-  const log = createLogger({ level: 'info', redact: (text) => text, destination });
+  const log = createLogger({ level: 'info', redact: redactKeysOf(config), destination });
   const surroundings = { clock: createSystemClock(), random: Math.random, log };
   return (await startUnderstudy(config, surroundings)).port;
 }

@@ -14,6 +14,7 @@ import { readJsonBody } from './json-body.ts';
 import { keysStatusRoute } from './keys-status-route.ts';
 import { limitByAddress } from './limits.ts';
 import { forbidCaching, sessionTokenRoute } from './session-token-route.ts';
+import { requireHost } from './unreadable.ts';
 
 export interface AppOptions {
   readonly chat: Chat;
@@ -37,7 +38,7 @@ export function createApp(options: AppOptions): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
-  app.use(logAccess(log), helmet(), allowOrigins(options.corsOrigins));
+  app.use(logAccess(log), helmet(), requireHost, allowOrigins(options.corsOrigins));
 
   serve(app, 'get', ['/health'], healthRoute(mode));
   serve(app, 'get', ['/api/keys/status'], keysStatusRoute(counts));

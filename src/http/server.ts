@@ -1,7 +1,10 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Express } from 'express';
 import type { Clock } from '../shared/clock.ts';
+import type { Logger } from '../shared/logger.ts';
+import { answerUnreadable } from './unreadable.ts';
 
 /** Longer than any proxy in front keeps an idle connection, so that it never sends into one we just closed. */
 const KEEP_ALIVE_MS = 120_000;
@@ -14,18 +17,31 @@ const BACKLOG = 8192;
 const SWEEP_MS = 50;
 
 /** An HTTP server for the app, not yet listening. */
-export function createHttpServer(app: Express): Server {
-  const server = createServer(
+export function createHttpServer(app: Express, log: Logger): Server {
+  const server: Server = createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
       headersTimeout: HEADERS_MS,
       requestTimeout: REQUEST_MS,
-      ...bornAs(app),
+      requireHostHeader: false,
+      ...bornAs(app, () => server.listening),
     },
     app,
   );
   rememberSilent(server);
+  answerWhatNodeRefuses(server, app, log);
   return server;
+}
+
+/** Every answer is ours, with an id: also to what Node would answer by itself. */
+function answerWhatNodeRefuses(server: Server, app: Express, log: Logger): void {
+  const answering = new WeakMap<Duplex, ServerResponse>();
+  server.on('request', ({ socket }, response) => answering.set(socket, response));
+  server.on('clientError', (error, socket) =>
+    answerUnreadable(error, socket, answering.get(socket), log),
+  );
+  // An expectation that we do not know is no reason to refuse what we can answer.
+  server.on('checkExpectation', app);
 }
 
 /** @returns the port, once connections are accepted; rejects when the address cannot be had */
@@ -70,10 +86,18 @@ export function drain(server: Server, clock: Clock, limitMs: number): Promise<bo
 /**
  * Express sets the prototype of each request and response that it gets, which costs more than all
  * its routing. Here they are born with it: the app's prototypes become those of two classes.
+ *
+ * @param isOpen whether the server still accepts; afterwards each answer is the last of its
+ *   connection and says so, or a client would send its next request into one that we close
  */
-function bornAs(app: Express) {
+function bornAs(app: Express, isOpen: () => boolean) {
   class AppRequest extends IncomingMessage {}
-  class AppResponse extends ServerResponse {}
+  class AppResponse extends ServerResponse {
+    override writeHead(status: number, ...rest: unknown[]): this {
+      if (!isOpen()) this.shouldKeepAlive = false;
+      return Reflect.apply(super.writeHead, this, [status, ...rest]);
+    }
+  }
   Object.setPrototypeOf(AppRequest.prototype, app.request);
   Object.setPrototypeOf(AppResponse.prototype, app.response);
   Object.assign(app, { request: AppRequest.prototype, response: AppResponse.prototype });

@@ -3,8 +3,10 @@ import { type AddressInfo, connect } from 'node:net';
 import express from 'express';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createHttpServer } from '../../src/http/server.ts';
+import { createLogger } from '../../src/shared/logger.ts';
 import { type Answer, startApp } from '../support/start-app.ts';
 
+const SILENT = createLogger({ level: 'silent', redact: (text) => text });
 const ONE_KEY = { GOOGLE_API_KEY: 'g-one' };
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
 const google = (key: string, more = {}) => ({ key, service: 'google' as const, ...more });
@@ -424,7 +426,7 @@ describe('the server beneath', () => {
   });
 
   async function serve(app: express.Express) {
-    const server = createHttpServer(app).listen(0, '127.0.0.1');
+    const server = createHttpServer(app, SILENT).listen(0, '127.0.0.1');
     closing.push(
       () => server.closeAllConnections(),
       () => server.close(),
@@ -434,7 +436,10 @@ describe('the server beneath', () => {
   }
 
   it('keeps an idle connection longer than any proxy in front, and waits longer still for a head', () => {
-    const { keepAliveTimeout, headersTimeout, requestTimeout } = createHttpServer(express());
+    const { keepAliveTimeout, headersTimeout, requestTimeout } = createHttpServer(
+      express(),
+      SILENT,
+    );
     expect([keepAliveTimeout, headersTimeout, requestTimeout]).toEqual([120_000, 125_000, 130_000]);
   });
 
@@ -451,14 +456,68 @@ describe('the server beneath', () => {
     expect(text).toMatch(/keep-alive: timeout=120/i);
   });
 
-  it('refuses what is no HTTP without falling over', async () => {
+  it.each([
+    ['no HTTP at all', 'Hello\r\n\r\n', 400],
+    ['a header that has no name', 'GET /health HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n', 400],
+    ['a control character in the path', 'GET /\u0001 HTTP/1.1\r\nHost: x\r\n\r\n', 400],
+    [
+      'a length below zero',
+      'POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n',
+      400,
+    ],
+    [
+      'two lengths',
+      'POST /api/chat HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n',
+      400,
+    ],
+    ['a head without a host', 'GET /api/keys/status HTTP/1.1\r\n\r\n', 400],
+    [
+      'a head of 20 KB',
+      `GET /health HTTP/1.1\r\nHost: x\r\nx-long: ${'x'.repeat(20_000)}\r\n\r\n`,
+      431,
+    ],
+  ])('refuses %s in our error form, with an id, and goes on', async (_, sent, status) => {
     const app = await startApp({ environment: ONE_KEY });
     const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
-    const heard = readUntil(socket, (text) => text.includes('\r\n\r\n'));
-    socket.write('Hello\r\n\r\n');
-    expect(await heard).toContain('HTTP/1.1 400 Bad Request');
-    socket.destroy();
+    closing.push(() => socket.destroy());
+    const heard = readUntil(socket, (text) => text.includes('"requestId"'));
+    socket.write(sent);
+    const [head = '', body = ''] = (await heard).split('\r\n\r\n');
+    expect(head).toMatch(new RegExp(`^HTTP/1\\.1 ${status} `));
+    const { error } = JSON.parse(body);
+    expect(error).toEqual({
+      code: 'invalid_request',
+      message: expect.any(String),
+      requestId: expect.stringMatching(UUID),
+    });
+    expect(head.toLowerCase()).toContain(`x-request-id: ${error.requestId}`);
+    expect(app.logs.some(({ requestId }) => requestId === error.requestId)).toBe(true);
     expect((await app.chat('Hi')).status).toBe(200);
+  });
+
+  it('adds nothing to an answer that is on its way when nonsense comes behind its request', async () => {
+    const app = express();
+    app.get('/', (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain' });
+      response.write('half an answer');
+    });
+    const { port } = await serve(app);
+    const socket = connect(port, '127.0.0.1');
+    const heard = readUntil(socket, () => false);
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    socket.once('data', () => socket.write('nonsense\r\n\r\n'));
+    const text = await heard;
+    expect(text).toContain('half an answer');
+    expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
+  it('answers as ever what expects something of it that it does not know', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
+    closing.push(() => socket.destroy());
+    const heard = readUntil(socket, (text) => text.includes('"mode"'));
+    socket.write('GET /health HTTP/1.1\r\nHost: x\r\nExpect: 200-ok\r\n\r\n');
+    expect(await heard).toMatch(/^HTTP\/1\.1 200 OK\r\n.*x-request-id: /is);
   });
 
   it("gives requests and answers Express's own prototypes", async () => {
