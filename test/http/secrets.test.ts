@@ -203,6 +203,27 @@ describe('a key that Anam echoes', () => {
   });
 });
 
+describe('a key that Anam echoes in another form', () => {
+  const written: Record<string, string> = {
+    'for a URL': encodeURIComponent(ANAM_KEY),
+    'in base64': Buffer.from(ANAM_KEY).toString('base64'),
+    'with escaped slashes': ANAM_KEY.replaceAll('/', '\\/'),
+    'for a page': ANAM_KEY.replaceAll('=', '&#61;'),
+  };
+  it.each(Object.entries(written))(
+    '%s, is said by nobody, to the browser or the log',
+    async (_, form) => {
+      const app = await startWatched();
+      for (const body of [{ error: `bad ?key=${form}` }, `bad ?key=${form}`]) {
+        app.setFaults(raw(400, body), [ANAM_KEY]);
+        await app.mint({ personaConfig: { personaId: 'theirs' } });
+      }
+      for (const piece of piecesOf([form])) expect(app.said()).not.toContain(piece);
+      app.expectSilence();
+    },
+  );
+});
+
 describe('when the connection fails', () => {
   it.each<[string, Fault]>([
     ['reset', { kind: 'reset' }],

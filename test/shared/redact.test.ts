@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { createRedact } from '../../src/shared/redact.ts';
 import { Secret } from '../../src/shared/secret.ts';
 
@@ -53,6 +53,53 @@ it('hides a key wherever it stands', () => {
       expect(redactOf(key)(`${before}${key}${after}`)).toContain('[redacted]');
       expect(redactOf(key)(` ${key} `)).toBe(' [redacted] ');
     }),
+  );
+});
+
+describe('a key that somebody wrote in another form', () => {
+  const KEY = 'Zk9u+T/W.pRd-LX/dhdC1h+cG==';
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  const entities = (write: (code: number) => string) =>
+    KEY.replace(/[=+/]/g, (letter) => write(letter.charCodeAt(0)));
+
+  it.each([
+    ['for a URL', encodeURIComponent(KEY)],
+    [
+      'for a URL, in small letters',
+      encodeURIComponent(KEY).replace(/%../g, (e) => e.toLowerCase()),
+    ],
+    ['with slashes as PHP writes them', KEY.replaceAll('/', '\\/')],
+    ['with escapes of JSON', KEY.replaceAll('=', '\\u003d').replaceAll('+', '\\u002B')],
+    ['for a page', entities((code) => `&#${code};`)],
+    ['for a page, in hexadecimal', entities((code) => `&#x${code.toString(16).toUpperCase()};`)],
+    ['for a page, in part', KEY.replaceAll('=', '&#x3D;')],
+    ['in base64', base64(KEY)],
+    ['in base64 for a URL', Buffer.from(KEY).toString('base64url')],
+  ])('is hidden: %s', (_, written) => {
+    const redact = redactOf('another-key-of-ours', KEY);
+    const said = redact(`{"error":"bad ?key=${written}&alt=sse"}`);
+    expect(said).toContain('[redacted]');
+    for (let at = 0; at + 8 <= written.length; at += 1) {
+      expect(said).not.toContain(written.slice(at, at + 8));
+    }
+  });
+
+  it('is hidden in base64 although something else was encoded behind it', () => {
+    const said = redactOf(KEY)(`Basic ${base64(`${KEY}:understudy`)}`);
+    expect(said).toMatch(/^Basic \[redacted\].{1,20}$/);
+  });
+
+  it('costs other texts with escapes nothing', () => {
+    const text = 'a%20b &amp; c&#8217;s d\\n "100%" \\ %zz';
+    expect(redactOf(KEY)(text)).toBe(text);
+  });
+});
+
+it('looks a thousand keys up like one', () => {
+  const keys = Array.from({ length: 1000 }, (_, index) => `key-number-${index}-of-many`);
+  const redact = redactOf(...keys);
+  expect(redact('x key-number-999-of-many y key-number-1000-of-many z')).toBe(
+    'x [redacted] y key-number-1000-of-many z',
   );
 });
 
