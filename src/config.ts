@@ -1,5 +1,6 @@
-import { keyVariableName } from './config/key-variables.ts';
+import { isKeyVariable, keyVariableName } from './config/key-variables.ts';
 import { findKeys } from './config/keys.ts';
+import { warnOfNearMisses } from './config/near-misses.ts';
 import { SETTINGS, type Settings } from './config/settings.ts';
 import { cleanText } from './config/text.ts';
 import type { ApiKey } from './shared/api-key.ts';
@@ -40,7 +41,7 @@ export interface Config {
 
 /**
  * Reads the settings once, at start-up. A blank variable counts as unset; others than ours are left
- * alone, with a warning where one looks like a key.
+ * alone, with a warning where one looks like a key or is nearly a setting of ours.
  *
  * @throws ConfigError with every fault there is
  */
@@ -51,10 +52,24 @@ export function readConfig(
   const texts = readTexts(environment);
   const settings = SETTINGS.safeParse(Object.fromEntries(texts));
   const { keys, warnings, faults } = findKeys(texts);
-  const all = [...faultsOf(settings.error), ...personaFaults(texts), ...faults];
+  const all = [
+    ...faultsOf(settings.error),
+    ...personaFaults(texts),
+    ...misplacedKeys(texts, keys),
+    ...faults,
+  ];
   if (!settings.success || all.length > 0) throw new ConfigError(all);
   const config = { mode, keys, ...toConfig(settings.data) };
-  return { ...config, warnings: [...warnings, ...personaWarnings(config)] };
+  return {
+    ...config,
+    warnings: [
+      ...blankKeyWarnings(environment, texts),
+      ...warnings,
+      ...warnOfNearMisses(texts.keys(), SETTING_NAMES),
+      ...personaWarnings(config),
+      ...originWarnings(config),
+    ],
+  };
 }
 
 /** Each fault is `NAME: what is wrong`, without the value. */
@@ -78,6 +93,32 @@ function readTexts(environment: Readonly<Record<string, string | undefined>>) {
     if (text !== '') texts.set(name, text);
   }
   return texts;
+}
+
+const SETTING_NAMES = Object.keys(SETTINGS.shape);
+
+/** Shorter texts could be part of anything. */
+const MIN_KEY_LENGTH = 12;
+
+/** A key on another setting's line would be shown with it: models are listed, addresses are logged. */
+function misplacedKeys(texts: ReadonlyMap<string, string>, keys: readonly ApiKey[]) {
+  const secrets = keys
+    .map(({ secret }) => secret.reveal())
+    .filter(({ length }) => length >= MIN_KEY_LENGTH);
+  return SETTING_NAMES.filter((name) => {
+    const text = texts.get(name) ?? '';
+    return text !== '' && secrets.some((secret) => text.includes(secret));
+  }).map((name) => `${name}: holds a key, which belongs in a variable of its own.`);
+}
+
+function blankKeyWarnings(
+  environment: Readonly<Record<string, string | undefined>>,
+  texts: ReadonlyMap<string, string>,
+): readonly string[] {
+  const blank = Object.keys(environment).filter(
+    (name) => environment[name] !== undefined && !texts.has(name) && isKeyVariable(name),
+  );
+  return blank.length === 0 ? [] : [`Empty, and therefore ignored: ${blank.join(', ')}.`];
 }
 
 type SettingsError = ReturnType<typeof SETTINGS.safeParse>['error'];
@@ -118,6 +159,15 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
 function toPersona({ ANAM_PERSONA_ID: personaId, ANAM_PERSONA_CONFIG: config }: Settings) {
   if (personaId !== undefined) return { personaId };
   return config === undefined ? null : { config };
+}
+
+/** Pages of other origins are let in nowhere by default in production, which looks like a broken server. */
+function originWarnings({
+  isProduction,
+  corsOrigins,
+}: Pick<Config, 'isProduction' | 'corsOrigins'>) {
+  if (!isProduction || corsOrigins.length > 0) return [];
+  return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
 }
 
 type PersonaSettings = Pick<Config, 'keys' | 'persona' | 'allowClientPersona'>;

@@ -22,7 +22,7 @@ async function run(): Promise<void> {
   const understudy = await startUnderstudy(config, { clock, random: Math.random, log }).catch(
     (error: unknown) => {
       if (!isAddressFault(error)) throw error;
-      return fail(cannotListen(error, config));
+      return fail(redactKeysOf(config)(cannotListen(error, config)));
     },
   );
   log.info({ port: understudy.port, host: config.host, mode: config.mode }, 'listening');
@@ -58,6 +58,9 @@ function reportKeys({ keys, warnings, googleModels }: Config, log: Logger): void
       { service, keys: ours.map(({ id }) => id).slice(0, 50), total: ours.length, projects },
       'keys',
     );
+  }
+  if (!keys.some(({ service }) => service === 'google')) {
+    log.warn('No Google key: every chat is refused. Set GOOGLE_API_KEY.');
   }
   log.info({ models: googleModels }, 'models');
   for (const warning of warnings) log.warn(warning);

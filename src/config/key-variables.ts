@@ -45,6 +45,9 @@ export function groupKeyVariables(
 export const keyVariableName = (service: Service, number: string): string =>
   `${service.toUpperCase()}_API_KEY${number === '' ? '' : `_${number}`}`;
 
+/** Whether a key is set under this name. */
+export const isKeyVariable = (name: string): boolean => matchName(name)?.part === 'key';
+
 type Part = 'key' | 'project' | 'personaId';
 
 interface NameMatch {

@@ -22,18 +22,14 @@ export interface FoundKeys extends Readonly<Notes> {
 export function findKeys(texts: ReadonlyMap<string, string>): FoundKeys {
   const notes: Notes = { warnings: [], faults: [] };
   const taken = new Map<string, KeyVariables>();
-  const keys = groupKeyVariables(texts, notes).flatMap((group) => toKeys(group, taken, notes));
-  checkLabels(keys, notes);
-  return { keys: keys.map(({ apiKey }) => apiKey), ...notes };
-}
-
-interface Found {
-  readonly apiKey: ApiKey;
-  readonly label: Variable | undefined;
+  const groups = groupKeyVariables(texts, notes);
+  const keys = groups.flatMap((group) => toKeys(group, taken, notes));
+  checkLabels(groups, notes);
+  return { keys, ...notes };
 }
 
 /** @returns one key, or none where the variable holds nothing to use. */
-function toKeys(group: KeyVariables, taken: Map<string, KeyVariables>, notes: Notes): Found[] {
+function toKeys(group: KeyVariables, taken: Map<string, KeyVariables>, notes: Notes): ApiKey[] {
   const { service, number, key, project, personaId } = group;
   if (key === undefined) {
     noteStray(group, notes);
@@ -44,8 +40,7 @@ function toKeys(group: KeyVariables, taken: Map<string, KeyVariables>, notes: No
   const id = number === '' ? service : `${service}-${number}`;
   const secret = new Secret(id, key.text);
   const persona = personaId === undefined ? {} : { personaId: personaId.text };
-  const apiKey = { id, service, project: project?.text ?? id, secret, ...persona };
-  return [{ apiKey, label: project }];
+  return [{ id, service, project: project?.text ?? id, secret, ...persona }];
 }
 
 function noteStray({ service, number, project, personaId }: KeyVariables, notes: Notes): void {
@@ -113,11 +108,12 @@ const ID_OF_A_KEY = /^(?:google|anam)(?:-\d+)?$/i;
  * an id is refused, whether or not there is such a key, so that no key added later can join a
  * project by accident. Labels are shown, so none may be a key's text.
  */
-function checkLabels(found: readonly Found[], { faults }: Notes): void {
-  const texts = new Set(found.map(({ apiKey }) => apiKey.secret.reveal()));
-  for (const { label } of found) {
-    const fault = label === undefined ? null : faultOfLabel(label.text, texts);
-    if (fault !== null) faults.push(`${label?.name}: ${fault}.`);
+function checkLabels(groups: readonly KeyVariables[], { faults }: Notes): void {
+  const texts = new Set(groups.map(({ key }) => key?.text ?? ''));
+  for (const { key, project } of groups) {
+    if (key === undefined || project === undefined) continue;
+    const fault = faultOfLabel(project.text, texts);
+    if (fault !== null) faults.push(`${project.name}: ${fault}.`);
   }
 }
 

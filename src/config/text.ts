@@ -18,7 +18,8 @@ const WRAPPING_QUOTES = /^(["'`])(.*)\1$/su;
  */
 export function isPlaceholder(text: string): boolean {
   if (NOT_A_KEY.some((pattern) => pattern.test(text))) return true;
-  return ASKS_TO_BE_REPLACED.test(text) && text.replace(TEMPLATE_WORDS, '') === '';
+  const words = text.replace(BEGINNING_OF_A_KEY, '');
+  return ASKS_TO_BE_REPLACED.test(words) && words.replace(TEMPLATE_WORDS, '') === '';
 }
 
 /** An id from somebody else's service: only its form is known. */
@@ -40,7 +41,8 @@ const NOT_A_KEY: readonly RegExp[] = [
   /^(?:GOOGLE|GEMINI|ANAM)_API_KEY(?:_\d+)?$/i,
 ];
 
+const BEGINNING_OF_A_KEY = /^(?:AIza(?:Sy)?|AQ\.|sk-)/;
 const ASKS_TO_BE_REPLACED =
-  /your|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder/i;
+  /^my[-_]|your|add|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder/i;
 const TEMPLATE_WORDS =
-  /your|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder|google|gemini|studio|generative|anam|api|keys?|token|secret|value|real|actual|own|first|second|third|another|persona|with|this|that|from|the|and|my|me|id|it|in|an|ai|[-_.:,!()\s\d]+/gi;
+  /your|add|goes|get|backup|primary|secondary|main|paid|free|tier|number|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder|google|gemini|studio|generative|anam|api|keys?|token|secret|value|real|actual|own|first|second|third|another|persona|with|this|that|from|the|and|my|me|id|it|in|an|ai|[-_.:,!()\s\d]+/gi;

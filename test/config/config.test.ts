@@ -58,7 +58,10 @@ describe('an empty environment', () => {
 
   it('gives the same as .env.example, which names every setting', () => {
     const example = parse(readFileSync(new URL('../../.env.example', import.meta.url)));
-    expect(readConfig(example)).toEqual(defaults);
+    const warnings = [
+      'Empty, and therefore ignored: GOOGLE_API_KEY, ANAM_API_KEY, GOOGLE_API_KEY_2, ANAM_API_KEY_2.',
+    ];
+    expect(readConfig(example)).toEqual({ ...defaults, warnings });
     const { NODE_ENV: _, ...settings } = SETTINGS.shape;
     const keys = ['GOOGLE_API_KEY', 'GOOGLE_API_KEY_2', 'ANAM_API_KEY', 'ANAM_API_KEY_2'];
     expect(Object.keys(example)).toEqual(
@@ -192,6 +195,69 @@ describe('several faults', () => {
     expect(() => readConfig(environment)).toThrow(
       expect.objectContaining({ name: 'ConfigError', message: faults.join('\n') }),
     );
+  });
+});
+
+describe('a variable that nobody reads', () => {
+  it.each([
+    ['CORS_ORIGIN', 'CORS_ORIGINS'],
+    ['GOOGLE_MODEL', 'GOOGLE_MODELS'],
+    ['SYSTEM_PROMT', 'SYSTEM_PROMPT'],
+    ['KEY_COOLDOWN', 'KEY_COOLDOWN_SECONDS'],
+    ['RATE_LIMIT', 'RATE_LIMIT_CHAT'],
+    ['TRUST_PROXI', 'TRUST_PROXY'],
+  ])('is named when it is nearly one of ours: %s', (name, meant) => {
+    expect(readConfig({ [name]: 'x' }).warnings).toEqual([
+      `${name} is not read: did you mean ${meant}?`,
+    ]);
+  });
+
+  it.each(['PATH', 'HOSTNAME', 'POSTS', 'LOGNAME', 'GOOGLE_MAPS_API_KEY', 'RENDER_EXTERNAL_URL'])(
+    'is left alone when it is of somebody else: %s',
+    (name) => {
+      expect(readConfig({ [name]: 'x' }).warnings).toEqual([]);
+    },
+  );
+});
+
+describe('an empty key', () => {
+  it('is ignored with a warning that names the variable, whatever stands for nothing', () => {
+    const environment = { GOOGLE_API_KEY: '', GOOGLE_API_KEY_2: ' "" ', GOOGLE_API_KEY_3: 'three' };
+    const { keys, warnings } = readConfig(environment);
+    expect(keys.map(({ id }) => id)).toEqual(['google-3']);
+    expect(warnings).toEqual(['Empty, and therefore ignored: GOOGLE_API_KEY, GOOGLE_API_KEY_2.']);
+  });
+
+  it('that is not set at all is none', () => {
+    expect(readConfig({ GOOGLE_API_KEY: undefined }).warnings).toEqual([]);
+  });
+});
+
+describe('a key on the line of another setting', () => {
+  const key = ['AI', 'zaSy', '0123456789abcdef'].join('');
+  it.each([
+    ['GOOGLE_MODELS', key],
+    ['GOOGLE_MODELS', `gemini-flash-latest,${key}`],
+    ['HOST', key],
+    ['SYSTEM_PROMPT', `Your key is ${key}.`],
+    ['ANAM_PERSONA_ID', key],
+    ['ANAM_PERSONA_CONFIG', `{"name":"${key}"}`],
+    ['GOOGLE_BASE_URL', `https://a.example/${key}`],
+    ['CORS_ORIGINS', `https://${key.toLowerCase()}.example,${key}`],
+  ])('is refused, since it would be shown: %s', (name, value) => {
+    const faults = faultsOf({ GOOGLE_API_KEY_4: key, [name]: value });
+    expect(faults).toContain(`${name}: holds a key, which belongs in a variable of its own.`);
+    expect(faults.join()).not.toContain(key);
+  });
+});
+
+describe('production without any origin', () => {
+  it('is warned of, since it looks like a broken server to a page elsewhere', () => {
+    expect(readConfig({ NODE_ENV: 'production' }).warnings).toEqual([
+      "CORS_ORIGINS is not set: only pages of this server's own origin may call it.",
+    ]);
+    const named = { NODE_ENV: 'production', CORS_ORIGINS: 'https://app.example' };
+    expect(readConfig(named).warnings).toEqual([]);
   });
 });
 

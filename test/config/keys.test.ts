@@ -120,6 +120,15 @@ describe('what a key may hold', () => {
     'null',
     'api-key',
     'GOOGLE_API_KEY_2',
+    'YOUR_API_KEY_GOES_HERE',
+    'add-your-key-here',
+    'get-your-free-key',
+    'your_backup_key',
+    'my_api_key',
+    'my-key',
+    'AIzaSy_your_key_here',
+    'AIzaSyYOUR_KEY',
+    'sk-your-key',
   ])('ignores the placeholder %s with a warning', (text) => {
     const { keys, warnings, faults } = find({ GOOGLE_API_KEY_3: text });
     expect(keys).toEqual([]);
@@ -247,6 +256,14 @@ describe('labels and personas', () => {
     });
     expect(faults).toEqual([
       'GOOGLE_API_KEY_2_PROJECT: holds a key where the label of its project belongs.',
+    ]);
+  });
+
+  it('are looked at although their key is at fault, so that no fault comes after another', () => {
+    const { faults } = find({ GOOGLE_API_KEY: 'one,two', GOOGLE_API_KEY_PROJECT: 'google-2' });
+    expect(faults).toEqual([
+      expect.stringMatching(/^GOOGLE_API_KEY: has a character/),
+      expect.stringMatching(/^GOOGLE_API_KEY_PROJECT: reads like the id/),
     ]);
   });
 
