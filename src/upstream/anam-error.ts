@@ -8,15 +8,22 @@ export interface AnamError {
   /** The reason and, of a validation error, each fault as `path: message`. */
   readonly message: string;
   readonly isHtml: boolean;
+  /** Whether the body is JSON, as Anam's API writes it. */
+  readonly isAnams: boolean;
 }
 
 export function parseAnamError(body: string): AnamError {
-  if (isHtml(body)) return { reason: '', message: htmlToText(body), isHtml: true };
+  if (isHtml(body)) return notAnams(htmlToText(body), true);
   const json = parseJson(body);
-  if (!isJsonObject(json)) return { reason: '', message: body, isHtml: false };
+  if (!isJsonObject(json)) return notAnams(body, false);
   const reason = readReason(json);
   const faults = asObjects(json.details).map(readFault).filter(isSaid);
-  return { reason, message: [reason, ...faults].filter(isSaid).join('; '), isHtml: false };
+  const message = [reason, ...faults].filter(isSaid).join('; ');
+  return { reason, message, isHtml: false, isAnams: true };
+}
+
+function notAnams(message: string, isHtml: boolean): AnamError {
+  return { reason: '', message, isHtml, isAnams: false };
 }
 
 function readReason({ error, message, summary }: JsonObject): string {

@@ -60,12 +60,18 @@ const answers =
   ({ status }: AnamRefusal): boolean =>
     statuses.includes(status);
 
-/** A page at these statuses, or a redirect: it was not Anam's API that answered at our address. */
+/** A page or no JSON at these statuses, or a redirect: it was not Anam's API that answered at our address. */
 const WRONG_ADDRESS: AnamRule = {
   when: (refusal) =>
-    (refusal.error.isHtml && answers(400, 403, 404, 405)(refusal)) ||
+    (refusal.error.isHtml && answers(400)(refusal)) ||
+    (!refusal.error.isAnams && answers(403, 404, 405)(refusal)) ||
     (refusal.status >= 300 && refusal.status < 400),
   failure: { kind: 'misconfigured' },
+};
+/** A page: the network in front of Anam refuses our address, which says nothing of key or account. */
+const ADDRESS_REFUSED: AnamRule = {
+  when: ({ status, error }) => status === 429 && error.isHtml,
+  failure: UPSTREAM_DOWN,
 };
 const TIMED_OUT: AnamRule = {
   when: answers(408, 504),
@@ -74,6 +80,7 @@ const TIMED_OUT: AnamRule = {
 
 const tokenRules = (badPersona: Finding, whose: 'key' | 'caller'): readonly AnamRule[] => [
   WRONG_ADDRESS,
+  ADDRESS_REFUSED,
   { when: answers(400), failure: badPersona },
   { when: answers(401), failure: { kind: 'key_rejected' } },
   { when: answers(402), failure: { kind: 'out_of_credit' } },
@@ -88,8 +95,7 @@ const CALLERS_PERSONA = tokenRules({ kind: 'request_fault' }, 'caller');
 const SESSION: readonly AnamRule[] = [
   WRONG_ADDRESS,
   { when: hasNoFreeSlot, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
-  // A page: the network in front of Anam refuses our address, which says nothing of the account.
-  { when: ({ status, error }) => status === 429 && error.isHtml, failure: UPSTREAM_DOWN },
+  ADDRESS_REFUSED,
   // "Spend cap reached", and whatever else Anam calls it: the usage minutes are spent.
   { when: answers(402, 429), failure: { kind: 'out_of_credit' } },
   // 401 means the session token, expired or used: the key that minted it is fine.

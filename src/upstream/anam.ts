@@ -1,11 +1,14 @@
-import axios, { type AxiosResponse } from 'axios';
+import type { Readable } from 'node:stream';
+import axios, { AxiosError, type AxiosResponse } from 'axios';
 import type { ApiKey } from '../shared/api-key.ts';
 import { UpstreamError } from '../shared/failure.ts';
 import type { Persona } from '../shared/persona.ts';
 import type { Redact } from '../shared/redact.ts';
 import { classifyAnamTokenAnswer } from './anam-failure.ts';
+import { asText, isJsonObject, parseJson } from './json-fields.ts';
 import { classifyNetworkError } from './network-failure.ts';
 import type { ClassifyContext, ProviderAnswer } from './provider-answer.ts';
+import { withoutLastWord } from './whole-words.ts';
 
 export interface AnamOptions {
   /** Without a trailing slash. */
@@ -39,11 +42,11 @@ const MAX_ANSWER_BYTES = 262_144;
 export function createAnam({ baseUrl, redact, now }: AnamOptions): MintAnamToken {
   const client = axios.create({
     baseURL: baseUrl,
-    responseType: 'text',
-    transformResponse: (body: string) => body,
+    responseType: 'stream',
     validateStatus: () => true,
     maxRedirects: 0,
-    maxContentLength: MAX_ANSWER_BYTES,
+    // As for Gemini: the address in our settings is the one that is called, whatever HTTP_PROXY says.
+    proxy: false,
   });
   return async (key, { persona, personaOf }, signal) => {
     const context = { redact, now: now() };
@@ -53,38 +56,63 @@ export function createAnam({ baseUrl, redact, now }: AnamOptions): MintAnamToken
       'content-type': 'application/json',
     };
     const answer = await client
-      .post<string>('/v1/auth/session-token', body, { headers, signal })
+      .post<Readable>('/v1/auth/session-token', body, { headers, signal })
+      .then(toProviderAnswer)
       // What axios throws holds the request with its credentials: only the classified failure goes on.
       .catch((error: unknown) => {
         if (!axios.isAxiosError(error)) throw error;
         throw new UpstreamError(classifyNetworkError(error, redact));
       });
-    return tokenIn(toProviderAnswer(answer), personaOf, context);
+    return tokenIn(answer, personaOf, context);
   };
 }
 
-const toProviderAnswer = ({ status, headers, data }: AxiosResponse<string>): ProviderAnswer => ({
-  status,
-  headers: { ...(headers as ProviderAnswer['headers']) },
-  body: data,
-});
+async function toProviderAnswer(response: AxiosResponse<Readable>): Promise<ProviderAnswer> {
+  const { status, headers, data } = response;
+  const { body, breakOff } = await readText(data);
+  // What has come of a refusal says more than that its end is missing.
+  if (breakOff !== null && isSuccess(status)) throw AxiosError.from(breakOff);
+  return { status, headers: { ...(headers as ProviderAnswer['headers']) }, body };
+}
+
+/** As much as we want to know of a body, and why there is no more of it. */
+async function readText(stream: Readable): Promise<{ body: string; breakOff: Error | null }> {
+  const parts: Buffer[] = [];
+  let bytes = 0;
+  let breakOff: Error | null = null;
+  try {
+    for await (const part of stream) {
+      parts.push(part);
+      bytes += part.length;
+      if (bytes > MAX_ANSWER_BYTES) break;
+    }
+  } catch (error) {
+    breakOff = error as Error;
+  }
+  const text = Buffer.concat(parts).toString();
+  return { body: bytes > MAX_ANSWER_BYTES ? withoutLastWord(text) : text, breakOff };
+}
 
 function tokenIn(
   answer: ProviderAnswer,
   personaOf: TokenRequest['personaOf'],
   context: ClassifyContext,
 ): string {
-  const isSuccess = answer.status >= 200 && answer.status < 300;
-  const token = isSuccess ? readToken(answer.body) : null;
+  if (!isSuccess(answer.status)) {
+    throw new UpstreamError(classifyAnamTokenAnswer(answer, personaOf, context));
+  }
+  const token = readToken(answer.body);
   if (token !== null) return token;
-  throw new UpstreamError(classifyAnamTokenAnswer(answer, personaOf, context));
+  // Without its text, which may hold a part of a token.
+  const message = 'an answer without a session token';
+  const { status } = answer;
+  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status });
 }
 
 function readToken(body: string): string | null {
-  try {
-    const { sessionToken } = JSON.parse(body) as { sessionToken?: unknown };
-    return typeof sessionToken === 'string' && sessionToken !== '' ? sessionToken : null;
-  } catch {
-    return null;
-  }
+  const json = parseJson(body);
+  const token = isJsonObject(json) ? asText(json.sessionToken) : '';
+  return token === '' ? null : token;
 }
+
+const isSuccess = (status: number) => status >= 200 && status < 300;
