@@ -8,19 +8,25 @@ import { sendJson } from './send-json.ts';
 /** In characters; a whole body may have a megabyte. */
 const MAX_MESSAGE_LENGTH = 200_000;
 const MAX_HISTORY_LENGTH = 1000;
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
-const content = z
+const text = z
   .string()
   .max(MAX_MESSAGE_LENGTH)
-  .refine((text) => text.trim() !== '', 'Must not be empty.');
+  .refine((value) => !LONE_SURROGATE.test(value), 'Has half a character, which is no Unicode.');
+const said = text.refine((value) => value.trim() !== '', 'Must not be empty.');
+
+/** An assistant may have said nothing: we have given out such replies, and take them back. */
+const turn = z.discriminatedUnion('role', [
+  z.strictObject({ role: z.literal('user'), content: said }),
+  z.strictObject({ role: z.enum(['assistant', 'model']), content: text }),
+]);
 
 const chatBody = z.strictObject({
-  message: content,
-  history: z
-    .array(z.strictObject({ role: z.enum(['user', 'assistant', 'model']), content }))
-    .max(MAX_HISTORY_LENGTH)
-    .default([]),
+  message: said,
+  history: z.array(turn).max(MAX_HISTORY_LENGTH).default([]),
   model: z.string().max(200).nullish(),
+  stream: z.literal(false, 'Answers come whole, as JSON: leave it out, or send false.').nullish(),
 });
 
 /** `POST /api/chat`: a message with its history in, the whole reply out. */
@@ -29,7 +35,9 @@ export function chatRoute(chat: Chat): RequestHandler {
     const { message, history, model } = validate(chatBody, request.body);
     const caller = callerOf(request, response);
     const messages = [
-      ...history.map((turn) => ({ role: toRole(turn.role), text: turn.content })),
+      ...history
+        .filter(hasWords)
+        .map(({ role, content }) => ({ role: toRole(role), text: content })),
       { role: 'user' as const, text: message },
     ];
     const reply = await chat.reply({ messages, model: model ?? null }, caller);
@@ -42,6 +50,8 @@ export function chatRoute(chat: Chat): RequestHandler {
     });
   };
 }
+
+const hasWords = ({ content }: z.output<typeof turn>) => content.trim() !== '';
 
 /** Google's own word for the assistant is `model`. */
 const toRole = (role: 'user' | 'assistant' | 'model'): 'user' | 'assistant' =>

@@ -7,35 +7,45 @@ import { HttpError } from './http-error.ts';
 /** Both as the limit of a body and in the sentence that refuses a larger one. */
 const MAX_BODY = '1mb';
 
-/** Reads a JSON body; anything else, and a body that is not UTF-8, is refused before it is looked into. */
+/** Reads a JSON body in UTF-8; anything else is refused before it is looked into. */
 export function readJsonBody(): RequestHandler[] {
   const parse = express.json({
     limit: MAX_BODY,
     // Whatever is JSON reaches the schema, which says better what is wrong with `null` than a parser can.
     strict: false,
     type: () => true,
-    verify(_request, _response, bytes) {
-      if (!isUtf8(bytes)) throw new Error('not UTF-8');
+    verify({ headers }, _response, bytes) {
+      if (bytes.length > 0 && headers['content-type'] === undefined) throw bodyFault(NOT_JSON);
+      if (!isUtf8(bytes)) throw bodyFault(NOT_UTF_8);
     },
   });
   return [requireJson, parse];
 }
 
+/** What the parser calls the faults that it cannot find by itself. */
+export const NOT_JSON = 'media.unsupported';
+export const NOT_UTF_8 = 'entity.not.utf8';
+
+const bodyFault = (type: string) => Object.assign(new Error(type), { type });
+
+/** Only a body of unknown length may come without a type: it may turn out to be empty. */
 const requireJson: RequestHandler = (request, _response, next) => {
-  if (
-    !hasBody(request.headers) ||
-    request.is('application/json') ||
-    request.is('application/*+json')
-  ) {
-    next();
-    return;
+  const { 'content-type': type, 'content-length': length = 0 } = request.headers;
+  const isOfUnknownLength = request.headers['transfer-encoding'] !== undefined;
+  if (isOfUnknownLength ? type === undefined : Number(length) === 0) return next();
+  if (!request.is('application/json') && !request.is('application/*+json')) {
+    return next(new HttpError(415, 'unsupported_media_type', 'Send the body as application/json.'));
   }
-  const message = 'Send the body as application/json.';
-  next(new HttpError(415, 'unsupported_media_type', message));
+  if (!UTF_8.test(CHARSET.exec(type ?? '')?.[1] ?? 'utf-8')) {
+    return next(new HttpError(415, 'unsupported_media_type', 'Send the body as UTF-8.'));
+  }
+  // The charset has been judged; the parser knows fewer of its names.
+  request.headers['content-type'] = 'application/json';
+  next();
 };
 
-const hasBody = (headers: Record<string, unknown>) =>
-  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+const CHARSET = /;\s*charset\s*=\s*"?([^\s";]*)/i;
+const UTF_8 = /^utf-?8$/i;
 
 /** So many faults are listed; a body of a megabyte could have thousands. */
 const MAX_FAULTS = 20;

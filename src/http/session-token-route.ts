@@ -17,9 +17,10 @@ const MAX_DEPTH = 50;
 
 const tokenBody = z.strictObject({
   personaConfig: z
-    .record(z.string(), z.unknown())
+    .custom<Record<string, unknown>>(isObject, 'Must be an object.')
     .refine((config) => Object.keys(config).length > 0, 'Must not be empty.')
     .refine((config) => !isDeeperThan(config, MAX_DEPTH), `Must not nest deeper than ${MAX_DEPTH}.`)
+    .refine((config) => !namesPrototype(config, MAX_DEPTH), 'Has a field that no persona can have.')
     .optional(),
 });
 
@@ -35,7 +36,7 @@ export function sessionTokenRoute({
   allowClientPersona,
 }: SessionTokenOptions): RequestHandler {
   return async function postSessionToken(request, response) {
-    const { personaConfig } = validate(tokenBody, request.body ?? {});
+    const { personaConfig } = validate(tokenBody, request.body === undefined ? {} : request.body);
     if (personaConfig !== undefined && !allowClientPersona) throw personaNotAllowed();
     const caller = callerOf(request, response);
     const sessionToken = await avatar.mintToken(personaConfig ?? null, caller);
@@ -43,9 +44,22 @@ export function sessionTokenRoute({
   };
 }
 
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
 function isDeeperThan(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return levels === 0 || Object.values(value).some((part) => isDeeperThan(part, levels - 1));
+}
+
+const PROTOTYPE_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
+
+function namesPrototype(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null || levels === 0) return false;
+  return Object.entries(value).some(
+    ([name, part]) => PROTOTYPE_NAMES.has(name) || namesPrototype(part, levels - 1),
+  );
 }
 
 function personaNotAllowed(): HttpError {

@@ -1,5 +1,6 @@
 import { ServiceError, type ServiceErrorCode } from '../service/service-error.ts';
 import { type ErrorCode, HttpError } from './http-error.ts';
+import { NOT_JSON, NOT_UTF_8 } from './json-body.ts';
 
 /**
  * Turns whatever a route or a middleware threw into the answer for the caller. What nobody foresaw
@@ -39,7 +40,8 @@ const internalError = (cause: unknown) =>
 /** The faults of a body before anybody looked into it, as body-parser and Node name them. */
 const BODY_FAULTS: Record<string, readonly [number, ErrorCode, string]> = {
   'entity.parse.failed': [400, 'invalid_request', 'The body is not valid JSON.'],
-  'entity.verify.failed': [400, 'invalid_request', 'The body is not valid UTF-8.'],
+  [NOT_UTF_8]: [400, 'invalid_request', 'The body is not valid UTF-8.'],
+  [NOT_JSON]: [415, 'unsupported_media_type', 'Send the body as application/json.'],
   'entity.too.large': [413, 'payload_too_large', 'The body is larger than 1 MB.'],
   'request.aborted': [400, 'invalid_request', 'The body ended too early.'],
   'request.size.invalid': [400, 'invalid_request', 'The body is not as long as it says.'],

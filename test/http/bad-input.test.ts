@@ -114,6 +114,8 @@ describe('a message', () => {
     ['that is an object', { message: { text: 'Hi' } }],
     ['that is empty', { message: '' }],
     ['of blanks', { message: ' \t\r\n\u00a0 ' }],
+    ['with half a character', { message: 'a\ud83d' }],
+    ['with the other half', { message: '\ude00b' }],
     ['one character over the limit', { message: 'x'.repeat(MAX_CHARACTERS + 1) }],
   ])('%s is refused by name', (_, body) => refuses(JSON.stringify(body), invalid('message')));
 
@@ -151,7 +153,8 @@ describe('a history', () => {
     ['with a role in capitals', [{ role: 'USER', content: 'Hi' }], 'history.0.role'],
     ['without a role', [{ content: 'Hi' }], 'history.0.role'],
     ['with an empty content', [good, { role: 'user', content: '' }], 'history.1.content'],
-    ['with a blank content', [good, { role: 'model', content: ' \n' }], 'history.1.content'],
+    ['with a blank content', [good, { role: 'user', content: ' \n' }], 'history.1.content'],
+    ['with half a character', [{ role: 'model', content: 'a\ud83d' }], 'history.0.content'],
     ['without a content', [good, { role: 'user' }], 'history.1.content'],
     ['with parts for a content', [good, { role: 'user', content: [{}] }], 'history.1.content'],
     ['with an unknown field', [{ ...good, name: 'Eve' }], 'history.0.name'],
@@ -199,6 +202,16 @@ describe('a model', () => {
   ])('that is a %s is refused by name', (_, model) =>
     refuses(JSON.stringify({ message: 'Hi', model }), invalid('model')),
   );
+});
+
+describe('a wish to stream', () => {
+  it('is refused by name: answers come whole', () =>
+    refuses('{"message":"Hi","stream":true}', invalid('stream', /as JSON/)));
+
+  it.each([false, null])('that is %s is no wish', async (stream) => {
+    const app = await startApp({ environment: ONE_KEY });
+    expect((await app.chat('Hi', { stream })).status).toBe(200);
+  });
 });
 
 describe('fields that nobody asked for', () => {
@@ -287,6 +300,25 @@ describe('a body that is not sent as JSON', () => {
   it('but in latin1 is refused with 415', () =>
     refuses(body, wrongType, { 'content-type': 'application/json; charset=latin1' }));
 
+  it.each(['utf-16', 'utf-16le', 'utf-32', 'utf-7', '"iso-8859-1"', 'utf-8x'])(
+    'but in %s is refused with 415',
+    (charset) =>
+      refuses(body, wrongType, { 'content-type': `application/json; charset=${charset}` }),
+  );
+
+  it('but without any content type or length is refused with 415', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const sent = { method: 'POST', body: new Blob([body]).stream(), duplex: 'half' } as const;
+    const { status, headers, ...rest } = await fetch(`${app.url}/api/chat`, sent).then(
+      async (response) => ({
+        status: response.status,
+        headers: response.headers,
+        text: await response.text(),
+      }),
+    );
+    await expectRefusal(app, { status, headers, ...rest }, wrongType);
+  });
+
   it('but in an encoding that nobody knows is refused with 415', () =>
     refuses(
       body,
@@ -297,6 +329,9 @@ describe('a body that is not sent as JSON', () => {
   it.each([
     'application/json; charset=utf-8',
     'application/json;charset=UTF-8',
+    'application/json; charset=utf8',
+    'application/json; charset="utf-8"; v=1',
+    'application/problem+json',
     'APPLICATION/JSON',
   ])('is answered when it is JSON after all: %s', async (type) => {
     const app = await startApp({ environment: ONE_KEY });

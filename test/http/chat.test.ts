@@ -48,6 +48,27 @@ describe('a chat that goes well', () => {
     });
   });
 
+  it('takes back as history whatever it has answered, an empty reply too', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'tokens_spent' } })] },
+    });
+    const { reply } = (await app.chat('Hi')).body;
+    expect(reply).toBe('');
+    app.standin.setFault('g-one', null);
+    const history = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: reply },
+    ];
+    expect((await app.chat('Once more', { history })).status).toBe(200);
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      contents: [
+        { role: 'user', parts: [{ text: 'Hi' }] },
+        { role: 'user', parts: [{ text: 'Once more' }] },
+      ],
+    });
+  });
+
   it('takes the keys in turn', async () => {
     const app = await startApp({ environment: THREE_KEYS });
     for (let turn = 0; turn < 6; turn += 1) await app.chat('Hi');

@@ -198,6 +198,39 @@ describe('the persona', () => {
   });
 });
 
+describe('a body that is no request for a token', () => {
+  it.each(['null', '[]', '"x"', 'false', '0'])(
+    '%s is refused, and nobody is asked',
+    async (body) => {
+      const app = await startApp({ environment: ONE_KEY });
+      const { status, body: answer } = await app.post(ROUTE, body);
+      expect([status, answer.error.code]).toEqual([400, 'invalid_request']);
+      expect(app.standin.calls).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['__proto__', '{"personaConfig":{"personaId":"x","__proto__":{"admin":true}}}'],
+    ['a nested __proto__', '{"personaConfig":{"a":[{"__proto__":{"admin":true}}]}}'],
+    ['constructor', '{"personaConfig":{"constructor":{"prototype":{}}}}'],
+    ['no object', '{"personaConfig":["x"]}'],
+  ])('with %s in the persona is refused by name', async (_, body) => {
+    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+    const { status, body: answer } = await app.post(ROUTE, body);
+    expect([status, answer.error.details]).toEqual([
+      400,
+      [{ path: 'personaConfig', message: expect.any(String) }],
+    ]);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it('that is empty but of unknown length is fine', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    const empty = { method: 'POST', body: new Blob([]).stream(), duplex: 'half' } as const;
+    expect((await fetch(`${app.url}${ROUTE}`, empty)).status).toBe(200);
+  });
+});
+
 describe('when a key cannot mint', () => {
   const STAYS = { total: 2, available: 2, cooling_down: 0, exhausted: 0 };
   const COOLS = { total: 2, available: 1, cooling_down: 1, exhausted: 0 };
