@@ -306,17 +306,16 @@ describe('a body that is not sent as JSON', () => {
       refuses(body, wrongType, { 'content-type': `application/json; charset=${charset}` }),
   );
 
-  it('but without any content type or length is refused with 415', async () => {
+  it.each<[string, Record<string, string>]>([
+    ['without any content type', {}],
+    ['as text', { 'content-type': 'text/plain' }],
+  ])('but %s, and in pieces, is refused with 415', async (_, headers) => {
     const app = await startApp({ environment: ONE_KEY });
-    const sent = { method: 'POST', body: new Blob([body]).stream(), duplex: 'half' } as const;
-    const { status, headers, ...rest } = await fetch(`${app.url}/api/chat`, sent).then(
-      async (response) => ({
-        status: response.status,
-        headers: response.headers,
-        text: await response.text(),
-      }),
-    );
-    await expectRefusal(app, { status, headers, ...rest }, wrongType);
+    const stream = new Blob([body]).stream();
+    const init = { method: 'POST', headers, body: stream, duplex: 'half' } as const;
+    const response = await fetch(`${app.url}/api/chat`, init);
+    const { status, headers: told } = response;
+    await expectRefusal(app, { status, headers: told, text: await response.text() }, wrongType);
   });
 
   it('but in an encoding that nobody knows is refused with 415', () =>
