@@ -302,6 +302,32 @@ describe('when it is told to stop', () => {
     expect(await server.ended).toBe(0);
   });
 
+  it('it ends although nobody reads its log any more', async () => {
+    const { environment } = await standIn({ keys: [KEY] });
+    const server = await start(environment);
+    server.process.stdout?.destroy();
+    server.process.kill('SIGTERM');
+    await vi.waitFor(() => expect(server.process.exitCode).toBe(0), PATIENCE);
+  });
+
+  it('it says last that it has stopped, after everything else', async () => {
+    const { environment } = await standIn({ keys: [KEY] });
+    const server = await start(environment);
+    expect((await chat(server.url)).status).toBe(200);
+    server.process.kill('SIGTERM');
+    await server.ended;
+    const messages = server
+      .stdout()
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).msg);
+    expect(messages.slice(-3)).toEqual([
+      'request',
+      'stopping: no new connections, answers in flight go out',
+      'stopped',
+    ]);
+  });
+
   it('the answer says that it is the last of its connection, so that nobody asks once more on it', async () => {
     const { clock, environment } = await standIn({ keys: [{ ...KEY, answer: HALFWAY }] });
     const server = await start(environment);

@@ -1,4 +1,4 @@
-import { type DestinationStream, type Logger, pino } from 'pino';
+import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
 import type { Redact } from './redact.ts';
 
 export type { Logger };
@@ -11,8 +11,19 @@ export interface LoggerOptions {
   readonly destination?: DestinationStream;
 }
 
-/** Structured logs, one JSON object a line. Each finished line passes `redact`, whoever wrote it. */
+/**
+ * Structured logs, one JSON object a line. Each finished line passes `redact`, whoever wrote it, and is
+ * written before the next one begins: none is lost or out of order when the process ends, and a
+ * reader that has gone does not hold the end back.
+ */
 export function createLogger({ level, redact, destination }: LoggerOptions): Logger {
-  const options = { level, base: null, hooks: { streamWrite: redact } };
-  return destination === undefined ? pino(options) : pino(options, destination);
+  const options = {
+    level,
+    base: null,
+    timestamp: stdTimeFunctions.isoTime,
+    hooks: { streamWrite: redact },
+  };
+  return pino(options, destination ?? pino.destination({ fd: STANDARD_OUTPUT, sync: true }));
 }
+
+const STANDARD_OUTPUT = 1;
