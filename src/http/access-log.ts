@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import type { RequestHandler } from 'express';
 import { pinoHttp } from 'pino-http';
 import type { Logger } from '../shared/logger.ts';
@@ -24,10 +25,26 @@ export function logAccess(log: Logger): RequestHandler {
 
 function describe(
   { method, url = '' }: { method?: string | undefined; url?: string | undefined },
-  response: { statusCode: number; writableFinished: boolean },
+  response: ServerResponse,
   { ms }: { ms?: number },
 ) {
   const path = url.split('?', 1)[0]?.slice(0, 200);
-  const status = response.writableFinished ? response.statusCode : 'client gone';
-  return { method, path, status, ms };
+  const status = response.writableFinished ? response.statusCode : CLIENT_GONE;
+  return { method, path, status, ms, ...toldTo(response) };
 }
+
+/** As nginx writes it where nobody was left to be answered. */
+const CLIENT_GONE = 499;
+
+/** What a refusal told the caller, for its line in the log. */
+export interface Told {
+  readonly code: string;
+  readonly retryAfterSeconds?: number;
+}
+
+const toldByAnswer = new WeakMap<ServerResponse, Told>();
+
+export const rememberTold = (response: ServerResponse, told: Told) =>
+  void toldByAnswer.set(response, told);
+
+const toldTo = (response: ServerResponse) => toldByAnswer.get(response);

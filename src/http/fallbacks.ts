@@ -1,6 +1,7 @@
 import type { ErrorRequestHandler, RequestHandler } from 'express';
 import { ServiceError } from '../service/service-error.ts';
 import type { Logger } from '../shared/logger.ts';
+import { rememberTold, type Told } from './access-log.ts';
 import { errorBody, HttpError } from './http-error.ts';
 import { sendJson } from './send-json.ts';
 import { toHttpError } from './to-http-error.ts';
@@ -25,6 +26,7 @@ export function answerErrors(log: Logger): ErrorRequestHandler {
     const requestId = String(request.id);
     const error = toHttpError(thrown);
     if (error.code === 'internal_error') log.error({ requestId, err: thrown }, 'internal error');
+    rememberTold(response, whatIsTold(error));
     if (response.destroyed) return;
     if (response.headersSent) {
       response.destroy();
@@ -36,3 +38,6 @@ export function answerErrors(log: Logger): ErrorRequestHandler {
     sendJson(response, error.status, errorBody(error, requestId));
   };
 }
+
+const whatIsTold = ({ code, retryAfterSeconds }: HttpError): Told =>
+  retryAfterSeconds === null ? { code } : { code, retryAfterSeconds };

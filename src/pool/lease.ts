@@ -2,9 +2,15 @@ import type { ApiKey } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
 import type { Entry } from './entry.ts';
 import type { Finding, Scope } from './scope.ts';
-import { verdictOf } from './verdicts.ts';
+import { type ScopeKind, verdictOf } from './verdicts.ts';
 
 export type Outcome = { readonly kind: 'success' } | Failure;
+
+/** What a report has parked, or found parked: until when, as milliseconds since the epoch. */
+export interface Parked {
+  readonly scope: ScopeKind;
+  readonly until: number;
+}
 
 /** What a lease needs of its pool. */
 export interface Book {
@@ -70,38 +76,38 @@ export class Lease {
     return true;
   }
 
-  /** @returns whether the key is parked by what was reported, so that it need not be avoided otherwise */
-  report(outcome: Outcome): boolean {
-    if (this.#hasEnded) return false;
+  /** @returns what keeps the key from being leased again by what was reported; null when it must be avoided otherwise */
+  report(outcome: Outcome): Parked | null {
+    if (this.#hasEnded) return null;
     if (outcome.kind === 'success') this.prove();
     this.#hasEnded = true;
-    const isParked = outcome.kind === 'success' ? this.#succeed() : this.#fail(outcome);
+    if (outcome.kind === 'success') this.#succeed();
+    const parked = outcome.kind === 'success' ? null : this.#fail(outcome);
     this.#giveBackTrials();
-    return isParked;
+    return parked;
   }
 
-  #succeed(): false {
+  #succeed(): void {
     const entry = this.#entry;
     entry.failedAt = 0;
-    if (entry.rests === 0 || this.#grantedAt < entry.restedAt) return false;
+    if (entry.rests === 0 || this.#grantedAt < entry.restedAt) return;
     entry.rests = 0;
     entry.rest.open(this.#book.nextEvent());
     this.#book.changed(entry.rest);
-    return false;
   }
 
-  #fail(failure: Failure): boolean {
+  #fail(failure: Failure): Parked | null {
     const { proves, park } = verdictOf(failure);
     if (proves === 'everything') this.#openTested();
     if (proves === 'key') this.#open(this.#entry.scopes.key);
     if (failure.kind === 'upstream_down') this.#suspect();
     else if (proves !== 'nothing') this.#entry.failedAt = 0;
     const parks = park(failure, this.#book.now());
-    if (parks === null) return false;
-    return this.#park(this.#entry.scopes[parks.scope], parks.ms, {
-      kind: failure.kind,
-      effect: parks.effect,
-    });
+    if (parks === null) return null;
+    const scope = this.#entry.scopes[parks.scope];
+    this.#park(scope, parks.ms, { kind: failure.kind, effect: parks.effect });
+    const { health } = scope;
+    return health.state === 'parked' ? { scope: parks.scope, until: health.until } : null;
   }
 
   /**
@@ -122,13 +128,12 @@ export class Lease {
     this.#park(rest, restMs, { kind: 'upstream_down', effect: 'cooling_down' });
   }
 
-  #park(scope: Scope, ms: number, finding: Pick<Finding, 'kind' | 'effect'>): boolean {
+  #park(scope: Scope, ms: number, finding: Pick<Finding, 'kind' | 'effect'>): void {
     const now = this.#book.now();
     const until = now + Math.min(ms, this.#book.cooldownMs);
     const before = scope.health;
-    const isParked = scope.park(this.#knowsOf, until, { ...finding, since: now });
+    scope.park(this.#knowsOf, until, { ...finding, since: now });
     if (scope.health !== before) this.#book.changed(scope);
-    return isParked;
   }
 
   #openTested(): void {

@@ -84,14 +84,11 @@ export class Scope {
   /**
    * Parks the scope, or parks it longer: a later, weaker finding never shortens a stronger one.
    * A lease granted before the scope was last opened knows less than we do, and parks nothing.
-   *
-   * @returns whether the scope is parked by now
    */
-  park(lease: number, until: number, finding: Finding): boolean {
-    if (lease < this.#openedAt) return false;
+  park(lease: number, until: number, finding: Finding): void {
+    if (lease < this.#openedAt) return;
     const health = this.#health;
     const isWeaker = health.state === 'parked' && health.until >= until;
     if (!isWeaker) this.#health = { state: 'parked', until, finding };
-    return true;
   }
 }

@@ -1,4 +1,4 @@
-import type { Lease, Outcome } from '../pool/lease.ts';
+import type { Lease, Outcome, Parked } from '../pool/lease.ts';
 import type { Clock } from '../shared/clock.ts';
 import { type Failure, UpstreamError } from '../shared/failure.ts';
 
@@ -30,8 +30,10 @@ export interface AttemptOptions<C> {
 export interface AttemptEnd {
   readonly lease: Lease;
   readonly outcome: Outcome;
-  /** Whether the key is parked by what was found. */
-  readonly isParked: boolean;
+  /** Whether this was the one try of a key that had been parked. */
+  readonly isTrial: boolean;
+  /** What is parked by what was found. */
+  readonly parked: Parked | null;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
 }
@@ -50,6 +52,7 @@ type StoppedBy = 'client' | 'deadline' | 'limit';
 export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C, void, undefined> {
   const { lease, open, isLast, onProven, onEnd } = options;
   const startedAt = options.clock.now();
+  const { isTrial } = lease;
   const limits = watchLimits(options);
   const chunks = open(lease, limits.signal);
   const prove = () => {
@@ -73,9 +76,9 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
     throw cause;
   } finally {
     const ended = outcome ?? ABANDONED;
-    const isParked = lease.report(ended);
+    const parked = lease.report(ended);
     await limits.end(chunks);
-    onEnd({ lease, outcome: ended, isParked, startedAt });
+    onEnd({ lease, outcome: ended, isTrial, parked, startedAt });
   }
 }
 

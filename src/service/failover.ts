@@ -134,8 +134,8 @@ class Run<C, T> {
   }
 
   #attemptEnded(end: AttemptEnd): void {
-    const { lease, outcome, isParked } = end;
-    if (outcome.kind !== 'success') this.#search.failed(lease, outcome, isParked);
+    const { lease, outcome, parked } = end;
+    if (outcome.kind !== 'success') this.#search.failed(lease, outcome, parked !== null);
     this.#log.attemptEnded(end);
     this.#line.leaseEnded();
   }

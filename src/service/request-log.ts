@@ -1,8 +1,9 @@
 import type { KeyPool } from '../pool/key-pool.ts';
+import type { KeyState } from '../pool/key-state.ts';
 import type { Outcome } from '../pool/lease.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import type { FailureKind } from '../shared/failure.ts';
+import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { AttemptEnd } from './attempt.ts';
 import type { ServiceError } from './service-error.ts';
@@ -16,8 +17,8 @@ export interface RequestLog {
   failed(error: ServiceError): void;
 }
 
-/** So many skipped keys are named in a line; more would hide what matters. */
-const MAX_SKIPPED = 10;
+/** So many keys that cannot be had are named in a line; more would hide what matters. */
+const MAX_NAMED = 10;
 
 interface Request {
   readonly service: Service;
@@ -29,37 +30,76 @@ export function createRequestLog(
   { log, pool, clock }: { log: Logger; pool: KeyPool; clock: Clock },
   { service, models, caller: { requestId } }: Request,
 ): RequestLog {
+  const startedAt = clock.now();
   const tried: { key: string; model: string; outcome: Outcome['kind'] }[] = [];
-  const skipped = () =>
-    models.flatMap((model) => pool.skipped(service, model, MAX_SKIPPED)).slice(0, MAX_SKIPPED);
 
   return {
-    attemptEnded({ lease, outcome, startedAt }) {
+    attemptEnded({ lease, outcome, isTrial, parked, startedAt: attemptedAt }) {
       const attempt = { key: lease.key.id, model: lease.model, outcome: outcome.kind };
       tried.push(attempt);
-      const ms = clock.now() - startedAt;
-      if (outcome.kind === 'success') log.info({ requestId, ...attempt, ms }, 'attempt');
-      else
-        log[LEVELS[outcome.kind]]({ requestId, ...attempt, ms, why: outcome.message }, 'attempt');
+      const line = {
+        requestId,
+        ...attempt,
+        ms: clock.now() - attemptedAt,
+        ...(isTrial ? { isTrial } : {}),
+        ...(parked === null ? {} : { parks: parked.scope, until: toIso(parked.until) }),
+      };
+      if (outcome.kind === 'success') log.info(line, 'attempt');
+      else log[levelOf(outcome)]({ ...line, why: outcome.message }, 'attempt');
     },
     answered() {
-      tellHow('another key stepped in');
+      const models = new Set(tried.map(({ model }) => model)).size;
+      tellHow(
+        models > 1 && keysTried() < 2 ? 'another model stepped in' : 'another key stepped in',
+      );
     },
     failed({ code, retryAfterMs }) {
       if (code === 'client_gone') {
         tellHow('the client left while another key was stepping in');
         return;
       }
+      const ms = clock.now() - startedAt;
       const retryAfter = retryAfterMs === null ? {} : { retryAfterMs };
-      log.warn({ requestId, service, code, ...retryAfter, tried, skipped: skipped() }, 'refused');
+      log.warn({ requestId, service, code, ms, ...retryAfter, tried, parked: parked() }, 'refused');
     },
   };
 
-  /** Only where more than one key was needed; a single one that was tried again speaks for itself. */
+  /** Only where more than one key or model was needed; one that was tried again speaks for itself. */
   function tellHow(sentence: string): void {
-    if (new Set(tried.map(({ key }) => key)).size < 2 || !log.isLevelEnabled('info')) return;
-    log.info({ requestId, tried, skipped: skipped() }, sentence);
+    const ways = new Set(tried.map(({ key, model }) => `${key} ${model}`)).size;
+    if (ways < 2 || !log.isLevelEnabled('info')) return;
+    log.info({ requestId, ms: clock.now() - startedAt, tried, parked: parked() }, sentence);
   }
+
+  function keysTried(): number {
+    return new Set(tried.map(({ key }) => key)).size;
+  }
+
+  /** The keys that cannot be had by now, those that this request has found so among them. */
+  function parked() {
+    return models
+      .flatMap((model) =>
+        pool.skipped(service, model, MAX_NAMED).map((state) => toLine(model, state)),
+      )
+      .slice(0, MAX_NAMED);
+  }
+}
+
+const toIso = (at: number) => new Date(at).toISOString();
+
+const toLine = (model: string, { id, state, cause, since, until }: KeyState) => ({
+  key: id,
+  model,
+  state,
+  cause,
+  ...(since === undefined ? {} : { since: toIso(since) }),
+  ...(until === undefined ? {} : { until: toIso(until) }),
+});
+
+/** A spent minute is daily business; what parks a key for the whole cooldown is worth a look. */
+function levelOf(failure: Failure): 'info' | 'warn' | 'error' {
+  const isUnexplained = failure.kind === 'rate_limited' && failure.retryAfterMs === undefined;
+  return isUnexplained ? 'warn' : LEVELS[failure.kind];
 }
 
 const LEVELS: Record<FailureKind, 'info' | 'warn' | 'error'> = {

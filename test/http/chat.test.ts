@@ -118,9 +118,35 @@ describe('when a key is spent', () => {
       {
         msg: 'another key stepped in',
         tried: [{ key: 'google' }, { key: 'google-2' }],
-        skipped: [{ id: 'google', state: 'cooling_down', cause: 'quota_exhausted' }],
+        parked: [{ key: 'google', model, state: 'cooling_down', cause: 'quota_exhausted' }],
       },
     ]);
+  });
+
+  it('tells in the line of a request what its caller was told', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'day_spent' } })] },
+    });
+    await app.chat('Hi');
+    await app.post('/api/chat', {});
+    await app.get('/nowhere');
+    expect(app.logs.filter(({ msg }) => msg === 'request')).toMatchObject([
+      { status: 503, code: 'all_keys_exhausted', retryAfterSeconds: 3600 },
+      { status: 400, code: 'invalid_request' },
+      { status: 404, code: 'not_found' },
+    ]);
+  });
+
+  it('begins the reason of a refusal with the quota that is spent', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'day_spent' } })] },
+    });
+    await app.chat('Hi');
+    expect(app.logs.find(({ msg }) => msg === 'attempt')?.why).toMatch(
+      /^GenerateRequestsPerDayPerProjectPerModel-FreeTier: You exceeded/,
+    );
   });
 
   it("parks a day's quota although the answer promises nine seconds", async () => {

@@ -75,6 +75,15 @@ describe('cooldown', () => {
     expect(pool.returnsAt('google', 'flash')).toBe(midnight);
   });
 
+  it('tells what a report has parked, and until when, as it stands then', () => {
+    const { clock, lease } = createPool(['a@shop', 'b@shop']);
+    const [first, second, third] = [lease(), lease(), lease()];
+    const until = clock.now() + 40_000;
+    expect(first.report(failed.minute(40_000))).toEqual({ scope: 'project_model', until });
+    expect(second.report(failed.minute(1000))).toEqual({ scope: 'project_model', until });
+    expect(third.report(failed.badKey)).toEqual({ scope: 'key', until: clock.now() + HOUR });
+  });
+
   it('lets a later, weaker finding not shorten a stronger one', () => {
     const { pool, clock, lease } = createPool(['a']);
     const [first, second] = [lease(), lease()];
@@ -132,7 +141,7 @@ describe('scopes', () => {
     ['upstream trouble', failed.down],
   ])('parks nothing for %s', (_, failure) => {
     const { pool, lease } = createPool(['a', 'b']);
-    expect(lease().report(failure)).toBe(false);
+    expect(lease().report(failure)).toBeNull();
     expect(pool.counts('google').available).toBe(2);
   });
 });
@@ -244,7 +253,7 @@ describe('late reports', () => {
     spent.report(failed.minute(1000));
     clock.advance(1000);
     lease().report({ kind: 'success' });
-    expect(old.report(failed.day)).toBe(false);
+    expect(old.report(failed.day)).toBeNull();
     expect(pool.counts('google').available).toBe(1);
   });
 
@@ -262,7 +271,10 @@ describe('late reports', () => {
     clock.advance(1000);
     const trial = lease();
     trial.prove();
-    expect(trial.report(failed.day)).toBe(true);
+    expect(trial.report(failed.day)).toEqual({
+      scope: 'project_model',
+      until: clock.now() + HOUR,
+    });
     expect(pool.counts('google').cooling_down).toBe(1);
   });
 });

@@ -95,7 +95,13 @@ describe('an attempt that goes well', () => {
     const { chunks, ends, lease, expectNothingLeft, clock } = createAttempt(['a', 'b', LAST]);
     expect(await all(chunks)).toEqual(['a', 'b', LAST]);
     expect(ends).toEqual([
-      { lease, outcome: { kind: 'success' }, isParked: false, startedAt: clock.now() },
+      {
+        lease,
+        outcome: { kind: 'success' },
+        isTrial: false,
+        parked: null,
+        startedAt: clock.now(),
+      },
     ]);
     expectNothingLeft();
   });
@@ -138,8 +144,8 @@ describe('an attempt that upstream fails', () => {
       const error = new UpstreamError(failed.day);
       const { chunks, ends, expectNothingLeft } = createAttempt([...before, error, 'never']);
       await expect(all(chunks)).rejects.toBe(error);
-      expect(ends.map(({ outcome, isParked }) => [outcome, isParked])).toEqual([
-        [failed.day, true],
+      expect(ends).toMatchObject([
+        { outcome: failed.day, parked: { scope: 'project_model', until: expect.any(Number) } },
       ]);
       expectNothingLeft();
     },
@@ -148,7 +154,7 @@ describe('an attempt that upstream fails', () => {
   it('says that nothing is parked by upstream trouble', async () => {
     const { chunks, ends } = createAttempt([new UpstreamError(failed.down)]);
     await failureOf(all(chunks));
-    expect(ends[0]?.isParked).toBe(false);
+    expect(ends[0]?.parked).toBeNull();
   });
 
   it('passes on a bug of ours as it is, and blames no key for it', async () => {

@@ -213,18 +213,38 @@ describe('the summary of a request', () => {
     expect(summaries(lines)).toEqual([]);
   });
 
-  it('of a refusal says what was tried, what was passed by and when to come back', async () => {
-    const { ask, lines, lease } = createSetting(['key-0', 'key-1'], () => [{ fail: failed.day }]);
+  it('names the model where it was another model of the same key that stepped in', async () => {
+    const { ask, lines } = createSetting(
+      ['key-0'],
+      ({ model }) => (model === 'flash' ? [{ fail: failed.day }] : [{ say: 'Hi' }]),
+      { models: ['flash', 'pro'] },
+    );
+    await ask();
+    expect(summaries(lines)).toEqual(['another model stepped in']);
+  });
+
+  it('of a refusal says what was tried, what cannot be had until when, and when to come back', async () => {
+    const { clock, ask, lines, lease } = createSetting(['key-0', 'key-1'], () => [
+      { after: 70, fail: failed.day },
+    ]);
+    const inAnHour = new Date(clock.now() + 3600 * SECOND).toISOString();
     lease().report(failed.badKey);
-    await outcomeOf(ask());
+    await flow(clock, outcomeOf(ask()), 70);
     expect(lines.at(-1)).toMatchObject({
       msg: 'refused',
       code: 'all_keys_exhausted',
+      ms: 70,
       retryAfterMs: 3600 * SECOND,
       tried: [{ key: 'key-1', model: 'flash', outcome: 'quota_exhausted' }],
-      skipped: [
-        { id: 'key-0', state: 'exhausted', cause: 'key_rejected' },
-        { id: 'key-1', state: 'cooling_down', cause: 'quota_exhausted' },
+      parked: [
+        {
+          key: 'key-0',
+          model: 'flash',
+          state: 'exhausted',
+          cause: 'key_rejected',
+          until: inAnHour,
+        },
+        { key: 'key-1', model: 'flash', state: 'cooling_down', cause: 'quota_exhausted' },
       ],
     });
   });
@@ -233,5 +253,47 @@ describe('the summary of a request', () => {
     const { ask, lines } = createSetting(['key-0'], () => [{ fail: new TypeError('a bug') }]);
     await outcomeOf(ask());
     expect(lines).toMatchObject([{ level: 50, outcome: 'misconfigured', why: 'a bug of our own' }]);
+  });
+});
+
+describe('the line of an attempt', () => {
+  it('says what it parks and until when', async () => {
+    const { clock, ask, lines } = createSetting(['key-0'], () => [{ fail: failed.day }]);
+    await outcomeOf(ask());
+    expect(lines[0]).toEqual({
+      level: 40,
+      time: expect.any(String),
+      msg: 'attempt',
+      requestId: 'request-1',
+      key: 'key-0',
+      model: 'flash',
+      outcome: 'quota_exhausted',
+      ms: 0,
+      parks: 'project_model',
+      until: new Date(clock.now() + 3600 * SECOND).toISOString(),
+      why: 'day',
+    });
+  });
+
+  it('says when it was the trial of a key that comes back', async () => {
+    const { clock, lease, ask, lines } = createSetting(['key-0'], () => [{ say: 'Hi' }]);
+    lease().report(failed.minute(SECOND));
+    clock.advance(SECOND);
+    await ask();
+    await ask();
+    expect(lines.map(({ outcome, isTrial }) => [outcome, isTrial])).toEqual([
+      ['success', true],
+      ['success', undefined],
+    ]);
+  });
+
+  it.each([
+    ['a spent minute is daily business', failed.minute(SECOND), 30],
+    ['a 429 without a reason parks the key for the hour', failed.unhinted, 40],
+    ['somebody has to act', failed.badKey, 50],
+  ])('is as loud as it matters: %s', async (_, failure, level) => {
+    const { ask, lines } = createSetting(['key-0'], () => [{ fail: failure }], { keyWaitMs: 0 });
+    await outcomeOf(ask());
+    expect(lines[0]).toMatchObject({ msg: 'attempt', level });
   });
 });
