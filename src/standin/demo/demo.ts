@@ -64,11 +64,13 @@ A minute of theirs lasts ${MINUTE_SECONDS} seconds here, and a cooldown one minu
   google-3   reported as leaked
   google-4   a quota of 12 requests a minute
 
-Listening on ${url}. In another terminal, try:
+Listening on ${url}. In another terminal, try one answer, then more at once than the quotas
+allow, the state of the keys, and a token for the avatar:
 
   curl ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Hello!"}'
-  for i in $(seq 12); do curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}'; echo; done
+  (for i in $(seq 30); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)
   curl ${url}/api/keys/status
+  curl -X POST ${url}/api/anam/session-token
 
 Ctrl+C ends it.
 

@@ -26,11 +26,16 @@ export function watchKeys({ clock, standin, url, output }: WatchOptions): void {
   };
   const show = (told: string[], line: string) => {
     // Only a terminal can take a line back; elsewhere each change is a line of its own.
-    if (output.isTTY) output.write(`${CLEAR_LINE}${[...told, line].join('\n')}`);
+    if (output.isTTY)
+      output.write(`${CLEAR_LINE}${[...told, cutToWidth(line, output)].join('\n')}`);
     else output.write(`${[...told, line].join('\n')}\n`);
   };
   void look();
 }
+
+/** A line that wraps could not be taken back. */
+const cutToWidth = (line: string, { columns = 80 }: NodeJS.WriteStream) =>
+  line.slice(0, columns - 1);
 
 function answeredSince(calls: readonly StandinCall[], last: StandinCall | undefined) {
   const fresh = calls.slice(last === undefined ? 0 : calls.lastIndexOf(last) + 1);
@@ -41,8 +46,7 @@ function answeredSince(calls: readonly StandinCall[], last: StandinCall | undefi
 const tellCall = ({ key, status, aborted }: StandinCall) =>
   `  ${nameOf(key).padEnd(9)} ${aborted ? 'the caller left' : describe(status)}`;
 
-const describe = (status: number | null) =>
-  status === 200 ? '200 answered' : `${status} refused: another key steps in`;
+const describe = (status: number | null) => `${status} ${status === 200 ? 'answered' : 'refused'}`;
 
 function nameOf(key: string): string {
   const [variable = key] = Object.entries(DEMO_ENVIRONMENT).find(([, text]) => text === key) ?? [];
@@ -60,4 +64,8 @@ async function countsLine(url: string): Promise<string> {
 }
 
 const tellCounts = ({ total, available, cooling_down, exhausted }: Counts) =>
-  `${available} of ${total} usable, ${cooling_down} cooling down, ${exhausted} exhausted`;
+  [
+    `${available} of ${total} usable`,
+    ...(cooling_down > 0 ? [`${cooling_down} cooling down`] : []),
+    ...(exhausted > 0 ? [`${exhausted} exhausted`] : []),
+  ].join(', ');
