@@ -9,7 +9,7 @@ import { createFailover } from './service/failover.ts';
 import type { Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
-import { createAnam } from './upstream/anam.ts';
+import type { AnamOptions, MintAnamToken } from './upstream/anam.ts';
 import { createGemini } from './upstream/gemini.ts';
 
 /** What only the outermost caller knows: the real ones in `main.ts`, others in tests and benchmarks. */
@@ -58,7 +58,7 @@ export async function startUnderstudy(
     }),
     avatar: createAvatarSession({
       failover,
-      mint: createAnam({ ...upstream, baseUrl: config.anamBaseUrl }),
+      mint: await loadAnam(config, upstream),
       persona: config.persona,
       hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
@@ -73,6 +73,18 @@ export async function startUnderstudy(
     },
   };
 }
+
+/** Loading axios is a good part of the whole start, and left out where no key would ever use it. */
+async function loadAnam(
+  { keys, anamBaseUrl: baseUrl }: Config,
+  upstream: Omit<AnamOptions, 'baseUrl'>,
+): Promise<MintAnamToken> {
+  if (!keys.some(({ service }) => service === 'anam')) return neverMint;
+  const { createAnam } = await import('./upstream/anam.ts');
+  return createAnam({ ...upstream, baseUrl });
+}
+
+const neverMint = () => Promise.reject(new Error('no Anam key is configured'));
 
 /** For the logger too, which has to exist before anything else. */
 export const redactKeysOf = ({ keys }: Config): Redact =>
