@@ -1,5 +1,6 @@
 import type { Lease } from '../pool/lease.ts';
-import type { Clock, Timer } from '../shared/clock.ts';
+import type { Clock } from '../shared/clock.ts';
+import { createAlarm } from './alarm.ts';
 import type { KeySearch } from './key-search.ts';
 
 /** Where a request stands that found every key spent, while one is about to come back. */
@@ -186,27 +187,4 @@ function modelsHeldBack(waiters: Iterable<Waiter>): ReadonlySet<string> {
     if (search.hasReturned()) for (const model of search.models) models.add(model);
   }
   return models;
-}
-
-/** One timer for the earliest of many moments. */
-function createAlarm(clock: Clock, callback: () => void) {
-  let timer: Timer | null = null;
-  let ringsAt = Number.POSITIVE_INFINITY;
-  function cancel(): void {
-    timer?.cancel();
-    timer = null;
-    ringsAt = Number.POSITIVE_INFINITY;
-  }
-  return {
-    cancel,
-    ringBy(at: number): void {
-      if (at >= ringsAt) return;
-      timer?.cancel();
-      ringsAt = at;
-      timer = clock.after(at - clock.now(), () => {
-        cancel();
-        callback();
-      });
-    },
-  };
 }
