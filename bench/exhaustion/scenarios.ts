@@ -94,6 +94,19 @@ const slowAnswers: Scenario = {
   recoversAt: [0, 1, 2, 3].map((round) => 3 * round + 1 + REST_OF_MINUTE),
 };
 
+const slowSpike: Scenario = {
+  ...slowAnswers,
+  name: 'slow-spike',
+  title:
+    'The same with far more waiting than the keys can answer: a spike of 600 a minute for the last 20 s of a minute, then 60 a minute',
+  seed: 110,
+  load: times(4, [
+    { minutes: 1 + 36 / 60, perMinute: 20 },
+    { minutes: 20 / 60, perMinute: 600 },
+    { minutes: 1 + 4 / 60, perMinute: 60 },
+  ]).flat(),
+};
+
 const midnight: Scenario = {
   name: 'midnight',
   title: "The day's quota spent on all 5 keys before midnight in Los Angeles, and back at midnight",
@@ -153,6 +166,7 @@ export const SCENARIOS: readonly Scenario[] = [
   mixed,
   everythingSpent,
   slowAnswers,
+  slowSpike,
   midnight,
   shared,
   unlabelled,

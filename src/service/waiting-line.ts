@@ -26,7 +26,8 @@ export interface Patience {
   readonly until: number;
   /**
    * A key that is back by then, but still under its trial, is waited for until its outcome: nobody is
-   * sent away while the very key that it waited for is about to prove good. This long at most.
+   * sent away while the very key that it waited for is about to prove good. This long at most, the
+   * turn of those before it included.
    */
   readonly outcomeUntil: number;
 }
@@ -52,17 +53,16 @@ interface Waiter {
  */
 export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine {
   const waiters = new Set<Waiter>();
+  // Each case that time changes is a turn: where somebody's patience ends, the first in line has it.
   const alarm = createAlarm(clock, () => {
     const now = clock.now();
-    serve(
-      [...waiters].filter(({ wakesAt }) => wakesAt <= now),
-      PACE,
-    );
+    const due = [...waiters].filter(({ wakesAt }) => wakesAt <= now);
+    serve(Math.min(PACE, due.length), due);
   });
 
-  /** Lets some of these in, sends away whoever waits in vain, and sets the alarm for what comes next. */
-  function serve(concerned: Iterable<Waiter>, atMost: number): void {
-    letIn(concerned, atMost);
+  /** Lets the first ones in, sends away whoever waits in vain, and sets the alarm for what comes next. */
+  function serve(atMost: number, concerned: Iterable<Waiter> = waiters): void {
+    letIn(waiters, atMost);
     const prospectOf = createProspects();
     for (const waiter of concerned) if (waiters.has(waiter)) lookAt(waiter, prospectOf);
     alarm.cancel();
@@ -74,7 +74,7 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
     // Asked before the clock is read: what is back "now" must not seem to lie ahead of us.
     const prospect = prospectOf(search);
     const now = clock.now();
-    const lease = now < patience.until ? null : lastChance(search);
+    const lease = lastChance(search, patience, now);
     const wakesAt = lease === null ? nextHope(prospect, patience, now) : null;
     if (wakesAt === null) waiter.leave(lease);
     else waiter.wakesAt = wakesAt;
@@ -88,10 +88,10 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
   return {
     isEmpty: () => waiters.size === 0,
     keyProved() {
-      if (waiters.size > 0) serve(waiters, PACE);
+      if (waiters.size > 0) serve(PACE);
     },
     leaseEnded() {
-      if (waiters.size > 0) serve(waiters, 1);
+      if (waiters.size > 0) serve(1);
     },
     wait(search, patience, signal) {
       if (signal.aborted) return Promise.resolve(null);
@@ -120,8 +120,15 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
   };
 }
 
-/** Whose patience ends while a key can be had is not sent away for the sake of the pace, or of a suspicion. */
-const lastChance = (search: KeySearch) => search.nextReturned() ?? search.lastResort();
+/**
+ * Whose patience ends gets what can be had, rather than a refusal: a suspected key where there is no
+ * better one, and at the very end a good one before its turn, for all the pace.
+ */
+function lastChance(search: KeySearch, { until, outcomeUntil }: Patience, now: number) {
+  if (now < until) return null;
+  if (search.hasReturned()) return now < outcomeUntil ? null : search.nextReturned();
+  return search.lastResort();
+}
 
 interface Prospect {
   readonly returnsAt: number | null;

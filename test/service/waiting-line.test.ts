@@ -209,17 +209,53 @@ describe('while a trial is in flight', () => {
     expect(await look(newcomers)).toEqual(['google-1', STILL_WAITING]);
   });
 
-  it('a newcomer whose patience ends hears the outcome first, and has the key when it is good', async () => {
+  it('newcomers whose patience ends hear the outcome first, and have the key in turn when it is good', async () => {
     const { clock, stand, end } = createLine({ 'google-1': 3 });
     clock.advance(3 * SECOND);
     const trial = stand();
     const newcomers = [stand(5), stand(5), stand(5), stand(5)];
-    clock.advance(5 * SECOND);
+    clock.advance(7 * SECOND);
     expect(await look(newcomers)).toEqual(Array(4).fill(STILL_WAITING));
-    clock.advance(2 * SECOND);
     end(await leaseOf(trial), SUCCESS);
+    expect(await look(newcomers)).toEqual([
+      ...Array(2).fill('google-1'),
+      ...Array(2).fill(STILL_WAITING),
+    ]);
+    end(await leaseOf(newcomers[0]), SUCCESS);
     expect(await look(newcomers)).toEqual(Array(4).fill('google-1'));
     expect(clock.pendingTimers()).toBe(0);
+  });
+
+  it('newcomers that waited for the outcome as long as they may have a good key before their turn', async () => {
+    const { clock, stand, line } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const newcomers = Array.from({ length: 5 }, () => stand(5));
+    clock.advance(7 * SECOND);
+    (await leaseOf(trial)).prove();
+    line.keyProved();
+    clock.advance((HEARS_FOR_SECONDS - 2) * SECOND - 1);
+    expect(await look(newcomers)).toEqual([
+      ...Array(2).fill('google-1'),
+      ...Array(3).fill(STILL_WAITING),
+    ]);
+    clock.advance(1);
+    expect(await look(newcomers)).toEqual(Array(5).fill('google-1'));
+  });
+
+  it('nobody passes who was there before, although its own patience ends first', async () => {
+    const { clock, stand, line } = createLine({ 'google-1': 3 });
+    clock.advance(3 * SECOND);
+    const trial = stand();
+    const waiters = [...Array.from({ length: 4 }, () => stand(10)), stand(5)];
+    (await leaseOf(trial)).prove();
+    line.keyProved();
+    clock.advance(5 * SECOND);
+    expect(await look(waiters)).toEqual([
+      ...Array(3).fill('google-1'),
+      STILL_WAITING,
+      STILL_WAITING,
+    ]);
   });
 
   it('a newcomer whose patience has ended is refused as soon as the key is found spent again', async () => {
