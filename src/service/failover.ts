@@ -135,9 +135,10 @@ class Run<C, T> {
 
   #attemptEnded(end: AttemptEnd): void {
     const { lease, outcome, parked } = end;
-    if (outcome.kind !== 'success') this.#search.failed(lease, outcome, parked !== null);
     this.#log.attemptEnded(end);
-    this.#line.leaseEnded();
+    if (outcome.kind === 'success') return;
+    this.#search.failed(lease, outcome, parked !== null);
+    this.#line.leaseFailed();
   }
 
   /** Returns when another key may be tried; throws what the caller has to be told otherwise. */

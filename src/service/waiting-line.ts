@@ -16,8 +16,8 @@ export interface WaitingLine {
   wait(search: KeySearch, patience: Patience, signal: AbortSignal): Promise<Lease | null>;
   /** A key has answered, so that there may be room for more: the first two for each model may try. */
   keyProved(): void;
-  /** Some lease has ended, however: whoever is first may try. */
-  leaseEnded(): void;
+  /** Some lease has ended without an answer, so that its key may be free again, or spent: the first one may try. */
+  leaseFailed(): void;
 }
 
 /** Both as milliseconds since the epoch. */
@@ -90,7 +90,7 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
     keyProved() {
       if (waiters.size > 0) serve(PACE);
     },
-    leaseEnded() {
+    leaseFailed() {
       if (waiters.size > 0) serve(1);
     },
     wait(search, patience, signal) {

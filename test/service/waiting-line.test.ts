@@ -39,7 +39,7 @@ function lineBefore({ pool, clock }: ReturnType<typeof createPool>, maxWaiting =
   const end = (ended: Lease, outcome: Parameters<Lease['report']>[0]) => {
     ended.report(outcome);
     if (outcome.kind === 'success') line.keyProved();
-    else line.leaseEnded();
+    else line.leaseFailed();
   };
   return { pool, clock, line, stand, end, searchThatFailed };
 }
@@ -430,10 +430,10 @@ describe('several requests in line', () => {
 });
 
 describe('an empty line', () => {
-  it('does nothing when a lease ends', () => {
+  it('does nothing when a key answers or fails', () => {
     const { clock, line } = createLine({ 'google-1': 2 });
     line.keyProved();
-    line.leaseEnded();
+    line.leaseFailed();
     expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
   });
 });
