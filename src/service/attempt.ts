@@ -1,5 +1,5 @@
 import type { Lease, Outcome, Parked } from '../pool/lease.ts';
-import type { Clock } from '../shared/clock.ts';
+import type { Clock, Timer } from '../shared/clock.ts';
 import { type Failure, UpstreamError } from '../shared/failure.ts';
 
 /** Calls upstream with the leased key and hands on what comes. Ends the call when the signal aborts. */
@@ -41,6 +41,11 @@ export interface AttemptEnd {
 /** A complete answer may take this long to close its connection, which can then be used again. */
 const CLOSING_MS = 1000;
 
+type Limits = Pick<
+  AttemptOptions<unknown>,
+  'clock' | 'signal' | 'firstChunkMs' | 'deadline' | 'idleMs'
+>;
+
 type StoppedBy = 'client' | 'deadline' | 'limit';
 
 /**
@@ -61,7 +66,9 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
   let outcome: Outcome | null = null;
   try {
     for (;;) {
-      const { value, done } = await limits.next(chunks, outcome !== null);
+      limits.startWaiting(outcome !== null);
+      const { value, done } = await chunks.next();
+      limits.stopWaiting();
       if (done) break;
       prove();
       if (isLast(value)) outcome = SUCCESS;
@@ -95,10 +102,11 @@ const failureBy: Record<StoppedBy, Failure> = {
   limit: { kind: 'upstream_down', timedOut: true, message: 'no answer within the limit' },
 };
 
-function watchLimits<C>({ clock, signal, firstChunkMs, deadline, idleMs }: AttemptOptions<C>) {
+function watchLimits({ clock, signal, firstChunkMs, deadline, idleMs }: Limits) {
   const controller = new AbortController();
   let stoppedBy: StoppedBy | null = null;
   let isStarted = false;
+  let timer: Timer | null = null;
   const stop = (by: StoppedBy) => {
     stoppedBy ??= by;
     // With a reason of its own, or Node would make an exception with a stack trace.
@@ -120,17 +128,16 @@ function watchLimits<C>({ clock, signal, firstChunkMs, deadline, idleMs }: Attem
     /** What was thrown, or why we stopped the attempt, if it was thrown for that. */
     explain: (error: unknown) =>
       stoppedBy === null ? error : new UpstreamError(failureBy[stoppedBy]),
-    async next(chunks: AsyncGenerator<C>, isComplete: boolean): Promise<IteratorResult<C>> {
+    startWaiting(isComplete: boolean): void {
       const [ms, reason] = nextLimit(isComplete);
-      const timer = clock.after(ms, () => stop(reason));
-      try {
-        return await chunks.next();
-      } finally {
-        timer.cancel();
-        isStarted = true;
-      }
+      timer = clock.after(ms, () => stop(reason));
     },
-    async end(chunks: AsyncGenerator<C>) {
+    stopWaiting(): void {
+      timer?.cancel();
+      isStarted = true;
+    },
+    async end(chunks: AsyncGenerator<unknown>) {
+      timer?.cancel();
       signal.removeEventListener('abort', onClientGone);
       await chunks.return(undefined);
     },
