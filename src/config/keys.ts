@@ -109,9 +109,10 @@ const ID_OF_A_KEY = /^(?:google|anam)(?:-\d+)?$/i;
  * project by accident. Labels are shown, so none may be a key's text.
  */
 function checkLabels(groups: readonly KeyVariables[], { faults }: Notes): void {
-  const texts = new Set(groups.map(({ key }) => key?.text ?? ''));
-  for (const { key, project } of groups) {
-    if (key === undefined || project === undefined) continue;
+  const inUse = groups.filter(({ key }) => key !== undefined && !isPlaceholder(key.text));
+  const texts = new Set(inUse.map(({ key }) => key?.text ?? ''));
+  for (const { project } of inUse) {
+    if (project === undefined) continue;
     const fault = faultOfLabel(project.text, texts);
     if (fault !== null) faults.push(`${project.name}: ${fault}.`);
   }

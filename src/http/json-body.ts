@@ -36,7 +36,7 @@ const requireJson: RequestHandler = (request, _response, next) => {
   if (!request.is('application/json') && !request.is('application/*+json')) {
     return next(new HttpError(415, 'unsupported_media_type', 'Send the body as application/json.'));
   }
-  if (!UTF_8.test(CHARSET.exec(type ?? '')?.[1] ?? 'utf-8')) {
+  if (!UTF_8.test(CHARSET.exec(type ?? '')?.[1] || 'utf-8')) {
     return next(new HttpError(415, 'unsupported_media_type', 'Send the body as UTF-8.'));
   }
   // The charset has been judged; the parser knows fewer of its names.

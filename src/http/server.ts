@@ -29,19 +29,23 @@ export function createHttpServer(app: Express, log: Logger): Server {
     app,
   );
   rememberSilent(server);
-  answerWhatNodeRefuses(server, app, log);
+  answerWhatNodeRefuses(server, log);
   return server;
 }
 
+/** The response whose turn it is on a connection; with pipelining others may wait behind it. */
+const answering = new WeakMap<Duplex, ServerResponse>();
+/** The response to the last request that came on a connection. */
+const newest = new WeakMap<Duplex, ServerResponse>();
+
 /** Every answer is ours, with an id: also to what Node would answer by itself. */
-function answerWhatNodeRefuses(server: Server, app: Express, log: Logger): void {
-  const answering = new WeakMap<Duplex, ServerResponse>();
-  server.on('request', ({ socket }, response) => answering.set(socket, response));
+function answerWhatNodeRefuses(server: Server, log: Logger): void {
   server.on('clientError', (error, socket) =>
     answerUnreadable(error, socket, answering.get(socket), log),
   );
+  server.on('request', ({ socket }, response) => newest.set(socket, response));
   // An expectation that we do not know is no reason to refuse what we can answer.
-  server.on('checkExpectation', app);
+  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
 }
 
 /** @returns the port, once connections are accepted; rejects when the address cannot be had */
@@ -87,14 +91,18 @@ export function drain(server: Server, clock: Clock, limitMs: number): Promise<bo
  * Express sets the prototype of each request and response that it gets, which costs more than all
  * its routing. Here they are born with it: the app's prototypes become those of two classes.
  *
- * @param isOpen whether the server still accepts; afterwards each answer is the last of its
- *   connection and says so, or a client would send its next request into one that we close
+ * @param isOpen whether the server still accepts; afterwards the last answer of each connection
+ *   says that it is, or a client would send its next request into one that we close
  */
 function bornAs(app: Express, isOpen: () => boolean) {
   class AppRequest extends IncomingMessage {}
   class AppResponse extends ServerResponse {
+    override assignSocket(socket: Socket): void {
+      answering.set(socket, this);
+      super.assignSocket(socket);
+    }
     override writeHead(status: number, ...rest: unknown[]): this {
-      if (!isOpen()) this.shouldKeepAlive = false;
+      if (!isOpen() && newest.get(this.req.socket) === this) this.shouldKeepAlive = false;
       return Reflect.apply(super.writeHead, this, [status, ...rest]);
     }
   }

@@ -32,7 +32,8 @@ export function answerUnreadable(
   const status = STATUS_BY_CODE[code] ?? 400;
   const requestId = randomUUID();
   log.info({ requestId, status, why: code }, 'unreadable request');
-  socket.end(rawAnswer(status, requestId));
+  // Without waiting for the client to close too: that could hold up our own end.
+  socket.end(rawAnswer(status, requestId), () => socket.destroy());
 }
 
 function rawAnswer(status: number, requestId: string): string {

@@ -19,7 +19,7 @@ export interface KeyState {
  */
 export function describeEntry(entry: Entry, now: number): KeyState {
   const blocking =
-    entry.all.find(needsSomebody) ?? longestBlocked(entry, now) ?? blocked(entry.rest, now);
+    entry.all.find(needsSomebody) ?? longestBlocked(entry, now) ?? resting(entry, now);
   const { id } = entry.key;
   if (blocking === null || blocking.health.state === 'ready') return { id, state: 'available' };
   const { finding, until } = blocking.health;
@@ -39,4 +39,6 @@ function longestBlocked(entry: Entry, now: number): Scope | null {
   return longest;
 }
 
-const blocked = (scope: Scope, now: number) => (scope.blockedUntil(now) > 0 ? scope : null);
+/** Also while it is tried before its time, as the last resort. */
+const resting = ({ rest }: Entry, now: number) =>
+  rest.health.state !== 'ready' && rest.health.until > now ? rest : null;

@@ -71,6 +71,7 @@ export class Lease {
     if (this.#isProven || this.#hasEnded) return false;
     this.#isProven = true;
     this.#openTested();
+    if (this.#grantedAt >= this.#entry.restedAt) this.#endRest();
     this.#knowsOf = this.#book.nextEvent();
     this.#entry.lane.proved(this.#entry, this.#knowsOf);
     return true;
@@ -90,10 +91,14 @@ export class Lease {
   #succeed(): void {
     const entry = this.#entry;
     entry.failedAt = 0;
-    if (entry.rests === 0 || this.#grantedAt < entry.restedAt) return;
-    entry.rests = 0;
-    entry.rest.open(this.#book.nextEvent());
-    this.#book.changed(entry.rest);
+    if (this.#grantedAt >= entry.restedAt) entry.rests = 0;
+  }
+
+  #endRest(): void {
+    const { rest } = this.#entry;
+    if (rest.health.state === 'ready') return;
+    rest.open(this.#book.nextEvent());
+    this.#book.changed(rest);
   }
 
   #fail(failure: Failure): Parked | null {

@@ -81,9 +81,10 @@ async function collect({ model, chunks }: Answer<ChatChunk>): Promise<ChatReply>
       finish = chunk.finish ?? finish;
     }
   } catch (error) {
-    return { text: BLOCKED_REPLY, model, ...finishOfBlocked(error) };
+    finish = finishOfBlocked(error);
   }
-  return { text, model, ...finish };
+  // Half a sentence of what was blocked is no answer.
+  return { text: finish.reason === 'content-filter' ? BLOCKED_REPLY : text, model, ...finish };
 }
 
 /** Content that was blocked before a word came is an answer too; whatever else was thrown goes on. */

@@ -37,6 +37,14 @@ export const upstreamFailed = (cause?: unknown) =>
     cause,
   });
 
+/** Trying again would not help: somebody has to look into the log. */
+export const ourFault = (cause?: unknown) =>
+  new ServiceError(
+    'upstream_failed',
+    'This server cannot use the provider as it is set up. Its log says why.',
+    { cause },
+  );
+
 export const clientGone = () => new ServiceError('client_gone', 'The client has gone.');
 
 const FIRST_VARIABLE: Record<Service, string> = {

@@ -2,13 +2,7 @@ import type { Lease } from '../pool/lease.ts';
 import { verdictOf } from '../pool/verdicts.ts';
 import { type Failure, UpstreamError } from '../shared/failure.ts';
 import { type AttemptEnd, attempt } from './attempt.ts';
-import {
-  clientGone,
-  conclude,
-  noKeysConfigured,
-  upstreamFailed,
-  upstreamTimeout,
-} from './conclusion.ts';
+import { clientGone, conclude, noKeysConfigured, ourFault, upstreamTimeout } from './conclusion.ts';
 import type { FailoverOptions, FailoverRequest } from './failover-request.ts';
 import { KeySearch } from './key-search.ts';
 import { pause } from './pause.ts';
@@ -103,15 +97,18 @@ class Run<C, T> {
     const outcomeUntil = this.#waitUntil + (isPatient ? attemptTimeoutMs : 0);
     // A key that comes back at the deadline itself comes too late.
     const last = this.#deadline - 1;
-    return this.#line.wait(
+    const lease = await this.#line.wait(
       this.#search,
       { until: Math.min(this.#waitUntil, last), outcomeUntil: Math.min(outcomeUntil, last) },
       this.#request.caller.signal,
     );
+    this.#log.waited(clock.now() - now);
+    return lease;
   }
 
   async #tryOnce(lease: Lease): Promise<T | typeof FAILED> {
     const options = this.#options;
+    const provedModel = lease.isTrial ? null : lease.model;
     const request = this.#request;
     const chunks = attempt({
       lease,
@@ -122,7 +119,7 @@ class Run<C, T> {
       firstChunkMs: options.attemptTimeoutMs,
       idleMs: options.streamIdleMs,
       deadline: this.#deadline,
-      onProven: () => this.#line.keyProved(),
+      onProven: () => this.#line.keyProved(provedModel),
       onEnd: (end) => this.#attemptEnded(end),
     });
     try {
@@ -156,7 +153,7 @@ class Run<C, T> {
       case 'answer':
         throw error;
       case 'our_fault':
-        throw upstreamFailed(error);
+        throw ourFault(error);
       case 'stop':
         this.#checkCaller();
         throw upstreamTimeout(error);

@@ -26,8 +26,6 @@ interface LeasedKey {
 /** One request's way through the keys: each eligible one once for a model, then the next model. */
 export class KeySearch {
   readonly service: Service;
-  /** In the order of preference. */
-  readonly models: readonly string[];
   readonly #pool: KeyPool;
   readonly #tried: readonly Tried[];
   #question: string | null = null;
@@ -35,7 +33,6 @@ export class KeySearch {
   constructor(pool: KeyPool, service: Service, models: readonly string[]) {
     this.#pool = pool;
     this.service = service;
-    this.models = models;
     this.#tried = models.map((model) => ({
       model,
       keys: new Set(),
@@ -53,15 +50,22 @@ export class KeySearch {
   /**
    * For a request that has waited: also a key that was tried before and has come back since.
    *
-   * @param passOver models of which no key is wanted just now
+   * @param isWanted whether a key of this model is wanted just now
    */
-  nextReturned(passOver: ReadonlySet<string> = NO_MODELS): Lease | null {
-    return this.#lease(returned, passOver);
+  nextReturned(isWanted: (model: string) => boolean = () => true): Lease | null {
+    return this.#lease(returned, isWanted);
   }
 
   /** Whether `nextReturned` would find one. */
   hasReturned(): boolean {
     return this.#has(returned);
+  }
+
+  /** The models of which `nextReturned` could give a key. */
+  returnedModels(): readonly string[] {
+    return this.#open()
+      .filter((tried) => this.#pool.hasLease(this.service, tried.model, returned(tried)))
+      .map(({ model }) => model);
   }
 
   /** A key that rests: suspected, but better than a refusal. */
@@ -125,9 +129,9 @@ export class KeySearch {
     return this.#tried.filter(({ troubles }) => troubles < MAX_TROUBLES);
   }
 
-  #lease(choice: Choice, passOver: ReadonlySet<string> = NO_MODELS): Lease | null {
+  #lease(choice: Choice, isWanted: (model: string) => boolean = () => true): Lease | null {
     for (const tried of this.#open()) {
-      if (passOver.has(tried.model)) continue;
+      if (!isWanted(tried.model)) continue;
       const lease = this.#pool.lease(this.service, tried.model, choice(tried));
       if (lease !== null) return lease;
     }
@@ -143,8 +147,6 @@ export class KeySearch {
 
 /** Which keys of a model one request may have, by what it has tried of it. */
 type Choice = (tried: Tried) => LeaseOptions;
-
-const NO_MODELS: ReadonlySet<string> = new Set();
 
 function soonest(times: readonly (number | null)[]): number | null {
   const known = times.filter((at) => at !== null);

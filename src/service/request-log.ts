@@ -10,6 +10,8 @@ import type { ServiceError } from './service-error.ts';
 
 /** One line for each attempt, and one more for a request that needed more than one key. */
 export interface RequestLog {
+  /** So long in line, for the next line of this request. */
+  waited(ms: number): void;
   attemptEnded(end: AttemptEnd): void;
   /** With an answer, be it that the request itself was at fault. */
   answered(): void;
@@ -31,9 +33,13 @@ export function createRequestLog(
   { service, models, caller: { requestId } }: Request,
 ): RequestLog {
   const startedAt = clock.now();
+  let waitedMs = 0;
   const tried: { key: string; model: string; outcome: Outcome['kind'] }[] = [];
 
   return {
+    waited(ms) {
+      waitedMs += ms;
+    },
     attemptEnded({ lease, outcome, isTrial, parked, startedAt: attemptedAt }) {
       const attempt = { key: lease.key.id, model: lease.model, outcome: outcome.kind };
       tried.push(attempt);
@@ -41,11 +47,15 @@ export function createRequestLog(
         requestId,
         ...attempt,
         ms: clock.now() - attemptedAt,
+        ...waitedSoFar(),
         ...(isTrial ? { isTrial } : {}),
         ...(parked === null ? {} : { parks: parked.scope, until: toIso(parked.until) }),
       };
       if (outcome.kind === 'success') log.info(line, 'attempt');
-      else log[levelOf(outcome)]({ ...line, why: outcome.message }, 'attempt');
+      else {
+        const { status, message: why } = outcome;
+        log[levelOf(outcome)]({ ...line, status, why }, 'attempt');
+      }
     },
     answered() {
       const models = new Set(tried.map(({ model }) => model)).size;
@@ -59,10 +69,14 @@ export function createRequestLog(
         return;
       }
       const ms = clock.now() - startedAt;
-      const retryAfter = retryAfterMs === null ? {} : { retryAfterMs };
-      log.warn({ requestId, service, code, ms, ...retryAfter, tried, parked: parked() }, 'refused');
+      const times = { ms, ...waitedSoFar(), ...(retryAfterMs === null ? {} : { retryAfterMs }) };
+      log.warn({ requestId, service, code, ...times, tried, parked: parked() }, 'refused');
     },
   };
+
+  function waitedSoFar() {
+    return waitedMs > 0 ? { waitedMs } : {};
+  }
 
   /** Only where more than one key or model was needed; one that was tried again speaks for itself. */
   function tellHow(sentence: string): void {

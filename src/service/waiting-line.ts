@@ -14,9 +14,13 @@ export interface WaitingLine {
    *   lost, the patience is over or the signal aborts
    */
   wait(search: KeySearch, patience: Patience, signal: AbortSignal): Promise<Lease | null>;
-  /** A key has answered, so that there may be room for more: the first two for each model may try. */
-  keyProved(): void;
-  /** Some lease has ended without an answer, so that its key may be free again, or spent: the first one may try. */
+  /**
+   * A key has answered, so that there may be room for more: the first two may try.
+   *
+   * @param model the one that it answered for; null when it was the trial of a key, which concerns every model
+   */
+  keyProved(model: string | null): void;
+  /** Some lease has ended without an answer, so that its key may be free again, or spent: the first one for each model may try. */
   leaseFailed(): void;
 }
 
@@ -57,12 +61,12 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
   const alarm = createAlarm(clock, () => {
     const now = clock.now();
     const due = [...waiters].filter(({ wakesAt }) => wakesAt <= now);
-    serve(Math.min(PACE, due.length), due);
+    serve(() => Math.min(PACE, due.length), due);
   });
 
   /** Lets the first ones in, sends away whoever waits in vain, and sets the alarm for what comes next. */
-  function serve(atMost: number, concerned: Iterable<Waiter> = waiters): void {
-    letIn(waiters, atMost);
+  function serve(shareOf: ShareOf, concerned: Iterable<Waiter> = waiters): void {
+    letIn(waiters, shareOf);
     const prospectOf = createProspects();
     for (const waiter of concerned) if (waiters.has(waiter)) lookAt(waiter, prospectOf);
     alarm.cancel();
@@ -82,16 +86,18 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
 
   /** A newcomer passes those who can have nothing now, but takes no model from those whom only the pace holds back. */
   function atOnce(search: KeySearch): Lease | null {
-    return search.hasReturned() ? search.nextReturned(modelsHeldBack(waiters)) : null;
+    if (!search.hasReturned()) return null;
+    const heldBack = modelsHeldBack(waiters);
+    return search.nextReturned((model) => !heldBack.has(model));
   }
 
   return {
     isEmpty: () => waiters.size === 0,
-    keyProved() {
-      if (waiters.size > 0) serve(PACE);
+    keyProved(proved) {
+      if (waiters.size > 0) serve((model) => (proved === null || model === proved ? PACE : 0));
     },
     leaseFailed() {
-      if (waiters.size > 0) serve(1);
+      if (waiters.size > 0) serve(() => 1);
     },
     wait(search, patience, signal) {
       if (signal.aborted) return Promise.resolve(null);
@@ -163,24 +169,25 @@ function nextHope(
   return Math.min(limit, nextDueAt ?? limit);
 }
 
+/** How many are let in to a model; trials are not counted. */
+type ShareOf = (model: string) => number;
+
 /**
  * Gives keys to those who stand first and can use one. Whoever wants another model is no obstacle:
  * each model has a pace of its own, and whoever asks what was just answered with no is passed by.
  */
-function letIn(waiters: Iterable<Waiter>, atMost: number): void {
+function letIn(waiters: Iterable<Waiter>, shareOf: ShareOf): void {
   const served = new Map<string, number>();
-  const hadTheirShare = new Set<string>();
   const inVain = new Set<string>();
+  const isOpen = (model: string) => (served.get(model) ?? 0) < shareOf(model);
   for (const { search, leave } of waiters) {
     if (inVain.has(search.question)) continue;
-    const lease = search.nextReturned(hadTheirShare);
+    const lease = search.nextReturned(isOpen);
     if (lease === null) {
       inVain.add(search.question);
       continue;
     }
-    const count = (served.get(lease.model) ?? 0) + (lease.isTrial ? 0 : 1);
-    served.set(lease.model, count);
-    if (count >= atMost) hadTheirShare.add(lease.model);
+    if (!lease.isTrial) served.set(lease.model, (served.get(lease.model) ?? 0) + 1);
     leave(lease);
   }
 }
@@ -191,7 +198,7 @@ function modelsHeldBack(waiters: Iterable<Waiter>): ReadonlySet<string> {
   for (const { search } of waiters) {
     if (asked.has(search.question)) continue;
     asked.add(search.question);
-    if (search.hasReturned()) for (const model of search.models) models.add(model);
+    for (const model of search.returnedModels()) models.add(model);
   }
   return models;
 }

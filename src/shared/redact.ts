@@ -22,18 +22,24 @@ function createRedactOurs(texts: readonly string[]): Redact {
   const forms = new Set(texts.flatMap((text) => [text, ...base64Forms(text)]));
   const lengths = [...new Set([...forms].map(({ length }) => length))].sort((a, b) => b - a);
   const shortest = lengths.at(-1) ?? 1;
+  const beginning = Math.min(shortest, BEGINNING);
+  const beginnings = new Set([...forms].map((form) => form.slice(0, beginning)));
   const letter = `[${alphabetOf(forms)}]`;
   // Only where enough of the keys' own letters stand together can a key be; looked at from its beginning alone.
   const words = new RegExp(`(?<!${letter})${letter}{${shortest},}`, 'g');
 
   const redactIn = (word: string): string => {
     let safe = '';
-    for (let at = 0; at < word.length; ) {
+    let kept = 0;
+    for (let at = 0; at + shortest <= word.length; at += 1) {
+      if (!beginnings.has(word.slice(at, at + beginning))) continue;
       const length = lengths.find((candidate) => forms.has(word.slice(at, at + candidate)));
-      safe += length === undefined ? word.charAt(at) : REDACTED;
-      at += length ?? 1;
+      if (length === undefined) continue;
+      safe += word.slice(kept, at) + REDACTED;
+      kept = at + length;
+      at = kept - 1;
     }
-    return safe;
+    return safe + word.slice(kept);
   };
   const redactWord = (word: string): string => {
     const plain = decode(word);
@@ -43,13 +49,20 @@ function createRedactOurs(texts: readonly string[]): Redact {
   return (text) => text.replace(words, redactWord);
 }
 
-/** Without the last letters, which depend on what was encoded behind the key. */
+/** Long enough to be rare in other texts, so that the many lengths of keys are seldom tried. */
+const BEGINNING = 8;
+
+/**
+ * Three letters are written as four, so the key looks another way for each place in its three at which
+ * it may begin. Without the letters at both ends, which depend on what was encoded beside the key.
+ */
 function base64Forms(text: string): readonly string[] {
-  const whole = Math.floor(Buffer.byteLength(text) / 3) * 4;
-  if (whole < 8) return [];
-  return (['base64', 'base64url'] as const).map((form) =>
-    Buffer.from(text).toString(form).slice(0, whole),
-  );
+  return [0, 1, 2].flatMap((place) => {
+    const bytes = Buffer.from(' '.repeat(place) + text);
+    const [from, to] = [place === 0 ? 0 : 4, Math.floor(bytes.length / 3) * 4];
+    const forms = [bytes.toString('base64'), bytes.toString('base64url')];
+    return to - from < 8 ? [] : forms.map((form) => form.slice(from, to));
+  });
 }
 
 /** Every letter of the forms and of the escapes that `decode` knows, for use in a pattern. */
@@ -60,14 +73,22 @@ function alphabetOf(forms: Iterable<string>): string {
   return [...letters].map(toEscape).join('');
 }
 
-const ESCAPE = /%([\da-f]{2})|&#x([\da-f]{1,4});|\\u([\da-f]{4})|&#(\d{1,4});|\\(.)/gi;
+const ESCAPE = /%([\da-f]{2})|&#x0*([\da-f]{1,4});|\\u([\da-f]{4})|&#0*(\d{1,4});|\\(.)/gi;
+
+/** Somebody may have escaped what was escaped already. */
+const MAX_LAYERS = 3;
 
 /** What a URL's, a page's and a JSON text's escapes stand for. */
 function decode(word: string): string {
-  if (!/[%&\\]/.test(word)) return word;
-  return word.replace(ESCAPE, (_, url, page, json, decimal, letter) => {
-    if (letter !== undefined) return letter;
-    const code = decimal === undefined ? Number.parseInt(url ?? page ?? json, 16) : Number(decimal);
-    return String.fromCharCode(code);
-  });
+  let plain = word;
+  for (let layer = 0; layer < MAX_LAYERS && /[%&\\]/.test(plain); layer += 1) {
+    plain = plain.replace(ESCAPE, (_, url, page, json, decimal, letter) => {
+      if (letter !== undefined) return letter;
+      const hexadecimal = url ?? page ?? json;
+      return String.fromCharCode(
+        decimal === undefined ? Number.parseInt(hexadecimal, 16) : Number(decimal),
+      );
+    });
+  }
+  return plain;
 }

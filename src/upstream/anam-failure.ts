@@ -5,7 +5,7 @@ import type { ClassifyContext, ProviderAnswer } from './provider-answer.ts';
 import { readRateLimitResetMs, readRetryAfterMs } from './retry-headers.ts';
 
 /**
- * Sorts a refusal of `POST /v1/auth/session-token`, and a 2xx that holds no token.
+ * Sorts a refusal of `POST /v1/auth/session-token`.
  *
  * @param persona whose persona was asked for: a caller's own is no fault of ours. Never throws.
  */
@@ -33,6 +33,8 @@ export function classifyAnamSessionAnswer(
 }
 
 interface AnamRefusal {
+  /** Half a JSON is none, but still Anam's. */
+  readonly isCut: boolean;
   readonly status: number;
   readonly error: AnamError;
   readonly retryHintMs: number | undefined;
@@ -42,12 +44,12 @@ type AnamRule = Rule<AnamRefusal>;
 
 function classify(
   rules: readonly AnamRule[],
-  { status, body }: ProviderAnswer,
+  { status, body, isCut = false }: ProviderAnswer,
   { redact }: ClassifyContext,
   retryHintMs: number | undefined,
 ): Failure {
   const error = parseAnamError(body);
-  const finding = decide(rules, { status, error, retryHintMs }, UPSTREAM_DOWN);
+  const finding = decide(rules, { status, error, retryHintMs, isCut }, UPSTREAM_DOWN);
   return describeFailure(finding, error.message, redact, status);
 }
 
@@ -64,7 +66,7 @@ const answers =
 const WRONG_ADDRESS: AnamRule = {
   when: (refusal) =>
     (refusal.error.isHtml && answers(400)(refusal)) ||
-    (!refusal.error.isAnams && answers(403, 404, 405)(refusal)) ||
+    (!refusal.isCut && !refusal.error.isAnams && answers(403, 404, 405)(refusal)) ||
     (refusal.status >= 300 && refusal.status < 400),
   failure: { kind: 'misconfigured' },
 };

@@ -69,14 +69,14 @@ export function createAnam({ baseUrl, redact, now }: AnamOptions): MintAnamToken
 
 async function toProviderAnswer(response: AxiosResponse<Readable>): Promise<ProviderAnswer> {
   const { status, headers, data } = response;
-  const { body, breakOff } = await readText(data);
+  const { body, isCut, breakOff } = await readText(data);
   // What has come of a refusal says more than that its end is missing.
   if (breakOff !== null && isSuccess(status)) throw AxiosError.from(breakOff);
-  return { status, headers: { ...(headers as ProviderAnswer['headers']) }, body };
+  return { status, headers: { ...(headers as ProviderAnswer['headers']) }, body, isCut };
 }
 
 /** As much as we want to know of a body, and why there is no more of it. */
-async function readText(stream: Readable): Promise<{ body: string; breakOff: Error | null }> {
+async function readText(stream: Readable) {
   const parts: Buffer[] = [];
   let bytes = 0;
   let breakOff: Error | null = null;
@@ -90,7 +90,9 @@ async function readText(stream: Readable): Promise<{ body: string; breakOff: Err
     breakOff = error as Error;
   }
   const text = Buffer.concat(parts).toString();
-  return { body: bytes > MAX_ANSWER_BYTES ? withoutLastWord(text) : text, breakOff };
+  const isTooLong = bytes > MAX_ANSWER_BYTES;
+  const body = isTooLong ? withoutLastWord(text) : text;
+  return { body, isCut: isTooLong || breakOff !== null, breakOff };
 }
 
 function tokenIn(

@@ -1,5 +1,6 @@
 import type { Failure } from '../shared/failure.ts';
 import type { Redact } from '../shared/redact.ts';
+import { withoutLastWord } from './whole-words.ts';
 
 /** What a rule finds: a failure that has not been described yet. */
 export type Finding = WithoutDescription<Failure>;
@@ -46,10 +47,13 @@ export function rateLimited(retryAfterMs: number | undefined): Finding {
 }
 
 const MAX_LENGTH = 300;
+/** More is not looked at: what is folded and redacted is seldom cut to less than a tenth. */
+const ENOUGH = 4000;
 const BLANKS_AND_CONTROLS = /[\s\p{Cc}]+/gu;
 
 /** Redacts what folding may have joined, and before it cuts: no half of a key survives the edge. */
 function toLogText(text: string, redact: Redact): string {
-  const line = redact(text.replace(BLANKS_AND_CONTROLS, ' ').trim());
+  const enough = text.length > ENOUGH ? withoutLastWord(text.slice(0, ENOUGH)) : text;
+  const line = redact(enough.replace(BLANKS_AND_CONTROLS, ' ').trim());
   return line.length <= MAX_LENGTH ? line : `${line.slice(0, MAX_LENGTH - 1)}…`;
 }

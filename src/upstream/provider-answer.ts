@@ -6,6 +6,8 @@ export interface ProviderAnswer {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: string;
+  /** Whether the body broke off, or we stopped reading it. */
+  readonly isCut?: boolean;
 }
 
 /** What every classifier needs besides the answer itself. */

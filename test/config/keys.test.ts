@@ -267,6 +267,19 @@ describe('labels and personas', () => {
     ]);
   });
 
+  it('of a key that is ignored are not looked at', () => {
+    const { faults, warnings } = find({
+      GOOGLE_API_KEY: 'one-key',
+      GOOGLE_API_KEY_PROJECT: 'your-key',
+      GOOGLE_API_KEY_2: 'your-key',
+      GOOGLE_API_KEY_2_PROJECT: 'google',
+    });
+    expect([faults, warnings]).toEqual([
+      [],
+      [expect.stringMatching(/^GOOGLE_API_KEY_2 is ignored/)],
+    ]);
+  });
+
   it('refuses a persona id that cannot be one', () => {
     const { faults } = find({ ANAM_API_KEY: 'one', ANAM_API_KEY_PERSONA_ID: 'my persona' });
     expect(faults).toEqual(['ANAM_API_KEY_PERSONA_ID: is not the id of a persona.']);

@@ -329,6 +329,7 @@ describe('a body that is not sent as JSON', () => {
     'application/json; charset=utf-8',
     'application/json;charset=UTF-8',
     'application/json; charset=utf8',
+    'application/json; charset=',
     'application/json; charset="utf-8"; v=1',
     'application/problem+json',
     'APPLICATION/JSON',

@@ -339,6 +339,16 @@ describe('when upstream is in trouble', () => {
 });
 
 describe('when it is nobody’s quota', () => {
+  it('gives no half sentence of what was blocked', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { keys: [google('g-one', { fault: { kind: 'blocked_answer', after: 2 } })] },
+    });
+    const { status, body } = await app.chat('Hi');
+    expect([status, body.finishReason]).toEqual([200, 'content-filter']);
+    expect(body.reply).toBe("I can't help with that. Could you ask in a different way?");
+  });
+
   it('asks one key only about a bad prompt, and parks none', async () => {
     const app = await startApp({
       environment: THREE_KEYS,

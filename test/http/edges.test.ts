@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import express from 'express';
@@ -509,6 +510,53 @@ describe('the server beneath', () => {
     const text = await heard;
     expect(text).toContain('half an answer');
     expect(text.match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
+  it.each([
+    ['a second request behind it', 'GET / HTTP/1.1\r\nHost: x\r\n\r\n', ''],
+    ['an expectation that it does not know', '', 'Expect: foo\r\n'],
+  ])('nor with %s', async (_, second, header) => {
+    const app = express();
+    app.get('/', (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/plain' });
+      response.write('half an answer');
+    });
+    const { port } = await serve(app);
+    const socket = connect(port, '127.0.0.1');
+    const heard = readUntil(socket, () => false);
+    socket.write(`GET / HTTP/1.1\r\nHost: x\r\n${header}\r\n${second}`);
+    socket.once('data', () => socket.write('nonsense\r\n\r\n'));
+    expect((await heard).match(/HTTP\/1\.1/g)).toHaveLength(1);
+  });
+
+  it('is not held up at its end by a client that keeps a refused connection open', async () => {
+    const { server, port } = await serve(express());
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    closing.push(() => socket.destroy());
+    const heard = readUntil(socket, (text) => text.includes('"requestId"'));
+    socket.write('nonsense\r\n\r\n');
+    await heard;
+    await once(socket, 'end');
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it('answers all that came on a connection before it stops, and says it with the last answer', async () => {
+    const app = express();
+    const waiting: express.Response[] = [];
+    app.get('/', (_request, response) => void waiting.push(response));
+    const { server, port } = await serve(app);
+    const socket = connect(port, '127.0.0.1');
+    const heard = readUntil(socket, () => false);
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2));
+    await vi.waitFor(() => expect(waiting).toHaveLength(2));
+    server.close();
+    for (const response of waiting) response.send('an answer');
+    const text = await heard;
+    expect(text.match(/an answer/g)).toHaveLength(2);
+    expect(text.match(/connection: [a-z-]+/gi)).toEqual([
+      'Connection: keep-alive',
+      'Connection: close',
+    ]);
   });
 
   it('answers as ever what expects something of it that it does not know', async () => {

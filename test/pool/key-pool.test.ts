@@ -310,6 +310,24 @@ describe('upstream trouble', () => {
     expect(pool.counts('google').available).toBe(2);
   });
 
+  it('counts a key as cooling down while it is tried before its rest is over', () => {
+    const { pool, clock } = failTwice();
+    const last = pool.lease('google', 'flash', { lastResort: true });
+    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
+    clock.advance(30_000);
+    expect(pool.counts('google')).toMatchObject({ available: 2 });
+    last?.report(failed.gone);
+  });
+
+  it('ends a rest at the first chunk of whichever answer, trial or not', () => {
+    const { pool } = failTwice();
+    pool.lease('google', 'flash', { lastResort: true });
+    const second = pool.lease('google', 'flash', { lastResort: true });
+    expect([second?.key.id, second?.isTrial]).toEqual(['a', false]);
+    second?.prove();
+    expect(pool.counts('google').available).toBe(2);
+  });
+
   it('is no reason to wait: a resting key can be had as the last resort', () => {
     const { pool, clock, leaseOf } = failTwice();
     leaseOf('b')?.report(failed.day);

@@ -159,6 +159,46 @@ describe('a line for one model', () => {
   });
 });
 
+describe('a line behind a key that has proved good', () => {
+  it('moves with the first words of an answer, not once more with its end', async () => {
+    const answer = [
+      { after: SECOND, say: 'a' },
+      { after: SECOND, say: 'b' },
+    ];
+    const { clock, ask, lease, calls } = createSetting(['key-0'], () => answer);
+    lease().report(failed.minute(SECOND));
+    const asked = Array.from({ length: 20 }, () => outcomeOf(ask()));
+    await flow(clock, new Promise<void>((resolve) => clock.after(4500, resolve)), 10);
+    const starts = calls.map(({ at }) => Math.round(at / SECOND));
+    expect(starts).toEqual([1, ...Array(2).fill(2), ...Array(4).fill(3), ...Array(8).fill(4)]);
+    await flow(clock, Promise.all(asked), 50);
+  });
+
+  it('wakes when the rest of a key ends with an answer', async () => {
+    let hangs = true;
+    const { clock, ask, pool, took } = createSetting(['key-0', 'key-1'], () => {
+      const steps = hangs ? [{ after: 15 * SECOND, say: 'a' }] : [{ after: SECOND, say: 'b' }];
+      hangs = false;
+      return steps;
+    });
+    const of = (id: string) =>
+      pool.lease('google', 'flash', { except: new Set([id === 'key-0' ? 'key-1' : 'key-0']) });
+    of('key-0')?.report(failed.down);
+    of('key-1')?.report({ kind: 'success' });
+    of('key-0')?.report(failed.down);
+    of('key-1')?.report(failed.minute(40 * SECOND));
+    const asked = [outcomeOf(ask()), outcomeOf(ask())];
+    const waiting = flow(clock, new Promise<void>((resolve) => clock.after(500, resolve)), 10);
+    await waiting;
+    expect(pool.counts('google')).toMatchObject({ available: 0, cooling_down: 2 });
+    await flow(clock, asked[1] ?? Promise.resolve(), 10);
+    expect(pool.counts('google')).toMatchObject({ available: 1 });
+    expect(await flow(clock, outcomeOf(ask()), 10)).toBe('b');
+    expect(took()).toBeLessThan(3 * SECOND);
+    await flow(clock, Promise.all(asked), 50);
+  });
+});
+
 describe('the promise of a refusal', () => {
   it('is when the first key comes back by itself, not when a rejected one is tried again', async () => {
     const { clock, ask, lease } = createSetting(['key-0', 'key-1'], () => [{ fail: failed.day }]);
@@ -284,6 +324,18 @@ describe('the line of an attempt', () => {
     expect(lines.map(({ outcome, isTrial }) => [outcome, isTrial])).toEqual([
       ['success', true],
       ['success', undefined],
+    ]);
+  });
+
+  it('says how long the request stood in line, and the status of the provider', async () => {
+    const refusal = { ...failed.minute(2 * SECOND), status: 429 };
+    const { clock, ask, lines } = createSetting(['key-0'], ({ at }) =>
+      at === 0 ? [{ fail: refusal }] : [{ say: 'Hi' }],
+    );
+    await flow(clock, ask(), 100);
+    expect(lines).toMatchObject([
+      { outcome: 'rate_limited', status: 429 },
+      { outcome: 'success', isTrial: true, waitedMs: 2000 },
     ]);
   });
 

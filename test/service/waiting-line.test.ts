@@ -38,7 +38,7 @@ function lineBefore({ pool, clock }: ReturnType<typeof createPool>, maxWaiting =
     outcomeOf(line.wait(search, patience(clock, forSeconds), signal));
   const end = (ended: Lease, outcome: Parameters<Lease['report']>[0]) => {
     ended.report(outcome);
-    if (outcome.kind === 'success') line.keyProved();
+    if (outcome.kind === 'success') line.keyProved(null);
     else line.leaseFailed();
   };
   return { pool, clock, line, stand, end, searchThatFailed };
@@ -233,7 +233,7 @@ describe('while a trial is in flight', () => {
     const newcomers = Array.from({ length: 5 }, () => stand(5));
     clock.advance(7 * SECOND);
     (await leaseOf(trial)).prove();
-    line.keyProved();
+    line.keyProved(null);
     clock.advance((HEARS_FOR_SECONDS - 2) * SECOND - 1);
     expect(await look(newcomers)).toEqual([
       ...Array(2).fill('google-1'),
@@ -249,7 +249,7 @@ describe('while a trial is in flight', () => {
     const trial = stand();
     const waiters = [...Array.from({ length: 4 }, () => stand(10)), stand(5)];
     (await leaseOf(trial)).prove();
-    line.keyProved();
+    line.keyProved(null);
     clock.advance(5 * SECOND);
     expect(await look(waiters)).toEqual([
       ...Array(3).fill('google-1'),
@@ -432,7 +432,7 @@ describe('several requests in line', () => {
 describe('an empty line', () => {
   it('does nothing when a key answers or fails', () => {
     const { clock, line } = createLine({ 'google-1': 2 });
-    line.keyProved();
+    line.keyProved(null);
     line.leaseFailed();
     expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
   });
@@ -470,12 +470,69 @@ describe('a line with different wishes', () => {
     const flash = Array.from({ length: 6 }, () => stand('flash'));
     clock.advance(4 * SECOND);
     (await leaseOf(flash[0])).prove();
-    line.keyProved();
+    line.keyProved(null);
     expect(await look([...flash, stand('pro')])).toEqual([
       ...Array(3).fill('google-1'),
       ...Array(3).fill(STILL_WAITING),
       'google-1',
     ]);
+  });
+});
+
+describe('the pace', () => {
+  /** A line for one model behind its first proof, three of it let in; the other model is idle. */
+  async function createPaced(waiting: number) {
+    const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
+    lease('flash').report(failed.minute(2 * SECOND));
+    const line = createWaitingLine(clock, 100);
+    const stand = (models: string[], signal = new AbortController().signal, seconds = 5) =>
+      outcomeOf(line.wait(new KeySearch(pool, 'google', models), patience(clock, seconds), signal));
+    const first = new AbortController();
+    const waiters = [stand(['flash']), stand(['flash']), stand(['flash'])];
+    const impatient = stand(['flash'], first.signal, 2.5);
+    waiters.push(...Array.from({ length: waiting }, () => stand(['flash'])));
+    clock.advance(2 * SECOND);
+    (await leaseOf(waiters[0])).prove();
+    line.keyProved(null);
+    const letIn = async () => (await look(waiters)).filter((got) => got === 'google-1').length;
+    expect(await letIn()).toBe(3);
+    return { clock, line, letIn, stand, first, impatient };
+  }
+
+  it('of one model is not quickened by the answers of another', async () => {
+    const { line, letIn } = await createPaced(10);
+    for (let turn = 0; turn < 5; turn += 1) line.keyProved('pro');
+    expect(await letIn()).toBe(3);
+    line.keyProved('flash');
+    expect(await letIn()).toBe(4);
+  });
+
+  it('is not quickened by an alarm of somebody who has left', async () => {
+    const { clock, letIn, first, impatient } = await createPaced(5);
+    first.abort();
+    clock.advance(SECOND);
+    expect([await letIn(), ...(await look([impatient]))]).toEqual([3, 'none']);
+  });
+
+  it('lets two in where the patience of many ends at once, and the others keep their place', async () => {
+    const { clock, letIn } = await createPaced(10);
+    clock.advance(3 * SECOND);
+    const after = await letIn();
+    expect(after).toBeGreaterThan(3);
+    expect(after).toBeLessThanOrEqual(3 + 2 + 1);
+  });
+
+  it('of one model is no obstacle to a newcomer who wants what those before it cannot use', async () => {
+    const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
+    lease('flash').report(failed.minute(2 * SECOND));
+    const line = createWaitingLine(clock, 100);
+    const signal = new AbortController().signal;
+    const stand = (search: KeySearch) => outcomeOf(line.wait(search, patience(clock, 5), signal));
+    const burnt = new KeySearch(pool, 'google', ['pro', 'flash']);
+    burnt.failed({ key: { id: 'google-1' }, model: 'pro' }, failed.down, false);
+    const waiting = stand(burnt);
+    const newcomer = stand(new KeySearch(pool, 'google', ['pro']));
+    expect(await look([waiting, newcomer])).toEqual([STILL_WAITING, 'google-1']);
   });
 });
 
@@ -502,7 +559,7 @@ describe('a trial that streams for long', () => {
     clock.advance(2 * SECOND);
     const trial = await leaseOf(waiters[0]);
     trial.prove();
-    line.keyProved();
+    line.keyProved(null);
     expect(await look(waiters)).toEqual([
       'google-1',
       'google-1',

@@ -72,6 +72,9 @@ describe('a key that somebody wrote in another form', () => {
     ['with escapes of JSON', KEY.replaceAll('=', '\\u003d').replaceAll('+', '\\u002B')],
     ['for a page', entities((code) => `&#${code};`)],
     ['for a page, in hexadecimal', entities((code) => `&#x${code.toString(16).toUpperCase()};`)],
+    ['for a page, with zeros', entities((code) => `&#000${code};`)],
+    ['for a URL, twice', encodeURIComponent(encodeURIComponent(KEY))],
+    ['with escapes of JSON, twice', KEY.replaceAll('=', String.raw`\\u003d`)],
     ['for a page, in part', KEY.replaceAll('=', '&#x3D;')],
     ['in base64', base64(KEY)],
     ['in base64 for a URL', Buffer.from(KEY).toString('base64url')],
@@ -84,14 +87,25 @@ describe('a key that somebody wrote in another form', () => {
     }
   });
 
+  it.each(['key:', 'a:', 'ab'])('is hidden in base64 behind "%s"', (before) => {
+    const written = base64(`${before}${KEY}`);
+    const said = redactOf(KEY)(`Basic ${written}`);
+    const secret = written.slice(8, -8);
+    for (let at = 0; at + 8 <= secret.length; at += 1) {
+      expect(said).not.toContain(secret.slice(at, at + 8));
+    }
+  });
+
   it('is hidden in base64 although something else was encoded behind it', () => {
     const said = redactOf(KEY)(`Basic ${base64(`${KEY}:understudy`)}`);
     expect(said).toMatch(/^Basic \[redacted\].{1,20}$/);
   });
 
   it('costs other texts with escapes nothing', () => {
-    const text = 'a%20b &amp; c&#8217;s d\\n "100%" \\ %zz';
+    const text =
+      'a%20b%20c%20d%20e%20f%20g%20h%20i%20j &#8217;s&#8217;s&#8217;s&#8217;s \\n\\n %zz';
     expect(redactOf(KEY)(text)).toBe(text);
+    expect(redactOf(KEY)(text.repeat(100))).toBe(text.repeat(100));
   });
 });
 

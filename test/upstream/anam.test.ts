@@ -53,6 +53,14 @@ it.each([
   expect(await mint(url)).toMatchObject(kind);
 });
 
+it.each(['403 Forbidden', '404 Not Found'])(
+  'takes a %s whose JSON breaks off for Anam’s own all the same',
+  async (status) => {
+    const { url } = await serve(`${head(status, 500)}{"error":"Persona not fou`);
+    expect(await mint(url)).toMatchObject({ kind: 'model_unavailable', whose: 'key' });
+  },
+);
+
 it('understands a refusal with an endless body', async () => {
   const { url } = await serve(`${head('401 Unauthorized', 2 ** 22)}${'x'.repeat(2 ** 20)}`);
   expect(await mint(url)).toMatchObject({ kind: 'key_rejected' });
