@@ -56,19 +56,21 @@ function freePort(port: number): Promise<number> {
 }
 
 const introduction = (url: string) => `
-Understudy, demo: the providers are STAND-INS on this machine. No key, no network, no cost.
-A minute of theirs lasts ${MINUTE_SECONDS} seconds here, and a cooldown one minute instead of an hour.
+Understudy, demo: the providers are STAND-INS on this machine.
+No key, no network, no cost. A minute of theirs lasts ${MINUTE_SECONDS} seconds here, and a
+cooldown one minute instead of an hour.
 
-  google     a quota of 3 requests a minute          anam     one session token a minute
-  google-2   a quota of 5 requests a day             anam-2   no limit
+  google     a quota of 3 requests a minute    anam     one session token a minute
+  google-2   a quota of 5 requests a day       anam-2   no limit
   google-3   reported as leaked
   google-4   a quota of 12 requests a minute
 
-Listening on ${url}. In another terminal, try one answer, then more at once than the quotas
-allow, the state of the keys, and a token for the avatar:
+Listening on ${url}. In another terminal, try one answer,
+then more at once than the quotas allow, the state of the keys, and a token for
+the avatar:
 
   curl ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Hello!"}'
-  (for i in $(seq 30); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)
+  (for i in $(seq 60); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)
   curl ${url}/api/keys/status
   curl -X POST ${url}/api/anam/session-token
 
