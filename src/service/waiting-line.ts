@@ -2,6 +2,7 @@ import type { Lease } from '../pool/lease.ts';
 import type { Clock } from '../shared/clock.ts';
 import { createAlarm } from './alarm.ts';
 import type { KeySearch } from './key-search.ts';
+import { createProspects, lastChance, nextHope, type Patience } from './patience.ts';
 
 /** Where a request stands that found every key spent, while one is about to come back. */
 export interface WaitingLine {
@@ -22,18 +23,6 @@ export interface WaitingLine {
   keyProved(model: string | null): void;
   /** Some lease has ended without an answer, so that its key may be free again, or spent: the first one for each model may try. */
   leaseFailed(): void;
-}
-
-/** Both as milliseconds since the epoch. */
-export interface Patience {
-  /** When a key must have come back. */
-  readonly until: number;
-  /**
-   * A key that is back by then, but still under its trial, is waited for until its outcome: nobody is
-   * sent away while the very key that it waited for is about to prove good. This long at most, the
-   * turn of those before it included.
-   */
-  readonly outcomeUntil: number;
 }
 
 /** So many are let in to a model for each proof that a key works. */
@@ -124,49 +113,6 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
       });
     },
   };
-}
-
-/**
- * Whose patience ends gets what can be had, rather than a refusal: a suspected key where there is no
- * better one, and at the very end a good one before its turn, for all the pace.
- */
-function lastChance(search: KeySearch, { until, outcomeUntil }: Patience, now: number) {
-  if (now < until) return null;
-  if (search.hasReturned()) return now < outcomeUntil ? null : search.nextReturned();
-  return search.lastResort();
-}
-
-interface Prospect {
-  readonly returnsAt: number | null;
-  readonly nextDueAt: number | null;
-}
-
-/** Most of a line ask the same: each question is put to the pool once. */
-function createProspects(): (search: KeySearch) => Prospect {
-  const known = new Map<string, Prospect>();
-  return (search) => {
-    const prospect = known.get(search.question) ?? {
-      returnsAt: search.returnsAt(),
-      nextDueAt: search.nextDueAt(),
-    };
-    known.set(search.question, prospect);
-    return prospect;
-  };
-}
-
-/**
- * When to look again; null when no key comes back in time. A trial in flight tells by itself when it
- * ends, but meanwhile another key may come back, or a rest may end.
- */
-function nextHope(
-  { returnsAt, nextDueAt }: Prospect,
-  { until, outcomeUntil }: Patience,
-  now: number,
-): number | null {
-  if (returnsAt === null) return null;
-  const limit = now < until || returnsAt > now ? until : outcomeUntil;
-  if (limit <= now || returnsAt > limit) return null;
-  return Math.min(limit, nextDueAt ?? limit);
 }
 
 /** How many are let in to a model; trials are not counted. */
