@@ -19,6 +19,7 @@ export class Lane {
   readonly #returning = new DueQueue();
   readonly #exhausted = new DueQueue();
   readonly #endOfRest = new DueQueue();
+  readonly #queues = [this.#returning, this.#exhausted, this.#endOfRest] as const;
   #provedLast: Entry | null = null;
   #provedLastAt = 0;
   #provedBefore: Entry | null = null;
@@ -76,7 +77,7 @@ export class Lane {
   /** When time alone next changes anything here, as milliseconds since the epoch; null for never. */
   nextDueAt(now: number): number | null {
     this.#wake(now);
-    return this.#queues.map((queue) => queue.dueAt(NOBODY)).reduce(earliest);
+    return this.#queues.map((queue) => queue.dueAt(NOBODY)).reduce(earliest, null);
   }
 
   /** Remembers that this entry's key has answered: the two latest entries are enough to know of any other. */
@@ -106,18 +107,12 @@ export class Lane {
     else put(entry, isBeingTried(entry.rest) ? this.#resting : this.#rotation, null, 0);
   }
 
-  get #queues(): readonly DueQueue[] {
-    return [this.#returning, this.#exhausted, this.#endOfRest];
-  }
-
   #isBack(now: number, except: ReadonlySet<string>): boolean {
     return this.next(now, except) !== null || this.#awaitingTrial.firstExcept(except) !== null;
   }
 
   #wake(now: number): void {
-    this.#wakeFrom(this.#returning, now);
-    this.#wakeFrom(this.#exhausted, now);
-    this.#wakeFrom(this.#endOfRest, now);
+    for (const queue of this.#queues) this.#wakeFrom(queue, now);
   }
 
   #wakeFrom(queue: DueQueue, now: number): void {

@@ -108,7 +108,8 @@ class Run<C, T> {
 
   async #tryOnce(lease: Lease): Promise<T | typeof FAILED> {
     const options = this.#options;
-    const provedModel = lease.isTrial ? null : lease.model;
+    // Of a trial every model hears: what it tests may be the key itself.
+    const concerned = lease.isTrial ? null : lease.model;
     const request = this.#request;
     const chunks = attempt({
       lease,
@@ -119,7 +120,7 @@ class Run<C, T> {
       firstChunkMs: options.attemptTimeoutMs,
       idleMs: options.streamIdleMs,
       deadline: this.#deadline,
-      onProven: () => this.#line.keyProved(provedModel),
+      onProven: () => this.#line.keyProved(concerned),
       onEnd: (end) => this.#attemptEnded(end),
     });
     try {
@@ -131,11 +132,11 @@ class Run<C, T> {
   }
 
   #attemptEnded(end: AttemptEnd): void {
-    const { lease, outcome, parked } = end;
+    const { lease, outcome, isTrial, parked } = end;
     this.#log.attemptEnded(end);
     if (outcome.kind === 'success') return;
     this.#search.failed(lease, outcome, parked !== null);
-    this.#line.leaseFailed();
+    this.#line.leaseFailed(isTrial ? null : lease.model);
   }
 
   /** Returns when another key may be tried; throws what the caller has to be told otherwise. */

@@ -10,7 +10,7 @@ import type { ServiceError } from './service-error.ts';
 
 /** One line for each attempt, and one more for a request that needed more than one key. */
 export interface RequestLog {
-  /** So long in line, for the next line of this request. */
+  /** Adds to what the request's further lines say of its time in line. */
   waited(ms: number): void;
   attemptEnded(end: AttemptEnd): void;
   /** With an answer, be it that the request itself was at fault. */

@@ -18,11 +18,11 @@ export interface WaitingLine {
   /**
    * A key has answered, so that there may be room for more: the first two may try.
    *
-   * @param model the one that it answered for; null when it was the trial of a key, which concerns every model
+   * @param model the one that was asked; null when it was the trial of a key, which concerns every model
    */
   keyProved(model: string | null): void;
-  /** Some lease has ended without an answer, so that its key may be free again, or spent: the first one for each model may try. */
-  leaseFailed(): void;
+  /** A lease has ended without an answer, so that its key may be free again, or spent: the first one may try. */
+  leaseFailed(model: string | null): void;
 }
 
 /** So many are let in to a model for each proof that a key works. */
@@ -82,11 +82,11 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
 
   return {
     isEmpty: () => waiters.size === 0,
-    keyProved(proved) {
-      if (waiters.size > 0) serve((model) => (proved === null || model === proved ? PACE : 0));
+    keyProved(model) {
+      if (waiters.size > 0) serve(shareFor(model, PACE));
     },
-    leaseFailed() {
-      if (waiters.size > 0) serve(() => 1);
+    leaseFailed(model) {
+      if (waiters.size > 0) serve(shareFor(model, 1));
     },
     wait(search, patience, signal) {
       if (signal.aborted) return Promise.resolve(null);
@@ -117,6 +117,11 @@ export function createWaitingLine(clock: Clock, maxWaiting: number): WaitingLine
 
 /** How many are let in to a model; trials are not counted. */
 type ShareOf = (model: string) => number;
+
+const shareFor =
+  (concerned: string | null, share: number): ShareOf =>
+  (model) =>
+    concerned === null || model === concerned ? share : 0;
 
 /**
  * Gives keys to those who stand first and can use one. Whoever wants another model is no obstacle:

@@ -10,7 +10,7 @@ const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}|(?<=\bBearer\s{1,4})[\
 
 /**
  * Whoever echoes a key may have written it for a URL, a page, a JSON text or as base64: it is found in
- * these forms too. Costs the same for one key as for thousands.
+ * these forms too. Costs hardly more for thousands of keys than for one, as long as their lengths are few.
  */
 export function createRedact(secrets: Iterable<Secret>): Redact {
   const withoutOurs = createRedactOurs([...secrets].map((secret) => secret.reveal()));

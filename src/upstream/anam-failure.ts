@@ -65,7 +65,7 @@ const answers =
 /** A page or no JSON at these statuses, or a redirect: it was not Anam's API that answered at our address. */
 const WRONG_ADDRESS: AnamRule = {
   when: (refusal) =>
-    (refusal.error.isHtml && answers(400)(refusal)) ||
+    (refusal.error.isHtml && answers(400, 403, 404, 405)(refusal)) ||
     (!refusal.isCut && !refusal.error.isAnams && answers(403, 404, 405)(refusal)) ||
     (refusal.status >= 300 && refusal.status < 400),
   failure: { kind: 'misconfigured' },

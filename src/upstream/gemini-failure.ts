@@ -3,7 +3,7 @@ import { decide, describeFailure, type Finding } from './failure-rules.ts';
 import { GEMINI_QUOTA_RULES } from './gemini-quota-rules.ts';
 import { type GeminiRefusal, type GeminiRule, readGeminiRefusal } from './gemini-refusal.ts';
 import { GEMINI_400_RULES, GEMINI_403_RULES, GEMINI_404_RULES } from './gemini-request-rules.ts';
-import type { GoogleError } from './google-error.ts';
+import { type GoogleError, violations } from './google-error.ts';
 import type { ClassifyContext, ProviderAnswer } from './provider-answer.ts';
 
 export type { ClassifyContext };
@@ -28,11 +28,9 @@ export function classifyGeminiAnswer(answer: ProviderAnswer, context: ClassifyCo
 }
 
 /** Which quota it is stands in the details; the message begins with the same long sentence for each. */
-function wordsOf({ details, message }: GoogleError): string {
-  const quotas = details.flatMap((detail) =>
-    detail.type === 'QuotaFailure' ? detail.violations.map(({ quotaId }) => quotaId) : [],
-  );
-  return [...new Set(quotas), message].filter((words) => words !== '').join(': ');
+function wordsOf(error: GoogleError): string {
+  const quotas = violations(error).map(({ quotaId }) => quotaId);
+  return [...new Set(quotas), error.message].filter((words) => words !== '').join(': ');
 }
 
 const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };

@@ -1,8 +1,7 @@
 import { type Finding, rateLimited } from './failure-rules.ts';
 import { PREPAID_CREDIT, SPEND_CAP, SPEND_RATE } from './gemini-money-phrases.ts';
 import { type GeminiRefusal, type GeminiRule, hasReason, isPage, says } from './gemini-refusal.ts';
-import type { GoogleError } from './google-error.ts';
-import type { QuotaViolation } from './google-error-details.ts';
+import { violations } from './google-error.ts';
 
 const NO_CAPACITY: Finding = { kind: 'upstream_down', timedOut: false };
 const NO_QUOTA: Finding = { kind: 'model_unavailable', whose: 'project' };
@@ -58,10 +57,6 @@ function hasNoQuotaForThisModel({ error }: GeminiRefusal): boolean {
 function namesQuota(period: RegExp) {
   return ({ error }: GeminiRefusal): boolean =>
     violations(error).some(({ quotaId }) => period.test(quotaId));
-}
-
-function violations({ details }: GoogleError): readonly QuotaViolation[] {
-  return details.flatMap((detail) => (detail.type === 'QuotaFailure' ? detail.violations : []));
 }
 
 const isZero = (value: unknown) => value === 0 || (typeof value === 'string' && /^0+$/.test(value));

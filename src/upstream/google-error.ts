@@ -1,4 +1,8 @@
-import { type GoogleErrorDetail, readGoogleErrorDetails } from './google-error-details.ts';
+import {
+  type GoogleErrorDetail,
+  type QuotaViolation,
+  readGoogleErrorDetails,
+} from './google-error-details.ts';
 import { htmlToText, isHtml } from './html-text.ts';
 import { asText, isJsonObject, type JsonObject, parseJson } from './json-fields.ts';
 
@@ -23,6 +27,11 @@ export function parseGoogleError(body: string): GoogleError {
     if (error !== undefined) return readError(error, MAX_WRAPPINGS);
   }
   return notGoogles(body, false);
+}
+
+/** The quotas that the error names as exceeded, of all its details. */
+export function violations({ details }: GoogleError): readonly QuotaViolation[] {
+  return details.flatMap((detail) => (detail.type === 'QuotaFailure' ? detail.violations : []));
 }
 
 /** How often an error may be wrapped, as JSON text, in another one's message. Two was seen. */

@@ -159,6 +159,23 @@ describe('a line for one model', () => {
   });
 });
 
+describe('a line for one model that moves slowly', () => {
+  it('is not quickened by requests for another that fail', async () => {
+    const { clock, ask, lease, calls } = createSetting(
+      ['key-0'],
+      ({ model }) =>
+        model === 'flash' ? [{ after: 2 * SECOND, say: 'Hi' }] : [{ fail: failed.badRequest }],
+      { models: ['flash', 'pro'] },
+    );
+    lease('flash').report(failed.minute(SECOND));
+    const waiting = Array.from({ length: 20 }, () => outcomeOf(ask(['flash'])));
+    await flow(clock, new Promise<void>((resolve) => clock.after(3100, resolve)), 10);
+    for (let turn = 0; turn < 5; turn += 1) await outcomeOf(ask(['pro']));
+    expect(calls.filter(({ model }) => model === 'flash')).toHaveLength(3);
+    await flow(clock, Promise.all(waiting), 50);
+  });
+});
+
 describe('a line behind a key that has proved good', () => {
   it('moves with the first words of an answer, not once more with its end', async () => {
     const answer = [

@@ -39,7 +39,7 @@ function lineBefore({ pool, clock }: ReturnType<typeof createPool>, maxWaiting =
   const end = (ended: Lease, outcome: Parameters<Lease['report']>[0]) => {
     ended.report(outcome);
     if (outcome.kind === 'success') line.keyProved(null);
-    else line.leaseFailed();
+    else line.leaseFailed(null);
   };
   return { pool, clock, line, stand, end, searchThatFailed };
 }
@@ -433,7 +433,7 @@ describe('an empty line', () => {
   it('does nothing when a key answers or fails', () => {
     const { clock, line } = createLine({ 'google-1': 2 });
     line.keyProved(null);
-    line.leaseFailed();
+    line.leaseFailed(null);
     expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
   });
 });
@@ -499,12 +499,15 @@ describe('the pace', () => {
     return { clock, line, letIn, stand, first, impatient };
   }
 
-  it('of one model is not quickened by the answers of another', async () => {
+  it('of one model is not quickened by the answers and failures of another', async () => {
     const { line, letIn } = await createPaced(10);
     for (let turn = 0; turn < 5; turn += 1) line.keyProved('pro');
+    for (let turn = 0; turn < 5; turn += 1) line.leaseFailed('pro');
+    expect(await letIn()).toBe(3);
+    line.leaseFailed('flash');
     expect(await letIn()).toBe(3);
     line.keyProved('flash');
-    expect(await letIn()).toBe(4);
+    expect(await letIn()).toBe(5);
   });
 
   it('is not quickened by an alarm of somebody who has left', async () => {

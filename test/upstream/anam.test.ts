@@ -61,6 +61,11 @@ it.each(['403 Forbidden', '404 Not Found'])(
   },
 );
 
+it('knows a page that breaks off for a page: our address is wrong', async () => {
+  const { url } = await serve(`${head('404 Not Found', 500)}<!DOCTYPE html><title>Err`);
+  expect(await mint(url)).toMatchObject({ kind: 'misconfigured' });
+});
+
 it('understands a refusal with an endless body', async () => {
   const { url } = await serve(`${head('401 Unauthorized', 2 ** 22)}${'x'.repeat(2 ** 20)}`);
   expect(await mint(url)).toMatchObject({ kind: 'key_rejected' });
