@@ -49,6 +49,7 @@ export async function startUnderstudy(
   const app = createApp({
     ...config,
     log,
+    clock,
     counts: (service) => pool.counts(service),
     chat: createChat({
       failover,

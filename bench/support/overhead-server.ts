@@ -95,10 +95,12 @@ const key = {
   secret: new Secret('google', KEY),
 } as const;
 
+const userSays = (text: string) => ({ role: 'user', parts: [{ kind: 'text', text }] }) as const;
+
 function viaAdapter(request: IncomingMessage, response: ServerResponse): void {
   readBody(request, async (body) => {
     const { message } = JSON.parse(body) as { message: string };
-    const turn = { system: null, messages: [{ role: 'user' as const, text: message }] };
+    const turn = { system: null, messages: [userSays(message)] };
     const { signal } = new AbortController();
     let reply = '';
     for await (const chunk of streamGemini(key, MODEL, turn, signal)) reply += chunk.text;

@@ -4,9 +4,11 @@ import type { KeyCounts } from '../pool/counts.ts';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import type { Chat } from '../service/chat.ts';
 import type { Service } from '../shared/api-key.ts';
+import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import { logAccess } from './access-log.ts';
-import { chatRoute } from './chat-route.ts';
+import { answerChat } from './answer-chat.ts';
+import { chatDialectOf, keepBeginning, speakAsCaller, speakAsUnreadCaller } from './chat-route.ts';
 import { allowOrigins } from './cross-origin.ts';
 import { answerErrors, methodNotAllowed, notFound } from './fallbacks.ts';
 import { healthRoute } from './health-route.ts';
@@ -21,6 +23,7 @@ export interface AppOptions {
   readonly avatar: AvatarSession;
   readonly counts: (service: Service) => KeyCounts;
   readonly log: Logger;
+  readonly clock: Clock;
   /** `demo` says that the providers behind us are stand-ins. */
   readonly mode: 'live' | 'demo';
   readonly allowClientPersona: boolean;
@@ -28,12 +31,14 @@ export interface AppOptions {
   /** Requests a minute for one client address; 0 is off. */
   readonly chatPerMinute: number;
   readonly sessionsPerMinute: number;
+  /** How long a client may leave a stream unread. */
+  readonly streamIdleMs: number;
   /** Proxy hops in front of us. */
   readonly trustProxy: number;
 }
 
 export function createApp(options: AppOptions): Express {
-  const { chat, avatar, counts, log, mode } = options;
+  const { chat, avatar, counts, log, clock, mode } = options;
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -47,9 +52,12 @@ export function createApp(options: AppOptions): Express {
     'post',
     ['/api/chat'],
     ...limitByAddress('chat', options.chatPerMinute),
+    keepBeginning,
     ...readJsonBody(),
-    chatRoute(chat),
+    speakAsCaller,
+    answerChat({ chat, clock, stallMs: options.streamIdleMs }, chatDialectOf),
   );
+  app.use('/api/chat', speakAsUnreadCaller);
   serve(
     app,
     'post',

@@ -1,58 +1,52 @@
-import type { RequestHandler } from 'express';
-import { z } from 'zod';
-import type { Chat } from '../service/chat.ts';
-import { callerOf } from './caller.ts';
-import { validate } from './json-body.ts';
-import { sendJson } from './send-json.ts';
+import type { IncomingMessage } from 'node:http';
+import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
+import { aiSdk, isAiSdk } from './dialects/ai-sdk.ts';
+import { anamLlm, isAnamLlm } from './dialects/anam-llm.ts';
+import type { Dialect } from './dialects/dialect.ts';
+import { simple } from './dialects/simple.ts';
+import { answerErrorsIn } from './error-form.ts';
 
-/** In characters; a whole body may have a megabyte. */
-const MAX_MESSAGE_LENGTH = 200_000;
-const MAX_HISTORY_LENGTH = 1000;
-const LONE_SURROGATE = /\p{Surrogate}/u;
-
-const text = z
-  .string()
-  .max(MAX_MESSAGE_LENGTH)
-  .refine((value) => !LONE_SURROGATE.test(value), 'Has half a character, which is no Unicode.');
-const said = text.refine((value) => value.trim() !== '', 'Must not be empty.');
-
-/** An assistant may have said nothing: we have given out such replies, and take them back. */
-const turn = z.discriminatedUnion('role', [
-  z.strictObject({ role: z.literal('user'), content: said }),
-  z.strictObject({ role: z.enum(['assistant', 'model']), content: text }),
-]);
-
-const chatBody = z.strictObject({
-  message: said,
-  history: z.array(turn).max(MAX_HISTORY_LENGTH).default([]),
-  model: z.string().max(200).nullish(),
-  stream: z.literal(false, 'Answers come whole, as JSON: leave it out, or send false.').nullish(),
-});
-
-/** `POST /api/chat`: a message with its history in, the whole reply out. */
-export function chatRoute(chat: Chat): RequestHandler {
-  return async function postChat(request, response) {
-    const { message, history, model } = validate(chatBody, request.body);
-    const caller = callerOf(request, response);
-    const messages = [
-      ...history
-        .filter(hasWords)
-        .map(({ role, content }) => ({ role: toRole(role), text: content })),
-      { role: 'user' as const, text: message },
-    ];
-    const reply = await chat.reply({ messages, model: model ?? null }, caller);
-    sendJson(response, 200, {
-      reply: reply.text,
-      model: reply.model,
-      finishReason: reply.reason,
-      usage: reply.usage,
-      requestId: caller.requestId,
-    });
-  };
+/** `POST /api/chat` speaks three dialects, told apart by the shape of the body alone. */
+export function chatDialectOf(request: Request): Dialect {
+  if (isAiSdk(request)) return aiSdk;
+  return isAnamLlm(request) ? anamLlm : simple;
 }
 
-const hasWords = ({ content }: z.output<typeof turn>) => content.trim() !== '';
+/** Behind the parser of bodies: from here on it is known how this caller wants to be refused. */
+export const speakAsCaller: RequestHandler = (request, response, next) => {
+  answerErrorsIn(response, chatDialectOf(request).errors);
+  next();
+};
 
-/** Google's own word for the assistant is `model`. */
-const toRole = (role: 'user' | 'assistant' | 'model'): 'user' | 'assistant' =>
-  role === 'user' ? 'user' : 'assistant';
+const beginnings = new WeakMap<IncomingMessage, Buffer>();
+
+/** Directly before the parser, which keeps nothing of a body that it refuses. */
+export const keepBeginning: RequestHandler = (request, _response, next) => {
+  request.once('data', (chunk: Buffer) => beginnings.set(request, chunk));
+  next();
+};
+
+/** What was not parsed has no shape, but its beginning may still tell who sent it. */
+export const speakAsUnreadCaller: ErrorRequestHandler = async (error, request, response, next) => {
+  if (request.body === undefined && LISTS_MESSAGES.test(await beginningOf(request))) {
+    answerErrorsIn(response, aiSdk.errors);
+  }
+  next(error);
+};
+
+/** As it stands in the JSON itself; within a text its quotes would be escaped. */
+const LISTS_MESSAGES = /(?<!\\)"messages"\s*:\s*\[/;
+
+function beginningOf(request: IncomingMessage): Promise<string> {
+  return new Promise((resolve) => {
+    const kept = beginnings.get(request);
+    const isOver = request.complete || request.destroyed;
+    if (kept !== undefined || isOver) {
+      resolve(kept?.toString('latin1') ?? '');
+      return;
+    }
+    request.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1')));
+    request.once('end', () => resolve(''));
+    request.once('close', () => resolve(''));
+  });
+}

@@ -1,9 +1,10 @@
-import type { ErrorRequestHandler, RequestHandler } from 'express';
+import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { ServiceError } from '../service/service-error.ts';
 import type { Logger } from '../shared/logger.ts';
 import { rememberTold, type Told } from './access-log.ts';
-import { errorBody, HttpError } from './http-error.ts';
-import { sendJson } from './send-json.ts';
+import { errorFormOf, lastWordsOf } from './error-form.ts';
+import { HttpError } from './http-error.ts';
+import { sendText } from './send-json.ts';
 import { toHttpError } from './to-http-error.ts';
 
 /** For a known path that is asked in another way than it allows. */
@@ -28,15 +29,28 @@ export function answerErrors(log: Logger): ErrorRequestHandler {
     if (error.code === 'internal_error') log.error({ requestId, err: thrown }, 'internal error');
     rememberTold(response, whatIsTold(error));
     if (response.destroyed) return;
-    if (response.headersSent) {
-      response.destroy();
-      return;
-    }
-    if (error.retryAfterSeconds !== null) {
-      response.setHeader('retry-after', String(error.retryAfterSeconds));
-    }
-    sendJson(response, error.status, errorBody(error, requestId));
+    if (response.headersSent) endStream(response, error);
+    else refuse(response, error, requestId);
   };
+}
+
+function endStream(response: Response, error: HttpError): void {
+  const lastWords = response.writableEnded ? null : lastWordsOf(response, error);
+  if (lastWords !== null) response.end(lastWords);
+  // What was said before goes out; that the end is missing is all that tells of the failure.
+  else if (response.socket !== null) response.socket.destroySoon();
+}
+
+function refuse(response: Response, error: HttpError, requestId: string): void {
+  const form = errorFormOf(response);
+  if (error.retryAfterSeconds !== null) {
+    response.setHeader('retry-after', String(error.retryAfterSeconds));
+  }
+  for (const [name, value] of Object.entries(form.headers?.(error) ?? {})) {
+    response.setHeader(name, value);
+  }
+  const status = form.status?.(error) ?? error.status;
+  sendText(response, status, form.type, form.text(error, requestId));
 }
 
 const whatIsTold = ({ code, retryAfterSeconds }: HttpError): Told =>

@@ -1,6 +1,8 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import type { ChatChunk, ChatFinish, ChatMessage, ChatTurn } from '../shared/chat.ts';
-import { UpstreamError, type Usage } from '../shared/failure.ts';
+import type { ChatChunk, ChatTurn } from '../shared/chat.ts';
+import { UpstreamError } from '../shared/failure.ts';
+import { type ChatReply, collectReply } from './chat-reply.ts';
+import { beginStream, type ChatStream } from './chat-stream.ts';
 import type { Failover } from './failover.ts';
 import type { Answer, Caller } from './failover-request.ts';
 import { ServiceError } from './service-error.ts';
@@ -10,6 +12,7 @@ export interface ChatOptions {
   readonly stream: StreamAnswer;
   /** The first is the default; the others answer when asked for by name, or when those before are spent. */
   readonly models: readonly [string, ...string[]];
+  /** Stands before whatever the caller brings of its own. */
   readonly systemPrompt: string | null;
 }
 
@@ -22,15 +25,9 @@ export type StreamAnswer = (
 ) => AsyncGenerator<ChatChunk, void, undefined>;
 
 export interface ChatRequest {
-  readonly messages: readonly ChatMessage[];
+  readonly turn: ChatTurn;
   /** One of the models that are served; null leaves the choice to us. */
   readonly model: string | null;
-}
-
-export interface ChatReply extends ChatFinish {
-  readonly text: string;
-  /** The model that answered. */
-  readonly model: string;
 }
 
 export interface Chat {
@@ -40,12 +37,13 @@ export interface Chat {
    * @throws ServiceError
    */
   reply(request: ChatRequest, caller: Caller): Promise<ChatReply>;
+  /**
+   * The answer as it comes, from its first piece on: until then another key may step in, never after.
+   *
+   * @throws ServiceError when nothing could answer; afterwards the stream throws it
+   */
+  stream(request: ChatRequest, caller: Caller): Promise<ChatStream>;
 }
-
-/** What a person reads instead of an answer that the provider blocked. */
-const BLOCKED_REPLY = "I can't help with that. Could you ask in a different way?";
-
-const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0 };
 
 export function createChat({ failover, stream, models, systemPrompt }: ChatOptions): Chat {
   const candidates = (model: string | null): readonly [string, ...string[]] => {
@@ -53,46 +51,33 @@ export function createChat({ failover, stream, models, systemPrompt }: ChatOptio
     if (models.includes(model)) return [model];
     throw unknownModel(models);
   };
+  const answer = async <T>(
+    { turn: asked, model }: ChatRequest,
+    caller: Caller,
+    commit: (answer: Answer<ChatChunk>) => Promise<T>,
+  ): Promise<T> => {
+    const turn = { ...asked, system: joined(systemPrompt, asked.system) };
+    try {
+      return await failover({
+        service: 'google',
+        models: candidates(model),
+        caller,
+        open: (lease, signal) => stream(lease.key, lease.model, turn, signal),
+        isLast: (chunk: ChatChunk) => chunk.finish !== null,
+        commit,
+      });
+    } catch (error) {
+      throw forCaller(error);
+    }
+  };
   return {
-    async reply({ messages, model }, caller) {
-      const turn: ChatTurn = { system: systemPrompt, messages };
-      try {
-        return await failover({
-          service: 'google',
-          models: candidates(model),
-          caller,
-          open: (lease, signal) => stream(lease.key, lease.model, turn, signal),
-          isLast: (chunk: ChatChunk) => chunk.finish !== null,
-          commit: collect,
-        });
-      } catch (error) {
-        throw forCaller(error);
-      }
-    },
+    reply: (request, caller) => answer(request, caller, collectReply),
+    stream: (request, caller) => answer(request, caller, beginStream),
   };
 }
 
-async function collect({ model, chunks }: Answer<ChatChunk>): Promise<ChatReply> {
-  let text = '';
-  let finish: ChatFinish = { reason: 'other', usage: NO_USAGE };
-  try {
-    for await (const chunk of chunks) {
-      text += chunk.text;
-      finish = chunk.finish ?? finish;
-    }
-  } catch (error) {
-    finish = finishOfBlocked(error);
-  }
-  // Half a sentence of what was blocked is no answer.
-  return { text: finish.reason === 'content-filter' ? BLOCKED_REPLY : text, model, ...finish };
-}
-
-/** Content that was blocked before a word came is an answer too; whatever else was thrown goes on. */
-function finishOfBlocked(error: unknown): ChatFinish {
-  const failure = error instanceof UpstreamError ? error.failure : null;
-  if (failure?.kind !== 'content_blocked') throw error;
-  return { reason: 'content-filter', usage: failure.usage ?? NO_USAGE };
-}
+const joined = (ours: string | null, callers: string | null) =>
+  ours === null || callers === null ? (ours ?? callers) : `${ours}\n\n${callers}`;
 
 /** The one failure that is the caller's own to hear about: what was wrong with its request. */
 function forCaller(error: unknown): unknown {

@@ -40,6 +40,8 @@ class Run<C, T> {
   readonly #log: RequestLog;
   readonly #deadline: number;
   readonly #failures: Failure[] = [];
+  #isInFlight = false;
+  #isAnswered = false;
   /** Fixed when the request first finds every key spent: no later round adds to it. */
   #waitUntil: number | null = null;
 
@@ -55,7 +57,8 @@ class Run<C, T> {
   async finish(): Promise<T> {
     try {
       const result = await this.#answer();
-      this.#log.answered();
+      this.#isAnswered = true;
+      if (!this.#isInFlight) this.#log.answered();
       return result;
     } catch (error) {
       if (error instanceof ServiceError) this.#log.failed(error);
@@ -111,6 +114,7 @@ class Run<C, T> {
     // Of a trial every model hears: what it tests may be the key itself.
     const concerned = lease.isTrial ? null : lease.model;
     const request = this.#request;
+    this.#isInFlight = true;
     const chunks = attempt({
       lease,
       open: request.open,
@@ -133,7 +137,10 @@ class Run<C, T> {
 
   #attemptEnded(end: AttemptEnd): void {
     const { lease, outcome, isTrial, parked } = end;
+    this.#isInFlight = false;
     this.#log.attemptEnded(end);
+    // An answer that streams goes on after it was committed to.
+    if (this.#isAnswered) this.#log.answered();
     if (outcome.kind === 'success') return;
     this.#search.failed(lease, outcome, parked !== null);
     this.#line.leaseFailed(isTrial ? null : lease.model);

@@ -5,16 +5,81 @@ export interface ChatTurn {
   readonly system: string | null;
   /** Oldest first; the last one is what is to be answered. */
   readonly messages: readonly ChatMessage[];
+  readonly settings?: GenerationSettings;
+  readonly tools?: Tools;
 }
 
-export interface ChatMessage {
-  readonly role: 'user' | 'assistant';
+export type ChatMessage =
+  | { readonly role: 'user'; readonly parts: readonly UserPart[] }
+  | { readonly role: 'assistant'; readonly parts: readonly AssistantPart[] }
+  | { readonly role: 'tool'; readonly results: readonly ToolResult[] };
+
+export interface TextPart {
+  readonly kind: 'text';
   readonly text: string;
+}
+
+/** An image, a sound or a document, carried in the request itself. */
+export interface MediaPart {
+  readonly kind: 'media';
+  readonly mediaType: string;
+  /** Base64. */
+  readonly data: string;
+}
+
+export type UserPart = TextPart | MediaPart;
+export type AssistantPart = TextPart | (ToolCall & { readonly kind: 'tool-call' });
+
+export interface ToolCall {
+  readonly name: string;
+  readonly input: Readonly<Record<string, unknown>>;
+  /** The provider's own note to itself, which must come back with the call. */
+  readonly signature?: string;
+}
+
+/** Of several calls at once, the results stand in the order of the calls. */
+export interface ToolResult {
+  /** Of the tool. */
+  readonly name: string;
+  readonly output: Readonly<Record<string, unknown>>;
+}
+
+export interface Tools {
+  readonly declarations: readonly ToolDeclaration[];
+  readonly choice: ToolChoice;
+}
+
+export interface ToolDeclaration {
+  readonly name: string;
+  readonly description?: string;
+  /** A JSON schema. */
+  readonly parameters?: Readonly<Record<string, unknown>>;
+}
+
+/** `one` must be called by its name; `any` leaves the choice of which. */
+export type ToolChoice =
+  | { readonly kind: 'auto' | 'any' | 'none' }
+  | { readonly kind: 'one'; readonly name: string };
+
+/** What is left out is the provider's to decide. */
+export interface GenerationSettings {
+  readonly temperature?: number;
+  readonly topP?: number;
+  readonly maxOutputTokens?: number;
+  readonly stop?: readonly string[];
+  readonly seed?: number;
+  readonly presencePenalty?: number;
+  readonly frequencyPenalty?: number;
+  /** The most that the model may think before it answers. */
+  readonly thinkingTokens?: number;
+  /** The answer is to be JSON: of this schema, where there is one. */
+  readonly json?: { readonly schema?: Readonly<Record<string, unknown>> };
 }
 
 /** A piece of the answer. The one that carries a finish reason is the last. */
 export interface ChatChunk {
   readonly text: string;
+  readonly toolCalls?: readonly ToolCall[];
   readonly finish: ChatFinish | null;
 }
 
@@ -23,4 +88,4 @@ export interface ChatFinish {
   readonly usage: Usage;
 }
 
-export type FinishReason = 'stop' | 'length' | 'content-filter' | 'other';
+export type FinishReason = 'stop' | 'length' | 'tool-calls' | 'content-filter' | 'other';

@@ -1,6 +1,7 @@
 import type { EnhancedGenerateContentResponse } from '@google/generative-ai';
-import type { ChatChunk, FinishReason } from '../shared/chat.ts';
+import type { ChatChunk, FinishReason, ToolCall } from '../shared/chat.ts';
 import type { Usage } from '../shared/failure.ts';
+import { asText, isJsonObject, type JsonObject } from './json-fields.ts';
 
 /**
  * A chunk as it may really come: the SDK's types promise too much, and know neither errors nor
@@ -26,6 +27,8 @@ interface RawCandidate {
 interface RawPart {
   readonly text?: unknown;
   readonly thought?: unknown;
+  readonly functionCall?: unknown;
+  readonly thoughtSignature?: unknown;
 }
 
 /** What a chunk of the SDK's says: a piece of the answer, an error, a block, or nothing to hand on. */
@@ -48,17 +51,18 @@ export function readChunk(value: EnhancedGenerateContentResponse): ReadChunk {
 }
 
 function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
-  const text = textOf(candidate);
+  const said = readParts(candidate);
+  const isSilent = said.text === '' && said.toolCalls === undefined;
   const { finishReason } = candidate;
   if (!isSaid(finishReason)) {
-    return text === '' ? { kind: 'nothing' } : { kind: 'piece', chunk: { text, finish: null } };
+    return isSilent ? { kind: 'nothing' } : { kind: 'piece', chunk: { ...said, finish: null } };
   }
   const reason = toFinishReason(finishReason);
   const usage = usageOf(raw);
-  if (reason === 'content-filter' && text === '') {
+  if (reason === 'content-filter' && isSilent) {
     return { kind: 'blocked', reason: finishReason, usage };
   }
-  return { kind: 'piece', chunk: { text, finish: { reason, usage } } };
+  return { kind: 'piece', chunk: { ...said, finish: { reason, usage } } };
 }
 
 /** A reason is there: neither left out nor written as nothing, which protobuf calls unspecified. */
@@ -66,14 +70,24 @@ const isSaid = (reason: string | null | undefined): reason is string =>
   typeof reason === 'string' && reason !== '' && !reason.endsWith('_UNSPECIFIED');
 
 /** Thoughts are the model's own and no part of the answer. */
-function textOf({ content }: RawCandidate): string {
+function readParts({ content }: RawCandidate): Pick<ChatChunk, 'text' | 'toolCalls'> {
   const parts = content?.parts;
-  if (!Array.isArray(parts)) return '';
+  if (!Array.isArray(parts)) return { text: '' };
   let text = '';
+  let toolCalls: ToolCall[] | undefined;
   for (const part of parts as readonly (RawPart | null)[]) {
     if (part?.thought !== true && typeof part?.text === 'string') text += part.text;
+    if (isJsonObject(part?.functionCall)) {
+      toolCalls ??= [];
+      toolCalls.push(toToolCall(part.functionCall, part.thoughtSignature));
+    }
   }
-  return text;
+  return toolCalls === undefined ? { text } : { text, toolCalls };
+}
+
+function toToolCall({ name, args }: JsonObject, signature: unknown): ToolCall {
+  const call = { name: asText(name), input: isJsonObject(args) ? args : {} };
+  return typeof signature === 'string' ? { ...call, signature } : call;
 }
 
 /** https://ai.google.dev/api/generate-content#FinishReason */

@@ -1,16 +1,17 @@
 import {
-  type Content,
   type EnhancedGenerateContentResponse,
+  type GenerateContentRequest,
   GoogleGenerativeAI,
   GoogleGenerativeAIError,
 } from '@google/generative-ai';
 import type { Dispatcher } from 'undici';
 import type { ApiKey } from '../shared/api-key.ts';
-import type { ChatChunk, ChatFinish, ChatMessage, ChatTurn } from '../shared/chat.ts';
+import type { ChatChunk, ChatFinish, ChatTurn } from '../shared/chat.ts';
 import { UpstreamError } from '../shared/failure.ts';
 import type { Redact } from '../shared/redact.ts';
 import { type ReadChunk, readChunk } from './gemini-chunk.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
+import { toGeminiRequest } from './gemini-request.ts';
 import { beginExchange, type LeanExchange } from './lean-fetch.ts';
 import { classifyNetworkError } from './network-failure.ts';
 import type { ClassifyContext, ProviderAnswer } from './provider-answer.ts';
@@ -45,7 +46,8 @@ export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions
     const exchange = beginExchange(dispatcher, signal);
     try {
       const client = new GoogleGenerativeAI(key.secret.reveal());
-      const request = { contents: turn.messages.map(toContent), ...systemOf(turn) };
+      // The SDK's types end where its support did; what it is given it passes on.
+      const request = toGeminiRequest(turn) as unknown as GenerateContentRequest;
       const { stream, response } = await withFetch(exchange.fetch, () =>
         client.getGenerativeModel({ model }, { baseUrl }).generateContentStream(request),
       );
@@ -74,13 +76,6 @@ function withFetch<T>(fetch: typeof globalThis.fetch, call: () => Promise<T>): P
   }
 }
 
-const toContent = ({ role, text }: ChatMessage): Content => ({
-  role: role === 'assistant' ? 'model' : 'user',
-  parts: [{ text }],
-});
-
-const systemOf = ({ system }: ChatTurn) => (system === null ? {} : { systemInstruction: system });
-
 /** Hands on the pieces of the answer, and keeps reading to the end of it, so that its connection can be used again. */
 async function* readAnswer(
   stream: AsyncGenerator<EnhancedGenerateContentResponse>,
@@ -88,6 +83,7 @@ async function* readAnswer(
   context: ClassifyContext,
 ): AsyncGenerator<ChatChunk, void, undefined> {
   let hasText = false;
+  let hasCalls = false;
   let finish: ChatFinish | null = null;
   for (;;) {
     exchange.isWanted = true;
@@ -98,11 +94,18 @@ async function* readAnswer(
       finish === null ? toChunk(readChunk(value), hasText, context) : null;
     if (chunk === null) continue;
     hasText = true;
+    hasCalls ||= chunk.toolCalls !== undefined;
     finish = chunk.finish;
-    yield chunk;
+    yield hasCalls ? awaitingTools(chunk) : chunk;
   }
   if (finish === null) throw unfinished(hasText, exchange, context);
 }
+
+/** Gemini stops alike for an answer that is complete and for one that waits for its tools. */
+const awaitingTools = (chunk: ChatChunk): ChatChunk =>
+  chunk.finish?.reason === 'stop'
+    ? { ...chunk, finish: { ...chunk.finish, reason: 'tool-calls' } }
+    : chunk;
 
 /** The SDK trips over a chunk that is no object; to us that is a stream that cannot be read. */
 async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {

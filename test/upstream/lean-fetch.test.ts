@@ -349,7 +349,8 @@ const KEY: ApiKey = {
   project: 'google',
   secret: new Secret('google', 'g-one'),
 };
-const TURN = { system: null, messages: [{ role: 'user' as const, text: 'Hi' }] };
+const HI = { kind: 'text', text: 'Hi' } as const;
+const TURN = { system: null, messages: [{ role: 'user' as const, parts: [HI] }] };
 const optionsFor = ({ url, dispatcher }: Server) => ({
   baseUrl: url,
   dispatcher,

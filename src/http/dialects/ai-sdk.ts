@@ -1,0 +1,147 @@
+import type { Request } from 'express';
+import { z } from 'zod';
+import type { ChatMessage, FinishReason, UserPart } from '../../shared/chat.ts';
+import { PLAIN_ERRORS } from '../error-form.ts';
+import { validate } from '../json-body.ts';
+import { NOT_A_DATA_URL, readDataUrl } from './data-url.ts';
+import {
+  type ChatCall,
+  COMMENT,
+  type Dialect,
+  EVENT_STREAM,
+  type Frames,
+  type StreamFacts,
+} from './dialect.ts';
+import { plainText } from './plain-text.ts';
+import { isSaid, MAX_MESSAGES, modelName, text } from './said.ts';
+
+const MAX_PARTS = 1000;
+
+/** Of the kinds that a message may have, we send on texts and files; all others are skipped. */
+const part = z
+  .looseObject({ type: z.string().max(200) })
+  .transform(({ type, ...fields }, context): readonly UserPart[] => {
+    if (type === 'text') return readText(fields, context);
+    return type === 'file' ? readFile(fields, context) : [];
+  });
+
+const message = z.looseObject({
+  role: z.enum(['system', 'user', 'assistant']),
+  parts: z.array(part).max(MAX_PARTS),
+});
+
+const aiSdkBody = z.looseObject({
+  messages: z.array(message).min(1, 'Must not be empty.').max(MAX_MESSAGES),
+  model: modelName.nullish(),
+});
+
+/**
+ * The dialect of the Vercel AI SDK's `useChat` and its transports: UI messages in, a UI message stream
+ * out (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol), or with `?protocol=text` the text alone.
+ */
+export const aiSdk: Dialect = {
+  errors: PLAIN_ERRORS,
+  read(request): ChatCall {
+    const { messages, model } = validate(endsWithUser, request.body);
+    const isPlain = request.query.protocol === 'text';
+    return {
+      request: {
+        turn: { system: systemOf(messages), messages: messages.flatMap(toMessage) },
+        model: model ?? null,
+      },
+      answer: { kind: 'stream', frames: isPlain ? plainText : toUiMessageStream },
+    };
+  },
+};
+
+/** @returns whether the body's messages are made of parts, as only the AI SDK makes them. */
+export const isAiSdk = ({ body }: Request): boolean =>
+  Array.isArray(body?.messages) &&
+  ('trigger' in body || body.messages.some((one: unknown) => Array.isArray(partsOf(one))));
+
+const partsOf = (one: unknown) =>
+  typeof one === 'object' && one !== null && 'parts' in one ? one.parts : undefined;
+
+type UiMessage = z.output<typeof message>;
+
+const endsWithUser = aiSdkBody.superRefine(({ messages }, context) => {
+  const last = messages.at(-1);
+  if (last?.role === 'user' && last.parts.flat().some(hasContent)) return;
+  const fault = "The last one must be the user's, with a text or a file in it.";
+  context.addIssue({ code: 'custom', path: ['messages', messages.length - 1], message: fault });
+});
+
+function readText(fields: Fields, context: z.RefinementCtx): readonly UserPart[] {
+  const read = text.safeParse(fields.text);
+  if (read.success) return [{ kind: 'text', text: read.data }];
+  for (const { message: fault } of read.error.issues) addFault(context, 'text', fault);
+  return z.NEVER;
+}
+
+function readFile({ url }: Fields, context: z.RefinementCtx): readonly UserPart[] {
+  const media = typeof url === 'string' ? readDataUrl(url) : null;
+  if (media !== null) return [media];
+  addFault(context, 'url', NOT_A_DATA_URL);
+  return z.NEVER;
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const addFault = (context: z.RefinementCtx, field: string, fault: string) =>
+  context.addIssue({ code: 'custom', path: [field], message: fault });
+
+const hasContent = (one: UserPart) => one.kind === 'media' || isSaid(one.text);
+
+function toMessage({ role, parts }: UiMessage): ChatMessage[] {
+  const filled = parts.flat().filter(hasContent);
+  if (role === 'system' || filled.length === 0) return [];
+  if (role === 'user') return [{ role, parts: filled }];
+  return [{ role, parts: filled.filter((one) => one.kind === 'text') }];
+}
+
+function systemOf(messages: readonly UiMessage[]): string | null {
+  const texts = messages
+    .filter(({ role }) => role === 'system')
+    .flatMap(({ parts }) => parts.flat())
+    .flatMap((one) => (one.kind === 'text' && isSaid(one.text) ? [one.text] : []));
+  return texts.length === 0 ? null : texts.join('\n\n');
+}
+
+/** Of an answer there is one text, and one step. */
+const TEXT_ID = 'text';
+
+/** Older clients take one field too many for a broken stream: nothing is added to any part. */
+function toUiMessageStream({ model, requestId }: StreamFacts): Frames {
+  let isTextOpen = false;
+  return {
+    headers: { ...EVENT_STREAM, 'x-vercel-ai-ui-message-stream': 'v1' },
+    begin: toEvents(
+      { type: 'start', messageMetadata: { model, requestId } },
+      { type: 'start-step' },
+    ),
+    piece({ text: delta }) {
+      if (delta === '') return '';
+      const opening = isTextOpen ? '' : toEvents({ type: 'text-start', id: TEXT_ID });
+      isTextOpen = true;
+      return opening + toEvents({ type: 'text-delta', id: TEXT_ID, delta });
+    },
+    end: ({ reason, usage }) =>
+      (isTextOpen ? toEvents({ type: 'text-end', id: TEXT_ID }) : '') +
+      toEvents(
+        { type: 'finish-step' },
+        {
+          type: 'finish',
+          finishReason: reason satisfies FinishReason,
+          messageMetadata: { model, requestId, usage },
+        },
+      ) +
+      DONE,
+    fail: ({ message: errorText }) => toEvents({ type: 'error', errorText }) + DONE,
+    keepAlive: COMMENT,
+  };
+}
+
+const DONE = 'data: [DONE]\n\n';
+
+const toEvents = (...parts: readonly object[]) =>
+  parts.map((one) => `data: ${JSON.stringify(one)}\n\n`).join('');

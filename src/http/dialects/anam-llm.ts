@@ -1,0 +1,46 @@
+import type { Request } from 'express';
+import { z } from 'zod';
+import type { ChatMessage } from '../../shared/chat.ts';
+import { PLAIN_ERRORS } from '../error-form.ts';
+import { validate } from '../json-body.ts';
+import type { ChatCall, Dialect } from './dialect.ts';
+import { plainText } from './plain-text.ts';
+import { isSaid, MAX_MESSAGES, text } from './said.ts';
+
+const message = z.looseObject({
+  role: z.enum(['user', 'persona', 'assistant']),
+  content: text,
+});
+
+const anamBody = z
+  .looseObject({ messages: z.array(message).max(MAX_MESSAGES) })
+  .superRefine(({ messages }, context) => {
+    const last = messages.at(-1);
+    if (last?.role === 'user' && isSaid(last.content)) return;
+    const fault = "The last message must be the user's, and must not be empty.";
+    context.addIssue({ code: 'custom', path: ['messages'], message: fault });
+  });
+
+/**
+ * The dialect of Anam's example for a language model of one's own: the browser sends what the user
+ * and the persona have said, and reads the answer as plain text, to hand it to the avatar.
+ */
+export const anamLlm: Dialect = {
+  errors: PLAIN_ERRORS,
+  read({ body }): ChatCall {
+    const { messages } = validate(anamBody, body);
+    const turn = { system: null, messages: messages.filter(hasWords).map(toMessage) };
+    return { request: { turn, model: null }, answer: { kind: 'stream', frames: plainText } };
+  },
+};
+
+export const isAnamLlm = ({ body }: Request): boolean => Array.isArray(body?.messages);
+
+type Said = z.output<typeof message>;
+
+const hasWords = ({ content }: Said) => isSaid(content);
+
+const toMessage = ({ role, content }: Said): ChatMessage => ({
+  role: role === 'user' ? 'user' : 'assistant',
+  parts: [{ kind: 'text', text: content }],
+});

@@ -1,0 +1,81 @@
+import type { Request } from 'express';
+import { z } from 'zod';
+import type { ChatReply } from '../../service/chat-reply.ts';
+import type { ChatMessage } from '../../shared/chat.ts';
+import { OUR_ERRORS } from '../error-form.ts';
+import { validate } from '../json-body.ts';
+import {
+  type AnswerFacts,
+  type ChatCall,
+  COMMENT,
+  type Dialect,
+  EVENT_STREAM,
+  type Frames,
+  type StreamFacts,
+} from './dialect.ts';
+import { isSaid, MAX_MESSAGES, modelName, said, text } from './said.ts';
+
+/** An assistant may have said nothing: we have given out such replies, and take them back. */
+const turn = z.discriminatedUnion('role', [
+  z.strictObject({ role: z.literal('user'), content: said }),
+  z.strictObject({ role: z.enum(['assistant', 'model']), content: text }),
+]);
+
+const chatBody = z.strictObject({
+  message: said,
+  history: z.array(turn).max(MAX_MESSAGES).default([]),
+  model: modelName.nullish(),
+  stream: z.boolean().nullish(),
+});
+
+/** Our own dialect: a message with its history in; the reply whole, or as events. */
+export const simple: Dialect = {
+  errors: OUR_ERRORS,
+  read(request): ChatCall {
+    const { message, history, model, stream } = validate(chatBody, request.body);
+    const messages = [
+      ...history.filter(hasWords).map(({ role, content }) => toMessage(role, content)),
+      toMessage('user', message),
+    ];
+    return {
+      request: { turn: { system: null, messages }, model: model ?? null },
+      answer:
+        (stream ?? prefersEvents(request))
+          ? { kind: 'stream', frames: toEvents }
+          : { kind: 'whole', body: toBody },
+    };
+  },
+};
+
+const hasWords = ({ content }: z.output<typeof turn>) => isSaid(content);
+
+/** Google's own word for the assistant is `model`. */
+const toMessage = (role: 'user' | 'assistant' | 'model', words: string): ChatMessage => ({
+  role: role === 'user' ? 'user' : 'assistant',
+  parts: [{ kind: 'text', text: words }],
+});
+
+const EVENTS = 'text/event-stream';
+
+const prefersEvents = (request: Request) =>
+  request.accepts(['application/json', EVENTS]) === EVENTS;
+
+const toBody = (reply: ChatReply, { requestId }: AnswerFacts) => ({
+  reply: reply.text,
+  model: reply.model,
+  finishReason: reply.reason,
+  usage: reply.usage,
+  requestId,
+});
+
+const toEvents = ({ model, requestId }: StreamFacts): Frames => ({
+  headers: EVENT_STREAM,
+  begin: '',
+  piece: (chunk) => (chunk.text === '' ? '' : toEvent('delta', { text: chunk.text })),
+  end: ({ reason, usage }) => toEvent('done', { model, finishReason: reason, usage, requestId }),
+  fail: ({ code, message }) => toEvent('error', { code, message, requestId }),
+  keepAlive: COMMENT,
+});
+
+const toEvent = (name: string, data: unknown) =>
+  `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;

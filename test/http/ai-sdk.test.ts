@@ -1,0 +1,377 @@
+import { Chat } from '@ai-sdk/react';
+import * as current from 'ai';
+import * as strict from 'ai-v5';
+import { describe, expect, it, vi } from 'vitest';
+import type { Fault } from '../../src/standin/fault.ts';
+import type { AnswerShape } from '../../src/standin/standin-key.ts';
+import { eventsIn } from '../support/events.ts';
+import { type App, flow, startApp } from '../support/start-app.ts';
+import { whileTimePasses } from '../support/while-time-passes.ts';
+
+const MODEL = 'gemini-flash-latest';
+const WORDS = { chunks: 3, text: 'one two three' };
+const PIXEL =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+
+const startWith = (fault: Fault | null, answer: AnswerShape = WORDS, environment = {}) =>
+  startApp({
+    environment: { GOOGLE_API_KEY: 'g-one', ...environment },
+    standin: {
+      answer,
+      keys: [{ key: 'g-one', service: 'google', ...(fault === null ? {} : { fault }) }],
+    },
+  });
+
+const userSays = (text: string) => ({
+  id: 'm1',
+  role: 'user' as const,
+  parts: [{ type: 'text' as const, text }],
+});
+
+const bodyOf = (...messages: readonly object[]) => ({
+  id: 'chat-1',
+  messages,
+  trigger: 'submit-message',
+});
+
+const post = (app: App, body: object, query = '') =>
+  flow(app.clock, app.post(`/api/chat${query}`, body));
+
+type Client = Pick<
+  typeof current,
+  'DefaultChatTransport' | 'TextStreamChatTransport' | 'readUIMessageStream'
+>;
+
+/** An old one that takes one field too many for a broken stream, and a current one. */
+const CLIENTS: readonly [string, Client][] = [
+  ['ai 5.0.150', strict as unknown as Client],
+  ['ai 6', current],
+];
+
+const TURN = {
+  chatId: 'chat-1',
+  messageId: undefined,
+  trigger: 'submit-message',
+  messages: [userSays('Hi')],
+  abortSignal: undefined,
+} as const;
+
+/** What a client makes of an answer: the last state of the message, or what it throws. */
+async function readWith({ DefaultChatTransport, readUIMessageStream }: Client, app: App) {
+  const transport = new DefaultChatTransport({ api: `${app.url}/api/chat` });
+  const stream = await transport.sendMessages({ ...TURN, messages: [...TURN.messages] });
+  let message: unknown;
+  for await (const state of readUIMessageStream({ stream, terminateOnError: true })) {
+    message = state;
+  }
+  return message;
+}
+
+describe.each(CLIENTS)('%s', (_name, client) => {
+  it('reads an answer with its text, model and usage', async () => {
+    const app = await startWith(null);
+    const message = await whileTimePasses(app.clock, readWith(client, app));
+    expect(message).toMatchObject({
+      role: 'assistant',
+      parts: [{ type: 'step-start' }, { type: 'text', text: 'one two three', state: 'done' }],
+      metadata: {
+        model: MODEL,
+        requestId: expect.any(String),
+        usage: { inputTokens: 1, outputTokens: 4, totalTokens: 5 },
+      },
+    });
+  });
+
+  it.each(['cut_mid_stream', 'error_mid_stream', 'hang_mid_stream'] as const)(
+    'is told when the answer breaks off (%s)',
+    async (kind) => {
+      const app = await startWith({ kind }, { ...WORDS, chunkMs: 10 });
+      const read = whileTimePasses(app.clock, readWith(client, app));
+      await expect(read).rejects.toThrow(/again/);
+    },
+  );
+
+  it('shows the sentence of a refusal as it is', async () => {
+    const app = await startWith({ kind: 'day_spent' });
+    const read = whileTimePasses(app.clock, readWith(client, app));
+    await expect(read).rejects.toThrow(
+      /^I'm experiencing high demand right now\. Please try again in a few minutes\.$/,
+    );
+  });
+
+  it('reads an answer that was blocked, and one without any words', async () => {
+    const app = await startWith({ kind: 'blocked_prompt' });
+    expect(await whileTimePasses(app.clock, readWith(client, app))).toMatchObject({
+      parts: [{ type: 'step-start' }, { text: expect.stringMatching(/different way/) }],
+    });
+    app.standin.setFault('g-one', { kind: 'tokens_spent' });
+    expect(await whileTimePasses(app.clock, readWith(client, app))).toMatchObject({
+      parts: [{ type: 'step-start' }],
+    });
+  });
+
+  it('reads plain text where the address asks for it', async () => {
+    const app = await startWith(null);
+    const transport = new client.TextStreamChatTransport({
+      api: `${app.url}/api/chat?protocol=text`,
+    });
+    const stream = await transport.sendMessages({ ...TURN, messages: [...TURN.messages] });
+    let text = '';
+    const read = async () => {
+      for await (const part of stream) if ('delta' in part) text += part.delta;
+    };
+    await whileTimePasses(app.clock, read());
+    expect(text).toBe('one two three');
+  });
+});
+
+/** What `useChat` is made of, without a page. */
+function startChat(app: App) {
+  const finished: { finishReason?: string | undefined; isError: boolean; isAbort: boolean }[] = [];
+  const chat = new Chat({
+    transport: new current.DefaultChatTransport({ api: `${app.url}/api/chat` }),
+    onFinish: ({ finishReason, isError, isAbort }) =>
+      void finished.push({ finishReason, isError, isAbort }),
+  });
+  const lastText = () =>
+    chat.lastMessage?.parts.map((part) => (part.type === 'text' ? part.text : '')).join('');
+  return { chat, finished, lastText };
+}
+
+describe('useChat', () => {
+  it('is ready again when the answer is whole, and sends the history along', async () => {
+    const app = await startWith(null);
+    const { chat, finished, lastText } = startChat(app);
+    await whileTimePasses(app.clock, chat.sendMessage({ text: 'Hi' }));
+    expect([chat.status, lastText(), finished]).toEqual([
+      'ready',
+      'one two three',
+      [{ finishReason: 'stop', isError: false, isAbort: false }],
+    ]);
+    await whileTimePasses(app.clock, chat.sendMessage({ text: 'And then?' }));
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      contents: [
+        { role: 'user', parts: [{ text: 'Hi' }] },
+        { role: 'model', parts: [{ text: 'one two three' }] },
+        { role: 'user', parts: [{ text: 'And then?' }] },
+      ],
+    });
+  });
+
+  it('regenerates the last answer in its place', async () => {
+    const app = await startWith(null);
+    const { chat } = startChat(app);
+    await whileTimePasses(app.clock, chat.sendMessage({ text: 'Hi' }));
+    await whileTimePasses(app.clock, chat.regenerate());
+    expect(chat.status).toBe('ready');
+    expect(chat.messages.map(({ role }) => role)).toEqual(['user', 'assistant']);
+    expect(app.standin.calls).toHaveLength(2);
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      contents: [{ role: 'user', parts: [{ text: 'Hi' }] }],
+    });
+  });
+
+  it('stops: the call upstream ends, and what was said stays', async () => {
+    const app = await startWith(null, { ...WORDS, chunkMs: 20_000 });
+    const { chat, lastText } = startChat(app);
+    const sending = chat.sendMessage({ text: 'Hi' });
+    await vi.waitFor(() => expect(lastText()).toBe('one '));
+    expect(chat.status).toBe('streaming');
+    await chat.stop();
+    await sending;
+    expect([chat.status, lastText()]).toEqual(['ready', 'one ']);
+    await vi.waitFor(() => expect(app.standin.calls.at(-1)?.aborted).toBe(true));
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
+  });
+
+  it.each<[string, Fault['kind'], RegExp]>([
+    ['before the answer', 'day_spent', /^I'm experiencing high demand/],
+    ['in the middle of it', 'cut_mid_stream', /^The answer broke off/],
+  ])('ends in error when it goes wrong %s', async (_, kind, sentence) => {
+    const app = await startWith({ kind } as Fault);
+    const { chat } = startChat(app);
+    await whileTimePasses(app.clock, chat.sendMessage({ text: 'Hi' }));
+    expect(chat.status).toBe('error');
+    expect(chat.error?.message).toMatch(sentence);
+  });
+});
+
+describe('what a UI message stream is made of', () => {
+  it('says every part in its order, with its headers', async () => {
+    const app = await startWith(null, { chunks: 2, text: 'one two' });
+    const { headers, text } = await post(app, bodyOf(userSays('Hi')));
+    const requestId = headers.get('x-request-id');
+    const usage = { inputTokens: 1, outputTokens: 2, totalTokens: 3 };
+    expect(Object.fromEntries(headers)).toMatchObject({
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-cache',
+      'x-vercel-ai-ui-message-stream': 'v1',
+      'x-accel-buffering': 'no',
+    });
+    expect(eventsIn(text).map(({ data }) => data)).toEqual([
+      { type: 'start', messageMetadata: { model: MODEL, requestId } },
+      { type: 'start-step' },
+      { type: 'text-start', id: 'text' },
+      { type: 'text-delta', id: 'text', delta: 'one' },
+      { type: 'text-delta', id: 'text', delta: ' two' },
+      { type: 'text-end', id: 'text' },
+      { type: 'finish-step' },
+      { type: 'finish', finishReason: 'stop', messageMetadata: { model: MODEL, requestId, usage } },
+      '[DONE]',
+    ]);
+  });
+
+  it('breaks the connection where plain text breaks off', async () => {
+    const app = await startWith({ kind: 'cut_mid_stream' });
+    const response = await fetch(`${app.url}/api/chat?protocol=text`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(bodyOf(userSays('Hi'))),
+    });
+    expect(response.status).toBe(200);
+    await expect(response.text()).rejects.toThrow('terminated');
+  });
+});
+
+describe('UI messages', () => {
+  const lastRequest = (app: App) => app.standin.calls.at(-1)?.body;
+
+  it('may hold images, and parts of kinds that nobody has heard of', async () => {
+    const app = await startWith(null, WORDS, { SYSTEM_PROMPT: 'Be kind.' });
+    const answer = await post(
+      app,
+      bodyOf(
+        { id: 's', role: 'system', parts: [{ type: 'text', text: 'Be brief.' }] },
+        {
+          id: 'u',
+          role: 'user',
+          metadata: { any: 1 },
+          parts: [
+            { type: 'text', text: 'What is this?', state: 'done', more: 1 },
+            { type: 'data-weather', data: {} },
+            {
+              type: 'file',
+              mediaType: 'image/png',
+              url: `data:image/png;base64,${PIXEL}`,
+              filename: 'a.png',
+            },
+          ],
+        },
+        {
+          id: 'a',
+          role: 'assistant',
+          parts: [{ type: 'step-start' }, { type: 'reasoning', text: 'Hm' }],
+        },
+        {
+          id: 'a2',
+          role: 'assistant',
+          parts: [{ type: 'text', text: 'A dot.' }, { type: 'tool-x' }],
+        },
+        userSays('Sure?'),
+      ),
+    );
+    expect(answer.status).toBe(200);
+    expect(lastRequest(app)).toMatchObject({
+      systemInstruction: { role: 'system', parts: [{ text: 'Be kind.\n\nBe brief.' }] },
+      contents: [
+        {
+          role: 'user',
+          parts: [
+            { text: 'What is this?' },
+            { inlineData: { mimeType: 'image/png', data: PIXEL } },
+          ],
+        },
+        { role: 'model', parts: [{ text: 'A dot.' }] },
+        { role: 'user', parts: [{ text: 'Sure?' }] },
+      ],
+    });
+  });
+
+  it('may name the model beside them', async () => {
+    const app = await startWith(null, WORDS, { GOOGLE_MODELS: 'gemini-flash-latest,other' });
+    const answer = await post(app, { ...bodyOf(userSays('Hi')), model: 'unheard-of' });
+    expect([answer.status, answer.text]).toEqual([
+      404,
+      'This model is not served. Ask for one of: gemini-flash-latest, other.',
+    ]);
+  });
+
+  const image = (url: unknown) =>
+    bodyOf({ id: 'u', role: 'user', parts: [{ type: 'file', mediaType: 'image/png', url }] });
+  it.each<[string, object, RegExp]>([
+    ['that are none', bodyOf(), /^messages: Must not be empty/],
+    ['of an unknown role', bodyOf({ role: 'boss', parts: [] }), /^messages\.0\.role: /],
+    [
+      'without parts',
+      { messages: [{ role: 'user', parts: 1 }], trigger: 'x' },
+      /^messages\.0\.parts: /,
+    ],
+    [
+      'with a part that is no object',
+      bodyOf({ role: 'user', parts: [1] }),
+      /^messages\.0\.parts\.0: /,
+    ],
+    [
+      'with a text that is none',
+      bodyOf({ role: 'user', parts: [{ type: 'text', text: 1 }] }),
+      /^messages\.0\.parts\.0\.text: /,
+    ],
+    [
+      'that end with the assistant',
+      bodyOf(userSays('Hi'), { role: 'assistant', parts: [] }),
+      /^messages\.1: The last/,
+    ],
+    ['whose last says nothing', bodyOf(userSays(' ')), /^messages\.0: The last/],
+    [
+      'with an image elsewhere',
+      image('https://example.com/a.png'),
+      /^messages\.0\.parts\.0\.url: Must be a data URL/,
+    ],
+    ['with an image that is no base64', image('data:image/png;base64,???'), /data URL/],
+    ['with an image of no type', image('data:;base64,AAAA'), /data URL/],
+    ['with an image that is no text', image(7), /data URL/],
+    [
+      'that are too many',
+      bodyOf(...Array.from({ length: 1001 }, () => userSays('Hi'))),
+      /^messages: /,
+    ],
+  ])(
+    '%s are refused in a sentence that names the field, and cost nothing',
+    async (_, body, sentence) => {
+      const app = await startWith(null);
+      const { status, headers, text } = await post(app, body);
+      expect([status, headers.get('content-type')]).toEqual([400, 'text/plain; charset=utf-8']);
+      expect(text).toMatch(sentence);
+      expect(app.standin.calls).toEqual([]);
+    },
+  );
+
+  it.each<[string, () => string, number, RegExp]>([
+    [
+      'too large',
+      () => JSON.stringify(bodyOf(userSays('x'.repeat(1_100_000)))),
+      413,
+      /larger than 1 MB/,
+    ],
+    ['cut off', () => JSON.stringify(bodyOf(userSays('Hi'))).slice(0, -3), 400, /not valid JSON/],
+  ])('in a body that is %s are refused in a sentence too', async (_, body, status, sentence) => {
+    const app = await startWith(null);
+    const answer = await app.post('/api/chat', body());
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([
+      status,
+      'text/plain; charset=utf-8',
+    ]);
+    expect(answer.text).toMatch(sentence);
+  });
+
+  it('of an address that asks too often are refused in a sentence too', async () => {
+    const app = await startWith(null, WORDS, { RATE_LIMIT_CHAT: '1' });
+    await post(app, bodyOf(userSays('Hi')));
+    const answer = await post(app, bodyOf(userSays('Hi')));
+    expect([answer.status, answer.text]).toEqual([
+      429,
+      expect.stringMatching(/^Too many requests from this address\. Try again in \d+ seconds\.$/),
+    ]);
+    expect((await app.post('/api/chat', { message: 'Hi' })).body.error.code).toBe('rate_limited');
+  });
+});

@@ -1,0 +1,75 @@
+import { describe, expect, it } from 'vitest';
+import { flow, startApp } from '../support/start-app.ts';
+
+const ONE_KEY = { GOOGLE_API_KEY: 'g-one' };
+const TEXT = 'text/plain; charset=utf-8';
+
+describe("the language model of Anam's example", () => {
+  it('hears what user and persona have said, and answers in plain text', async () => {
+    const app = await startApp({
+      environment: { ...ONE_KEY, SYSTEM_PROMPT: 'Be kind.' },
+      standin: { answer: { chunks: 3, text: 'one two three' } },
+    });
+    const messages = [
+      { role: 'user', content: 'Hi', id: '1' },
+      { role: 'persona', content: 'Hello!', interrupted: false },
+      { role: 'persona', content: '' },
+      { role: 'user', content: 'Who are you?' },
+    ];
+    const { status, headers, text } = await app.post('/api/chat', { messages });
+    expect([status, headers.get('content-type'), text]).toEqual([200, TEXT, 'one two three']);
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      systemInstruction: { parts: [{ text: 'Be kind.' }] },
+      contents: [
+        { role: 'user', parts: [{ text: 'Hi' }] },
+        { role: 'model', parts: [{ text: 'Hello!' }] },
+        { role: 'user', parts: [{ text: 'Who are you?' }] },
+      ],
+    });
+  });
+
+  it('can tell that an answer broke off only by breaking the connection', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    app.standin.setFault('g-one', { kind: 'error_mid_stream' });
+    const response = await fetch(`${app.url}/api/chat`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ messages: [{ role: 'user', content: 'Hi' }] }),
+    });
+    await expect(response.text()).rejects.toThrow('terminated');
+    app.standin.setFault('g-one', null);
+    expect((await app.chat('Still there?')).status).toBe(200);
+  });
+
+  it('says in a sentence that no key is left, and when to come back', async () => {
+    const app = await startApp({ environment: ONE_KEY });
+    app.standin.setFault('g-one', { kind: 'day_spent' });
+    const asked = app.post('/api/chat', { messages: [{ role: 'user', content: 'Hi' }] });
+    const { status, headers, text } = await flow(app.clock, asked);
+    expect([status, headers.get('content-type'), headers.get('retry-after')]).toEqual([
+      503,
+      TEXT,
+      '3600',
+    ]);
+    expect(text).toBe("I'm experiencing high demand right now. Please try again in a few minutes.");
+  });
+
+  it.each<[string, unknown, RegExp]>([
+    ['no message at all', [], /^messages: The last message/],
+    [
+      'the persona as the last to speak',
+      [{ role: 'persona', content: 'Hi' }],
+      /^messages: The last/,
+    ],
+    ['an empty last message', [{ role: 'user', content: ' ' }], /^messages: The last/],
+    ['an unknown role', [{ role: 'system', content: 'Hi' }], /^messages\.0\.role: /],
+    ['a message that is no text', [{ role: 'user', content: 7 }], /^messages\.0\.content: /],
+    ['a message that is no object', [7], /^messages\.0: /],
+  ])('refuses %s, and bothers no key', async (_, messages, sentence) => {
+    const app = await startApp({ environment: ONE_KEY });
+    const { status, headers, text } = await app.post('/api/chat', { messages });
+    expect([status, headers.get('content-type')]).toEqual([400, TEXT]);
+    expect(text).toMatch(sentence);
+    expect(app.standin.calls).toEqual([]);
+  });
+});

@@ -1,0 +1,215 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { describe, expect, it, vi } from 'vitest';
+import type { Fault } from '../../src/standin/fault.ts';
+import type { AnswerShape } from '../../src/standin/standin-key.ts';
+import { eventsIn } from '../support/events.ts';
+import { type App, flow, startApp } from '../support/start-app.ts';
+import { whileTimePasses } from '../support/while-time-passes.ts';
+
+const EVENTS = { accept: 'text/event-stream' };
+const MODEL = 'gemini-flash-latest';
+
+/** The first key has the fault, the second none. */
+const startWith = (fault: Fault | null, answer: AnswerShape = {}) =>
+  startApp({
+    environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+    standin: {
+      answer,
+      keys: [
+        { key: 'g-one', service: 'google', ...(fault === null ? {} : { fault }) },
+        { key: 'g-two', service: 'google' },
+      ],
+    },
+  });
+
+const ask = (app: App, more = {}, headers: Record<string, string> = EVENTS) =>
+  flow(app.clock, app.post('/api/chat', { message: 'Hi', ...more }, headers));
+
+/** An answer that is read by hand, piece by piece. */
+async function open(app: App) {
+  const sent = request(`${app.url}/api/chat`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...EVENTS },
+  });
+  sent.end(JSON.stringify({ message: 'Hi' }));
+  const [response] = await once(sent, 'response');
+  return { sent, response };
+}
+
+describe('a streamed answer', () => {
+  it.each([
+    ['asked for by Accept', {}, EVENTS],
+    ['asked for by the body', { stream: true }, {}],
+  ])('%s comes as deltas and one done', async (_, more, headers: Record<string, string>) => {
+    const app = await startWith(null, { chunks: 3, text: 'one two three' });
+    const answer = await ask(app, more, headers);
+    expect(answer.headers.get('content-type')).toBe('text/event-stream');
+    expect(answer.headers.get('x-accel-buffering')).toBe('no');
+    const events = eventsIn(answer.text);
+    expect(events.map(({ event }) => event)).toEqual(['delta', 'delta', 'delta', 'done']);
+    const deltas = events.slice(0, -1).map(({ data }) => data.text);
+    expect(deltas.join('')).toBe('one two three');
+    expect(events.at(-1)?.data).toEqual({
+      model: MODEL,
+      finishReason: 'stop',
+      usage: { inputTokens: 1, outputTokens: 4, totalTokens: 5 },
+      requestId: answer.headers.get('x-request-id'),
+    });
+  });
+
+  it.each([
+    ['the body says no, whatever Accept says', { stream: false }, EVENTS],
+    ['anything is accepted', {}, { accept: '*/*' }],
+    ['both are accepted', {}, { accept: 'application/json, text/event-stream' }],
+  ])('is not given when %s', async (_, more, headers) => {
+    const app = await startWith(null);
+    expect((await ask(app, more, headers)).body).toMatchObject({ reply: 'You said: Hi' });
+  });
+
+  it('has its first piece out before the second is there', async () => {
+    const app = await startWith(null, { chunks: 2, text: 'one two', chunkMs: 1000 });
+    const { response } = await open(app);
+    const [first] = await once(response, 'data');
+    expect(eventsIn(String(first))).toEqual([{ event: 'delta', data: { text: 'one' } }]);
+    app.clock.advance(1000);
+    const [second] = await once(response, 'data');
+    expect(eventsIn(String(second)).map(({ event }) => event)).toEqual(['delta', 'done']);
+  });
+
+  it('says a comment in each quarter of a minute of silence, and none too early', async () => {
+    const app = await startWith(null, { chunks: 2, text: 'one two', chunkMs: 29_000 });
+    const { response } = await open(app);
+    await once(response, 'data');
+    app.clock.advance(14_999);
+    let heard = '';
+    response.on('data', (bytes: Buffer) => {
+      heard += bytes;
+    });
+    for (let turn = 0; turn < 20; turn += 1) await nextTurn();
+    expect(heard).toBe('');
+    app.clock.advance(1);
+    await vi.waitFor(() => expect(heard).toBe(': keep-alive\n\n'));
+    app.clock.advance(14_000);
+    await once(response, 'end');
+    expect(app.clock.pendingTimers()).toBe(0);
+  });
+});
+
+describe('a stream whose key fails', () => {
+  it('before its first piece goes on with another key, and the caller sees nothing of it', async () => {
+    const app = await startWith({ kind: 'day_spent' });
+    const answer = await ask(app);
+    expect(answer.status).toBe(200);
+    expect(eventsIn(answer.text).at(-1)?.event).toBe('done');
+    expect(await app.counts()).toMatchObject({ available: 1, cooling_down: 1 });
+    await vi.waitFor(() =>
+      expect(app.logs).toEqual(
+        expect.arrayContaining([
+          expect.objectContaining({ msg: 'attempt', outcome: 'quota_exhausted' }),
+          expect.objectContaining({ msg: 'attempt', outcome: 'success' }),
+          expect.objectContaining({
+            msg: 'another key stepped in',
+            tried: [
+              expect.objectContaining({ key: 'google', outcome: 'quota_exhausted' }),
+              expect.objectContaining({ key: 'google-2', outcome: 'success' }),
+            ],
+          }),
+        ]),
+      ),
+    );
+  });
+
+  it.each<[string, Fault['kind'], string]>([
+    ['is cut', 'cut_mid_stream', 'upstream_failed'],
+    ['says an error', 'error_mid_stream', 'upstream_failed'],
+    ['says an error that is no event', 'bare_error_mid_stream', 'upstream_failed'],
+    ['falls silent', 'hang_mid_stream', 'upstream_timeout'],
+  ])(
+    'and %s in the middle ends in one error, without a repeated word or another key',
+    async (_, kind, code) => {
+      const app = await startWith({ kind } as Fault, {
+        chunks: 3,
+        text: 'one two three',
+        chunkMs: 10,
+      });
+      const answer = await ask(app);
+      const requestId = answer.headers.get('x-request-id');
+      expect([answer.status, eventsIn(answer.text)]).toEqual([
+        200,
+        [
+          { event: 'delta', data: { text: 'one ' } },
+          { event: 'error', data: { code, message: expect.stringMatching(/again/), requestId } },
+        ],
+      ]);
+      expect(app.standin.calls).toHaveLength(1);
+      expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({ status: 200, code });
+      expect((await flow(app.clock, app.chat('Still there?'))).status).toBe(200);
+      expect(app.clock.pendingTimers()).toBe(0);
+    },
+  );
+
+  it('before its first piece, on every key, is refused as JSON', async () => {
+    const app = await startWith({ kind: 'day_spent' });
+    app.standin.setFault('g-two', { kind: 'day_spent' });
+    const { status, body } = await ask(app);
+    expect([status, body.error.code]).toEqual([503, 'all_keys_exhausted']);
+  });
+});
+
+describe('a streamed answer without words', () => {
+  it('that the provider blocked is a friendly sentence', async () => {
+    const app = await startWith({ kind: 'blocked_prompt' });
+    const events = eventsIn((await ask(app)).text);
+    expect(events).toMatchObject([
+      { event: 'delta', data: { text: expect.stringMatching(/different way/) } },
+      { event: 'done', data: { finishReason: 'content-filter' } },
+    ]);
+  });
+
+  it('that was blocked halfway ends with what was said and the reason', async () => {
+    const app = await startWith({ kind: 'blocked_answer' }, { chunks: 3, text: 'one two three' });
+    expect(eventsIn((await ask(app)).text)).toMatchObject([
+      { event: 'delta', data: { text: 'one ' } },
+      { event: 'done', data: { finishReason: 'content-filter' } },
+    ]);
+  });
+
+  it('whose tokens were used up is done, for that reason', async () => {
+    const app = await startWith({ kind: 'tokens_spent' });
+    expect(eventsIn((await ask(app)).text)).toMatchObject([
+      { event: 'done', data: { finishReason: 'length' } },
+    ]);
+  });
+});
+
+describe('a client that leaves in the middle of a stream', () => {
+  it('stops the call upstream at once, parks nothing and leaves no timer', async () => {
+    const app = await startWith(null, { chunks: 2, text: 'one two', chunkMs: 20_000 });
+    const { sent, response } = await open(app);
+    await once(response, 'data');
+    sent.destroy();
+    await vi.waitFor(() => expect(app.standin.calls.at(-1)?.aborted).toBe(true));
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
+    expect(await app.counts()).toMatchObject({ available: 2 });
+    expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({ status: 499 });
+    expect(app.logs.filter(({ level }) => level >= 40)).toEqual([]);
+  });
+
+  it('or stays and does not read is cut off half a minute after it stopped', async () => {
+    const app = await startWith(null, { chunks: 48, text: 'x'.repeat(24_000_000) });
+    const startedAt = app.clock.now();
+    const { response } = await open(app);
+    response.pause();
+    response.on('error', () => {});
+    const told = vi.waitFor(
+      () => expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({ status: 499 }),
+      10_000,
+    );
+    await whileTimePasses(app.clock, told);
+    expect(app.clock.now() - startedAt).toBeGreaterThanOrEqual(30_000);
+    expect(app.logs.find(({ msg }) => msg === 'attempt')).toMatchObject({ outcome: 'client_gone' });
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
+  });
+});
