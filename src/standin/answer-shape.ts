@@ -1,7 +1,9 @@
 import type { AnswerShape } from './standin-key.ts';
 
 /** A shape whose every number is decided. */
-export type WholeShape = Required<Omit<AnswerShape, 'text'>> & Pick<AnswerShape, 'text'>;
+export type WholeShape = Required<Omit<AnswerShape, Said>> & Pick<AnswerShape, Said>;
+
+type Said = 'text' | 'functionCalls';
 
 /** @returns what each shape leaves open, taken from the one before it, at last the defaults. */
 export const wholeShape = (...shapes: readonly (AnswerShape | undefined)[]): WholeShape =>

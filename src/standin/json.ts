@@ -11,3 +11,6 @@ export function parseJson(text: string): unknown {
 
 export const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
+
+export const isFilled = (value: unknown): value is string =>
+  typeof value === 'string' && value !== '';

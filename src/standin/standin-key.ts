@@ -29,7 +29,7 @@ export interface Limits {
 }
 
 export interface AnswerShape {
-  /** Default 3: the events of a streamed answer; a unary one takes as long as these would. */
+  /** Default 3: the events of a streamed answer's text; a unary one takes as long as these would. */
   readonly chunks?: number;
   /** Default 0, in the clock's time whatever the speed. */
   readonly firstChunkMs?: number;
@@ -37,6 +37,16 @@ export interface AnswerShape {
   readonly chunkMs?: number;
   /** Default: made from the last user message. Padded when shorter than its chunks are many. */
   readonly text?: string;
+  /**
+   * Google: what is called where the request offers functions and its last content is no result
+   * of one: an event for each, after those of the text. Unless `text` is given, there is none.
+   */
+  readonly functionCalls?: readonly FunctionCall[];
+}
+
+export interface FunctionCall {
+  readonly name: string;
+  readonly args: Readonly<Record<string, unknown>>;
 }
 
 export interface AnamAccountShape {

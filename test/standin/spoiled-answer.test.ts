@@ -1,16 +1,10 @@
 import { expect, test } from 'vitest';
 import type { Fault } from '../../src/standin/standin.ts';
-import { ask, type Json, read, STREAM, whole, withStandin } from './with-standin.ts';
+import { ask, eventsOf, read, STREAM, whole, withStandin } from './with-standin.ts';
 
 const answer = { text: 'onetwosix' };
 const startUnder = (fault: Fault) =>
   withStandin({ keys: [{ key: 'g1', service: 'google', fault }], answer });
-
-const eventsOf = (text: string): Json[] =>
-  text
-    .split('\r\n\r\n')
-    .slice(0, -1)
-    .map((event) => JSON.parse(event.slice('data: '.length)));
 
 test('a blocked prompt has feedback and no candidate', async () => {
   const { standin } = await startUnder({ kind: 'blocked_prompt' });

@@ -23,16 +23,19 @@ export interface Ask {
   readonly model?: string;
   readonly method?: string;
   readonly said?: string;
+  /** Fields beside the contents, or other contents. */
+  readonly body?: Readonly<Record<string, unknown>>;
   readonly signal?: AbortSignal;
 }
 
 /** Asks Gemini one thing, unary unless the method says otherwise. */
 export function ask(standin: Standin, asked: Ask = {}): Promise<Response> {
-  const { key = 'g1', model = MODEL, method = 'generateContent', said = 'hello', signal } = asked;
+  const { key = 'g1', model = MODEL, method = 'generateContent', signal } = asked;
+  const { said = 'hello', body = {} } = asked;
   return fetch(`${standin.url}/v1beta/models/${model}:${method}`, {
     method: 'POST',
     headers: { 'x-goog-api-key': key, 'content-type': 'application/json' },
-    body: JSON.stringify({ contents: [{ role: 'user', parts: [{ text: said }] }] }),
+    body: JSON.stringify({ contents: [{ role: 'user', parts: [{ text: said }] }], ...body }),
     signal: signal ?? null,
   });
 }
@@ -63,3 +66,10 @@ export const whole = async (response: Response) => ({
   headers: response.headers,
   text: await response.text(),
 });
+
+/** The events of an SSE stream. */
+export const eventsOf = (text: string): Json[] =>
+  text
+    .split('\r\n\r\n')
+    .slice(0, -1)
+    .map((event) => JSON.parse(event.slice('data: '.length)));

@@ -1,4 +1,4 @@
-import { isObject, type JsonObject } from '../json.ts';
+import { isFilled, isObject, type JsonObject } from '../json.ts';
 
 /** One fault of a body, as Anam lists it. */
 export interface BodyFault {
@@ -25,8 +25,6 @@ export function readPersona(body: unknown): Persona | readonly BodyFault[] {
 
 /** What an ephemeral persona cannot do without. */
 const REQUIRED = ['name', 'avatarId', 'voiceId'] as const satisfies readonly (keyof JsonObject)[];
-
-const isFilled = (value: unknown): value is string => typeof value === 'string' && value !== '';
 
 const missing = (path: string, value: unknown): BodyFault => ({
   path,

@@ -1,3 +1,4 @@
+import { type AnswerPart, charactersOf } from './answer-parts.ts';
 import type { BlockedAnswer, EmptyAnswerKind } from './fault.ts';
 import { type GoogleRequest, tokensOf } from './request.ts';
 
@@ -11,13 +12,19 @@ export interface AnswerFacts {
   readonly responseId: string;
 }
 
-/** A good answer: an event for each text, the last with its finish reason and the usage. */
-export function answerEvents(facts: AnswerFacts, texts: readonly string[]): AnswerEvent[] {
-  const last = texts.at(-1) ?? '';
-  const candidate = { ...candidateOf(last), finishReason: 'STOP' };
+/**
+ * A good answer, the last event with its finish reason and the usage.
+ *
+ * @param ofEvents The parts of each event.
+ */
+export function answerEvents(
+  facts: AnswerFacts,
+  ofEvents: readonly (readonly AnswerPart[])[],
+): AnswerEvent[] {
+  const candidate = { ...candidateOf(ofEvents.at(-1) ?? []), finishReason: 'STOP' };
   return [
-    ...texts.slice(0, -1).map((text) => textEvent(facts, text)),
-    closingEvent(facts, { candidates: [candidate] }, texts.join('').length),
+    ...ofEvents.slice(0, -1).map((parts) => openEvent(facts, parts)),
+    closingEvent(facts, { candidates: [candidate] }, lengthOf(ofEvents.flat())),
   ];
 }
 
@@ -27,10 +34,10 @@ export function blockedEvents(
   texts: readonly string[],
   { after = 1 }: BlockedAnswer,
 ): AnswerEvent[] {
-  const sent = texts.slice(0, after);
+  const sent = texts.slice(0, after).map((text) => ({ text }));
   return [
-    ...sent.map((text) => textEvent(facts, text)),
-    closingEvent(facts, { candidates: [BLOCKED] }, sent.join('').length),
+    ...sent.map((part) => openEvent(facts, [part])),
+    closingEvent(facts, { candidates: [BLOCKED] }, lengthOf(sent)),
   ];
 }
 
@@ -49,8 +56,8 @@ const EMPTY = {
   },
 } satisfies Record<EmptyAnswerKind, AnswerEvent>;
 
-const textEvent = (facts: AnswerFacts, text: string): AnswerEvent => ({
-  candidates: [candidateOf(text)],
+const openEvent = (facts: AnswerFacts, parts: readonly AnswerPart[]): AnswerEvent => ({
+  candidates: [candidateOf(parts)],
   ...identity(facts),
 });
 
@@ -60,8 +67,11 @@ const closingEvent = (facts: AnswerFacts, event: AnswerEvent, written: number): 
   ...identity(facts),
 });
 
-const candidateOf = (text: string) => ({
-  content: { parts: [{ text }], role: 'model' },
+const lengthOf = (parts: readonly AnswerPart[]) =>
+  parts.reduce((sum, part) => sum + charactersOf(part), 0);
+
+const candidateOf = (parts: readonly AnswerPart[]) => ({
+  content: { parts, role: 'model' },
   index: 0,
 });
 

@@ -4,6 +4,7 @@ import type { CallFault, HeldKey } from '../key-ring.ts';
 import type { Reply } from '../reply.ts';
 import type { AnswerShape, StandinKey } from '../standin-key.ts';
 import { type AnswerEvent, answerEvents, blockedEvents, emptyEvent } from './answer.ts';
+import { type AnswerPart, answerParts } from './answer-parts.ts';
 import type { GoogleCallFacts } from './error.ts';
 import { ModelQuota } from './quota.ts';
 import { quotaError } from './quota-error.ts';
@@ -56,18 +57,18 @@ function eventsOf(
   responseId: string,
 ): AnswerEvent[] {
   const facts = { request, model: call.model, responseId };
-  const texts = answerTexts(
-    wire === 'unary' ? { ...shape, chunks: 1 } : shape,
-    request.lastUserText,
-  );
+  const fitted = wire === 'unary' ? { ...shape, chunks: 1 } : shape;
   switch (fault?.kind) {
     case 'blocked_answer':
-      return blockedEvents(facts, texts, fault);
+      return blockedEvents(facts, answerTexts(fitted, request.lastUserText), fault);
     case 'blocked_prompt':
     case 'no_candidates':
     case 'tokens_spent':
       return [emptyEvent(facts, fault.kind)];
     default:
-      return answerEvents(facts, texts);
+      return answerEvents(facts, ofEvents(answerParts(fitted, request), wire));
   }
 }
+
+const ofEvents = (parts: readonly AnswerPart[], wire: Wire) =>
+  wire === 'unary' ? [parts] : parts.map((part) => [part]);

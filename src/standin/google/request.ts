@@ -1,12 +1,15 @@
 import { isObject, type JsonObject } from '../json.ts';
 import type { Reply } from '../reply.ts';
+import type { Content } from './content.ts';
 import { googleError } from './error.ts';
+import { complaintAboutFunctions, takesFunctionCalls } from './function-turns.ts';
 
 /** What the stand-in reads of a request: enough for its quota and its answer. */
 export interface GoogleRequest {
   /** Estimated: one for every four characters of text, rounded up. */
   readonly inputTokens: number;
   readonly lastUserText: string;
+  readonly takesFunctionCalls: boolean;
 }
 
 /**
@@ -19,15 +22,11 @@ export function readGoogleRequest(body: unknown): GoogleRequest | Reply {
   if (unknownField !== undefined) {
     return invalidJson(`Unknown name "${unknownField}": Cannot find field.`);
   }
-  const { contents, systemInstruction = body.system_instruction } = body;
-  const complaint = complaintAbout(contents);
-  if (complaint !== null) return invalidArgument(complaint);
-  return measure(contents as readonly Content[], systemInstruction);
-}
-
-interface Content {
-  readonly role?: string;
-  readonly parts: readonly JsonObject[];
+  const malformed = complaintAbout(body.contents);
+  if (malformed !== null) return invalidArgument(malformed);
+  const contents = body.contents as readonly Content[];
+  const complaint = complaintAboutFunctions(contents);
+  return complaint === null ? measure(contents, body) : invalidArgument(complaint);
 }
 
 const CHARACTERS_PER_TOKEN = 4;
@@ -57,13 +56,15 @@ function complaintAbout(contents: unknown): string | null {
 const hasParts = (parts: unknown) =>
   Array.isArray(parts) && parts.length > 0 && parts.every(isObject);
 
-function measure(contents: readonly Content[], systemInstruction: unknown): GoogleRequest {
+function measure(contents: readonly Content[], body: JsonObject): GoogleRequest {
+  const { systemInstruction = body.system_instruction, tools } = body;
   const texts = contents.map(({ parts }) => textOf(parts));
   const lastUser = contents.findLastIndex(({ role }) => role !== 'model');
   const systemText = isObject(systemInstruction) ? textOf(systemInstruction.parts) : '';
   return {
     inputTokens: tokensOf(texts.join('').length + systemText.length),
     lastUserText: texts[lastUser] ?? '',
+    takesFunctionCalls: takesFunctionCalls(tools, contents),
   };
 }
 

@@ -1,0 +1,15 @@
+import { isObject, type JsonObject } from '../json.ts';
+
+/** One turn of a conversation. */
+export interface Content {
+  readonly role?: string;
+  readonly parts: readonly JsonObject[];
+}
+
+export const functionCallOf = ({ functionCall, function_call }: JsonObject) =>
+  objectOrNull(functionCall ?? function_call);
+
+export const functionResponseOf = ({ functionResponse, function_response }: JsonObject) =>
+  objectOrNull(functionResponse ?? function_response);
+
+const objectOrNull = (value: unknown): JsonObject | null => (isObject(value) ? value : null);
