@@ -10,6 +10,11 @@ export interface StandinKey {
   /** Google: the limits of every model that `modelLimits` does not name. Default: unlimited. */
   readonly limits?: Limits;
   readonly modelLimits?: Readonly<Record<string, Limits>>;
+  /**
+   * Google: what is stored in the key's project, `cachedContents/abc` and `files/xyz`, for every
+   * key of it. Requests that use anything else are refused. Default: none.
+   */
+  readonly resources?: readonly string[];
   /** Anam: of several keys of one account, the first that says something decides. */
   readonly account?: AnamAccountShape;
   /** What this key's calls fail with from the start. */

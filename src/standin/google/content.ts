@@ -12,4 +12,7 @@ export const functionCallOf = ({ functionCall, function_call }: JsonObject) =>
 export const functionResponseOf = ({ functionResponse, function_response }: JsonObject) =>
   objectOrNull(functionResponse ?? function_response);
 
+export const fileDataOf = ({ fileData, file_data }: JsonObject) =>
+  objectOrNull(fileData ?? file_data);
+
 const objectOrNull = (value: unknown): JsonObject | null => (isObject(value) ? value : null);

@@ -8,7 +8,8 @@ import { type AnswerPart, answerParts } from './answer-parts.ts';
 import type { GoogleCallFacts } from './error.ts';
 import { ModelQuota } from './quota.ts';
 import { quotaError } from './quota-error.ts';
-import { type GoogleRequest, readGoogleRequest } from './request.ts';
+import type { GoogleRequest } from './request.ts';
+import type { RequestReader } from './request-reader.ts';
 import { isBroken } from './spoiled-answer.ts';
 import { answerReply, type Wire } from './wire.ts';
 
@@ -22,12 +23,15 @@ export interface Generation {
 }
 
 /** Checks the body, then the quota of (project, model), and answers. */
-export function createGenerate(defaultAnswer: AnswerShape = {}): (of: Generation) => Reply {
+export function createGenerate(
+  read: RequestReader,
+  defaultAnswer: AnswerShape = {},
+): (of: Generation) => Reply {
   const quotas = new Map<string, ModelQuota>();
   let answers = 0;
   return (generation) => {
     const { holder, call, wire, fault } = generation;
-    const request = readGoogleRequest(parseJson(generation.text));
+    const request = read(parseJson(generation.text), holder);
     if ('status' in request) return request;
     const quota = quotaOf(quotas, holder.project, call);
     const limits = limitsOf(holder.shape, call.model);

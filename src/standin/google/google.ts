@@ -24,7 +24,7 @@ export interface GoogleOptions {
 /** The Gemini API. Only generating counts against quotas; listing and counting tokens are free. */
 export function createGoogle({ clock, keys, windows, models, answer }: GoogleOptions): Provider {
   const ring = new KeyRing('google', keys, isGoogleFault);
-  const perform = createMethods(new Set(models), answer);
+  const perform = createMethods(new Set(models), ring.keys, answer);
   return {
     service: 'google',
     ring,

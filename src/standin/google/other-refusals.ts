@@ -23,15 +23,20 @@ export const GOOGLE_OTHER_REFUSALS = {
   html_404: () => notFoundPage(),
   request_fault: () =>
     googleError(400, 'INVALID_ARGUMENT', 'Request contains an invalid argument.'),
-  cached_content: () =>
-    googleError(403, 'PERMISSION_DENIED', 'CachedContent not found (or permission denied)'),
-  file_gone: () =>
-    googleError(
-      403,
-      'PERMISSION_DENIED',
-      'You do not have permission to access the File abc123def456 or it may not exist.',
-    ),
+  cached_content: () => cachedContentGone(),
+  file_gone: () => fileGone('files/abc123def456'),
 } satisfies Partial<Record<GoogleRefusalKind, (call: GoogleCallFacts) => Reply>>;
+
+export const cachedContentGone = (): Reply =>
+  googleError(403, 'PERMISSION_DENIED', 'CachedContent not found (or permission denied)');
+
+/** @param name Such as `files/xyz`; Google tells the id alone. */
+export const fileGone = (name: string): Reply =>
+  googleError(
+    403,
+    'PERMISSION_DENIED',
+    `You do not have permission to access the File ${name.replace('files/', '')} or it may not exist.`,
+  );
 
 /** The page for an address that no method lives at. */
 export const notFoundPage = (): Reply =>

@@ -3,6 +3,7 @@ import type { Reply } from '../reply.ts';
 import type { Content } from './content.ts';
 import { googleError } from './error.ts';
 import { complaintAboutFunctions, takesFunctionCalls } from './function-turns.ts';
+import { type StoredResources, storedResources } from './stored-resources.ts';
 
 /** What the stand-in reads of a request: enough for its quota and its answer. */
 export interface GoogleRequest {
@@ -10,6 +11,7 @@ export interface GoogleRequest {
   readonly inputTokens: number;
   readonly lastUserText: string;
   readonly takesFunctionCalls: boolean;
+  readonly resources: StoredResources;
 }
 
 /**
@@ -65,6 +67,7 @@ function measure(contents: readonly Content[], body: JsonObject): GoogleRequest 
     inputTokens: tokensOf(texts.join('').length + systemText.length),
     lastUserText: texts[lastUser] ?? '',
     takesFunctionCalls: takesFunctionCalls(tools, contents),
+    resources: storedResources(body, contents),
   };
 }
 
