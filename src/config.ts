@@ -5,6 +5,7 @@ import { SETTINGS, type Settings } from './config/settings.ts';
 import { cleanText } from './config/text.ts';
 import type { ApiKey } from './shared/api-key.ts';
 import type { Persona } from './shared/persona.ts';
+import { Secret } from './shared/secret.ts';
 
 export interface Config {
   readonly mode: 'live' | 'demo';
@@ -31,6 +32,8 @@ export interface Config {
   readonly streamIdleMs: number;
   /** `localhost` lets every port of this machine in; an empty list lets nobody in. */
   readonly corsOrigins: 'localhost' | readonly string[];
+  /** Of programs that may use the compatible routes; without any, these do not exist. */
+  readonly clientTokens: readonly Secret[];
   /** For each client address; 0 is off. */
   readonly chatPerMinute: number;
   readonly sessionsPerMinute: number;
@@ -149,6 +152,9 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
     attemptTimeoutMs: settings.ATTEMPT_TIMEOUT_SECONDS,
     streamIdleMs: settings.STREAM_IDLE_SECONDS,
     corsOrigins: settings.CORS_ORIGINS ?? (isProduction ? [] : 'localhost'),
+    clientTokens: settings.CLIENT_TOKENS.map(
+      (token, index) => new Secret(`client-${index + 1}`, token),
+    ),
     chatPerMinute: settings.RATE_LIMIT_CHAT,
     sessionsPerMinute: settings.RATE_LIMIT_SESSIONS,
     trustProxy: settings.TRUST_PROXY,

@@ -6,11 +6,13 @@ import { KeyPool } from './pool/key-pool.ts';
 import { AVATAR_LANES, createAvatarSession } from './service/avatar-session.ts';
 import { createChat } from './service/chat.ts';
 import { createFailover } from './service/failover.ts';
+import { createRelay, UNMETERED_LANE } from './service/relay.ts';
 import type { Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
 import type { AnamOptions, MintAnamToken } from './upstream/anam.ts';
 import { createGemini } from './upstream/gemini.ts';
+import { createGeminiRelay } from './upstream/gemini-relay.ts';
 
 /** What only the outermost caller knows: the real ones in `main.ts`, others in tests and benchmarks. */
 export interface Surroundings {
@@ -39,24 +41,25 @@ export async function startUnderstudy(
   const redact = redactKeysOf(config);
   const pool = new KeyPool({
     keys: config.keys,
-    models: { google: config.googleModels, anam: AVATAR_LANES },
+    models: { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES },
     cooldownMs: config.cooldownMs,
     now: clock.now,
   });
   const failover = createFailover({ ...config, pool, clock, random, log });
   const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
   const upstream = { redact, now: clock.now };
+  const google = { ...upstream, baseUrl: config.googleBaseUrl, dispatcher };
+  const models = config.googleModels;
+  const chat = { failover, stream: createGemini(google), models };
   const app = createApp({
     ...config,
     log,
     clock,
     counts: (service) => pool.counts(service),
-    chat: createChat({
-      failover,
-      stream: createGemini({ ...upstream, baseUrl: config.googleBaseUrl, dispatcher }),
-      models: config.googleModels,
-      systemPrompt: config.systemPrompt,
-    }),
+    models,
+    chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
+    completions: createChat({ ...chat, systemPrompt: null }),
+    relay: createRelay({ failover, relay: createGeminiRelay(google), models }),
     avatar: createAvatarSession({
       failover,
       mint: await loadAnam(config, upstream),
@@ -88,5 +91,5 @@ async function loadAnam(
 const neverMint = () => Promise.reject(new Error('no Anam key is configured'));
 
 /** For the logger too, which has to exist before anything else. */
-export const redactKeysOf = ({ keys }: Config): Redact =>
-  createRedact(keys.map(({ secret }) => secret));
+export const redactKeysOf = ({ keys, clientTokens }: Config): Redact =>
+  createRedact([...keys.map(({ secret }) => secret), ...clientTokens]);

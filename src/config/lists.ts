@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isPlaceholder } from './text.ts';
 import { reject } from './values.ts';
 
 const MAX_MODELS = 50;
@@ -22,6 +23,18 @@ export const origins = z.string().transform((text, context): readonly string[] =
   if (wrong < 0) return [...new Set(read.filter((origin) => origin !== null))];
   const wanted = 'scheme://host or scheme://host:port without a path, or *';
   return reject(context, `entry ${wrong + 1} is not an origin: ${wanted}`);
+});
+
+const MIN_TOKEN_LENGTH = 16;
+const TOKEN = /^[\x21-\x7e]{16,500}$/;
+
+/** Tokens of programs that may call us. Too short a one could be guessed. */
+export const clientTokens = z.string().transform((text, context): readonly string[] => {
+  const tokens = listed(text);
+  const wrong = tokens.findIndex((token) => !TOKEN.test(token) || isPlaceholder(token));
+  if (wrong < 0) return [...new Set(tokens)];
+  const wanted = `${MIN_TOKEN_LENGTH} or more letters, digits and signs without spaces, such as openssl rand -hex 32 prints`;
+  return reject(context, `entry ${wrong + 1} is no token: ${wanted}`);
 });
 
 const listed = (text: string): readonly string[] =>

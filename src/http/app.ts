@@ -1,4 +1,4 @@
-import express, { type Express, type RequestHandler } from 'express';
+import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { KeyCounts } from '../pool/counts.ts';
 import type { AvatarSession } from '../service/avatar-session.ts';
@@ -10,15 +10,17 @@ import { logAccess } from './access-log.ts';
 import { answerChat } from './answer-chat.ts';
 import { chatDialectOf, keepBeginning, speakAsCaller, speakAsUnreadCaller } from './chat-route.ts';
 import { allowOrigins } from './cross-origin.ts';
-import { answerErrors, methodNotAllowed, notFound } from './fallbacks.ts';
+import { answerErrors, notFound } from './fallbacks.ts';
 import { healthRoute } from './health-route.ts';
 import { readJsonBody } from './json-body.ts';
 import { keysStatusRoute } from './keys-status-route.ts';
 import { limitByAddress } from './limits.ts';
+import { type ProgramRoutesOptions, serveProgramRoutes } from './program-routes.ts';
+import { serve } from './serve.ts';
 import { forbidCaching, sessionTokenRoute } from './session-token-route.ts';
 import { requireHost } from './unreadable.ts';
 
-export interface AppOptions {
+export interface AppOptions extends Omit<ProgramRoutesOptions, 'limits'> {
   readonly chat: Chat;
   readonly avatar: AvatarSession;
   readonly counts: (service: Service) => KeyCounts;
@@ -39,6 +41,7 @@ export interface AppOptions {
 
 export function createApp(options: AppOptions): Express {
   const { chat, avatar, counts, log, clock, mode } = options;
+  const limits = { clock, stallMs: options.streamIdleMs };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -55,7 +58,7 @@ export function createApp(options: AppOptions): Express {
     keepBeginning,
     ...readJsonBody(),
     speakAsCaller,
-    answerChat({ chat, clock, stallMs: options.streamIdleMs }, chatDialectOf),
+    answerChat(chat, chatDialectOf, limits),
   );
   app.use('/api/chat', speakAsUnreadCaller);
   serve(
@@ -68,20 +71,8 @@ export function createApp(options: AppOptions): Express {
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
   );
 
+  if (options.clientTokens.length > 0) serveProgramRoutes(app, { ...options, limits });
+
   app.use(notFound, answerErrors(log));
   return app;
-}
-
-/** One way of asking for these paths; every other is refused by name. */
-function serve(
-  app: Express,
-  method: 'get' | 'post',
-  paths: string[],
-  ...handlers: RequestHandler[]
-) {
-  const allowed = method === 'get' ? ['GET', 'HEAD'] : ['POST'];
-  for (const path of paths) {
-    app[method](path, ...handlers);
-    app.all(path, methodNotAllowed(...allowed, 'OPTIONS'));
-  }
 }

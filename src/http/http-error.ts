@@ -4,6 +4,7 @@ export type ErrorCode =
   | 'invalid_request'
   | 'payload_too_large'
   | 'unsupported_media_type'
+  | 'unauthorized'
   | 'not_found'
   | 'model_unavailable'
   | 'method_not_allowed'

@@ -5,7 +5,7 @@ import type { FieldFault } from '../service/service-error.ts';
 import { HttpError } from './http-error.ts';
 
 /** Both as the limit of a body and in the sentence that refuses a larger one. */
-const MAX_BODY = '1mb';
+export const MAX_BODY = '1mb';
 
 /** Reads a JSON body in UTF-8; anything else is refused before it is looked into. */
 export function readJsonBody(): RequestHandler[] {
@@ -61,6 +61,9 @@ export function validate<T>(schema: z.ZodType<T>, body: unknown): T {
     details,
   });
 }
+
+export const invalidField = (path: string, message: string): HttpError =>
+  new HttpError(400, 'invalid_request', `${path}: ${message}`, { details: [{ path, message }] });
 
 /** One fault for each unknown field, so that each is named by its own path. */
 function toFaults(issue: z.core.$ZodIssue): FieldFault[] {

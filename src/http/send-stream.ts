@@ -3,11 +3,7 @@ import type { ChatChunk } from '../shared/chat.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Frames } from './dialects/dialect.ts';
 import { failInStream } from './error-form.ts';
-
-export interface StreamLimits {
-  /** How long a client may leave what is written unread, in milliseconds, before it is cut off. */
-  readonly stallMs: number;
-}
+import { sent, type WriteLimits, write } from './paced-write.ts';
 
 /** Less than the shortest patience of the proxies that we know of. */
 const KEEP_ALIVE_MS = 15_000;
@@ -20,11 +16,10 @@ export async function sendStream(
   response: ServerResponse,
   frames: Frames,
   chunks: AsyncIterable<ChatChunk>,
-  clock: Clock,
-  { stallMs }: StreamLimits,
+  limits: WriteLimits,
 ): Promise<void> {
   failInStream(response, frames.fail);
-  const keepAlive = startKeepAlive(response, frames.keepAlive, clock);
+  const keepAlive = startKeepAlive(response, frames.keepAlive, limits.clock);
   let ahead = frames.begin;
   try {
     for await (const chunk of chunks) {
@@ -34,9 +29,9 @@ export async function sendStream(
       ahead = '';
       // The loop goes on after that, to where the provider's connection can be used again.
       if (chunk.finish !== null) response.end(text + frames.end(chunk.finish));
-      else await write(response, text, clock, stallMs);
+      else await write(response, text, limits);
     }
-    await until('finish', response, clock, stallMs);
+    await sent(response, limits);
   } finally {
     keepAlive.stop();
   }
@@ -46,34 +41,11 @@ function startKeepAlive(response: ServerResponse, comment: string | null, clock:
   if (comment === null) return { stop() {} };
   let timer = clock.after(KEEP_ALIVE_MS, say);
   function say(): void {
-    if (response.headersSent && !response.writableNeedDrain) response.write(comment);
+    if (isOpen(response)) response.write(comment);
     timer = clock.after(KEEP_ALIVE_MS, say);
   }
   return { stop: () => timer.cancel() };
 }
 
-/** Until there is room for more, or the client has gone. */
-async function write(response: ServerResponse, text: string, clock: Clock, stallMs: number) {
-  if (text !== '' && !response.write(text)) await until('drain', response, clock, stallMs);
-}
-
-/** Waits for a client that may be slow; one that does not read at all is cut off. */
-async function until(
-  event: 'drain' | 'finish',
-  response: ServerResponse,
-  clock: Clock,
-  stallMs: number,
-): Promise<void> {
-  if (response.destroyed || response.writableFinished) return;
-  const limit = clock.after(stallMs, () => response.destroy());
-  await new Promise<void>((resolve) => {
-    const finish = () => {
-      limit.cancel();
-      response.off(event, finish);
-      response.off('close', finish);
-      resolve();
-    };
-    response.on(event, finish);
-    response.on('close', finish);
-  });
-}
+const isOpen = ({ headersSent, writableEnded, writableNeedDrain }: ServerResponse) =>
+  headersSent && !writableEnded && !writableNeedDrain;

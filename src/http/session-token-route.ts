@@ -2,8 +2,7 @@ import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import { callerOf } from './caller.ts';
-import { HttpError } from './http-error.ts';
-import { validate } from './json-body.ts';
+import { invalidField, validate } from './json-body.ts';
 import { sendJson } from './send-json.ts';
 
 export interface SessionTokenOptions {
@@ -62,9 +61,8 @@ function namesPrototype(value: unknown, levels: number): boolean {
   );
 }
 
-function personaNotAllowed(): HttpError {
-  const message = 'The persona is chosen by the server (ALLOW_CLIENT_PERSONA is off).';
-  return new HttpError(400, 'invalid_request', `personaConfig: ${message}`, {
-    details: [{ path: 'personaConfig', message }],
-  });
-}
+const personaNotAllowed = () =>
+  invalidField(
+    'personaConfig',
+    'The persona is chosen by the server (ALLOW_CLIENT_PERSONA is off).',
+  );

@@ -1,3 +1,4 @@
+import type { Allows } from './choice.ts';
 import type { Entry } from './entry.ts';
 
 /** Entries by when they have to be looked at again, the soonest first: a binary heap that knows each one's place. */
@@ -9,9 +10,9 @@ export class DueQueue {
     return this.#heap[0];
   }
 
-  /** When the first entry is due whose key is not excepted: costs no more than the exceptions. */
-  dueAt(except: ReadonlySet<string>): number | null {
-    const soonest = this.#dueAtBelow(0, except);
+  /** When the first entry is due whose key is allowed: costs no more than those that are not. */
+  dueAt(allows: Allows): number | null {
+    const soonest = this.#dueAtBelow(0, allows);
     return soonest === Number.POSITIVE_INFINITY ? null : soonest;
   }
 
@@ -33,12 +34,12 @@ export class DueQueue {
     this.#settle(last);
   }
 
-  #dueAtBelow(index: number, except: ReadonlySet<string>): number {
+  #dueAtBelow(index: number, allows: Allows): number {
     const entry = this.#heap[index];
     if (entry === undefined) return Number.POSITIVE_INFINITY;
-    if (!except.has(entry.key.id)) return entry.dueAt;
+    if (allows === null || allows(entry.key)) return entry.dueAt;
     const left = 2 * index + 1;
-    return Math.min(this.#dueAtBelow(left, except), this.#dueAtBelow(left + 1, except));
+    return Math.min(this.#dueAtBelow(left, allows), this.#dueAtBelow(left + 1, allows));
   }
 
   #settle(entry: Entry): void {

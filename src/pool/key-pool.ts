@@ -1,11 +1,12 @@
 import type { ApiKey, Service } from '../shared/api-key.ts';
+import { allowedBy, type Choice } from './choice.ts';
 import { countKeys, type KeyCounts } from './counts.ts';
 import type { Entry } from './entry.ts';
 import { describeEntry, type KeyState } from './key-state.ts';
 import type { Lane } from './lane.ts';
 import { createLanes } from './lanes.ts';
 import { type Book, Lease } from './lease.ts';
-import type { Scope } from './scope.ts';
+import type { Reach, Scope } from './scope.ts';
 
 export interface KeyPoolOptions {
   readonly keys: readonly ApiKey[];
@@ -17,16 +18,14 @@ export interface KeyPoolOptions {
   readonly now: () => number;
 }
 
-export interface LeaseOptions {
-  /** Ids of keys that must not be chosen. */
-  readonly except?: ReadonlySet<string>;
+export interface LeaseOptions extends Choice {
+  /** Default: `whole`. */
+  readonly reach?: Reach;
   /** Choose among the keys that rest, for when nothing else is left. */
   readonly lastResort?: boolean;
 }
 
 const MAX_LOOKED_AT = 1000;
-
-const NO_KEYS: ReadonlySet<string> = new Set();
 
 /**
  * Every service's keys and what is known of their health: pure and synchronous. It keeps no timer,
@@ -58,7 +57,7 @@ export class KeyPool {
    */
   lease(service: Service, model: string, options: LeaseOptions = {}): Lease | null {
     const entry = this.#choose(service, model, options);
-    return entry === null ? null : this.#grant(model, entry);
+    return entry === null ? null : this.#grant(model, entry, options.reach ?? 'whole');
   }
 
   /** Whether `lease` would grant one now. */
@@ -70,13 +69,13 @@ export class KeyPool {
    * When a key of this service and model may be used again: milliseconds since the epoch, `now` when
    * one may already or when the outcome of a trial is awaited, null when there is no such key.
    */
-  returnsAt(service: Service, model: string, except: ReadonlySet<string> = NO_KEYS): number | null {
-    return this.#lanes[service].get(model)?.returnsAt(this.#book.now(), except) ?? null;
+  returnsAt(service: Service, model: string, choice: Choice = {}): number | null {
+    return this.#lanes[service].get(model)?.returnsAt(this.#book.now(), allowedBy(choice)) ?? null;
   }
 
   /** What to promise to whoever is refused: like `returnsAt`, but a key that needs somebody to act only for want of any other. */
-  retryAt(service: Service, model: string): number | null {
-    return this.#lanes[service].get(model)?.retryAt(this.#book.now()) ?? null;
+  retryAt(service: Service, model: string, choice: Choice = {}): number | null {
+    return this.#lanes[service].get(model)?.retryAt(this.#book.now(), allowedBy(choice)) ?? null;
   }
 
   /** When time alone next brings a key of this service and model back, later than now; null for never. */
@@ -87,17 +86,15 @@ export class KeyPool {
   /**
    * Whether every key of the service lacks the model, so that waiting for one makes no sense.
    *
-   * @param knownToLack ids of keys that lack it although nothing is parked for it
+   * @param choice without the keys that lack it although nothing is parked for it
    */
-  isModelUnavailable(
-    service: Service,
-    model: string,
-    knownToLack: ReadonlySet<string> = NO_KEYS,
-  ): boolean {
+  isModelUnavailable(service: Service, model: string, choice: Choice = {}): boolean {
     const now = this.#book.now();
+    const allows = allowedBy(choice);
     return this.#entries(service, model).every(
       (entry) =>
-        knownToLack.has(entry.key.id) || describeEntry(entry, now).cause === 'model_unavailable',
+        (allows !== null && !allows(entry.key)) ||
+        describeEntry(entry, now).cause === 'model_unavailable',
     );
   }
 
@@ -134,14 +131,15 @@ export class KeyPool {
     const lane = this.#lanes[service].get(model);
     if (lane === undefined) return null;
     const now = this.#book.now();
-    const except = options.except ?? NO_KEYS;
-    return options.lastResort ? lane.nextResting(now, except) : lane.next(now, except);
+    const allows = allowedBy(options);
+    return options.lastResort ? lane.nextResting(now, allows) : lane.next(now, allows);
   }
 
-  #grant(model: string, entry: Entry): Lease {
+  #grant(model: string, entry: Entry, reach: Reach): Lease {
     const number = this.#book.nextEvent();
     entry.lane.rotate(entry);
-    return new Lease(model, entry, this.#book, number, this.#beginTrials(entry, number));
+    const tested = this.#beginTrials(entry, number);
+    return new Lease({ model, entry, reach, book: this.#book, grantedAt: number, tested });
   }
 
   #beginTrials(entry: Entry, lease: number): readonly Scope[] {

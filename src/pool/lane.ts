@@ -1,3 +1,4 @@
+import { type Allows, EVERY_KEY } from './choice.ts';
 import { DueQueue } from './due-queue.ts';
 import type { Entry } from './entry.ts';
 import { needsSomebody } from './key-state.ts';
@@ -31,15 +32,15 @@ export class Lane {
   }
 
   /** The entry whose turn it is; once it is leased it has to be rotated. */
-  next(now: number, except: ReadonlySet<string>): Entry | null {
+  next(now: number, allows: Allows): Entry | null {
     this.#wake(now);
-    return this.#rotation.firstExcept(except);
+    return this.#rotation.first(allows);
   }
 
   /** The last resort: the longest-waiting of those that rest. */
-  nextResting(now: number, except: ReadonlySet<string>): Entry | null {
+  nextResting(now: number, allows: Allows): Entry | null {
     this.#wake(now);
-    return this.#resting.firstExcept(except);
+    return this.#resting.first(allows);
   }
 
   /** Puts the entry at the end of its ring: it had its turn. */
@@ -63,21 +64,21 @@ export class Lane {
    * `now` when one may at once, or when the outcome of a trial is awaited; null when none ever will.
    * An entry that rests is no reason to wait: it can be had as the last resort.
    */
-  returnsAt(now: number, except: ReadonlySet<string>): number | null {
-    if (this.#isBack(now, except)) return now;
-    return earliest(this.#returning.dueAt(except), this.#exhausted.dueAt(except));
+  returnsAt(now: number, allows: Allows): number | null {
+    if (this.#isBack(now, allows)) return now;
+    return earliest(this.#returning.dueAt(allows), this.#exhausted.dueAt(allows));
   }
 
   /** The same, but what needs somebody to act counts only when nothing comes back by itself. */
-  retryAt(now: number): number | null {
-    if (this.#isBack(now, NOBODY)) return now;
-    return this.#returning.dueAt(NOBODY) ?? this.#exhausted.dueAt(NOBODY);
+  retryAt(now: number, allows: Allows): number | null {
+    if (this.#isBack(now, allows)) return now;
+    return this.#returning.dueAt(allows) ?? this.#exhausted.dueAt(allows);
   }
 
   /** When time alone next changes anything here, as milliseconds since the epoch; null for never. */
   nextDueAt(now: number): number | null {
     this.#wake(now);
-    return this.#queues.map((queue) => queue.dueAt(NOBODY)).reduce(earliest, null);
+    return this.#queues.map((queue) => queue.dueAt(EVERY_KEY)).reduce(earliest, null);
   }
 
   /** Remembers that this entry's key has answered: the two latest entries are enough to know of any other. */
@@ -107,8 +108,8 @@ export class Lane {
     else put(entry, isBeingTried(entry.rest) ? this.#resting : this.#rotation, null, 0);
   }
 
-  #isBack(now: number, except: ReadonlySet<string>): boolean {
-    return this.next(now, except) !== null || this.#awaitingTrial.firstExcept(except) !== null;
+  #isBack(now: number, allows: Allows): boolean {
+    return this.next(now, allows) !== null || this.#awaitingTrial.first(allows) !== null;
   }
 
   #wake(now: number): void {
@@ -123,8 +124,6 @@ export class Lane {
     }
   }
 }
-
-const NOBODY: ReadonlySet<string> = new Set();
 
 function put(entry: Entry, ring: Ring | null, queue: DueQueue | null, dueAt: number): void {
   if (entry.ring !== ring) {

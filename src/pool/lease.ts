@@ -1,8 +1,8 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
 import type { Entry } from './entry.ts';
-import type { Finding, Scope } from './scope.ts';
-import { type ScopeKind, verdictOf } from './verdicts.ts';
+import type { Finding, Reach, Scope } from './scope.ts';
+import { provedBy, type ScopeKind, verdictOf } from './verdicts.ts';
 
 export type Outcome = { readonly kind: 'success' } | Failure;
 
@@ -22,6 +22,17 @@ export interface Book {
   changed(scope: Scope): void;
 }
 
+export interface LeaseTerms {
+  readonly model: string;
+  readonly entry: Entry;
+  readonly reach: Reach;
+  readonly book: Book;
+  /** The pool's counter at that moment. */
+  readonly grantedAt: number;
+  /** The scopes that this lease is the trial of. */
+  readonly tested: readonly Scope[];
+}
+
 /** The first rest of a key that looks troubled; each further one is twice as long. */
 const FIRST_REST_MS = 30_000;
 
@@ -29,6 +40,7 @@ const FIRST_REST_MS = 30_000;
 export class Lease {
   readonly model: string;
   readonly #entry: Entry;
+  readonly #reach: Reach;
   readonly #book: Book;
   readonly #grantedAt: number;
   /** The scopes that this lease is the trial of. */
@@ -38,15 +50,10 @@ export class Lease {
   #isProven = false;
   #hasEnded = false;
 
-  constructor(
-    model: string,
-    entry: Entry,
-    book: Book,
-    grantedAt: number,
-    tested: readonly Scope[],
-  ) {
+  constructor({ model, entry, reach, book, grantedAt, tested }: LeaseTerms) {
     this.model = model;
     this.#entry = entry;
+    this.#reach = reach;
     this.#book = book;
     this.#grantedAt = grantedAt;
     this.#knowsOf = grantedAt;
@@ -102,7 +109,8 @@ export class Lease {
   }
 
   #fail(failure: Failure): Parked | null {
-    const { proves, park } = verdictOf(failure);
+    const { park } = verdictOf(failure);
+    const proves = provedBy(failure);
     if (proves === 'everything') this.#openTested();
     if (proves === 'key') this.#open(this.#entry.scopes.key);
     if (failure.kind === 'upstream_down') this.#suspect();
@@ -137,13 +145,21 @@ export class Lease {
     const now = this.#book.now();
     const until = now + Math.min(ms, this.#book.cooldownMs);
     const before = scope.health;
-    scope.park(this.#knowsOf, until, { ...finding, since: now });
+    scope.park(this.#knowsOf, until, { ...finding, reach: this.#reach, since: now });
     if (scope.health !== before) this.#book.changed(scope);
   }
 
+  /** What a fuller use of the key has found stays half-open: only such a use can disprove it. */
   #openTested(): void {
-    for (const scope of this.#tested) this.#open(scope);
-    this.#tested = [];
+    const disproved = this.#tested.filter((scope) => this.#canDisprove(scope));
+    this.#tested = this.#tested.filter((scope) => !disproved.includes(scope));
+    for (const scope of disproved) this.#open(scope);
+  }
+
+  #canDisprove(scope: Scope): boolean {
+    const { health } = scope;
+    if (this.#reach === 'whole' || scope === this.#entry.scopes.key) return true;
+    return health.state !== 'ready' && health.finding.reach === 'part';
   }
 
   #open(scope: Scope): void {

@@ -1,3 +1,4 @@
+import type { Allows } from './choice.ts';
 import type { Entry } from './entry.ts';
 
 /** Entries in the order in which they are due a turn: taken from the front, put back at the end, all in O(1). */
@@ -22,11 +23,11 @@ export class Ring {
     entry.ring = entry.next = entry.previous = null;
   }
 
-  /** The entry whose turn it is among those whose key is not excepted: costs no more than the exceptions. */
-  firstExcept(except: ReadonlySet<string>): Entry | null {
+  /** The entry whose turn it is among those whose key is allowed: costs no more than those that are not. */
+  first(allows: Allows): Entry | null {
     let entry = this.#first;
-    if (except.size === 0) return entry;
-    while (entry !== null && except.has(entry.key.id)) entry = entry.next;
+    if (allows === null) return entry;
+    while (entry !== null && !allows(entry.key)) entry = entry.next;
     return entry;
   }
 }

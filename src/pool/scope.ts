@@ -2,10 +2,18 @@ import type { FailureKind } from '../shared/failure.ts';
 import type { Entry } from './entry.ts';
 import type { Effect } from './verdicts.ts';
 
+/**
+ * How much of what a key is for an attempt uses. Minting a token or counting tokens is a `part`: it
+ * meets neither spent minutes nor a spent quota, and so its success disproves neither.
+ */
+export type Reach = 'part' | 'whole';
+
 /** Why a scope is not ready. */
 export interface Finding {
   readonly kind: FailureKind;
   readonly effect: Effect;
+  /** Of the attempt that found it. */
+  readonly reach: Reach;
   /** Milliseconds since the epoch. */
   readonly since: number;
 }

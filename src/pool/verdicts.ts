@@ -7,12 +7,14 @@ export type ScopeKind = 'key' | 'key_model' | 'project' | 'project_model';
 /** How a parked scope counts: it comes back by itself, or somebody has to act. */
 export type Effect = 'cooling_down' | 'exhausted';
 
+type Proof = 'everything' | 'key' | 'nothing';
+
 /** What a failure does: to the scope, and to the request. */
 export interface Verdict<F extends Failure = Failure> {
   /** The scope to park, and how long before the pool caps it at the cooldown; null parks nothing. */
   readonly park: (failure: F, now: number) => Park | null;
   /** Which half-open scopes a trial with this outcome opens. */
-  readonly proves: 'everything' | 'key' | 'nothing';
+  readonly proves: Proof;
   readonly request: RequestAction;
 }
 
@@ -33,7 +35,7 @@ const parksNothing = () => null;
 
 const VERDICTS = {
   rate_limited: {
-    park: ({ retryAfterMs }) => cooling('project_model', retryAfterMs ?? WHOLE_COOLDOWN),
+    park: ({ retryAfterMs, of }) => cooling(of ?? 'project_model', retryAfterMs ?? WHOLE_COOLDOWN),
     proves: 'key',
     request: 'next_key',
   },
@@ -66,6 +68,10 @@ const VERDICTS = {
 
 /** The row of a failure; the compiler cannot see by itself that a failure and its row belong together. */
 export const verdictOf = (failure: Failure) => VERDICTS[failure.kind] as Verdict;
+
+/** What an attempt with this outcome has shown to be in order. */
+export const provedBy = (failure: Failure): Proof =>
+  failure.kind === 'request_fault' && failure.isOfToken ? 'nothing' : VERDICTS[failure.kind].proves;
 
 const cooling = (scope: ScopeKind, ms: number): Park => ({ scope, ms, effect: 'cooling_down' });
 const exhausted = (scope: ScopeKind): Park => ({

@@ -1,5 +1,6 @@
 import type { ChatChunk } from '../shared/chat.ts';
 import { UpstreamError } from '../shared/failure.ts';
+import { begun } from './begun.ts';
 import { BLOCKED_REPLY, finishOfBlocked } from './blocked-reply.ts';
 import { clientGone, upstreamTimeout } from './conclusion.ts';
 import type { Answer } from './failover-request.ts';
@@ -10,42 +11,21 @@ export interface ChatStream {
   /** The model that answers. */
   readonly model: string;
   /** Throws a ServiceError when the answer breaks off. */
-  readonly chunks: AsyncIterableIterator<ChatChunk>;
+  readonly chunks: AsyncIterableIterator<ChatChunk, void>;
 }
 
 /** Takes the first piece only: what follows goes out as it comes, and no other key can step in. */
 export async function beginStream({ model, chunks }: Answer<ChatChunk>): Promise<ChatStream> {
   try {
     const first = await chunks.next();
-    return { model, chunks: resume(first, chunks) };
+    return { model, chunks: begun(first, chunks, breakOff) };
   } catch (error) {
     const chunk: ChatChunk = { text: BLOCKED_REPLY, finish: finishOfBlocked(error) };
-    return { model, chunks: resume({ done: false, value: chunk }, chunks) };
+    return { model, chunks: begun({ done: false, value: chunk }, chunks, breakOff) };
   }
 }
 
-type Step = IteratorResult<ChatChunk, void>;
-
-/** No generator: one that was given up before its first step would never close the answer behind it. */
-function resume(
-  first: Step,
-  rest: AsyncGenerator<ChatChunk, void, undefined>,
-): AsyncIterableIterator<ChatChunk> {
-  let next: Step | null = first;
-  return {
-    async next() {
-      const step = next ?? (await rest.next().catch(breakOff));
-      next = null;
-      return step;
-    },
-    return: () => rest.return(undefined),
-    [Symbol.asyncIterator]() {
-      return this;
-    },
-  };
-}
-
-function breakOff(error: unknown): never {
+export function breakOff(error: unknown): never {
   if (!(error instanceof UpstreamError)) throw error;
   const { failure } = error;
   if (failure.kind === 'client_gone') throw clientGone();

@@ -1,5 +1,6 @@
 import type { KeyPool } from '../pool/key-pool.ts';
-import type { Service } from '../shared/api-key.ts';
+import type { Reach } from '../pool/scope.ts';
+import type { ApiKey, Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { OpenUpstream } from './attempt.ts';
@@ -31,6 +32,12 @@ export interface FailoverRequest<C, T> {
   /** In the order of preference: a further one is used when those before have no key left. */
   readonly models: readonly [string, ...string[]];
   readonly caller: Caller;
+  /** Whether a key can serve this request at all; without it, any. Asked anew for each attempt. */
+  readonly only?: (key: ApiKey) => boolean;
+  /** The id of the key that is tried first, if it may be used. */
+  readonly preferred?: string;
+  /** Default: `whole`. */
+  readonly reach?: Reach;
   readonly open: OpenUpstream<C>;
   /** Whether the answer is complete with this chunk. */
   readonly isLast: (chunk: C) => boolean;

@@ -49,7 +49,7 @@ class Run<C, T> {
     this.#options = options;
     this.#request = request;
     this.#line = line;
-    this.#search = new KeySearch(options.pool, request.service, request.models);
+    this.#search = new KeySearch(options.pool, request);
     this.#log = createRequestLog(options, request);
     this.#deadline = options.clock.now() + options.requestTimeoutMs;
   }

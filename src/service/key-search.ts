@@ -1,6 +1,7 @@
 import type { KeyPool, LeaseOptions } from '../pool/key-pool.ts';
 import type { Lease } from '../pool/lease.ts';
-import type { Service } from '../shared/api-key.ts';
+import type { Reach } from '../pool/scope.ts';
+import type { ApiKey, Service } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
 
 /** After this many attempts of one request have met upstream trouble, the model counts as overloaded. */
@@ -23,16 +24,33 @@ interface LeasedKey {
   readonly key: { readonly id: string };
 }
 
+/** What is looked for. */
+export interface Wanted {
+  readonly service: Service;
+  readonly models: readonly string[];
+  /** Whether a key can serve the request at all; without it, any. */
+  readonly only?: (key: ApiKey) => boolean;
+  /** The id of the key that is tried first, if it may be used. */
+  readonly preferred?: string;
+  readonly reach?: Reach;
+}
+
 /** One request's way through the keys: each eligible one once for a model, then the next model. */
 export class KeySearch {
   readonly service: Service;
   readonly #pool: KeyPool;
   readonly #tried: readonly Tried[];
+  readonly #only: Pick<Wanted, 'only'>;
+  readonly #options: Pick<Wanted, 'only' | 'reach'>;
+  readonly #preferred: string | null;
   #question: string | null = null;
 
-  constructor(pool: KeyPool, service: Service, models: readonly string[]) {
+  constructor(pool: KeyPool, { service, models, only, preferred, reach }: Wanted) {
     this.#pool = pool;
     this.service = service;
+    this.#only = only === undefined ? {} : { only };
+    this.#options = reach === undefined ? this.#only : { ...this.#only, reach };
+    this.#preferred = preferred ?? null;
     this.#tried = models.map((model) => ({
       model,
       keys: new Set(),
@@ -44,7 +62,7 @@ export class KeySearch {
 
   /** The next key that was not tried yet. */
   next(): Lease | null {
-    return this.#lease(untried);
+    return this.#leasePreferred() ?? this.#lease(untried);
   }
 
   /**
@@ -64,7 +82,9 @@ export class KeySearch {
   /** The models of which `nextReturned` could give a key. */
   returnedModels(): readonly string[] {
     return this.#open()
-      .filter((tried) => this.#pool.hasLease(this.service, tried.model, returned(tried)))
+      .filter((tried) =>
+        this.#pool.hasLease(this.service, tried.model, this.#choose(returned, tried)),
+      )
       .map(({ model }) => model);
   }
 
@@ -90,7 +110,9 @@ export class KeySearch {
   }
 
   /** Two searches with one question get the same answers of `nextReturned`, `returnsAt` and `nextDueAt`. */
-  get question(): string {
+  get question(): unknown {
+    // Nobody else asks quite the same.
+    if (this.#only.only !== undefined) return this;
     this.#question ??= this.#open()
       .map(({ model, notParked }) => [model, ...notParked].join(' '))
       .join('|');
@@ -100,7 +122,7 @@ export class KeySearch {
   /** When the first key comes back that this request could use: `now` or later, null for never. */
   returnsAt(): number | null {
     return this.#earliest(({ model, notParked }) =>
-      this.#pool.returnsAt(this.service, model, notParked),
+      this.#pool.returnsAt(this.service, model, { ...this.#only, except: notParked }),
     );
   }
 
@@ -111,13 +133,15 @@ export class KeySearch {
 
   /** When to ask again, whatever this request has tried; null for never. */
   retryAt(): number | null {
-    return soonest(this.#tried.map(({ model }) => this.#pool.retryAt(this.service, model)));
+    return soonest(
+      this.#tried.map(({ model }) => this.#pool.retryAt(this.service, model, this.#only)),
+    );
   }
 
   /** Whether every key lacks every model that was asked for. */
   isModelUnavailable(): boolean {
     return this.#tried.every(({ model, withoutModel }) =>
-      this.#pool.isModelUnavailable(this.service, model, withoutModel),
+      this.#pool.isModelUnavailable(this.service, model, { ...this.#only, except: withoutModel }),
     );
   }
 
@@ -129,30 +153,43 @@ export class KeySearch {
     return this.#tried.filter(({ troubles }) => troubles < MAX_TROUBLES);
   }
 
-  #lease(choice: Choice, isWanted: (model: string) => boolean = () => true): Lease | null {
+  /** Once: what it finds decides whether the key is still among the untried. */
+  #leasePreferred(): Lease | null {
+    const id = this.#preferred;
+    const tried = this.#open().find(({ keys }) => id !== null && !keys.has(id));
+    if (tried === undefined) return null;
+    const only = (key: ApiKey) => key.id === id && (this.#only.only?.(key) ?? true);
+    return this.#pool.lease(this.service, tried.model, { ...this.#options, only });
+  }
+
+  #choose(select: Selection, tried: Tried): LeaseOptions {
+    return { ...this.#options, ...select(tried) };
+  }
+
+  #lease(select: Selection, isWanted: (model: string) => boolean = () => true): Lease | null {
     for (const tried of this.#open()) {
       if (!isWanted(tried.model)) continue;
-      const lease = this.#pool.lease(this.service, tried.model, choice(tried));
+      const lease = this.#pool.lease(this.service, tried.model, this.#choose(select, tried));
       if (lease !== null) return lease;
     }
     return null;
   }
 
-  #has(choice: Choice): boolean {
+  #has(select: Selection): boolean {
     return this.#open().some((tried) =>
-      this.#pool.hasLease(this.service, tried.model, choice(tried)),
+      this.#pool.hasLease(this.service, tried.model, this.#choose(select, tried)),
     );
   }
 }
 
 /** Which keys of a model one request may have, by what it has tried of it. */
-type Choice = (tried: Tried) => LeaseOptions;
+type Selection = (tried: Tried) => LeaseOptions;
 
 function soonest(times: readonly (number | null)[]): number | null {
   const known = times.filter((at) => at !== null);
   return known.length === 0 ? null : Math.min(...known);
 }
 
-const untried: Choice = ({ keys }) => ({ except: keys });
-const returned: Choice = ({ notParked }) => ({ except: notParked });
-const resting: Choice = ({ keys }) => ({ except: keys, lastResort: true });
+const untried: Selection = ({ keys }) => ({ except: keys });
+const returned: Selection = ({ notParked }) => ({ except: notParked });
+const resting: Selection = ({ keys }) => ({ except: keys, lastResort: true });

@@ -50,7 +50,7 @@ interface Prospect {
 
 /** Most of a line ask the same: each question is put to the pool once. */
 export function createProspects(): (search: KeySearch) => Prospect {
-  const known = new Map<string, Prospect>();
+  const known = new Map<unknown, Prospect>();
   return (search) => {
     const prospect = known.get(search.question) ?? {
       returnsAt: search.returnsAt(),

@@ -129,7 +129,7 @@ const shareFor =
  */
 function letIn(waiters: Iterable<Waiter>, shareOf: ShareOf): void {
   const served = new Map<string, number>();
-  const inVain = new Set<string>();
+  const inVain = new Set<unknown>();
   const isOpen = (model: string) => (served.get(model) ?? 0) < shareOf(model);
   for (const { search, leave } of waiters) {
     if (inVain.has(search.question)) continue;
@@ -144,7 +144,7 @@ function letIn(waiters: Iterable<Waiter>, shareOf: ShareOf): void {
 }
 
 function modelsHeldBack(waiters: Iterable<Waiter>): ReadonlySet<string> {
-  const asked = new Set<string>();
+  const asked = new Set<unknown>();
   const models = new Set<string>();
   for (const { search } of waiters) {
     if (asked.has(search.question)) continue;

@@ -4,7 +4,12 @@
  */
 export type Failure =
   /** A short window is spent. Without `retryAfterMs` the provider gave no hint. */
-  | (Described & { readonly kind: 'rate_limited'; readonly retryAfterMs?: number })
+  | (Described & {
+      readonly kind: 'rate_limited';
+      readonly retryAfterMs?: number;
+      /** Whose limit it is, where it is not the project's for one model. */
+      readonly of?: 'project';
+    })
   /** The day's quota is spent. */
   | (Described & { readonly kind: 'quota_exhausted' })
   /** Credit, plan or spend cap: only the owner of the project can mend it. */
@@ -13,7 +18,11 @@ export type Failure =
   | (Described & { readonly kind: 'key_rejected' })
   | (Described & { readonly kind: 'model_unavailable'; readonly whose: ModelOwner })
   /** The caller's own fault: every key would answer the same. */
-  | (Described & { readonly kind: 'request_fault' })
+  | (Described & {
+      readonly kind: 'request_fault';
+      /** A session token that is spent or expired was looked at before anything else of the key. */
+      readonly isOfToken?: true;
+    })
   | (Described & { readonly kind: 'content_blocked'; readonly usage?: Usage })
   | (Described & { readonly kind: 'upstream_down'; readonly timedOut: boolean })
   /** Our address, our base URL or our persona setting: no key's fault, none of the caller's. */
@@ -46,9 +55,19 @@ export interface Usage {
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   readonly failure: Failure;
+  readonly refusal: Refusal | null;
 
-  constructor(failure: Failure) {
+  constructor(failure: Failure, refusal: Refusal | null = null) {
     super(`${failure.kind}: ${failure.message}`);
     this.failure = failure;
+    this.refusal = refusal;
   }
+}
+
+/** The provider's own words, without any key, for a caller who speaks its language. */
+export interface Refusal {
+  readonly status: number;
+  /** The content type. */
+  readonly type: string;
+  readonly body: string;
 }

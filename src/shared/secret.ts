@@ -1,8 +1,8 @@
 import { inspect } from 'node:util';
 
 /**
- * A key's text, wrapped so that printing it in any way shows the key's id instead.
- * `reveal()` is the one way in, and only `upstream/` calls it.
+ * The text of a key or a token, wrapped so that printing it in any way shows its id instead.
+ * `reveal()` is the one way in, for who sends it, compares it or keeps it out of texts.
  */
 export class Secret {
   readonly #text: string;

@@ -190,7 +190,7 @@ describe('whatever happens to the keys', () => {
         const { pool, clock, open } = play(steps);
         for (const lease of open) lease.report(failed.gone);
         spendAll(pool, model, hint);
-        const at = pool.returnsAt('google', model, except);
+        const at = pool.returnsAt('google', model, { except });
         fc.pre(at !== null);
         expect(at).toBeGreaterThan(clock.now());
         const due = pool.nextDueAt('google', model) ?? 0;

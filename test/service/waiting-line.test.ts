@@ -28,7 +28,7 @@ function createLine(
 
 function lineBefore({ pool, clock }: ReturnType<typeof createPool>, maxWaiting = 100) {
   const line = createWaitingLine(clock, maxWaiting);
-  const newSearch = () => new KeySearch(pool, 'google', ['flash']);
+  const newSearch = () => new KeySearch(pool, { service: 'google', models: ['flash'] });
   const searchThatFailed = (id: string) => {
     const search = newSearch();
     search.failed({ key: { id }, model: 'flash' }, failed.down, false);
@@ -446,7 +446,7 @@ describe('a line with different wishes', () => {
     const stand = (model: string) =>
       outcomeOf(
         line.wait(
-          new KeySearch(pool, 'google', [model]),
+          new KeySearch(pool, { service: 'google', models: [model] }),
           patience(clock, 5),
           new AbortController().signal,
         ),
@@ -486,7 +486,13 @@ describe('the pace', () => {
     lease('flash').report(failed.minute(2 * SECOND));
     const line = createWaitingLine(clock, 100);
     const stand = (models: string[], signal = new AbortController().signal, seconds = 5) =>
-      outcomeOf(line.wait(new KeySearch(pool, 'google', models), patience(clock, seconds), signal));
+      outcomeOf(
+        line.wait(
+          new KeySearch(pool, { service: 'google', models }),
+          patience(clock, seconds),
+          signal,
+        ),
+      );
     const first = new AbortController();
     const waiters = [stand(['flash']), stand(['flash']), stand(['flash'])];
     const impatient = stand(['flash'], first.signal, 2.5);
@@ -531,10 +537,10 @@ describe('the pace', () => {
     const line = createWaitingLine(clock, 100);
     const signal = new AbortController().signal;
     const stand = (search: KeySearch) => outcomeOf(line.wait(search, patience(clock, 5), signal));
-    const burnt = new KeySearch(pool, 'google', ['pro', 'flash']);
+    const burnt = new KeySearch(pool, { service: 'google', models: ['pro', 'flash'] });
     burnt.failed({ key: { id: 'google-1' }, model: 'pro' }, failed.down, false);
     const waiting = stand(burnt);
-    const newcomer = stand(new KeySearch(pool, 'google', ['pro']));
+    const newcomer = stand(new KeySearch(pool, { service: 'google', models: ['pro'] }));
     expect(await look([waiting, newcomer])).toEqual([STILL_WAITING, 'google-1']);
   });
 });

@@ -1,0 +1,26 @@
+import type { Request, RequestHandler } from 'express';
+import type { Secret } from '../shared/secret.ts';
+import { createTokenCheck } from '../shared/token-check.ts';
+import { HttpError } from './http-error.ts';
+
+/** For programs: lets in whoever brings one of the tokens, as a bearer or where Google's clients put their key. */
+export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
+  const isKnown = createTokenCheck(tokens);
+  return function checkClientToken(request, response, next) {
+    if (isKnown(tokenIn(request))) return next();
+    response.setHeader('www-authenticate', 'Bearer');
+    next(new HttpError(401, 'unauthorized', 'Send one of the CLIENT_TOKENS as a bearer token.'));
+  };
+}
+
+/** @returns empty when there is none, which is no token either */
+function tokenIn({ headers }: Request): string {
+  const { 'x-goog-api-key': key, authorization = '' } = headers;
+  return typeof key === 'string' ? key.trim() : (BEARER.exec(authorization)?.[1] ?? '');
+}
+
+const BEARER = /^Bearer +(\S+) *$/i;
+
+/** Google's clients are told from all others by where they put their key. */
+export const isGoogleClient = ({ headers }: Request): boolean =>
+  headers['x-goog-api-key'] !== undefined;

@@ -1,0 +1,136 @@
+import { z } from 'zod';
+import type { ChatRequest } from '../../../service/chat.ts';
+import type { GenerationSettings } from '../../../shared/chat.ts';
+import { validate } from '../../json-body.ts';
+import { modelName } from '../said.ts';
+import { readConversation } from './conversation.ts';
+import { messages } from './messages.ts';
+import { toolChoice, tools, toTools } from './tools.ts';
+
+const tokens = z.int().min(1);
+const penalty = z.number().min(-2).max(2);
+const jsonSchema = z.record(z.string(), z.unknown());
+
+/** Tokens that each effort may cost, as Google's own OpenAI-compatible routes have it. */
+const EFFORTS = {
+  none: 0,
+  minimal: 1024,
+  low: 1024,
+  medium: 8192,
+  high: 24_576,
+  xhigh: 24_576,
+} as const;
+
+const responseFormat = z.discriminatedUnion('type', [
+  z.looseObject({ type: z.enum(['text', 'json_object']) }),
+  z.looseObject({
+    type: z.literal('json_schema'),
+    json_schema: z.looseObject({ schema: jsonSchema.nullish() }),
+  }),
+]);
+
+/** What changes the answer, and is done. */
+const HEEDED = {
+  model: modelName,
+  messages,
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  max_tokens: tokens.nullish(),
+  max_completion_tokens: tokens.nullish(),
+  stop: z.union([z.string(), z.array(z.string()).max(5)]).nullish(),
+  seed: z.int32().nullish(),
+  presence_penalty: penalty.nullish(),
+  frequency_penalty: penalty.nullish(),
+  response_format: responseFormat.nullish(),
+  reasoning_effort: z.enum(Object.keys(EFFORTS) as (keyof typeof EFFORTS)[]).nullish(),
+  tools: tools.nullish(),
+  tool_choice: toolChoice.nullish(),
+};
+
+/** What changes nothing as long as it says what would happen anyway. */
+const only = <const Value extends string | number | boolean>(value: Value) =>
+  z.literal(value, `Only ${value} is supported.`).nullish();
+
+const AS_IT_IS = {
+  n: only(1),
+  logprobs: only(false),
+  top_logprobs: only(0),
+  parallel_tool_calls: only(true),
+  modalities: z.tuple([z.literal('text')], 'Only text is supported.').nullish(),
+  logit_bias: z.strictObject({}, 'Only an empty one is supported.').nullish(),
+};
+
+const anything = z.unknown().optional();
+
+/** What concerns OpenAI's own housekeeping, and never the words of an answer. */
+const IGNORED = {
+  metadata: anything,
+  prediction: anything,
+  prompt_cache_key: anything,
+  prompt_cache_retention: anything,
+  safety_identifier: anything,
+  service_tier: anything,
+  store: anything,
+  user: anything,
+};
+
+const completionBody = z
+  .object({ ...IGNORED, ...HEEDED, ...AS_IT_IS })
+  .catchall(z.null('This parameter is not supported.').optional());
+
+type CompletionBody = z.output<typeof completionBody>;
+
+export interface CompletionRequest {
+  readonly request: ChatRequest;
+  readonly isStreamed: boolean;
+  readonly includesUsage: boolean;
+}
+
+/** @throws HttpError that names each faulty or unsupported parameter */
+export function readCompletionRequest(body: unknown): CompletionRequest {
+  const read = validate(completionBody, body);
+  const declared = toTools(read.tools ?? [], read.tool_choice ?? null);
+  return {
+    request: {
+      turn: {
+        ...readConversation(read.messages),
+        settings: toSettings(read),
+        ...(declared === null ? {} : { tools: declared }),
+      },
+      model: read.model.replace(/^models\//, ''),
+    },
+    isStreamed: read.stream ?? false,
+    includesUsage: read.stream_options?.include_usage ?? false,
+  };
+}
+
+function toSettings(body: CompletionBody): GenerationSettings {
+  const { stop, reasoning_effort: effort } = body;
+  return withoutGaps({
+    temperature: body.temperature,
+    topP: body.top_p,
+    maxOutputTokens: body.max_completion_tokens ?? body.max_tokens,
+    stop: typeof stop === 'string' ? [stop] : stop,
+    seed: body.seed,
+    presencePenalty: body.presence_penalty,
+    frequencyPenalty: body.frequency_penalty,
+    thinkingTokens: effort === undefined || effort === null ? null : EFFORTS[effort],
+    json: toJson(body.response_format),
+  });
+}
+
+function toJson(format: CompletionBody['response_format']): GenerationSettings['json'] | null {
+  if (format === undefined || format === null || format.type === 'text') return null;
+  if (format.type !== 'json_schema') return {};
+  const { schema } = format.json_schema;
+  return schema === undefined || schema === null ? {} : { schema };
+}
+
+type WithoutGaps<T> = { [K in keyof T]?: NonNullable<T[K]> };
+
+const withoutGaps = <T extends object>(settings: T) =>
+  Object.fromEntries(
+    Object.entries(settings).filter(([, value]) => value !== undefined && value !== null),
+  ) as WithoutGaps<T>;

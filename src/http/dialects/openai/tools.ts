@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import type { ToolChoice, Tools } from '../../../shared/chat.ts';
+import { invalidField } from '../../json-body.ts';
+
+const MAX_TOOLS = 128;
+const named = z.looseObject({ name: z.string().min(1).max(64) });
+
+const tool = z.looseObject({
+  type: z.literal('function', 'Only functions are supported.'),
+  function: named.extend({
+    description: z.string().nullish(),
+    parameters: z.record(z.string(), z.unknown()).nullish(),
+  }),
+});
+
+export const tools = z.array(tool).max(MAX_TOOLS);
+
+export const toolChoice = z.union(
+  [
+    z.enum(['none', 'auto', 'required']),
+    z.looseObject({ type: z.literal('function'), function: named }),
+  ],
+  'Must be none, auto, required or a function.',
+);
+
+/** @returns null when there are no tools, or none may be used */
+export function toTools(
+  declared: z.output<typeof tools>,
+  choice: z.output<typeof toolChoice> | null,
+): Tools | null {
+  if (declared.length === 0) return null;
+  const declarations = declared.map(({ function: { name, description, parameters } }) => ({
+    name,
+    ...(isGiven(description) ? { description } : {}),
+    ...(isGiven(parameters) ? { parameters } : {}),
+  }));
+  const chosen = toChoice(choice);
+  const isKnown = chosen.kind !== 'one' || declarations.some(({ name }) => name === chosen.name);
+  if (!isKnown) throw invalidField('tool_choice', 'None of the tools has this name.');
+  return { declarations, choice: chosen };
+}
+
+const isGiven = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null;
+
+function toChoice(choice: z.output<typeof toolChoice> | null): ToolChoice {
+  if (choice === null) return { kind: 'auto' };
+  if (typeof choice !== 'string') return { kind: 'one', name: choice.function.name };
+  return { kind: choice === 'required' ? 'any' : choice };
+}

@@ -1,0 +1,59 @@
+import type { Request } from 'express';
+import type { RelayCall } from '../../service/relay.ts';
+import { resourcesIn } from './resources.ts';
+
+const MODEL = String.raw`[A-Za-z0-9][\w.-]{0,99}`;
+
+/** What can be asked of a model. The paths go on as they come, so none may hold more than these letters. */
+export const METHOD_PATH = new RegExp(
+  `^/(?:v1|v1beta)/models/(?<model>${MODEL}):(?<method>generateContent|streamGenerateContent|countTokens)$`,
+);
+/** One of Google's models, or the list of them. */
+export const MODELS_PATH = new RegExp(`^/(?:v1|v1beta)/models(?:/${MODEL})?$`);
+
+/** Headers that are the caller's to choose. None that would let Google answer in another encoding. */
+const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client', 'x-server-timeout'];
+
+/** Counting tokens uses no model's quota. */
+const UNMETERED = 'countTokens';
+
+export function readMethodCall(request: Request): RelayCall {
+  const { model = '', method } = METHOD_PATH.exec(request.path)?.groups ?? {};
+  const body = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
+  return {
+    request: { method: 'POST', path: pathOf(request), headers: headersOf(request), body },
+    model,
+    isMetered: method !== UNMETERED,
+    resources: resourcesIn(body),
+  };
+}
+
+export const readModelsCall = (request: Request): RelayCall => ({
+  request: { method: 'GET', path: pathOf(request), headers: headersOf(request), body: null },
+  model: null,
+  isMetered: false,
+  resources: [],
+});
+
+const NO_BODY = Buffer.alloc(0);
+
+const headersOf = ({ headers }: Request): Record<string, string> =>
+  Object.fromEntries(
+    PASSED_ON.flatMap((name) => {
+      const value = headers[name];
+      return typeof value === 'string' ? [[name, value]] : [];
+    }),
+  );
+
+/** Without the credentials that some callers put here as well. */
+function pathOf({ path, originalUrl }: Request): string {
+  const mark = originalUrl.indexOf('?');
+  if (mark < 0) return path;
+  const kept = originalUrl
+    .slice(mark + 1)
+    .split('&')
+    .filter((pair) => !CREDENTIAL.test(pair));
+  return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
+}
+
+const CREDENTIAL = /^(?:key|access_token|oauth_token)(?:=|$)/i;

@@ -1,0 +1,60 @@
+import type { Request, RequestHandler, Response } from 'express';
+import type { Relay, RelayAnswer, RelayCall } from '../../service/relay.ts';
+import { ServiceError } from '../../service/service-error.ts';
+import { type Refusal, UpstreamError } from '../../shared/failure.ts';
+import { rememberTold } from '../access-log.ts';
+import { callerOf } from '../caller.ts';
+import { failInStream } from '../error-form.ts';
+import { sent, type WriteLimits, write } from '../paced-write.ts';
+import { sendText } from '../send-json.ts';
+
+/** A request in Gemini's own protocol: what Google answers, byte for byte. */
+export function relayRoute(
+  relay: Relay,
+  readCall: (request: Request) => RelayCall,
+  limits: WriteLimits,
+): RequestHandler {
+  return async function postRelay(request, response) {
+    const answer = await relay(readCall(request), callerOf(request, response));
+    if (answer.kind === 'refusal') sendRefusal(response, answer.refusal);
+    else await sendAnswer(response, answer, limits);
+  };
+}
+
+function sendRefusal(response: Response, { status, type, body }: Refusal): void {
+  rememberTold(response, { code: 'invalid_request' });
+  sendText(response, status, type, body);
+}
+
+/** What Google says about its answer, beside the answer. */
+const HANDED_BACK = ['content-type', 'server-timing', 'x-gemini-service-tier'];
+
+async function sendAnswer(
+  response: Response,
+  { head, pieces }: Extract<RelayAnswer, { kind: 'answer' }>,
+  limits: WriteLimits,
+): Promise<void> {
+  for (const name of HANDED_BACK) {
+    const value = head.headers[name];
+    if (value !== undefined) response.setHeader(name, value);
+  }
+  response.setHeader('x-accel-buffering', 'no');
+  response.statusCode = head.status;
+  try {
+    for await (const { bytes } of pieces) {
+      if (response.destroyed) break;
+      await write(response, bytes, limits);
+    }
+  } catch (error) {
+    // What Google itself said at the break goes on like all the rest.
+    failInStream(response, () => lastWordsIn(error));
+    throw error;
+  }
+  response.end();
+  await sent(response, limits);
+}
+
+function lastWordsIn(error: unknown): string | null {
+  const cause = error instanceof ServiceError ? error.cause : null;
+  return cause instanceof UpstreamError ? (cause.refusal?.body ?? null) : null;
+}

@@ -1,0 +1,23 @@
+import type { RequestHandler } from 'express';
+import { HttpError } from './http-error.ts';
+import { sendJson } from './send-json.ts';
+
+/** `GET /v1/models` and `/v1/models/{model}`, in OpenAI's form: the models that are served. */
+export function openaiModelsRoute(models: readonly string[], startedAt: number): RequestHandler {
+  const described = models.map((id) => ({
+    id,
+    object: 'model',
+    created: Math.floor(startedAt / 1000),
+    owned_by: 'google',
+  }));
+  return function getModels({ params: { model } }, response) {
+    if (model === undefined) {
+      sendJson(response, 200, { object: 'list', data: described });
+      return;
+    }
+    const found = described.find(({ id }) => id === model);
+    if (found === undefined)
+      throw new HttpError(404, 'model_unavailable', 'This model is not served.');
+    sendJson(response, 200, found);
+  };
+}

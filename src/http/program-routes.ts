@@ -1,0 +1,59 @@
+import express, { type Express, type Request, type RequestHandler } from 'express';
+import type { Chat } from '../service/chat.ts';
+import type { Relay } from '../service/relay.ts';
+import type { Secret } from '../shared/secret.ts';
+import { answerChat } from './answer-chat.ts';
+import { isGoogleClient, requireClientToken } from './client-token.ts';
+import { OPENAI_ERRORS } from './dialects/openai/errors.ts';
+import { openai } from './dialects/openai/openai.ts';
+import { answerErrorsIn } from './error-form.ts';
+import { GEMINI_ERRORS } from './gemini/errors.ts';
+import { METHOD_PATH, MODELS_PATH, readMethodCall, readModelsCall } from './gemini/read-call.ts';
+import { relayRoute } from './gemini/relay-route.ts';
+import { MAX_BODY, readJsonBody } from './json-body.ts';
+import { openaiModelsRoute } from './models-route.ts';
+import type { WriteLimits } from './paced-write.ts';
+import { serve } from './serve.ts';
+
+export interface ProgramRoutesOptions {
+  readonly clientTokens: readonly Secret[];
+  /** Without our own system prompt, which is for people who chat. */
+  readonly completions: Chat;
+  readonly relay: Relay;
+  readonly models: readonly string[];
+  readonly limits: WriteLimits;
+}
+
+/** The routes for other programs, in the protocols that they speak already: OpenAI's and Gemini's. */
+export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions): void {
+  const { clientTokens, completions, relay, models, limits } = options;
+  const listModels = openaiModelsRoute(models, limits.clock.now());
+  const relayModels = relayRoute(relay, readModelsCall, limits);
+  app.use(['/v1', '/v1beta'], speakAsProgram, requireClientToken(clientTokens));
+  serve(
+    app,
+    'post',
+    ['/v1/chat/completions'],
+    ...readJsonBody(),
+    answerChat(completions, () => openai, limits),
+  );
+  serve(app, 'post', [METHOD_PATH], readBytes, relayRoute(relay, readMethodCall, limits));
+  serve(app, 'get', ['/v1/models', '/v1/models/:model'], (request, response, next) =>
+    (speaksGemini(request) ? relayModels : listModels)(request, response, next),
+  );
+  serve(app, 'get', [MODELS_PATH], relayModels);
+}
+
+/** As they come: they go on to Google unread. */
+const readBytes = express.raw({ type: () => true, limit: MAX_BODY, inflate: false });
+
+const speakAsProgram: RequestHandler = (request, response, next) => {
+  answerErrorsIn(response, speaksGemini(request) ? GEMINI_ERRORS : OPENAI_ERRORS);
+  next();
+};
+
+/** `/v1` belongs to both; where the path does not tell, the place of the token does. */
+const speaksGemini = (request: Request) =>
+  isGoogleClient(request) ||
+  request.originalUrl.startsWith('/v1beta') ||
+  METHOD_PATH.test(request.originalUrl.split('?', 1)[0] ?? '');

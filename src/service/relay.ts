@@ -1,0 +1,123 @@
+import type { ApiKey } from '../shared/api-key.ts';
+import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import type { AnswerHead } from '../upstream/exchange.ts';
+import type { RelayGemini, RelayPiece, RelayRequest } from '../upstream/gemini-relay.ts';
+import { begun } from './begun.ts';
+import { breakOff } from './chat-stream.ts';
+import type { Failover } from './failover.ts';
+import type { Answer, Caller } from './failover-request.ts';
+import { OwnerSearch, type ResourceOwners } from './resource-owners.ts';
+import { ServiceError } from './service-error.ts';
+
+/** For calls that use no model's quota, and therefore neither prove nor disprove anything of one. */
+export const UNMETERED_LANE = ':unmetered';
+
+export interface RelayOptions {
+  readonly failover: Failover;
+  readonly relay: RelayGemini;
+  readonly models: readonly string[];
+}
+
+export interface RelayCall {
+  readonly request: RelayRequest;
+  /** The model that is named, if any. */
+  readonly model: string | null;
+  /** Whether it uses the model's quota. */
+  readonly isMetered: boolean;
+  /** Cached contents and uploaded files that are named. */
+  readonly resources: readonly string[];
+}
+
+/** Google's answer that has begun, or its refusal of a request that is at fault itself. */
+export type RelayAnswer =
+  | {
+      readonly kind: 'answer';
+      readonly head: AnswerHead;
+      /** Throws a ServiceError when it breaks off; Google's own words, if it said any, are in its cause. */
+      readonly pieces: AsyncIterableIterator<RelayPiece, void>;
+    }
+  | { readonly kind: 'refusal'; readonly refusal: Refusal };
+
+/**
+ * Sends a request in Gemini's own protocol through the pool: until the first bytes of the answer
+ * another key may step in.
+ *
+ * @throws ServiceError when nothing could answer
+ */
+export type Relay = (call: RelayCall, caller: Caller) => Promise<RelayAnswer>;
+
+export function createRelay({ failover, relay, models }: RelayOptions): Relay {
+  const owners: ResourceOwners = new Map();
+  return async (call, caller) => {
+    const { model } = call;
+    if (model !== null && !models.includes(model)) throw notServed(model, models);
+    const search = new OwnerSearch(owners, call.resources);
+    try {
+      return await failover({
+        service: 'google',
+        caller,
+        ...termsOf(call, search),
+        open: ({ key }, signal) => relayOnce(relay(key, call.request, signal), key, call, search),
+        isLast: () => false,
+        commit: begin,
+      });
+    } catch (error) {
+      return { kind: 'refusal', refusal: refusalFor(error, search) };
+    }
+  };
+}
+
+/** Which keys, of which lane, and what their answer proves. */
+function termsOf({ isMetered, model, resources }: RelayCall, search: OwnerSearch) {
+  const lane = isMetered && model !== null ? model : UNMETERED_LANE;
+  return {
+    models: [lane] as const,
+    reach: isMetered ? ('whole' as const) : ('part' as const),
+    ...(resources.length === 0 ? {} : { only: (key: ApiKey) => search.accepts(key) }),
+  };
+}
+
+async function* relayOnce(
+  pieces: AsyncGenerator<RelayPiece, void, undefined>,
+  key: ApiKey,
+  { isMetered }: RelayCall,
+  search: OwnerSearch,
+): AsyncGenerator<RelayPiece, void, undefined> {
+  try {
+    for await (const piece of pieces) {
+      if (piece.head !== null) search.found(key);
+      yield piece;
+    }
+  } catch (error) {
+    const explained = search.explain(key, error);
+    throw isMetered ? explained : ofNoModel(explained);
+  }
+}
+
+/** @returns Google's own words to a caller who is at fault; throws when it is not the caller's fault */
+function refusalFor(error: unknown, search: OwnerSearch): Refusal {
+  const isNobodys = error instanceof ServiceError && error.code === 'model_unavailable';
+  const refusal = error instanceof UpstreamError ? error.refusal : null;
+  const words = refusal ?? (isNobodys ? search.refusal : null);
+  if (words === null) throw error;
+  return words;
+}
+
+/** A key that may not use this model may use others, and all of them share the one lane. */
+function ofNoModel(error: unknown): unknown {
+  if (!(error instanceof UpstreamError) || error.failure.kind !== 'model_unavailable') return error;
+  return new UpstreamError({ ...error.failure, whose: 'caller' }, error.refusal);
+}
+
+async function begin({ chunks }: Answer<RelayPiece>): Promise<RelayAnswer> {
+  const first = await chunks.next();
+  const head = first.done ? null : first.value.head;
+  if (head === null) throw new Error('an answer without a head');
+  return { kind: 'answer', head, pieces: begun(first, chunks, breakOff) };
+}
+
+const notServed = (model: string, models: readonly string[]) =>
+  new ServiceError(
+    'model_unavailable',
+    `models/${model.slice(0, 100)} is not served. Ask for one of: ${models.join(', ')}.`,
+  );

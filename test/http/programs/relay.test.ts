@@ -1,0 +1,272 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { describe, expect, it, vi } from 'vitest';
+import type { Fault } from '../../../src/standin/fault.ts';
+import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED, WORDS } from '../../support/programs.ts';
+import { type App, flow, startApp } from '../../support/start-app.ts';
+
+const TOKEN = { 'x-goog-api-key': CLIENT_TOKEN };
+const HI = { contents: [{ role: 'user', parts: [{ text: 'Hi' }] }] };
+const STREAM = `/v1beta/models/${MODEL}:streamGenerateContent`;
+const WHOLE = `/v1beta/models/${MODEL}:generateContent`;
+
+const ask = (app: App, path: string, body: unknown = HI, headers: Record<string, string> = TOKEN) =>
+  flow(app.clock, app.post(path, body, headers));
+
+/** What Google itself answers to the same request. */
+const askGoogle = async ({ standin }: App, path: string, key: string, body: unknown = HI) => {
+  const response = await fetch(`${standin.url}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', 'x-goog-api-key': key },
+    body: JSON.stringify(body),
+  });
+  return {
+    status: response.status,
+    type: response.headers.get('content-type'),
+    text: await response.text(),
+  };
+};
+
+const withoutId = (text: string) => text.replaceAll(/standin-\d+/g, 'standin');
+
+describe("a request in Gemini's own protocol", () => {
+  it.each([
+    ['a stream of events', `${STREAM}?alt=sse`],
+    ['a stream that is one list', STREAM],
+    ['a whole answer', WHOLE],
+    ['a whole answer of the other version', WHOLE.replace('v1beta', 'v1')],
+    ['a count of tokens', `/v1beta/models/${MODEL}:countTokens`],
+  ])('comes back byte for byte: %s', async (_, path) => {
+    const app = await startForPrograms(null, {
+      chunks: 3,
+      text: 'one “two” \u2028 three',
+      chunkMs: 0,
+    });
+    const answer = await ask(app, path);
+    const google = await askGoogle(app, path, 'g-one');
+    expect(withoutId(answer.text)).toBe(withoutId(google.text));
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([
+      google.status,
+      google.type,
+    ]);
+  });
+
+  it('goes on byte for byte, but for the token and whatever else is a credential', async () => {
+    const app = await startForPrograms();
+    const body = `{ "contents":[ {"parts":[{"text":"Hi \\u00e9"}]} ],\n "generationConfig":{"topK":3} }`;
+    await ask(app, `${WHOLE}?key=${CLIENT_TOKEN}&alt=json&access_token=x`, body, {
+      authorization: `Bearer ${CLIENT_TOKEN}`,
+    });
+    expect(app.standin.calls.at(-1)).toMatchObject({
+      key: 'g-one',
+      path: WHOLE,
+      body: JSON.parse(body),
+    });
+    expect(app.logText()).not.toContain(CLIENT_TOKEN);
+  });
+
+  it.each<[string, Fault]>([
+    ['a quota', { kind: 'day_spent' }],
+    ['an error within a 200', { kind: 'error_mid_stream', after: 0 }],
+    ['a bare error within a 200', { kind: 'bare_error_mid_stream', after: 0 }],
+    ['an empty answer', { kind: 'empty_body' }],
+    ['a cut before the first byte', { kind: 'reset' }],
+  ])('fails over before the first byte: %s', async (_, fault) => {
+    const app = await startForPrograms(fault);
+    const { status, text } = await ask(app, `${STREAM}?alt=sse`);
+    expect([status, text]).toEqual([200, expect.stringContaining('finishReason')]);
+    expect(app.standin.calls.map(({ key }) => key)).toEqual(['g-one', 'g-two']);
+  });
+
+  it('hands on an error in the middle of a stream without the key in it, and the pool learns from it', async () => {
+    const key = 'AIza-a-key-that-google-echoes-0123456789';
+    const said = 'data: {"candidates":[{"content":{"parts":[{"text":"one"}]}}]}\r\n\r\n';
+    const error = (echo: string) =>
+      `data: {"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"Quota of ${echo} is spent."}}\r\n\r\n`;
+    const fault = {
+      kind: 'raw',
+      status: 200,
+      headers: { 'content-type': 'text/event-stream' },
+      body: said + error(key),
+    } as const;
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: key, CLIENT_TOKENS: CLIENT_TOKEN },
+      standin: { keys: [{ key, service: 'google', fault }] },
+    });
+    const answer = await ask(app, `${STREAM}?alt=sse`);
+    expect([answer.status, answer.text]).toEqual([200, said + error('[redacted]')]);
+    expect(await app.counts()).toMatchObject({ cooling_down: 1 });
+    expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
+  });
+
+  it('of which the stream is cut ends in a broken connection, with all that came before', async () => {
+    const app = await startForPrograms({ kind: 'cut_mid_stream' }, { chunks: 3, text: WORDS });
+    const response = await fetch(`${app.url}${STREAM}?alt=sse`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...TOKEN },
+      body: JSON.stringify(HI),
+    });
+    let text = '';
+    const read = async () => {
+      for await (const bytes of response.body ?? []) text += Buffer.from(bytes);
+    };
+    await expect(read()).rejects.toThrow('terminated');
+    expect(text).toContain('one ');
+    await vi.waitFor(() =>
+      expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({
+        code: 'upstream_failed',
+      }),
+    );
+    expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
+  });
+
+  it('hears of its own faults in the words of Google, and bothers one key only', async () => {
+    const app = await startForPrograms();
+    const answer = await ask(app, WHOLE, { contents: [] });
+    const google = await askGoogle(app, WHOLE, 'g-one', { contents: [] });
+    expect([answer.status, answer.text]).toEqual([400, google.text]);
+    expect(app.standin.calls).toHaveLength(2);
+    expect(await app.counts()).toEqual(UNTOUCHED);
+  });
+
+  it("is refused in Google's form when nothing is left, with the time to come back", async () => {
+    const app = await startForPrograms({ kind: 'day_spent' });
+    app.standin.setFault('g-two', { kind: 'day_spent' });
+    const { status, headers, body } = await ask(app, WHOLE);
+    expect([status, headers.get('retry-after'), body]).toEqual([
+      503,
+      '3600',
+      {
+        error: {
+          code: 503,
+          status: 'UNAVAILABLE',
+          message: expect.stringMatching(/high demand/),
+          details: [{ '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '3600s' }],
+        },
+      },
+    ]);
+  });
+
+  it('stops upstream when its caller leaves', async () => {
+    const app = await startForPrograms(null, { chunks: 2, text: WORDS, chunkMs: 20_000 });
+    const sent = request(`${app.url}${STREAM}?alt=sse`, { method: 'POST', headers: TOKEN });
+    sent.on('error', () => {});
+    sent.end(JSON.stringify(HI));
+    const [response] = await once(sent, 'response');
+    response.on('error', () => {});
+    await once(response, 'data');
+    sent.destroy();
+    await vi.waitFor(() => expect(app.standin.calls.at(-1)?.aborted).toBe(true));
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
+    expect(await app.counts()).toEqual(UNTOUCHED);
+  });
+});
+
+describe('a request that names what only one project owns', () => {
+  const CACHED = { ...HI, cachedContent: 'cachedContents/abc' };
+  const FILE = {
+    contents: [
+      {
+        parts: [
+          { fileData: { fileUri: 'https://generativelanguage.googleapis.com/v1beta/files/xyz' } },
+          { text: 'Hi' },
+        ],
+      },
+    ],
+  };
+  const start = () =>
+    startForPrograms(null, {}, { keys: { resources: ['cachedContents/abc', 'files/xyz'] } });
+
+  it.each([
+    ['a cached content', CACHED],
+    ['an uploaded file', FILE],
+  ])('finds its key, stays there, and parks nothing: %s', async (_, body) => {
+    const app = await start();
+    for (let turn = 0; turn < 3; turn += 1) {
+      expect((await ask(app, WHOLE, body)).status).toBe(200);
+    }
+    expect(app.standin.callsOf('g-one')).toBe(1);
+    expect(app.standin.callsOf('g-two')).toBe(3);
+    expect(await app.counts()).toEqual(UNTOUCHED);
+  });
+
+  it("is refused until that project's quota is back, whatever other keys are free", async () => {
+    const app = await start();
+    await ask(app, WHOLE, CACHED);
+    app.standin.setFault('g-two', { kind: 'day_spent' });
+    const { status, headers } = await ask(app, WHOLE, CACHED);
+    expect([status, headers.get('retry-after')]).toEqual([503, '3600']);
+    expect((await ask(app, WHOLE)).status).toBe(200);
+  });
+
+  it('is answered in the words of Google when nobody owns it, or nobody does any more', async () => {
+    const app = await startForPrograms();
+    const unknown = { ...HI, cachedContent: 'cachedContents/none' };
+    const answer = await ask(app, WHOLE, unknown);
+    const google = await askGoogle(app, WHOLE, 'g-one', unknown);
+    expect([answer.status, answer.text]).toEqual([403, google.text]);
+    expect(await app.counts()).toEqual(UNTOUCHED);
+  });
+});
+
+describe('what programs may ask', () => {
+  it.each<[string, 'get' | 'post', string, number]>([
+    ['of a model that is not served', 'post', '/v1beta/models/other:generateContent', 404],
+    ['of a method that is not', 'post', `/v1beta/models/${MODEL}:embedContent`, 404],
+    ['of a path that leads elsewhere', 'post', `/v1beta/models/..%2F${MODEL}:generateContent`, 404],
+    ['in another way', 'get', WHOLE, 405],
+  ])('is nothing %s, as Google would say it', async (_, method, path, status) => {
+    const app = await startForPrograms();
+    const answer = await (method === 'get' ? app.get(path, TOKEN) : app.post(path, HI, TOKEN));
+    expect([answer.status, answer.body.error.code]).toEqual([status, status]);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it.each<[string, Record<string, string>]>([
+    ['no token', {}],
+    ['a wrong token', { 'x-goog-api-key': 'wrong' }],
+    ['a wrong bearer', { authorization: 'Bearer wrong' }],
+    ['an empty bearer', { authorization: 'Bearer ' }],
+    ['another scheme', { authorization: `Basic ${CLIENT_TOKEN}` }],
+    ['half a token', { authorization: `Bearer ${CLIENT_TOKEN.slice(0, -1)}` }],
+  ])('is nothing with %s', async (_, headers) => {
+    const app = await startForPrograms();
+    const asked = [app.post(WHOLE, HI, headers), app.get('/v1beta/models', headers)];
+    for (const { status, body } of await Promise.all(asked)) {
+      expect([status, body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
+    }
+    const { status, body } = await app.post('/v1/chat/completions', {}, headers);
+    expect([status, headers['x-goog-api-key'] ?? body.error.code]).toEqual([
+      401,
+      headers['x-goog-api-key'] ?? 'invalid_api_key',
+    ]);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it('does not exist while no token is set', async () => {
+    const app = await startForPrograms(null, {}, { environment: { CLIENT_TOKENS: '' } });
+    const asked = [
+      app.post(WHOLE, HI, TOKEN),
+      app.get('/v1beta/models', TOKEN),
+      app.post('/v1/chat/completions', {}, { authorization: `Bearer ${CLIENT_TOKEN}` }),
+      app.get('/v1/models', { authorization: `Bearer ${CLIENT_TOKEN}` }),
+    ];
+    for (const { status, body } of await Promise.all(asked)) {
+      expect([status, body.error.code]).toEqual([404, 'not_found']);
+    }
+  });
+
+  it('tells the two protocols on one path apart by where the token stands', async () => {
+    const app = await startForPrograms();
+    const asGoogle = await app.get('/v1/models', TOKEN);
+    expect(asGoogle.body.models[0].name).toMatch(/^models\//);
+    const asOpenai = await app.get('/v1/models', { authorization: `Bearer ${CLIENT_TOKEN}` });
+    expect(asOpenai.body).toMatchObject({ object: 'list', data: [{ id: MODEL }] });
+  });
+
+  it('is a body of a megabyte at most', async () => {
+    const app = await startForPrograms();
+    const answer = await app.post(WHOLE, { ...HI, more: 'x'.repeat(1_100_000) }, TOKEN);
+    expect([answer.status, answer.body.error.status]).toEqual([413, 'INVALID_ARGUMENT']);
+  });
+});

@@ -1,0 +1,31 @@
+import type { Fault } from '../../src/standin/fault.ts';
+import type { AnswerShape, StandinKey } from '../../src/standin/standin-key.ts';
+import { startApp } from './start-app.ts';
+
+/** What a program brings instead of a key. */
+export const CLIENT_TOKEN = 'program-token-0123456789';
+export const MODEL = 'gemini-flash-latest';
+export const WORDS = 'one two three';
+export const UNTOUCHED = { total: 2, available: 2, cooling_down: 0, exhausted: 0 };
+
+/** Two keys for programs to draw from; the first may have a fault. */
+export const startForPrograms = (
+  fault: Fault | null = null,
+  answer: AnswerShape = { chunks: 3, text: WORDS },
+  { environment = {}, keys = {} }: { environment?: object; keys?: Partial<StandinKey> } = {},
+) =>
+  startApp({
+    environment: {
+      GOOGLE_API_KEY: 'g-one',
+      GOOGLE_API_KEY_2: 'g-two',
+      CLIENT_TOKENS: CLIENT_TOKEN,
+      ...environment,
+    },
+    standin: {
+      answer,
+      keys: [
+        { key: 'g-one', service: 'google', ...(fault === null ? {} : { fault }) },
+        { key: 'g-two', service: 'google', ...keys },
+      ],
+    },
+  });
