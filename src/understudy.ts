@@ -10,7 +10,7 @@ import { createRelay, UNMETERED_LANE } from './service/relay.ts';
 import type { Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
-import type { AnamOptions, MintAnamToken } from './upstream/anam.ts';
+import type { Anam, AnamOptions } from './upstream/anam.ts';
 import { createGemini } from './upstream/gemini.ts';
 import { createGeminiRelay } from './upstream/gemini-relay.ts';
 
@@ -62,7 +62,8 @@ export async function startUnderstudy(
     relay: createRelay({ failover, relay: createGeminiRelay(google), models }),
     avatar: createAvatarSession({
       failover,
-      mint: await loadAnam(config, upstream),
+      anam: await loadAnam(config, upstream),
+      clock,
       persona: config.persona,
       hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
@@ -82,13 +83,11 @@ export async function startUnderstudy(
 async function loadAnam(
   { keys, anamBaseUrl: baseUrl }: Config,
   upstream: Omit<AnamOptions, 'baseUrl'>,
-): Promise<MintAnamToken> {
-  if (!keys.some(({ service }) => service === 'anam')) return neverMint;
+): Promise<Anam | null> {
+  if (!keys.some(({ service }) => service === 'anam')) return null;
   const { createAnam } = await import('./upstream/anam.ts');
   return createAnam({ ...upstream, baseUrl });
 }
-
-const neverMint = () => Promise.reject(new Error('no Anam key is configured'));
 
 /** For the logger too, which has to exist before anything else. */
 export const redactKeysOf = ({ keys, clientTokens }: Config): Redact =>

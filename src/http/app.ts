@@ -10,6 +10,7 @@ import { logAccess } from './access-log.ts';
 import { answerChat } from './answer-chat.ts';
 import { chatDialectOf, keepBeginning, speakAsCaller, speakAsUnreadCaller } from './chat-route.ts';
 import { allowOrigins } from './cross-origin.ts';
+import { speak } from './error-form.ts';
 import { answerErrors, notFound } from './fallbacks.ts';
 import { healthRoute } from './health-route.ts';
 import { readJsonBody } from './json-body.ts';
@@ -17,6 +18,7 @@ import { keysStatusRoute } from './keys-status-route.ts';
 import { limitByAddress } from './limits.ts';
 import { type ProgramRoutesOptions, serveProgramRoutes } from './program-routes.ts';
 import { serve } from './serve.ts';
+import { ANAM_ERRORS, readSessionBody, sessionStartRoute } from './session-start-route.ts';
 import { forbidCaching, sessionTokenRoute } from './session-token-route.ts';
 import { requireHost } from './unreadable.ts';
 
@@ -71,6 +73,16 @@ export function createApp(options: AppOptions): Express {
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
   );
 
+  serve(
+    app,
+    'post',
+    ['/api/anam/v1/engine/session'],
+    forbidCaching,
+    speak(ANAM_ERRORS),
+    ...limitByAddress('session-starts', options.sessionsPerMinute),
+    readSessionBody,
+    sessionStartRoute(avatar),
+  );
   if (options.clientTokens.length > 0) serveProgramRoutes(app, { ...options, limits });
 
   app.use(notFound, answerErrors(log));

@@ -71,7 +71,9 @@ export const verdictOf = (failure: Failure) => VERDICTS[failure.kind] as Verdict
 
 /** What an attempt with this outcome has shown to be in order. */
 export const provedBy = (failure: Failure): Proof =>
-  failure.kind === 'request_fault' && failure.isOfToken ? 'nothing' : VERDICTS[failure.kind].proves;
+  failure.kind === 'request_fault' && failure.provesNothing
+    ? 'nothing'
+    : VERDICTS[failure.kind].proves;
 
 const cooling = (scope: ScopeKind, ms: number): Park => ({ scope, ms, effect: 'cooling_down' });
 const exhausted = (scope: ScopeKind): Park => ({

@@ -1,10 +1,14 @@
-import type { ApiKey } from '../shared/api-key.ts';
-import { UpstreamError } from '../shared/failure.ts';
-import type { Persona } from '../shared/persona.ts';
-import { upstreamFailed } from './conclusion.ts';
+import type { Clock } from '../shared/clock.ts';
+import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import type { Anam, SessionRequest } from '../upstream/anam.ts';
+import { noKeysConfigured, upstreamFailed } from './conclusion.ts';
 import type { Failover } from './failover.ts';
-import type { Answer, Caller } from './failover-request.ts';
+import type { Caller } from './failover-request.ts';
+import { createMintedTokens, type MintedToken } from './minted-tokens.ts';
+import { onlyPiece } from './only-piece.ts';
+import { type PersonaOptions, tokenRequestFor } from './persona-for.ts';
 import { ServiceError } from './service-error.ts';
+import { startSession } from './session-start.ts';
 
 /**
  * Anam has no models. What takes their place is whose persona is asked for: that a key's account
@@ -14,21 +18,12 @@ const OUR_PERSONA = 'our-persona';
 const CALLERS_PERSONA = 'callers-persona';
 export const AVATAR_LANES = [OUR_PERSONA, CALLERS_PERSONA] as const;
 
-export interface AvatarSessionOptions {
+export interface AvatarSessionOptions extends PersonaOptions {
   readonly failover: Failover;
-  readonly mint: MintToken;
-  /** Our own persona; a key may bring one of its own account instead. */
-  readonly persona: Persona | null;
-  /** Whether there is any persona, ours or of some key. */
-  readonly hasPersona: boolean;
+  /** Null where no key is configured. */
+  readonly anam: Anam | null;
+  readonly clock: Clock;
 }
-
-/** How a session token is asked for, with one key. */
-export type MintToken = (
-  key: ApiKey,
-  request: { readonly persona: Persona; readonly personaOf: 'ours' | 'callers' },
-  signal: AbortSignal,
-) => Promise<string>;
 
 export interface AvatarSession {
   /**
@@ -38,52 +33,53 @@ export interface AvatarSession {
    * @throws ServiceError
    */
   mintToken(clientPersona: Record<string, unknown> | null, caller: Caller): Promise<string>;
+  /**
+   * Starts the session of a token: with the account that minted it, and when that has nothing left,
+   * the same persona with another. A token that we do not know is passed on as it is.
+   *
+   * @returns Anam's answer: the session, or why the request itself is refused
+   * @throws ServiceError when no account could start it; where Anam said why, in the cause
+   */
+  start(request: SessionRequest, caller: Caller): Promise<Refusal>;
 }
 
 export function createAvatarSession(options: AvatarSessionOptions): AvatarSession {
-  const { failover, mint } = options;
-  const requestFor = (key: ApiKey, clientPersona: Record<string, unknown> | null) =>
-    clientPersona === null
-      ? ({ persona: personaFor(key, options), personaOf: 'ours' } as const)
-      : ({ persona: { config: clientPersona }, personaOf: 'callers' } as const);
+  const { failover, clock } = options;
+  const tokens = createMintedTokens(clock);
+  const anamOrThrow = () => {
+    if (options.anam === null) throw noKeysConfigured('anam');
+    return options.anam;
+  };
   return {
     async mintToken(clientPersona, caller) {
+      const anam = anamOrThrow();
       try {
         return await failover({
           service: 'anam',
-          models: [clientPersona === null ? OUR_PERSONA : CALLERS_PERSONA],
+          models: [laneOf(clientPersona)],
+          reach: 'part',
           caller,
           async *open({ key }, signal) {
-            yield await mint(key, requestFor(key, clientPersona), signal);
+            const request = tokenRequestFor(key, clientPersona, options);
+            const token = await anam.mintToken(key, request, signal);
+            tokens.remember(token, { keyId: key.id, clientPersona });
+            yield token;
           },
           isLast: () => true,
-          commit: theToken,
+          commit: onlyPiece,
         });
       } catch (error) {
         const isOurSetting = clientPersona === null && !options.hasPersona;
         throw isOurSetting && isUpstreamFailure(error) ? noPersona(error) : forCaller(error);
       }
     },
+    start: (request, caller) =>
+      startSession(request, caller, { ...options, anam: anamOrThrow(), tokens, laneOf }),
   };
 }
 
-/** A saved persona belongs to one account, so that of the key's own account comes first. */
-function personaFor({ personaId }: ApiKey, { persona, hasPersona }: AvatarSessionOptions): Persona {
-  if (personaId !== undefined) return { personaId };
-  if (persona !== null) return persona;
-  const message = 'no persona is set: ANAM_PERSONA_ID, ANAM_PERSONA_CONFIG or one of this key';
-  throw new UpstreamError(
-    hasPersona
-      ? { kind: 'model_unavailable', whose: 'key', message }
-      : { kind: 'misconfigured', message },
-  );
-}
-
-async function theToken({ chunks }: Answer<string>): Promise<string> {
-  let token = '';
-  for await (const chunk of chunks) token = chunk;
-  return token;
-}
+const laneOf = (clientPersona: MintedToken['clientPersona']) =>
+  clientPersona === null ? OUR_PERSONA : CALLERS_PERSONA;
 
 const isUpstreamFailure = (error: unknown) =>
   error instanceof ServiceError && error.code === 'upstream_failed';

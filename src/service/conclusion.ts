@@ -1,16 +1,19 @@
 import type { Service } from '../shared/api-key.ts';
-import type { Failure } from '../shared/failure.ts';
+import type { Failure, UpstreamError } from '../shared/failure.ts';
 import type { KeySearch } from './key-search.ts';
 import { ServiceError } from './service-error.ts';
 
 /** Everything was tried and nothing answered: what the caller is told, by the gravest of the reasons. */
-export function conclude(search: KeySearch, failures: readonly Failure[], now: number) {
-  const troubles = failures.filter((failure) => failure.kind === 'upstream_down');
+export function conclude(search: KeySearch, errors: readonly UpstreamError[], now: number) {
+  const troubles = errors
+    .map(({ failure }) => failure)
+    .filter((failure) => failure.kind === 'upstream_down');
   if (troubles.length > 0) return upstreamTrouble(troubles);
   if (search.isModelUnavailable()) return modelUnavailable();
   const retryAt = search.retryAt();
   return new ServiceError('all_keys_exhausted', EXHAUSTED[search.service], {
     ...(retryAt === null ? {} : { retryAfterMs: retryAt - now }),
+    cause: errors.at(-1),
   });
 }
 

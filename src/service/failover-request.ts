@@ -38,6 +38,9 @@ export interface FailoverRequest<C, T> {
   readonly preferred?: string;
   /** Default: `whole`. */
   readonly reach?: Reach;
+  /** Shorter limits than everybody's, for a caller of less patience. */
+  readonly requestTimeoutMs?: number;
+  readonly attemptTimeoutMs?: number;
   readonly open: OpenUpstream<C>;
   /** Whether the answer is complete with this chunk. */
   readonly isLast: (chunk: C) => boolean;

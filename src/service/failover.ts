@@ -1,6 +1,6 @@
 import type { Lease } from '../pool/lease.ts';
 import { verdictOf } from '../pool/verdicts.ts';
-import { type Failure, UpstreamError } from '../shared/failure.ts';
+import { UpstreamError } from '../shared/failure.ts';
 import { type AttemptEnd, attempt } from './attempt.ts';
 import { clientGone, conclude, noKeysConfigured, ourFault, upstreamTimeout } from './conclusion.ts';
 import type { FailoverOptions, FailoverRequest } from './failover-request.ts';
@@ -39,7 +39,8 @@ class Run<C, T> {
   readonly #search: KeySearch;
   readonly #log: RequestLog;
   readonly #deadline: number;
-  readonly #failures: Failure[] = [];
+  readonly #attemptMs: number;
+  readonly #errors: UpstreamError[] = [];
   #isInFlight = false;
   #isAnswered = false;
   /** Fixed when the request first finds every key spent: no later round adds to it. */
@@ -51,7 +52,9 @@ class Run<C, T> {
     this.#line = line;
     this.#search = new KeySearch(options.pool, request);
     this.#log = createRequestLog(options, request);
-    this.#deadline = options.clock.now() + options.requestTimeoutMs;
+    this.#attemptMs = shorter(options.attemptTimeoutMs, request.attemptTimeoutMs);
+    this.#deadline =
+      options.clock.now() + shorter(options.requestTimeoutMs, request.requestTimeoutMs);
   }
 
   async finish(): Promise<T> {
@@ -73,7 +76,7 @@ class Run<C, T> {
     if (!pool.hasKeys(service)) throw noKeysConfigured(service);
     for (;;) {
       const lease = clock.now() < this.#deadline ? await this.#nextLease() : null;
-      if (lease === null) throw conclude(this.#search, this.#failures, clock.now());
+      if (lease === null) throw conclude(this.#search, this.#errors, clock.now());
       const result = await this.#tryOnce(lease);
       if (result !== FAILED) return result;
     }
@@ -81,7 +84,7 @@ class Run<C, T> {
 
   /** Good keys of every model, then those that come back soon, then suspected ones, then none. */
   async #nextLease(): Promise<Lease | null> {
-    const isFirstInLine = this.#failures.length > 0 || this.#line.isEmpty();
+    const isFirstInLine = this.#errors.length > 0 || this.#line.isEmpty();
     const lease = isFirstInLine ? this.#search.next() : null;
     if (lease !== null) return lease;
     const returned = await this.#waitInLine();
@@ -91,13 +94,13 @@ class Run<C, T> {
   }
 
   async #waitInLine(): Promise<Lease | null> {
-    const { clock, keyWaitMs, attemptTimeoutMs } = this.#options;
+    const { clock, keyWaitMs } = this.#options;
     const now = clock.now();
     this.#waitUntil ??= now + keyWaitMs;
     const isPatient = now < this.#waitUntil;
-    if (!isPatient && this.#failures.length > 0) return null;
+    if (!isPatient && this.#errors.length > 0) return null;
     // A trial that is under way has its outcome within the limit of an attempt.
-    const outcomeUntil = this.#waitUntil + (isPatient ? attemptTimeoutMs : 0);
+    const outcomeUntil = this.#waitUntil + (isPatient ? this.#attemptMs : 0);
     // A key that comes back at the deadline itself comes too late.
     const last = this.#deadline - 1;
     const lease = await this.#line.wait(
@@ -121,7 +124,7 @@ class Run<C, T> {
       isLast: request.isLast,
       signal: request.caller.signal,
       clock: options.clock,
-      firstChunkMs: options.attemptTimeoutMs,
+      firstChunkMs: this.#attemptMs,
       idleMs: options.streamIdleMs,
       deadline: this.#deadline,
       onProven: () => this.#line.keyProved(concerned),
@@ -150,7 +153,7 @@ class Run<C, T> {
   async #afterFailure(error: unknown): Promise<void> {
     if (!(error instanceof UpstreamError)) throw error;
     const { failure } = error;
-    this.#failures.push(failure);
+    this.#errors.push(error);
     const { request: action } = verdictOf(failure);
     switch (action) {
       case 'next_key':
@@ -181,5 +184,8 @@ class Run<C, T> {
     if (this.#request.caller.signal.aborted) throw clientGone();
   }
 }
+
+const shorter = (usual: number, own: number | undefined) =>
+  own === undefined ? usual : Math.min(usual, own);
 
 const FAILED = Symbol('failed');

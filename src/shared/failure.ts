@@ -20,8 +20,8 @@ export type Failure =
   /** The caller's own fault: every key would answer the same. */
   | (Described & {
       readonly kind: 'request_fault';
-      /** A session token that is spent or expired was looked at before anything else of the key. */
-      readonly isOfToken?: true;
+      /** It was found before anything was looked at that a key may lack. */
+      readonly provesNothing?: true;
     })
   | (Described & { readonly kind: 'content_blocked'; readonly usage?: Usage })
   | (Described & { readonly kind: 'upstream_down'; readonly timedOut: boolean })

@@ -27,10 +27,16 @@ export function classifyAnamTokenAnswer(
  */
 export function classifyAnamSessionAnswer(
   answer: ProviderAnswer,
-  context: ClassifyContext & { readonly estimatedWaitSeconds?: number },
+  persona: 'ours' | 'callers',
+  context: ClassifyContext & { readonly estimatedWaitSeconds?: number | undefined },
 ): Failure {
-  return classify(SESSION, answer, context, slotHintMs(context.estimatedWaitSeconds));
+  const rules = persona === 'ours' ? OUR_SESSION : CALLERS_SESSION;
+  return classify(rules, answer, context, slotHintMs(context.estimatedWaitSeconds));
 }
+
+/** Whether a session was refused because all slots are taken, of which Anam can say when one comes free. */
+export const isSlotsTaken = ({ status, body }: ProviderAnswer): boolean =>
+  status === 429 && SLOTS_TAKEN.test(parseAnamError(body).reason);
 
 interface AnamRefusal {
   /** Half a JSON is none, but still Anam's. */
@@ -94,17 +100,24 @@ const tokenRules = (badPersona: Finding, whose: 'key' | 'caller'): readonly Anam
 const OUR_PERSONA = tokenRules({ kind: 'misconfigured' }, 'key');
 const CALLERS_PERSONA = tokenRules({ kind: 'request_fault' }, 'caller');
 
-const SESSION: readonly AnamRule[] = [
+const sessionRules = (whose: 'key' | 'caller'): readonly AnamRule[] => [
   WRONG_ADDRESS,
-  { when: hasNoFreeSlot, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+  // Slots are counted for the whole organisation.
+  {
+    when: hasNoFreeSlot,
+    failure: ({ retryHintMs }) => ({ ...rateLimited(retryHintMs), of: 'project' }),
+  },
   ADDRESS_REFUSED,
   // "Spend cap reached", and whatever else Anam calls it: the usage minutes are spent.
   { when: answers(402, 429), failure: { kind: 'out_of_credit' } },
   // 401 means the session token, expired or used: the key that minted it is fine.
-  { when: answers(400, 401), failure: { kind: 'request_fault' } },
-  { when: answers(403, 404), failure: { kind: 'model_unavailable', whose: 'key' } },
+  { when: answers(400, 401), failure: { kind: 'request_fault', provesNothing: true } },
+  { when: answers(403, 404), failure: { kind: 'model_unavailable', whose } },
   TIMED_OUT,
 ];
+
+const OUR_SESSION = sessionRules('key');
+const CALLERS_SESSION = sessionRules('caller');
 
 function hasNoFreeSlot({ status, error }: AnamRefusal): boolean {
   return status === 429 && SLOTS_TAKEN.test(error.reason);

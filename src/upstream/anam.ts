@@ -1,14 +1,15 @@
-import type { Readable } from 'node:stream';
-import axios, { AxiosError, type AxiosResponse } from 'axios';
 import type { ApiKey } from '../shared/api-key.ts';
-import { UpstreamError } from '../shared/failure.ts';
+import { type Refusal, UpstreamError } from '../shared/failure.ts';
 import type { Persona } from '../shared/persona.ts';
 import type { Redact } from '../shared/redact.ts';
-import { classifyAnamTokenAnswer } from './anam-failure.ts';
+import { type AnamCall, createAnamClient } from './anam-client.ts';
+import {
+  classifyAnamSessionAnswer,
+  classifyAnamTokenAnswer,
+  isSlotsTaken,
+} from './anam-failure.ts';
 import { asText, isJsonObject, parseJson } from './json-fields.ts';
-import { classifyNetworkError } from './network-failure.ts';
-import type { ClassifyContext, ProviderAnswer } from './provider-answer.ts';
-import { withoutLastWord } from './whole-words.ts';
+import type { ProviderAnswer } from './provider-answer.ts';
 
 export interface AnamOptions {
   /** Without a trailing slash. */
@@ -24,97 +25,129 @@ export interface TokenRequest {
   readonly personaOf: 'ours' | 'callers';
 }
 
-/**
- * Mints a session token with one key: good for an hour and for one conversation.
- *
- * @param signal Ends the call and frees its connection.
- * @throws UpstreamError with the classified failure
- */
-export type MintAnamToken = (
-  key: ApiKey,
-  request: TokenRequest,
-  signal: AbortSignal,
-) => Promise<string>;
+/** What a browser sends to start its session. */
+export interface SessionRequest {
+  readonly token: string;
+  /** JSON, as it came. */
+  readonly body: string;
+}
 
-/** A refusal is a few hundred bytes, a token about a thousand. */
-const MAX_ANSWER_BYTES = 262_144;
+/** Anam's API. Every call ends when its signal aborts. */
+export interface Anam {
+  /**
+   * Mints a session token with one key: good for an hour and for one conversation.
+   *
+   * @throws UpstreamError with the classified failure
+   */
+  mintToken(key: ApiKey, request: TokenRequest, signal: AbortSignal): Promise<string>;
+  /**
+   * Starts the session of a token that this key has minted.
+   *
+   * @returns Anam's answer, with the session in it
+   * @throws UpstreamError with the classified failure and Anam's own words
+   */
+  startSession(
+    key: ApiKey,
+    request: SessionRequest & Pick<TokenRequest, 'personaOf'>,
+    signal: AbortSignal,
+  ): Promise<Refusal>;
+  /**
+   * Starts the session of a token that nobody here has minted.
+   *
+   * @returns Anam's answer, whatever it is
+   * @throws UpstreamError when there is none
+   */
+  passOn(request: SessionRequest, signal: AbortSignal): Promise<Refusal>;
+}
 
-export function createAnam({ baseUrl, redact, now }: AnamOptions): MintAnamToken {
-  const client = axios.create({
-    baseURL: baseUrl,
-    responseType: 'stream',
-    validateStatus: () => true,
-    maxRedirects: 0,
-    // As for Gemini: the address in our settings is the one that is called, whatever HTTP_PROXY says.
-    proxy: false,
-  });
-  return async (key, { persona, personaOf }, signal) => {
-    const context = { redact, now: now() };
-    const body = JSON.stringify({ personaConfig: 'config' in persona ? persona.config : persona });
-    const headers = {
-      authorization: `Bearer ${key.secret.reveal()}`,
-      'content-type': 'application/json',
-    };
-    const answer = await client
-      .post<Readable>('/v1/auth/session-token', body, { headers, signal })
-      .then(toProviderAnswer)
-      // What axios throws holds the request with its credentials: only the classified failure goes on.
-      .catch((error: unknown) => {
-        if (!axios.isAxiosError(error)) throw error;
-        throw new UpstreamError(classifyNetworkError(error, redact));
+export function createAnam({ baseUrl, redact, now }: AnamOptions): Anam {
+  const call = createAnamClient(baseUrl, redact);
+  return {
+    async mintToken(key, { persona, personaOf }, signal) {
+      const context = { redact, now: now() };
+      const body = JSON.stringify({
+        personaConfig: 'config' in persona ? persona.config : persona,
       });
-    return tokenIn(answer, personaOf, context);
+      const answer = await call(post(MINT, key.secret.reveal(), body), signal);
+      if (isSuccess(answer)) return tokenIn(answer);
+      throw new UpstreamError(classifyAnamTokenAnswer(answer, personaOf, context));
+    },
+
+    async startSession(key, { token, body, personaOf }, signal) {
+      const context = { redact, now: now() };
+      const answer = await call(post(START, token, body), signal);
+      const words = toWords(answer, redact);
+      if (isSuccess(answer)) return sessionIn(answer, words);
+      const estimatedWaitSeconds = isSlotsTaken(answer)
+        ? await estimateWait(call, key, signal)
+        : undefined;
+      const failure = classifyAnamSessionAnswer(answer, personaOf, {
+        ...context,
+        estimatedWaitSeconds,
+      });
+      throw new UpstreamError(failure, words);
+    },
+
+    passOn: async ({ token, body }, signal) =>
+      toWords(await call(post(START, token, body), signal), redact),
   };
 }
 
-async function toProviderAnswer(response: AxiosResponse<Readable>): Promise<ProviderAnswer> {
-  const { status, headers, data } = response;
-  const { body, isCut, breakOff } = await readText(data);
-  // What has come of a refusal says more than that its end is missing.
-  if (breakOff !== null && isSuccess(status)) throw AxiosError.from(breakOff);
-  return { status, headers: { ...(headers as ProviderAnswer['headers']) }, body, isCut };
-}
+const MINT = '/v1/auth/session-token';
+const START = '/v1/engine/session';
+const CONCURRENCY = '/v1/sessions/concurrency';
+/** The estimate is worth this long a wait, and no longer: without it the slot gets its minute. */
+const ESTIMATE_LIMIT_MS = 1500;
 
-/** As much as we want to know of a body, and why there is no more of it. */
-async function readText(stream: Readable) {
-  const parts: Buffer[] = [];
-  let bytes = 0;
-  let breakOff: Error | null = null;
-  try {
-    for await (const part of stream) {
-      parts.push(part);
-      bytes += part.length;
-      if (bytes > MAX_ANSWER_BYTES) break;
-    }
-  } catch (error) {
-    breakOff = error as Error;
-  }
-  const text = Buffer.concat(parts).toString();
-  const isTooLong = bytes > MAX_ANSWER_BYTES;
-  const body = isTooLong ? withoutLastWord(text) : text;
-  return { body, isCut: isTooLong || breakOff !== null, breakOff };
-}
+const post = (path: string, credential: string, body: string): AnamCall => ({
+  method: 'POST',
+  path,
+  credential,
+  body,
+});
 
-function tokenIn(
-  answer: ProviderAnswer,
-  personaOf: TokenRequest['personaOf'],
-  context: ClassifyContext,
-): string {
-  if (!isSuccess(answer.status)) {
-    throw new UpstreamError(classifyAnamTokenAnswer(answer, personaOf, context));
-  }
-  const token = readToken(answer.body);
-  if (token !== null) return token;
+function tokenIn({ status, body }: ProviderAnswer): string {
+  const json = parseJson(body);
+  const token = isJsonObject(json) ? asText(json.sessionToken) : '';
+  if (token !== '') return token;
   // Without its text, which may hold a part of a token.
   const message = 'an answer without a session token';
-  const { status } = answer;
   throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status });
 }
 
-function readToken(body: string): string | null {
+function sessionIn({ status, body }: ProviderAnswer, words: Refusal): Refusal {
   const json = parseJson(body);
-  const token = isJsonObject(json) ? asText(json.sessionToken) : '';
-  return token === '' ? null : token;
+  if (isJsonObject(json) && asText(json.sessionId) !== '') return words;
+  const message = 'an answer without a session';
+  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status });
 }
 
-const isSuccess = (status: number) => status >= 200 && status < 300;
+/** @returns seconds; undefined when Anam does not say */
+async function estimateWait(
+  call: (of: AnamCall, signal: AbortSignal) => Promise<ProviderAnswer>,
+  key: ApiKey,
+  signal: AbortSignal,
+): Promise<number | undefined> {
+  const asked: AnamCall = {
+    method: 'GET',
+    path: CONCURRENCY,
+    credential: key.secret.reveal(),
+    limitMs: ESTIMATE_LIMIT_MS,
+  };
+  try {
+    const json = parseJson((await call(asked, signal)).body);
+    const seconds = isJsonObject(json) ? json.estimatedWaitSeconds : undefined;
+    return typeof seconds === 'number' ? seconds : undefined;
+  } catch (error) {
+    if (error instanceof UpstreamError) return undefined;
+    throw error;
+  }
+}
+
+const toWords = ({ status, headers, body }: ProviderAnswer, redact: Redact): Refusal => ({
+  status,
+  type: String(headers['content-type'] ?? 'application/json; charset=utf-8'),
+  body: redact(body),
+});
+
+const isSuccess = ({ status }: ProviderAnswer) => status >= 200 && status < 300;

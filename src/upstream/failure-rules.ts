@@ -40,7 +40,9 @@ const INSTEAD_OF_ZERO_MS = 1000;
 const MIN_RETRY_MS = 500;
 
 /** @param retryAfterMs the provider's hint; none leaves the time open. */
-export function rateLimited(retryAfterMs: number | undefined): Finding {
+export function rateLimited(
+  retryAfterMs: number | undefined,
+): Extract<Finding, { kind: 'rate_limited' }> {
   if (retryAfterMs === undefined) return { kind: 'rate_limited' };
   const believedMs = retryAfterMs > 0 ? Math.max(retryAfterMs, MIN_RETRY_MS) : INSTEAD_OF_ZERO_MS;
   return { kind: 'rate_limited', retryAfterMs: believedMs };

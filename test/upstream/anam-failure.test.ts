@@ -14,15 +14,14 @@ const NO_CREDIT = { kind: 'out_of_credit' };
 const DOWN = { kind: 'upstream_down', timedOut: false };
 const TIMED_OUT = { kind: 'upstream_down', timedOut: true };
 const lacks = (whose: string) => ({ kind: 'model_unavailable', whose });
+const FAULT_BEFORE_ALL = { kind: 'request_fault', provesNothing: true };
+const noSlotFor = (retryAfterMs: number) => ({ ...limitedFor(retryAfterMs), of: 'project' });
 const limitedFor = (retryAfterMs: number) => ({ kind: 'rate_limited', retryAfterMs });
 
 const token = (answer: ProviderAnswer, persona: 'ours' | 'callers' = 'ours') =>
   classifyAnamTokenAnswer(answer, persona, context);
 const session = (answer: ProviderAnswer, estimatedWaitSeconds?: number) =>
-  classifyAnamSessionAnswer(
-    answer,
-    estimatedWaitSeconds === undefined ? context : { ...context, estimatedWaitSeconds },
-  );
+  classifyAnamSessionAnswer(answer, 'ours', { ...context, estimatedWaitSeconds });
 
 const INVALID = {
   error: 'Validation failed',
@@ -100,28 +99,36 @@ describe('the session route', () => {
   const busy = answerOf(429, { error: 'Concurrent session limit reached' });
 
   it.each([
-    ['no slot, with an estimate', busy, 12, limitedFor(12_000)],
-    ['no slot, with an estimate of nothing', busy, 0, limitedFor(1000)],
-    ['no slot, with an estimate that is none', busy, Number.NaN, limitedFor(60_000)],
-    ['no slot, without an estimate', busy, undefined, limitedFor(60_000)],
+    ['no slot, with an estimate', busy, 12, noSlotFor(12_000)],
+    ['no slot, with an estimate of nothing', busy, 0, noSlotFor(1000)],
+    ['no slot, with an estimate that is none', busy, Number.NaN, noSlotFor(60_000)],
+    ['no slot, without an estimate', busy, undefined, noSlotFor(60_000)],
   ])('%s', (_title, answer, wait, expected) => {
     expect(bare(session(answer, wait))).toEqual(expected);
   });
+
+  it.each([403, 404])(
+    'of a persona that its caller brought says nothing of the key: %i',
+    (status) => {
+      const answer = answerOf(status, { error: 'No' });
+      expect(bare(classifyAnamSessionAnswer(answer, 'callers', context))).toEqual(lacks('caller'));
+    },
+  );
 
   it.each([
     [
       'no slot, said under message',
       429,
       { message: 'Concurrent session limit reached' },
-      limitedFor(60_000),
+      noSlotFor(60_000),
     ],
     ['the spend cap', 429, { error: 'Spend cap reached' }, NO_CREDIT],
     ['spent minutes', 429, { error: 'Usage limit reached' }, NO_CREDIT],
     ['a 429 without a word', 429, '', NO_CREDIT],
     ['a page at 429: our address, not the account', 429, HTML, DOWN],
     ['no plan', 402, '', NO_CREDIT],
-    ['a used token', 401, { error: 'Token expired' }, FAULT],
-    ['a bad request', 400, INVALID, FAULT],
+    ['a used token', 401, { error: 'Token expired' }, FAULT_BEFORE_ALL],
+    ['a bad request', 400, INVALID, FAULT_BEFORE_ALL],
     ['not entitled', 403, { error: 'Forbidden' }, lacks('key')],
     ['no such persona', 404, { error: 'Not found' }, lacks('key')],
     ['a page at 404', 404, HTML, OURS],

@@ -34,7 +34,7 @@ async function mint(baseUrl: string) {
   const key = { id: 'anam', service: 'anam', project: 'anam', secret } as const;
   const request = { persona: { personaId: 'p' }, personaOf: 'ours' } as const;
   try {
-    return await anam(key, request, new AbortController().signal);
+    return await anam.mintToken(key, request, new AbortController().signal);
   } catch (error) {
     if (error instanceof UpstreamError) return error.failure;
     throw error;

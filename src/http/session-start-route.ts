@@ -1,0 +1,51 @@
+import express, { type Request, type RequestHandler } from 'express';
+import type { AvatarSession } from '../service/avatar-session.ts';
+import { ServiceError } from '../service/service-error.ts';
+import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import { callerOf } from './caller.ts';
+import { answerErrorsIn, type ErrorForm } from './error-form.ts';
+import { HttpError } from './http-error.ts';
+import { MAX_BODY } from './json-body.ts';
+import { JSON_TYPE, sendText } from './send-json.ts';
+
+/**
+ * As Anam writes its own. That nothing is left is a 429 there, as its SDK expects it: what begins with
+ * a 5 it would try again.
+ */
+export const ANAM_ERRORS: ErrorForm = {
+  type: JSON_TYPE,
+  text: ({ message }) => JSON.stringify({ error: message, message }),
+  status: ({ code, status }) => (code === 'all_keys_exhausted' ? 429 : status),
+};
+
+/** The body as text, which goes on as it came. */
+export const readSessionBody = express.text({ type: () => true, limit: MAX_BODY });
+
+/** `POST /api/anam/v1/engine/session`: what the avatar's SDK calls to start, as if we were Anam. */
+export function sessionStartRoute(avatar: AvatarSession): RequestHandler {
+  return async function postSession(request, response) {
+    const token = BEARER.exec(request.headers.authorization ?? '')?.[1];
+    if (token === undefined) throw new HttpError(401, 'unauthorized', 'Session token is missing');
+    const caller = callerOf(request, response);
+    try {
+      const { status, type, body } = await avatar.start({ token, body: bodyOf(request) }, caller);
+      sendText(response, status, type, body);
+    } catch (error) {
+      const words = wordsIn(error);
+      if (words !== null) answerErrorsIn(response, { ...ANAM_ERRORS, text: () => words.body });
+      throw error;
+    }
+  };
+}
+
+const BEARER = /^Bearer +(\S{1,8192}) *$/i;
+
+const bodyOf = ({ body }: Request) => (typeof body === 'string' && body !== '' ? body : '{}');
+
+/** Why the last account refused, where that is why nothing is left: the SDK tells spent minutes from busy slots. */
+function wordsIn(error: unknown): Refusal | null {
+  const isSpent = error instanceof ServiceError && error.code === 'all_keys_exhausted';
+  return isSpent && error.cause instanceof UpstreamError && error.cause.failure.status === 429
+    ? error.cause.refusal
+    : null;
+}

@@ -1,0 +1,90 @@
+import type { ApiKey } from '../shared/api-key.ts';
+import type { Clock } from '../shared/clock.ts';
+import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import type { Anam, SessionRequest } from '../upstream/anam.ts';
+import { upstreamFailed } from './conclusion.ts';
+import type { Failover } from './failover.ts';
+import type { Caller } from './failover-request.ts';
+import type { MintedToken, MintedTokens } from './minted-tokens.ts';
+import { onlyPiece } from './only-piece.ts';
+import { type PersonaOptions, tokenRequestFor } from './persona-for.ts';
+import { within } from './within.ts';
+
+export interface SessionStartOptions extends PersonaOptions {
+  readonly failover: Failover;
+  readonly anam: Anam;
+  readonly clock: Clock;
+  readonly tokens: MintedTokens;
+  readonly laneOf: (clientPersona: MintedToken['clientPersona']) => string;
+}
+
+/**
+ * The browser's SDK gives a start ten seconds, then asks again from the beginning: we have to be done
+ * before, with time for more than one account.
+ */
+const START_LIMIT_MS = 9500;
+const START_ATTEMPT_MS = 5000;
+
+/** Starts the session of a token, on its own account or else on another; see `AvatarSession.start`. */
+export async function startSession(
+  request: SessionRequest,
+  caller: Caller,
+  options: SessionStartOptions,
+): Promise<Refusal> {
+  const { failover, anam, clock, tokens, laneOf } = options;
+  const minted = tokens.find(request.token);
+  if (minted === null) {
+    return within(START_LIMIT_MS, clock, caller, (signal) => anam.passOn(request, signal));
+  }
+  if (minted.isUsed) return ALREADY_USED;
+  try {
+    const session = await failover({
+      service: 'anam',
+      models: [laneOf(minted.clientPersona)],
+      preferred: minted.keyId,
+      requestTimeoutMs: START_LIMIT_MS,
+      attemptTimeoutMs: START_ATTEMPT_MS,
+      caller,
+      async *open({ key }, signal) {
+        yield await startOn(key, request, minted, signal, options);
+      },
+      isLast: () => true,
+      commit: onlyPiece,
+    });
+    tokens.use(request.token);
+    return session;
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error;
+    if (error.refusal === null) throw upstreamFailed(error);
+    return error.refusal;
+  }
+}
+
+/** In Anam's own form. */
+const ALREADY_USED: Refusal = {
+  status: 401,
+  type: 'application/json; charset=utf-8',
+  body: '{"error":"Session token has already been used"}',
+};
+
+/** With its own token on the key that minted it, with a new one for the same persona on any other. */
+async function startOn(
+  key: ApiKey,
+  { token, body }: SessionRequest,
+  { keyId, clientPersona }: MintedToken,
+  signal: AbortSignal,
+  options: SessionStartOptions,
+): Promise<Refusal> {
+  const { anam } = options;
+  const personaOf = clientPersona === null ? 'ours' : 'callers';
+  if (key.id === keyId) return anam.startSession(key, { token, body, personaOf }, signal);
+  const fresh = await anam.mintToken(key, tokenRequestFor(key, clientPersona, options), signal);
+  return anam.startSession(key, { token: fresh, body, personaOf }, signal).catch(notTheCallers);
+}
+
+/** A token that we have just minted cannot be spent by the caller: what is wrong with it is upstream's trouble. */
+function notTheCallers(error: unknown): never {
+  if (!(error instanceof UpstreamError) || error.failure.status !== 401) throw error;
+  const { message } = error.failure;
+  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status: 401 });
+}
