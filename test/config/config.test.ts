@@ -35,6 +35,7 @@ describe('an empty environment', () => {
     attemptTimeoutMs: 20_000,
     streamIdleMs: 30_000,
     corsOrigins: 'localhost',
+    clientTokens: [],
     chatPerMinute: 30,
     sessionsPerMinute: 6,
     trustProxy: 0,

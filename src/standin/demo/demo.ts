@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
 import { startStandin } from '../standin.ts';
-import { DEMO_ENVIRONMENT, DEMO_KEYS, MINUTE_SECONDS, SPEED } from './keys.ts';
+import { DEMO_CLIENT_TOKEN, DEMO_ENVIRONMENT, DEMO_KEYS, MINUTE_SECONDS, SPEED } from './keys.ts';
 import { watchKeys } from './watch.ts';
 
 export interface DemoOptions {
@@ -60,19 +60,22 @@ Understudy, demo: the providers are STAND-INS on this machine.
 No key, no network, no cost. A minute of theirs lasts ${MINUTE_SECONDS} seconds here, and a
 cooldown one minute instead of an hour.
 
-  google     a quota of 3 requests a minute    anam     one session token a minute
+  google     a quota of 3 requests a minute    anam     one conversation at a time
   google-2   a quota of 5 requests a day       anam-2   no limit
   google-3   reported as leaked
   google-4   a quota of 12 requests a minute
 
 Listening on ${url}. In another terminal, try one answer,
-then more at once than the quotas allow, the state of the keys, and a token for
-the avatar:
+then more at once than the quotas allow, the state of the keys, an answer as it
+is being written, one for a program that speaks OpenAI's protocol, and twice an
+avatar session, of which the second starts on the other account:
 
   curl ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Hello!"}'
   (for i in $(seq 60); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)
   curl ${url}/api/keys/status
-  curl -X POST ${url}/api/anam/session-token
+  curl -N ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Hello!","stream":true}'
+  curl ${url}/v1/chat/completions -H 'authorization: Bearer ${DEMO_CLIENT_TOKEN}' -H 'content-type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello!"}]}'
+  curl -X POST ${url}/api/anam/v1/engine/session -H "authorization: Bearer $(curl -sX POST ${url}/api/anam/session-token | cut -d'"' -f4)"
 
 Ctrl+C ends it.
 

@@ -10,9 +10,12 @@ export const DEMO_KEYS: readonly StandinKey[] = [
   { key: 'demo-day', service: 'google', limits: { rpd: 5 } },
   { key: 'demo-leaked', service: 'google', fault: { kind: 'leaked' } },
   { key: 'demo-steady', service: 'google', limits: { rpm: 12 } },
-  { key: 'demo-avatar', service: 'anam', account: { sessionsPerMinute: 1 } },
+  { key: 'demo-avatar', service: 'anam', account: { slots: 1 } },
   { key: 'demo-avatar-spare', service: 'anam' },
 ];
+
+/** For the OpenAI- and Gemini-compatible routes; no secret either. */
+export const DEMO_CLIENT_TOKEN = 'demo-client-token';
 
 export const DEMO_ENVIRONMENT: Readonly<Record<string, string>> = {
   GOOGLE_API_KEY: 'demo-minute',
@@ -22,6 +25,7 @@ export const DEMO_ENVIRONMENT: Readonly<Record<string, string>> = {
   ANAM_API_KEY: 'demo-avatar',
   ANAM_API_KEY_2: 'demo-avatar-spare',
   ANAM_PERSONA_ID: 'demo-persona',
+  CLIENT_TOKENS: DEMO_CLIENT_TOKEN,
   KEY_COOLDOWN_SECONDS: '60',
   RATE_LIMIT_CHAT: '0',
   RATE_LIMIT_SESSIONS: '0',
