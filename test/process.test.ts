@@ -254,6 +254,23 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
 });
 
 describe('when it is told to stop', () => {
+  it('a stream that has begun goes on to its last word', async () => {
+    const { clock, environment } = await standIn({ keys: [{ ...KEY, answer: HALFWAY }] });
+    const server = await start(environment);
+    const response = await fetch(`${server.url}/api/chat`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ message: 'Hi', stream: true }),
+    });
+    await vi.waitFor(() => expect(clock.pendingTimers()).toBe(1), PATIENCE);
+    server.process.kill('SIGTERM');
+    await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
+    clock.advance(1000);
+    expect(await response.text()).toMatch(/event: done\ndata: .*"finishReason":"stop"/);
+    expect(await server.ended).toBe(0);
+    expect(server.stdout()).toContain('"endedByItself":true');
+  });
+
   it('a second time, it ends at once', async () => {
     const { standin, environment } = await standIn({
       keys: [{ ...KEY, fault: { kind: 'hang_mid_stream' } }],

@@ -67,6 +67,7 @@ export const invalidField = (path: string, message: string): HttpError =>
 
 /** One fault for each unknown field, so that each is named by its own path. */
 function toFaults(issue: z.core.$ZodIssue): FieldFault[] {
+  if (issue.code === 'invalid_union' && issue.errors.length > 0) return faultsOfUnion(issue);
   const path = issue.path.map(String);
   if (issue.code !== 'unrecognized_keys') return [{ path: path.join('.'), message: issue.message }];
   return issue.keys.map((key) => ({
@@ -74,3 +75,16 @@ function toFaults(issue: z.core.$ZodIssue): FieldFault[] {
     message: 'This field is unknown.',
   }));
 }
+
+/** Of several shapes that it could have had, the one that it came nearest to says best what is wrong. */
+function faultsOfUnion(issue: z.core.$ZodIssueInvalidUnion): FieldFault[] {
+  const depths = issue.errors.map((shape) => Math.max(...shape.map(({ path }) => path.length)));
+  const deepest = Math.max(...depths);
+  const nearest = issue.errors[depths.indexOf(deepest)] ?? [];
+  const isTold = deepest > 0 || issue.message === DEFAULT_MESSAGE;
+  const inner = isTold ? nearest : [{ ...issue, code: 'custom' as const, path: [] }];
+  return inner.flatMap((one) => toFaults({ ...one, path: [...issue.path, ...one.path] }));
+}
+
+/** What zod says of a union when its schema says nothing. */
+const DEFAULT_MESSAGE = 'Invalid input';

@@ -36,8 +36,10 @@ export class OwnerSearch {
       this.#owners.delete(name);
       this.#owners.set(name, project);
     }
-    const [oldest] = this.#owners.keys();
-    if (this.#owners.size > MAX_REMEMBERED && oldest !== undefined) this.#owners.delete(oldest);
+    for (const oldest of this.#owners.keys()) {
+      if (this.#owners.size <= MAX_REMEMBERED) break;
+      this.#owners.delete(oldest);
+    }
   }
 
   /** @returns the failure as the request has to take it: elsewhere the resource may be known */

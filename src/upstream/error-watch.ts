@@ -5,11 +5,13 @@ const NAME = Buffer.from('"error"');
 const BEFORE = 64;
 const MAX_ERROR_BYTES = 65_536;
 
-/** A line, its event or the next member of a list begins here, and with it an object. */
-const OBJECT_BEGINS = /(?:^|\n)(?:data:[ \t]*)?[[,]?\s*\{\s*$/;
+/** Where an event, the next member of a list, or an answer that is neither begins: never indented. */
+const LEAD = String.raw`(?:data:[ \t]*\[?[ \t]*|[[,][ \t]*(?:\r?\n)?)?`;
+const OBJECT_BEGINS = new RegExp(String.raw`(?:^|\n)${LEAD}\{\s*$`);
 /** What has come of a line so far may become that. */
-const MAY_BEGIN =
-  /(?:^|\n)(\s*(?:d|da|dat|data|(?:data:[ \t]*)?(?:[[,]\s*\{?|\{)\s*(?:"(?:e(?:r(?:r(?:or?)?)?)?)?)?|data:[ \t]*))$/;
+const MAY_BEGIN = new RegExp(
+  String.raw`(?:^|\n)(d|da|dat|data|data:[ \t]*\[?[ \t]*|[[,][ \t]*\r?\n?|${LEAD}\{\s*(?:"(?:e(?:r(?:r(?:or?)?)?)?)?)?)$`,
+);
 
 const NOTHING: Buffer = Buffer.alloc(0);
 

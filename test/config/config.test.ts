@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SETTINGS } from '../../src/config/settings.ts';
 import { ConfigError, readConfig } from '../../src/config.ts';
+import { Secret } from '../../src/shared/secret.ts';
 
 function faultsOf(environment: Record<string, string | undefined>): readonly string[] {
   try {
@@ -108,6 +109,15 @@ describe('single settings', () => {
       { googleBaseUrl: 'http://localhost:4000/google' },
     ],
     [{ ANAM_BASE_URL: 'https://anam.example/' }, { anamBaseUrl: 'https://anam.example' }],
+    [
+      { CLIENT_TOKENS: ' 0123456789abcdef, another-token-0123,,0123456789abcdef ' },
+      {
+        clientTokens: [
+          new Secret('client-1', '0123456789abcdef'),
+          new Secret('client-2', 'another-token-0123'),
+        ],
+      },
+    ],
     [{ CORS_ORIGINS: '*' }, { corsOrigins: ['*'] }],
     [
       { CORS_ORIGINS: 'https://App.example:443/, http://[::1]:3000, capacitor://localhost' },
@@ -162,6 +172,9 @@ describe('single settings', () => {
     [{ GOOGLE_BASE_URL: 'https://a.example/v1beta' }, /without \/v1 or \/v1beta/],
     [{ TRUST_PROXY: 'True' }, /the number of proxies .* claim any address/],
     [{ GOOGLE_MODELS: 'a,b c' }, /entry 2/],
+    [{ CLIENT_TOKENS: '0123456789abcdef,short' }, /entry 2 is no token: 16 or more/],
+    [{ CLIENT_TOKENS: '0123456789abcdef,has a blank in it' }, /entry 2/],
+    [{ CLIENT_TOKENS: 'your_client_token_here' }, /entry 1/],
     [{ CORS_ORIGINS: '*,nonsense' }, /entry 2/],
     [{ ANAM_PERSONA_CONFIG: '{"a":1,}' }, /breaks at character 8/],
     [{ ANAM_PERSONA_CONFIG: '{"a":1' }, /ends too early/],

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { KeyPool } from '../../src/pool/key-pool.ts';
 import { nextPacificMidnight } from '../../src/shared/pacific-midnight.ts';
 import { createPool, failed, HOUR } from '../support/pool.ts';
 
@@ -373,5 +374,96 @@ describe('upstream trouble', () => {
       leaseOf('b')?.report({ kind: 'success' });
     }
     expect(pool.skipped('google', 'flash', 100)[0]?.until).toBe(clock.now() + 30_000);
+  });
+});
+
+describe('a use of a part of what a key is for', () => {
+  const part = (pool: KeyPool) => pool.lease('google', 'flash', { reach: 'part' });
+
+  it('opens what such a use has parked, and the key itself', () => {
+    const { pool, clock } = createPool(['a']);
+    part(pool)?.report(failed.minute(1000));
+    clock.advance(1000);
+    part(pool)?.report({ kind: 'success' });
+    expect([pool.lease('google', 'flash')?.isTrial, pool.counts('google').available]).toEqual([
+      false,
+      1,
+    ]);
+
+    pool.lease('google', 'flash')?.report(failed.badKey);
+    clock.advance(HOUR);
+    part(pool)?.report({ kind: 'success' });
+    expect(pool.counts('google').available).toBe(1);
+  });
+
+  it('leaves what the whole has parked half-open, for the next to try', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.money);
+    clock.advance(HOUR);
+    for (let turn = 0; turn < 3; turn += 1) {
+      const minting = part(pool);
+      expect(minting?.isTrial).toBe(true);
+      minting?.report({ kind: 'success' });
+      expect(pool.counts('google')).toMatchObject({ available: 0, exhausted: 1 });
+    }
+    lease().report({ kind: 'success' });
+    expect(pool.counts('google').available).toBe(1);
+  });
+
+  it('parks for itself what it finds, and for the whole', () => {
+    const { pool } = createPool(['a']);
+    part(pool)?.report(failed.day);
+    expect(pool.lease('google', 'flash')).toBeNull();
+  });
+});
+
+describe('a fault of the request that was found before anything else', () => {
+  it('opens nothing and parks nothing: the trial is given back', () => {
+    const { pool, clock, lease } = createPool(['a']);
+    lease().report(failed.money);
+    clock.advance(HOUR);
+    lease().report(failed.badToken);
+    expect(pool.counts('google')).toMatchObject({ exhausted: 1 });
+    const next = lease();
+    expect(next.isTrial).toBe(true);
+    next.report(failed.badRequest);
+    expect(pool.counts('google').available).toBe(1);
+  });
+});
+
+describe('a limit of the whole project', () => {
+  it('parks all its keys, for every model, as long as it says', () => {
+    const { pool, clock } = createPool(['a@shop', 'b@shop', 'c'], ['flash', 'pro']);
+    pool.lease('google', 'flash')?.report(failed.slots(90_000));
+    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 2 });
+    expect(pool.skipped('google', 'pro', 10).map(({ id }) => id)).toEqual(['a', 'b']);
+    clock.advance(90_000);
+    expect(pool.counts('google')).toMatchObject({ available: 3 });
+  });
+});
+
+describe('a request that can use some keys only', () => {
+  const ofC = ({ id }: { readonly id: string }) => id === 'c';
+
+  it('gets one of them, and is told of their times alone', () => {
+    const { pool, clock } = createPool(['a', 'b', 'c']);
+    const only = { only: ofC };
+    const lease = pool.lease('google', 'flash', only);
+    expect(lease?.key.id).toBe('c');
+    lease?.report(failed.minute(5000));
+    expect(pool.hasLease('google', 'flash', only)).toBe(false);
+    expect(pool.returnsAt('google', 'flash', only)).toBe(clock.now() + 5000);
+    expect(pool.retryAt('google', 'flash', only)).toBe(clock.now() + 5000);
+    expect(pool.retryAt('google', 'flash')).toBe(clock.now());
+    expect(pool.lease('google', 'flash')?.key.id).toBe('a');
+  });
+
+  it('is told that the model is missing when those keys lack it', () => {
+    const { pool } = createPool(['a', 'b', 'c']);
+    pool.lease('google', 'flash', { only: ofC })?.report(failed.noModel);
+    expect(pool.isModelUnavailable('google', 'flash', { only: ofC })).toBe(true);
+    expect(pool.isModelUnavailable('google', 'flash')).toBe(false);
+    const others = { except: new Set(['a', 'b']) };
+    expect(pool.isModelUnavailable('google', 'flash', others)).toBe(true);
   });
 });

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { KeyPool } from '../../src/pool/key-pool.ts';
 import type { Lease, Outcome } from '../../src/pool/lease.ts';
+import type { Reach } from '../../src/pool/scope.ts';
 import { createPool, failed, HOUR } from '../support/pool.ts';
 
 const MODELS = ['flash', 'pro'];
@@ -10,6 +11,7 @@ const NAMES = ['a@shop', 'b@shop', 'c', 'd', 'e'];
 const anyOutcome: fc.Arbitrary<Outcome> = fc.oneof(
   fc.constant<Outcome>({ kind: 'success' }),
   fc.integer({ min: 1, max: 3 * HOUR }).map(failed.minute),
+  fc.integer({ min: 1, max: 3 * HOUR }).map(failed.slots),
   fc.constantFrom<Outcome>(
     failed.unhinted,
     failed.day,
@@ -18,6 +20,7 @@ const anyOutcome: fc.Arbitrary<Outcome> = fc.oneof(
     failed.noModel,
     failed.limitZero,
     failed.badRequest,
+    failed.badToken,
     failed.blocked,
     failed.down,
     failed.ours,
@@ -26,7 +29,12 @@ const anyOutcome: fc.Arbitrary<Outcome> = fc.oneof(
 );
 
 type Step =
-  | { readonly do: 'lease'; readonly model: string; readonly lastResort: boolean }
+  | {
+      readonly do: 'lease';
+      readonly model: string;
+      readonly lastResort: boolean;
+      readonly reach: Reach;
+    }
   | { readonly do: 'prove'; readonly which: number }
   | { readonly do: 'report'; readonly which: number; readonly outcome: Outcome }
   | { readonly do: 'wait'; readonly ms: number };
@@ -38,6 +46,7 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant('lease' as const),
       model: fc.constantFrom(...MODELS),
       lastResort: fc.boolean(),
+      reach: fc.constantFrom('part', 'whole'),
     }),
   },
   fc.record({ do: fc.constant('prove' as const), which: fc.nat() }),
@@ -91,10 +100,11 @@ function act(step: Step, setting: ReturnType<typeof createPool>, open: Lease[], 
     if (lease !== undefined) ended.push(lease);
   }
   if (step.do !== 'lease') return null;
-  const lease = setting.pool.lease('google', step.model, { lastResort: step.lastResort });
+  const { model, lastResort, reach } = step;
+  const lease = setting.pool.lease('google', model, { lastResort, reach });
   if (lease === null) return null;
   open.push(lease);
-  return { lease, lastResort: step.lastResort };
+  return { lease, lastResort };
 }
 
 describe('whatever happens to the keys', () => {

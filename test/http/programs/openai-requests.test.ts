@@ -1,0 +1,267 @@
+import { describe, expect, it } from 'vitest';
+import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED } from '../../support/programs.ts';
+import type { App } from '../../support/start-app.ts';
+
+const BEARER = { authorization: `Bearer ${CLIENT_TOKEN}` };
+const PATH = '/v1/chat/completions';
+const HI = { role: 'user', content: 'Hi' };
+const ASKED = { model: MODEL, messages: [HI] };
+const call = (id: string, more = {}) => ({
+  id,
+  type: 'function',
+  function: { name: 'weather', arguments: '{}' },
+  ...more,
+});
+const called = (...calls: object[]) => ({ role: 'assistant', content: null, tool_calls: calls });
+const result = (id: string) => ({ role: 'tool', tool_call_id: id, content: 'cold' });
+const saying = (...messages: unknown[]) => ({ ...ASKED, messages });
+const parts = (...content: unknown[]) => saying({ role: 'user', content });
+
+const post = (app: App, body: unknown, headers: Record<string, string> = BEARER) =>
+  app.post(PATH, body, headers);
+
+describe('a chat completion', () => {
+  it.each<[string, unknown, string, RegExp]>([
+    ['no body', '', 'model', /./],
+    ['a list', [], '', /./],
+    ['no model', { messages: [HI] }, 'model', /./],
+    ['no messages', { model: MODEL }, 'messages', /./],
+    ['an empty list of messages', saying(), 'messages', /Must not be empty/],
+    ['a message of nobody', saying({ content: 'Hi' }), 'messages.0.role', /./],
+    [
+      'a message of an unknown role',
+      saying({ role: 'boss', content: 'Hi' }),
+      'messages.0.role',
+      /./,
+    ],
+    ['words that are none', saying({ role: 'user', content: 7 }), 'messages.0.content', /./],
+    ['nothing but blanks', saying({ role: 'user', content: ' ' }), 'messages', /must not be empty/],
+    [
+      'nothing but a system message',
+      saying({ role: 'system', content: 'Hi' }),
+      'messages',
+      /The last one/,
+    ],
+    [
+      'the assistant as the last',
+      saying(HI, { role: 'assistant', content: 'Yes' }),
+      'messages',
+      /The last one/,
+    ],
+    [
+      'a part of an unknown type',
+      parts({ type: 'video_url' }),
+      'messages.0.content',
+      /text, image_url or file/,
+    ],
+    [
+      'an image elsewhere',
+      parts({ type: 'image_url', image_url: { url: 'https://a.example/b.png' } }),
+      'messages.0.content',
+      /data URL/,
+    ],
+    [
+      'an image that is no base64',
+      parts({ type: 'image_url', image_url: { url: 'data:image/png;base64,%%%' } }),
+      'messages.0.content',
+      /data URL/,
+    ],
+    ['a result without its call', saying(HI, result('c1')), 'messages.1.tool_call_id', /no call/],
+    [
+      'a result of another call',
+      saying(HI, called(call('c1')), result('c2')),
+      'messages.2.tool_call_id',
+      /no call/,
+    ],
+    [
+      'a call whose arguments are no JSON',
+      saying(HI, called(call('c1', { function: { name: 'w', arguments: '{' } })), result('c1')),
+      'messages.1.tool_calls.0.function.arguments',
+      /JSON object/,
+    ],
+    [
+      'the old kind of call',
+      saying({ role: 'assistant', function_call: { name: 'w' } }, HI),
+      'messages.0.function_call',
+      /tool_calls/,
+    ],
+    ['a temperature out of range', { ...ASKED, temperature: 3 }, 'temperature', /./],
+    ['no tokens at all', { ...ASKED, max_tokens: 0 }, 'max_tokens', /./],
+    ['too many ends', { ...ASKED, stop: ['a', 'b', 'c', 'd', 'e', 'f'] }, 'stop', /./],
+    ['several answers', { ...ASKED, n: 2 }, 'n', /Only 1 is supported/],
+    ['probabilities', { ...ASKED, logprobs: true }, 'logprobs', /Only false/],
+    ['biases', { ...ASKED, logit_bias: { 50256: -100 } }, 'logit_bias', /./],
+    ['a voice', { ...ASKED, modalities: ['text', 'audio'] }, 'modalities', /Only text/],
+    ['audio', { ...ASKED, audio: { voice: 'a' } }, 'audio', /not supported/],
+    ['a search', { ...ASKED, web_search_options: {} }, 'web_search_options', /not supported/],
+    ['verbosity', { ...ASKED, verbosity: 'low' }, 'verbosity', /not supported/],
+    ['the old kind of tools', { ...ASKED, functions: [] }, 'functions', /not supported/],
+    [
+      'one tool at a time',
+      { ...ASKED, parallel_tool_calls: false },
+      'parallel_tool_calls',
+      /Only true/,
+    ],
+    ['what nobody has heard of', { ...ASKED, top_q: 1 }, 'top_q', /not supported/],
+    [
+      'a tool that is no function',
+      { ...ASKED, tools: [{ type: 'custom' }] },
+      'tools.0.type',
+      /Only functions/,
+    ],
+    [
+      'a tool that is not there',
+      {
+        ...ASKED,
+        tools: [{ type: 'function', function: { name: 'a' } }],
+        tool_choice: { type: 'function', function: { name: 'b' } },
+      },
+      'tool_choice',
+      /None of the tools/,
+    ],
+    ['an unknown choice', { ...ASKED, tool_choice: 'maybe' }, 'tool_choice', /Must be none/],
+    [
+      'an unknown form of answer',
+      { ...ASKED, response_format: { type: 'xml' } },
+      'response_format.type',
+      /./,
+    ],
+    ['an unknown effort', { ...ASKED, reasoning_effort: 'heroic' }, 'reasoning_effort', /./],
+  ])(
+    'with %s is refused by the name of the parameter, and bothers no key',
+    async (_, body, param, says) => {
+      const app = await startForPrograms();
+      const { status, body: answer } = await post(app, body);
+      expect(answer.error).toEqual({
+        message: expect.stringMatching(says),
+        type: 'invalid_request_error',
+        param: param === '' ? null : expect.stringMatching(new RegExp(`^${param}`)),
+        code: 'invalid_request',
+      });
+      expect([status, app.standin.calls]).toEqual([400, []]);
+      expect(await app.counts()).toEqual(UNTOUCHED);
+    },
+  );
+
+  it.each<[string, object]>([
+    [
+      'is null',
+      {
+        n: null,
+        temperature: null,
+        stop: null,
+        tools: null,
+        seed: null,
+        audio: null,
+        stream: null,
+      },
+    ],
+    [
+      'says what would happen anyway',
+      { n: 1, logprobs: false, parallel_tool_calls: true, modalities: ['text'], logit_bias: {} },
+    ],
+    [
+      "concerns OpenAI's own housekeeping",
+      { user: 'u', store: true, metadata: { a: 'b' }, service_tier: 'auto', prompt_cache_key: 'k' },
+    ],
+    ['is a choice among no tools', { tools: [], tool_choice: 'auto' }],
+    ['asks for text', { response_format: { type: 'text' } }],
+  ])('may have a parameter that %s', async (_, more) => {
+    const app = await startForPrograms();
+    expect((await post(app, { ...ASKED, ...more })).status).toBe(200);
+  });
+
+  it('asks for JSON without saying which', async () => {
+    const app = await startForPrograms();
+    await post(app, { ...ASKED, response_format: { type: 'json_object' } });
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      generationConfig: { responseMimeType: 'application/json' },
+    });
+  });
+
+  it.each([
+    ['none', { mode: 'NONE' }],
+    ['auto', { mode: 'AUTO' }],
+    ['required', { mode: 'ANY' }],
+    [
+      { type: 'function', function: { name: 'weather' } },
+      { mode: 'ANY', allowedFunctionNames: ['weather'] },
+    ],
+  ])('lets the choice of tools be %j', async (choice, functionCallingConfig) => {
+    const app = await startForPrograms();
+    const tools = [{ type: 'function', function: { name: 'weather' } }];
+    await post(app, { ...ASKED, tools, tool_choice: choice });
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({ toolConfig: { functionCallingConfig } });
+  });
+
+  it('keeps what several turns of tools have said apart', async () => {
+    const app = await startForPrograms();
+    const messages = [HI, called(call('c')), result('c'), called(call('c')), result('c')];
+    expect((await post(app, saying(...messages))).status).toBe(200);
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      contents: ['user', 'model', 'user', 'model', 'user'].map((role) => ({ role })),
+    });
+  });
+
+  it('of a model that is not served says so as OpenAI does', async () => {
+    const app = await startForPrograms();
+    const { status, body } = await post(app, { ...ASKED, model: 'gpt-4o' });
+    expect([status, body.error]).toEqual([
+      404,
+      {
+        message: `This model is not served. Ask for one of: ${MODEL}.`,
+        type: 'invalid_request_error',
+        param: 'model',
+        code: 'model_not_found',
+      },
+    ]);
+  });
+
+  it.each<[string, unknown, Record<string, string>, number]>([
+    ['is no JSON', '{', {}, 400],
+    ['is too large', { ...ASKED, user: 'x'.repeat(1_100_000) }, {}, 413],
+    ['is no JSON by its type', 'hi', { 'content-type': 'text/plain' }, 415],
+  ])('whose body %s is refused in the same form', async (_, body, headers, status) => {
+    const app = await startForPrograms();
+    const answer = await post(app, body, { ...BEARER, ...headers });
+    expect([answer.status, answer.body.error.type]).toEqual([status, 'invalid_request_error']);
+  });
+
+  it.each([
+    ['/v1/embeddings', 404],
+    ['/v1/responses', 404],
+  ])('is all there is: %s is not', async (path, status) => {
+    const app = await startForPrograms();
+    const answer = await app.post(path, {}, BEARER);
+    expect([answer.status, answer.body.error.type]).toEqual([status, 'invalid_request_error']);
+  });
+
+  it('is asked for by POST', async () => {
+    const app = await startForPrograms();
+    const { status, headers, body } = await app.get(PATH, BEARER);
+    expect([status, headers.get('allow'), body.error.type]).toEqual([
+      405,
+      'POST, OPTIONS',
+      'invalid_request_error',
+    ]);
+  });
+});
+
+describe('a refusal for want of keys', () => {
+  it.each([
+    ['an hour', 'day_spent', '3600', 'false'],
+    ['half a minute', 'minute_spent', '30', null],
+  ] as const)(
+    'asks official clients to come back after %s, or not at all',
+    async (_, kind, seconds, retry) => {
+      const app = await startForPrograms({ kind, retryAfterMs: 30_000 });
+      app.standin.setFault('g-two', { kind, retryAfterMs: 30_000 });
+      const { status, headers } = await post(app, ASKED);
+      expect([status, headers.get('retry-after'), headers.get('x-should-retry')]).toEqual([
+        503,
+        seconds,
+        retry,
+      ]);
+    },
+  );
+});
