@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isPlaceholder } from './text.ts';
+import { cleanText, isPlaceholder } from './text.ts';
 import { reject } from './values.ts';
 
 const MAX_MODELS = 50;
@@ -30,7 +30,7 @@ const TOKEN = /^[\x21-\x7e]{16,500}$/;
 
 /** Tokens of programs that may call us. Too short a one could be guessed. */
 export const clientTokens = z.string().transform((text, context): readonly string[] => {
-  const tokens = listed(text);
+  const tokens = listed(text).map(cleanText);
   const wrong = tokens.findIndex((token) => !TOKEN.test(token) || isPlaceholder(token));
   if (wrong < 0) return [...new Set(tokens)];
   const wanted = `${MIN_TOKEN_LENGTH} or more letters, digits and signs without spaces, such as openssl rand -hex 32 prints`;

@@ -7,20 +7,20 @@ import { HttpError } from './http-error.ts';
 export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
   const isKnown = createTokenCheck(tokens);
   return function checkClientToken(request, response, next) {
-    if (isKnown(tokenIn(request))) return next();
+    if (tokensIn(request).some(isKnown)) return next();
     response.setHeader('www-authenticate', 'Bearer');
     next(new HttpError(401, 'unauthorized', 'Send one of the CLIENT_TOKENS as a bearer token.'));
   };
 }
 
-/** @returns empty when there is none, which is no token either */
-function tokenIn({ headers }: Request): string {
+/** Some clients bring both, of which one is for somebody in between. */
+function tokensIn({ headers }: Request): readonly string[] {
   const { 'x-goog-api-key': key, authorization = '' } = headers;
-  return typeof key === 'string' ? key.trim() : (BEARER.exec(authorization)?.[1] ?? '');
+  return [BEARER.exec(authorization)?.[1] ?? '', typeof key === 'string' ? key.trim() : ''];
 }
 
 const BEARER = /^Bearer +(\S+) *$/i;
 
 /** Google's clients are told from all others by where they put their key. */
 export const isGoogleClient = ({ headers }: Request): boolean =>
-  headers['x-goog-api-key'] !== undefined;
+  (headers['x-goog-api-key'] ?? '') !== '';

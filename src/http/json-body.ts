@@ -78,13 +78,18 @@ function toFaults(issue: z.core.$ZodIssue): FieldFault[] {
 
 /** Of several shapes that it could have had, the one that it came nearest to says best what is wrong. */
 function faultsOfUnion(issue: z.core.$ZodIssueInvalidUnion): FieldFault[] {
-  const depths = issue.errors.map((shape) => Math.max(...shape.map(({ path }) => path.length)));
-  const deepest = Math.max(...depths);
-  const nearest = issue.errors[depths.indexOf(deepest)] ?? [];
-  const isTold = deepest > 0 || issue.message === DEFAULT_MESSAGE;
-  const inner = isTold ? nearest : [{ ...issue, code: 'custom' as const, path: [] }];
-  return inner.flatMap((one) => toFaults({ ...one, path: [...issue.path, ...one.path] }));
+  const [nearest = []] = issue.errors.toSorted(byDistance);
+  const hasOwnWords = issue.message !== DEFAULT_MESSAGE && depthOf(nearest) === 0;
+  if (hasOwnWords) return [{ path: issue.path.join('.'), message: issue.message }];
+  return nearest.flatMap((one) => toFaults({ ...one, path: [...issue.path, ...one.path] }));
 }
+
+type Shape = readonly z.core.$ZodIssue[];
+
+/** The deeper its faults and the fewer, the nearer. */
+const byDistance = (a: Shape, b: Shape) => depthOf(b) - depthOf(a) || a.length - b.length;
+
+const depthOf = (shape: Shape) => Math.max(...shape.map(({ path }) => path.length));
 
 /** What zod says of a union when its schema says nothing. */
 const DEFAULT_MESSAGE = 'Invalid input';

@@ -26,10 +26,10 @@ async function until(
   { clock, stallMs }: WriteLimits,
 ): Promise<void> {
   if (response.destroyed || response.writableFinished) return;
-  const limit = clock.after(stallMs, () => response.destroy());
+  let read = response.socket?.bytesWritten ?? 0;
+  let limit = clock.after(stallMs, giveUpUnlessRead);
   await new Promise<void>((resolve) => {
     const finish = () => {
-      limit.cancel();
       response.off(event, finish);
       response.off('close', finish);
       resolve();
@@ -37,4 +37,17 @@ async function until(
     response.on(event, finish);
     response.on('close', finish);
   });
+  limit.cancel();
+
+  /** A slow reader reads, and so may one whose turn another answer on its connection still has. */
+  function giveUpUnlessRead(): void {
+    const { socket } = response;
+    const isStalled = socket !== null && socket.bytesWritten === read;
+    if (isStalled) {
+      response.destroy();
+      return;
+    }
+    read = socket?.bytesWritten ?? 0;
+    limit = clock.after(stallMs, giveUpUnlessRead);
+  }
 }

@@ -33,7 +33,7 @@ export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions):
   serve(
     app,
     'post',
-    ['/v1/chat/completions'],
+    [COMPLETIONS],
     ...readJsonBody(),
     answerChat(completions, () => openai, limits),
   );
@@ -44,6 +44,8 @@ export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions):
   serve(app, 'get', [MODELS_PATH], relayModels);
 }
 
+const COMPLETIONS = '/v1/chat/completions';
+
 /** As they come: they go on to Google unread. */
 const readBytes = express.raw({ type: () => true, limit: MAX_BODY, inflate: false });
 
@@ -53,7 +55,8 @@ const speakAsProgram: RequestHandler = (request, response, next) => {
 };
 
 /** `/v1` belongs to both; where the path does not tell, the place of the token does. */
-const speaksGemini = (request: Request) =>
-  isGoogleClient(request) ||
-  request.originalUrl.startsWith('/v1beta') ||
-  METHOD_PATH.test(request.originalUrl.split('?', 1)[0] ?? '');
+function speaksGemini(request: Request): boolean {
+  const [path = ''] = request.originalUrl.split('?', 1);
+  if (path === COMPLETIONS) return false;
+  return path.startsWith('/v1beta') || METHOD_PATH.test(path) || isGoogleClient(request);
+}

@@ -43,9 +43,33 @@ function answerWhatNodeRefuses(server: Server, log: Logger): void {
   server.on('clientError', (error, socket) =>
     answerUnreadable(error, socket, answering.get(socket), log),
   );
-  server.on('request', ({ socket }, response) => newest.set(socket, response));
+  server.on('request', ({ socket }, response) => {
+    newest.set(socket, response);
+    tellOfClose(socket, response);
+  });
   // An expectation that we do not know is no reason to refuse what we can answer.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+}
+
+/** The responses of a connection that are not finished yet, of which only the first has it. */
+const unfinished = new WeakMap<Duplex, Set<ServerResponse>>();
+
+/** Node tells only the response whose turn it is that its client has gone; those behind it hear nothing. */
+function tellOfClose(socket: Socket, response: ServerResponse): void {
+  const waiting = unfinished.get(socket) ?? new Set();
+  if (!unfinished.has(socket)) {
+    unfinished.set(socket, waiting);
+    socket.once('close', () => queueMicrotask(() => endAll(waiting)));
+  }
+  waiting.add(response);
+  response.once('close', () => waiting.delete(response));
+}
+
+function endAll(waiting: ReadonlySet<ServerResponse>): void {
+  for (const response of waiting) {
+    response.destroy();
+    response.emit('close');
+  }
 }
 
 /** @returns the port, once connections are accepted; rejects when the address cannot be had */

@@ -18,8 +18,8 @@ export const ANAM_ERRORS: ErrorForm = {
   status: ({ code, status }) => (code === 'all_keys_exhausted' ? 429 : status),
 };
 
-/** The body as text, which goes on as it came. */
-export const readSessionBody = express.text({ type: () => true, limit: MAX_BODY });
+/** The body goes on as it came. */
+export const readSessionBody = express.raw({ type: () => true, limit: MAX_BODY });
 
 /** `POST /api/anam/v1/engine/session`: what the avatar's SDK calls to start, as if we were Anam. */
 export function sessionStartRoute(avatar: AvatarSession): RequestHandler {
@@ -40,7 +40,9 @@ export function sessionStartRoute(avatar: AvatarSession): RequestHandler {
 
 const BEARER = /^Bearer +(\S{1,8192}) *$/i;
 
-const bodyOf = ({ body }: Request) => (typeof body === 'string' && body !== '' ? body : '{}');
+const bodyOf = ({ body }: Request) => (Buffer.isBuffer(body) && body.length > 0 ? body : NOTHING);
+
+const NOTHING = Buffer.from('{}');
 
 /** Why the last account refused, where that is why nothing is left: the SDK tells spent minutes from busy slots. */
 function wordsIn(error: unknown): Refusal | null {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import { callerOf } from './caller.ts';
 import { invalidField, validate } from './json-body.ts';
+import { jsonObject } from './json-object.ts';
 import { sendJson } from './send-json.ts';
 
 export interface SessionTokenOptions {
@@ -11,15 +12,10 @@ export interface SessionTokenOptions {
   readonly allowClientPersona: boolean;
 }
 
-/** Of a persona's configuration. Deeper than a few thousand, nobody could write it as JSON again. */
-const MAX_DEPTH = 50;
-
 const tokenBody = z.strictObject({
-  personaConfig: z
-    .custom<Record<string, unknown>>(isObject, 'Must be an object.')
+  personaConfig: jsonObject
     .refine((config) => Object.keys(config).length > 0, 'Must not be empty.')
-    .refine((config) => !isDeeperThan(config, MAX_DEPTH), `Must not nest deeper than ${MAX_DEPTH}.`)
-    .refine((config) => !namesPrototype(config, MAX_DEPTH), 'Has a field that no persona can have.')
+    .refine((config) => !namesPrototype(config), 'Has a field that no persona can have.')
     .optional(),
 });
 
@@ -43,21 +39,12 @@ export function sessionTokenRoute({
   };
 }
 
-function isObject(value: unknown): boolean {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isDeeperThan(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((part) => isDeeperThan(part, levels - 1));
-}
-
 const PROTOTYPE_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
 
-function namesPrototype(value: unknown, levels: number): boolean {
-  if (typeof value !== 'object' || value === null || levels === 0) return false;
+function namesPrototype(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
   return Object.entries(value).some(
-    ([name, part]) => PROTOTYPE_NAMES.has(name) || namesPrototype(part, levels - 1),
+    ([name, part]) => PROTOTYPE_NAMES.has(name) || namesPrototype(part),
   );
 }
 

@@ -2,7 +2,7 @@ import type { ApiKey } from '../shared/api-key.ts';
 import type { DueQueue } from './due-queue.ts';
 import type { Lane } from './lane.ts';
 import type { Ring } from './ring.ts';
-import type { Scope } from './scope.ts';
+import type { Reach, Scope } from './scope.ts';
 
 /**
  * One key as a candidate for one model. Its four scopes together decide whether it may be leased;
@@ -18,6 +18,8 @@ export interface Entry {
   readonly rest: Scope;
   /** The pool's counter at the last of the failures in a row that look like upstream trouble; 0 after an answer. */
   failedAt: number;
+  /** Of the last of them. */
+  failedReach: Reach;
   /** How often the entry was sent to rest since its last success, and the pool's counter at the last time. */
   rests: number;
   restedAt: number;
@@ -50,6 +52,7 @@ export function createEntry(key: ApiKey, lane: Lane, scopes: EntryScopes, rest: 
     all,
     rest,
     failedAt: 0,
+    failedReach: 'part',
     rests: 0,
     restedAt: 0,
     isUntroubled: true,

@@ -97,13 +97,14 @@ export class Lease {
 
   #succeed(): void {
     const entry = this.#entry;
+    if (!this.#isUsedAsFullyAs(entry.failedReach)) return;
     entry.failedAt = 0;
     if (this.#grantedAt >= entry.restedAt) entry.rests = 0;
   }
 
   #endRest(): void {
     const { rest } = this.#entry;
-    if (rest.health.state === 'ready') return;
+    if (rest.health.state === 'ready' || !this.#canDisprove(rest)) return;
     rest.open(this.#book.nextEvent());
     this.#book.changed(rest);
   }
@@ -134,6 +135,7 @@ export class Lease {
     if (this.#grantedAt < entry.restedAt) return;
     const isThisKey = entry.failedAt > 0 && lane.hasSiblingProved(entry, entry.failedAt);
     entry.failedAt = this.#book.nextEvent();
+    entry.failedReach = this.#reach;
     if (!isThisKey) return;
     const restMs = FIRST_REST_MS * 2 ** entry.rests;
     entry.rests += 1;
@@ -158,8 +160,12 @@ export class Lease {
 
   #canDisprove(scope: Scope): boolean {
     const { health } = scope;
-    if (this.#reach === 'whole' || scope === this.#entry.scopes.key) return true;
-    return health.state !== 'ready' && health.finding.reach === 'part';
+    if (scope === this.#entry.scopes.key) return true;
+    return health.state !== 'ready' && this.#isUsedAsFullyAs(health.finding.reach);
+  }
+
+  #isUsedAsFullyAs(reach: Reach): boolean {
+    return this.#reach === 'whole' || reach === 'part';
   }
 
   #open(scope: Scope): void {

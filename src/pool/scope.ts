@@ -97,6 +97,10 @@ export class Scope {
     if (lease < this.#openedAt) return;
     const health = this.#health;
     const isWeaker = health.state === 'parked' && health.until >= until;
-    if (!isWeaker) this.#health = { state: 'parked', until, finding };
+    if (isWeaker) return;
+    // What the whole has found and nothing has disproved is still to be disproved by the whole.
+    const isOfWhole = health.state !== 'ready' && health.finding.reach === 'whole';
+    const reach = isOfWhole ? 'whole' : finding.reach;
+    this.#health = { state: 'parked', until, finding: { ...finding, reach } };
   }
 }

@@ -13,7 +13,7 @@ export function conclude(search: KeySearch, errors: readonly UpstreamError[], no
   const retryAt = search.retryAt();
   return new ServiceError('all_keys_exhausted', EXHAUSTED[search.service], {
     ...(retryAt === null ? {} : { retryAfterMs: retryAt - now }),
-    cause: errors.at(-1),
+    cause: errors.findLast(({ refusal }) => refusal !== null) ?? errors.at(-1),
   });
 }
 

@@ -41,6 +41,8 @@ export interface FailoverRequest<C, T> {
   /** Shorter limits than everybody's, for a caller of less patience. */
   readonly requestTimeoutMs?: number;
   readonly attemptTimeoutMs?: number;
+  /** The first piece of the answer is all of it: only the request's own deadline limits an attempt. */
+  readonly comesWhole?: boolean;
   readonly open: OpenUpstream<C>;
   /** Whether the answer is complete with this chunk. */
   readonly isLast: (chunk: C) => boolean;

@@ -52,7 +52,9 @@ class Run<C, T> {
     this.#line = line;
     this.#search = new KeySearch(options.pool, request);
     this.#log = createRequestLog(options, request);
-    this.#attemptMs = shorter(options.attemptTimeoutMs, request.attemptTimeoutMs);
+    this.#attemptMs = request.comesWhole
+      ? options.requestTimeoutMs
+      : shorter(options.attemptTimeoutMs, request.attemptTimeoutMs);
     this.#deadline =
       options.clock.now() + shorter(options.requestTimeoutMs, request.requestTimeoutMs);
   }

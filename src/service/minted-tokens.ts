@@ -7,35 +7,44 @@ export interface MintedToken {
   readonly keyId: string;
   /** The persona that its caller brought; null for ours. */
   readonly clientPersona: Readonly<Record<string, unknown>> | null;
-  /** Its one conversation has begun. */
-  readonly isUsed: boolean;
 }
 
 /** The tokens of the last hour, by their digests: what is kept is of no use to a thief. */
 export interface MintedTokens {
-  remember(token: string, minted: Omit<MintedToken, 'isUsed'>): void;
+  remember(token: string, minted: MintedToken): void;
   /** @returns null for a token that is none of ours, or older than an hour */
   find(token: string): MintedToken | null;
-  use(token: string): void;
+  /**
+   * Claims its one conversation, until it is released again.
+   *
+   * @returns whether nobody had it already
+   */
+  claim(token: string): boolean;
+  release(token: string): void;
 }
 
 /** A session token is good for an hour (PROVIDERS: `POST /v1/auth/session-token`). */
 const LIFETIME_MS = 3_600_000;
 /** More are not kept: the oldest is forgotten, and then passed on as it is. */
 const MAX_TOKENS = 10_000;
+/** Of all the personas that callers bring, in characters. */
+const MAX_SIZE = 32_000_000;
 
 interface Kept extends MintedToken {
   readonly until: number;
-  isUsed: boolean;
+  readonly size: number;
+  isClaimed: boolean;
 }
 
 export function createMintedTokens({ now }: Pick<Clock, 'now'>): MintedTokens {
   /** In the order in which they expire. */
   const kept = new Map<string, Kept>();
+  let totalSize = 0;
   const forget = () => {
-    for (const [digest, { until }] of kept) {
-      if (until > now() && kept.size < MAX_TOKENS) return;
+    for (const [digest, { until, size }] of kept) {
+      if (until > now() && kept.size <= MAX_TOKENS && totalSize <= MAX_SIZE) return;
       kept.delete(digest);
+      totalSize -= size;
     }
   };
   const find = (token: string) => {
@@ -44,15 +53,26 @@ export function createMintedTokens({ now }: Pick<Clock, 'now'>): MintedTokens {
   };
   return {
     remember(token, minted) {
+      const size = sizeOf(minted.clientPersona);
+      kept.set(digestOf(token), { ...minted, until: now() + LIFETIME_MS, size, isClaimed: false });
+      totalSize += size;
       forget();
-      kept.set(digestOf(token), { ...minted, until: now() + LIFETIME_MS, isUsed: false });
     },
     find,
-    use(token) {
+    claim(token) {
       const found = find(token);
-      if (found !== null) found.isUsed = true;
+      if (found === null || found.isClaimed) return false;
+      found.isClaimed = true;
+      return true;
+    },
+    release(token) {
+      const found = find(token);
+      if (found !== null) found.isClaimed = false;
     },
   };
 }
+
+const sizeOf = (persona: MintedToken['clientPersona']) =>
+  persona === null ? 0 : JSON.stringify(persona).length;
 
 const digestOf = (token: string) => createHash('sha256').update(token).digest('base64url');

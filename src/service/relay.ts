@@ -1,7 +1,6 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import { type Refusal, UpstreamError } from '../shared/failure.ts';
-import type { AnswerHead } from '../upstream/exchange.ts';
-import type { RelayGemini, RelayPiece, RelayRequest } from '../upstream/gemini-relay.ts';
+import type { RelayGemini, RelayHead, RelayPiece, RelayRequest } from '../upstream/gemini-relay.ts';
 import { begun } from './begun.ts';
 import { breakOff } from './chat-stream.ts';
 import type { Failover } from './failover.ts';
@@ -24,6 +23,8 @@ export interface RelayCall {
   readonly model: string | null;
   /** Whether it uses the model's quota. */
   readonly isMetered: boolean;
+  /** Whether the answer begins only when it is complete. */
+  readonly comesWhole: boolean;
   /** Cached contents and uploaded files that are named. */
   readonly resources: readonly string[];
 }
@@ -32,7 +33,7 @@ export interface RelayCall {
 export type RelayAnswer =
   | {
       readonly kind: 'answer';
-      readonly head: AnswerHead;
+      readonly head: RelayHead;
       /** Throws a ServiceError when it breaks off; Google's own words, if it said any, are in its cause. */
       readonly pieces: AsyncIterableIterator<RelayPiece, void>;
     }
@@ -68,10 +69,11 @@ export function createRelay({ failover, relay, models }: RelayOptions): Relay {
 }
 
 /** Which keys, of which lane, and what their answer proves. */
-function termsOf({ isMetered, model, resources }: RelayCall, search: OwnerSearch) {
+function termsOf({ isMetered, comesWhole, model, resources }: RelayCall, search: OwnerSearch) {
   const lane = isMetered && model !== null ? model : UNMETERED_LANE;
   return {
     models: [lane] as const,
+    comesWhole,
     reach: isMetered ? ('whole' as const) : ('part' as const),
     ...(resources.length === 0 ? {} : { only: (key: ApiKey) => search.accepts(key) }),
   };
@@ -90,7 +92,7 @@ async function* relayOnce(
     }
   } catch (error) {
     const explained = search.explain(key, error);
-    throw isMetered ? explained : ofNoModel(explained);
+    throw isMetered ? explained : search.ofNoModel(explained);
   }
 }
 
@@ -98,15 +100,9 @@ async function* relayOnce(
 function refusalFor(error: unknown, search: OwnerSearch): Refusal {
   const isNobodys = error instanceof ServiceError && error.code === 'model_unavailable';
   const refusal = error instanceof UpstreamError ? error.refusal : null;
-  const words = refusal ?? (isNobodys ? search.refusal : null);
+  const words = refusal ?? (isNobodys ? search.giveUp() : null);
   if (words === null) throw error;
   return words;
-}
-
-/** A key that may not use this model may use others, and all of them share the one lane. */
-function ofNoModel(error: unknown): unknown {
-  if (!(error instanceof UpstreamError) || error.failure.kind !== 'model_unavailable') return error;
-  return new UpstreamError({ ...error.failure, whose: 'caller' }, error.refusal);
 }
 
 async function begin({ chunks }: Answer<RelayPiece>): Promise<RelayAnswer> {

@@ -36,9 +36,9 @@ export async function startSession(
   if (minted === null) {
     return within(START_LIMIT_MS, clock, caller, (signal) => anam.passOn(request, signal));
   }
-  if (minted.isUsed) return ALREADY_USED;
+  if (!tokens.claim(request.token)) return ALREADY_USED;
   try {
-    const session = await failover({
+    return await failover({
       service: 'anam',
       models: [laneOf(minted.clientPersona)],
       preferred: minted.keyId,
@@ -51,9 +51,8 @@ export async function startSession(
       isLast: () => true,
       commit: onlyPiece,
     });
-    tokens.use(request.token);
-    return session;
   } catch (error) {
+    tokens.release(request.token);
     if (!(error instanceof UpstreamError)) throw error;
     if (error.refusal === null) throw upstreamFailed(error);
     return error.refusal;
@@ -78,8 +77,17 @@ async function startOn(
   const { anam } = options;
   const personaOf = clientPersona === null ? 'ours' : 'callers';
   if (key.id === keyId) return anam.startSession(key, { token, body, personaOf }, signal);
-  const fresh = await anam.mintToken(key, tokenRequestFor(key, clientPersona, options), signal);
+  const asked = tokenRequestFor(key, clientPersona, options);
+  const fresh = await anam.mintToken(key, asked, signal).catch(onlyHere);
   return anam.startSession(key, { token: fresh, body, personaOf }, signal).catch(notTheCallers);
+}
+
+/** The persona was good for the account that minted the token: that this one will not have it concerns this one alone. */
+function onlyHere(error: unknown): never {
+  const kind = error instanceof UpstreamError ? error.failure.kind : null;
+  if (kind !== 'request_fault' && kind !== 'misconfigured') throw error;
+  const { message } = (error as UpstreamError).failure;
+  throw new UpstreamError({ kind: 'model_unavailable', whose: 'caller', message });
 }
 
 /** A token that we have just minted cannot be spent by the caller: what is wrong with it is upstream's trouble. */

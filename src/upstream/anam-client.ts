@@ -12,7 +12,7 @@ export interface AnamCall {
   /** An API key, or to start a session its token. */
   readonly credential: string;
   /** JSON. */
-  readonly body?: string;
+  readonly body?: string | Buffer;
   /** In milliseconds of real time; default: until the signal aborts. */
   readonly limitMs?: number;
 }
@@ -33,6 +33,8 @@ export function createAnamClient(baseUrl: string, redact: Redact): CallAnam {
     responseType: 'stream',
     validateStatus: () => true,
     maxRedirects: 0,
+    // As they come: axios would wrap what is no JSON.
+    transformRequest: (data: unknown) => data,
     // As for Gemini: the address in our settings is the one that is called, whatever HTTP_PROXY says.
     proxy: false,
   });

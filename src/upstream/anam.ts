@@ -28,8 +28,8 @@ export interface TokenRequest {
 /** What a browser sends to start its session. */
 export interface SessionRequest {
   readonly token: string;
-  /** JSON, as it came. */
-  readonly body: string;
+  /** As it came. */
+  readonly body: Buffer;
 }
 
 /** Anam's API. Every call ends when its signal aborts. */
@@ -99,7 +99,7 @@ const CONCURRENCY = '/v1/sessions/concurrency';
 /** The estimate is worth this long a wait, and no longer: without it the slot gets its minute. */
 const ESTIMATE_LIMIT_MS = 1500;
 
-const post = (path: string, credential: string, body: string): AnamCall => ({
+const post = (path: string, credential: string, body: string | Buffer): AnamCall => ({
   method: 'POST',
   path,
   credential,
@@ -146,7 +146,7 @@ async function estimateWait(
 
 const toWords = ({ status, headers, body }: ProviderAnswer, redact: Redact): Refusal => ({
   status,
-  type: String(headers['content-type'] ?? 'application/json; charset=utf-8'),
+  type: redact(String(headers['content-type'] ?? 'application/json; charset=utf-8')),
   body: redact(body),
 });
 

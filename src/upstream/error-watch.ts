@@ -34,6 +34,12 @@ export class ErrorWatch {
     return whole.length > MAX_ERROR_BYTES ? withoutLastWord(text) : text;
   }
 
+  /** Whether it has come to its end, whatever the connection does. */
+  get hasWholeError(): boolean {
+    const { error } = this;
+    return error !== null && isWhole(error);
+  }
+
   /** @returns what may be passed on at once: all of it, but for an error and for what may become one */
   pass(bytes: Buffer): Buffer {
     if (this.#error !== null) return this.#keep(bytes);
@@ -89,3 +95,16 @@ const NEWLINE = 10;
 
 /** The end of the line before belongs to what has passed. */
 const leadOf = (match: string) => (match.startsWith('\n') ? 1 : 0);
+
+function isWhole(error: string): boolean {
+  const json = error
+    .replace(/^data:[ \t]*/, '')
+    .replace(/^[[,]\s*/, '')
+    .replace(/\]\s*$/, '');
+  try {
+    JSON.parse(json);
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -12,10 +12,10 @@ export interface RawChunk {
   readonly candidates?: readonly (RawCandidate | null)[] | null;
   readonly promptFeedback?: { readonly blockReason?: string | null } | null;
   readonly usageMetadata?: {
-    readonly promptTokenCount?: number | null;
-    readonly candidatesTokenCount?: number | null;
-    readonly thoughtsTokenCount?: number | null;
-    readonly totalTokenCount?: number | null;
+    readonly promptTokenCount?: unknown;
+    readonly candidatesTokenCount?: unknown;
+    readonly thoughtsTokenCount?: unknown;
+    readonly totalTokenCount?: unknown;
   } | null;
 }
 
@@ -36,6 +36,8 @@ export type ReadChunk =
   | { readonly kind: 'error'; readonly body: string }
   | { readonly kind: 'blocked'; readonly reason: string; readonly usage: Usage }
   | { readonly kind: 'piece'; readonly chunk: ChatChunk }
+  /** The model has failed at its own answer; another try may succeed. */
+  | { readonly kind: 'garbled'; readonly reason: string }
   | { readonly kind: 'nothing' };
 
 export function readChunk(value: EnhancedGenerateContentResponse): ReadChunk {
@@ -57,6 +59,7 @@ function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
   if (!isSaid(finishReason)) {
     return isSilent ? { kind: 'nothing' } : { kind: 'piece', chunk: { ...said, finish: null } };
   }
+  if (isSilent && GARBLED.has(finishReason)) return { kind: 'garbled', reason: finishReason };
   const reason = toFinishReason(finishReason);
   const usage = usageOf(raw);
   if (reason === 'content-filter' && isSilent) {
@@ -77,7 +80,8 @@ function readParts({ content }: RawCandidate): Pick<ChatChunk, 'text' | 'toolCal
   let toolCalls: ToolCall[] | undefined;
   for (const part of parts as readonly (RawPart | null)[]) {
     if (part?.thought !== true && typeof part?.text === 'string') text += part.text;
-    if (isJsonObject(part?.functionCall)) {
+    // A call of nothing could never be answered.
+    if (isJsonObject(part?.functionCall) && asText(part.functionCall.name) !== '') {
       toolCalls ??= [];
       toolCalls.push(toToolCall(part.functionCall, part.thoughtSignature));
     }
@@ -101,6 +105,12 @@ const BLOCKED: ReadonlySet<string> = new Set([
   'IMAGE_PROHIBITED_CONTENT',
 ]);
 
+const GARBLED: ReadonlySet<string> = new Set([
+  'MALFORMED_FUNCTION_CALL',
+  'UNEXPECTED_TOOL_CALL',
+  'MALFORMED_RESPONSE',
+]);
+
 function toFinishReason(reason: string): FinishReason {
   if (reason === 'STOP') return 'stop';
   if (reason === 'MAX_TOKENS') return 'length';
@@ -109,9 +119,13 @@ function toFinishReason(reason: string): FinishReason {
 
 /** Thoughts are paid for as output, and counted apart from the candidates. */
 function usageOf({ usageMetadata }: RawChunk): Usage {
-  const inputTokens = usageMetadata?.promptTokenCount ?? 0;
+  const inputTokens = toCount(usageMetadata?.promptTokenCount) ?? 0;
   const outputTokens =
-    (usageMetadata?.candidatesTokenCount ?? 0) + (usageMetadata?.thoughtsTokenCount ?? 0);
-  const totalTokens = usageMetadata?.totalTokenCount ?? inputTokens + outputTokens;
+    (toCount(usageMetadata?.candidatesTokenCount) ?? 0) +
+    (toCount(usageMetadata?.thoughtsTokenCount) ?? 0);
+  const totalTokens = toCount(usageMetadata?.totalTokenCount) ?? inputTokens + outputTokens;
   return { inputTokens, outputTokens, totalTokens };
 }
+
+const toCount = (value: unknown) =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;

@@ -1,5 +1,6 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import { type Failure, UpstreamError } from '../shared/failure.ts';
+import type { Redact } from '../shared/redact.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ErrorWatch } from './error-watch.ts';
 import { type AnswerHead, Exchange } from './exchange.ts';
@@ -18,9 +19,15 @@ export interface RelayRequest {
   readonly body: Buffer | null;
 }
 
+export interface RelayHead {
+  readonly status: number;
+  /** What Google says about its answer, as far as it concerns the caller. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 /** A piece of the answer; the first one brings the head. */
 export interface RelayPiece {
-  readonly head: AnswerHead | null;
+  readonly head: RelayHead | null;
   readonly bytes: Buffer;
 }
 
@@ -72,19 +79,45 @@ async function* readAnswer(
   context: ClassifyContext,
 ): AsyncGenerator<RelayPiece, void, undefined> {
   const watch = new ErrorWatch();
-  let next: AnswerHead | null = head;
-  for (let bytes = await reader.take(); bytes !== null; bytes = await reader.take()) {
-    const passed = watch.pass(bytes);
-    if (passed.length === 0) continue;
-    yield { head: next, bytes: passed };
-    next = null;
+  let next: RelayHead | null = toRelayHead(head, context.redact);
+  try {
+    for await (const bytes of passGood(reader, watch)) {
+      yield { head: next, bytes };
+      next = null;
+    }
+  } catch (error) {
+    if (watch.error === null) throw error;
   }
   const { error } = watch;
   if (error !== null) throw refusedWith({ ...head, body: error }, context);
-  const held = watch.end();
-  if (held.length > 0) yield { head: next, bytes: held };
-  else if (next !== null) throw new UpstreamError(EMPTY);
+  if (next !== null) throw new UpstreamError(EMPTY);
 }
+
+/** Up to an error, of which nobody waits for more than its last bracket. */
+async function* passGood(
+  reader: ByteReader,
+  watch: ErrorWatch,
+): AsyncGenerator<Buffer, void, undefined> {
+  for (let bytes = await reader.take(); bytes !== null; bytes = await reader.take()) {
+    const passed = watch.pass(bytes);
+    if (passed.length > 0) yield passed;
+    if (watch.hasWholeError) return;
+  }
+  const held = watch.end();
+  if (held.length > 0) yield held;
+}
+
+const HANDED_BACK = ['content-type', 'content-encoding', 'server-timing', 'x-gemini-service-tier'];
+
+const toRelayHead = ({ status, headers }: AnswerHead, redact: Redact): RelayHead => ({
+  status,
+  headers: Object.fromEntries(
+    HANDED_BACK.filter((name) => headers[name] !== undefined).map((name) => [
+      name,
+      redact(String(headers[name])),
+    ]),
+  ),
+});
 
 const EMPTY: Failure = { kind: 'upstream_down', timedOut: false, message: 'an empty answer' };
 
@@ -101,7 +134,7 @@ function refusedWith(answer: ProviderAnswer, context: ClassifyContext): Upstream
   const { status, headers, body } = answer;
   return new UpstreamError(classifyGeminiAnswer(answer, context), {
     status,
-    type: contentTypeOf(headers),
+    type: context.redact(contentTypeOf(headers)),
     body: context.redact(body),
   });
 }

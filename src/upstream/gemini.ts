@@ -103,9 +103,13 @@ async function* readAnswer(
 
 /** Gemini stops alike for an answer that is complete and for one that waits for its tools. */
 const awaitingTools = (chunk: ChatChunk): ChatChunk =>
-  chunk.finish?.reason === 'stop'
+  chunk.finish?.reason === 'stop' || chunk.finish?.reason === 'other'
     ? { ...chunk, finish: { ...chunk.finish, reason: 'tool-calls' } }
     : chunk;
+
+const SILENCE: ChatChunk = { text: '', finish: null };
+const NO_USAGE = { inputTokens: 0, outputTokens: 0, totalTokens: 0 };
+const GARBLED = { kind: 'upstream_down', timedOut: false, status: 200 } as const;
 
 /** The SDK trips over a chunk that is no object; to us that is a stream that cannot be read. */
 async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {
@@ -120,7 +124,11 @@ async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {
 function toChunk(read: ReadChunk, hasText: boolean, context: ClassifyContext): ChatChunk | null {
   switch (read.kind) {
     case 'nothing':
-      return null;
+      // Between the pieces of an answer it is a sign of life all the same.
+      return hasText ? SILENCE : null;
+    case 'garbled':
+      if (hasText) return { text: '', finish: { reason: 'other', usage: NO_USAGE } };
+      throw new UpstreamError({ ...GARBLED, message: `an unusable answer: ${read.reason}` });
     case 'piece':
       return read.chunk;
     case 'error':

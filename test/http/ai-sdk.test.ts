@@ -234,6 +234,13 @@ describe('what a UI message stream is made of', () => {
 });
 
 describe('UI messages', () => {
+  it('are read in the twinkling of an eye, however many faults a megabyte holds', async () => {
+    const app = await startWith(null);
+    const faulty = { role: 'user', parts: Array(400).fill(1) };
+    const { status, text } = await post(app, bodyOf(...Array(999).fill(faulty)));
+    expect([status, text]).toEqual([400, expect.stringMatching(/^messages\.0\.parts\.0: /)]);
+  });
+
   const lastRequest = (app: App) => app.standin.calls.at(-1)?.body;
 
   it('may hold images, and parts of kinds that nobody has heard of', async () => {
@@ -261,6 +268,11 @@ describe('UI messages', () => {
           id: 'a',
           role: 'assistant',
           parts: [{ type: 'step-start' }, { type: 'reasoning', text: 'Hm' }],
+        },
+        {
+          id: 'a1',
+          role: 'assistant',
+          parts: [{ type: 'file', mediaType: 'image/png', url: 'https://example.com/drawn.png' }],
         },
         {
           id: 'a2',
@@ -329,7 +341,7 @@ describe('UI messages', () => {
     ],
     ['with an image that is no base64', image('data:image/png;base64,???'), /data URL/],
     ['with an image of no type', image('data:;base64,AAAA'), /data URL/],
-    ['with an image that is no text', image(7), /data URL/],
+    ['with an image that is no text', image(7), /^messages\.0\.parts\.0\.url: /],
     [
       'that are too many',
       bodyOf(...Array.from({ length: 1001 }, () => userSays('Hi'))),

@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { createClient } from '@anam-ai/js-sdk';
 import { describe, expect, it, vi } from 'vitest';
@@ -103,6 +104,26 @@ describe('a session whose account has nothing left', () => {
     ]);
   });
 
+  it('is a 429, not a try again, when no other account has the persona', async () => {
+    const app = await startWith({ fault: { kind: 'usage_limit' } });
+    const token = await mint(app);
+    app.standin.setFault('a-two', {
+      kind: 'raw',
+      status: 400,
+      body: { error: 'No such voice' },
+      step: 'mint',
+    });
+    const { status, body } = await start(app, token);
+    expect([status, body.error]).toEqual([429, 'Usage limit reached']);
+    expect(await app.counts('anam')).toMatchObject({ available: 1, exhausted: 1 });
+  });
+
+  it('rests an account whose engines fail, though it goes on minting', async () => {
+    const app = await startWith({ fault: { kind: 'no_engines' } });
+    for (let turn = 0; turn < 6; turn += 1) await start(app, await mint(app));
+    expect(await app.counts('anam')).toMatchObject({ available: 1, cooling_down: 1 });
+  });
+
   it('is not even tried while its account is known to have nothing left', async () => {
     const app = await startWith({ fault: { kind: 'usage_limit' } });
     const tokens = [await mint(app), await mint(app), await mint(app)];
@@ -198,6 +219,41 @@ describe('a token', () => {
     expect([status, body.error]).toEqual([401, 'Session token has already been used']);
     expect(starts(app)).toEqual(['a-one', 'a-two']);
   });
+
+  it('starts one session, however often it is asked at once', async () => {
+    const app = await startWith({ account: { slots: 0 } });
+    const token = await mint(app);
+    const answers = await Promise.all([start(app, token), start(app, token), start(app, token)]);
+    expect(answers.map(({ status }) => status).sort()).toEqual([200, 401, 401]);
+    expect(starts(app)).toEqual(['a-one', 'a-two']);
+  });
+
+  it.each(['a=1', '  ', '"text"', '{"a":'])(
+    'goes with whatever body came with it: %s',
+    async (body) => {
+      const app = await startWith({});
+      const heard: string[] = [];
+      const anam = createHttpServer((request, response) => {
+        let text = '';
+        request.on('data', (bytes: Buffer) => {
+          text += bytes;
+        });
+        request.on('end', () => {
+          heard.push(text);
+          response.writeHead(401, { 'content-type': 'application/json' }).end('{"error":"No"}');
+        });
+      }).listen(0, '127.0.0.1');
+      await once(anam, 'listening');
+      const { port } = anam.address() as AddressInfo;
+      const other = await startApp({
+        clock: app.clock,
+        environment: { ANAM_API_KEY: 'a-one', ANAM_BASE_URL: `http://127.0.0.1:${port}` },
+      });
+      expect((await start(other, 'a.b.c', body)).body).toEqual({ error: 'No' });
+      expect(heard).toEqual([body]);
+      anam.close();
+    },
+  );
 
   it('that nobody here has minted is passed on as it is, and so is the answer', async () => {
     const app = await startWith({});

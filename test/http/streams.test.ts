@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { createServer, request } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import type { Fault } from '../../src/standin/fault.ts';
@@ -211,5 +212,78 @@ describe('a client that leaves in the middle of a stream', () => {
     expect(app.clock.now() - startedAt).toBeGreaterThanOrEqual(30_000);
     expect(app.logs.find(({ msg }) => msg === 'attempt')).toMatchObject({ outcome: 'client_gone' });
     await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
+  });
+});
+
+describe('two streams on one connection', () => {
+  const twice = (app: App) => {
+    const body = JSON.stringify({ message: 'Hi', stream: true });
+    const head = `POST /api/chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
+    const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
+    socket.on('error', () => {});
+    socket.write(`${head}${body}${head}${body}`);
+    return socket;
+  };
+
+  it('both end with their client, the one behind too: nothing of them is left', async () => {
+    const app = await startWith(null, { chunks: 2, text: 'one two', chunkMs: 20_000 });
+    const socket = twice(app);
+    await once(socket, 'data');
+    await vi.waitFor(() => expect(app.standin.calls).toHaveLength(2));
+    socket.destroy();
+    await vi.waitFor(() =>
+      expect(app.standin.calls.map(({ aborted }) => aborted)).toEqual([true, true]),
+    );
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
+    expect(app.logs.filter(({ msg }) => msg === 'request')).toMatchObject([
+      { status: 499 },
+      { status: 499 },
+    ]);
+  });
+
+  it('come one after the other, however long the first takes', async () => {
+    const app = await startWith(null, {
+      chunks: 6,
+      text: 'one two three four five',
+      chunkMs: 20_000,
+    });
+    const socket = twice(app);
+    let heard = '';
+    socket.on('data', (bytes: Buffer) => {
+      heard += bytes;
+    });
+    const both = vi.waitFor(() => expect(heard.split('event: done')).toHaveLength(3), 5000);
+    await whileTimePasses(app.clock, both, 100);
+    socket.destroy();
+  });
+});
+
+describe('a model that thinks aloud between its words', () => {
+  it('is alive: no silence is counted', async () => {
+    const app = await startWith(null);
+    const upstream = createServer((_request, response) => {
+      const say = (part: object, more = {}) =>
+        response.write(
+          `data: ${JSON.stringify({ candidates: [{ content: { parts: [part] }, ...more }] })}\r\n\r\n`,
+        );
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      say({ text: 'one' });
+      for (let turn = 1; turn < 5; turn += 1) {
+        app.clock.after(turn * 20_000, () => say({ text: 'hm', thought: true }));
+      }
+      app.clock.after(100_000, () => {
+        say({ text: ' two' }, { finishReason: 'STOP' });
+        response.end();
+      });
+    }).listen(0, '127.0.0.1');
+    await once(upstream, 'listening');
+    const { port } = upstream.address() as AddressInfo;
+    const other = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_BASE_URL: `http://127.0.0.1:${port}` },
+      clock: app.clock,
+    });
+    const answer = await whileTimePasses(app.clock, other.chat('Hi'), 100);
+    expect([answer.status, answer.body.reply]).toEqual([200, 'one two']);
+    upstream.close();
   });
 });

@@ -15,13 +15,30 @@ it('remembers a token for an hour, and not a moment longer', () => {
   expect(tokens.find('t')).toBeNull();
 });
 
-it('knows which token has begun its conversation', () => {
+it('gives the one conversation of a token away once, unless it is given back', () => {
   const tokens = createMintedTokens(createFakeClock());
   tokens.remember('t', ours);
   tokens.remember('other', ours);
-  tokens.use('t');
-  tokens.use('unknown');
-  expect([tokens.find('t')?.isUsed, tokens.find('other')?.isUsed]).toEqual([true, false]);
+  expect([tokens.claim('t'), tokens.claim('t'), tokens.claim('other')]).toEqual([
+    true,
+    false,
+    true,
+  ]);
+  tokens.release('t');
+  expect([tokens.claim('t'), tokens.claim('other'), tokens.claim('unknown')]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+});
+
+it('forgets the oldest when callers bring too much of their own', () => {
+  const tokens = createMintedTokens(createFakeClock());
+  const clientPersona = { systemPrompt: 'x'.repeat(1_000_000) };
+  for (let index = 0; index < 40; index += 1) {
+    tokens.remember(`t${index}`, { keyId: 'anam', clientPersona });
+  }
+  expect([tokens.find('t8'), tokens.find('t9')]).toEqual([null, expect.anything()]);
 });
 
 it('forgets the oldest of more than ten thousand', () => {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { OwnerSearch } from '../../src/service/resource-owners.ts';
+import { OwnerSearch, type ResourceOwners } from '../../src/service/resource-owners.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
-import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
+import { UpstreamError } from '../../src/shared/failure.ts';
 import { Secret } from '../../src/shared/secret.ts';
 
 const NAME = 'cachedContents/abc';
@@ -18,22 +18,41 @@ const notMine = (words = 'not mine') =>
   );
 const kindOf = (error: unknown) => (error as UpstreamError).failure;
 
+const newOwners = (): ResourceOwners => new Map();
+
+/** Asks project after project until none is left, or until it has to stop; each says that it is none of its. */
+function askAll(owners: ResourceOwners, projects: readonly string[]) {
+  const search = new OwnerSearch(owners, [NAME]);
+  const asked: string[] = [];
+  for (const project of projects) {
+    if (!search.accepts(keyOf(project))) continue;
+    asked.push(project);
+    const failure = kindOf(search.explain(keyOf(project), notMine(project)));
+    if (failure.kind === 'request_fault') return { search, asked, isStopped: true };
+  }
+  return { search, asked, isStopped: false };
+}
+
 describe('the search for who owns a resource', () => {
-  it('goes on to other projects, keeps the last words, and asks ten at most', () => {
-    const search = new OwnerSearch(new Map(), [NAME]);
-    const kinds: Failure['kind'][] = [];
-    for (let index = 0; index < 10; index += 1) {
-      const key = keyOf(`p${index}`);
-      expect(search.accepts(key)).toBe(true);
-      kinds.push(kindOf(search.explain(key, notMine(`words ${index}`))).kind);
-      expect(search.accepts(key)).toBe(false);
-    }
-    expect(kinds).toEqual([...Array(9).fill('model_unavailable'), 'request_fault']);
-    expect(search.refusal?.body).toBe('words 9');
+  const projects = Array.from({ length: 15 }, (_, index) => `p${index}`);
+
+  it('asks ten projects at most, and the next request goes on from there', () => {
+    const owners = newOwners();
+    const first = askAll(owners, projects);
+    expect([first.asked, first.isStopped]).toEqual([projects.slice(0, 10), true]);
+    const second = askAll(owners, projects);
+    expect([second.asked, second.isStopped]).toEqual([projects.slice(10), false]);
+  });
+
+  it('has the last words of those who do not own it, and asks anew after all were asked', () => {
+    const owners = newOwners();
+    const { search } = askAll(owners, ['a', 'b']);
+    expect(search.giveUp()?.body).toBe('b');
+    expect(askAll(owners, ['a', 'b']).asked).toEqual(['a', 'b']);
   });
 
   it('is over for good once the owner is known, until it is the owner no more', () => {
-    const owners = new Map<string, string>();
+    const owners = newOwners();
     new OwnerSearch(owners, [NAME]).found(keyOf('a'));
     const next = new OwnerSearch(owners, [NAME]);
     expect([next.accepts(keyOf('a')), next.accepts(keyOf('b'))]).toEqual([true, false]);
@@ -42,7 +61,7 @@ describe('the search for who owns a resource', () => {
   });
 
   it('leaves alone whatever else goes wrong', () => {
-    const search = new OwnerSearch(new Map(), [NAME]);
+    const search = new OwnerSearch(newOwners(), [NAME]);
     const other = new UpstreamError({ kind: 'request_fault', message: 'bad', status: 400 });
     for (const error of [other, new Error('a bug')]) {
       expect(search.explain(keyOf('a'), error)).toBe(error);
@@ -51,7 +70,7 @@ describe('the search for who owns a resource', () => {
   });
 
   it('remembers ten thousand at most', () => {
-    const owners = new Map<string, string>();
+    const owners = newOwners();
     for (let index = 0; index <= 10_000; index += 1) {
       new OwnerSearch(owners, [`files/${index}`]).found(keyOf('a'));
     }

@@ -41,6 +41,8 @@ export interface Setting {
   readonly standin?: Partial<StandinOptions>;
   readonly environment: Record<string, string>;
   readonly startMs?: number;
+  /** Default: one of its own. */
+  readonly clock?: FakeClock;
 }
 
 const running: (() => Promise<unknown>)[] = [];
@@ -50,8 +52,9 @@ afterEach(async () => {
 });
 
 /** The whole server over real HTTP, its providers the stand-in, until the end of the test; time is fake. */
-export async function startApp({ standin: options, environment, startMs }: Setting): Promise<App> {
-  const clock = createFakeClock(startMs ?? Date.UTC(2026, 10, 24, 18));
+export async function startApp(setting: Setting): Promise<App> {
+  const { standin: options, environment, startMs } = setting;
+  const clock = setting.clock ?? createFakeClock(startMs ?? Date.UTC(2026, 10, 24, 18));
   const standin = await startStandin({ clock, keys: keysIn(environment), ...options });
   const config = readConfig({
     HOST: '127.0.0.1',

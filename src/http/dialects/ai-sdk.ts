@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { ChatMessage, FinishReason, UserPart } from '../../shared/chat.ts';
 import { PLAIN_ERRORS } from '../error-form.ts';
 import { validate } from '../json-body.ts';
-import { NOT_A_DATA_URL, readDataUrl } from './data-url.ts';
+import { listOf } from '../list-of.ts';
+import { dataUrl } from './data-url.ts';
 import {
   type ChatCall,
   COMMENT,
@@ -17,21 +18,33 @@ import { isSaid, MAX_MESSAGES, modelName, text } from './said.ts';
 
 const MAX_PARTS = 1000;
 
-/** Of the kinds that a message may have, we send on texts and files; all others are skipped. */
-const part = z
-  .looseObject({ type: z.string().max(200) })
-  .transform(({ type, ...fields }, context): readonly UserPart[] => {
-    if (type === 'text') return readText(fields, context);
-    return type === 'file' ? readFile(fields, context) : [];
-  });
+const textPart = z
+  .looseObject({ type: z.literal('text'), text })
+  .transform((part): readonly UserPart[] => [{ kind: 'text', text: part.text }]);
 
-const message = z.looseObject({
-  role: z.enum(['system', 'user', 'assistant']),
-  parts: z.array(part).max(MAX_PARTS),
-});
+const filePart = z
+  .looseObject({ type: z.literal('file'), url: dataUrl })
+  .transform(({ url }): readonly UserPart[] => [url]);
+
+/** Of the many kinds that a part may have, all but those that we send on are skipped. */
+const otherThan = (...kinds: string[]) =>
+  z
+    .looseObject({ type: z.string().refine((type) => !kinds.includes(type)) })
+    .transform((): readonly UserPart[] => []);
+
+const message = z.discriminatedUnion('role', [
+  z.looseObject({
+    role: z.literal('user'),
+    parts: listOf(z.union([textPart, filePart, otherThan('text', 'file')]), MAX_PARTS),
+  }),
+  z.looseObject({
+    role: z.enum(['system', 'assistant']),
+    parts: listOf(z.union([textPart, otherThan('text')]), MAX_PARTS),
+  }),
+]);
 
 const aiSdkBody = z.looseObject({
-  messages: z.array(message).min(1, 'Must not be empty.').max(MAX_MESSAGES),
+  messages: listOf(message, MAX_MESSAGES).refine(({ length }) => length > 0, 'Must not be empty.'),
   model: modelName.nullish(),
 });
 
@@ -70,25 +83,6 @@ const endsWithUser = aiSdkBody.superRefine(({ messages }, context) => {
   const fault = "The last one must be the user's, with a text or a file in it.";
   context.addIssue({ code: 'custom', path: ['messages', messages.length - 1], message: fault });
 });
-
-function readText(fields: Fields, context: z.RefinementCtx): readonly UserPart[] {
-  const read = text.safeParse(fields.text);
-  if (read.success) return [{ kind: 'text', text: read.data }];
-  for (const { message: fault } of read.error.issues) addFault(context, 'text', fault);
-  return z.NEVER;
-}
-
-function readFile({ url }: Fields, context: z.RefinementCtx): readonly UserPart[] {
-  const media = typeof url === 'string' ? readDataUrl(url) : null;
-  if (media !== null) return [media];
-  addFault(context, 'url', NOT_A_DATA_URL);
-  return z.NEVER;
-}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const addFault = (context: z.RefinementCtx, field: string, fault: string) =>
-  context.addIssue({ code: 'custom', path: [field], message: fault });
 
 const hasContent = (one: UserPart) => one.kind === 'media' || isSaid(one.text);
 

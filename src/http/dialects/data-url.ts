@@ -1,12 +1,20 @@
+import { z } from 'zod';
 import type { MediaPart } from '../../shared/chat.ts';
 
 const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,/i;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-export const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
+const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
 
-/** @returns null for a text that is no data URL in base64, with its media type. */
-export function readDataUrl(url: string): MediaPart | null {
+/** A data URL in base64 that names its media type: nothing else reaches the provider with the request. */
+export const dataUrl = z.string().transform((url, context): MediaPart => {
+  const media = readDataUrl(url);
+  if (media !== null) return media;
+  context.addIssue({ code: 'custom', message: NOT_A_DATA_URL });
+  return z.NEVER;
+});
+
+function readDataUrl(url: string): MediaPart | null {
   const head = DATA_URL.exec(url);
   const mediaType = head?.[1]?.toLowerCase();
   if (head === null || mediaType === undefined) return null;

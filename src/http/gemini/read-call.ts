@@ -16,6 +16,8 @@ const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client', 
 
 /** Counting tokens uses no model's quota. */
 const UNMETERED = 'countTokens';
+/** All others answer when they have all of their answer. */
+const STREAMED = 'streamGenerateContent';
 
 export function readMethodCall(request: Request): RelayCall {
   const { model = '', method } = METHOD_PATH.exec(request.path)?.groups ?? {};
@@ -24,6 +26,7 @@ export function readMethodCall(request: Request): RelayCall {
     request: { method: 'POST', path: pathOf(request), headers: headersOf(request), body },
     model,
     isMetered: method !== UNMETERED,
+    comesWhole: method !== STREAMED,
     resources: resourcesIn(body),
   };
 }
@@ -32,6 +35,7 @@ export const readModelsCall = (request: Request): RelayCall => ({
   request: { method: 'GET', path: pathOf(request), headers: headersOf(request), body: null },
   model: null,
   isMetered: false,
+  comesWhole: true,
   resources: [],
 });
 
@@ -47,13 +51,14 @@ const headersOf = ({ headers }: Request): Record<string, string> =>
 
 /** Without the credentials that some callers put here as well. */
 function pathOf({ path, originalUrl }: Request): string {
-  const mark = originalUrl.indexOf('?');
-  if (mark < 0) return path;
-  const kept = originalUrl
-    .slice(mark + 1)
-    .split('&')
-    .filter((pair) => !CREDENTIAL.test(pair));
+  const query = QUERY.exec(originalUrl)?.[1] ?? '';
+  const kept = query.split('&').filter((pair) => pair !== '' && !isCredential(pair));
   return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
 }
 
-const CREDENTIAL = /^(?:key|access_token|oauth_token)(?:=|$)/i;
+const QUERY = /\?([^#]*)/;
+const CREDENTIAL = /^\$?(?:key|api_?key|access_?token|oauth_?token)$/i;
+
+/** However it is written. */
+const isCredential = (pair: string) =>
+  [...new URLSearchParams(pair).keys()].some((name) => CREDENTIAL.test(name));

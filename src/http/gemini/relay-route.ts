@@ -26,18 +26,12 @@ function sendRefusal(response: Response, { status, type, body }: Refusal): void 
   sendText(response, status, type, body);
 }
 
-/** What Google says about its answer, beside the answer. */
-const HANDED_BACK = ['content-type', 'server-timing', 'x-gemini-service-tier'];
-
 async function sendAnswer(
   response: Response,
   { head, pieces }: Extract<RelayAnswer, { kind: 'answer' }>,
   limits: WriteLimits,
 ): Promise<void> {
-  for (const name of HANDED_BACK) {
-    const value = head.headers[name];
-    if (value !== undefined) response.setHeader(name, value);
-  }
+  for (const [name, value] of Object.entries(head.headers)) response.setHeader(name, value);
   response.setHeader('x-accel-buffering', 'no');
   response.statusCode = head.status;
   try {

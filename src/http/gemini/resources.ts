@@ -1,3 +1,5 @@
+import { isJsonObject, type JsonObject } from '../json-object.ts';
+
 /** Whether it is worth reading a body: most name none of these. */
 const HINTS = ['cachedContent', 'cached_content', 'fileUri', 'file_uri'].map((hint) =>
   Buffer.from(hint),
@@ -8,12 +10,16 @@ const CACHED_CONTENT = /^cachedContents\/[\w-]+$/;
 /** As the file's name or its address; what lives elsewhere belongs to nobody's project. */
 const FILE = /^(?:https:\/\/[^/]+\/v\w+\/)?(files\/[\w-]+)$/;
 
-/** The cached contents and uploaded files that a request names, wherever it names them. */
+/** The cached contents and uploaded files that a request names, where Google looks for them. */
 export function resourcesIn(body: Buffer): readonly string[] {
   if (!HINTS.some((hint) => body.includes(hint))) return [];
-  const found = new Set<string>();
-  collect(parse(body), found);
-  return [...found].slice(0, MAX_RESOURCES);
+  const whole = asObject(parse(body));
+  const counted = asObject(whole.generateContentRequest ?? whole.generate_content_request);
+  const found = [whole, counted].flatMap((request) => [
+    ...cachedContentIn(request),
+    ...contentsOf(request).flatMap(filesIn),
+  ]);
+  return [...new Set(found)].slice(0, MAX_RESOURCES);
 }
 
 /** What is no JSON is Google's to refuse. */
@@ -25,21 +31,26 @@ function parse(body: Buffer): unknown {
   }
 }
 
-/** Without recursion: a body may nest deeper than our stack. */
-function collect(body: unknown, found: Set<string>): void {
-  const waiting = [body];
-  while (waiting.length > 0) {
-    const value = waiting.pop();
-    if (typeof value !== 'object' || value === null) continue;
-    for (const [name, part] of Object.entries(value)) {
-      if (typeof part === 'string') addResource(name, part, found);
-      else waiting.push(part);
-    }
-  }
+const asObject = (value: unknown): JsonObject => (isJsonObject(value) ? value : {});
+
+const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);
+
+const matchIn = (pattern: RegExp, value: unknown) =>
+  typeof value === 'string' ? pattern.exec(value) : null;
+
+function cachedContentIn({ cachedContent, cached_content: snakeCase }: JsonObject): string[] {
+  return matchIn(CACHED_CONTENT, cachedContent ?? snakeCase)?.slice(0, 1) ?? [];
 }
 
-function addResource(field: string, value: string, found: Set<string>): void {
-  if (/^cached_?content$/i.test(field) && CACHED_CONTENT.test(value)) found.add(value);
-  const file = /^file_?uri$/i.test(field) ? FILE.exec(value)?.[1] : undefined;
-  if (file !== undefined) found.add(file);
-}
+const contentsOf = ({
+  contents,
+  systemInstruction,
+  system_instruction: snakeCase,
+}: JsonObject): readonly unknown[] => [...asList(contents), systemInstruction ?? snakeCase];
+
+const filesIn = (content: unknown): string[] =>
+  asList(asObject(content).parts).flatMap((part) => {
+    const { fileData, file_data: snakeCase } = asObject(part);
+    const { fileUri, file_uri: uri } = asObject(fileData ?? snakeCase);
+    return matchIn(FILE, fileUri ?? uri)?.slice(1, 2) ?? [];
+  });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED } from '../../support/programs.ts';
-import type { App } from '../../support/start-app.ts';
+import { type App, flow } from '../../support/start-app.ts';
 
 const BEARER = { authorization: `Bearer ${CLIENT_TOKEN}` };
 const PATH = '/v1/chat/completions';
@@ -16,6 +16,9 @@ const called = (...calls: object[]) => ({ role: 'assistant', content: null, tool
 const result = (id: string) => ({ role: 'tool', tool_call_id: id, content: 'cold' });
 const saying = (...messages: unknown[]) => ({ ...ASKED, messages });
 const parts = (...content: unknown[]) => saying({ role: 'user', content });
+
+const nested = (levels: number): object =>
+  Array.from({ length: levels }).reduce<object>((inner) => ({ a: inner }), {});
 
 const post = (app: App, body: unknown, headers: Record<string, string> = BEARER) =>
   app.post(PATH, body, headers);
@@ -36,12 +39,6 @@ describe('a chat completion', () => {
     ],
     ['words that are none', saying({ role: 'user', content: 7 }), 'messages.0.content', /./],
     ['nothing but blanks', saying({ role: 'user', content: ' ' }), 'messages', /must not be empty/],
-    [
-      'nothing but a system message',
-      saying({ role: 'system', content: 'Hi' }),
-      'messages',
-      /The last one/,
-    ],
     [
       'the assistant as the last',
       saying(HI, { role: 'assistant', content: 'Yes' }),
@@ -69,8 +66,8 @@ describe('a chat completion', () => {
     ['a result without its call', saying(HI, result('c1')), 'messages.1.tool_call_id', /no call/],
     [
       'a result of another call',
-      saying(HI, called(call('c1')), result('c2')),
-      'messages.2.tool_call_id',
+      saying(HI, called(call('c1')), result('c1'), result('c2')),
+      'messages.3.tool_call_id',
       /no call/,
     ],
     [
@@ -97,10 +94,75 @@ describe('a chat completion', () => {
     ['verbosity', { ...ASKED, verbosity: 'low' }, 'verbosity', /not supported/],
     ['the old kind of tools', { ...ASKED, functions: [] }, 'functions', /not supported/],
     [
-      'one tool at a time',
-      { ...ASKED, parallel_tool_calls: false },
-      'parallel_tool_calls',
-      /Only true/,
+      'a tool to be used without any',
+      { ...ASKED, tool_choice: 'required' },
+      'tool_choice',
+      /no such tool/,
+    ],
+    [
+      'too deep a schema',
+      { ...ASKED, tools: [{ type: 'function', function: { name: 'a', parameters: nested(100) } }] },
+      'tools.0.function.parameters',
+      /nest deeper/,
+    ],
+    [
+      'arguments that are too deep',
+      saying(
+        HI,
+        called(call('c1', { function: { name: 'w', arguments: JSON.stringify(nested(1000)) } })),
+        result('c1'),
+      ),
+      'messages.1.tool_calls.0.function.arguments',
+      /JSON object/,
+    ],
+    [
+      'two calls of one id',
+      saying(HI, called(call('c1'), call('c1')), result('c1'), result('c1')),
+      'messages.1.tool_calls',
+      /one id/,
+    ],
+    [
+      'two results of one call',
+      saying(HI, called(call('c1')), result('c1'), result('c1')),
+      'messages.3.tool_call_id',
+      /has its result/,
+    ],
+    [
+      'a call without its result',
+      saying(HI, called(call('c1'), call('c2')), result('c1')),
+      'messages.1.tool_calls.1',
+      /No message of a tool/,
+    ],
+    [
+      'a call that nobody has answered',
+      saying(HI, called(call('c1')), HI),
+      'messages.1.tool_calls.0',
+      /No message of a tool/,
+    ],
+    [
+      'an empty last word',
+      saying(HI, { role: 'user', content: '' }),
+      'messages',
+      /must not be empty/,
+    ],
+    ['no content', saying({ role: 'user', content: null }), 'messages.0.content', /./],
+    [
+      'half a character',
+      saying({ role: 'user', content: '\ud83d' }),
+      'messages.0.content',
+      /half a character/,
+    ],
+    [
+      'too long a text',
+      saying({ role: 'user', content: 'x'.repeat(200_001) }),
+      'messages.0.content',
+      /200000/,
+    ],
+    [
+      'hundreds of parameters',
+      Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`p${n}`, 1])),
+      '',
+      /At most 100/,
     ],
     ['what nobody has heard of', { ...ASKED, top_q: 1 }, 'top_q', /not supported/],
     [
@@ -117,7 +179,7 @@ describe('a chat completion', () => {
         tool_choice: { type: 'function', function: { name: 'b' } },
       },
       'tool_choice',
-      /None of the tools/,
+      /no such tool/,
     ],
     ['an unknown choice', { ...ASKED, tool_choice: 'maybe' }, 'tool_choice', /Must be none/],
     [
@@ -192,6 +254,77 @@ describe('a chat completion', () => {
     const tools = [{ type: 'function', function: { name: 'weather' } }];
     await post(app, { ...ASKED, tools, tool_choice: choice });
     expect(app.standin.calls.at(-1)?.body).toMatchObject({ toolConfig: { functionCallingConfig } });
+  });
+
+  it('may be instructions alone, which then are what is asked', async () => {
+    const app = await startForPrograms();
+    await post(app, saying({ role: 'system', content: 'Tell a joke.' }));
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      contents: [{ role: 'user', parts: [{ text: 'Tell a joke.' }] }],
+    });
+  });
+
+  it.each([false, true])(
+    'gets one tool call at a time if it wants (streamed: %s)',
+    async (stream) => {
+      const functionCalls = [
+        { name: 'weather', args: { city: 'Oslo' } },
+        { name: 'weather', args: { city: 'Rome' } },
+      ];
+      const app = await startForPrograms(null, { functionCalls });
+      const tools = [{ type: 'function', function: { name: 'weather' } }];
+      const { text } = await post(app, { ...ASKED, tools, stream, parallel_tool_calls: false });
+      expect([text.includes('Oslo'), text.includes('Rome')]).toEqual([true, false]);
+      expect(text).toContain('"finish_reason":"tool_calls"');
+    },
+  );
+
+  it('is read in the twinkling of an eye, however many faults a megabyte holds', async () => {
+    const app = await startForPrograms();
+    const faulty = Array.from({ length: 999 }, () => ({
+      role: 'user',
+      content: Array(400).fill(1),
+    }));
+    const { status, body } = await post(app, saying(...faulty));
+    expect([status, body.error.param]).toEqual([400, 'messages.0.content.0']);
+  });
+
+  it('may come with a key for somebody in between', async () => {
+    const app = await startForPrograms();
+    for (const key of ['', 'of-a-proxy']) {
+      const { status, body } = await post(app, ASKED, { ...BEARER, 'x-goog-api-key': key });
+      expect([status, body.object]).toEqual([200, 'chat.completion']);
+    }
+    const { body } = await post(app, {}, { ...BEARER, 'x-goog-api-key': 'of-a-proxy' });
+    expect(body.error.type).toBe('invalid_request_error');
+  });
+
+  it.each(['MALFORMED_FUNCTION_CALL', 'UNEXPECTED_TOOL_CALL'])(
+    'that the model garbled (%s) is asked of another key',
+    async (finishReason) => {
+      const body = `data: {"candidates":[{"finishReason":"${finishReason}"}]}\r\n\r\n`;
+      const app = await startForPrograms({ kind: 'raw', status: 200, body });
+      const { body: answer } = await flow(app.clock, post(app, ASKED));
+      expect(answer.choices[0].message.content).toBe('one two three');
+      expect(await app.counts()).toEqual(UNTOUCHED);
+    },
+  );
+
+  it('counts nothing where the provider counts nonsense, and calls nothing without a name', async () => {
+    const event = {
+      candidates: [
+        {
+          content: { parts: [{ functionCall: { name: null } }, { text: 'Hi' }] },
+          finishReason: 'STOP',
+        },
+      ],
+      usageMetadata: { promptTokenCount: 'a', candidatesTokenCount: -3, totalTokenCount: {} },
+    };
+    const body = `data: ${JSON.stringify(event)}\r\n\r\n`;
+    const app = await startForPrograms({ kind: 'raw', status: 200, body });
+    const { body: answer } = await post(app, ASKED);
+    expect(answer.choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: 'Hi' } });
+    expect(answer.usage).toEqual({ prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 });
   });
 
   it('keeps what several turns of tools have said apart', async () => {

@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { describe, expect, it, vi } from 'vitest';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Fault } from '../../../src/standin/fault.ts';
 import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED, WORDS } from '../../support/programs.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
@@ -29,6 +30,25 @@ const askGoogle = async ({ standin }: App, path: string, key: string, body: unkn
 
 const withoutId = (text: string) => text.replaceAll(/standin-\d+/g, 'standin');
 
+/** A server whose Google answers each call with what is written here, byte for byte. */
+async function startRelay({ clock }: App, answer: (socket: Socket) => void, key = 'g-one') {
+  const google = createServer((socket) => {
+    socket.on('error', () => {});
+    socket.once('data', () => answer(socket));
+  }).listen(0, '127.0.0.1');
+  await once(google, 'listening');
+  onTestFinished(() => void google.close());
+  const { port } = google.address() as AddressInfo;
+  return startApp({
+    clock,
+    environment: {
+      GOOGLE_API_KEY: key,
+      GOOGLE_BASE_URL: `http://127.0.0.1:${port}`,
+      CLIENT_TOKENS: CLIENT_TOKEN,
+    },
+  });
+}
+
 describe("a request in Gemini's own protocol", () => {
   it.each([
     ['a stream of events', `${STREAM}?alt=sse`],
@@ -54,9 +74,14 @@ describe("a request in Gemini's own protocol", () => {
   it('goes on byte for byte, but for the token and whatever else is a credential', async () => {
     const app = await startForPrograms();
     const body = `{ "contents":[ {"parts":[{"text":"Hi \\u00e9"}]} ],\n "generationConfig":{"topK":3} }`;
-    await ask(app, `${WHOLE}?key=${CLIENT_TOKEN}&alt=json&access_token=x`, body, {
-      authorization: `Bearer ${CLIENT_TOKEN}`,
-    });
+    await ask(
+      app,
+      `${WHOLE}?key=${CLIENT_TOKEN}&alt=json&access_token=x&%6bey=y&$key=z#key=a`,
+      body,
+      {
+        authorization: `Bearer ${CLIENT_TOKEN}`,
+      },
+    );
     expect(app.standin.calls.at(-1)).toMatchObject({
       key: 'g-one',
       path: WHOLE,
@@ -118,6 +143,72 @@ describe("a request in Gemini's own protocol", () => {
       }),
     );
     expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
+  });
+
+  it.each([
+    ['hang', 'nothing more'],
+    ['cut', 'the end of the connection'],
+  ] as const)(
+    'learns from an error within a 200 at once, though after it comes %s',
+    async (then, _what) => {
+      const app = await startForPrograms();
+      const said = 'data: {"candidates":[{"content":{"parts":[{"text":"one"}]}}]}\r\n\r\n';
+      const error =
+        'data: {"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"spent"}}\r\n\r\n';
+      for (const body of [said + error, error]) {
+        const relayed = await startRelay(app, (socket) => {
+          socket.write('HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n');
+          socket.write(body);
+          if (then === 'cut') socket.destroySoon();
+        });
+        const { text } = await relayed.post(`${STREAM}?alt=sse`, HI, TOKEN);
+        expect(body === error ? 503 : text).toBe(body === error ? 503 : said + error);
+        expect(await relayed.counts()).toMatchObject({ cooling_down: 1 });
+      }
+    },
+  );
+
+  it('that holds something like an error comes back as it came, whole', async () => {
+    const app = await startForPrograms();
+    const args = { results: [{ error: 'timeout', at: 1 }, { error: 'x'.repeat(100_000) }] };
+    const answer = JSON.stringify(
+      { candidates: [{ content: { parts: [{ functionCall: { name: 'a', args } }] } }] },
+      null,
+      2,
+    );
+    const relayed = await startRelay(app, (socket) => {
+      socket.end(
+        `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n${answer}`,
+      );
+    });
+    expect((await relayed.post(WHOLE, HI, TOKEN)).text).toBe(answer);
+    expect(await relayed.counts()).toMatchObject({ available: 1 });
+  });
+
+  it('that comes whole may take as long as the whole request may', async () => {
+    const app = await startForPrograms({ kind: 'slow', ms: 50_000 });
+    const { status } = await ask(app, WHOLE);
+    expect([status, app.standin.calls.map(({ key }) => key)]).toEqual([200, ['g-one']]);
+    const streamed = await ask(app, `${STREAM}?alt=sse`);
+    expect(streamed.status).toBe(200);
+  });
+
+  it('is told what its refusal is without any key, in the type neither', async () => {
+    const app = await startForPrograms();
+    const key = 'g-one-with-a-longer-name';
+    const relayed = await startRelay(
+      app,
+      (socket) =>
+        socket.end(
+          `HTTP/1.1 400 Bad\r\ncontent-type: application/json; k=${key}\r\nconnection: close\r\n\r\n{"error":{"message":"no","code":400}}`,
+        ),
+      key,
+    );
+    const refused = await relayed.post(WHOLE, HI, TOKEN);
+    expect([refused.status, refused.headers.get('content-type')]).toEqual([
+      400,
+      'application/json; k=[redacted]',
+    ]);
   });
 
   it('hears of its own faults in the words of Google, and bothers one key only', async () => {
@@ -190,6 +281,27 @@ describe('a request that names what only one project owns', () => {
     expect(await app.counts()).toEqual(UNTOUCHED);
   });
 
+  it('is one that Google would look for, not one that a tool was called with', async () => {
+    const app = await startForPrograms();
+    const tools = {
+      contents: [
+        { role: 'user', parts: [{ text: 'Hi' }] },
+        {
+          role: 'model',
+          parts: [
+            {
+              functionCall: { name: 'read', args: { fileUri: 'files/report' } },
+              thoughtSignature: 'x',
+            },
+          ],
+        },
+        { role: 'user', parts: [{ functionResponse: { name: 'read', response: {} } }] },
+      ],
+    };
+    for (let turn = 0; turn < 2; turn += 1) expect((await ask(app, WHOLE, tools)).status).toBe(200);
+    expect(app.standin.calls.map(({ key }) => key)).toEqual(['g-one', 'g-two']);
+  });
+
   it("is refused until that project's quota is back, whatever other keys are free", async () => {
     const app = await start();
     await ask(app, WHOLE, CACHED);
@@ -206,6 +318,43 @@ describe('a request that names what only one project owns', () => {
     const google = await askGoogle(app, WHOLE, 'g-one', unknown);
     expect([answer.status, answer.text]).toEqual([403, google.text]);
     expect(await app.counts()).toEqual(UNTOUCHED);
+  });
+});
+
+describe('a call that uses no quota', () => {
+  it.each([['get', '/v1beta/models/unheard-of']] as const)(
+    'about a model that nobody has asks a few keys, and has the answer of Google',
+    async (_, path) => {
+      const keys = Array.from({ length: 20 }, (__, index) => `g-${index}`);
+      const named = keys.map((key, index) => [`GOOGLE_API_KEY_${index}`, key]);
+      const app = await startApp({
+        environment: { ...Object.fromEntries(named), CLIENT_TOKENS: CLIENT_TOKEN },
+      });
+      const { status, body } = await app.get(path, TOKEN);
+      expect([status, body.error.message]).toEqual([
+        404,
+        expect.stringContaining('is not found for API version'),
+      ]);
+      expect(app.standin.calls).toHaveLength(3);
+      expect(await app.counts()).toMatchObject({ available: 20 });
+    },
+  );
+
+  it('does not open what a use of the quota has parked, be it by a detour', async () => {
+    const app = await startForPrograms({ kind: 'prepay_empty' });
+    const count = () => ask(app, `/v1beta/models/${MODEL}:countTokens`);
+    await ask(app, WHOLE);
+    expect(await app.counts()).toMatchObject({ exhausted: 1 });
+    app.clock.advance(3_600_000);
+    app.standin.setFault('g-two', { kind: 'minute_spent' });
+    await count();
+    app.clock.advance(3_600_000);
+    app.standin.setFault('g-one', null);
+    await count();
+    expect(await app.counts()).toMatchObject({ exhausted: 1 });
+    await ask(app, WHOLE);
+    await ask(app, WHOLE);
+    expect(await app.counts()).toMatchObject({ exhausted: 0 });
   });
 });
 

@@ -11,13 +11,20 @@ import {
 } from '../dialect.ts';
 import { toOpenaiError } from './errors.ts';
 
+export interface CompletionForm {
+  /** Whether one more chunk tells the tokens, and all others say that they do not. */
+  readonly includesUsage: boolean;
+  readonly isOneCallAtATime: boolean;
+}
+
 /** The whole answer as one chat completion. */
-export function toCompletion(reply: ChatReply, facts: AnswerFacts) {
+export function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm) {
+  const calls = reply.toolCalls.slice(0, mostCalls(form)).map(toToolCall);
   const message = {
     role: 'assistant',
-    content: reply.text === '' && reply.toolCalls.length > 0 ? null : reply.text,
+    content: reply.text === '' && calls.length > 0 ? null : reply.text,
     refusal: null,
-    ...(reply.toolCalls.length === 0 ? {} : { tool_calls: reply.toolCalls.map(toToolCall) }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls }),
   };
   return {
     ...identity('chat.completion', reply.model, facts),
@@ -26,8 +33,9 @@ export function toCompletion(reply: ChatReply, facts: AnswerFacts) {
   };
 }
 
-/** @param includesUsage whether one more chunk tells the tokens, and all others say that they do not */
-export function toCompletionChunks(facts: StreamFacts, includesUsage: boolean): Frames {
+/** The same in pieces. */
+export function toCompletionChunks(facts: StreamFacts, form: CompletionForm): Frames {
+  const { includesUsage } = form;
   const common = {
     ...identity('chat.completion.chunk', facts.model, facts),
     ...(includesUsage ? { usage: null } : {}),
@@ -40,7 +48,7 @@ export function toCompletionChunks(facts: StreamFacts, includesUsage: boolean): 
     begin: toChunk({ role: 'assistant', content: '' }),
     piece({ text, toolCalls = [] }) {
       const said = text === '' ? '' : toChunk({ content: text });
-      const called = toolCalls.map((call) => {
+      const called = toolCalls.slice(0, mostCalls(form) - calls).map((call) => {
         const delta = { tool_calls: [{ index: calls, ...toToolCall(call) }] };
         calls += 1;
         return toChunk(delta);
@@ -56,6 +64,9 @@ export function toCompletionChunks(facts: StreamFacts, includesUsage: boolean): 
     keepAlive: COMMENT,
   };
 }
+
+const mostCalls = ({ isOneCallAtATime }: CompletionForm) =>
+  isOneCallAtATime ? 1 : Number.POSITIVE_INFINITY;
 
 const DONE = 'data: [DONE]\n\n';
 

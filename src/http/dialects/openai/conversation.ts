@@ -20,15 +20,33 @@ type Conversation = Pick<ChatTurn, 'system' | 'messages'>;
 export function readConversation(said: readonly Message[]): Conversation {
   const system = said.flatMap(systemTexts);
   const messages = said.flatMap((message, index) => toMessages(message, index, said));
-  if (!isAsked(messages)) throw invalidField('messages', NOTHING_ASKED);
+  // Some prompts are nothing but instructions.
+  if (messages.length === 0 && system.length > 0)
+    return { system: null, messages: [asked(system)] };
+  if (!isAsked(said, messages)) throw invalidField('messages', NOTHING_ASKED);
   return { system: system.length === 0 ? null : system.join('\n\n'), messages };
 }
 
 const NOTHING_ASKED = 'The last one must be of the user or of a tool, and must not be empty.';
-const NO_SUCH_CALL = 'The assistant before it has made no call with this id.';
 
 const systemTexts = (message: Message): readonly string[] =>
-  message.role === 'system' || message.role === 'developer' ? message.content.filter(isSaid) : [];
+  isSystem(message) ? message.content.filter(isSaid) : [];
+
+const isSystem = (
+  message: Message,
+): message is Extract<Message, { role: 'system' | 'developer' }> =>
+  message.role === 'system' || message.role === 'developer';
+
+const asked = (texts: readonly string[]): ChatMessage => ({
+  role: 'user',
+  parts: texts.map((text) => ({ kind: 'text', text })),
+});
+
+function isAsked(said: readonly Message[], messages: readonly ChatMessage[]): boolean {
+  const last = said.findLast((message) => !isSystem(message));
+  const isEmpty = last?.role === 'user' && !last.content.some(hasContent);
+  return !isEmpty && messages.length > 0 && messages.at(-1)?.role !== 'assistant';
+}
 
 function toMessages(message: Message, index: number, said: readonly Message[]): ChatMessage[] {
   switch (message.role) {
@@ -40,12 +58,10 @@ function toMessages(message: Message, index: number, said: readonly Message[]): 
     case 'assistant':
       return [
         ...unlessEmpty({ role: 'assistant', parts: toAssistantParts(message) }),
-        ...resultsOf(message.tool_calls ?? [], said.slice(index + 1)),
+        ...resultsOf(message.tool_calls ?? [], index, said),
       ];
     case 'tool':
-      // Those that belong to a call were taken together with it.
-      if (callsBefore(index, said).some(({ id }) => id === message.tool_call_id)) return [];
-      throw invalidField(`messages.${index}.tool_call_id`, NO_SUCH_CALL);
+      return takenWithItsCall(message, index, said);
     default:
       return message satisfies never;
   }
@@ -54,23 +70,41 @@ function toMessages(message: Message, index: number, said: readonly Message[]): 
 const unlessEmpty = (message: Extract<ChatMessage, { parts: unknown }>): ChatMessage[] =>
   message.parts.length === 0 ? [] : [message];
 
-function resultsOf(calls: readonly OpenaiToolCall[], following: readonly Message[]): ChatMessage[] {
+/** Every call has its result, and they follow at once: anything else the provider would refuse. */
+function resultsOf(
+  calls: readonly OpenaiToolCall[],
+  asker: number,
+  said: readonly Message[],
+): ChatMessage[] {
+  const following = said.slice(asker + 1);
   const end = following.findIndex(({ role }) => role !== 'tool');
   const answers = end < 0 ? following : following.slice(0, end);
-  const results = calls.flatMap(({ id, function: { name } }): ToolResult[] => {
+  const results = calls.map(({ id, function: { name } }, index): ToolResult => {
     const answer = answers.find((one) => one.role === 'tool' && one.tool_call_id === id);
-    return answer?.role === 'tool' ? [{ name, output: toOutput(answer.content) }] : [];
+    if (answer?.role === 'tool') return { name, output: toOutput(answer.content) };
+    throw invalidField(`messages.${asker}.tool_calls.${index}`, NO_RESULT);
   });
   return results.length === 0 ? [] : [{ role: 'tool', results }];
 }
 
-function callsBefore(index: number, said: readonly Message[]): readonly OpenaiToolCall[] {
-  const asker = said.slice(0, index).findLast(({ role }) => role !== 'tool');
-  return asker?.role === 'assistant' ? (asker.tool_calls ?? []) : [];
+const NO_RESULT = 'No message of a tool after it has its result.';
+
+/** @throws HttpError for a result of no call, and for a second one of the same */
+function takenWithItsCall(
+  { tool_call_id: id }: Extract<Message, { role: 'tool' }>,
+  index: number,
+  said: readonly Message[],
+): ChatMessage[] {
+  const asker = said.slice(0, index).findLastIndex(({ role }) => role !== 'tool');
+  const between = said.slice(asker + 1, index);
+  const isSecond = between.some((one) => one.role === 'tool' && one.tool_call_id === id);
+  if (isSecond) throw invalidField(`messages.${index}.tool_call_id`, 'This call has its result.');
+  const calls = said[asker]?.role === 'assistant' ? (said[asker].tool_calls ?? []) : [];
+  if (calls.some((call) => call.id === id)) return [];
+  throw invalidField(`messages.${index}.tool_call_id`, NO_SUCH_CALL);
 }
 
-const isAsked = (messages: readonly ChatMessage[]) =>
-  messages.length > 0 && messages.at(-1)?.role !== 'assistant';
+const NO_SUCH_CALL = 'The assistant before it has made no call with this id.';
 
 const hasContent = (part: UserPart) => part.kind === 'media' || isSaid(part.text);
 

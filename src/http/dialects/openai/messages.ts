@@ -1,6 +1,8 @@
 import { z } from 'zod';
-import type { MediaPart, UserPart } from '../../../shared/chat.ts';
-import { NOT_A_DATA_URL, readDataUrl } from '../data-url.ts';
+import type { UserPart } from '../../../shared/chat.ts';
+import { isDeeperThan, isJsonObject, type JsonObject, MAX_DEPTH } from '../../json-object.ts';
+import { listOf } from '../../list-of.ts';
+import { dataUrl } from '../data-url.ts';
 import { MAX_MESSAGES, text } from '../said.ts';
 
 const MAX_PARTS = 1000;
@@ -8,13 +10,6 @@ const MAX_PARTS = 1000;
 const textPart = z
   .looseObject({ type: z.literal('text'), text })
   .transform((part) => ({ kind: 'text' as const, text: part.text }));
-
-const dataUrl = z.string().transform((url, context): MediaPart => {
-  const media = readDataUrl(url);
-  if (media !== null) return media;
-  context.addIssue({ code: 'custom', message: NOT_A_DATA_URL });
-  return z.NEVER;
-});
 
 const imagePart = z
   .looseObject({ type: z.literal('image_url'), image_url: z.looseObject({ url: dataUrl }) })
@@ -34,10 +29,7 @@ const asTexts = (words: string): readonly UserPart[] => [{ kind: 'text', text: w
 
 const words = z.union([
   text.transform((said) => [said]),
-  z
-    .array(textPart)
-    .max(MAX_PARTS)
-    .transform((parts) => parts.map((part) => part.text)),
+  listOf(textPart, MAX_PARTS).transform((parts) => parts.map((part) => part.text)),
 ]);
 
 const toolCall = z.looseObject({
@@ -52,33 +44,38 @@ const toolCall = z.looseObject({
     .optional(),
 });
 
+const haveOwnIds = (calls: readonly { readonly id: string }[]) =>
+  new Set(calls.map(({ id }) => id)).size === calls.length;
+
 const message = z.discriminatedUnion('role', [
   z.looseObject({ role: z.enum(['system', 'developer']), content: words }),
   z.looseObject({
     role: z.literal('user'),
-    content: z.union([text.transform(asTexts), z.array(userPart).max(MAX_PARTS)]),
+    content: z.union([text.transform(asTexts), listOf(userPart, MAX_PARTS)]),
   }),
   z.looseObject({
     role: z.literal('assistant'),
     content: words.nullish(),
-    tool_calls: z.array(toolCall).max(MAX_PARTS).nullish(),
+    tool_calls: listOf(toolCall, MAX_PARTS).refine(haveOwnIds, 'Two calls have one id.').nullish(),
     function_call: z.null('Send tool_calls instead.').optional(),
   }),
   z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: words }),
 ]);
 
-export const messages = z.array(message).min(1, 'Must not be empty.').max(MAX_MESSAGES);
+export const messages = listOf(message, MAX_MESSAGES).refine(
+  ({ length }) => length > 0,
+  'Must not be empty.',
+);
 
 export type Message = z.output<typeof message>;
 export type OpenaiToolCall = z.output<typeof toolCall>;
 
-/** @returns null for a text that is no JSON object; nothing at all stands for an empty one. */
-export function readObject(json: string): Readonly<Record<string, unknown>> | null {
+/** @returns null for a text that is no JSON object, or too deep a one; nothing at all stands for an empty one. */
+export function readObject(json: string): JsonObject | null {
   if (json.trim() === '') return {};
   try {
     const value: unknown = JSON.parse(json);
-    const isObject = typeof value === 'object' && value !== null && !Array.isArray(value);
-    return isObject ? (value as Record<string, unknown>) : null;
+    return isJsonObject(value) && !isDeeperThan(value, MAX_DEPTH) ? value : null;
   } catch {
     return null;
   }

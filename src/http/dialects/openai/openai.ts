@@ -10,12 +10,12 @@ import { readCompletionRequest } from './request.ts';
 export const openai: Dialect = {
   errors: OPENAI_ERRORS,
   read({ body }): ChatCall {
-    const { request, isStreamed, includesUsage } = readCompletionRequest(body);
+    const { request, isStreamed, ...form } = readCompletionRequest(body);
     return {
       request,
       answer: isStreamed
-        ? { kind: 'stream', frames: (facts) => toCompletionChunks(facts, includesUsage) }
-        : { kind: 'whole', body: toCompletion },
+        ? { kind: 'stream', frames: (facts) => toCompletionChunks(facts, form) }
+        : { kind: 'whole', body: (reply, facts) => toCompletion(reply, facts, form) },
     };
   },
 };

@@ -1,15 +1,17 @@
 import { z } from 'zod';
 import type { ChatRequest } from '../../../service/chat.ts';
 import type { GenerationSettings } from '../../../shared/chat.ts';
-import { validate } from '../../json-body.ts';
+import { invalidField, validate } from '../../json-body.ts';
+import { isJsonObject, jsonObject } from '../../json-object.ts';
 import { modelName } from '../said.ts';
 import { readConversation } from './conversation.ts';
 import { messages } from './messages.ts';
 import { toolChoice, tools, toTools } from './tools.ts';
 
+const MAX_PARAMETERS = 100;
+
 const tokens = z.int().min(1);
 const penalty = z.number().min(-2).max(2);
-const jsonSchema = z.record(z.string(), z.unknown());
 
 /** Tokens that each effort may cost, as Google's own OpenAI-compatible routes have it. */
 const EFFORTS = {
@@ -25,7 +27,7 @@ const responseFormat = z.discriminatedUnion('type', [
   z.looseObject({ type: z.enum(['text', 'json_object']) }),
   z.looseObject({
     type: z.literal('json_schema'),
-    json_schema: z.looseObject({ schema: jsonSchema.nullish() }),
+    json_schema: z.looseObject({ schema: jsonObject.nullish() }),
   }),
 ]);
 
@@ -47,6 +49,7 @@ const HEEDED = {
   reasoning_effort: z.enum(Object.keys(EFFORTS) as (keyof typeof EFFORTS)[]).nullish(),
   tools: tools.nullish(),
   tool_choice: toolChoice.nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
 };
 
 /** What changes nothing as long as it says what would happen anyway. */
@@ -57,7 +60,6 @@ const AS_IT_IS = {
   n: only(1),
   logprobs: only(false),
   top_logprobs: only(0),
-  parallel_tool_calls: only(true),
   modalities: z.tuple([z.literal('text')], 'Only text is supported.').nullish(),
   logit_bias: z.strictObject({}, 'Only an empty one is supported.').nullish(),
 };
@@ -86,10 +88,14 @@ export interface CompletionRequest {
   readonly request: ChatRequest;
   readonly isStreamed: boolean;
   readonly includesUsage: boolean;
+  /** Gemini calls as many as it likes: of those, only the first is handed on. */
+  readonly isOneCallAtATime: boolean;
 }
 
 /** @throws HttpError that names each faulty or unsupported parameter */
 export function readCompletionRequest(body: unknown): CompletionRequest {
+  const isTooMuch = isJsonObject(body) && Object.keys(body).length > MAX_PARAMETERS;
+  if (isTooMuch) throw invalidField('', `At most ${MAX_PARAMETERS} parameters are read.`);
   const read = validate(completionBody, body);
   const declared = toTools(read.tools ?? [], read.tool_choice ?? null);
   return {
@@ -103,6 +109,7 @@ export function readCompletionRequest(body: unknown): CompletionRequest {
     },
     isStreamed: read.stream ?? false,
     includesUsage: read.stream_options?.include_usage ?? false,
+    isOneCallAtATime: read.parallel_tool_calls === false,
   };
 }
 

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import type { ToolChoice, Tools } from '../../../shared/chat.ts';
 import { invalidField } from '../../json-body.ts';
+import { jsonObject } from '../../json-object.ts';
+import { listOf } from '../../list-of.ts';
 
 const MAX_TOOLS = 128;
 const named = z.looseObject({ name: z.string().min(1).max(64) });
@@ -9,11 +11,11 @@ const tool = z.looseObject({
   type: z.literal('function', 'Only functions are supported.'),
   function: named.extend({
     description: z.string().nullish(),
-    parameters: z.record(z.string(), z.unknown()).nullish(),
+    parameters: jsonObject.nullish(),
   }),
 });
 
-export const tools = z.array(tool).max(MAX_TOOLS);
+export const tools = listOf(tool, MAX_TOOLS);
 
 export const toolChoice = z.union(
   [
@@ -28,7 +30,10 @@ export function toTools(
   declared: z.output<typeof tools>,
   choice: z.output<typeof toolChoice> | null,
 ): Tools | null {
-  if (declared.length === 0) return null;
+  if (declared.length === 0) {
+    if (choice !== null && choice !== 'none' && choice !== 'auto') throw noSuchTool();
+    return null;
+  }
   const declarations = declared.map(({ function: { name, description, parameters } }) => ({
     name,
     ...(isGiven(description) ? { description } : {}),
@@ -36,7 +41,7 @@ export function toTools(
   }));
   const chosen = toChoice(choice);
   const isKnown = chosen.kind !== 'one' || declarations.some(({ name }) => name === chosen.name);
-  if (!isKnown) throw invalidField('tool_choice', 'None of the tools has this name.');
+  if (!isKnown) throw noSuchTool();
   return { declarations, choice: chosen };
 }
 
@@ -47,3 +52,5 @@ function toChoice(choice: z.output<typeof toolChoice> | null): ToolChoice {
   if (typeof choice !== 'string') return { kind: 'one', name: choice.function.name };
   return { kind: choice === 'required' ? 'any' : choice };
 }
+
+const noSuchTool = () => invalidField('tool_choice', 'There is no such tool.');

@@ -1,0 +1,34 @@
+import { z } from 'zod';
+
+/** After so many faulty ones nobody looks at the rest: a body of a megabyte could hold half a million. */
+const MAX_FAULTY = 20;
+
+/** A list of at most so many things of one kind. */
+export const listOf = <T>(item: z.ZodType<T>, max: number) =>
+  z
+    .custom<readonly unknown[]>(Array.isArray, 'Must be a list.')
+    .refine(({ length }) => length <= max, `Must not have more than ${max} entries.`)
+    .transform((values, context): T[] => {
+      const read: T[] = [];
+      let faulty = 0;
+      for (const [index, value] of values.entries()) {
+        const result = item.safeParse(value);
+        if (result.success) read.push(result.data);
+        else {
+          addIssues(context, index, result.error.issues);
+          faulty += 1;
+        }
+        if (faulty === MAX_FAULTY) break;
+      }
+      return read;
+    });
+
+function addIssues(
+  context: z.RefinementCtx,
+  index: number,
+  issues: readonly z.core.$ZodIssue[],
+): void {
+  for (const issue of issues) {
+    context.issues.push({ ...issue, path: [index, ...issue.path] } as z.core.$ZodRawIssue);
+  }
+}
