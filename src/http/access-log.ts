@@ -14,7 +14,7 @@ export function logAccess(log: Logger): RequestHandler {
     customAttributeKeys: { reqId: 'requestId', responseTime: 'ms' },
     wrapSerializers: false,
     serializers: { req: () => undefined, res: () => undefined, err: () => undefined },
-    customLogLevel: (_request, response) => (response.statusCode >= 500 ? 'warn' : 'info'),
+    customLogLevel: ({ url }, response) => levelOf(url, response),
     customSuccessMessage: () => 'request',
     customErrorMessage: () => 'request',
     customSuccessObject: describe,
@@ -29,22 +29,35 @@ function describe(
   { ms }: { ms?: number },
 ) {
   const path = url.split('?', 1)[0]?.slice(0, 200);
-  const status = response.writableFinished ? response.statusCode : CLIENT_GONE;
-  return { method, path, status, ms, ...toldTo(response) };
+  const told = toldTo(response);
+  const isAnswered = response.writableFinished || told?.code !== undefined;
+  const status = isAnswered ? response.statusCode : CLIENT_GONE;
+  return { method, path, status, ms, ...told };
+}
+
+/** Polled by every dashboard there is. */
+const POLLED = '/api/keys/status';
+
+function levelOf(url: string | undefined, response: ServerResponse): 'debug' | 'info' | 'warn' {
+  const isBroken = response.statusCode < 400 && toldTo(response)?.code !== undefined;
+  if (isBroken || response.statusCode >= 500) return 'warn';
+  return url === POLLED ? 'debug' : 'info';
 }
 
 /** As nginx writes it where nobody was left to be answered. */
 const CLIENT_GONE = 499;
 
-/** What a refusal told the caller, for its line in the log. */
+/** Who was answered, and what a refusal told them, for its line in the log. */
 export interface Told {
-  readonly code: string;
+  /** The id of the token that a program has brought. */
+  readonly client?: string;
+  readonly code?: string;
   readonly retryAfterSeconds?: number;
 }
 
 const toldByAnswer = new WeakMap<ServerResponse, Told>();
 
 export const rememberTold = (response: ServerResponse, told: Told) =>
-  void toldByAnswer.set(response, told);
+  void toldByAnswer.set(response, { ...toldByAnswer.get(response), ...told });
 
 const toldTo = (response: ServerResponse) => toldByAnswer.get(response);

@@ -18,7 +18,12 @@ import { keysStatusRoute } from './keys-status-route.ts';
 import { limitByAddress } from './limits.ts';
 import { type ProgramRoutesOptions, serveProgramRoutes } from './program-routes.ts';
 import { serve } from './serve.ts';
-import { ANAM_ERRORS, readSessionBody, sessionStartRoute } from './session-start-route.ts';
+import {
+  ANAM_ERRORS,
+  readSessionBody,
+  sessionMetricsRoute,
+  sessionStartRoute,
+} from './session-start-route.ts';
 import { forbidCaching, sessionTokenRoute } from './session-token-route.ts';
 import { requireHost } from './unreadable.ts';
 
@@ -40,6 +45,9 @@ export interface AppOptions extends Omit<ProgramRoutesOptions, 'limits'> {
   /** Proxy hops in front of us. */
   readonly trustProxy: number;
 }
+
+/** The SDK tells of each connection several times. */
+const METRICS_PER_SESSION = 20;
 
 export function createApp(options: AppOptions): Express {
   const { chat, avatar, counts, log, clock, mode } = options;
@@ -82,6 +90,15 @@ export function createApp(options: AppOptions): Express {
     ...limitByAddress('session-starts', options.sessionsPerMinute),
     readSessionBody,
     sessionStartRoute(avatar),
+  );
+  serve(
+    app,
+    'post',
+    ['/api/anam/v1/metrics/client'],
+    speak(ANAM_ERRORS),
+    ...limitByAddress('session-metrics', options.sessionsPerMinute * METRICS_PER_SESSION),
+    readSessionBody,
+    sessionMetricsRoute(avatar),
   );
   if (options.clientTokens.length > 0) serveProgramRoutes(app, { ...options, limits });
 

@@ -1,17 +1,28 @@
 import type { Request, RequestHandler } from 'express';
 import type { Secret } from '../shared/secret.ts';
 import { createTokenCheck } from '../shared/token-check.ts';
+import { rememberTold } from './access-log.ts';
 import { HttpError } from './http-error.ts';
 
 /** For programs: lets in whoever brings one of the tokens, as a bearer or where Google's clients put their key. */
 export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
-  const isKnown = createTokenCheck(tokens);
+  const idOf = createTokenCheck(tokens);
   return function checkClientToken(request, response, next) {
-    if (tokensIn(request).some(isKnown)) return next();
-    response.setHeader('www-authenticate', 'Bearer');
-    next(new HttpError(401, 'unauthorized', 'Send one of the CLIENT_TOKENS as a bearer token.'));
+    const client = tokensIn(request)
+      .map(idOf)
+      .find((id) => id !== null);
+    if (client === undefined) {
+      response.setHeader('www-authenticate', 'Bearer');
+      next(new HttpError(401, 'unauthorized', UNKNOWN_TOKEN));
+      return;
+    }
+    rememberTold(response, { client });
+    next();
   };
 }
+
+const UNKNOWN_TOKEN =
+  'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token or as x-goog-api-key.';
 
 /** Some clients bring both, of which one is for somebody in between. */
 function tokensIn({ headers }: Request): readonly string[] {

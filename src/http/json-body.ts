@@ -65,11 +65,16 @@ export function validate<T>(schema: z.ZodType<T>, body: unknown): T {
 export const invalidField = (path: string, message: string): HttpError =>
   new HttpError(400, 'invalid_request', `${path}: ${message}`, { details: [{ path, message }] });
 
+/** What zod says of a field that is not there. */
+const IS_MISSING = [/^Invalid input: expected .+, received undefined$/, 'Is missing.'] as const;
+
 /** One fault for each unknown field, so that each is named by its own path. */
 function toFaults(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code === 'invalid_union' && issue.errors.length > 0) return faultsOfUnion(issue);
   const path = issue.path.map(String);
-  if (issue.code !== 'unrecognized_keys') return [{ path: path.join('.'), message: issue.message }];
+  if (issue.code !== 'unrecognized_keys') {
+    return [{ path: path.join('.'), message: issue.message.replace(...IS_MISSING) }];
+  }
   return issue.keys.map((key) => ({
     path: [...path, key.slice(0, 100)].join('.'),
     message: 'This field is unknown.',

@@ -1,7 +1,8 @@
-import express, { type Request, type RequestHandler } from 'express';
+import express, { type Request, type RequestHandler, type Response } from 'express';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import { ServiceError } from '../service/service-error.ts';
 import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import { rememberTold } from './access-log.ts';
 import { callerOf } from './caller.ts';
 import { answerErrorsIn, type ErrorForm } from './error-form.ts';
 import { HttpError } from './http-error.ts';
@@ -28,14 +29,26 @@ export function sessionStartRoute(avatar: AvatarSession): RequestHandler {
     if (token === undefined) throw new HttpError(401, 'unauthorized', 'Session token is missing');
     const caller = callerOf(request, response);
     try {
-      const { status, type, body } = await avatar.start({ token, body: bodyOf(request) }, caller);
-      sendText(response, status, type, body);
+      sendWords(response, await avatar.start({ token, body: bodyOf(request) }, caller));
     } catch (error) {
       const words = wordsIn(error);
       if (words !== null) answerErrorsIn(response, { ...ANAM_ERRORS, text: () => words.body });
       throw error;
     }
   };
+}
+
+/** `POST /api/anam/v1/metrics/client`: what the SDK tells Anam of how its connections fare. */
+export function sessionMetricsRoute(avatar: AvatarSession): RequestHandler {
+  return async function postMetrics(request, response) {
+    const body = bodyOf(request);
+    sendWords(response, await avatar.passMetrics(body, callerOf(request, response)));
+  };
+}
+
+function sendWords(response: Response, { status, type, body }: Refusal): void {
+  if (status >= 400) rememberTold(response, { code: 'refused_by_anam' });
+  sendText(response, status, type, body);
 }
 
 const BEARER = /^Bearer +(\S{1,8192}) *$/i;

@@ -9,6 +9,7 @@ import { onlyPiece } from './only-piece.ts';
 import { type PersonaOptions, tokenRequestFor } from './persona-for.ts';
 import { ServiceError } from './service-error.ts';
 import { startSession } from './session-start.ts';
+import { within } from './within.ts';
 
 /**
  * Anam has no models. What takes their place is whose persona is asked for: that a key's account
@@ -17,6 +18,8 @@ import { startSession } from './session-start.ts';
 const OUR_PERSONA = 'our-persona';
 const CALLERS_PERSONA = 'callers-persona';
 export const AVATAR_LANES = [OUR_PERSONA, CALLERS_PERSONA] as const;
+
+const METRICS_LIMIT_MS = 10_000;
 
 export interface AvatarSessionOptions extends PersonaOptions {
   readonly failover: Failover;
@@ -41,6 +44,13 @@ export interface AvatarSession {
    * @throws ServiceError when no account could start it; where Anam said why, in the cause
    */
   start(request: SessionRequest, caller: Caller): Promise<Refusal>;
+  /**
+   * Passes on what the browser's SDK tells Anam of its connections.
+   *
+   * @returns Anam's answer, whatever it is
+   * @throws ServiceError when there is none
+   */
+  passMetrics(body: Buffer, caller: Caller): Promise<Refusal>;
 }
 
 export function createAvatarSession(options: AvatarSessionOptions): AvatarSession {
@@ -75,6 +85,10 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
     },
     start: (request, caller) =>
       startSession(request, caller, { ...options, anam: anamOrThrow(), tokens, laneOf }),
+    async passMetrics(body, caller) {
+      const anam = anamOrThrow();
+      return within(METRICS_LIMIT_MS, clock, caller, (signal) => anam.passMetrics(body, signal));
+    },
   };
 }
 

@@ -8,6 +8,7 @@ import type { Caller } from './failover-request.ts';
 import type { MintedToken, MintedTokens } from './minted-tokens.ts';
 import { onlyPiece } from './only-piece.ts';
 import { type PersonaOptions, tokenRequestFor } from './persona-for.ts';
+import { ServiceError } from './service-error.ts';
 import { within } from './within.ts';
 
 export interface SessionStartOptions extends PersonaOptions {
@@ -36,7 +37,7 @@ export async function startSession(
   if (minted === null) {
     return within(START_LIMIT_MS, clock, caller, (signal) => anam.passOn(request, signal));
   }
-  if (!tokens.claim(request.token)) return ALREADY_USED;
+  if (!tokens.claim(request.token)) throw alreadyUsed();
   try {
     return await failover({
       service: 'anam',
@@ -59,12 +60,7 @@ export async function startSession(
   }
 }
 
-/** In Anam's own form. */
-const ALREADY_USED: Refusal = {
-  status: 401,
-  type: 'application/json; charset=utf-8',
-  body: '{"error":"Session token has already been used"}',
-};
+const alreadyUsed = () => new ServiceError('unauthorized', 'Session token has already been used');
 
 /** With its own token on the key that minted it, with a new one for the same persona on any other. */
 async function startOn(

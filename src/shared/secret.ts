@@ -6,10 +6,10 @@ import { inspect } from 'node:util';
  */
 export class Secret {
   readonly #text: string;
-  readonly #id: string;
+  readonly id: string;
 
   constructor(id: string, text: string) {
-    this.#id = id;
+    this.id = id;
     this.#text = text;
   }
 
@@ -18,7 +18,7 @@ export class Secret {
   }
 
   toString(): string {
-    return `[${this.#id}]`;
+    return `[${this.id}]`;
   }
 
   toJSON(): string {

@@ -1,12 +1,17 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Secret } from './secret.ts';
 
-/** Whether a text is one of these tokens. How long it takes to say so tells nothing of any of them. */
-export function createTokenCheck(tokens: readonly Secret[]): (given: string) => boolean {
-  const digests = tokens.map((token) => digestOf(token.reveal()));
+/**
+ * Tells which of these tokens a text is. How long it takes to say so tells nothing of any of them.
+ *
+ * @returns the id of the token, or null
+ */
+export function createTokenCheck(tokens: readonly Secret[]): (given: string) => string | null {
+  const known = tokens.map((token) => ({ id: token.id, digest: digestOf(token.reveal()) }));
   return (given) => {
     const digest = digestOf(given);
-    return digests.filter((known) => timingSafeEqual(known, digest)).length > 0;
+    const [found] = known.filter((token) => timingSafeEqual(token.digest, digest));
+    return found?.id ?? null;
   };
 }
 

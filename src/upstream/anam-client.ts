@@ -9,8 +9,8 @@ import { withoutLastWord } from './whole-words.ts';
 export interface AnamCall {
   readonly method: 'GET' | 'POST';
   readonly path: string;
-  /** An API key, or to start a session its token. */
-  readonly credential: string;
+  /** An API key, or to start a session its token; null for what everybody may say. */
+  readonly credential: string | null;
   /** JSON. */
   readonly body?: string | Buffer;
   /** In milliseconds of real time; default: until the signal aborts. */
@@ -40,7 +40,8 @@ export function createAnamClient(baseUrl: string, redact: Redact): CallAnam {
   });
   return ({ method, path: url, credential, body: data, limitMs: timeout = 0 }, signal) => {
     const type = data === undefined ? {} : { 'content-type': 'application/json' };
-    const headers = { authorization: `Bearer ${credential}`, ...type };
+    const bearer = credential === null ? {} : { authorization: `Bearer ${credential}` };
+    const headers = { ...bearer, ...type };
     return (
       client
         .request<Readable>({ method, url, data, headers, timeout, signal })

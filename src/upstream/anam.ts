@@ -58,6 +58,8 @@ export interface Anam {
    * @throws UpstreamError when there is none
    */
   passOn(request: SessionRequest, signal: AbortSignal): Promise<Refusal>;
+  /** The same for what the browser's SDK measures: without any credential. */
+  passMetrics(body: Buffer, signal: AbortSignal): Promise<Refusal>;
 }
 
 export function createAnam({ baseUrl, redact, now }: AnamOptions): Anam {
@@ -90,16 +92,20 @@ export function createAnam({ baseUrl, redact, now }: AnamOptions): Anam {
 
     passOn: async ({ token, body }, signal) =>
       toWords(await call(post(START, token, body), signal), redact),
+
+    passMetrics: async (body, signal) =>
+      toWords(await call(post(METRICS, null, body), signal), redact),
   };
 }
 
 const MINT = '/v1/auth/session-token';
 const START = '/v1/engine/session';
+const METRICS = '/v1/metrics/client';
 const CONCURRENCY = '/v1/sessions/concurrency';
 /** The estimate is worth this long a wait, and no longer: without it the slot gets its minute. */
 const ESTIMATE_LIMIT_MS = 1500;
 
-const post = (path: string, credential: string, body: string | Buffer): AnamCall => ({
+const post = (path: string, credential: string | null, body: string | Buffer): AnamCall => ({
   method: 'POST',
   path,
   credential,

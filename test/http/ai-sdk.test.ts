@@ -299,6 +299,17 @@ describe('UI messages', () => {
     });
   });
 
+  it('go on when one of them had a file that was refused in its time', async () => {
+    const app = await startWith(null);
+    const drawn = { type: 'file', mediaType: 'image/png', url: 'https://example.com/a.png' };
+    const refused = { id: 'u', role: 'user', parts: [{ type: 'text', text: 'This?' }, drawn] };
+    expect((await post(app, bodyOf(refused))).status).toBe(400);
+    expect((await post(app, bodyOf(refused, userSays('And that?')))).status).toBe(200);
+    expect(lastRequest(app)).toMatchObject({
+      contents: [{ parts: [{ text: 'This?' }] }, { parts: [{ text: 'And that?' }] }],
+    });
+  });
+
   it('may name the model beside them', async () => {
     const app = await startWith(null, WORDS, { GOOGLE_MODELS: 'gemini-flash-latest,other' });
     const answer = await post(app, { ...bodyOf(userSays('Hi')), model: 'unheard-of' });

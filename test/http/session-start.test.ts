@@ -43,7 +43,6 @@ describe("the avatar's own SDK", () => {
     const token = await mint(app);
     const client = createClient(token, {
       api: { baseUrl: `${app.url}/api/anam` },
-      metrics: { disableClientMetrics: true },
     });
     // What follows needs a browser: it fails, and says so, once its session has started.
     const complaints = vi.spyOn(console, 'error').mockImplementation(() => {});
@@ -51,6 +50,8 @@ describe("the avatar's own SDK", () => {
     const started = vi.waitFor(() => expect(client.getActiveSessionId()).toMatch(/^[\w-]{36}$/));
     await whileTimePasses(app.clock, started);
     await client.stopStreaming();
+    const metrics = app.logs.filter(({ path }) => path === '/api/anam/v1/metrics/client');
+    expect(metrics.map(({ status }) => status)).toEqual(metrics.map(() => 200));
     complaints.mockRestore();
     expect(starts(app)).toEqual(['a-one', 'a-two']);
     expect(await app.counts('anam')).toMatchObject({ available: 1, cooling_down: 1 });
@@ -291,6 +292,16 @@ describe('a token', () => {
     const { status, body } = await app.post(START, {}, headers);
     expect([status, body.error]).toEqual([401, 'Session token is missing']);
     expect(app.standin.calls).toEqual([]);
+  });
+});
+
+describe("what the avatar's SDK measures", () => {
+  it('is passed on to Anam', async () => {
+    const app = await startWith({});
+    const metric = { name: 'client_session_attempt', value: 1 };
+    const { status, body } = await app.post('/api/anam/v1/metrics/client', metric);
+    expect([status, body]).toEqual([200, { success: true }]);
+    expect(app.standin.calls).toMatchObject([{ path: '/v1/metrics/client', body: metric }]);
   });
 });
 

@@ -4,7 +4,7 @@ import type { ChatMessage, FinishReason, UserPart } from '../../shared/chat.ts';
 import { PLAIN_ERRORS } from '../error-form.ts';
 import { validate } from '../json-body.ts';
 import { listOf } from '../list-of.ts';
-import { dataUrl } from './data-url.ts';
+import { NOT_A_DATA_URL, readDataUrl } from './data-url.ts';
 import {
   type ChatCall,
   COMMENT,
@@ -18,19 +18,22 @@ import { isSaid, MAX_MESSAGES, modelName, text } from './said.ts';
 
 const MAX_PARTS = 1000;
 
+/** What goes on, what is skipped, and a file that nobody but the browser could read. */
+type Part = UserPart | { readonly kind: 'skipped' | 'unreadable' };
+
 const textPart = z
   .looseObject({ type: z.literal('text'), text })
-  .transform((part): readonly UserPart[] => [{ kind: 'text', text: part.text }]);
+  .transform((part): Part => ({ kind: 'text', text: part.text }));
 
 const filePart = z
-  .looseObject({ type: z.literal('file'), url: dataUrl })
-  .transform(({ url }): readonly UserPart[] => [url]);
+  .looseObject({ type: z.literal('file') })
+  .transform(({ url }): Part => readDataUrl(url) ?? { kind: 'unreadable' });
 
 /** Of the many kinds that a part may have, all but those that we send on are skipped. */
 const otherThan = (...kinds: string[]) =>
   z
     .looseObject({ type: z.string().refine((type) => !kinds.includes(type)) })
-    .transform((): readonly UserPart[] => []);
+    .transform((): Part => ({ kind: 'skipped' }));
 
 const message = z.discriminatedUnion('role', [
   z.looseObject({
@@ -78,16 +81,28 @@ const partsOf = (one: unknown) =>
 type UiMessage = z.output<typeof message>;
 
 const endsWithUser = aiSdkBody.superRefine(({ messages }, context) => {
-  const last = messages.at(-1);
-  if (last?.role === 'user' && last.parts.flat().some(hasContent)) return;
-  const fault = "The last one must be the user's, with a text or a file in it.";
-  context.addIssue({ code: 'custom', path: ['messages', messages.length - 1], message: fault });
+  const index = messages.length - 1;
+  const last = messages[index];
+  if (last?.role !== 'user' || !last.parts.some((one) => hasContent(one) || isUnreadable(one))) {
+    context.addIssue({ code: 'custom', path: ['messages', index], message: NOT_ASKED });
+  }
+  // One that was refused before stays in the conversation, which goes on without it.
+  for (const [place, one] of last?.parts.entries() ?? []) {
+    if (!isUnreadable(one)) continue;
+    const path = ['messages', index, 'parts', place, 'url'];
+    context.addIssue({ code: 'custom', path, message: NOT_A_DATA_URL });
+  }
 });
 
-const hasContent = (one: UserPart) => one.kind === 'media' || isSaid(one.text);
+const NOT_ASKED = "The last one must be the user's, with a text or a file in it.";
+
+const isUnreadable = ({ kind }: Part) => kind === 'unreadable';
+
+const hasContent = (one: Part): one is UserPart =>
+  one.kind === 'media' || (one.kind === 'text' && isSaid(one.text));
 
 function toMessage({ role, parts }: UiMessage): ChatMessage[] {
-  const filled = parts.flat().filter(hasContent);
+  const filled = parts.filter(hasContent);
   if (role === 'system' || filled.length === 0) return [];
   if (role === 'user') return [{ role, parts: filled }];
   return [{ role, parts: filled.filter((one) => one.kind === 'text') }];
@@ -96,7 +111,7 @@ function toMessage({ role, parts }: UiMessage): ChatMessage[] {
 function systemOf(messages: readonly UiMessage[]): string | null {
   const texts = messages
     .filter(({ role }) => role === 'system')
-    .flatMap(({ parts }) => parts.flat())
+    .flatMap(({ parts }) => parts)
     .flatMap((one) => (one.kind === 'text' && isSaid(one.text) ? [one.text] : []));
   return texts.length === 0 ? null : texts.join('\n\n');
 }

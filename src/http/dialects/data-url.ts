@@ -4,7 +4,7 @@ import type { MediaPart } from '../../shared/chat.ts';
 const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,/i;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
+export const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
 
 /** A data URL in base64 that names its media type: nothing else reaches the provider with the request. */
 export const dataUrl = z.string().transform((url, context): MediaPart => {
@@ -14,7 +14,9 @@ export const dataUrl = z.string().transform((url, context): MediaPart => {
   return z.NEVER;
 });
 
-function readDataUrl(url: string): MediaPart | null {
+/** @returns null for what is no such URL */
+export function readDataUrl(url: unknown): MediaPart | null {
+  if (typeof url !== 'string') return null;
   const head = DATA_URL.exec(url);
   const mediaType = head?.[1]?.toLowerCase();
   if (head === null || mediaType === undefined) return null;

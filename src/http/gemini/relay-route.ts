@@ -22,7 +22,7 @@ export function relayRoute(
 }
 
 function sendRefusal(response: Response, { status, type, body }: Refusal): void {
-  rememberTold(response, { code: 'invalid_request' });
+  rememberTold(response, { code: 'refused_by_google' });
   sendText(response, status, type, body);
 }
 

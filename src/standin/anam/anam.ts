@@ -2,7 +2,7 @@ import type { Clock } from '../../shared/clock.ts';
 import { connectionReply, isOfConnection, slownessMs } from '../connection-fault.ts';
 import { createUsedTokens } from '../google/used-tokens.ts';
 import { type CallFault, type HeldKey, KeyRing } from '../key-ring.ts';
-import type { Provider } from '../provider.ts';
+import type { Provider, Visit } from '../provider.ts';
 import type { QuotaWindows } from '../quota-window.ts';
 import { delayed, jsonReply, type Reply } from '../reply.ts';
 import type { StandinKey } from '../standin-key.ts';
@@ -11,7 +11,7 @@ import type { AnamCall } from './call.ts';
 import type { AnamStep } from './fault.ts';
 import { mintToken } from './mint.ts';
 import { anamRefusal, invalidKey, isAnamRefusal, startRefusal } from './refusals.ts';
-import { anamRoute, bearerOf } from './route.ts';
+import { anamRoute, bearerOf, METRICS_PATH } from './route.ts';
 import { startSession } from './start.ts';
 import { createTokenMint, type TokenClaims, type TokenMint } from './token.ts';
 
@@ -30,6 +30,7 @@ export function createAnam({ clock, keys, windows }: AnamOptions): Provider {
     service: 'anam',
     ring,
     receive(head) {
+      if (head.path === METRICS_PATH) return METRICS;
       const route = anamRoute(head.path);
       if (route === null) return null;
       const { step } = route;
@@ -45,6 +46,14 @@ export function createAnam({ clock, keys, windows }: AnamOptions): Provider {
     },
   };
 }
+
+/** What browsers tell of their connections is thanked for, whoever they are. */
+const METRICS: Visit = {
+  key: '',
+  holder: null,
+  model: '',
+  answer: () => jsonReply(200, { success: true }),
+};
 
 interface Caller {
   readonly key: string;

@@ -20,3 +20,5 @@ const ROUTES: ReadonlyMap<string, AnamRoute> = new Map([
   ['/v1/engine/session', { step: 'start', method: 'POST' }],
   ['/v1/sessions/concurrency', { step: 'concurrency', method: 'GET' }],
 ]);
+
+export const METRICS_PATH = '/v1/metrics/client';

@@ -67,8 +67,9 @@ cooldown one minute instead of an hour.
 
 Listening on ${url}. In another terminal, try one answer,
 then more at once than the quotas allow, the state of the keys, an answer as it
-is being written, one for a program that speaks OpenAI's protocol, and twice an
-avatar session, of which the second starts on the other account:
+is being written, one for a program that speaks OpenAI's protocol, and three
+times in a row an avatar session, of which the last starts on another account
+than its token was for:
 
   curl ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Hello!"}'
   (for i in $(seq 60); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)

@@ -91,7 +91,7 @@ describe('a chat completion', () => {
     ['a voice', { ...ASKED, modalities: ['text', 'audio'] }, 'modalities', /Only text/],
     ['audio', { ...ASKED, audio: { voice: 'a' } }, 'audio', /not supported/],
     ['a search', { ...ASKED, web_search_options: {} }, 'web_search_options', /not supported/],
-    ['verbosity', { ...ASKED, verbosity: 'low' }, 'verbosity', /not supported/],
+    ['verbosity', { ...ASKED, verbosity: 'low' }, 'verbosity', /Only medium/],
     ['the old kind of tools', { ...ASKED, functions: [] }, 'functions', /not supported/],
     [
       'a tool to be used without any',

@@ -139,7 +139,10 @@ describe("a request in Gemini's own protocol", () => {
     expect(text).toContain('one ');
     await vi.waitFor(() =>
       expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({
+        level: 40,
+        status: 200,
         code: 'upstream_failed',
+        client: 'client-1',
       }),
     );
     expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);

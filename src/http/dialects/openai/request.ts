@@ -60,6 +60,7 @@ const AS_IT_IS = {
   n: only(1),
   logprobs: only(false),
   top_logprobs: only(0),
+  verbosity: only('medium'),
   modalities: z.tuple([z.literal('text')], 'Only text is supported.').nullish(),
   logit_bias: z.strictObject({}, 'Only an empty one is supported.').nullish(),
 };
