@@ -23,7 +23,6 @@ export async function sendStream(
   let ahead = frames.begin;
   try {
     for await (const chunk of chunks) {
-      if (response.destroyed) break;
       if (!response.headersSent) response.writeHead(200, frames.headers);
       const text = ahead + frames.piece(chunk);
       ahead = '';

@@ -33,8 +33,6 @@ export function createAnamClient(baseUrl: string, redact: Redact): CallAnam {
     responseType: 'stream',
     validateStatus: () => true,
     maxRedirects: 0,
-    // As they come: axios would wrap what is no JSON.
-    transformRequest: (data: unknown) => data,
     // As for Gemini: the address in our settings is the one that is called, whatever HTTP_PROXY says.
     proxy: false,
   });

@@ -242,10 +242,14 @@ describe('two streams on one connection', () => {
   });
 
   it('come one after the other, however long the first takes', async () => {
-    const app = await startWith(null, {
-      chunks: 6,
-      text: 'one two three four five',
-      chunkMs: 20_000,
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+      standin: {
+        keys: [
+          { key: 'g-one', service: 'google', answer: { chunks: 6, chunkMs: 20_000 } },
+          { key: 'g-two', service: 'google' },
+        ],
+      },
     });
     const socket = twice(app);
     let heard = '';

@@ -35,10 +35,7 @@ async function sendAnswer(
   response.setHeader('x-accel-buffering', 'no');
   response.statusCode = head.status;
   try {
-    for await (const { bytes } of pieces) {
-      if (response.destroyed) break;
-      await write(response, bytes, limits);
-    }
+    for await (const { bytes } of pieces) await write(response, bytes, limits);
   } catch (error) {
     // What Google itself said at the break goes on like all the rest.
     failInStream(response, () => lastWordsIn(error));

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
-import { type AddressInfo, createServer, type Socket } from 'node:net';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Fault } from '../../../src/standin/fault.ts';
 import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED, WORDS } from '../../support/programs.ts';
@@ -31,10 +31,14 @@ const askGoogle = async ({ standin }: App, path: string, key: string, body: unkn
 const withoutId = (text: string) => text.replaceAll(/standin-\d+/g, 'standin');
 
 /** A server whose Google answers each call with what is written here, byte for byte. */
-async function startRelay({ clock }: App, answer: (socket: Socket) => void, key = 'g-one') {
+async function startRelay(
+  { clock }: App,
+  answer: (socket: Socket, head: string) => void,
+  key = 'g-one',
+) {
   const google = createServer((socket) => {
     socket.on('error', () => {});
-    socket.once('data', () => answer(socket));
+    socket.once('data', (head) => answer(socket, String(head)));
   }).listen(0, '127.0.0.1');
   await once(google, 'listening');
   onTestFinished(() => void google.close());
@@ -170,6 +174,29 @@ describe("a request in Gemini's own protocol", () => {
       }
     },
   );
+
+  it.each([
+    ['key=a&alt=json', '?alt=json'],
+    ['alt=sse&%6bey=a&K%65y=b&access_token=c&oauth%5ftoken=d', '?alt=sse'],
+    ['$key=a', ''],
+    ['alt=sse#key=a', '?alt=sse'],
+    ['pageSize=3&keyword=a&', '?pageSize=3&keyword=a'],
+  ])('goes on without what is a credential in its query: %s', async (query, expected) => {
+    const app = await startForPrograms();
+    const heard: string[] = [];
+    const relayed = await startRelay(app, (socket, head) => {
+      heard.push(head.split(' ')[1] ?? '');
+      socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}');
+    });
+    const { port } = new URL(relayed.url);
+    const body = JSON.stringify(HI);
+    const socket = connect(Number(port), '127.0.0.1');
+    socket.end(
+      `POST ${WHOLE}?${query} HTTP/1.1\r\nHost: a\r\nx-goog-api-key: ${CLIENT_TOKEN}\r\nauthorization: Bearer b\r\ncookie: c\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+    );
+    await vi.waitFor(() => expect(heard).toEqual([`${WHOLE}${expected}`]));
+    socket.destroy();
+  });
 
   it('that holds something like an error comes back as it came, whole', async () => {
     const app = await startForPrograms();
