@@ -7,6 +7,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { type Child, startChild } from './support/child.ts';
 import { machine } from './support/machine.ts';
+import { script } from './support/script.ts';
 import { printTable } from './support/table.ts';
 
 const VARIANTS = {
@@ -29,10 +30,16 @@ for (const node of nodes) for (const chunks of [1, 20]) await compare(node, chun
 
 async function compare(node: string, chunks: number): Promise<void> {
   const version = execFileSync(node, ['--version']).toString().trim();
-  const standin = await startChild(process.execPath, file('standin-process.ts', String(chunks)));
+  const standin = await startChild(
+    process.execPath,
+    script('support/standin-process.ts', String(chunks)),
+  );
   const servers = new Map<string, Child>();
   for (const name of Object.keys(VARIANTS)) {
-    servers.set(name, await startChild(node, file('overhead-server.ts', name, standin.url)));
+    servers.set(
+      name,
+      await startChild(node, script('support/overhead-server.ts', name, standin.url)),
+    );
   }
   for (const server of servers.values()) await load(server.url, 32, WARM_UP_SECONDS);
   for (const concurrency of CONCURRENCIES) {
@@ -106,7 +113,7 @@ interface Report {
 }
 
 async function load(url: string, callers: number, seconds: number): Promise<Report> {
-  const args = file('load.ts', url, String(callers), String(seconds));
+  const args = script('support/load.ts', url, String(callers), String(seconds));
   const report = JSON.parse(await outputOf(process.execPath, args)) as Report;
   if (report.failed > 0) throw new Error(`${url}: not every request was answered`);
   return report;
@@ -117,9 +124,4 @@ async function outputOf(command: string, args: string[]): Promise<string> {
   let output = '';
   for await (const part of child.stdout) output += part;
   return output;
-}
-
-/** Arguments that let Node run a TypeScript file of the bench. */
-function file(name: string, ...args: string[]): string[] {
-  return ['--import', 'tsx', new URL(`support/${name}`, import.meta.url).pathname, ...args];
 }

@@ -1,3 +1,4 @@
+import { quantile } from '../support/quantile.ts';
 import type { Played } from './outcome.ts';
 import { MINUTE, type Scenario } from './scenario.ts';
 
@@ -48,6 +49,3 @@ function oddStatuses(statuses: readonly number[]): ReadonlyMap<number, number> {
   }
   return odd;
 }
-
-const quantile = (sorted: readonly number[], share: number) =>
-  sorted[Math.floor((sorted.length - 1) * share)] ?? Number.NaN;

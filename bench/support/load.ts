@@ -3,6 +3,7 @@
  * its answer. `load.ts URL CALLERS SECONDS`; prints one JSON object.
  */
 import { Agent, request } from 'node:http';
+import { quantile } from './quantile.ts';
 
 const [, , url = '', callers = '1', seconds = '1'] = process.argv;
 const agent = new Agent({ keepAlive: true, maxSockets: Number(callers) });
@@ -21,8 +22,8 @@ console.log(
     total: latenciesMs.length,
     failed,
     perSecond: latenciesMs.length / elapsedSeconds,
-    p50: quantile(0.5),
-    p99: quantile(0.99),
+    p50: quantile(latenciesMs, 0.5),
+    p99: quantile(latenciesMs, 0.99),
   }),
 );
 agent.destroy();
@@ -45,8 +46,4 @@ function call(): Promise<number> {
     sent.once('error', reject);
     sent.end(body);
   });
-}
-
-function quantile(share: number): number {
-  return latenciesMs[Math.floor((latenciesMs.length - 1) * share)] ?? 0;
 }

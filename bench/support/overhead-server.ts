@@ -1,6 +1,7 @@
 /**
  * The servers that `/api/chat` is compared with, one a process: `overhead-server.ts VARIANT UPSTREAM`.
- * Each asks the stand-in the same thing; they differ in what stands between.
+ * Each asks the stand-in the same thing; they differ in what stands between. On SIGUSR2 each prints
+ * what it holds.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { GoogleGenerativeAI } from '@google/generative-ai';
@@ -13,6 +14,7 @@ import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';
 import { redactKeysOf, startUnderstudy } from '../../src/understudy.ts';
 import { createGemini } from '../../src/upstream/gemini.ts';
+import { countHeld } from './held.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -20,6 +22,7 @@ const [, , variant = '', upstream = ''] = process.argv;
 const MODEL = 'gemini-flash-latest';
 const KEY = 'bench-key';
 const dispatcher = new Agent();
+const CALLER_GONE = new Error('the caller has gone');
 
 const SILENT = createLogger({ level: 'silent', redact: (text) => text });
 
@@ -39,6 +42,7 @@ const start = variants[variant];
 if (start === undefined) throw new Error(`one of: ${Object.keys(variants).join(', ')}`);
 // So that --cpu-prof has its say.
 process.once('SIGINT', () => process.exit());
+process.on('SIGUSR2', async () => console.log(JSON.stringify(await countHeld())));
 console.log(`http://127.0.0.1:${await start()}`);
 
 function expressApp(handler: Handler) {
@@ -48,7 +52,7 @@ function expressApp(handler: Handler) {
   return app;
 }
 
-/** Reads the body, sends Google's request, hands Google's bytes back. */
+/** Reads the body, sends Google's request, hands Google's bytes back; hangs up when the caller does. */
 function passThrough(request: IncomingMessage, response: ServerResponse): void {
   readBody(request, (body) => {
     const { message } = JSON.parse(body) as { message: string };
@@ -58,7 +62,10 @@ function passThrough(request: IncomingMessage, response: ServerResponse): void {
     dispatcher.dispatch(
       { origin: upstream, path, method: 'POST', headers, body: json },
       {
-        onRequestStart() {},
+        onRequestStart: (controller) =>
+          void response.once('close', () => {
+            if (!response.writableFinished) controller.abort(CALLER_GONE);
+          }),
         onResponseStart: (_, status) => void response.writeHead(status),
         onResponseData: (_, chunk) => void response.write(chunk),
         onResponseEnd: () => void response.end(),
