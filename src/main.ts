@@ -3,7 +3,7 @@ import { type Config, ConfigError, readConfig } from './config.ts';
 import { SERVICES } from './shared/api-key.ts';
 import { createSystemClock } from './shared/clock.ts';
 import { createLogger, type Logger } from './shared/logger.ts';
-import { redactKeysOf, startUnderstudy, type Understudy } from './understudy.ts';
+import { redactSecretsOf, startUnderstudy, type Understudy } from './understudy.ts';
 
 /** A little less than the platform's own patience (`maxShutdownDelaySeconds` in render.yaml). */
 const DRAIN_LIMIT_MS = 110_000;
@@ -16,13 +16,13 @@ async function run(): Promise<void> {
   const isDemo = process.argv.includes('--demo');
   const demo = isDemo ? await startDemo() : null;
   const config = readSettings(demo?.environment ?? realEnvironment(), isDemo ? 'demo' : 'live');
-  const log = createLogger({ level: config.logLevel, redact: redactKeysOf(config) });
+  const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
   surfaceBugs(log);
   reportKeys(config, log);
   const understudy = await startUnderstudy(config, { clock, random: Math.random, log }).catch(
     (error: unknown) => {
       if (!isAddressFault(error)) throw error;
-      return fail(redactKeysOf(config)(cannotListen(error, config)));
+      return fail(redactSecretsOf(config)(cannotListen(error, config)));
     },
   );
   log.info({ port: understudy.port, host: config.host, mode: config.mode }, 'listening');

@@ -3,9 +3,10 @@ import type { Config } from './config.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/server.ts';
 import { KeyPool } from './pool/key-pool.ts';
-import { AVATAR_LANES, createAvatarSession } from './service/avatar-session.ts';
+import { createAvatarSession } from './service/avatar-session.ts';
 import { createChat } from './service/chat.ts';
 import { createFailover } from './service/failover.ts';
+import { AVATAR_LANES } from './service/persona-for.ts';
 import { createRelay, UNMETERED_LANE } from './service/relay.ts';
 import type { Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
@@ -38,7 +39,7 @@ export async function startUnderstudy(
   config: Config,
   { clock, random, log }: Surroundings,
 ): Promise<Understudy> {
-  const redact = redactKeysOf(config);
+  const redact = redactSecretsOf(config);
   const pool = new KeyPool({
     keys: config.keys,
     models: { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES },
@@ -90,5 +91,5 @@ async function loadAnam(
 }
 
 /** For the logger too, which has to exist before anything else. */
-export const redactKeysOf = ({ keys, clientTokens }: Config): Redact =>
+export const redactSecretsOf = ({ keys, clientTokens }: Config): Redact =>
   createRedact([...keys.map(({ secret }) => secret), ...clientTokens]);

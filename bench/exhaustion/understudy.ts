@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici';
 import { readConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { redactKeysOf, startUnderstudy } from '../../src/understudy.ts';
+import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
 import { createRandom } from './arrivals.ts';
 import type { Contender, Surroundings } from './contender.ts';
 import { keyText, modelsOf, type Scenario } from './scenario.ts';
@@ -13,7 +13,7 @@ export const createUnderstudy = (logLines: string[]) =>
   async function start({ scenario, clock, baseUrl }: Surroundings): Promise<Contender> {
     const config = readConfig(environmentOf(scenario, baseUrl));
     const destination = { write: (line: string) => void logLines.push(line) };
-    const log = createLogger({ level: 'info', redact: redactKeysOf(config), destination });
+    const log = createLogger({ level: 'info', redact: redactSecretsOf(config), destination });
     const random = createRandom(scenario.seed);
     const understudy = await startUnderstudy(config, { clock, random, log });
     const dispatcher = new Agent();

@@ -12,7 +12,7 @@ import { createHttpServer, listen } from '../../src/http/server.ts';
 import { createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';
-import { redactKeysOf, startUnderstudy } from '../../src/understudy.ts';
+import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
 import { createGemini } from '../../src/upstream/gemini.ts';
 import { countHeld } from './held.ts';
 
@@ -125,7 +125,7 @@ async function understudy(): Promise<number> {
     RATE_LIMIT_CHAT: '0',
   });
   const destination = { write() {} };
-  const log = createLogger({ level: 'info', redact: redactKeysOf(config), destination });
+  const log = createLogger({ level: 'info', redact: redactSecretsOf(config), destination });
   const surroundings = { clock: createSystemClock(), random: Math.random, log };
   return (await startUnderstudy(config, surroundings)).port;
 }

@@ -25,7 +25,6 @@ export const origins = z.string().transform((text, context): readonly string[] =
   return reject(context, `entry ${wrong + 1} is not an origin: ${wanted}`);
 });
 
-const MIN_TOKEN_LENGTH = 16;
 const TOKEN = /^[\x21-\x7e]{16,500}$/;
 
 /** Tokens of programs that may call us. Too short a one could be guessed. */
@@ -33,7 +32,8 @@ export const clientTokens = z.string().transform((text, context): readonly strin
   const tokens = listed(text).map(cleanText);
   const wrong = tokens.findIndex((token) => !TOKEN.test(token) || isPlaceholder(token));
   if (wrong < 0) return [...new Set(tokens)];
-  const wanted = `${MIN_TOKEN_LENGTH} or more letters, digits and signs without spaces, such as openssl rand -hex 32 prints`;
+  const wanted =
+    '16 to 500 letters, digits and signs without spaces, such as openssl rand -hex 32 prints';
   return reject(context, `entry ${wrong + 1} is no token: ${wanted}`);
 });
 

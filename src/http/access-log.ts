@@ -3,6 +3,7 @@ import type { RequestHandler } from 'express';
 import { pinoHttp } from 'pino-http';
 import type { Logger } from '../shared/logger.ts';
 import { assignRequestId } from './request-id.ts';
+import { toldTo } from './told.ts';
 
 /** One line for each answered request, and its id on request and answer. Headers and queries stay out. */
 export function logAccess(log: Logger): RequestHandler {
@@ -45,19 +46,4 @@ function levelOf(url: string | undefined, response: ServerResponse): 'debug' | '
 }
 
 /** As nginx writes it where nobody was left to be answered. */
-const CLIENT_GONE = 499;
-
-/** Who was answered, and what a refusal told them, for its line in the log. */
-export interface Told {
-  /** The id of the token that a program has brought. */
-  readonly client?: string;
-  readonly code?: string;
-  readonly retryAfterSeconds?: number;
-}
-
-const toldByAnswer = new WeakMap<ServerResponse, Told>();
-
-export const rememberTold = (response: ServerResponse, told: Told) =>
-  void toldByAnswer.set(response, { ...toldByAnswer.get(response), ...told });
-
-const toldTo = (response: ServerResponse) => toldByAnswer.get(response);
+export const CLIENT_GONE = 499;

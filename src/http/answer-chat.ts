@@ -1,8 +1,8 @@
 import type { Request, RequestHandler } from 'express';
 import type { Chat } from '../service/chat.ts';
+import type { Clock } from '../shared/clock.ts';
 import { callerOf } from './caller.ts';
 import type { Dialect } from './dialects/dialect.ts';
-import type { WriteLimits } from './paced-write.ts';
 import { sendJson } from './send-json.ts';
 import { sendStream } from './send-stream.ts';
 
@@ -10,17 +10,17 @@ import { sendStream } from './send-stream.ts';
 export function answerChat(
   chat: Chat,
   dialectOf: (request: Request) => Dialect,
-  limits: WriteLimits,
+  clock: Clock,
 ): RequestHandler {
   return async function postChat(request, response) {
     const { request: asked, answer } = dialectOf(request).read(request);
     const caller = callerOf(request, response);
-    const facts = { requestId: caller.requestId, now: limits.clock.now() };
+    const facts = { requestId: caller.requestId, now: clock.now() };
     if (answer.kind === 'whole') {
       sendJson(response, 200, answer.body(await chat.reply(asked, caller), facts));
       return;
     }
     const { model, chunks } = await chat.stream(asked, caller);
-    await sendStream(response, answer.frames({ ...facts, model }), chunks, limits);
+    await sendStream(response, answer.frames({ ...facts, model }), chunks, clock);
   };
 }

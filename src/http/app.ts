@@ -4,7 +4,6 @@ import type { KeyCounts } from '../pool/counts.ts';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import type { Chat } from '../service/chat.ts';
 import type { Service } from '../shared/api-key.ts';
-import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import { logAccess } from './access-log.ts';
 import { answerChat } from './answer-chat.ts';
@@ -27,12 +26,11 @@ import {
 import { forbidCaching, sessionTokenRoute } from './session-token-route.ts';
 import { requireHost } from './unreadable.ts';
 
-export interface AppOptions extends Omit<ProgramRoutesOptions, 'limits'> {
+export interface AppOptions extends ProgramRoutesOptions {
   readonly chat: Chat;
   readonly avatar: AvatarSession;
   readonly counts: (service: Service) => KeyCounts;
   readonly log: Logger;
-  readonly clock: Clock;
   /** `demo` says that the providers behind us are stand-ins. */
   readonly mode: 'live' | 'demo';
   readonly allowClientPersona: boolean;
@@ -40,8 +38,6 @@ export interface AppOptions extends Omit<ProgramRoutesOptions, 'limits'> {
   /** Requests a minute for one client address; 0 is off. */
   readonly chatPerMinute: number;
   readonly sessionsPerMinute: number;
-  /** How long a client may leave a stream unread. */
-  readonly streamIdleMs: number;
   /** Proxy hops in front of us. */
   readonly trustProxy: number;
 }
@@ -51,7 +47,6 @@ const METRICS_PER_SESSION = 20;
 
 export function createApp(options: AppOptions): Express {
   const { chat, avatar, counts, log, clock, mode } = options;
-  const limits = { clock, stallMs: options.streamIdleMs };
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -68,9 +63,9 @@ export function createApp(options: AppOptions): Express {
     keepBeginning,
     ...readJsonBody(),
     speakAsCaller,
-    answerChat(chat, chatDialectOf, limits),
+    answerChat(chat, chatDialectOf, clock),
   );
-  app.use('/api/chat', speakAsUnreadCaller);
+  app.use('/api/chat', speakAsUnreadCaller(clock));
   serve(
     app,
     'post',
@@ -81,12 +76,12 @@ export function createApp(options: AppOptions): Express {
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
   );
 
+  app.use('/api/anam/v1', speak(ANAM_ERRORS));
   serve(
     app,
     'post',
     ['/api/anam/v1/engine/session'],
     forbidCaching,
-    speak(ANAM_ERRORS),
     ...limitByAddress('session-starts', options.sessionsPerMinute),
     readSessionBody,
     sessionStartRoute(avatar),
@@ -95,12 +90,11 @@ export function createApp(options: AppOptions): Express {
     app,
     'post',
     ['/api/anam/v1/metrics/client'],
-    speak(ANAM_ERRORS),
     ...limitByAddress('session-metrics', options.sessionsPerMinute * METRICS_PER_SESSION),
     readSessionBody,
     sessionMetricsRoute(avatar),
   );
-  if (options.clientTokens.length > 0) serveProgramRoutes(app, { ...options, limits });
+  if (options.clientTokens.length > 0) serveProgramRoutes(app, options);
 
   app.use(notFound, answerErrors(log));
   return app;

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
+import type { Clock } from '../shared/clock.ts';
 import { aiSdk, isAiSdk } from './dialects/ai-sdk.ts';
 import { anamLlm, isAnamLlm } from './dialects/anam-llm.ts';
 import type { Dialect } from './dialects/dialect.ts';
@@ -27,26 +28,39 @@ export const keepBeginning: RequestHandler = (request, _response, next) => {
 };
 
 /** What was not parsed has no shape, but its beginning may still tell who sent it. */
-export const speakAsUnreadCaller: ErrorRequestHandler = async (error, request, response, next) => {
-  if (request.body === undefined && LISTS_MESSAGES.test(await beginningOf(request))) {
-    answerErrorsIn(response, aiSdk.errors);
-  }
-  next(error);
-};
+export const speakAsUnreadCaller = (clock: Clock): ErrorRequestHandler =>
+  async function speakAsGuessed(error, request, response, next) {
+    if (request.body === undefined && LISTS_MESSAGES.test(await beginningOf(request, clock))) {
+      answerErrorsIn(response, aiSdk.errors);
+    }
+    next(error);
+  };
 
 /** As it stands in the JSON itself; within a text its quotes would be escaped. */
 const LISTS_MESSAGES = /(?<!\\)"messages"\s*:\s*\[/;
+/** A refusal does not wait longer for a body that it may not need. */
+const PATIENCE_MS = 100;
 
-function beginningOf(request: IncomingMessage): Promise<string> {
-  return new Promise((resolve) => {
-    const kept = beginnings.get(request);
-    const isOver = request.complete || request.destroyed;
-    if (kept !== undefined || isOver) {
-      resolve(kept?.toString('latin1') ?? '');
-      return;
+async function beginningOf(request: IncomingMessage, clock: Clock): Promise<string> {
+  const kept = beginnings.get(request);
+  if (kept !== undefined || request.complete || request.destroyed) {
+    return kept?.toString('latin1') ?? '';
+  }
+  const first = await new Promise<Buffer | null>((resolve) => {
+    const limit = clock.after(PATIENCE_MS, () => finish(null));
+    const nothing = () => finish(null);
+    function finish(chunk: Buffer | null): void {
+      limit.cancel();
+      request.off('data', finish);
+      request.off('end', nothing);
+      request.off('close', nothing);
+      resolve(chunk);
     }
-    request.once('data', (chunk: Buffer) => resolve(chunk.toString('latin1')));
-    request.once('end', () => resolve(''));
-    request.once('close', () => resolve(''));
+    request.on('data', finish);
+    request.on('end', nothing);
+    request.on('close', nothing);
   });
+  // The rest is read and dropped.
+  request.resume();
+  return first?.toString('latin1') ?? '';
 }

@@ -1,8 +1,8 @@
 import type { Request, RequestHandler } from 'express';
 import type { Secret } from '../shared/secret.ts';
 import { createTokenCheck } from '../shared/token-check.ts';
-import { rememberTold } from './access-log.ts';
 import { HttpError } from './http-error.ts';
+import { rememberTold } from './told.ts';
 
 /** For programs: lets in whoever brings one of the tokens, as a bearer or where Google's clients put their key. */
 export function requireClientToken(tokens: readonly Secret[]): RequestHandler {

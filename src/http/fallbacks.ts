@@ -1,11 +1,11 @@
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { ServiceError } from '../service/service-error.ts';
 import type { Logger } from '../shared/logger.ts';
-import { rememberTold, type Told } from './access-log.ts';
 import { errorFormOf, lastWordsOf } from './error-form.ts';
 import { HttpError } from './http-error.ts';
 import { sendText } from './send-json.ts';
 import { toHttpError } from './to-http-error.ts';
+import { rememberTold, type Told } from './told.ts';
 
 /** For a known path that is asked in another way than it allows. */
 export const methodNotAllowed = (...allowed: string[]): RequestHandler =>

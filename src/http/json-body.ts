@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import type { FieldFault } from '../service/service-error.ts';
 import { HttpError } from './http-error.ts';
 
-/** Both as the limit of a body and in the sentence that refuses a larger one. */
+/** The sentence that refuses a larger body names it too: `entity.too.large` in to-http-error.ts. */
 export const MAX_BODY = '1mb';
 
 /** Reads a JSON body in UTF-8; anything else is refused before it is looked into. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
 
-/** Deeper than a few thousand, nobody could write it as JSON again. */
+/** More than any schema or persona needs; a few thousand, and nobody could write it as JSON again. */
 export const MAX_DEPTH = 50;
 
 export const isJsonObject = (value: unknown): value is JsonObject =>

@@ -7,7 +7,11 @@ const MAX_FAULTY = 20;
 export const listOf = <T>(item: z.ZodType<T>, max: number) =>
   z
     .custom<readonly unknown[]>(Array.isArray, 'Must be a list.')
-    .refine(({ length }) => length <= max, `Must not have more than ${max} entries.`)
+    .refine(({ length }) => length <= max, {
+      error: `Must not have more than ${max} entries.`,
+      // Or others would go on to look at what nobody has read.
+      abort: true,
+    })
     .transform((values, context): T[] => {
       const read: T[] = [];
       let faulty = 0;

@@ -1,4 +1,5 @@
 import type { RequestHandler } from 'express';
+import { MODELS_PATH } from './gemini/read-call.ts';
 import { HttpError } from './http-error.ts';
 import { sendJson } from './send-json.ts';
 
@@ -10,14 +11,16 @@ export function openaiModelsRoute(models: readonly string[], startedAt: number):
     created: Math.floor(startedAt / 1000),
     owned_by: 'google',
   }));
-  return function getModels({ params: { model } }, response) {
+  return function getModels({ path }, response) {
+    const model = MODELS_PATH.exec(path)?.groups?.model;
     if (model === undefined) {
       sendJson(response, 200, { object: 'list', data: described });
       return;
     }
     const found = described.find(({ id }) => id === model);
-    if (found === undefined)
-      throw new HttpError(404, 'model_unavailable', 'This model is not served.');
+    if (found === undefined) throw notServed();
     sendJson(response, 200, found);
   };
 }
+
+const notServed = () => new HttpError(404, 'model_unavailable', 'This model is not served.');

@@ -1,33 +1,33 @@
 import type { ServerResponse } from 'node:http';
 import type { Clock } from '../shared/clock.ts';
 
-export interface WriteLimits {
-  readonly clock: Clock;
-  /** How long a client may leave what is written unread, in milliseconds, before it is cut off. */
-  readonly stallMs: number;
-}
+/**
+ * So long a client may take nothing of what is written before it is cut off. The system says that there
+ * is room again only after megabytes were read, so that one that reads slowly needs its time.
+ */
+const STALL_MS = 120_000;
 
 /** Returns when there is room for more, or when the client has gone. */
 export async function write(
   response: ServerResponse,
   text: string | Uint8Array,
-  limits: WriteLimits,
+  clock: Clock,
 ): Promise<void> {
-  if (text.length > 0 && !response.write(text)) await until('drain', response, limits);
+  if (text.length > 0 && !response.write(text)) await until('drain', response, clock);
 }
 
 /** Returns when all that was written has left us, or when the client has gone. */
-export const sent = (response: ServerResponse, limits: WriteLimits): Promise<void> =>
-  until('finish', response, limits);
+export const sent = (response: ServerResponse, clock: Clock): Promise<void> =>
+  until('finish', response, clock);
 
 async function until(
   event: 'drain' | 'finish',
   response: ServerResponse,
-  { clock, stallMs }: WriteLimits,
+  clock: Clock,
 ): Promise<void> {
   if (response.destroyed || response.writableFinished) return;
-  let read = response.socket?.bytesWritten ?? 0;
-  let limit = clock.after(stallMs, giveUpUnlessRead);
+  let taken = response.socket?.bytesWritten ?? 0;
+  let limit = clock.after(STALL_MS, giveUpUnlessTaken);
   await new Promise<void>((resolve) => {
     const finish = () => {
       response.off(event, finish);
@@ -39,15 +39,15 @@ async function until(
   });
   limit.cancel();
 
-  /** A slow reader reads, and so may one whose turn another answer on its connection still has. */
-  function giveUpUnlessRead(): void {
+  /** Nor is one given up whose turn another answer on its connection still has. */
+  function giveUpUnlessTaken(): void {
     const { socket } = response;
-    const isStalled = socket !== null && socket.bytesWritten === read;
+    const isStalled = socket !== null && socket.bytesWritten === taken;
     if (isStalled) {
       response.destroy();
       return;
     }
-    read = socket?.bytesWritten ?? 0;
-    limit = clock.after(stallMs, giveUpUnlessRead);
+    taken = socket?.bytesWritten ?? 0;
+    limit = clock.after(STALL_MS, giveUpUnlessTaken);
   }
 }

@@ -1,6 +1,7 @@
 import express, { type Express, type Request, type RequestHandler } from 'express';
 import type { Chat } from '../service/chat.ts';
 import type { Relay } from '../service/relay.ts';
+import type { Clock } from '../shared/clock.ts';
 import type { Secret } from '../shared/secret.ts';
 import { answerChat } from './answer-chat.ts';
 import { isGoogleClient, requireClientToken } from './client-token.ts';
@@ -12,7 +13,6 @@ import { METHOD_PATH, MODELS_PATH, readMethodCall, readModelsCall } from './gemi
 import { relayRoute } from './gemini/relay-route.ts';
 import { MAX_BODY, readJsonBody } from './json-body.ts';
 import { openaiModelsRoute } from './models-route.ts';
-import type { WriteLimits } from './paced-write.ts';
 import { serve } from './serve.ts';
 
 export interface ProgramRoutesOptions {
@@ -21,27 +21,26 @@ export interface ProgramRoutesOptions {
   readonly completions: Chat;
   readonly relay: Relay;
   readonly models: readonly string[];
-  readonly limits: WriteLimits;
+  readonly clock: Clock;
 }
 
 /** The routes for other programs, in the protocols that they speak already: OpenAI's and Gemini's. */
 export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions): void {
-  const { clientTokens, completions, relay, models, limits } = options;
-  const listModels = openaiModelsRoute(models, limits.clock.now());
-  const relayModels = relayRoute(relay, readModelsCall, limits);
+  const { clientTokens, completions, relay, models, clock } = options;
+  const listModels = openaiModelsRoute(models, clock.now());
+  const relayModels = relayRoute(relay, readModelsCall, clock);
   app.use(['/v1', '/v1beta'], speakAsProgram, requireClientToken(clientTokens));
   serve(
     app,
     'post',
     [COMPLETIONS],
     ...readJsonBody(),
-    answerChat(completions, () => openai, limits),
+    answerChat(completions, () => openai, clock),
   );
-  serve(app, 'post', [METHOD_PATH], readBytes, relayRoute(relay, readMethodCall, limits));
-  serve(app, 'get', ['/v1/models', '/v1/models/:model'], (request, response, next) =>
+  serve(app, 'post', [METHOD_PATH], readBytes, relayRoute(relay, readMethodCall, clock));
+  serve(app, 'get', [MODELS_PATH], (request, response, next) =>
     (speaksGemini(request) ? relayModels : listModels)(request, response, next),
   );
-  serve(app, 'get', [MODELS_PATH], relayModels);
 }
 
 const COMPLETIONS = '/v1/chat/completions';

@@ -3,7 +3,7 @@ import type { ChatChunk } from '../shared/chat.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Frames } from './dialects/dialect.ts';
 import { failInStream } from './error-form.ts';
-import { sent, type WriteLimits, write } from './paced-write.ts';
+import { sent, write } from './paced-write.ts';
 
 /** Less than the shortest patience of the proxies that we know of. */
 const KEEP_ALIVE_MS = 15_000;
@@ -16,10 +16,10 @@ export async function sendStream(
   response: ServerResponse,
   frames: Frames,
   chunks: AsyncIterable<ChatChunk>,
-  limits: WriteLimits,
+  clock: Clock,
 ): Promise<void> {
   failInStream(response, frames.fail);
-  const keepAlive = startKeepAlive(response, frames.keepAlive, limits.clock);
+  const keepAlive = startKeepAlive(response, frames.keepAlive, clock);
   let ahead = frames.begin;
   try {
     for await (const chunk of chunks) {
@@ -28,9 +28,9 @@ export async function sendStream(
       ahead = '';
       // The loop goes on after that, to where the provider's connection can be used again.
       if (chunk.finish !== null) response.end(text + frames.end(chunk.finish));
-      else await write(response, text, limits);
+      else await write(response, text, clock);
     }
-    await sent(response, limits);
+    await sent(response, clock);
   } finally {
     keepAlive.stop();
   }

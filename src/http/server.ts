@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { Express } from 'express';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
+import { CLIENT_GONE } from './access-log.ts';
 import { answerUnreadable } from './unreadable.ts';
 
 /** Longer than any proxy in front keeps an idle connection, so that it never sends into one we just closed. */
@@ -67,6 +68,8 @@ function tellOfClose(socket: Socket, response: ServerResponse): void {
 
 function endAll(waiting: ReadonlySet<ServerResponse>): void {
   for (const response of waiting) {
+    // Whatever it was going to say, nobody has heard it.
+    response.statusCode = CLIENT_GONE;
     response.destroy();
     response.emit('close');
   }
@@ -98,9 +101,13 @@ export function drain(server: Server, clock: Clock, limitMs: number): Promise<bo
       server.closeAllConnections();
     });
     let sweep = clock.after(SWEEP_MS, sweepIdle);
+    let silentBefore: ReadonlySet<Socket> = new Set();
     function sweepIdle(): void {
       server.closeIdleConnections();
-      for (const socket of silentOf(server)) socket.destroy();
+      // What a fresh connection has to say may be on its way: it has a round's time to say it.
+      const silent = silentOf(server);
+      for (const socket of silent) if (silentBefore.has(socket)) socket.destroy();
+      silentBefore = new Set(silent);
       sweep = clock.after(SWEEP_MS, sweepIdle);
     }
     server.close(() => {

@@ -1,13 +1,13 @@
 import express, { type Request, type RequestHandler, type Response } from 'express';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import { ServiceError } from '../service/service-error.ts';
-import { type Refusal, UpstreamError } from '../shared/failure.ts';
-import { rememberTold } from './access-log.ts';
+import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import { callerOf } from './caller.ts';
 import { answerErrorsIn, type ErrorForm } from './error-form.ts';
 import { HttpError } from './http-error.ts';
 import { MAX_BODY } from './json-body.ts';
 import { JSON_TYPE, sendText } from './send-json.ts';
+import { rememberTold } from './told.ts';
 
 /**
  * As Anam writes its own. That nothing is left is a 429 there, as its SDK expects it: what begins with
@@ -26,7 +26,7 @@ export const readSessionBody = express.raw({ type: () => true, limit: MAX_BODY }
 export function sessionStartRoute(avatar: AvatarSession): RequestHandler {
   return async function postSession(request, response) {
     const token = BEARER.exec(request.headers.authorization ?? '')?.[1];
-    if (token === undefined) throw new HttpError(401, 'unauthorized', 'Session token is missing');
+    if (token === undefined) throw new HttpError(401, 'unauthorized', 'Session token is missing.');
     const caller = callerOf(request, response);
     try {
       sendWords(response, await avatar.start({ token, body: bodyOf(request) }, caller));
@@ -46,7 +46,7 @@ export function sessionMetricsRoute(avatar: AvatarSession): RequestHandler {
   };
 }
 
-function sendWords(response: Response, { status, type, body }: Refusal): void {
+function sendWords(response: Response, { status, type, body }: ProviderWords): void {
   if (status >= 400) rememberTold(response, { code: 'refused_by_anam' });
   sendText(response, status, type, body);
 }
@@ -58,9 +58,8 @@ const bodyOf = ({ body }: Request) => (Buffer.isBuffer(body) && body.length > 0 
 const NOTHING = Buffer.from('{}');
 
 /** Why the last account refused, where that is why nothing is left: the SDK tells spent minutes from busy slots. */
-function wordsIn(error: unknown): Refusal | null {
+function wordsIn(error: unknown): ProviderWords | null {
   const isSpent = error instanceof ServiceError && error.code === 'all_keys_exhausted';
-  return isSpent && error.cause instanceof UpstreamError && error.cause.failure.status === 429
-    ? error.cause.refusal
-    : null;
+  const refusal = isSpent && error.cause instanceof UpstreamError ? error.cause.refusal : null;
+  return refusal?.status === 429 ? refusal : null;
 }

@@ -1,23 +1,15 @@
 import type { Clock } from '../shared/clock.ts';
-import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { Anam, SessionRequest } from '../upstream/anam.ts';
 import { noKeysConfigured, upstreamFailed } from './conclusion.ts';
 import type { Failover } from './failover.ts';
 import type { Caller } from './failover-request.ts';
-import { createMintedTokens, type MintedToken } from './minted-tokens.ts';
+import { createMintedTokens } from './minted-tokens.ts';
 import { onlyPiece } from './only-piece.ts';
-import { type PersonaOptions, tokenRequestFor } from './persona-for.ts';
+import { laneFor, type PersonaOptions, tokenRequestFor } from './persona-for.ts';
 import { ServiceError } from './service-error.ts';
 import { startSession } from './session-start.ts';
 import { within } from './within.ts';
-
-/**
- * Anam has no models. What takes their place is whose persona is asked for: that a key's account
- * lacks ours says nothing about those that callers bring.
- */
-const OUR_PERSONA = 'our-persona';
-const CALLERS_PERSONA = 'callers-persona';
-export const AVATAR_LANES = [OUR_PERSONA, CALLERS_PERSONA] as const;
 
 const METRICS_LIMIT_MS = 10_000;
 
@@ -43,14 +35,14 @@ export interface AvatarSession {
    * @returns Anam's answer: the session, or why the request itself is refused
    * @throws ServiceError when no account could start it; where Anam said why, in the cause
    */
-  start(request: SessionRequest, caller: Caller): Promise<Refusal>;
+  start(request: SessionRequest, caller: Caller): Promise<ProviderWords>;
   /**
    * Passes on what the browser's SDK tells Anam of its connections.
    *
    * @returns Anam's answer, whatever it is
    * @throws ServiceError when there is none
    */
-  passMetrics(body: Buffer, caller: Caller): Promise<Refusal>;
+  passMetrics(body: Buffer, caller: Caller): Promise<ProviderWords>;
 }
 
 export function createAvatarSession(options: AvatarSessionOptions): AvatarSession {
@@ -66,7 +58,7 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
       try {
         return await failover({
           service: 'anam',
-          models: [laneOf(clientPersona)],
+          models: [laneFor(clientPersona)],
           reach: 'part',
           caller,
           async *open({ key }, signal) {
@@ -84,16 +76,13 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
       }
     },
     start: (request, caller) =>
-      startSession(request, caller, { ...options, anam: anamOrThrow(), tokens, laneOf }),
+      startSession(request, caller, { ...options, anam: anamOrThrow(), tokens }),
     async passMetrics(body, caller) {
       const anam = anamOrThrow();
       return within(METRICS_LIMIT_MS, clock, caller, (signal) => anam.passMetrics(body, signal));
     },
   };
 }
-
-const laneOf = (clientPersona: MintedToken['clientPersona']) =>
-  clientPersona === null ? OUR_PERSONA : CALLERS_PERSONA;
 
 const isUpstreamFailure = (error: unknown) =>
   error instanceof ServiceError && error.code === 'upstream_failed';

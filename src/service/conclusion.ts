@@ -1,5 +1,5 @@
 import type { Service } from '../shared/api-key.ts';
-import type { Failure, UpstreamError } from '../shared/failure.ts';
+import { type Failure, UpstreamError } from '../shared/failure.ts';
 import type { KeySearch } from './key-search.ts';
 import { ServiceError } from './service-error.ts';
 
@@ -57,3 +57,14 @@ const FIRST_VARIABLE: Record<Service, string> = {
 
 export const noKeysConfigured = (service: Service) =>
   new ServiceError('no_keys_configured', `No API keys available. Set ${FIRST_VARIABLE[service]}.`);
+
+/** An answer that had begun ends too early: what its reader is told. */
+export function breakOff(error: unknown): never {
+  if (!(error instanceof UpstreamError)) throw error;
+  const { failure } = error;
+  if (failure.kind === 'client_gone') throw clientGone();
+  if (failure.kind === 'upstream_down' && failure.timedOut) throw upstreamTimeout(error);
+  throw new ServiceError('upstream_failed', 'The answer broke off. Please try again.', {
+    cause: error,
+  });
+}

@@ -41,7 +41,7 @@ export interface FailoverRequest<C, T> {
   /** Shorter limits than everybody's, for a caller of less patience. */
   readonly requestTimeoutMs?: number;
   readonly attemptTimeoutMs?: number;
-  /** The first piece of the answer is all of it: only the request's own deadline limits an attempt. */
+  /** The first piece of the answer is all of it, and may take most of the request's time. */
   readonly comesWhole?: boolean;
   readonly open: OpenUpstream<C>;
   /** Whether the answer is complete with this chunk. */

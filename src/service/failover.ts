@@ -52,9 +52,7 @@ class Run<C, T> {
     this.#line = line;
     this.#search = new KeySearch(options.pool, request);
     this.#log = createRequestLog(options, request);
-    this.#attemptMs = request.comesWhole
-      ? options.requestTimeoutMs
-      : shorter(options.attemptTimeoutMs, request.attemptTimeoutMs);
+    this.#attemptMs = attemptLimit(options, request);
     this.#deadline =
       options.clock.now() + shorter(options.requestTimeoutMs, request.requestTimeoutMs);
   }
@@ -185,6 +183,20 @@ class Run<C, T> {
   #checkCaller(): void {
     if (this.#request.caller.signal.aborted) throw clientGone();
   }
+}
+
+/** Of a whole answer's time: enough for a long one, and a rest for another key when the first one hangs. */
+const SHARE_OF_WHOLE = 0.75;
+
+function attemptLimit(
+  { requestTimeoutMs, attemptTimeoutMs: usual }: FailoverOptions,
+  {
+    comesWhole,
+    attemptTimeoutMs,
+  }: Pick<FailoverRequest<never, never>, 'comesWhole' | 'attemptTimeoutMs'>,
+): number {
+  if (comesWhole) return Math.max(usual, requestTimeoutMs * SHARE_OF_WHOLE);
+  return shorter(usual, attemptTimeoutMs);
 }
 
 const shorter = (usual: number, own: number | undefined) =>

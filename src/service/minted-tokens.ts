@@ -53,8 +53,11 @@ export function createMintedTokens({ now }: Pick<Clock, 'now'>): MintedTokens {
   };
   return {
     remember(token, minted) {
+      const digest = digestOf(token);
+      totalSize -= kept.get(digest)?.size ?? 0;
+      kept.delete(digest);
       const size = sizeOf(minted.clientPersona);
-      kept.set(digestOf(token), { ...minted, until: now() + LIFETIME_MS, size, isClaimed: false });
+      kept.set(digest, { ...minted, until: now() + LIFETIME_MS, size, isClaimed: false });
       totalSize += size;
       forget();
     },

@@ -10,6 +10,17 @@ export interface PersonaOptions {
   readonly hasPersona: boolean;
 }
 
+/**
+ * Anam has no models. What takes their place is whose persona is asked for: that a key's account
+ * lacks ours says nothing about those that callers bring.
+ */
+const LANES = { ours: 'our-persona', callers: 'callers-persona' } as const;
+export const AVATAR_LANES = [LANES.ours, LANES.callers] as const;
+
+/** @param clientPersona the persona that the caller brought; null for ours */
+export const laneFor = (clientPersona: Readonly<Record<string, unknown>> | null): string =>
+  clientPersona === null ? LANES.ours : LANES.callers;
+
 /** What a token is asked for with this key: the persona that the caller brought, else ours. */
 export const tokenRequestFor = (
   key: ApiKey,

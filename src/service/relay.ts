@@ -1,10 +1,11 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { RelayGemini, RelayHead, RelayPiece, RelayRequest } from '../upstream/gemini-relay.ts';
 import { begun } from './begun.ts';
-import { breakOff } from './chat-stream.ts';
+import { breakOff } from './conclusion.ts';
 import type { Failover } from './failover.ts';
 import type { Answer, Caller } from './failover-request.ts';
+import { ModelSearch } from './model-search.ts';
 import { OwnerSearch, type ResourceOwners } from './resource-owners.ts';
 import { ServiceError } from './service-error.ts';
 
@@ -37,7 +38,7 @@ export type RelayAnswer =
       /** Throws a ServiceError when it breaks off; Google's own words, if it said any, are in its cause. */
       readonly pieces: AsyncIterableIterator<RelayPiece, void>;
     }
-  | { readonly kind: 'refusal'; readonly refusal: Refusal };
+  | { readonly kind: 'refusal'; readonly refusal: ProviderWords };
 
 /**
  * Sends a request in Gemini's own protocol through the pool: until the first bytes of the answer
@@ -52,30 +53,39 @@ export function createRelay({ failover, relay, models }: RelayOptions): Relay {
   return async (call, caller) => {
     const { model } = call;
     if (model !== null && !models.includes(model)) throw notServed(model, models);
-    const search = new OwnerSearch(owners, call.resources);
+    const searches = {
+      owners: new OwnerSearch(owners, call.resources),
+      models: new ModelSearch(),
+    };
     try {
       return await failover({
         service: 'google',
         caller,
-        ...termsOf(call, search),
-        open: ({ key }, signal) => relayOnce(relay(key, call.request, signal), key, call, search),
+        ...termsOf(call, searches.owners),
+        open: ({ key }, signal) => relayOnce(relay(key, call.request, signal), key, call, searches),
         isLast: () => false,
         commit: begin,
       });
     } catch (error) {
-      return { kind: 'refusal', refusal: refusalFor(error, search) };
+      return { kind: 'refusal', refusal: refusalFor(error, searches) };
     }
   };
 }
 
+/** What one request learns on its way through the keys. */
+interface Searches {
+  readonly owners: OwnerSearch;
+  readonly models: ModelSearch;
+}
+
 /** Which keys, of which lane, and what their answer proves. */
-function termsOf({ isMetered, comesWhole, model, resources }: RelayCall, search: OwnerSearch) {
+function termsOf({ isMetered, comesWhole, model, resources }: RelayCall, owners: OwnerSearch) {
   const lane = isMetered && model !== null ? model : UNMETERED_LANE;
   return {
     models: [lane] as const,
     comesWhole,
     reach: isMetered ? ('whole' as const) : ('part' as const),
-    ...(resources.length === 0 ? {} : { only: (key: ApiKey) => search.accepts(key) }),
+    ...(resources.length === 0 ? {} : { only: (key: ApiKey) => owners.accepts(key) }),
   };
 }
 
@@ -83,24 +93,23 @@ async function* relayOnce(
   pieces: AsyncGenerator<RelayPiece, void, undefined>,
   key: ApiKey,
   { isMetered }: RelayCall,
-  search: OwnerSearch,
+  { owners, models }: Searches,
 ): AsyncGenerator<RelayPiece, void, undefined> {
   try {
     for await (const piece of pieces) {
-      if (piece.head !== null) search.found(key);
+      if (piece.head !== null) owners.found(key);
       yield piece;
     }
   } catch (error) {
-    const explained = search.explain(key, error);
-    throw isMetered ? explained : search.ofNoModel(explained);
+    throw owners.explain(key, isMetered ? error : models.explain(error));
   }
 }
 
 /** @returns Google's own words to a caller who is at fault; throws when it is not the caller's fault */
-function refusalFor(error: unknown, search: OwnerSearch): Refusal {
+function refusalFor(error: unknown, { owners, models }: Searches): ProviderWords {
   const isNobodys = error instanceof ServiceError && error.code === 'model_unavailable';
   const refusal = error instanceof UpstreamError ? error.refusal : null;
-  const words = refusal ?? (isNobodys ? search.giveUp() : null);
+  const words = refusal ?? (isNobodys ? (owners.giveUp() ?? models.refusal) : null);
   if (words === null) throw error;
   return words;
 }

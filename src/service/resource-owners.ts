@@ -1,12 +1,11 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import { type Failure, type Refusal, UpstreamError } from '../shared/failure.ts';
+import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import { elsewhere } from './elsewhere.ts';
 
 /** More are not remembered: the oldest is forgotten, and looked for again when it is named. */
 const MAX_REMEMBERED = 10_000;
 /** So many projects are asked by one request for what nobody knows; the next one goes on from there. */
 const MAX_ASKED = 10;
-/** So many keys are asked about a model before the last one's word is taken for that of all. */
-const MAX_KEYS_WITHOUT_MODEL = 3;
 
 /** What is known of a cached content or an uploaded file, which no other project's key can use. */
 interface Known {
@@ -14,7 +13,7 @@ interface Known {
   /** Projects that do not own it. */
   readonly strangers: ReadonlySet<string>;
   /** What the last of them said. */
-  readonly refusal: Refusal | null;
+  readonly refusal: ProviderWords | null;
 }
 
 export type ResourceOwners = Map<string, Known>;
@@ -25,9 +24,8 @@ export class OwnerSearch {
   readonly #names: readonly string[];
   readonly #owner: string | null;
   readonly #strangers: Set<string>;
-  #refusal: Refusal | null;
+  #refusal: ProviderWords | null;
   #asked = 0;
-  #withoutModel = 0;
 
   constructor(owners: ResourceOwners, names: readonly string[]) {
     const known = names.flatMap((name) => owners.get(name) ?? []);
@@ -49,7 +47,7 @@ export class OwnerSearch {
   }
 
   /** Everybody was asked: the next request asks anew. */
-  giveUp(): Refusal | null {
+  giveUp(): ProviderWords | null {
     this.#forget();
     return this.#refusal;
   }
@@ -65,19 +63,7 @@ export class OwnerSearch {
     this.#strangers.add(project);
     this.#refusal = error.refusal;
     this.#remember({ owner: null, strangers: this.#strangers, refusal: error.refusal });
-    return this.#asked >= MAX_ASKED ? error : notHere(error);
-  }
-
-  /** For a call that uses no quota: that a key lacks the model is nothing to park, and soon the answer. */
-  ofNoModel(error: unknown): unknown {
-    if (!(error instanceof UpstreamError) || error.failure.kind !== 'model_unavailable')
-      return error;
-    this.#withoutModel += 1;
-    this.#refusal = error.refusal ?? this.#refusal;
-    if (this.#withoutModel < MAX_KEYS_WITHOUT_MODEL) return notHere(error);
-    const { message, status = 404 } = error.failure;
-    const failure: Failure = { kind: 'request_fault', message, status };
-    return new UpstreamError(failure, this.#refusal);
+    return this.#asked >= MAX_ASKED ? error : elsewhere(error);
   }
 
   #remember(known: Known): void {
@@ -98,10 +84,5 @@ export class OwnerSearch {
 
 const NOBODY: ReadonlySet<string> = new Set();
 
-/** Only about a stored resource is a 403 or a 404 the request's own fault. */
 const isAboutResource = ({ failure }: UpstreamError) =>
-  failure.kind === 'request_fault' && (failure.status === 403 || failure.status === 404);
-
-/** Nothing is parked, and another key may do. */
-const notHere = ({ failure: { message, status = 403 }, refusal }: UpstreamError) =>
-  new UpstreamError({ kind: 'model_unavailable', whose: 'caller', message, status }, refusal);
+  failure.kind === 'request_fault' && failure.about === 'resource';

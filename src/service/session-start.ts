@@ -1,13 +1,14 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { Anam, SessionRequest } from '../upstream/anam.ts';
 import { upstreamFailed } from './conclusion.ts';
+import { elsewhere } from './elsewhere.ts';
 import type { Failover } from './failover.ts';
 import type { Caller } from './failover-request.ts';
 import type { MintedToken, MintedTokens } from './minted-tokens.ts';
 import { onlyPiece } from './only-piece.ts';
-import { type PersonaOptions, tokenRequestFor } from './persona-for.ts';
+import { laneFor, type PersonaOptions, tokenRequestFor } from './persona-for.ts';
 import { ServiceError } from './service-error.ts';
 import { within } from './within.ts';
 
@@ -16,7 +17,6 @@ export interface SessionStartOptions extends PersonaOptions {
   readonly anam: Anam;
   readonly clock: Clock;
   readonly tokens: MintedTokens;
-  readonly laneOf: (clientPersona: MintedToken['clientPersona']) => string;
 }
 
 /**
@@ -31,8 +31,8 @@ export async function startSession(
   request: SessionRequest,
   caller: Caller,
   options: SessionStartOptions,
-): Promise<Refusal> {
-  const { failover, anam, clock, tokens, laneOf } = options;
+): Promise<ProviderWords> {
+  const { failover, anam, clock, tokens } = options;
   const minted = tokens.find(request.token);
   if (minted === null) {
     return within(START_LIMIT_MS, clock, caller, (signal) => anam.passOn(request, signal));
@@ -41,7 +41,7 @@ export async function startSession(
   try {
     return await failover({
       service: 'anam',
-      models: [laneOf(minted.clientPersona)],
+      models: [laneFor(minted.clientPersona)],
       preferred: minted.keyId,
       requestTimeoutMs: START_LIMIT_MS,
       attemptTimeoutMs: START_ATTEMPT_MS,
@@ -60,7 +60,7 @@ export async function startSession(
   }
 }
 
-const alreadyUsed = () => new ServiceError('unauthorized', 'Session token has already been used');
+const alreadyUsed = () => new ServiceError('unauthorized', 'Session token has already been used.');
 
 /** With its own token on the key that minted it, with a new one for the same persona on any other. */
 async function startOn(
@@ -69,26 +69,26 @@ async function startOn(
   { keyId, clientPersona }: MintedToken,
   signal: AbortSignal,
   options: SessionStartOptions,
-): Promise<Refusal> {
+): Promise<ProviderWords> {
   const { anam } = options;
-  const personaOf = clientPersona === null ? 'ours' : 'callers';
-  if (key.id === keyId) return anam.startSession(key, { token, body, personaOf }, signal);
   const asked = tokenRequestFor(key, clientPersona, options);
+  const { personaOf } = asked;
+  if (key.id === keyId) return anam.startSession(key, { token, body, personaOf }, signal);
   const fresh = await anam.mintToken(key, asked, signal).catch(onlyHere);
   return anam.startSession(key, { token: fresh, body, personaOf }, signal).catch(notTheCallers);
 }
 
 /** The persona was good for the account that minted the token: that this one will not have it concerns this one alone. */
 function onlyHere(error: unknown): never {
-  const kind = error instanceof UpstreamError ? error.failure.kind : null;
-  if (kind !== 'request_fault' && kind !== 'misconfigured') throw error;
-  const { message } = (error as UpstreamError).failure;
-  throw new UpstreamError({ kind: 'model_unavailable', whose: 'caller', message });
+  if (!(error instanceof UpstreamError)) throw error;
+  const { kind } = error.failure;
+  throw kind === 'request_fault' || kind === 'misconfigured' ? elsewhere(error) : error;
 }
 
 /** A token that we have just minted cannot be spent by the caller: what is wrong with it is upstream's trouble. */
 function notTheCallers(error: unknown): never {
-  if (!(error instanceof UpstreamError) || error.failure.status !== 401) throw error;
-  const { message } = error.failure;
-  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status: 401 });
+  if (!(error instanceof UpstreamError)) throw error;
+  const { failure } = error;
+  if (failure.kind !== 'request_fault' || failure.about !== 'session_token') throw error;
+  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message: failure.message });
 }

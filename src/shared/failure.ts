@@ -22,6 +22,8 @@ export type Failure =
       readonly kind: 'request_fault';
       /** It was found before anything was looked at that a key may lack. */
       readonly provesNothing?: true;
+      /** What in the request: a stored thing that another project may own, or the token of a session. */
+      readonly about?: 'resource' | 'session_token';
     })
   | (Described & { readonly kind: 'content_blocked'; readonly usage?: Usage })
   | (Described & { readonly kind: 'upstream_down'; readonly timedOut: boolean })
@@ -55,9 +57,9 @@ export interface Usage {
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   readonly failure: Failure;
-  readonly refusal: Refusal | null;
+  readonly refusal: ProviderWords | null;
 
-  constructor(failure: Failure, refusal: Refusal | null = null) {
+  constructor(failure: Failure, refusal: ProviderWords | null = null) {
     super(`${failure.kind}: ${failure.message}`);
     this.failure = failure;
     this.refusal = refusal;
@@ -65,7 +67,7 @@ export class UpstreamError extends Error {
 }
 
 /** The provider's own words, without any key, for a caller who speaks its language. */
-export interface Refusal {
+export interface ProviderWords {
   readonly status: number;
   /** The content type. */
   readonly type: string;

@@ -110,8 +110,12 @@ const sessionRules = (whose: 'key' | 'caller'): readonly AnamRule[] => [
   ADDRESS_REFUSED,
   // "Spend cap reached", and whatever else Anam calls it: the usage minutes are spent.
   { when: answers(402, 429), failure: { kind: 'out_of_credit' } },
-  // 401 means the session token, expired or used: the key that minted it is fine.
-  { when: answers(400, 401), failure: { kind: 'request_fault', provesNothing: true } },
+  { when: answers(400), failure: { kind: 'request_fault', provesNothing: true } },
+  // Expired or used: the key that minted it is fine.
+  {
+    when: answers(401),
+    failure: { kind: 'request_fault', provesNothing: true, about: 'session_token' },
+  },
   { when: answers(403, 404), failure: { kind: 'model_unavailable', whose } },
   TIMED_OUT,
 ];

@@ -1,5 +1,5 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import { type Refusal, UpstreamError } from '../shared/failure.ts';
+import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { Persona } from '../shared/persona.ts';
 import type { Redact } from '../shared/redact.ts';
 import { type AnamCall, createAnamClient } from './anam-client.ts';
@@ -50,16 +50,16 @@ export interface Anam {
     key: ApiKey,
     request: SessionRequest & Pick<TokenRequest, 'personaOf'>,
     signal: AbortSignal,
-  ): Promise<Refusal>;
+  ): Promise<ProviderWords>;
   /**
    * Starts the session of a token that nobody here has minted.
    *
    * @returns Anam's answer, whatever it is
    * @throws UpstreamError when there is none
    */
-  passOn(request: SessionRequest, signal: AbortSignal): Promise<Refusal>;
+  passOn(request: SessionRequest, signal: AbortSignal): Promise<ProviderWords>;
   /** The same for what the browser's SDK measures: without any credential. */
-  passMetrics(body: Buffer, signal: AbortSignal): Promise<Refusal>;
+  passMetrics(body: Buffer, signal: AbortSignal): Promise<ProviderWords>;
 }
 
 export function createAnam({ baseUrl, redact, now }: AnamOptions): Anam {
@@ -121,7 +121,7 @@ function tokenIn({ status, body }: ProviderAnswer): string {
   throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status });
 }
 
-function sessionIn({ status, body }: ProviderAnswer, words: Refusal): Refusal {
+function sessionIn({ status, body }: ProviderAnswer, words: ProviderWords): ProviderWords {
   const json = parseJson(body);
   if (isJsonObject(json) && asText(json.sessionId) !== '') return words;
   const message = 'an answer without a session';
@@ -150,7 +150,7 @@ async function estimateWait(
   }
 }
 
-const toWords = ({ status, headers, body }: ProviderAnswer, redact: Redact): Refusal => ({
+const toWords = ({ status, headers, body }: ProviderAnswer, redact: Redact): ProviderWords => ({
   status,
   type: redact(String(headers['content-type'] ?? 'application/json; charset=utf-8')),
   body: redact(body),

@@ -16,7 +16,7 @@ export interface BodyReader {
 export type AnswerHead = Pick<ProviderAnswer, 'status' | 'headers'>;
 
 /**
- * One HTTP exchange with a provider, at a fifth of what Node's `fetch` costs: the body of a good answer
+ * One HTTP exchange with a provider, without what Node's `fetch` costs: the body of a good answer
  * goes to a reader, and of any other there is kept what its classification needs.
  */
 export class Exchange implements Dispatcher.DispatchHandler {

@@ -37,7 +37,7 @@ export type ReadChunk =
   | { readonly kind: 'blocked'; readonly reason: string; readonly usage: Usage }
   | { readonly kind: 'piece'; readonly chunk: ChatChunk }
   /** The model has failed at its own answer; another try may succeed. */
-  | { readonly kind: 'garbled'; readonly reason: string }
+  | { readonly kind: 'garbled'; readonly reason: string; readonly usage: Usage }
   | { readonly kind: 'nothing' };
 
 export function readChunk(value: EnhancedGenerateContentResponse): ReadChunk {
@@ -59,9 +59,11 @@ function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
   if (!isSaid(finishReason)) {
     return isSilent ? { kind: 'nothing' } : { kind: 'piece', chunk: { ...said, finish: null } };
   }
-  if (isSilent && GARBLED.has(finishReason)) return { kind: 'garbled', reason: finishReason };
-  const reason = toFinishReason(finishReason);
   const usage = usageOf(raw);
+  if (isSilent && GARBLED.has(finishReason)) {
+    return { kind: 'garbled', reason: finishReason, usage };
+  }
+  const reason = toFinishReason(finishReason);
   if (reason === 'content-filter' && isSilent) {
     return { kind: 'blocked', reason: finishReason, usage };
   }

@@ -38,7 +38,7 @@ export const GEMINI_403_RULES: readonly GeminiRule[] = [
   { when: hasReason(NO_BILLING), failure: { kind: 'out_of_credit' } },
   { when: says(SPEND_CAP, NEEDS_BILLING), failure: { kind: 'out_of_credit' } },
   { when: says(...KEY_REFUSED_TEXT), failure: { kind: 'key_rejected' } },
-  { when: says(STORED_RESOURCE), failure: { kind: 'request_fault' } },
+  { when: says(STORED_RESOURCE), failure: { kind: 'request_fault', about: 'resource' } },
   { when: isNotGoogles, failure: { kind: 'misconfigured' } },
   { when: () => true, failure: { kind: 'model_unavailable', whose: 'key' } },
 ];
@@ -46,7 +46,7 @@ export const GEMINI_403_RULES: readonly GeminiRule[] = [
 /** NOT_FOUND: a wrong address answers without Google's error; a model may be open to another key. */
 export const GEMINI_404_RULES: readonly GeminiRule[] = [
   { when: isNotGoogles, failure: { kind: 'misconfigured' } },
-  { when: says(STORED_RESOURCE), failure: { kind: 'request_fault' } },
+  { when: says(STORED_RESOURCE), failure: { kind: 'request_fault', about: 'resource' } },
   { when: () => true, failure: { kind: 'model_unavailable', whose: 'key' } },
 ];
 

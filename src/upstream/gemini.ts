@@ -82,7 +82,7 @@ async function* readAnswer(
   exchange: LeanExchange,
   context: ClassifyContext,
 ): AsyncGenerator<ChatChunk, void, undefined> {
-  let hasText = false;
+  let hasBegun = false;
   let hasCalls = false;
   let finish: ChatFinish | null = null;
   for (;;) {
@@ -91,24 +91,23 @@ async function* readAnswer(
     exchange.isWanted = false;
     if (done) break;
     const chunk: ChatChunk | null =
-      finish === null ? toChunk(readChunk(value), hasText, context) : null;
+      finish === null ? toChunk(readChunk(value), hasBegun, context) : null;
     if (chunk === null) continue;
-    hasText = true;
+    hasBegun = true;
     hasCalls ||= chunk.toolCalls !== undefined;
     finish = chunk.finish;
     yield hasCalls ? awaitingTools(chunk) : chunk;
   }
-  if (finish === null) throw unfinished(hasText, exchange, context);
+  if (finish === null) throw unfinished(hasBegun, exchange, context);
 }
 
 /** Gemini stops alike for an answer that is complete and for one that waits for its tools. */
 const awaitingTools = (chunk: ChatChunk): ChatChunk =>
-  chunk.finish?.reason === 'stop' || chunk.finish?.reason === 'other'
+  chunk.finish?.reason === 'stop'
     ? { ...chunk, finish: { ...chunk.finish, reason: 'tool-calls' } }
     : chunk;
 
 const SILENCE: ChatChunk = { text: '', finish: null };
-const NO_USAGE = { inputTokens: 0, outputTokens: 0, totalTokens: 0 };
 const GARBLED = { kind: 'upstream_down', timedOut: false, status: 200 } as const;
 
 /** The SDK trips over a chunk that is no object; to us that is a stream that cannot be read. */
@@ -121,13 +120,13 @@ async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {
 }
 
 /** A block before any text is a failure of its own kind; after some text it only ends the answer. */
-function toChunk(read: ReadChunk, hasText: boolean, context: ClassifyContext): ChatChunk | null {
+function toChunk(read: ReadChunk, hasBegun: boolean, context: ClassifyContext): ChatChunk | null {
   switch (read.kind) {
     case 'nothing':
       // Between the pieces of an answer it is a sign of life all the same.
-      return hasText ? SILENCE : null;
+      return hasBegun ? SILENCE : null;
     case 'garbled':
-      if (hasText) return { text: '', finish: { reason: 'other', usage: NO_USAGE } };
+      if (hasBegun) return { text: '', finish: { reason: 'other', usage: read.usage } };
       throw new UpstreamError({ ...GARBLED, message: `an unusable answer: ${read.reason}` });
     case 'piece':
       return read.chunk;
@@ -135,7 +134,7 @@ function toChunk(read: ReadChunk, hasText: boolean, context: ClassifyContext): C
       throw new UpstreamError(classifyGeminiAnswer(inStream(read.body), context));
     case 'blocked': {
       const { usage, reason } = read;
-      if (hasText) return { text: '', finish: { reason: 'content-filter', usage } };
+      if (hasBegun) return { text: '', finish: { reason: 'content-filter', usage } };
       throw new UpstreamError({ kind: 'content_blocked', message: reason, usage, status: 200 });
     }
     default:
@@ -144,9 +143,9 @@ function toChunk(read: ReadChunk, hasText: boolean, context: ClassifyContext): C
 }
 
 /** The stream ended in good order, but the answer did not: nothing came at all, or no finish reason. */
-function unfinished(hasText: boolean, exchange: LeanExchange, context: ClassifyContext) {
+function unfinished(hasBegun: boolean, exchange: LeanExchange, context: ClassifyContext) {
   const failure = classifyGeminiAnswer(inStream(exchange.tail), context);
-  const message = hasText ? 'the answer broke off' : 'an answer without candidates';
+  const message = hasBegun ? 'the answer broke off' : 'an answer without candidates';
   return new UpstreamError(failure.kind === 'upstream_down' ? { ...failure, message } : failure);
 }
 

@@ -4,8 +4,8 @@ import type { ProviderAnswer } from './provider-answer.ts';
 import { TextReader } from './text-reader.ts';
 
 /**
- * One HTTP exchange with the provider, seen from two sides. The SDK gets a `fetch` that costs a tenth
- * of Node's; we keep what the SDK loses: the status, headers and body of a refusal, the network's own
+ * One HTTP exchange with the provider, seen from two sides. The SDK gets a `fetch` that costs a
+ * fraction of Node's (bench/README.md); we keep what the SDK loses: the status, headers and body of a refusal, the network's own
  * error, and how far a stream had come.
  */
 export interface LeanExchange {

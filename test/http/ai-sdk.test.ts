@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { Chat } from '@ai-sdk/react';
 import * as current from 'ai';
 import * as strict from 'ai-v5';
@@ -86,7 +88,7 @@ describe.each(CLIENTS)('%s', (_name, client) => {
     'is told when the answer breaks off (%s)',
     async (kind) => {
       const app = await startWith({ kind }, { ...WORDS, chunkMs: 10 });
-      const read = whileTimePasses(app.clock, readWith(client, app));
+      const read = whileTimePasses(app.clock, readWith(client, app), 100);
       await expect(read).rejects.toThrow(/again/);
     },
   );
@@ -299,6 +301,29 @@ describe('UI messages', () => {
     });
   });
 
+  it('that are too many are refused, whatever the last of them is', async () => {
+    const app = await startWith(null);
+    const many = Array.from({ length: 1000 }, () => userSays('Hi'));
+    for (const last of [{ role: 'user' }, { role: 'user', parts: null }, 0]) {
+      const { status, text } = await post(app, bodyOf(...many, last as object));
+      expect([status, text]).toEqual([400, 'messages: Must not have more than 1000 entries.']);
+    }
+    expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
+  });
+
+  it('of the assistant are taken back as they were given out', async () => {
+    const app = await startWith(null);
+    const said = {
+      id: 'a',
+      role: 'assistant',
+      parts: [{ type: 'text', text: `\ud83d${'x'.repeat(200_001)}` }],
+    };
+    expect((await post(app, bodyOf(userSays('Hi'), said, userSays('On')))).status).toBe(200);
+    const history = [{ role: 'assistant', content: '\ud83d' }];
+    expect((await app.post('/api/chat', { message: 'Hi', history })).status).toBe(200);
+    expect(lastRequest(app)).toMatchObject({ contents: [{ parts: [{ text: '\ufffd' }] }, {}] });
+  });
+
   it('go on when one of them had a file that was refused in its time', async () => {
     const app = await startWith(null);
     const drawn = { type: 'file', mediaType: 'image/png', url: 'https://example.com/a.png' };
@@ -385,6 +410,24 @@ describe('UI messages', () => {
       'text/plain; charset=utf-8',
     ]);
     expect(answer.text).toMatch(sentence);
+  });
+
+  it.each([
+    ['another type', { 'content-type': 'text/plain' }, 415],
+    ['another method', {}, 405],
+  ])('are not waited for when %s is refused anyway', async (_, headers, status) => {
+    const app = await startWith(null);
+    const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
+    const fields = Object.entries({ 'content-type': 'application/json', ...headers }).map(
+      ([name, value]) => `${name}: ${value}\r\n`,
+    );
+    const method = status === 405 ? 'PUT' : 'POST';
+    socket.write(
+      `${method} /api/chat HTTP/1.1\r\nHost: a\r\n${fields.join('')}content-length: 10\r\n\r\n`,
+    );
+    const [answer] = await whileTimePasses(app.clock, once(socket, 'data'));
+    expect(String(answer)).toContain(`HTTP/1.1 ${status}`);
+    socket.destroy();
   });
 
   it('of an address that asks too often are refused in a sentence too', async () => {

@@ -154,7 +154,7 @@ describe('a history', () => {
     ['without a role', [{ content: 'Hi' }], 'history.0.role'],
     ['with an empty content', [good, { role: 'user', content: '' }], 'history.1.content'],
     ['with a blank content', [good, { role: 'user', content: ' \n' }], 'history.1.content'],
-    ['with half a character', [{ role: 'model', content: 'a\ud83d' }], 'history.0.content'],
+    ['with half a character', [{ role: 'user', content: 'a\ud83d' }], 'history.0.content'],
     ['without a content', [good, { role: 'user' }], 'history.1.content'],
     ['with parts for a content', [good, { role: 'user', content: [{}] }], 'history.1.content'],
     ['with an unknown field', [{ ...good, name: 'Eve' }], 'history.0.name'],

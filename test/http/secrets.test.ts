@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { startStandin } from '../../src/standin/standin.ts';
-import { redactKeysOf, startUnderstudy } from '../../src/understudy.ts';
+import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { flow } from '../support/start-app.ts';
 
@@ -48,7 +48,7 @@ async function startWatched(environment: Record<string, string> = {}) {
   });
   const said: string[] = [];
   const destination = { write: (line: string) => void said.push(line) };
-  const log = createLogger({ level: 'trace', redact: redactKeysOf(config), destination });
+  const log = createLogger({ level: 'trace', redact: redactSecretsOf(config), destination });
   const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log });
   running.push(async () => {
     await standin.close();

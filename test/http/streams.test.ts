@@ -198,7 +198,7 @@ describe('a client that leaves in the middle of a stream', () => {
     expect(app.logs.filter(({ level }) => level >= 40)).toEqual([]);
   });
 
-  it('or stays and does not read is cut off half a minute after it stopped', async () => {
+  it('or stays and does not read is cut off two minutes after it stopped', async () => {
     const app = await startWith(null, { chunks: 48, text: 'x'.repeat(24_000_000) });
     const startedAt = app.clock.now();
     const { response } = await open(app);
@@ -208,8 +208,8 @@ describe('a client that leaves in the middle of a stream', () => {
       () => expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({ status: 499 }),
       10_000,
     );
-    await whileTimePasses(app.clock, told);
-    expect(app.clock.now() - startedAt).toBeGreaterThanOrEqual(30_000);
+    await whileTimePasses(app.clock, told, 100);
+    expect(app.clock.now() - startedAt).toBeGreaterThanOrEqual(120_000);
     expect(app.logs.find(({ msg }) => msg === 'attempt')).toMatchObject({ outcome: 'client_gone' });
     await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
   });

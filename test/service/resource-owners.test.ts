@@ -13,7 +13,7 @@ const keyOf = (project: string): ApiKey => ({
 });
 const notMine = (words = 'not mine') =>
   new UpstreamError(
-    { kind: 'request_fault', message: words, status: 403 },
+    { kind: 'request_fault', about: 'resource', message: words, status: 403 },
     { status: 403, type: 'application/json', body: words },
   );
 const kindOf = (error: unknown) => (error as UpstreamError).failure;

@@ -4,7 +4,7 @@ import { afterEach } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../src/standin/standin.ts';
-import { redactKeysOf, startUnderstudy } from '../../src/understudy.ts';
+import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
 import { createFakeClock, type FakeClock } from './fake-clock.ts';
 
 export interface App {
@@ -68,7 +68,7 @@ export async function startApp(setting: Setting): Promise<App> {
   });
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
-  const log = createLogger({ level: 'debug', redact: redactKeysOf(config), destination });
+  const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });
   const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log });
   const url = `http://127.0.0.1:${understudy.port}`;
   let stopped: Promise<boolean> | null = null;

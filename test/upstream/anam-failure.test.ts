@@ -14,6 +14,11 @@ const NO_CREDIT = { kind: 'out_of_credit' };
 const DOWN = { kind: 'upstream_down', timedOut: false };
 const TIMED_OUT = { kind: 'upstream_down', timedOut: true };
 const lacks = (whose: string) => ({ kind: 'model_unavailable', whose });
+const FAULT_OF_TOKEN = {
+  kind: 'request_fault',
+  provesNothing: true,
+  about: 'session_token',
+};
 const FAULT_BEFORE_ALL = { kind: 'request_fault', provesNothing: true };
 const noSlotFor = (retryAfterMs: number) => ({ ...limitedFor(retryAfterMs), of: 'project' });
 const limitedFor = (retryAfterMs: number) => ({ kind: 'rate_limited', retryAfterMs });
@@ -127,7 +132,7 @@ describe('the session route', () => {
     ['a 429 without a word', 429, '', NO_CREDIT],
     ['a page at 429: our address, not the account', 429, HTML, DOWN],
     ['no plan', 402, '', NO_CREDIT],
-    ['a used token', 401, { error: 'Token expired' }, FAULT_BEFORE_ALL],
+    ['a used token', 401, { error: 'Token expired' }, FAULT_OF_TOKEN],
     ['a bad request', 400, INVALID, FAULT_BEFORE_ALL],
     ['not entitled', 403, { error: 'Forbidden' }, lacks('key')],
     ['no such persona', 404, { error: 'Not found' }, lacks('key')],

@@ -13,6 +13,7 @@ import {
 const REJECTED = { kind: 'key_rejected' };
 const NO_CREDIT = { kind: 'out_of_credit' };
 const FAULT = { kind: 'request_fault' };
+const FAULT_OF_RESOURCE = { ...FAULT, about: 'resource' };
 const OURS = { kind: 'misconfigured' };
 const NOT_FOR_THIS_KEY = { kind: 'model_unavailable', whose: 'key' };
 
@@ -87,8 +88,8 @@ describe('a 403', () => {
     ['Requests from referer <empty> are blocked.', REJECTED],
     ['Spend cap reached for this project.', NO_CREDIT],
     ['This API method requires billing to be enabled.', NO_CREDIT],
-    ['CachedContent not found (or permission denied)', FAULT],
-    ['You do not have permission to access the File abc or it may not exist.', FAULT],
+    ['CachedContent not found (or permission denied)', FAULT_OF_RESOURCE],
+    ['You do not have permission to access the File abc or it may not exist.', FAULT_OF_RESOURCE],
     ['The caller does not have permission', NOT_FOR_THIS_KEY],
     ['Something never heard of', NOT_FOR_THIS_KEY],
   ])('%s', (message, expected) => {
@@ -115,8 +116,8 @@ describe('a 404', () => {
   it.each([
     ['models/x is not found for API version v1beta.', NOT_FOR_THIS_KEY],
     ['This model is no longer available to new users.', NOT_FOR_THIS_KEY],
-    ['CachedContent not found', FAULT],
-    ['files/abc is not found', FAULT],
+    ['CachedContent not found', FAULT_OF_RESOURCE],
+    ['files/abc is not found', FAULT_OF_RESOURCE],
   ])('%s', (message, expected) => {
     expect(bare(classify(googleAnswer(404, 'NOT_FOUND', message)))).toEqual(expected);
   });

@@ -14,7 +14,7 @@ import {
   type StreamFacts,
 } from './dialect.ts';
 import { plainText } from './plain-text.ts';
-import { isSaid, MAX_MESSAGES, modelName, text } from './said.ts';
+import { isSaid, MAX_MESSAGES, modelName, spoken, text } from './said.ts';
 
 const MAX_PARTS = 1000;
 
@@ -23,6 +23,10 @@ type Part = UserPart | { readonly kind: 'skipped' | 'unreadable' };
 
 const textPart = z
   .looseObject({ type: z.literal('text'), text })
+  .transform((part): Part => ({ kind: 'text', text: part.text }));
+
+const spokenPart = z
+  .looseObject({ type: z.literal('text'), text: spoken })
   .transform((part): Part => ({ kind: 'text', text: part.text }));
 
 const filePart = z
@@ -42,7 +46,7 @@ const message = z.discriminatedUnion('role', [
   }),
   z.looseObject({
     role: z.enum(['system', 'assistant']),
-    parts: listOf(z.union([textPart, otherThan('text')]), MAX_PARTS),
+    parts: listOf(z.union([spokenPart, otherThan('text')]), MAX_PARTS),
   }),
 ]);
 

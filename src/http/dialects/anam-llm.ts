@@ -3,17 +3,18 @@ import { z } from 'zod';
 import type { ChatMessage } from '../../shared/chat.ts';
 import { PLAIN_ERRORS } from '../error-form.ts';
 import { validate } from '../json-body.ts';
+import { listOf } from '../list-of.ts';
 import type { ChatCall, Dialect } from './dialect.ts';
 import { plainText } from './plain-text.ts';
-import { isSaid, MAX_MESSAGES, text } from './said.ts';
+import { isSaid, MAX_MESSAGES, spoken, text } from './said.ts';
 
-const message = z.looseObject({
-  role: z.enum(['user', 'persona', 'assistant']),
-  content: text,
-});
+const message = z.discriminatedUnion('role', [
+  z.looseObject({ role: z.literal('user'), content: text }),
+  z.looseObject({ role: z.enum(['persona', 'assistant']), content: spoken }),
+]);
 
 const anamBody = z
-  .looseObject({ messages: z.array(message).max(MAX_MESSAGES) })
+  .looseObject({ messages: listOf(message, MAX_MESSAGES) })
   .superRefine(({ messages }, context) => {
     const last = messages.at(-1);
     if (last?.role === 'user' && isSaid(last.content)) return;

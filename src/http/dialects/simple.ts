@@ -4,6 +4,7 @@ import type { ChatReply } from '../../service/chat-reply.ts';
 import type { ChatMessage } from '../../shared/chat.ts';
 import { OUR_ERRORS } from '../error-form.ts';
 import { validate } from '../json-body.ts';
+import { listOf } from '../list-of.ts';
 import {
   type AnswerFacts,
   type ChatCall,
@@ -13,17 +14,16 @@ import {
   type Frames,
   type StreamFacts,
 } from './dialect.ts';
-import { isSaid, MAX_MESSAGES, modelName, said, text } from './said.ts';
+import { isSaid, MAX_MESSAGES, modelName, said, spoken } from './said.ts';
 
-/** An assistant may have said nothing: we have given out such replies, and take them back. */
 const turn = z.discriminatedUnion('role', [
   z.strictObject({ role: z.literal('user'), content: said }),
-  z.strictObject({ role: z.enum(['assistant', 'model']), content: text }),
+  z.strictObject({ role: z.enum(['assistant', 'model']), content: spoken }),
 ]);
 
 const chatBody = z.strictObject({
   message: said,
-  history: z.array(turn).max(MAX_MESSAGES).default([]),
+  history: listOf(turn, MAX_MESSAGES).default([]),
   model: modelName.nullish(),
   stream: z.boolean().nullish(),
 });

@@ -9,15 +9,15 @@ export const METHOD_PATH = new RegExp(
   `^/(?:v1|v1beta)/models/(?<model>${MODEL}):(?<method>generateContent|streamGenerateContent|countTokens)$`,
 );
 /** One of Google's models, or the list of them. */
-export const MODELS_PATH = new RegExp(`^/(?:v1|v1beta)/models(?:/${MODEL})?$`);
+export const MODELS_PATH = new RegExp(`^/(?:v1|v1beta)/models(?:/(?<model>${MODEL}))?$`);
 
 /** Headers that are the caller's to choose. None that would let Google answer in another encoding. */
 const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client', 'x-server-timeout'];
 
 /** Counting tokens uses no model's quota. */
 const UNMETERED = 'countTokens';
-/** All others answer when they have all of their answer. */
-const STREAMED = 'streamGenerateContent';
+/** Answers when it has all of its answer. */
+const WHOLE = 'generateContent';
 
 export function readMethodCall(request: Request): RelayCall {
   const { model = '', method } = METHOD_PATH.exec(request.path)?.groups ?? {};
@@ -26,7 +26,7 @@ export function readMethodCall(request: Request): RelayCall {
     request: { method: 'POST', path: pathOf(request), headers: headersOf(request), body },
     model,
     isMetered: method !== UNMETERED,
-    comesWhole: method !== STREAMED,
+    comesWhole: method === WHOLE,
     resources: resourcesIn(body),
   };
 }
@@ -35,7 +35,7 @@ export const readModelsCall = (request: Request): RelayCall => ({
   request: { method: 'GET', path: pathOf(request), headers: headersOf(request), body: null },
   model: null,
   isMetered: false,
-  comesWhole: true,
+  comesWhole: false,
   resources: [],
 });
 

@@ -1,27 +1,28 @@
 import type { Request, RequestHandler, Response } from 'express';
 import type { Relay, RelayAnswer, RelayCall } from '../../service/relay.ts';
 import { ServiceError } from '../../service/service-error.ts';
-import { type Refusal, UpstreamError } from '../../shared/failure.ts';
-import { rememberTold } from '../access-log.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { callerOf } from '../caller.ts';
 import { failInStream } from '../error-form.ts';
-import { sent, type WriteLimits, write } from '../paced-write.ts';
+import { sent, write } from '../paced-write.ts';
 import { sendText } from '../send-json.ts';
+import { rememberTold } from '../told.ts';
 
 /** A request in Gemini's own protocol: what Google answers, byte for byte. */
 export function relayRoute(
   relay: Relay,
   readCall: (request: Request) => RelayCall,
-  limits: WriteLimits,
+  clock: Clock,
 ): RequestHandler {
   return async function postRelay(request, response) {
     const answer = await relay(readCall(request), callerOf(request, response));
     if (answer.kind === 'refusal') sendRefusal(response, answer.refusal);
-    else await sendAnswer(response, answer, limits);
+    else await sendAnswer(response, answer, clock);
   };
 }
 
-function sendRefusal(response: Response, { status, type, body }: Refusal): void {
+function sendRefusal(response: Response, { status, type, body }: ProviderWords): void {
   rememberTold(response, { code: 'refused_by_google' });
   sendText(response, status, type, body);
 }
@@ -29,20 +30,20 @@ function sendRefusal(response: Response, { status, type, body }: Refusal): void 
 async function sendAnswer(
   response: Response,
   { head, pieces }: Extract<RelayAnswer, { kind: 'answer' }>,
-  limits: WriteLimits,
+  clock: Clock,
 ): Promise<void> {
   for (const [name, value] of Object.entries(head.headers)) response.setHeader(name, value);
   response.setHeader('x-accel-buffering', 'no');
   response.statusCode = head.status;
   try {
-    for await (const { bytes } of pieces) await write(response, bytes, limits);
+    for await (const { bytes } of pieces) await write(response, bytes, clock);
   } catch (error) {
     // What Google itself said at the break goes on like all the rest.
     failInStream(response, () => lastWordsIn(error));
     throw error;
   }
   response.end();
-  await sent(response, limits);
+  await sent(response, clock);
 }
 
 function lastWordsIn(error: unknown): string | null {

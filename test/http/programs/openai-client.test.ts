@@ -83,7 +83,7 @@ describe('the official OpenAI client', () => {
         textOf(
           await clientOf(app).chat.completions.create({ model: MODEL, messages: HI, stream: true }),
         );
-      await expect(whileTimePasses(app.clock, read())).rejects.toThrow(/again/);
+      await expect(whileTimePasses(app.clock, read(), 100)).rejects.toThrow(/again/);
     },
   );
 

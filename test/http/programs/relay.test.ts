@@ -68,6 +68,7 @@ describe("a request in Gemini's own protocol", () => {
     });
     const answer = await ask(app, path);
     const google = await askGoogle(app, path, 'g-one');
+    expect(answer.headers.get('x-accel-buffering')).toBe('no');
     expect(withoutId(answer.text)).toBe(withoutId(google.text));
     expect([answer.status, answer.headers.get('content-type')]).toEqual([
       google.status,
@@ -215,12 +216,26 @@ describe("a request in Gemini's own protocol", () => {
     expect(await relayed.counts()).toMatchObject({ available: 1 });
   });
 
-  it('that comes whole may take as long as the whole request may', async () => {
-    const app = await startForPrograms({ kind: 'slow', ms: 50_000 });
-    const { status } = await ask(app, WHOLE);
-    expect([status, app.standin.calls.map(({ key }) => key)]).toEqual([200, ['g-one']]);
-    const streamed = await ask(app, `${STREAM}?alt=sse`);
-    expect(streamed.status).toBe(200);
+  it('that comes whole has three quarters of the request for itself, and the rest is for another key', async () => {
+    const app = await startForPrograms({ kind: 'slow', ms: 44_000 });
+    const first = await ask(app, WHOLE);
+    expect([first.status, app.standin.calls.map(({ key }) => key)]).toEqual([200, ['g-one']]);
+    app.standin.setFault('g-one', null);
+    app.standin.setFault('g-two', { kind: 'hang' });
+    expect((await ask(app, WHOLE)).status).toBe(200);
+    expect(app.logs.find(({ outcome }) => outcome === 'upstream_down')).toMatchObject({
+      ms: expect.closeTo(45_000, -2),
+    });
+  });
+
+  it.each([
+    ['a count of tokens', `/v1beta/models/${MODEL}:countTokens`],
+    ['a stream', `${STREAM}?alt=sse`],
+  ])('that should begin soon is soon given up with a key that hangs: %s', async (_, path) => {
+    const app = await startForPrograms({ kind: 'hang' });
+    const startedAt = app.clock.now();
+    expect((await ask(app, path)).status).toBe(200);
+    expect(app.clock.now() - startedAt).toBeLessThan(25_000);
   });
 
   it('is told what its refusal is without any key, in the type neither', async () => {
@@ -280,6 +295,39 @@ describe("a request in Gemini's own protocol", () => {
     await vi.waitFor(() => expect(app.standin.calls.at(-1)?.aborted).toBe(true));
     await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
     expect(await app.counts()).toEqual(UNTOUCHED);
+  });
+});
+
+describe('a caller that does not read', () => {
+  it('slows Google down: no more is taken than fits on the way', async () => {
+    const app = await startForPrograms();
+    const megabyte = Buffer.alloc(1_000_000, 'x');
+    let taken = 0;
+    const relayed = await startRelay(app, async (socket) => {
+      socket.write('HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\n\r\n');
+      for (let sent = 0; sent < 100 && !socket.destroyed; sent += 1) {
+        if (!socket.write(megabyte)) await once(socket, 'drain').catch(() => {});
+        taken = sent;
+      }
+    });
+    const asked = request(`${relayed.url}${WHOLE}`, { method: 'POST', headers: TOKEN });
+    asked.on('error', () => {});
+    asked.end(JSON.stringify(HI));
+    const [response] = await once(asked, 'response');
+    response.pause();
+    await vi.waitFor(() => expect(taken).toBeGreaterThan(0));
+    let before = -1;
+    await vi.waitFor(
+      () => {
+        const [last, now] = [before, taken];
+        before = taken;
+        expect(now).toBe(last);
+      },
+      { interval: 200, timeout: 5000 },
+    );
+    expect(taken).toBeLessThan(50);
+    asked.destroy();
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
   });
 });
 
@@ -352,15 +400,21 @@ describe('a request that names what only one project owns', () => {
 });
 
 describe('a call that uses no quota', () => {
-  it.each([['get', '/v1beta/models/unheard-of']] as const)(
-    'about a model that nobody has asks a few keys, and has the answer of Google',
+  it.each([
+    ['a description', '/v1beta/models/unheard-of'],
+    ['a count', `/v1beta/models/${MODEL}:countTokens`],
+  ])(
+    'about a model that nobody has asks a few keys, and has the answer of Google: %s',
     async (_, path) => {
       const keys = Array.from({ length: 20 }, (__, index) => `g-${index}`);
       const named = keys.map((key, index) => [`GOOGLE_API_KEY_${index}`, key]);
       const app = await startApp({
         environment: { ...Object.fromEntries(named), CLIENT_TOKENS: CLIENT_TOKEN },
+        standin: { keys: keys.map((key) => ({ key, service: 'google' })), models: ['other'] },
       });
-      const { status, body } = await app.get(path, TOKEN);
+      const { status, body } = await (path.endsWith('countTokens')
+        ? app.post(path, HI, TOKEN)
+        : app.get(path, TOKEN));
       expect([status, body.error.message]).toEqual([
         404,
         expect.stringContaining('is not found for API version'),
@@ -369,6 +423,28 @@ describe('a call that uses no quota', () => {
       expect(await app.counts()).toMatchObject({ available: 20 });
     },
   );
+
+  it('about a file asks as many projects as any other', async () => {
+    const keys = ['a', 'b', 'c', 'd', 'e'];
+    const named = keys.map((key, index) => [`GOOGLE_API_KEY_${index}`, key]);
+    const resources = ['files/xyz'];
+    const app = await startApp({
+      environment: { ...Object.fromEntries(named), CLIENT_TOKENS: CLIENT_TOKEN },
+      standin: {
+        keys: keys.map((key) => ({
+          key,
+          service: 'google',
+          ...(key === 'e' ? { resources } : {}),
+        })),
+      },
+    });
+    const body = { contents: [{ parts: [{ fileData: { fileUri: 'files/xyz' } }] }] };
+    const counted = { generateContentRequest: { model: `models/${MODEL}`, ...body } };
+    const path = `/v1beta/models/${MODEL}:countTokens`;
+    expect((await app.post(path, counted, TOKEN)).status).toBe(200);
+    expect((await app.post(path, body, TOKEN)).status).toBe(200);
+    expect(app.standin.calls.map(({ key }) => key)).toEqual([...keys, 'e']);
+  });
 
   it('does not open what a use of the quota has parked, be it by a detour', async () => {
     const app = await startForPrograms({ kind: 'prepay_empty' });
@@ -392,6 +468,9 @@ describe('what programs may ask', () => {
   it.each<[string, 'get' | 'post', string, number]>([
     ['of a model that is not served', 'post', '/v1beta/models/other:generateContent', 404],
     ['of a method that is not', 'post', `/v1beta/models/${MODEL}:embedContent`, 404],
+    ['of a model whose name leads elsewhere', 'get', '/v1/models/..%2F..%2Fv1beta%2Ffiles', 404],
+    ['of a model whose name hides a query', 'get', '/v1/models/a%3Fkey=x', 404],
+    ['of a model whose name is a method', 'get', '/v1/models/x:y', 404],
     ['of a path that leads elsewhere', 'post', `/v1beta/models/..%2F${MODEL}:generateContent`, 404],
     ['in another way', 'get', WHOLE, 405],
   ])('is nothing %s, as Google would say it', async (_, method, path, status) => {
@@ -441,6 +520,12 @@ describe('what programs may ask', () => {
     expect(asGoogle.body.models[0].name).toMatch(/^models\//);
     const asOpenai = await app.get('/v1/models', { authorization: `Bearer ${CLIENT_TOKEN}` });
     expect(asOpenai.body).toMatchObject({ object: 'list', data: [{ id: MODEL }] });
+  });
+
+  it('is no body in another encoding', async () => {
+    const app = await startForPrograms();
+    const answer = await app.post(WHOLE, HI, { ...TOKEN, 'content-encoding': 'gzip' });
+    expect([answer.status, answer.body.error.status]).toEqual([415, 'INVALID_ARGUMENT']);
   });
 
   it('is a body of a megabyte at most', async () => {

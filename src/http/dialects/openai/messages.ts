@@ -3,7 +3,7 @@ import type { UserPart } from '../../../shared/chat.ts';
 import { isDeeperThan, isJsonObject, type JsonObject, MAX_DEPTH } from '../../json-object.ts';
 import { listOf } from '../../list-of.ts';
 import { dataUrl } from '../data-url.ts';
-import { MAX_MESSAGES, text } from '../said.ts';
+import { MAX_MESSAGES, spoken, text } from '../said.ts';
 
 const MAX_PARTS = 1000;
 
@@ -32,6 +32,12 @@ const words = z.union([
   listOf(textPart, MAX_PARTS).transform((parts) => parts.map((part) => part.text)),
 ]);
 
+const spokenPart = z
+  .looseObject({ type: z.literal('text'), text: spoken })
+  .transform((part) => part.text);
+
+const spokenWords = z.union([spoken.transform((said) => [said]), listOf(spokenPart, MAX_PARTS)]);
+
 const toolCall = z.looseObject({
   id: z.string().min(1).max(200),
   type: z.literal('function').optional(),
@@ -55,7 +61,7 @@ const message = z.discriminatedUnion('role', [
   }),
   z.looseObject({
     role: z.literal('assistant'),
-    content: words.nullish(),
+    content: spokenWords.nullish(),
     tool_calls: listOf(toolCall, MAX_PARTS).refine(haveOwnIds, 'Two calls have one id.').nullish(),
     function_call: z.null('Send tool_calls instead.').optional(),
   }),

@@ -9,11 +9,16 @@ import { messages } from './messages.ts';
 import { toolChoice, tools, toTools } from './tools.ts';
 
 const MAX_PARAMETERS = 100;
+/** Google's own name of a model begins with it. */
+const GOOGLES_PREFIX = /^models\//;
 
 const tokens = z.int().min(1);
 const penalty = z.number().min(-2).max(2);
 
-/** Tokens that each effort may cost, as Google's own OpenAI-compatible routes have it. */
+/**
+ * Tokens that each effort may cost, as Google's own OpenAI-compatible routes have it
+ * (https://ai.google.dev/gemini-api/docs/openai#thinking); what is beyond them gets the most there is.
+ */
 const EFFORTS = {
   none: 0,
   minimal: 1024,
@@ -106,7 +111,7 @@ export function readCompletionRequest(body: unknown): CompletionRequest {
         settings: toSettings(read),
         ...(declared === null ? {} : { tools: declared }),
       },
-      model: read.model.replace(/^models\//, ''),
+      model: read.model.replace(GOOGLES_PREFIX, ''),
     },
     isStreamed: read.stream ?? false,
     includesUsage: read.stream_options?.include_usage ?? false,

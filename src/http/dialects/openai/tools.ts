@@ -25,7 +25,7 @@ export const toolChoice = z.union(
   'Must be none, auto, required or a function.',
 );
 
-/** @returns null when there are no tools, or none may be used */
+/** @returns null when there are no tools */
 export function toTools(
   declared: z.output<typeof tools>,
   choice: z.output<typeof toolChoice> | null,
