@@ -5,6 +5,7 @@ import { type AttemptEnd, attempt } from './attempt.ts';
 import { clientGone, conclude, noKeysConfigured, ourFault, upstreamTimeout } from './conclusion.ts';
 import type { FailoverOptions, FailoverRequest } from './failover-request.ts';
 import { KeySearch } from './key-search.ts';
+import { attemptLimitMs, requestLimitMs } from './limits.ts';
 import { pause } from './pause.ts';
 import { createRequestLog, type RequestLog } from './request-log.ts';
 import { ServiceError } from './service-error.ts';
@@ -52,9 +53,8 @@ class Run<C, T> {
     this.#line = line;
     this.#search = new KeySearch(options.pool, request);
     this.#log = createRequestLog(options, request);
-    this.#attemptMs = attemptLimit(options, request);
-    this.#deadline =
-      options.clock.now() + shorter(options.requestTimeoutMs, request.requestTimeoutMs);
+    this.#attemptMs = attemptLimitMs(options, request);
+    this.#deadline = options.clock.now() + requestLimitMs(options, request);
   }
 
   async finish(): Promise<T> {
@@ -184,22 +184,5 @@ class Run<C, T> {
     if (this.#request.caller.signal.aborted) throw clientGone();
   }
 }
-
-/** Of a whole answer's time: enough for a long one, and a rest for another key when the first one hangs. */
-const SHARE_OF_WHOLE = 0.75;
-
-function attemptLimit(
-  { requestTimeoutMs, attemptTimeoutMs: usual }: FailoverOptions,
-  {
-    comesWhole,
-    attemptTimeoutMs,
-  }: Pick<FailoverRequest<never, never>, 'comesWhole' | 'attemptTimeoutMs'>,
-): number {
-  if (comesWhole) return Math.max(usual, requestTimeoutMs * SHARE_OF_WHOLE);
-  return shorter(usual, attemptTimeoutMs);
-}
-
-const shorter = (usual: number, own: number | undefined) =>
-  own === undefined ? usual : Math.min(usual, own);
 
 const FAILED = Symbol('failed');

@@ -109,7 +109,7 @@ describe("a request in Gemini's own protocol", () => {
   });
 
   it('hands on an error in the middle of a stream without the key in it, and the pool learns from it', async () => {
-    const key = 'AIza-a-key-that-google-echoes-0123456789';
+    const key = 'g-one-that-google-echoes-in-its-errors';
     const said = 'data: {"candidates":[{"content":{"parts":[{"text":"one"}]}}]}\r\n\r\n';
     const error = (echo: string) =>
       `data: {"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"Quota of ${echo} is spent."}}\r\n\r\n`;
