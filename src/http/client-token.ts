@@ -1,6 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import type { Secret } from '../shared/secret.ts';
 import { createTokenCheck } from '../shared/token-check.ts';
+import { bearerIn } from './bearer.ts';
 import { HttpError } from './http-error.ts';
 import { rememberTold } from './told.ts';
 
@@ -25,12 +26,10 @@ const UNKNOWN_TOKEN =
   'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token or as x-goog-api-key.';
 
 /** Some clients bring both, of which one is for somebody in between. */
-function tokensIn({ headers }: Request): readonly string[] {
-  const { 'x-goog-api-key': key, authorization = '' } = headers;
-  return [BEARER.exec(authorization)?.[1] ?? '', typeof key === 'string' ? key.trim() : ''];
+function tokensIn(request: Request): readonly string[] {
+  const { 'x-goog-api-key': key } = request.headers;
+  return [bearerIn(request) ?? '', typeof key === 'string' ? key.trim() : ''];
 }
-
-const BEARER = /^Bearer +(\S+) *$/i;
 
 /** Google's clients are told from all others by where they put their key. */
 export const isGoogleClient = ({ headers }: Request): boolean =>

@@ -2,6 +2,7 @@ import express, { type Request, type RequestHandler, type Response } from 'expre
 import type { AvatarSession } from '../service/avatar-session.ts';
 import { ServiceError } from '../service/service-error.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import { bearerIn } from './bearer.ts';
 import { callerOf } from './caller.ts';
 import { answerErrorsIn, type ErrorForm } from './error-form.ts';
 import { HttpError } from './http-error.ts';
@@ -25,8 +26,8 @@ export const readSessionBody = express.raw({ type: () => true, limit: MAX_BODY }
 /** `POST /api/anam/v1/engine/session`: what the avatar's SDK calls to start, as if we were Anam. */
 export function sessionStartRoute(avatar: AvatarSession): RequestHandler {
   return async function postSession(request, response) {
-    const token = BEARER.exec(request.headers.authorization ?? '')?.[1];
-    if (token === undefined) throw new HttpError(401, 'unauthorized', 'Session token is missing.');
+    const token = bearerIn(request);
+    if (token === null) throw new HttpError(401, 'unauthorized', 'Session token is missing.');
     const caller = callerOf(request, response);
     try {
       sendWords(response, await avatar.start({ token, body: bodyOf(request) }, caller));
@@ -50,8 +51,6 @@ function sendWords(response: Response, { status, type, body }: ProviderWords): v
   if (status >= 400) rememberTold(response, { code: 'refused_by_anam' });
   sendText(response, status, type, body);
 }
-
-const BEARER = /^Bearer +(\S{1,8192}) *$/i;
 
 const bodyOf = ({ body }: Request) => (Buffer.isBuffer(body) && body.length > 0 ? body : NOTHING);
 

@@ -36,7 +36,7 @@ export function classifyAnamSessionAnswer(
 
 /** Whether a session was refused because all slots are taken, of which Anam can say when one comes free. */
 export const isSlotsTaken = ({ status, body }: ProviderAnswer): boolean =>
-  status === 429 && SLOTS_TAKEN.test(parseAnamError(body).reason);
+  hasNoFreeSlot({ status, error: parseAnamError(body) });
 
 interface AnamRefusal {
   /** Half a JSON is none, but still Anam's. */
@@ -123,7 +123,7 @@ const sessionRules = (whose: 'key' | 'caller'): readonly AnamRule[] => [
 const OUR_SESSION = sessionRules('key');
 const CALLERS_SESSION = sessionRules('caller');
 
-function hasNoFreeSlot({ status, error }: AnamRefusal): boolean {
+function hasNoFreeSlot({ status, error }: Pick<AnamRefusal, 'status' | 'error'>): boolean {
   return status === 429 && SLOTS_TAKEN.test(error.reason);
 }
 

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatMessage, FinishReason, UserPart } from '../../shared/chat.ts';
+import type { ChatMessage, UserPart } from '../../shared/chat.ts';
 import { PLAIN_ERRORS } from '../error-form.ts';
 import { validate } from '../json-body.ts';
 import { listOf } from '../list-of.ts';
@@ -14,9 +14,7 @@ import {
   type StreamFacts,
 } from './dialect.ts';
 import { plainText } from './plain-text.ts';
-import { isSaid, MAX_MESSAGES, modelName, spoken, text } from './said.ts';
-
-const MAX_PARTS = 1000;
+import { isSaid, MAX_MESSAGES, MAX_PARTS, modelName, spoken, text } from './said.ts';
 
 /** What goes on, what is skipped, and a file that nobody but the browser could read. */
 type Part = UserPart | { readonly kind: 'skipped' | 'unreadable' };
@@ -144,7 +142,7 @@ function toUiMessageStream({ model, requestId }: StreamFacts): Frames {
         { type: 'finish-step' },
         {
           type: 'finish',
-          finishReason: reason satisfies FinishReason,
+          finishReason: reason,
           messageMetadata: { model, requestId, usage },
         },
       ) +

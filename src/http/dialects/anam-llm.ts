@@ -1,12 +1,12 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatMessage } from '../../shared/chat.ts';
 import { PLAIN_ERRORS } from '../error-form.ts';
 import { validate } from '../json-body.ts';
 import { listOf } from '../list-of.ts';
 import type { ChatCall, Dialect } from './dialect.ts';
 import { plainText } from './plain-text.ts';
 import { isSaid, MAX_MESSAGES, spoken, text } from './said.ts';
+import { toMessages } from './turns.ts';
 
 const message = z.discriminatedUnion('role', [
   z.looseObject({ role: z.literal('user'), content: text }),
@@ -30,18 +30,9 @@ export const anamLlm: Dialect = {
   errors: PLAIN_ERRORS,
   read({ body }): ChatCall {
     const { messages } = validate(anamBody, body);
-    const turn = { system: null, messages: messages.filter(hasWords).map(toMessage) };
+    const turn = { system: null, messages: toMessages(messages) };
     return { request: { turn, model: null }, answer: { kind: 'stream', frames: plainText } };
   },
 };
 
 export const isAnamLlm = ({ body }: Request): boolean => Array.isArray(body?.messages);
-
-type Said = z.output<typeof message>;
-
-const hasWords = ({ content }: Said) => isSaid(content);
-
-const toMessage = ({ role, content }: Said): ChatMessage => ({
-  role: role === 'user' ? 'user' : 'assistant',
-  parts: [{ kind: 'text', text: content }],
-});

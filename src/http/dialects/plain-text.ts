@@ -1,9 +1,9 @@
 import { TEXT_TYPE } from '../error-form.ts';
-import type { Frames } from './dialect.ts';
+import { EVENT_STREAM, type Frames } from './dialect.ts';
 
 /** The words and nothing else. Only a connection that breaks can say that they are not all. */
 export const plainText = (): Frames => ({
-  headers: { 'content-type': TEXT_TYPE, 'cache-control': 'no-cache', 'x-accel-buffering': 'no' },
+  headers: { ...EVENT_STREAM, 'content-type': TEXT_TYPE },
   begin: '',
   piece: ({ text }) => text,
   end: () => '',

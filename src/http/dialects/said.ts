@@ -3,6 +3,8 @@ import { z } from 'zod';
 /** In characters; a whole body may have a megabyte. */
 const MAX_TEXT_LENGTH = 200_000;
 export const MAX_MESSAGES = 1000;
+/** Of one message. */
+export const MAX_PARTS = 1000;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const LONE_SURROGATES = /\p{Surrogate}/gu;
 const REPLACEMENT_CHARACTER = '\ufffd';

@@ -1,7 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatReply } from '../../service/chat-reply.ts';
-import type { ChatMessage } from '../../shared/chat.ts';
 import { OUR_ERRORS } from '../error-form.ts';
 import { validate } from '../json-body.ts';
 import { listOf } from '../list-of.ts';
@@ -14,8 +13,10 @@ import {
   type Frames,
   type StreamFacts,
 } from './dialect.ts';
-import { isSaid, MAX_MESSAGES, modelName, said, spoken } from './said.ts';
+import { MAX_MESSAGES, modelName, said, spoken } from './said.ts';
+import { toMessages } from './turns.ts';
 
+/** Google's own word for the assistant is `model`. */
 const turn = z.discriminatedUnion('role', [
   z.strictObject({ role: z.literal('user'), content: said }),
   z.strictObject({ role: z.enum(['assistant', 'model']), content: spoken }),
@@ -33,10 +34,7 @@ export const simple: Dialect = {
   errors: OUR_ERRORS,
   read(request): ChatCall {
     const { message, history, model, stream } = validate(chatBody, request.body);
-    const messages = [
-      ...history.filter(hasWords).map(({ role, content }) => toMessage(role, content)),
-      toMessage('user', message),
-    ];
+    const messages = toMessages([...history, { role: 'user', content: message }]);
     return {
       request: { turn: { system: null, messages }, model: model ?? null },
       answer:
@@ -46,14 +44,6 @@ export const simple: Dialect = {
     };
   },
 };
-
-const hasWords = ({ content }: z.output<typeof turn>) => isSaid(content);
-
-/** Google's own word for the assistant is `model`. */
-const toMessage = (role: 'user' | 'assistant' | 'model', words: string): ChatMessage => ({
-  role: role === 'user' ? 'user' : 'assistant',
-  parts: [{ kind: 'text', text: words }],
-});
 
 const EVENTS = 'text/event-stream';
 

@@ -3,9 +3,7 @@ import type { UserPart } from '../../../shared/chat.ts';
 import { isDeeperThan, isJsonObject, type JsonObject, MAX_DEPTH } from '../../json-object.ts';
 import { listOf } from '../../list-of.ts';
 import { dataUrl } from '../data-url.ts';
-import { MAX_MESSAGES, spoken, text } from '../said.ts';
-
-const MAX_PARTS = 1000;
+import { MAX_MESSAGES, MAX_PARTS, spoken, text } from '../said.ts';
 
 const textPart = z
   .looseObject({ type: z.literal('text'), text })
