@@ -5,12 +5,14 @@ import type { Ring } from './ring.ts';
 import type { Reach, Scope } from './scope.ts';
 
 /**
- * One key as a candidate for one model. Its four scopes together decide whether it may be leased;
+ * One key as a candidate for one model. Its scopes together decide whether it may be leased;
  * the lane keeps it where that decision puts it.
  */
 export interface Entry {
   readonly key: ApiKey;
   readonly lane: Lane;
+  /** Shared by the key's entries in all lanes. */
+  readonly use: KeyUse;
   readonly scopes: EntryScopes;
   /** All of `scopes`, to walk through. */
   readonly all: readonly Scope[];
@@ -36,18 +38,29 @@ export interface Entry {
   dueAt: number;
 }
 
+/** What a key is busy with. */
+export interface KeyUse {
+  /** Leases that have not ended yet. */
+  inFlight: number;
+}
+
 export interface EntryScopes {
   readonly key: Scope;
   readonly key_model: Scope;
   readonly project: Scope;
   readonly project_model: Scope;
+  /** What the operator has said of the key: no finding of an attempt's changes it. */
+  readonly operator: Scope;
 }
 
-export function createEntry(key: ApiKey, lane: Lane, scopes: EntryScopes, rest: Scope): Entry {
-  const all = [scopes.key, scopes.project, scopes.project_model, scopes.key_model];
+type EntryParts = Pick<Entry, 'key' | 'lane' | 'use' | 'scopes' | 'rest'>;
+
+export function createEntry({ key, lane, use, scopes, rest }: EntryParts): Entry {
+  const all = [scopes.key, scopes.project, scopes.project_model, scopes.key_model, scopes.operator];
   const entry: Entry = {
     key,
     lane,
+    use,
     scopes,
     all,
     rest,

@@ -1,11 +1,11 @@
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import { allowedBy, type Choice } from './choice.ts';
-import { countKeys, type KeyCounts } from './counts.ts';
 import type { Entry } from './entry.ts';
-import { describeEntry, type KeyState } from './key-state.ts';
-import type { Lane } from './lane.ts';
-import { createLanes } from './lanes.ts';
+import { createInspection, type Inspection } from './inspection.ts';
+import { describeEntry } from './key-state.ts';
+import { createLanes, type LanesByService } from './lanes.ts';
 import { type Book, Lease } from './lease.ts';
+import { createOperator, type Operator } from './operator.ts';
 import type { Reach, Scope } from './scope.ts';
 
 export interface KeyPoolOptions {
@@ -25,14 +25,14 @@ export interface LeaseOptions extends Choice {
   readonly lastResort?: boolean;
 }
 
-const MAX_LOOKED_AT = 1000;
-
 /**
  * Every service's keys and what is known of their health: pure and synchronous. It keeps no timer,
  * does no I/O, compares times only when asked, and never looks at a key's text.
  */
 export class KeyPool {
-  readonly #lanes: Readonly<Record<Service, ReadonlyMap<string, Lane>>>;
+  readonly inspection: Inspection;
+  readonly operator: Operator;
+  readonly #lanes: LanesByService;
   readonly #hasKeys: Readonly<Record<Service, boolean>>;
   readonly #book: Book;
 
@@ -48,6 +48,9 @@ export class KeyPool {
       anam: keys.some(({ service }) => service === 'anam'),
     };
     this.#book = createBook(cooldownMs, now);
+    const entriesOf = indexById(this.#lanes);
+    this.inspection = createInspection(this.#lanes, entriesOf, now);
+    this.operator = createOperator(entriesOf, this.#book);
   }
 
   /**
@@ -98,29 +101,8 @@ export class KeyPool {
     );
   }
 
-  /** How many keys a service has, and how they stand for its default model. */
-  counts(service: Service): KeyCounts {
-    const [lane] = this.#lanes[service].values();
-    return countKeys(lane?.entries ?? [], this.#book.now());
-  }
-
   hasKeys(service: Service): boolean {
     return this.#hasKeys[service];
-  }
-
-  /**
-   * The keys that a selection passes over just now, and why: at most `limit` of them, since a pool
-   * may hold a hundred thousand, of which only so many are looked at.
-   */
-  skipped(service: Service, model: string, limit: number): KeyState[] {
-    const now = this.#book.now();
-    const states: KeyState[] = [];
-    for (const entry of this.#entries(service, model).slice(0, MAX_LOOKED_AT)) {
-      if (states.length >= limit) break;
-      const state = describeEntry(entry, now);
-      if (state.state !== 'available') states.push(state);
-    }
-    return states;
   }
 
   #entries(service: Service, model: string): readonly Entry[] {
@@ -144,10 +126,32 @@ export class KeyPool {
 
   #beginTrials(entry: Entry, lease: number): readonly Scope[] {
     if (entry.isUntroubled) return NOTHING_TESTED;
-    const tested = [...entry.all, entry.rest].filter((scope) => scope.beginTrial(lease));
-    for (const scope of tested) this.#book.changed(scope);
+    const parked = [...entry.all, entry.rest].filter(({ health }) => health.state === 'parked');
+    const tested = parked.filter((scope) => scope.beginTrial(lease));
+    for (const scope of parked) this.#book.changed(scope);
     return tested;
   }
+}
+
+/** Each key in all its lanes, by its id: only put together when somebody asks. */
+function indexById(lanes: LanesByService): (id: string) => readonly Entry[] {
+  let byId: Map<string, Entry[]> | null = null;
+  return (id) => {
+    byId ??= groupById(lanes);
+    return byId.get(id) ?? [];
+  };
+}
+
+function groupById(lanes: LanesByService): Map<string, Entry[]> {
+  const byId = new Map<string, Entry[]>();
+  for (const lane of [...lanes.google.values(), ...lanes.anam.values()]) {
+    for (const entry of lane.entries) {
+      const known = byId.get(entry.key.id);
+      if (known === undefined) byId.set(entry.key.id, [entry]);
+      else known.push(entry);
+    }
+  }
+  return byId;
 }
 
 const NOTHING_TESTED: readonly Scope[] = [];

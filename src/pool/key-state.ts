@@ -1,16 +1,24 @@
-import type { FailureKind } from '../shared/failure.ts';
 import type { Entry } from './entry.ts';
-import type { Scope } from './scope.ts';
+import type { Cause, Finding, Health, Scope } from './scope.ts';
 import type { Effect } from './verdicts.ts';
 
 /** How one key stands for one model, and why. */
 export interface KeyState {
   readonly id: string;
   readonly state: 'available' | Effect;
-  readonly cause?: FailureKind;
+  readonly cause?: Cause;
   /** Milliseconds since the epoch. */
   readonly since?: number;
   readonly until?: number;
+  readonly untilBy?: UntilBy;
+}
+
+/** Who says until when: the provider, the operator, or a rule of ours, by which it is only tried again then. */
+export type UntilBy = 'provider' | 'rule' | 'operator';
+
+export function untilBy({ cause, isHinted }: Finding): UntilBy {
+  if (cause === 'operator') return 'operator';
+  return isHinted ? 'provider' : 'rule';
 }
 
 /**
@@ -18,13 +26,23 @@ export interface KeyState {
  * succeeded; a cooldown is over once its time has passed, though one trial at a time has to prove it.
  */
 export function describeEntry(entry: Entry, now: number): KeyState {
+  const { id } = entry.key;
+  if (entry.isUntroubled) return { id, state: 'available' };
   const blocking =
     entry.all.find(needsSomebody) ?? longestBlocked(entry, now) ?? resting(entry, now);
-  const { id } = entry.key;
   if (blocking === null || blocking.health.state === 'ready') return { id, state: 'available' };
-  const { finding, until } = blocking.health;
-  return { id, state: finding.effect, cause: finding.kind, since: finding.since, until };
+  const { effect: state, cause, since } = blocking.health.finding;
+  const end = lastToEnd(blocking.health, longestBlocked(entry, now)?.health);
+  return { id, state, cause, since, until: end.until, untilBy: untilBy(end.finding) };
 }
+
+type Troubled = Exclude<Health, { readonly state: 'ready' }>;
+
+/** What somebody has to mend may be kept back for longer by something else. */
+const lastToEnd = (gravest: Troubled, longest: Health | undefined): Troubled =>
+  longest === undefined || longest.state === 'ready' || longest.until < gravest.until
+    ? gravest
+    : longest;
 
 /** Whether the scope stays as it is until somebody has acted and a trial has succeeded. */
 export const needsSomebody = ({ health }: Scope) =>

@@ -12,6 +12,7 @@ import type { Scope } from './scope.ts';
  * there may be leased without asking again.
  */
 export class Lane {
+  readonly model: string;
   readonly entries: Entry[] = [];
   readonly #rotation = new Ring();
   readonly #resting = new Ring();
@@ -25,6 +26,10 @@ export class Lane {
   #provedLastAt = 0;
   #provedBefore: Entry | null = null;
   #provedBeforeAt = 0;
+
+  constructor(model: string) {
+    this.model = model;
+  }
 
   add(entry: Entry): void {
     this.entries.push(entry);

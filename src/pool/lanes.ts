@@ -1,7 +1,9 @@
-import type { ApiKey } from '../shared/api-key.ts';
-import { createEntry } from './entry.ts';
+import type { ApiKey, Service } from '../shared/api-key.ts';
+import { createEntry, type KeyUse } from './entry.ts';
 import { Lane } from './lane.ts';
 import { Scope } from './scope.ts';
+
+export type LanesByService = Readonly<Record<Service, ReadonlyMap<string, Lane>>>;
 
 /**
  * One lane for each model, over the same keys: what is found about a key or a project is known in
@@ -12,9 +14,11 @@ export function createLanes(
   models: readonly string[],
 ): ReadonlyMap<string, Lane> {
   const ofKey = new ScopeTable();
+  const ofOperator = new ScopeTable();
   const ofProject = new ScopeTable();
+  const uses = new Map(keys.map(({ id }): [string, KeyUse] => [id, { inFlight: 0 }]));
   const lanes = models.map((model): [string, Lane] => {
-    const lane = new Lane();
+    const lane = new Lane(model);
     const ofProjectModel = new ScopeTable();
     for (const key of keys) {
       const scopes = {
@@ -22,8 +26,10 @@ export function createLanes(
         key_model: new Scope(),
         project: ofProject.get(key.project),
         project_model: ofProjectModel.get(key.project),
+        operator: ofOperator.get(key.id),
       };
-      lane.add(createEntry(key, lane, scopes, new Scope()));
+      const use = uses.get(key.id) ?? { inFlight: 0 };
+      lane.add(createEntry({ key, lane, use, scopes, rest: new Scope() }));
     }
     return [model, lane];
   });

@@ -58,6 +58,7 @@ export class Lease {
     this.#grantedAt = grantedAt;
     this.#knowsOf = grantedAt;
     this.#tested = tested;
+    entry.use.inFlight += 1;
   }
 
   get key(): ApiKey {
@@ -89,6 +90,7 @@ export class Lease {
     if (this.#hasEnded) return null;
     if (outcome.kind === 'success') this.prove();
     this.#hasEnded = true;
+    this.#entry.use.inFlight -= 1;
     if (outcome.kind === 'success') this.#succeed();
     const parked = outcome.kind === 'success' ? null : this.#fail(outcome);
     this.#giveBackTrials();
@@ -105,7 +107,7 @@ export class Lease {
   #endRest(): void {
     const { rest } = this.#entry;
     if (rest.health.state === 'ready' || !this.#canDisprove(rest)) return;
-    rest.open(this.#book.nextEvent());
+    rest.open(this.#book.nextEvent(), this.#book.now());
     this.#book.changed(rest);
   }
 
@@ -119,7 +121,8 @@ export class Lease {
     const parks = park(failure, this.#book.now());
     if (parks === null) return null;
     const scope = this.#entry.scopes[parks.scope];
-    this.#park(scope, parks.ms, { kind: failure.kind, effect: parks.effect });
+    const { effect, isHinted } = parks;
+    this.#park(scope, parks.ms, { cause: failure.kind, effect, isHinted });
     const { health } = scope;
     return health.state === 'parked' ? { scope: parks.scope, until: health.until } : null;
   }
@@ -140,10 +143,10 @@ export class Lease {
     const restMs = FIRST_REST_MS * 2 ** entry.rests;
     entry.rests += 1;
     entry.restedAt = this.#book.nextEvent();
-    this.#park(rest, restMs, { kind: 'upstream_down', effect: 'cooling_down' });
+    this.#park(rest, restMs, { cause: 'upstream_down', effect: 'cooling_down', isHinted: false });
   }
 
-  #park(scope: Scope, ms: number, finding: Pick<Finding, 'kind' | 'effect'>): void {
+  #park(scope: Scope, ms: number, finding: Omit<Finding, 'reach' | 'since'>): void {
     const now = this.#book.now();
     const until = now + Math.min(ms, this.#book.cooldownMs);
     const before = scope.health;
@@ -169,7 +172,8 @@ export class Lease {
   }
 
   #open(scope: Scope): void {
-    if (!scope.openByTrial(this.#grantedAt, this.#book.nextEvent())) return;
+    const { nextEvent, now } = this.#book;
+    if (!scope.openByTrial(this.#grantedAt, nextEvent(), now())) return;
     this.#book.changed(scope);
   }
 

@@ -1,5 +1,6 @@
 import type { FailureKind } from '../shared/failure.ts';
 import type { Entry } from './entry.ts';
+import { type Episode, NO_EPISODES, withEnd, withEpisode } from './episodes.ts';
 import type { Effect } from './verdicts.ts';
 
 /**
@@ -8,13 +9,18 @@ import type { Effect } from './verdicts.ts';
  */
 export type Reach = 'part' | 'whole';
 
+/** Why something is not ready: what an attempt met, or because the operator said so. */
+export type Cause = FailureKind | 'operator';
+
 /** Why a scope is not ready. */
 export interface Finding {
-  readonly kind: FailureKind;
+  readonly cause: Cause;
   readonly effect: Effect;
   /** Of the attempt that found it. */
   readonly reach: Reach;
-  /** Milliseconds since the epoch. */
+  /** Whether it was the provider that said how long. */
+  readonly isHinted: boolean;
+  /** Since when there was no answer to the contrary: milliseconds since the epoch. */
   readonly since: number;
 }
 
@@ -44,9 +50,15 @@ export class Scope {
   readonly entries: Entry[] = [];
   #health: Health = READY;
   #openedAt = 0;
+  #episodes: readonly Episode[] = NO_EPISODES;
 
   get health(): Health {
     return this.#health;
+  }
+
+  /** When it was parked of late, oldest first. */
+  get episodes(): readonly Episode[] {
+    return this.#episodes;
   }
 
   /** Milliseconds since the epoch until which nobody may pass; 0 when somebody may. */
@@ -60,12 +72,13 @@ export class Scope {
     return this.#health.state === 'half_open';
   }
 
-  /** Gives the trial to this lease, if there is one to be given. */
+  /** Gives the trial to this lease, if there is one to be given. What the operator said needs no proof: it is over. */
   beginTrial(lease: number): boolean {
     const health = this.#health;
     if (health.state !== 'parked') return false;
-    this.#health = { ...health, state: 'half_open', trial: lease };
-    return true;
+    const isOver = health.finding.cause === 'operator';
+    this.#health = isOver ? READY : { ...health, state: 'half_open', trial: lease };
+    return !isOver;
   }
 
   /** The trial ended without proving anything: the next lease may try at once. */
@@ -77,16 +90,17 @@ export class Scope {
   }
 
   /** A success opens only what its own trial tested: a scope parked after the lease was granted stays. */
-  openByTrial(lease: number, event: number): boolean {
+  openByTrial(lease: number, event: number, now: number): boolean {
     const health = this.#health;
     if (health.state !== 'half_open' || health.trial !== lease) return false;
-    this.open(event);
+    this.open(event, now);
     return true;
   }
 
-  open(event: number): void {
+  open(event: number, now: number): void {
     this.#health = READY;
     this.#openedAt = event;
+    this.#episodes = withEnd(this.#episodes, now);
   }
 
   /**
@@ -101,6 +115,26 @@ export class Scope {
     // What the whole has found and nothing has disproved is still to be disproved by the whole.
     const isOfWhole = health.state !== 'ready' && health.finding.reach === 'whole';
     const reach = isOfWhole ? 'whole' : finding.reach;
-    this.#health = { state: 'parked', until, finding: { ...finding, reach } };
+    const goesOn = health.state !== 'ready' && health.finding.cause === finding.cause;
+    const since = goesOn ? health.finding.since : finding.since;
+    this.#become(until, { ...finding, reach, since }, finding.since);
+  }
+
+  /** The operator's last word takes the place of the one before, be it shorter or longer. */
+  parkByOperator(until: number, now: number): void {
+    this.#episodes = withEnd(this.#episodes, now);
+    this.#become(until, { ...OPERATORS, since: now }, now);
+  }
+
+  #become(until: number, finding: Finding, now: number): void {
+    this.#health = { state: 'parked', until, finding };
+    this.#episodes = withEpisode(this.#episodes, { until, finding, now });
   }
 }
+
+const OPERATORS = {
+  cause: 'operator',
+  effect: 'cooling_down',
+  reach: 'part',
+  isHinted: false,
+} as const;

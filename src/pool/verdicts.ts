@@ -22,6 +22,8 @@ export interface Park {
   readonly scope: ScopeKind;
   readonly ms: number;
   readonly effect: Effect;
+  /** Whether it was the provider that said how long. */
+  readonly isHinted: boolean;
 }
 
 /**
@@ -35,7 +37,10 @@ const parksNothing = () => null;
 
 const VERDICTS = {
   rate_limited: {
-    park: ({ retryAfterMs, of }) => cooling(of ?? 'project_model', retryAfterMs ?? WHOLE_COOLDOWN),
+    park: ({ retryAfterMs, of }) => ({
+      ...cooling(of ?? 'project_model', retryAfterMs ?? WHOLE_COOLDOWN),
+      isHinted: retryAfterMs !== undefined,
+    }),
     proves: 'key',
     request: 'next_key',
   },
@@ -75,9 +80,15 @@ export const provedBy = (failure: Failure): Proof =>
     ? 'nothing'
     : VERDICTS[failure.kind].proves;
 
-const cooling = (scope: ScopeKind, ms: number): Park => ({ scope, ms, effect: 'cooling_down' });
+const cooling = (scope: ScopeKind, ms: number): Park => ({
+  scope,
+  ms,
+  effect: 'cooling_down',
+  isHinted: false,
+});
 const exhausted = (scope: ScopeKind): Park => ({
   scope,
   ms: WHOLE_COOLDOWN,
   effect: 'exhausted',
+  isHinted: false,
 });

@@ -31,7 +31,7 @@ describe('rotation', () => {
     const { pool } = createPool(['a']);
     expect(pool.lease('google', 'constructor')).toBeNull();
     expect(pool.lease('google', 'gpt')).toBeNull();
-    expect(pool.skipped('google', 'gpt', 100)).toEqual([]);
+    expect(pool.inspection.skipped('google', 'gpt', 100)).toEqual([]);
   });
 });
 
@@ -39,7 +39,7 @@ describe('cooldown', () => {
   it('parks a key after a 429 without a hint for the hour: still parked one millisecond before, back at it', () => {
     const { pool, clock, lease } = createPool(['a', 'b', 'c']);
     lease().report(failed.unhinted);
-    expect(pool.counts('google')).toEqual({
+    expect(pool.inspection.counts('google')).toEqual({
       total: 3,
       available: 2,
       cooling_down: 1,
@@ -48,7 +48,7 @@ describe('cooldown', () => {
     clock.advance(HOUR - 1);
     expect(ids(4, lease)).not.toContain('a');
     clock.advance(1);
-    expect(pool.counts('google').available).toBe(3);
+    expect(pool.inspection.counts('google').available).toBe(3);
     expect(ids(3, lease)).toContain('a');
   });
 
@@ -91,7 +91,7 @@ describe('cooldown', () => {
     first.report(failed.day);
     second.report(failed.minute(9000));
     expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + HOUR);
-    expect(pool.skipped('google', 'flash', 100)[0]?.cause).toBe('quota_exhausted');
+    expect(pool.inspection.skipped('google', 'flash', 100)[0]?.cause).toBe('quota_exhausted');
   });
 });
 
@@ -101,21 +101,21 @@ describe('scopes', () => {
     lease('flash').report(failed.day);
     expect(ids(2, () => lease('flash'))).toEqual(['c', 'c']);
     expect(ids(3, () => lease('pro'))).toEqual(['a', 'b', 'c']);
-    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 2 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 2 });
   });
 
   it('parks a rejected key for every model, its siblings for none', () => {
     const { pool, lease } = createPool(['a@shop', 'b@shop'], ['flash', 'pro']);
     lease('pro').report(failed.badKey);
     expect(ids(2, () => lease('flash'))).toEqual(['b', 'b']);
-    expect(pool.counts('google')).toMatchObject({ available: 1, exhausted: 1 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1, exhausted: 1 });
   });
 
   it('parks a whole project when its money is gone', () => {
     const { pool, lease } = createPool(['a@shop', 'b@shop', 'c'], ['flash', 'pro']);
     lease('flash').report(failed.money);
     expect(ids(2, () => lease('pro'))).toEqual(['c', 'c']);
-    expect(pool.counts('google')).toMatchObject({ available: 1, exhausted: 2 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1, exhausted: 2 });
   });
 
   it('parks only this key for a model that it may not use', () => {
@@ -123,7 +123,7 @@ describe('scopes', () => {
     lease('flash').report(failed.noModel);
     expect(lease('flash').key.id).toBe('b');
     expect(lease('pro').key.id).toBe('a');
-    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
   });
 
   it('parks the whole project for a model of which it has no quota at all', () => {
@@ -143,7 +143,7 @@ describe('scopes', () => {
   ])('parks nothing for %s', (_, failure) => {
     const { pool, lease } = createPool(['a', 'b']);
     expect(lease().report(failure)).toBeNull();
-    expect(pool.counts('google').available).toBe(2);
+    expect(pool.inspection.counts('google').available).toBe(2);
   });
 });
 
@@ -191,9 +191,9 @@ describe('half-open', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.badKey);
     clock.advance(HOUR);
-    expect(pool.counts('google').exhausted).toBe(1);
+    expect(pool.inspection.counts('google').exhausted).toBe(1);
     lease().report(failed.minute(5000));
-    expect(pool.counts('google')).toMatchObject({ cooling_down: 1, exhausted: 0 });
+    expect(pool.inspection.counts('google')).toMatchObject({ cooling_down: 1, exhausted: 0 });
   });
 
   it.each([
@@ -204,7 +204,7 @@ describe('half-open', () => {
     lease().report(failed.badKey);
     clock.advance(HOUR);
     lease().report(failure);
-    expect(pool.counts('google').exhausted).toBe(1);
+    expect(pool.inspection.counts('google').exhausted).toBe(1);
     expect(lease().isTrial).toBe(true);
     expect(pool.lease('google', 'flash')).toBeNull();
   });
@@ -213,9 +213,9 @@ describe('half-open', () => {
     const { pool, clock, lease } = createPool(['a', 'b']);
     lease().report(failed.badKey);
     clock.advance(HOUR);
-    expect(pool.counts('google')).toMatchObject({ available: 1, exhausted: 1 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1, exhausted: 1 });
     ids(2, lease);
-    expect(pool.counts('google').exhausted).toBe(1);
+    expect(pool.inspection.counts('google').exhausted).toBe(1);
   });
 });
 
@@ -245,7 +245,7 @@ describe('late reports', () => {
     const first = lease();
     first.report({ kind: 'success' });
     first.report(failed.badKey);
-    expect(pool.counts('google').available).toBe(1);
+    expect(pool.inspection.counts('google').available).toBe(1);
   });
 
   it('ignores the failure of a lease granted before the scope was last opened', () => {
@@ -255,7 +255,7 @@ describe('late reports', () => {
     clock.advance(1000);
     lease().report({ kind: 'success' });
     expect(old.report(failed.day)).toBeNull();
-    expect(pool.counts('google').available).toBe(1);
+    expect(pool.inspection.counts('google').available).toBe(1);
   });
 
   it('does not open a scope that was parked after the success was granted its lease', () => {
@@ -263,7 +263,7 @@ describe('late reports', () => {
     const [slow, spent] = [lease(), lease()];
     spent.report(failed.day);
     slow.report({ kind: 'success' });
-    expect(pool.counts('google').cooling_down).toBe(1);
+    expect(pool.inspection.counts('google').cooling_down).toBe(1);
   });
 
   it('believes a stream that meets the end of the quota after its own first chunk', () => {
@@ -276,7 +276,7 @@ describe('late reports', () => {
       scope: 'project_model',
       until: clock.now() + HOUR,
     });
-    expect(pool.counts('google').cooling_down).toBe(1);
+    expect(pool.inspection.counts('google').cooling_down).toBe(1);
   });
 });
 
@@ -295,7 +295,7 @@ describe('upstream trouble', () => {
 
   it("rests a key that failed twice with a sibling's success between, for thirty seconds", () => {
     const { pool, clock, lease } = failTwice();
-    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
     expect(ids(3, lease)).toEqual(['b', 'b', 'b']);
     clock.advance(29_999);
     expect(lease().key.id).toBe('b');
@@ -308,15 +308,15 @@ describe('upstream trouble', () => {
     const last = pool.lease('google', 'flash', { lastResort: true });
     expect(last?.key.id).toBe('a');
     last?.report({ kind: 'success' });
-    expect(pool.counts('google').available).toBe(2);
+    expect(pool.inspection.counts('google').available).toBe(2);
   });
 
   it('counts a key as cooling down while it is tried before its rest is over', () => {
     const { pool, clock } = failTwice();
     const last = pool.lease('google', 'flash', { lastResort: true });
-    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
     clock.advance(30_000);
-    expect(pool.counts('google')).toMatchObject({ available: 2 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 2 });
     last?.report(failed.gone);
   });
 
@@ -326,7 +326,7 @@ describe('upstream trouble', () => {
     const second = pool.lease('google', 'flash', { lastResort: true });
     expect([second?.key.id, second?.isTrial]).toEqual(['a', false]);
     second?.prove();
-    expect(pool.counts('google').available).toBe(2);
+    expect(pool.inspection.counts('google').available).toBe(2);
   });
 
   it('is no reason to wait: a resting key can be had as the last resort', () => {
@@ -339,7 +339,7 @@ describe('upstream trouble', () => {
     const { pool, clock, leaseOf } = failTwice();
     const rests: number[] = [];
     for (let turn = 0; turn < 9; turn += 1) {
-      const until = pool.skipped('google', 'flash', 100)[0]?.until ?? 0;
+      const until = pool.inspection.skipped('google', 'flash', 100)[0]?.until ?? 0;
       rests.push((until - clock.now()) / 1000);
       clock.set(until);
       leaseOf('b')?.report({ kind: 'success' });
@@ -351,7 +351,7 @@ describe('upstream trouble', () => {
   it('rests none when all fail alike, however often', () => {
     const { pool, lease } = createPool(['a', 'b']);
     for (let turn = 0; turn < 10; turn += 1) lease().report(failed.down);
-    expect(pool.counts('google').available).toBe(2);
+    expect(pool.inspection.counts('google').available).toBe(2);
   });
 
   it('rests no single key because of its own successes', () => {
@@ -361,7 +361,7 @@ describe('upstream trouble', () => {
       cut.prove();
       cut.report(failed.down);
     }
-    expect(pool.counts('google').available).toBe(1);
+    expect(pool.inspection.counts('google').available).toBe(1);
   });
 
   it('counts fifty leases that hang together as one trouble, not as fifty', () => {
@@ -373,7 +373,7 @@ describe('upstream trouble', () => {
       lease?.report(failed.down);
       leaseOf('b')?.report({ kind: 'success' });
     }
-    expect(pool.skipped('google', 'flash', 100)[0]?.until).toBe(clock.now() + 30_000);
+    expect(pool.inspection.skipped('google', 'flash', 100)[0]?.until).toBe(clock.now() + 30_000);
   });
 });
 
@@ -385,15 +385,15 @@ describe('a use of a part of what a key is for', () => {
     part(pool)?.report(failed.minute(1000));
     clock.advance(1000);
     part(pool)?.report({ kind: 'success' });
-    expect([pool.lease('google', 'flash')?.isTrial, pool.counts('google').available]).toEqual([
-      false,
-      1,
-    ]);
+    expect([
+      pool.lease('google', 'flash')?.isTrial,
+      pool.inspection.counts('google').available,
+    ]).toEqual([false, 1]);
 
     pool.lease('google', 'flash')?.report(failed.badKey);
     clock.advance(HOUR);
     part(pool)?.report({ kind: 'success' });
-    expect(pool.counts('google').available).toBe(1);
+    expect(pool.inspection.counts('google').available).toBe(1);
   });
 
   it('leaves what the whole has parked half-open, for the next to try', () => {
@@ -404,10 +404,10 @@ describe('a use of a part of what a key is for', () => {
       const minting = part(pool);
       expect(minting?.isTrial).toBe(true);
       minting?.report({ kind: 'success' });
-      expect(pool.counts('google')).toMatchObject({ available: 0, exhausted: 1 });
+      expect(pool.inspection.counts('google')).toMatchObject({ available: 0, exhausted: 1 });
     }
     lease().report({ kind: 'success' });
-    expect(pool.counts('google').available).toBe(1);
+    expect(pool.inspection.counts('google').available).toBe(1);
   });
 
   it('parks for itself what it finds, and for the whole', () => {
@@ -423,11 +423,11 @@ describe('a fault of the request that was found before anything else', () => {
     lease().report(failed.money);
     clock.advance(HOUR);
     lease().report(failed.badToken);
-    expect(pool.counts('google')).toMatchObject({ exhausted: 1 });
+    expect(pool.inspection.counts('google')).toMatchObject({ exhausted: 1 });
     const next = lease();
     expect(next.isTrial).toBe(true);
     next.report(failed.badRequest);
-    expect(pool.counts('google').available).toBe(1);
+    expect(pool.inspection.counts('google').available).toBe(1);
   });
 });
 
@@ -435,10 +435,10 @@ describe('a limit of the whole project', () => {
   it('parks all its keys, for every model, as long as it says', () => {
     const { pool, clock } = createPool(['a@shop', 'b@shop', 'c'], ['flash', 'pro']);
     pool.lease('google', 'flash')?.report(failed.slots(90_000));
-    expect(pool.counts('google')).toMatchObject({ available: 1, cooling_down: 2 });
-    expect(pool.skipped('google', 'pro', 10).map(({ id }) => id)).toEqual(['a', 'b']);
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 2 });
+    expect(pool.inspection.skipped('google', 'pro', 10).map(({ id }) => id)).toEqual(['a', 'b']);
     clock.advance(90_000);
-    expect(pool.counts('google')).toMatchObject({ available: 3 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 3 });
   });
 });
 

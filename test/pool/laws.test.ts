@@ -37,7 +37,12 @@ type Step =
     }
   | { readonly do: 'prove'; readonly which: number }
   | { readonly do: 'report'; readonly which: number; readonly outcome: Outcome }
+  | { readonly do: 'release'; readonly id: string }
+  | { readonly do: 'park'; readonly id: string; readonly ms: number }
   | { readonly do: 'wait'; readonly ms: number };
+
+const IDS = NAMES.map((name) => name.split('@')[0] ?? name);
+const anyId = fc.constantFrom(...IDS);
 
 const anyStep: fc.Arbitrary<Step> = fc.oneof(
   {
@@ -58,14 +63,14 @@ const anyStep: fc.Arbitrary<Step> = fc.oneof(
       outcome: anyOutcome,
     }),
   },
+  fc.record({ do: fc.constant('release' as const), id: anyId }),
+  fc.record({ do: fc.constant('park' as const), id: anyId, ms: fc.integer({ min: 1, max: HOUR }) }),
   fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 2 * HOUR }) }),
 );
 
 const anyHint = fc.integer({ min: 1, max: HOUR });
 const anyModel = fc.constantFrom(...MODELS);
-const anyExcept = fc
-  .subarray(NAMES.map((name) => name.split('@')[0] ?? name))
-  .map((ids) => new Set(ids));
+const anyExcept = fc.subarray(IDS).map((ids) => new Set(ids));
 const anyHistory = fc.array(anyStep, { maxLength: 60 });
 
 /** Plays a history on a new pool and calls `afterEach` with what every single step did. */
@@ -89,10 +94,13 @@ interface Played extends ReturnType<typeof createPool> {
 }
 
 const statesOf = (pool: KeyPool) =>
-  new Map(MODELS.map((model) => [model, pool.skipped('google', model, 100)]));
+  new Map(MODELS.map((model) => [model, pool.inspection.skipped('google', model, 100)]));
 
 function act(step: Step, setting: ReturnType<typeof createPool>, open: Lease[], ended: Lease[]) {
-  if (step.do === 'wait') setting.clock.advance(step.ms);
+  const { clock, pool } = setting;
+  if (step.do === 'wait') clock.advance(step.ms);
+  if (step.do === 'release') pool.operator.release(step.id);
+  if (step.do === 'park') pool.operator.park(step.id, step.ms);
   if (step.do === 'prove') open[step.which % open.length]?.prove();
   if (step.do === 'report') {
     const [lease] = open.splice(step.which % Math.max(open.length, 1), 1);
@@ -101,7 +109,7 @@ function act(step: Step, setting: ReturnType<typeof createPool>, open: Lease[], 
   }
   if (step.do !== 'lease') return null;
   const { model, lastResort, reach } = step;
-  const lease = setting.pool.lease('google', model, { lastResort, reach });
+  const lease = pool.lease('google', model, { lastResort, reach });
   if (lease === null) return null;
   open.push(lease);
   return { lease, lastResort };
@@ -112,7 +120,7 @@ describe('whatever happens to the keys', () => {
     fc.assert(
       fc.property(anyHistory, (steps) => {
         play(steps, ({ pool }) => {
-          const { total, available, cooling_down, exhausted } = pool.counts('google');
+          const { total, available, cooling_down, exhausted } = pool.inspection.counts('google');
           expect(total).toBe(NAMES.length);
           expect(available + cooling_down + exhausted).toBe(total);
         });
@@ -130,6 +138,56 @@ describe('whatever happens to the keys', () => {
           expect(isParked).toBe(leased.lastResort);
           if (isParked) expect(state?.cause).toBe('upstream_down');
         });
+      }),
+    );
+  });
+
+  it('a key that was just released can be had at once, whatever older leases report later', () => {
+    fc.assert(
+      fc.property(anyHistory, anyId, anyOutcome, (steps, id, outcome) => {
+        const { pool, open } = play(steps);
+        pool.operator.release(id);
+        for (const lease of open) lease.report(outcome);
+        for (const model of MODELS) {
+          const lease = pool.lease('google', model, { only: (key) => key.id === id });
+          expect(lease?.key.id).toBe(id);
+          lease?.report({ kind: 'success' });
+        }
+      }),
+    );
+  });
+
+  it('a key that was just parked cannot be had by anybody, whatever older leases report later', () => {
+    fc.assert(
+      fc.property(anyHistory, anyId, anyOutcome, (steps, id, outcome) => {
+        const { pool, clock, open } = play(steps);
+        pool.operator.park(id, HOUR);
+        for (const lease of open) lease.report(outcome);
+        clock.advance(HOUR - 1);
+        const only = { only: ({ id: one }: { readonly id: string }) => one === id };
+        for (const model of MODELS) {
+          expect(pool.lease('google', model, only)).toBeNull();
+          expect(pool.lease('google', model, { ...only, lastResort: true })).toBeNull();
+        }
+      }),
+    );
+  });
+
+  it('the history of the last hour is in order, and ends as the key stands now', () => {
+    fc.assert(
+      fc.property(anyHistory, anyModel, (steps, model) => {
+        const { pool, clock } = play(steps);
+        // Nothing begins or ends between two milliseconds.
+        clock.advance(0.5);
+        for (const id of IDS) {
+          const facts = pool.inspection.facts('google', model, id);
+          const stretches = facts?.history ?? [];
+          const times = stretches.flatMap(({ from, to }) => [from, to]);
+          expect(times).toEqual(times.toSorted((a, b) => a - b));
+          expect(times[0] ?? clock.now()).toBeGreaterThanOrEqual(clock.now() - HOUR);
+          const present = stretches.find(({ to }) => to === clock.now());
+          expect(present?.state ?? 'available').toBe(facts?.state.state);
+        }
       }),
     );
   });

@@ -1,0 +1,83 @@
+import type { Service } from '../shared/api-key.ts';
+import { countKeys, type KeyCounts } from './counts.ts';
+import type { Entry } from './entry.ts';
+import { factsOf, type KeyFacts } from './key-facts.ts';
+import { describeEntry, type KeyState } from './key-state.ts';
+import type { LanesByService } from './lanes.ts';
+import type { Cause } from './scope.ts';
+
+/** A pool may hold a hundred thousand keys. */
+const MAX_LOOKED_AT = 1000;
+
+/** What can be asked of a pool without changing anything in it. */
+export interface Inspection {
+  /** How many keys there are, and how they stand for this model; by default for the service's first. */
+  counts(service: Service, model?: string): KeyCounts;
+  /** How each key stands for this model, in the order of the keys. */
+  states(service: Service, model: string): readonly KeyState[];
+  /** The keys that a selection passes over just now, and why: at most `limit`, of the first thousand. */
+  skipped(service: Service, model: string, limit: number): readonly KeyState[];
+  /** @returns null when there is no such key or model */
+  facts(service: Service, model: string, id: string): KeyFacts | null;
+  /** The first of those that come back by themselves; null when none is cooling down. */
+  nextToReturn(service: Service, model: string): KeyState | null;
+  /** Why keys cannot be had, and how many for each reason. */
+  causes(service: Service, model: string): Readonly<Partial<Record<Cause, number>>>;
+  /** Leases that have not ended yet. */
+  inFlight(service: Service): number;
+}
+
+export function createInspection(
+  lanes: LanesByService,
+  entriesOf: (id: string) => readonly Entry[],
+  now: () => number,
+): Inspection {
+  const entries = (service: Service, model?: string): readonly Entry[] => {
+    const [first] = lanes[service].values();
+    return (model === undefined ? first : lanes[service].get(model))?.entries ?? [];
+  };
+  return {
+    counts: (service, model) => countKeys(entries(service, model), now()),
+    states(service, model) {
+      const at = now();
+      return entries(service, model).map((entry) => describeEntry(entry, at));
+    },
+    skipped(service, model, limit) {
+      const at = now();
+      const states: KeyState[] = [];
+      for (const entry of entries(service, model).slice(0, MAX_LOOKED_AT)) {
+        if (states.length >= limit) break;
+        const state = describeEntry(entry, at);
+        if (state.state !== 'available') states.push(state);
+      }
+      return states;
+    },
+    facts(service, model, id) {
+      const siblings = entriesOf(id);
+      const entry = siblings.find(
+        ({ key, lane }) => key.service === service && lane.model === model,
+      );
+      return entry === undefined ? null : factsOf(entry, siblings, now());
+    },
+    nextToReturn(service, model) {
+      const at = now();
+      let next: KeyState | null = null;
+      for (const entry of entries(service, model)) {
+        const state = describeEntry(entry, at);
+        const isSooner = (state.until ?? at) < (next?.until ?? Number.POSITIVE_INFINITY);
+        if (state.state === 'cooling_down' && isSooner) next = state;
+      }
+      return next;
+    },
+    causes(service, model) {
+      const at = now();
+      const causes: Partial<Record<Cause, number>> = {};
+      for (const entry of entries(service, model)) {
+        const { cause } = describeEntry(entry, at);
+        if (cause !== undefined) causes[cause] = (causes[cause] ?? 0) + 1;
+      }
+      return causes;
+    },
+    inFlight: (service) => entries(service).reduce((sum, { use }) => sum + use.inFlight, 0),
+  };
+}

@@ -1,0 +1,89 @@
+import type { ApiKey } from '../shared/api-key.ts';
+import type { Entry } from './entry.ts';
+import { historyOf, type Stretch } from './history.ts';
+import { describeEntry, type KeyState, type UntilBy, untilBy } from './key-state.ts';
+import type { Cause, Scope } from './scope.ts';
+import type { Effect } from './verdicts.ts';
+
+/** All that is known of one key, seen from one of its models. */
+export interface KeyFacts {
+  readonly key: ApiKey;
+  readonly model: string;
+  /** Leases that have not ended yet, of any model. */
+  readonly inFlight: number;
+  readonly state: KeyState;
+  /** Every scope of the key's that is not ready, whichever model it concerns. */
+  readonly scopes: readonly ScopeState[];
+  /** When the key could not be had for this model within the last hour. */
+  readonly history: readonly Stretch[];
+}
+
+export interface ScopeState {
+  readonly scope: ScopeName;
+  /** The model that it is about; null where it is about all. */
+  readonly model: string | null;
+  readonly state: 'parked' | 'half_open';
+  /** Whether an attempt is finding out just now. */
+  readonly isBeingTried: boolean;
+  readonly cause: Cause;
+  readonly effect: Effect;
+  readonly untilBy: UntilBy;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  readonly until: number;
+}
+
+export type ScopeName = (typeof SHARED)[number] | (typeof OF_MODEL)[number];
+
+/** The same in every lane, and one in each. */
+const SHARED = ['key', 'project', 'operator'] as const;
+const OF_MODEL = ['project_model', 'key_model', 'rest'] as const;
+
+/**
+ * @param entry the key in the lane of the model that is asked for
+ * @param siblings the same key in every lane, that one included
+ */
+export function factsOf(entry: Entry, siblings: readonly Entry[], now: number): KeyFacts {
+  const { key, lane, use } = entry;
+  const shared = SHARED.map((name) => describeScope(name, null, entry.scopes[name], now));
+  const ofModels = siblings.flatMap((one) =>
+    OF_MODEL.map((name) => describeScope(name, one.lane.model, scopeOf(one, name), now)),
+  );
+  return {
+    key,
+    model: lane.model,
+    inFlight: use.inFlight,
+    state: describeEntry(entry, now),
+    scopes: [...shared, ...ofModels].filter((one) => one !== null),
+    history: historyOf(entry, now),
+  };
+}
+
+const scopeOf = ({ scopes, rest }: Entry, name: (typeof OF_MODEL)[number]): Scope =>
+  name === 'rest' ? rest : scopes[name];
+
+function describeScope(
+  scope: ScopeName,
+  model: string | null,
+  { health }: Scope,
+  now: number,
+): ScopeState | null {
+  if (health.state === 'ready' || isOver(health.finding.cause, health.until, now)) return null;
+  const { cause, effect, since } = health.finding;
+  const isBeingTried = health.state === 'half_open';
+  const state = isBeingTried || health.until <= now ? 'half_open' : 'parked';
+  return {
+    scope,
+    model,
+    state,
+    isBeingTried,
+    cause,
+    effect,
+    untilBy: untilBy(health.finding),
+    since,
+    until: health.until,
+  };
+}
+
+/** What the operator said needs no proof. */
+const isOver = (cause: Cause, until: number, now: number) => cause === 'operator' && until <= now;
