@@ -1,6 +1,6 @@
 import type { Lease, Outcome, Parked } from '../pool/lease.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
-import { type Failure, UpstreamError } from '../shared/failure.ts';
+import { type Failure, UpstreamError, type Usage } from '../shared/failure.ts';
 
 /** Calls upstream with the leased key and hands on what comes. Ends the call when the signal aborts. */
 export type OpenUpstream<C> = (
@@ -21,6 +21,8 @@ export interface AttemptOptions<C> {
   readonly idleMs: number;
   /** Whether the answer is complete with this chunk, so that nothing that follows matters any more. */
   readonly isLast: (chunk: C) => boolean;
+  /** The tokens that the last chunk tells of. */
+  readonly usageOf?: (chunk: C) => Usage | null;
   /** Called once, at the first chunk. */
   readonly onProven: () => void;
   /** Called once, when the lease has been reported. */
@@ -36,6 +38,9 @@ export interface AttemptEnd {
   readonly parked: Parked | null;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
+  /** Milliseconds until the first chunk; null when none came. */
+  readonly firstMs: number | null;
+  readonly usage: Usage | null;
 }
 
 /** A complete answer may take this long to close its connection, which can then be used again. */
@@ -55,11 +60,12 @@ type StoppedBy = 'client' | 'deadline' | 'limit';
  * @throws UpstreamError when upstream failed or was too slow; any other error is a bug
  */
 export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C, void, undefined> {
-  const { lease, open, isLast, onProven, onEnd } = options;
-  const startedAt = options.clock.now();
+  const { lease, clock, open, isLast, usageOf = unknownUsage, onProven, onEnd } = options;
+  const startedAt = clock.now();
   const { isTrial } = lease;
   const limits = watchLimits(options);
   const chunks = open(lease, limits.signal);
+  let usage: Usage | null = null;
   const prove = () => {
     if (lease.prove()) onProven();
   };
@@ -68,10 +74,11 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
     for (;;) {
       limits.startWaiting(outcome !== null);
       const { value, done } = await chunks.next();
-      limits.stopWaiting();
+      limits.stopWaiting(done !== true);
       if (done) break;
       prove();
       if (isLast(value)) outcome = SUCCESS;
+      usage = usageOf(value);
       yield value;
     }
     outcome = SUCCESS;
@@ -85,7 +92,9 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
     const ended = outcome ?? ABANDONED;
     const parked = lease.report(ended);
     await limits.end(chunks);
-    onEnd({ lease, outcome: ended, isTrial, parked, startedAt });
+    const { firstMs } = limits;
+    usage = usageIn(ended, usage);
+    onEnd({ lease, outcome: ended, isTrial, parked, startedAt, firstMs, usage });
   }
 }
 
@@ -94,6 +103,12 @@ const ABANDONED: Failure = { kind: 'client_gone', message: 'nobody waited for th
 const OUR_BUG: Failure = { kind: 'misconfigured', message: 'a bug of our own' };
 
 const failureIn = (error: unknown) => (error instanceof UpstreamError ? error.failure : OUR_BUG);
+
+const unknownUsage = () => null;
+
+/** What was blocked may have cost tokens too. */
+const usageIn = (outcome: Outcome, told: Usage | null) =>
+  outcome.kind === 'content_blocked' ? (outcome.usage ?? told) : told;
 
 /** The three reasons of our own for which an attempt is stopped; only the last one may blame the key. */
 const failureBy: Record<StoppedBy, Failure> = {
@@ -105,7 +120,8 @@ const failureBy: Record<StoppedBy, Failure> = {
 function watchLimits({ clock, signal, firstChunkMs, deadline, idleMs }: Limits) {
   const controller = new AbortController();
   let stoppedBy: StoppedBy | null = null;
-  let isStarted = false;
+  const startedAt = clock.now();
+  let firstMs: number | null = null;
   let timer: Timer | null = null;
   const stop = (by: StoppedBy) => {
     stoppedBy ??= by;
@@ -118,13 +134,16 @@ function watchLimits({ clock, signal, firstChunkMs, deadline, idleMs }: Limits) 
 
   const nextLimit = (isComplete: boolean): [number, StoppedBy] => {
     if (isComplete) return [CLOSING_MS, 'limit'];
-    if (isStarted) return [idleMs, 'limit'];
+    if (firstMs !== null) return [idleMs, 'limit'];
     const left = deadline - clock.now();
     return left < firstChunkMs ? [left, 'deadline'] : [firstChunkMs, 'limit'];
   };
 
   return {
     signal: controller.signal,
+    get firstMs() {
+      return firstMs;
+    },
     /** What was thrown, or why we stopped the attempt, if it was thrown for that. */
     explain: (error: unknown) =>
       stoppedBy === null ? error : new UpstreamError(failureBy[stoppedBy]),
@@ -132,9 +151,9 @@ function watchLimits({ clock, signal, firstChunkMs, deadline, idleMs }: Limits) 
       const [ms, reason] = nextLimit(isComplete);
       timer = clock.after(ms, () => stop(reason));
     },
-    stopWaiting(): void {
+    stopWaiting(hasCome: boolean): void {
       timer?.cancel();
-      isStarted = true;
+      if (hasCome) firstMs ??= clock.now() - startedAt;
     },
     async end(chunks: AsyncGenerator<unknown>) {
       timer?.cancel();

@@ -58,6 +58,7 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
       try {
         return await failover({
           service: 'anam',
+          operation: 'session_token',
           models: [laneFor(clientPersona)],
           reach: 'part',
           caller,

@@ -1,16 +1,17 @@
 import type { ChatChunk, ChatFinish, ToolCall } from '../shared/chat.ts';
 import { BLOCKED_REPLY, finishOfBlocked, NO_USAGE } from './blocked-reply.ts';
-import type { Answer } from './failover-request.ts';
+import type { Answer, AnsweredBy } from './failover-request.ts';
 
-export interface ChatReply extends ChatFinish {
+export interface ChatReply extends ChatFinish, AnsweredBy {
   readonly text: string;
   readonly toolCalls: readonly ToolCall[];
-  /** The model that answered. */
-  readonly model: string;
 }
 
 /** Takes the whole answer, so that another key may still step in until its very end. */
-export async function collectReply({ model, chunks }: Answer<ChatChunk>): Promise<ChatReply> {
+export async function collectReply({
+  chunks,
+  ...answeredBy
+}: Answer<ChatChunk>): Promise<ChatReply> {
   let text = '';
   const toolCalls: ToolCall[] = [];
   let finish: ChatFinish = { reason: 'other', usage: NO_USAGE };
@@ -25,6 +26,6 @@ export async function collectReply({ model, chunks }: Answer<ChatChunk>): Promis
   }
   // Half a sentence of what was blocked is no answer.
   return finish.reason === 'content-filter'
-    ? { text: BLOCKED_REPLY, toolCalls: [], model, ...finish }
-    : { text, toolCalls, model, ...finish };
+    ? { text: BLOCKED_REPLY, toolCalls: [], ...answeredBy, ...finish }
+    : { text, toolCalls, ...answeredBy, ...finish };
 }

@@ -2,23 +2,24 @@ import type { ChatChunk } from '../shared/chat.ts';
 import { begun } from './begun.ts';
 import { BLOCKED_REPLY, finishOfBlocked } from './blocked-reply.ts';
 import { breakOff } from './conclusion.ts';
-import type { Answer } from './failover-request.ts';
+import type { Answer, AnsweredBy } from './failover-request.ts';
 
 /** An answer that has begun. Whoever gives up on it has to say so by `return()`, as `for await` does. */
-export interface ChatStream {
-  /** The model that answers. */
-  readonly model: string;
+export interface ChatStream extends AnsweredBy {
   /** Throws a ServiceError when the answer breaks off. */
   readonly chunks: AsyncIterableIterator<ChatChunk, void>;
 }
 
 /** Takes the first piece only: what follows goes out as it comes, and no other key can step in. */
-export async function beginStream({ model, chunks }: Answer<ChatChunk>): Promise<ChatStream> {
+export async function beginStream({
+  chunks,
+  ...answeredBy
+}: Answer<ChatChunk>): Promise<ChatStream> {
   try {
     const first = await chunks.next();
-    return { model, chunks: begun(first, chunks, breakOff) };
+    return { ...answeredBy, chunks: begun(first, chunks, breakOff) };
   } catch (error) {
     const chunk: ChatChunk = { text: BLOCKED_REPLY, finish: finishOfBlocked(error) };
-    return { model, chunks: begun({ done: false, value: chunk }, chunks, breakOff) };
+    return { ...answeredBy, chunks: begun({ done: false, value: chunk }, chunks, breakOff) };
   }
 }

@@ -60,10 +60,12 @@ export function createChat({ failover, stream, models, systemPrompt }: ChatOptio
     try {
       return await failover({
         service: 'google',
+        operation: 'chat',
         models: candidates(model),
         caller,
         open: (lease, signal) => stream(lease.key, lease.model, turn, signal),
         isLast: (chunk: ChatChunk) => chunk.finish !== null,
+        usageOf: ({ finish }) => finish?.usage ?? null,
         commit,
       });
     } catch (error) {

@@ -2,15 +2,19 @@ import type { KeyPool } from '../pool/key-pool.ts';
 import type { Reach } from '../pool/scope.ts';
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import type { Logger } from '../shared/logger.ts';
+import type { Usage } from '../shared/failure.ts';
 import type { OpenUpstream } from './attempt.ts';
+import type { Observer, Operation } from './observer.ts';
+import type { WaitingLines } from './waiting-line.ts';
 
 export interface FailoverOptions {
   readonly pool: KeyPool;
   readonly clock: Clock;
   /** From 0 to 1. */
   readonly random: () => number;
-  readonly log: Logger;
+  readonly lines: WaitingLines;
+  /** Told of every attempt and every request. */
+  readonly observer: Observer;
   /** Until the first chunk, over all attempts and waiting. */
   readonly requestTimeoutMs: number;
   /** Until the first chunk of one attempt. */
@@ -29,6 +33,7 @@ export interface Caller {
 
 export interface FailoverRequest<C, T> {
   readonly service: Service;
+  readonly operation: Operation;
   /** In the order of preference: a further one is used when those before have no key left. */
   readonly models: readonly [string, ...string[]];
   readonly caller: Caller;
@@ -46,6 +51,8 @@ export interface FailoverRequest<C, T> {
   readonly open: OpenUpstream<C>;
   /** Whether the answer is complete with this chunk. */
   readonly isLast: (chunk: C) => boolean;
+  /** The tokens that the last chunk tells of. */
+  readonly usageOf?: (chunk: C) => Usage | null;
   /**
    * Takes from the answer what must be there before the caller is given anything that cannot be
    * taken back. Until it returns another key may step in; it is then called again with a new answer.
@@ -53,7 +60,14 @@ export interface FailoverRequest<C, T> {
   readonly commit: (answer: Answer<C>) => Promise<T>;
 }
 
-export interface Answer<C> {
-  readonly model: string;
+export interface Answer<C> extends AnsweredBy {
   readonly chunks: AsyncGenerator<C, void, undefined>;
+}
+
+export interface AnsweredBy {
+  readonly model: string;
+  /** The id of the key. */
+  readonly key: string;
+  /** Which attempt of the request this is: 1 for the first. */
+  readonly attempts: number;
 }

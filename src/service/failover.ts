@@ -7,9 +7,9 @@ import type { FailoverOptions, FailoverRequest } from './failover-request.ts';
 import { KeySearch } from './key-search.ts';
 import { attemptLimitMs, requestLimitMs } from './limits.ts';
 import { pause } from './pause.ts';
-import { createRequestLog, type RequestLog } from './request-log.ts';
+import { RequestStory } from './request-story.ts';
 import { ServiceError } from './service-error.ts';
-import { createWaitingLine, type WaitingLine } from './waiting-line.ts';
+import type { WaitingLine } from './waiting-line.ts';
 
 /**
  * Lease, attempt, classify, report, next key.
@@ -19,17 +19,11 @@ import { createWaitingLine, type WaitingLine } from './waiting-line.ts';
  */
 export type Failover = <C, T>(request: FailoverRequest<C, T>) => Promise<T>;
 
-/** How many requests may stand in line for a key that is about to come back. */
-const MAX_WAITING = 1000;
 /** Before another key is tried after upstream trouble: long enough for a hiccup, short enough to wait. */
 const PAUSE_MS = 150;
 
 export function createFailover(options: FailoverOptions): Failover {
-  const lines = {
-    google: createWaitingLine(options.clock, MAX_WAITING),
-    anam: createWaitingLine(options.clock, MAX_WAITING),
-  };
-  return (request) => new Run(options, request, lines[request.service]).finish();
+  return (request) => new Run(options, request).finish();
 }
 
 /** One request on its way through the keys. */
@@ -38,7 +32,7 @@ class Run<C, T> {
   readonly #request: FailoverRequest<C, T>;
   readonly #line: WaitingLine;
   readonly #search: KeySearch;
-  readonly #log: RequestLog;
+  readonly #story: RequestStory;
   readonly #deadline: number;
   readonly #attemptMs: number;
   readonly #errors: UpstreamError[] = [];
@@ -47,12 +41,12 @@ class Run<C, T> {
   /** Fixed when the request first finds every key spent: no later round adds to it. */
   #waitUntil: number | null = null;
 
-  constructor(options: FailoverOptions, request: FailoverRequest<C, T>, line: WaitingLine) {
+  constructor(options: FailoverOptions, request: FailoverRequest<C, T>) {
     this.#options = options;
     this.#request = request;
-    this.#line = line;
+    this.#line = options.lines[request.service];
     this.#search = new KeySearch(options.pool, request);
-    this.#log = createRequestLog(options, request);
+    this.#story = new RequestStory(options, request);
     this.#attemptMs = attemptLimitMs(options, request);
     this.#deadline = options.clock.now() + requestLimitMs(options, request);
   }
@@ -61,11 +55,12 @@ class Run<C, T> {
     try {
       const result = await this.#answer();
       this.#isAnswered = true;
-      if (!this.#isInFlight) this.#log.answered();
+      if (!this.#isInFlight) this.#story.answered();
       return result;
     } catch (error) {
-      if (error instanceof ServiceError) this.#log.failed(error);
-      else this.#log.answered();
+      if (error instanceof ServiceError) this.#story.failed(error);
+      else if (error instanceof UpstreamError) this.#story.answered();
+      else this.#story.broke();
       throw error;
     }
   }
@@ -108,7 +103,7 @@ class Run<C, T> {
       { until: Math.min(this.#waitUntil, last), outcomeUntil: Math.min(outcomeUntil, last) },
       this.#request.caller.signal,
     );
-    this.#log.waited(clock.now() - now);
+    this.#story.waited(clock.now() - now);
     return lease;
   }
 
@@ -122,6 +117,7 @@ class Run<C, T> {
       lease,
       open: request.open,
       isLast: request.isLast,
+      ...(request.usageOf === undefined ? {} : { usageOf: request.usageOf }),
       signal: request.caller.signal,
       clock: options.clock,
       firstChunkMs: this.#attemptMs,
@@ -131,7 +127,8 @@ class Run<C, T> {
       onEnd: (end) => this.#attemptEnded(end),
     });
     try {
-      return await request.commit({ model: lease.model, chunks });
+      const attempts = this.#story.attempts + 1;
+      return await request.commit({ model: lease.model, key: lease.key.id, attempts, chunks });
     } catch (error) {
       await this.#afterFailure(error);
       return FAILED;
@@ -141,9 +138,9 @@ class Run<C, T> {
   #attemptEnded(end: AttemptEnd): void {
     const { lease, outcome, isTrial, parked } = end;
     this.#isInFlight = false;
-    this.#log.attemptEnded(end);
+    this.#story.attemptEnded(end);
     // An answer that streams goes on after it was committed to.
-    if (this.#isAnswered) this.#log.answered();
+    if (this.#isAnswered) this.#story.answered();
     if (outcome.kind === 'success') return;
     this.#search.failed(lease, outcome, parked !== null);
     this.#line.leaseFailed(isTrial ? null : lease.model);

@@ -6,6 +6,7 @@ import { breakOff } from './conclusion.ts';
 import type { Failover } from './failover.ts';
 import type { Answer, Caller } from './failover-request.ts';
 import { ModelSearch } from './model-search.ts';
+import type { Operation } from './observer.ts';
 import { OwnerSearch, type ResourceOwners } from './resource-owners.ts';
 import { ServiceError } from './service-error.ts';
 
@@ -19,6 +20,7 @@ export interface RelayOptions {
 }
 
 export interface RelayCall {
+  readonly operation: Operation;
   readonly request: RelayRequest;
   /** The model that is named, if any. */
   readonly model: string | null;
@@ -60,6 +62,7 @@ export function createRelay({ failover, relay, models }: RelayOptions): Relay {
     try {
       return await failover({
         service: 'google',
+        operation: call.operation,
         caller,
         ...termsOf(call, searches.owners),
         open: ({ key }, signal) => relayOnce(relay(key, call.request, signal), key, call, searches),

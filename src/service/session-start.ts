@@ -41,6 +41,7 @@ export async function startSession(
   try {
     return await failover({
       service: 'anam',
+      operation: 'session_start',
       models: [laneFor(minted.clientPersona)],
       preferred: minted.keyId,
       requestTimeoutMs: START_LIMIT_MS,

@@ -1,4 +1,5 @@
 import type { Lease } from '../pool/lease.ts';
+import type { Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { createAlarm } from './alarm.ts';
 import type { KeySearch } from './key-search.ts';
@@ -25,6 +26,9 @@ export interface WaitingLine {
   leaseFailed(model: string | null): void;
 }
 
+/** One for each service. */
+export type WaitingLines = Readonly<Record<Service, WaitingLine>>;
+
 /** So many are let in to a model for each proof that a key works. */
 const PACE = 2;
 
@@ -35,6 +39,14 @@ interface Waiter {
   wakesAt: number;
   leave(lease: Lease | null): void;
 }
+
+/** How many requests of a service may stand in line for a key that is about to come back. */
+const MAX_WAITING = 1000;
+
+export const createWaitingLines = (clock: Clock): WaitingLines => ({
+  google: createWaitingLine(clock, MAX_WAITING),
+  anam: createWaitingLine(clock, MAX_WAITING),
+});
 
 /**
  * First come, first served. A key that has just come back may have room for one more answer or for a

@@ -101,6 +101,8 @@ describe('an attempt that goes well', () => {
         isTrial: false,
         parked: null,
         startedAt: clock.now(),
+        firstMs: 0,
+        usage: null,
       },
     ]);
     expectNothingLeft();
@@ -164,7 +166,7 @@ describe('an attempt that upstream fails', () => {
     expect(ends).toMatchObject([
       { outcome: { kind: 'misconfigured', message: 'a bug of our own' } },
     ]);
-    expect(pool.counts('google').available).toBe(1);
+    expect(pool.inspection.counts('google').available).toBe(1);
     expectNothingLeft();
   });
 
@@ -218,7 +220,7 @@ describe('an attempt that upstream is silent to', () => {
     expect(isOver).toBe(false);
     short.clock.advance(1);
     expect(await failureOf(next)).toMatchObject({ kind: 'client_gone' });
-    expect(short.pool.counts('google').available).toBe(1);
+    expect(short.pool.inspection.counts('google').available).toBe(1);
     short.expectNothingLeft();
   });
 
@@ -270,7 +272,7 @@ describe('an attempt that nobody waits for any more', () => {
     caller.abort();
     expect(await failureOf(next)).toMatchObject({ kind: 'client_gone' });
     expect(ends.map(({ outcome }) => outcome.kind)).toEqual(['client_gone']);
-    expect(pool.counts('google').available).toBe(1);
+    expect(pool.inspection.counts('google').available).toBe(1);
     expectNothingLeft();
   });
 

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import { createFailover } from '../../src/service/failover.ts';
 import { pause } from '../../src/service/pause.ts';
+import { createRequestLog } from '../../src/service/request-log.ts';
 import { ServiceError } from '../../src/service/service-error.ts';
+import { createWaitingLines } from '../../src/service/waiting-line.ts';
 import type { Clock } from '../../src/shared/clock.ts';
 import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
 import { createLogger } from '../../src/shared/logger.ts';
@@ -28,13 +30,17 @@ function createSetting(
   const { pool, clock, lease } = createPool(keys, models);
   const startedAt = clock.now();
   const calls: Call[] = [];
-  const lines: Record<string, unknown>[] = [];
-  const destination = { write: (line: string) => void lines.push(JSON.parse(line)) };
+  const logged: Record<string, unknown>[] = [];
+  const destination = { write: (line: string) => void logged.push(JSON.parse(line)) };
   const failover = createFailover({
     pool,
     clock,
     random: () => 0.5,
-    log: createLogger({ level: 'debug', redact: (text) => text, destination }),
+    lines: createWaitingLines(clock),
+    observer: createRequestLog(
+      createLogger({ level: 'debug', redact: (text) => text, destination }),
+      pool.inspection,
+    ),
     requestTimeoutMs: 60 * SECOND,
     attemptTimeoutMs: 20 * SECOND,
     streamIdleMs: 30 * SECOND,
@@ -43,6 +49,7 @@ function createSetting(
   const ask = (wanted = models, signal = new AbortController().signal) =>
     failover({
       service: 'google',
+      operation: 'chat',
       models: wanted as [string, ...string[]],
       caller: { requestId: 'request-1', signal },
       isLast: ({ isLast }: { text: string; isLast: boolean }) => isLast,
@@ -61,7 +68,7 @@ function createSetting(
         return reply;
       },
     });
-  return { pool, clock, lease, calls, ask, lines, took: () => clock.now() - startedAt };
+  return { pool, clock, lease, calls, ask, lines: logged, took: () => clock.now() - startedAt };
 }
 
 async function take({ after = 0, say = '', fail }: Step, clock: Clock, signal: AbortSignal) {
@@ -207,9 +214,9 @@ describe('a line behind a key that has proved good', () => {
     const asked = [outcomeOf(ask()), outcomeOf(ask())];
     const waiting = flow(clock, new Promise<void>((resolve) => clock.after(500, resolve)), 10);
     await waiting;
-    expect(pool.counts('google')).toMatchObject({ available: 0, cooling_down: 2 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 0, cooling_down: 2 });
     await flow(clock, asked[1] ?? Promise.resolve(), 10);
-    expect(pool.counts('google')).toMatchObject({ available: 1 });
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1 });
     expect(await flow(clock, outcomeOf(ask()), 10)).toBe('b');
     expect(took()).toBeLessThan(3 * SECOND);
     await flow(clock, Promise.all(asked), 50);

@@ -22,16 +22,19 @@ const WHOLE = 'generateContent';
 export function readMethodCall(request: Request): RelayCall {
   const { model = '', method } = METHOD_PATH.exec(request.path)?.groups ?? {};
   const body = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
+  const isMetered = method !== UNMETERED;
   return {
+    operation: isMetered ? 'generate_content' : 'count_tokens',
     request: { method: 'POST', path: pathOf(request), headers: headersOf(request), body },
     model,
-    isMetered: method !== UNMETERED,
+    isMetered,
     comesWhole: method === WHOLE,
     resources: resourcesIn(body),
   };
 }
 
 export const readModelsCall = (request: Request): RelayCall => ({
+  operation: 'list_models',
   request: { method: 'GET', path: pathOf(request), headers: headersOf(request), body: null },
   model: null,
   isMetered: false,
