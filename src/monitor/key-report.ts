@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto';
+import type { KeyFacts, ScopeState } from '../pool/key-facts.ts';
+import type { UntilBy } from '../pool/key-state.ts';
+import type { ApiKey } from '../shared/api-key.ts';
+import { explain, type Source, sourceOf, type Times } from './explain.ts';
+import type { KeyUseRecord } from './key-ledger.ts';
+import type { OperatorAction } from './operator-desk.ts';
+
+/** Everything that whoever is on call may want to know of one key; times are ISO 8601 in UTC. */
+export type KeyReport = ReturnType<typeof reportKey>;
+
+export interface KeyKnowledge {
+  readonly facts: KeyFacts;
+  readonly use: KeyUseRecord;
+  readonly lastAction: OperatorAction | null;
+}
+
+export function reportKey({ facts, use, lastAction }: KeyKnowledge, now: number) {
+  const { key, model, state, inFlight, scopes, history } = facts;
+  const decisive = scopes.find((scope) => isDecisive(scope, facts));
+  const times = { now, blockedUntil: state.until ?? 0 };
+  return {
+    id: key.id,
+    fingerprint: fingerprintOf(key),
+    service: key.service,
+    project: key.project,
+    model,
+    state: state.state,
+    cause: state.cause ?? null,
+    explanation: decisive === undefined ? null : explain(decisive, key, times),
+    source: decisive === undefined ? null : sourceOf(decisive),
+    since: toIso(state.since),
+    until: toIso(state.until),
+    untilBy: state.untilBy ?? null,
+    scopes: scopes.map((scope) => describeScope(scope, key, times)),
+    inFlight,
+    calls: use.calls,
+    successes: use.successes,
+    failures: use.failures,
+    latency: use.latency,
+    lastError: use.lastError === null ? null : { ...use.lastError, at: iso(use.lastError.at) },
+    lastAction: lastAction === null ? null : { ...lastAction, at: iso(lastAction.at) },
+    history: history.map((stretch) => ({
+      ...stretch,
+      from: iso(stretch.from),
+      to: iso(stretch.to),
+    })),
+  };
+}
+
+/** Tells keys apart and the same key again, and cannot be turned back into one. */
+const fingerprintOf = ({ service, secret }: ApiKey): string =>
+  createHash('sha256').update(`${service}\n${secret.reveal()}`).digest('hex').slice(0, 10);
+
+/** The one scope that says why the key stands as it does for this model. */
+const isDecisive = (scope: ScopeState, { model, state }: KeyFacts): boolean =>
+  scope.cause === state.cause &&
+  scope.since === state.since &&
+  (scope.model === null || scope.model === model);
+
+export interface ScopeReport {
+  readonly scope: ScopeState['scope'];
+  readonly model: string | null;
+  readonly state: ScopeState['state'];
+  readonly cause: ScopeState['cause'];
+  readonly explanation: string;
+  readonly source: Source;
+  readonly since: string;
+  readonly until: string;
+  readonly untilBy: UntilBy;
+}
+
+const describeScope = (scope: ScopeState, key: ApiKey, times: Times): ScopeReport => ({
+  scope: scope.scope,
+  model: scope.model,
+  state: scope.state,
+  cause: scope.cause,
+  explanation: explain(scope, key, times),
+  source: sourceOf(scope),
+  since: iso(scope.since),
+  until: iso(scope.until),
+  untilBy: scope.untilBy,
+});
+
+const iso = (at: number) => new Date(at).toISOString();
+
+const toIso = (at: number | undefined) => (at === undefined ? null : iso(at));

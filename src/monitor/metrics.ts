@@ -1,0 +1,53 @@
+import { Registry } from 'prom-client';
+import type { KeyPool } from '../pool/key-pool.ts';
+import type { Observer } from '../service/observer.ts';
+import { createAttemptMetrics } from './attempt-metrics.ts';
+import { createGenAiMetrics } from './gen-ai-metrics.ts';
+import { type AnsweredRequest, createHttpMetrics } from './http-metrics.ts';
+import { lanesOf, type Models } from './lanes.ts';
+import { createPoolMetrics } from './pool-metrics.ts';
+import { measureProcess } from './process-metrics.ts';
+import { createRequestMetrics } from './request-metrics.ts';
+
+export interface MetricsOptions {
+  readonly pool: Pick<KeyPool, 'inspection' | 'retryAt'>;
+  /** The pool's own. */
+  readonly models: Models;
+  /** Whether the process itself is measured too. */
+  readonly measuresProcess: boolean;
+}
+
+/** What one server tells Prometheus of itself. */
+export interface Metrics {
+  readonly observer: Observer;
+  readonly requestAnswered: (answered: AnsweredRequest) => void;
+  readonly contentType: string;
+  /** Everything as it stands now, in Prometheus' text format. */
+  text(): Promise<string>;
+}
+
+export function createMetrics({ pool, models, measuresProcess }: MetricsOptions): Metrics {
+  const registry = new Registry();
+  const lanes = lanesOf(models);
+  const updatePool = createPoolMetrics(registry, pool, lanes);
+  const requestEnded = createRequestMetrics(registry);
+  const countAttempt = createAttemptMetrics(registry, lanes);
+  const measureCall = createGenAiMetrics(registry, lanes);
+  const requestAnswered = createHttpMetrics(registry);
+  if (measuresProcess) measureProcess(registry);
+  return {
+    observer: {
+      attemptEnded(attempt) {
+        countAttempt(attempt);
+        measureCall(attempt);
+      },
+      requestEnded,
+    },
+    requestAnswered,
+    contentType: registry.contentType,
+    text() {
+      updatePool();
+      return registry.metrics();
+    },
+  };
+}

@@ -1,0 +1,82 @@
+import type { Operator } from '../pool/operator.ts';
+import type { WaitingLines } from '../service/waiting-line.ts';
+import type { ApiKey } from '../shared/api-key.ts';
+import type { Logger } from '../shared/logger.ts';
+import type { Redact } from '../shared/redact.ts';
+
+/** What a person has done to a key. */
+export interface OperatorAction {
+  readonly action: 'release' | 'park';
+  /** Null where nobody said. */
+  readonly who: string | null;
+  readonly why: string | null;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
+
+/** Who asks for it, why, and in which request. */
+export interface Order extends Pick<OperatorAction, 'who' | 'why'> {
+  readonly requestId: string;
+}
+
+/** Where whoever is on call acts on keys: at once, and with a line in the log. */
+export interface OperatorDesk {
+  /** @returns whether there is such a key */
+  release(id: string, order: Order): boolean;
+  /** @returns whether there is such a key */
+  park(id: string, ms: number, order: Order): boolean;
+  /** What was last done to a key, by its id; null for nothing. */
+  lastOf(id: string): OperatorAction | null;
+}
+
+export interface OperatorDeskOptions {
+  readonly operator: Operator;
+  readonly lines: WaitingLines;
+  readonly log: Logger;
+  /** For what people type: they paste what they have just used. */
+  readonly redact: Redact;
+  readonly now: () => number;
+}
+
+export function createOperatorDesk({
+  operator,
+  lines,
+  log,
+  redact,
+  now,
+}: OperatorDeskOptions): OperatorDesk {
+  const last = new Map<string, OperatorAction>();
+  const note = (
+    { id }: ApiKey,
+    action: OperatorAction['action'],
+    { requestId, ...order }: Order,
+    until?: number,
+  ): void => {
+    const [who, why] = [order.who, order.why].map((text) => (text === null ? null : redact(text)));
+    last.set(id, { action, who: who ?? null, why: why ?? null, at: now() });
+    const line = { requestId, key: id, action, who, why };
+    log.warn(
+      until === undefined ? line : { ...line, until: new Date(until).toISOString() },
+      'operator',
+    );
+  };
+  return {
+    lastOf: (id) => last.get(id) ?? null,
+    release(id, order) {
+      const key = operator.release(id);
+      if (key === null) return false;
+      note(key, 'release', order);
+      // Whoever stands in line may have it.
+      lines[key.service].keyProved(null);
+      return true;
+    },
+    park(id, ms, order) {
+      const key = operator.park(id, ms);
+      if (key === null) return false;
+      note(key, 'park', order, now() + ms);
+      // Whoever waits for it may have nothing to wait for any more.
+      lines[key.service].leaseFailed(null);
+      return true;
+    },
+  };
+}

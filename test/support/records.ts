@@ -1,0 +1,32 @@
+import type { AttemptRecord, RequestRecord } from '../../src/service/observer.ts';
+
+const TOLD = {
+  requestId: 'request-1',
+  service: 'google',
+  operation: 'chat',
+  startedAt: 0,
+  ms: 0,
+  waitedMs: 0,
+} as const;
+
+/** One call that went well, but for what is said otherwise. */
+export const attemptOf = (changed: Partial<AttemptRecord> = {}): AttemptRecord => ({
+  ...TOLD,
+  key: 'google',
+  model: 'flash',
+  outcome: { kind: 'success' },
+  isTrial: false,
+  parked: null,
+  firstMs: 100,
+  usage: null,
+  ...changed,
+});
+
+/** One request that was answered at once, but for what is said otherwise. */
+export const requestOf = (changed: Partial<RequestRecord> = {}): RequestRecord => ({
+  ...TOLD,
+  models: ['flash'],
+  attempts: [attemptOf()],
+  end: { kind: 'answered' },
+  ...changed,
+});
