@@ -32,6 +32,8 @@ export interface Config {
   readonly streamIdleMs: number;
   /** `localhost` lets every port of this machine in; an empty list lets nobody in. */
   readonly corsOrigins: 'localhost' | readonly string[];
+  /** Opens what is for whoever runs it; without one, that does not exist. */
+  readonly adminToken: Secret | null;
   /** Of programs that may use the compatible routes; without any, these do not exist. */
   readonly clientTokens: readonly Secret[];
   /** For each client address; 0 is off. */
@@ -59,6 +61,7 @@ export function readConfig(
     ...faultsOf(settings.error),
     ...personaFaults(texts),
     ...misplacedKeys(texts, keys),
+    ...adminTokenFaults(settings.data),
     ...faults,
   ];
   if (!settings.success || all.length > 0) throw new ConfigError(all);
@@ -134,6 +137,12 @@ const personaFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
     ? ['ANAM_PERSONA_CONFIG: is set together with ANAM_PERSONA_ID; keep one of the two.']
     : [];
 
+/** Programs would be let in to everything. */
+const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
+  settings?.CLIENT_TOKENS.some((token) => token === settings.ADMIN_TOKEN)
+    ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
+    : [];
+
 function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'> {
   const isProduction = settings.NODE_ENV === 'production';
   return {
@@ -152,6 +161,8 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
     attemptTimeoutMs: settings.ATTEMPT_TIMEOUT_SECONDS,
     streamIdleMs: settings.STREAM_IDLE_SECONDS,
     corsOrigins: settings.CORS_ORIGINS ?? (isProduction ? [] : 'localhost'),
+    adminToken:
+      settings.ADMIN_TOKEN === null ? null : new Secret('admin-token', settings.ADMIN_TOKEN),
     clientTokens: settings.CLIENT_TOKENS.map(
       (token, index) => new Secret(`client-${index + 1}`, token),
     ),

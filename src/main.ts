@@ -1,8 +1,8 @@
 import { config as readDotenv } from 'dotenv';
 import { type Config, ConfigError, readConfig } from './config.ts';
-import { SERVICES } from './shared/api-key.ts';
 import { createSystemClock } from './shared/clock.ts';
 import { createLogger, type Logger } from './shared/logger.ts';
+import { startReport } from './start-report.ts';
 import { redactSecretsOf, startUnderstudy, type Understudy } from './understudy.ts';
 
 /** A little less than the platform's own patience (`maxShutdownDelaySeconds` in render.yaml). */
@@ -18,13 +18,12 @@ async function run(): Promise<void> {
   const config = readSettings(demo?.environment ?? realEnvironment(), isDemo ? 'demo' : 'live');
   const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
   surfaceBugs(log);
-  reportKeys(config, log);
-  const understudy = await startUnderstudy(config, { clock, random: Math.random, log }).catch(
-    (error: unknown) => {
-      if (!isAddressFault(error)) throw error;
-      return fail(redactSecretsOf(config)(cannotListen(error, config)));
-    },
-  );
+  report(config);
+  const surroundings = { clock, random: Math.random, log, measuresProcess: true };
+  const understudy = await startUnderstudy(config, surroundings).catch((error: unknown) => {
+    if (!isAddressFault(error)) throw error;
+    return fail(redactSecretsOf(config)(cannotListen(error, config)));
+  });
   log.info({ port: understudy.port, host: config.host, mode: config.mode }, 'listening');
   stopOnSignals(understudy, log);
   demo?.show(`http://127.0.0.1:${understudy.port}`);
@@ -50,20 +49,14 @@ function readSettings(environment: NodeJS.ProcessEnv, mode: Config['mode']): Con
   }
 }
 
-function reportKeys({ keys, warnings, googleModels }: Config, log: Logger): void {
-  for (const service of SERVICES) {
-    const ours = keys.filter((key) => key.service === service);
-    const projects = new Set(ours.map(({ project }) => project)).size;
-    log.info(
-      { service, keys: ours.map(({ id }) => id).slice(0, 50), total: ours.length, projects },
-      'keys',
-    );
-  }
-  if (!keys.some(({ service }) => service === 'google')) {
-    log.warn('No Google key: every chat is refused. Set GOOGLE_API_KEY.');
-  }
-  log.info({ models: googleModels }, 'models');
-  for (const warning of warnings) log.warn(warning);
+/** For whoever starts it; on standard output there are structured lines alone. */
+function report(config: Config): void {
+  if (config.logLevel === 'silent') return;
+  process.stderr.write(
+    startReport(config)
+      .map((line) => `${line}\n`)
+      .join(''),
+  );
 }
 
 /** Lets every answer out before the process ends; a second signal does not wait. */

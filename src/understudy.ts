@@ -1,4 +1,5 @@
 import { Agent } from 'undici';
+import { loadAdmin } from './admin.ts';
 import type { Config } from './config.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/server.ts';
@@ -6,8 +7,11 @@ import { KeyPool } from './pool/key-pool.ts';
 import { createAvatarSession } from './service/avatar-session.ts';
 import { createChat } from './service/chat.ts';
 import { createFailover } from './service/failover.ts';
+import { observeAll } from './service/observer.ts';
 import { AVATAR_LANES } from './service/persona-for.ts';
 import { createRelay, UNMETERED_LANE } from './service/relay.ts';
+import { createRequestLog } from './service/request-log.ts';
+import { createWaitingLines } from './service/waiting-line.ts';
 import type { Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
@@ -21,6 +25,8 @@ export interface Surroundings {
   /** From 0 to 1. */
   readonly random: () => number;
   readonly log: Logger;
+  /** Whether the metrics tell of the process too; what measures it goes on to its end. Default: false. */
+  readonly measuresProcess?: boolean;
 }
 
 export interface Understudy {
@@ -37,16 +43,29 @@ export interface Understudy {
 /** Where settings become objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(
   config: Config,
-  { clock, random, log }: Surroundings,
+  { clock, random, log, measuresProcess = false }: Surroundings,
 ): Promise<Understudy> {
   const redact = redactSecretsOf(config);
+  const lanes = { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES };
   const pool = new KeyPool({
     keys: config.keys,
-    models: { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES },
+    models: lanes,
     cooldownMs: config.cooldownMs,
     now: clock.now,
   });
-  const failover = createFailover({ ...config, pool, clock, random, log });
+  const lines = createWaitingLines(clock);
+  const requestLog = createRequestLog(log, pool.inspection);
+  const admin = await loadAdmin(config, {
+    pool,
+    lanes,
+    lines,
+    clock,
+    log,
+    redact,
+    measuresProcess,
+  });
+  const observer = observeAll([requestLog, ...(admin?.observers ?? [])]);
+  const failover = createFailover({ ...config, pool, clock, random, lines, observer });
   const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
   const upstream = { redact, now: clock.now };
   const google = { ...upstream, baseUrl: config.googleBaseUrl, dispatcher };
@@ -54,9 +73,10 @@ export async function startUnderstudy(
   const chat = { failover, stream: createGemini(google), models };
   const app = createApp({
     ...config,
+    admin,
     log,
     clock,
-    counts: (service) => pool.counts(service),
+    counts: (service) => pool.inspection.counts(service),
     models,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
@@ -91,5 +111,9 @@ async function loadAnam(
 }
 
 /** For the logger too, which has to exist before anything else. */
-export const redactSecretsOf = ({ keys, clientTokens }: Config): Redact =>
-  createRedact([...keys.map(({ secret }) => secret), ...clientTokens]);
+export const redactSecretsOf = ({ keys, clientTokens, adminToken }: Config): Redact =>
+  createRedact([
+    ...keys.map(({ secret }) => secret),
+    ...clientTokens,
+    ...(adminToken === null ? [] : [adminToken]),
+  ]);

@@ -27,14 +27,28 @@ export const origins = z.string().transform((text, context): readonly string[] =
 
 const TOKEN = /^[\x21-\x7e]{16,500}$/;
 
-/** Tokens of programs that may call us. Too short a one could be guessed. */
+const WANTED_TOKEN =
+  'is no token: 16 to 500 letters, digits and signs without spaces, such as openssl rand -hex 32 prints';
+
+/** Too short a one could be guessed. */
+function faultOfToken(text: string): string | null {
+  if (isPlaceholder(text)) return 'still holds the placeholder of a template';
+  return TOKEN.test(text) ? null : WANTED_TOKEN;
+}
+
+/** What opens a door. */
+export const token = z.string().transform((text, context): string => {
+  const fault = faultOfToken(text);
+  return fault === null ? text : reject(context, fault);
+});
+
+/** Tokens of programs that may call us. */
 export const clientTokens = z.string().transform((text, context): readonly string[] => {
   const tokens = listed(text).map(cleanText);
-  const wrong = tokens.findIndex((token) => !TOKEN.test(token) || isPlaceholder(token));
+  const faults = tokens.map(faultOfToken);
+  const wrong = faults.findIndex((fault) => fault !== null);
   if (wrong < 0) return [...new Set(tokens)];
-  const wanted =
-    '16 to 500 letters, digits and signs without spaces, such as openssl rand -hex 32 prints';
-  return reject(context, `entry ${wrong + 1} is no token: ${wanted}`);
+  return reject(context, `entry ${wrong + 1} ${faults[wrong]}`);
 });
 
 const listed = (text: string): readonly string[] =>

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { clientTokens, modelNames, origins } from './lists.ts';
+import { clientTokens, modelNames, origins, token } from './lists.ts';
 import { isPersonaId } from './text.ts';
 import {
   baseUrl,
@@ -38,6 +38,7 @@ export const SETTINGS = z.object({
   ATTEMPT_TIMEOUT_SECONDS: seconds(DAY).default(20_000),
   STREAM_IDLE_SECONDS: seconds(DAY).default(30_000),
   CORS_ORIGINS: origins.optional(),
+  ADMIN_TOKEN: token.nullable().default(null),
   CLIENT_TOKENS: clientTokens.default([]),
   RATE_LIMIT_CHAT: wholeNumber(0, MAX_PER_MINUTE).default(30),
   RATE_LIMIT_SESSIONS: wholeNumber(0, MAX_PER_MINUTE).default(6),

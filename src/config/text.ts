@@ -45,4 +45,4 @@ const BEGINNING_OF_A_KEY = /^(?:AIza(?:Sy)?|AQ\.|sk-)/;
 const ASKS_TO_BE_REPLACED =
   /^my[-_]|your|add|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder/i;
 const TEMPLATE_WORDS =
-  /your|client|add|goes|get|backup|primary|secondary|main|paid|free|tier|number|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder|google|gemini|studio|generative|anam|api|keys?|token|secret|value|real|actual|own|first|second|third|another|persona|with|this|that|from|the|and|my|me|id|it|in|an|ai|[-_.:,!()\s\d]+/gi;
+  /your|client|admin|add|goes|get|backup|primary|secondary|main|paid|free|tier|number|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder|google|gemini|studio|generative|anam|api|keys?|token|secret|value|real|actual|own|first|second|third|another|persona|with|this|that|from|the|and|my|me|id|it|in|an|ai|[-_.:,!()\s\d]+/gi;

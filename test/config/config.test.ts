@@ -36,6 +36,7 @@ describe('an empty environment', () => {
     attemptTimeoutMs: 20_000,
     streamIdleMs: 30_000,
     corsOrigins: 'localhost',
+    adminToken: null,
     clientTokens: [],
     chatPerMinute: 30,
     sessionsPerMinute: 6,
@@ -118,6 +119,10 @@ describe('single settings', () => {
         ],
       },
     ],
+    [
+      { ADMIN_TOKEN: ' "0123456789abcdef" ' },
+      { adminToken: new Secret('admin-token', '0123456789abcdef') },
+    ],
     [{ CORS_ORIGINS: '*' }, { corsOrigins: ['*'] }],
     [
       { CORS_ORIGINS: 'https://App.example:443/, http://[::1]:3000, capacitor://localhost' },
@@ -172,6 +177,12 @@ describe('single settings', () => {
     [{ GOOGLE_BASE_URL: 'https://a.example/v1beta' }, /without \/v1 or \/v1beta/],
     [{ TRUST_PROXY: 'True' }, /the number of proxies .* claim any address/],
     [{ GOOGLE_MODELS: 'a,b c' }, /entry 2/],
+    [{ ADMIN_TOKEN: 'short' }, /is no token: 16 to 500/],
+    [{ ADMIN_TOKEN: 'your_admin_token_here' }, /holds the placeholder of a template/],
+    [
+      { ADMIN_TOKEN: '0123456789abcdef', CLIENT_TOKENS: 'another-token-0123,0123456789abcdef' },
+      /^ADMIN_TOKEN: is one of CLIENT_TOKENS/,
+    ],
     [{ CLIENT_TOKENS: '0123456789abcdef,short' }, /entry 2 is no token: 16 to 500/],
     [{ CLIENT_TOKENS: '0123456789abcdef,has a blank in it' }, /entry 2/],
     [{ CLIENT_TOKENS: 'your_client_token_here' }, /entry 1/],

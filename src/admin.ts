@@ -1,0 +1,56 @@
+import type { Config } from './config.ts';
+import type { Metrics } from './monitor/metrics.ts';
+import type { Monitor, ReportedModels } from './monitor/monitor.ts';
+import type { KeyPool } from './pool/key-pool.ts';
+import type { Observer } from './service/observer.ts';
+import { AVATAR_LANES } from './service/persona-for.ts';
+import type { WaitingLines } from './service/waiting-line.ts';
+import type { Service } from './shared/api-key.ts';
+import type { Clock } from './shared/clock.ts';
+import type { Logger } from './shared/logger.ts';
+import type { Redact } from './shared/redact.ts';
+import type { Secret } from './shared/secret.ts';
+
+/** What whoever runs the server sees and does. */
+export interface Admin {
+  readonly token: Secret;
+  readonly monitor: Monitor;
+  readonly metrics: Metrics;
+  readonly redact: Redact;
+  readonly cooldownMs: number;
+  readonly observers: readonly Observer[];
+}
+
+export interface AdminParts {
+  readonly pool: KeyPool;
+  /** The pool's own. */
+  readonly lanes: Readonly<Record<Service, readonly string[]>>;
+  readonly lines: WaitingLines;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly redact: Redact;
+  readonly measuresProcess: boolean;
+}
+
+/** Nobody watches, and neither monitor nor metrics are loaded, where nobody could look. */
+export async function loadAdmin(config: Config, parts: AdminParts): Promise<Admin | null> {
+  const { adminToken: token, mode, cooldownMs } = config;
+  if (token === null) return null;
+  const [{ createMonitor }, { createMetrics }] = await Promise.all([
+    import('./monitor/monitor.ts'),
+    import('./monitor/metrics.ts'),
+  ]);
+  const { pool, lanes, lines, clock, log, redact, measuresProcess } = parts;
+  const { inspection, operator } = pool;
+  const models = reportedModels(config);
+  const monitor = createMonitor({ inspection, operator, lines, models, mode, clock, log, redact });
+  const metrics = createMetrics({ pool, models: lanes, measuresProcess });
+  const observers = [monitor.observer, metrics.observer];
+  return { token, monitor, metrics, redact, cooldownMs, observers };
+}
+
+/** Callers' personas have a place of their own only where callers may bring one. */
+function reportedModels({ googleModels, allowClientPersona }: Config): ReportedModels {
+  const [ours, callers] = AVATAR_LANES;
+  return { google: googleModels, anam: allowClientPersona ? [ours, callers] : [ours] };
+}

@@ -1,0 +1,63 @@
+import type { Express, RequestHandler } from 'express';
+import type { Metrics } from '../../monitor/metrics.ts';
+import type { Monitor } from '../../monitor/monitor.ts';
+import type { Redact } from '../../shared/redact.ts';
+import { bearerIn } from '../bearer.ts';
+import { forbidCaching } from '../caching.ts';
+import { readJsonBody } from '../json-body.ts';
+import { servePage } from '../pages.ts';
+import { serve } from '../serve.ts';
+import type { AdminAccess } from './admin-access.ts';
+import { parkRoute, releaseRoute } from './key-action-route.ts';
+import { keysRoute, overviewRoute } from './keys-route.ts';
+import { loginRoute, logoutRoute } from './login-route.ts';
+import { metricsRoute } from './metrics-route.ts';
+
+export interface AdminRoutesOptions {
+  readonly access: AdminAccess;
+  readonly monitor: Monitor;
+  readonly metrics: Metrics;
+  readonly redact: Redact;
+  /** How long a key is parked by hand when nobody says. */
+  readonly cooldownMs: number;
+}
+
+/** A browser that brings nothing is shown the way; everybody else is told what is missing. */
+function toLogin(access: AdminAccess): RequestHandler {
+  return async function sendToLogin(request, response, next) {
+    const isBrowser = bearerIn(request) === null && request.accepts(['json', 'html']) === 'html';
+    if (isBrowser && (await access.cookie.read(request)) === null) response.redirect(303, '/login');
+    else next();
+  };
+}
+
+/** What is for whoever runs the server: without an admin token none of it exists. */
+export function serveAdminRoutes(app: Express, options: AdminRoutesOptions): void {
+  const { access, monitor, metrics, redact, cooldownMs } = options;
+  serve(app, 'get', ['/metrics'], access.require, metricsRoute(metrics));
+  serve(app, 'post', ['/api/login'], forbidCaching, ...readJsonBody(), loginRoute(access, redact));
+  serve(app, 'post', ['/api/logout'], forbidCaching, logoutRoute(access));
+  serve(app, 'get', ['/api/keys'], access.require, keysRoute(monitor));
+  serve(app, 'get', ['/api/overview'], access.require, overviewRoute(monitor));
+  const toAct = [access.require, ...readJsonBody()];
+  serve(app, 'post', ['/api/keys/:id/release'], ...toAct, releaseRoute(monitor));
+  serve(app, 'post', ['/api/keys/:id/park'], ...toAct, parkRoute(monitor, cooldownMs));
+  servePage(app, { path: '/login', folder: 'login' });
+  servePage(app, {
+    path: '/dashboard',
+    folder: 'dashboard',
+    libraries: { 'lit-html': 'lit-html' },
+    before: [toLogin(access), access.require],
+  });
+  servePage(app, {
+    path: '/playground',
+    folder: 'playground',
+    libraries: {
+      'lit-html': 'lit-html',
+      'eventsource-parser': 'eventsource-parser/dist',
+      anam: '@anam-ai/js-sdk/dist/umd',
+    },
+    // Only Anam's answer says which of its hosts the avatar lives on.
+    connectsTo: ['https://*.anam.ai', 'wss://*.anam.ai'],
+  });
+}

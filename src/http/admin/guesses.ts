@@ -1,0 +1,49 @@
+import type { Request } from 'express';
+import { ipKeyGenerator, MemoryStore, type Options } from 'express-rate-limit';
+import type { Logger } from '../../shared/logger.ts';
+import { HttpError } from '../http-error.ts';
+
+const WINDOW_MS = 60_000;
+const MAX_WRONG = 10;
+/** So many addresses are remembered that have shown the token. */
+const MAX_KNOWN = 1000;
+
+/**
+ * So many wrong tokens a minute one address may try; then it is told nothing for a while, not even of
+ * a right one. Where the token came from before, a right one goes on being right: somebody else's guesses
+ * from there would otherwise keep whoever watches the server out.
+ */
+export interface Guesses {
+  /** @throws HttpError 401 for a wrong token, 429 when there were too many */
+  judge(request: Request, isRight: boolean): Promise<void>;
+}
+
+export function createGuesses(log: Logger): Guesses {
+  const store = new MemoryStore();
+  store.init({ windowMs: WINDOW_MS } as Options);
+  const known = new Set<string>();
+  const remember = (address: string) => {
+    known.delete(address);
+    known.add(address);
+    for (const oldest of known) if (known.size > MAX_KNOWN) known.delete(oldest);
+  };
+  return {
+    async judge({ ip }, isRight) {
+      const address = ipKeyGenerator(ip ?? '');
+      const { totalHits, resetTime } = await store.increment(address);
+      if (totalHits === MAX_WRONG + 1) log.warn({ address }, 'too many wrong admin tokens');
+      const isHeard = totalHits <= MAX_WRONG || (isRight && known.has(address));
+      if (!isHeard) throw tooMany(resetTime);
+      if (!isRight) throw new HttpError(401, 'unauthorized', 'This token is wrong.');
+      remember(address);
+      await store.decrement(address);
+    },
+  };
+}
+
+function tooMany(resetTime: Date | undefined): HttpError {
+  const ms = (resetTime?.getTime() ?? 0) - Date.now();
+  const seconds = Math.max(1, Math.ceil(ms / 1000));
+  const message = `Too many wrong tokens from this address. Try again in ${seconds} seconds.`;
+  return new HttpError(429, 'rate_limited', message, { retryAfterSeconds: seconds });
+}

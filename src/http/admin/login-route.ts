@@ -1,0 +1,47 @@
+import type { RequestHandler } from 'express';
+import { z } from 'zod';
+import type { Redact } from '../../shared/redact.ts';
+import { HttpError } from '../http-error.ts';
+import { validate } from '../json-body.ts';
+import { sendJson } from '../send-json.ts';
+import type { AdminAccess } from './admin-access.ts';
+import { isOfAnotherOrigin } from './same-origin.ts';
+
+const MAX_NAME = 60;
+
+export const loginBody = z
+  .strictObject({
+    token: z
+      .string()
+      .min(1, 'Must not be empty.')
+      .max(1000)
+      .meta({ description: '`ADMIN_TOKEN`.' }),
+    name: z.string().trim().max(MAX_NAME).optional().meta({
+      description: 'Who it is: stands in the log beside whatever is done to a key.',
+    }),
+  })
+  .meta({ title: 'LoginRequest' });
+
+/** `POST /api/login`: the admin token for a cookie, so that a browser need not keep it. */
+export function loginRoute({ checkToken, cookie }: AdminAccess, redact: Redact): RequestHandler {
+  return async function postLogin(request, response) {
+    const { token, name = '' } = validate(loginBody, request.body);
+    if (isOfAnotherOrigin(request)) throw otherOrigin();
+    await checkToken(request, token);
+    await cookie.give(request, response, name === '' ? null : redact(name));
+    sendJson(response, 200, { status: 'ok' });
+  };
+}
+
+/** `POST /api/logout` */
+export function logoutRoute({ cookie }: AdminAccess): RequestHandler {
+  return function postLogout(request, response) {
+    if (isOfAnotherOrigin(request)) throw otherOrigin();
+    cookie.take(request, response);
+    sendJson(response, 200, { status: 'ok' });
+  };
+}
+
+/** Or a page could log its visitors in and out here. */
+const otherOrigin = () =>
+  new HttpError(401, 'unauthorized', "Another origin's page may not do this.");

@@ -1,0 +1,260 @@
+import { describe, expect, it } from 'vitest';
+import type { StandinOptions } from '../../../src/standin/standin.ts';
+import { ADMIN_TOKEN, AS_ADMIN, logIn } from '../../support/admin.ts';
+import { type App, flow, startApp } from '../../support/start-app.ts';
+
+const MINUTE = 60_000;
+
+const start = (environment: Record<string, string>, keys?: StandinOptions['keys']) =>
+  startApp({
+    environment: { ADMIN_TOKEN, ...environment },
+    ...(keys === undefined ? {} : { standin: { keys } }),
+  });
+
+const TWO = { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' };
+const firstIs = (fault: object): StandinOptions['keys'] => [
+  { key: 'g-one', service: 'google', ...fault },
+  { key: 'g-two', service: 'google' },
+];
+
+const list = async (app: App, query = '') => (await app.get(`/api/keys${query}`, AS_ADMIN)).body;
+const act = (app: App, path: string, body: unknown = {}, as: Record<string, string> = AS_ADMIN) =>
+  app.post(`/api/keys/${path}`, body, as);
+
+describe('the list of keys', () => {
+  it('says of a key whose day is spent why, who says so, since when, and when it is tried again', async () => {
+    const app = await start(TWO, firstIs({ limits: { rpd: 1 } }));
+    for (let i = 0; i < 3; i += 1) await app.chat('Hi');
+    const { total, keys, next } = await list(app);
+    expect([total, next]).toEqual([2, null]);
+    expect(keys[0]).toMatchObject({
+      id: 'google',
+      service: 'google',
+      project: 'google',
+      model: 'gemini-flash-latest',
+      state: 'cooling_down',
+      cause: 'quota_exhausted',
+      explanation:
+        "the day's quota of gemini-flash-latest is spent for its project; tried again at 19:00 UTC; resets at midnight Pacific, 08:00 UTC",
+      source: 'provider',
+      since: '2026-11-24T18:00:00.000Z',
+      until: '2026-11-24T19:00:00.000Z',
+      inFlight: 0,
+      calls: 2,
+      successes: 1,
+      failures: { quota_exhausted: 1 },
+      lastError: { kind: 'quota_exhausted', status: 429, model: 'gemini-flash-latest' },
+      lastAction: null,
+    });
+    expect(keys[0].scopes).toHaveLength(1);
+    expect(keys[1]).toMatchObject({ state: 'available', cause: null, explanation: null, calls: 2 });
+  });
+
+  it.each([
+    [{ fault: { kind: 'leaked' } }, 'key_rejected', /rejects this key.*somebody has to act/],
+    [
+      { limits: { rpm: 1 } },
+      'rate_limited',
+      /^a rate limit of gemini-flash-latest .* the provider says until 18:0\d:\d\d UTC$/,
+    ],
+    [{ fault: { kind: 'prepay_empty' } }, 'out_of_credit', /no credit left.*somebody has to act/],
+  ])('explains %o in plain words', async (fault, cause, sentence) => {
+    const app = await start(TWO, firstIs(fault));
+    for (let i = 0; i < 3; i += 1) await app.chat('Hi');
+    const [key] = (await list(app)).keys;
+    expect(key).toMatchObject({ cause, source: 'provider' });
+    expect(key.explanation).toMatch(sentence);
+  });
+
+  it('measures the time to the first words of the last five minutes', async () => {
+    const app = await startApp({
+      environment: { ADMIN_TOKEN, GOOGLE_API_KEY: 'g-one' },
+      standin: { answer: { chunks: 2, firstChunkMs: 200, chunkMs: 10 } },
+    });
+    for (let i = 0; i < 3; i += 1) await flow(app.clock, app.chat('Hi'));
+    const [key] = (await list(app)).keys;
+    expect(key.latency.answers).toBe(3);
+    expect(key.latency.p50Ms).toBeGreaterThanOrEqual(200);
+    expect(key.latency.p95Ms).toBeLessThan(400);
+    app.clock.advance(5 * MINUTE);
+    expect((await list(app)).keys[0].latency).toBeNull();
+  });
+
+  it('has a fingerprint for each key that is the same after a restart, and tells nothing of the key', async () => {
+    const first = (await list(await start(TWO))).keys;
+    const second = (await list(await start({ GOOGLE_API_KEY_9: 'g-one' }))).keys;
+    expect(first[0].fingerprint).toMatch(/^[0-9a-f]{10}$/);
+    expect(second[0].fingerprint).toBe(first[0].fingerprint);
+    expect(first[1].fingerprint).not.toBe(first[0].fingerprint);
+    expect(JSON.stringify([first, second])).not.toMatch(/g-one|g-two/);
+  });
+
+  it('comes page by page, and each key once', async () => {
+    const names = Array.from({ length: 7 }, (_, index) => [
+      `GOOGLE_API_KEY_${index + 1}`,
+      `g-${index}`,
+    ]);
+    const app = await start({ ...Object.fromEntries(names), ANAM_API_KEY: 'a-one' });
+    const ids: string[] = [];
+    for (let next: string | null = ''; next !== null; ) {
+      const page: Awaited<ReturnType<typeof list>> = await list(app, `?limit=3${next}`);
+      expect(page.total).toBe(8);
+      ids.push(...page.keys.map(({ id }: { id: string }) => id));
+      next = page.next === null ? null : `&after=${page.next}`;
+    }
+    expect(ids).toEqual([1, 2, 3, 4, 5, 6, 7].map((n) => `google-${n}`).concat('anam'));
+    expect(await list(app, '?limit=8')).toMatchObject({ total: 8, next: null });
+  });
+
+  it('can be of one service, one model and one state', async () => {
+    const app = await start(
+      { ...TWO, ANAM_API_KEY: 'a-one', GOOGLE_MODELS: 'gemini-flash-latest,gemini-2.5-pro' },
+      [...(firstIs({ limits: { rpd: 0 } }) ?? []), { key: 'a-one', service: 'anam' }],
+    );
+    await app.chat('Hi');
+    const ids = async (query: string) =>
+      (await list(app, query)).keys.map(({ id }: { id: string }) => id);
+    expect(await ids('?service=anam')).toEqual(['anam']);
+    expect(await ids('?state=cooling_down')).toEqual(['google']);
+    expect(await ids('?state=available')).toEqual(['google-2', 'anam']);
+    expect(await ids('?model=gemini-2.5-pro&state=available')).toEqual(['google', 'google-2']);
+  });
+
+  it.each([
+    ['limit=0', 'limit'],
+    ['limit=501', 'limit'],
+    ['limit=many', 'limit'],
+    ['service=openai', 'service'],
+    ['state=tired', 'state'],
+    ['model=gpt', 'model'],
+    ['after=nobody', 'after'],
+    ['color=red', 'color'],
+  ])('refuses ?%s, and names the field', async (query, path) => {
+    const app = await start(TWO);
+    const { status, body } = await app.get(`/api/keys?${query}`, AS_ADMIN);
+    expect([status, body.error.details[0].path]).toEqual([400, path]);
+  });
+
+  it('shows no key that a provider has echoed in its error', async () => {
+    const secret = 'AIzaSyFAKE-not-a-key-but-looks-like-1';
+    const app = await start({ GOOGLE_API_KEY: secret }, [
+      { key: secret, service: 'google', fault: { kind: 'suspended' } },
+    ]);
+    await app.chat('Hi');
+    const { text } = await app.get('/api/keys', AS_ADMIN);
+    expect(JSON.parse(text).keys[0].lastError.message).toContain('[redacted]');
+    expect(text).not.toContain(secret);
+  });
+});
+
+describe('releasing a key', () => {
+  it('lets it be used at once, and is logged with who and why', async () => {
+    const app = await start({ GOOGLE_API_KEY: 'g-one' }, [
+      { key: 'g-one', service: 'google', limits: { rpm: 1 } },
+    ]);
+    await app.chat('Hi');
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(503);
+    app.clock.advance(10_000);
+    const { status, body } = await act(app, 'google/release', {
+      by: 'Ana',
+      reason: 'quota was raised',
+    });
+    expect(status).toBe(200);
+    expect(body.key).toMatchObject({
+      state: 'available',
+      scopes: [],
+      lastAction: { action: 'release', who: 'Ana', why: 'quota was raised' },
+    });
+    expect(app.logs.findLast(({ msg }) => msg === 'operator')).toMatchObject({
+      level: 40,
+      key: 'google',
+      action: 'release',
+      who: 'Ana',
+      why: 'quota was raised',
+      requestId: expect.any(String),
+    });
+    const calls = app.standin.callsOf('g-one');
+    await flow(app.clock, app.chat('Hi'));
+    expect(app.standin.callsOf('g-one')).toBe(calls + 1);
+  });
+
+  it('gives it to whoever stands in line for one', async () => {
+    const app = await start({ GOOGLE_API_KEY: 'g-one' });
+    await act(app, 'google/park', { seconds: 4 });
+    const waiting = app.chat('Hi');
+    await flow(app.clock, app.get('/health'));
+    await act(app, 'google/release');
+    expect((await waiting).status).toBe(200);
+  });
+});
+
+describe('parking a key', () => {
+  it('takes it out of use at once, for the cooldown when nobody says how long', async () => {
+    const app = await start(TWO);
+    const { body } = await act(app, 'google/park', { reason: 'bill is strange' });
+    expect(body.key).toMatchObject({
+      state: 'cooling_down',
+      cause: 'operator',
+      source: 'operator',
+      until: '2026-11-24T19:00:00.000Z',
+      explanation: 'taken out of use by the operator; back at 19:00 UTC, or when it is released',
+      lastAction: { action: 'park', who: null, why: 'bill is strange' },
+    });
+    for (let i = 0; i < 4; i += 1) await app.chat('Hi');
+    expect([app.standin.callsOf('g-one'), app.standin.callsOf('g-two')]).toEqual([0, 4]);
+    app.clock.advance(60 * MINUTE);
+    for (let i = 0; i < 4; i += 1) await app.chat('Hi');
+    expect(app.standin.callsOf('g-one')).toBe(2);
+  });
+
+  it('lets an answer that it is giving come to its end', async () => {
+    const app = await startApp({
+      environment: { ADMIN_TOKEN, GOOGLE_API_KEY: 'g-one' },
+      standin: { answer: { chunks: 4, chunkMs: 100 } },
+    });
+    const answer = app.chat('Hi');
+    await expect.poll(() => app.standin.callsOf('g-one')).toBe(1);
+    const parked = await act(app, 'google/park');
+    expect(parked.body.key.inFlight).toBe(1);
+    expect((await flow(app.clock, answer)).status).toBe(200);
+    expect(await app.counts()).toMatchObject({ available: 0, cooling_down: 1 });
+  });
+
+  it('sends those away who stand in line for nothing any more, with an honest time', async () => {
+    const app = await start({ GOOGLE_API_KEY: 'g-one' });
+    await act(app, 'google/park', { seconds: 4 });
+    const waiting = app.chat('Hi');
+    await flow(app.clock, app.get('/health'));
+    await act(app, 'google/park', { seconds: 900 });
+    const { status, headers } = await waiting;
+    expect([status, headers.get('retry-after')]).toEqual([503, '900']);
+  });
+
+  it('is done in the name that was given at the login', async () => {
+    const app = await start(TWO);
+    await act(app, 'google/park', {}, await logIn(app, 'Ben'));
+    expect((await list(app)).keys[0].lastAction).toMatchObject({ action: 'park', who: 'Ben' });
+  });
+
+  it.each([
+    ['google/park', { seconds: 0 }, 400, 'seconds'],
+    ['google/park', { seconds: 700_000 }, 400, 'seconds'],
+    ['google/park', { until: 'noon' }, 400, 'until'],
+    ['google/release', { reason: 'x'.repeat(201) }, 400, 'reason'],
+    ['google/release', { seconds: 5 }, 400, 'seconds'],
+    ['google/release', 'null', 400, ''],
+    ['nobody/park', {}, 404, undefined],
+    ['nobody/release', {}, 404, undefined],
+  ])('%s with %o is refused, and nothing happens', async (path, body, expected, field) => {
+    const app = await start(TWO);
+    const answer = await act(app, path, body);
+    expect(answer.status).toBe(expected);
+    expect(answer.body.error.details?.[0].path).toBe(field);
+    expect(await app.counts()).toMatchObject({ available: 2 });
+  });
+
+  it('needs no body', async () => {
+    const app = await start(TWO);
+    expect((await app.post('/api/keys/google/park', '', AS_ADMIN)).status).toBe(200);
+  });
+});

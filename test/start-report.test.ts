@@ -1,0 +1,58 @@
+import { expect, it } from 'vitest';
+import { readConfig } from '../src/config.ts';
+import { startReport } from '../src/start-report.ts';
+
+const report = (environment: Record<string, string>) => startReport(readConfig(environment));
+
+it('says for each service how many keys there are, in how many projects, and what they are for', () => {
+  const environment = {
+    GOOGLE_API_KEY: 'g-one',
+    GOOGLE_API_KEY_2: 'g-two',
+    GOOGLE_API_KEY_2_PROJECT: 'shop',
+    GOOGLE_API_KEY_7: 'g-seven',
+    GOOGLE_API_KEY_7_PROJECT: 'shop',
+    GOOGLE_MODELS: 'flash,pro',
+    ANAM_API_KEY: 'a-one',
+    ANAM_PERSONA_ID: 'persona-1',
+    ADMIN_TOKEN: '0123456789abcdef',
+  };
+  expect(report(environment)).toEqual([
+    'google: 3 keys (google, google-2, google-7) in 2 projects; answers with flash, then pro.',
+    'anam: 1 key (anam) in 1 project; a persona for all keys.',
+    'on call: /dashboard, /playground, /metrics and /api/keys, with the ADMIN_TOKEN.',
+  ]);
+});
+
+it('says what is missing where a service has no key', () => {
+  expect(report({})).toEqual([
+    'google: no key, so every chat is refused. Set GOOGLE_API_KEY.',
+    'anam: no key, so there is no avatar. Set ANAM_API_KEY if there is to be one.',
+    'on call: no dashboard and no metrics. Set ADMIN_TOKEN to have them.',
+  ]);
+});
+
+it('puts a warning beside the service that it is about, and the others on a line of their own', () => {
+  const lines = report({
+    GOOGLE_API_KEY: 'g-one',
+    GOOGLE_API_KEY_2: 'g-one',
+    ANAM_API_KEY: '',
+    NODE_ENV: 'production',
+  });
+  expect(lines).toEqual([
+    expect.stringMatching(/^google: 1 key .*GOOGLE_API_KEY_2/),
+    expect.stringMatching(/^anam: no key.*Empty, and therefore ignored: ANAM_API_KEY\.$/),
+    expect.stringMatching(/^on call: /),
+    expect.stringMatching(/^settings: CORS_ORIGINS is not set/),
+  ]);
+});
+
+it('names ten of many keys, and never the text of one', () => {
+  const keys = Array.from({ length: 12 }, (_, index) => [
+    `GOOGLE_API_KEY_${index + 1}`,
+    `secret-${index}`,
+  ]);
+  const [google = ''] = report(Object.fromEntries(keys));
+  expect(google).toContain('12 keys (google-1, google-2,');
+  expect(google).toContain('google-10, …) in 12 projects');
+  expect(google).not.toContain('secret-');
+});
