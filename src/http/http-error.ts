@@ -1,19 +1,22 @@
 import type { FieldFault } from '../service/service-error.ts';
 
-export type ErrorCode =
-  | 'invalid_request'
-  | 'payload_too_large'
-  | 'unsupported_media_type'
-  | 'unauthorized'
-  | 'not_found'
-  | 'model_unavailable'
-  | 'method_not_allowed'
-  | 'rate_limited'
-  | 'internal_error'
-  | 'upstream_failed'
-  | 'upstream_timeout'
-  | 'all_keys_exhausted'
-  | 'no_keys_configured';
+export const ERROR_CODES = [
+  'invalid_request',
+  'payload_too_large',
+  'unsupported_media_type',
+  'unauthorized',
+  'not_found',
+  'model_unavailable',
+  'method_not_allowed',
+  'rate_limited',
+  'internal_error',
+  'upstream_failed',
+  'upstream_timeout',
+  'all_keys_exhausted',
+  'no_keys_configured',
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** What a caller of ours is told when a request fails. */
 export class HttpError extends Error {

@@ -15,7 +15,8 @@ export const jsonObject = z
     error: `Must not nest deeper than ${MAX_DEPTH}.`,
     // Nobody who looks at it afterwards has to mind the depth.
     abort: true,
-  });
+  })
+  .meta({ type: 'object' });
 
 export function isDeeperThan(value: unknown, levels: number): boolean {
   if (typeof value !== 'object' || value === null) return false;

@@ -3,29 +3,41 @@ import { z } from 'zod';
 /** After so many faulty ones nobody looks at the rest: a body of a megabyte could hold half a million. */
 const MAX_FAULTY = 20;
 
+interface ListShape {
+  readonly item: z.ZodType;
+  readonly max: number;
+}
+
+const shapes = new WeakMap<object, ListShape>();
+
+/** What a list is made of, for whoever describes it: its schema alone does not tell. */
+export const shapeOfList = (schema: object): ListShape | null => shapes.get(schema) ?? null;
+
 /** A list of at most so many things of one kind. */
-export const listOf = <T>(item: z.ZodType<T>, max: number) =>
-  z
+export function listOf<T>(item: z.ZodType<T>, max: number) {
+  const list = z
     .custom<readonly unknown[]>(Array.isArray, 'Must be a list.')
     .refine(({ length }) => length <= max, {
       error: `Must not have more than ${max} entries.`,
       // Or others would go on to look at what nobody has read.
       abort: true,
-    })
-    .transform((values, context): T[] => {
-      const read: T[] = [];
-      let faulty = 0;
-      for (const [index, value] of values.entries()) {
-        const result = item.safeParse(value);
-        if (result.success) read.push(result.data);
-        else {
-          addIssues(context, index, result.error.issues);
-          faulty += 1;
-        }
-        if (faulty === MAX_FAULTY) break;
-      }
-      return read;
     });
+  shapes.set(list, { item, max });
+  return list.transform((values, context): T[] => {
+    const read: T[] = [];
+    let faulty = 0;
+    for (const [index, value] of values.entries()) {
+      const result = item.safeParse(value);
+      if (result.success) read.push(result.data);
+      else {
+        addIssues(context, index, result.error.issues);
+        faulty += 1;
+      }
+      if (faulty === MAX_FAULTY) break;
+    }
+    return read;
+  });
+}
 
 function addIssues(
   context: z.RefinementCtx,

@@ -29,12 +29,18 @@ const spokenPart = z
 
 const filePart = z
   .looseObject({ type: z.literal('file') })
+  .meta({ description: 'The `url` is a data URL in base64.' })
   .transform(({ url }): Part => readDataUrl(url) ?? { kind: 'unreadable' });
 
 /** Of the many kinds that a part may have, all but those that we send on are skipped. */
 const otherThan = (...kinds: string[]) =>
   z
-    .looseObject({ type: z.string().refine((type) => !kinds.includes(type)) })
+    .looseObject({
+      type: z
+        .string()
+        .refine((type) => !kinds.includes(type))
+        .meta({ not: { enum: kinds }, description: 'Any other kind is skipped.' }),
+    })
     .transform((): Part => ({ kind: 'skipped' }));
 
 const message = z.discriminatedUnion('role', [
@@ -48,10 +54,14 @@ const message = z.discriminatedUnion('role', [
   }),
 ]);
 
-const aiSdkBody = z.looseObject({
-  messages: listOf(message, MAX_MESSAGES).refine(({ length }) => length > 0, 'Must not be empty.'),
-  model: modelName.nullish(),
-});
+export const aiSdkBody = z
+  .looseObject({
+    messages: listOf(message, MAX_MESSAGES)
+      .refine(({ length }) => length > 0, 'Must not be empty.')
+      .meta({ minItems: 1, description: "UI messages, the last of them the user's." }),
+    model: modelName.nullish().meta({ description: 'One of `GOOGLE_MODELS`.' }),
+  })
+  .meta({ title: 'AiSdkChatRequest', description: "What the AI SDK's `useChat` sends." });
 
 /**
  * The dialect of the Vercel AI SDK's `useChat` and its transports: UI messages in, a UI message stream

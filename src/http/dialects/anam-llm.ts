@@ -8,13 +8,26 @@ import { plainText } from './plain-text.ts';
 import { isSaid, MAX_MESSAGES, spoken, text } from './said.ts';
 import { toMessages } from './turns.ts';
 
+/** Where one of these stands the body is the AI SDK's. */
+const without = (field: string) => ({ not: { required: [field] } });
+
 const message = z.discriminatedUnion('role', [
-  z.looseObject({ role: z.literal('user'), content: text }),
-  z.looseObject({ role: z.enum(['persona', 'assistant']), content: spoken }),
+  z.looseObject({ role: z.literal('user'), content: text }).meta(without('parts')),
+  z.looseObject({ role: z.enum(['persona', 'assistant']), content: spoken }).meta(without('parts')),
 ]);
 
-const anamBody = z
-  .looseObject({ messages: listOf(message, MAX_MESSAGES) })
+export const anamBody = z
+  .looseObject({
+    messages: listOf(message, MAX_MESSAGES).meta({
+      minItems: 1,
+      description: 'What was said, the last of it by the user.',
+    }),
+  })
+  .meta({
+    ...without('trigger'),
+    title: 'AnamChatRequest',
+    description: "What Anam's example for a language model of one's own sends.",
+  })
   .superRefine(({ messages }, context) => {
     const last = messages.at(-1);
     if (last?.role === 'user' && isSaid(last.content)) return;

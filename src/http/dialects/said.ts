@@ -23,7 +23,7 @@ export const spoken = z
   .string()
   .transform((value) => value.replace(LONE_SURROGATES, REPLACEMENT_CHARACTER));
 
-export const said = text.refine(isSaid, 'Must not be empty.');
+export const said = text.refine(isSaid, 'Must not be empty.').meta({ pattern: '\\S' });
 
 export function isSaid(value: string): boolean {
   return value.trim() !== '';

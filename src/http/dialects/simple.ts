@@ -22,12 +22,21 @@ const turn = z.discriminatedUnion('role', [
   z.strictObject({ role: z.enum(['assistant', 'model']), content: spoken }),
 ]);
 
-const chatBody = z.strictObject({
-  message: said,
-  history: listOf(turn, MAX_MESSAGES).default([]),
-  model: modelName.nullish(),
-  stream: z.boolean().nullish(),
-});
+export const chatBody = z
+  .strictObject({
+    message: said.meta({ description: 'What the person says.', examples: ['Hello!'] }),
+    history: listOf(turn, MAX_MESSAGES)
+      .default([])
+      .meta({ description: 'What was said before, oldest first. Nothing by default.' }),
+    model: modelName.nullish().meta({
+      description:
+        'One of `GOOGLE_MODELS`. Left out, the first answers, or the next when that is spent.',
+    }),
+    stream: z.boolean().nullish().meta({
+      description: 'Whether the answer comes as events. By default the `Accept` header decides.',
+    }),
+  })
+  .meta({ title: 'ChatRequest', description: 'A message, with what was said before.' });
 
 /** Our own dialect: a message with its history in; the reply whole, or as events. */
 export const simple: Dialect = {

@@ -66,10 +66,12 @@ const message = z.discriminatedUnion('role', [
   z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: words }),
 ]);
 
-export const messages = listOf(message, MAX_MESSAGES).refine(
-  ({ length }) => length > 0,
-  'Must not be empty.',
-);
+export const messages = listOf(message, MAX_MESSAGES)
+  .refine(({ length }) => length > 0, 'Must not be empty.')
+  .meta({
+    minItems: 1,
+    description: 'The conversation; its last message of the user or of a tool.',
+  });
 
 export type Message = z.output<typeof message>;
 export type OpenaiToolCall = z.output<typeof toolCall>;

@@ -84,9 +84,15 @@ const IGNORED = {
   user: anything,
 };
 
-const completionBody = z
+export const completionBody = z
   .object({ ...IGNORED, ...HEEDED, ...AS_IT_IS })
-  .catchall(z.null('This parameter is not supported.').optional());
+  .catchall(z.null('This parameter is not supported.').optional())
+  .meta({
+    title: 'ChatCompletionRequest',
+    description: 'What would change the answer and cannot be done is refused by name.',
+    maxProperties: MAX_PARAMETERS,
+    externalDocs: { url: 'https://platform.openai.com/docs/api-reference/chat/create' },
+  });
 
 type CompletionBody = z.output<typeof completionBody>;
 
