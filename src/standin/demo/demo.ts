@@ -1,7 +1,14 @@
 import { createServer } from 'node:net';
 import type { Clock } from '../../shared/clock.ts';
 import { startStandin } from '../standin.ts';
-import { DEMO_CLIENT_TOKEN, DEMO_ENVIRONMENT, DEMO_KEYS, MINUTE_SECONDS, SPEED } from './keys.ts';
+import {
+  DEMO_ADMIN_TOKEN,
+  DEMO_CLIENT_TOKEN,
+  DEMO_ENVIRONMENT,
+  DEMO_KEYS,
+  MINUTE_SECONDS,
+  SPEED,
+} from './keys.ts';
 import { watchKeys } from './watch.ts';
 
 export interface DemoOptions {
@@ -36,7 +43,8 @@ export async function startDemoProviders(options: DemoOptions): Promise<DemoProv
       GOOGLE_BASE_URL: standin.url,
       ANAM_BASE_URL: standin.url,
       PORT,
-      ...(HOST === undefined ? {} : { HOST }),
+      // Its token stands in this file: nobody else's machine should reach it unasked.
+      HOST: HOST ?? '127.0.0.1',
       ...(LOG_LEVEL === undefined ? {} : { LOG_LEVEL }),
     },
     show(url) {
@@ -65,18 +73,24 @@ cooldown one minute instead of an hour.
   google-3   reported as leaked
   google-4   a quota of 12 requests a minute
 
-Listening on ${url}. In another terminal, try one answer,
-then more at once than the quotas allow, the state of the keys, an answer as it
-is being written, one for a program that speaks OpenAI's protocol, and three
-times in a row an avatar session, of which the last starts on another account
-than its token was for:
+Listening on ${url}. In a browser:
+
+  ${url}/playground    chat, many questions at once, an avatar's session
+  ${url}/dashboard     the keys as they run out and come back (token: ${DEMO_ADMIN_TOKEN})
+  ${url}/docs          every route, to read and to try
+
+In another terminal, try one answer,
+an answer as it is being written, one for a program that speaks OpenAI's
+protocol, three times in a row an avatar session, of which the last starts on
+another account than its token was for, and at last more at once than the quotas
+allow, and the state of the keys after that:
 
   curl ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Hello!"}'
-  (for i in $(seq 60); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)
-  curl ${url}/api/keys/status
   curl -N ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Hello!","stream":true}'
   curl ${url}/v1/chat/completions -H 'authorization: Bearer ${DEMO_CLIENT_TOKEN}' -H 'content-type: application/json' -d '{"model":"gemini-flash-latest","messages":[{"role":"user","content":"Hello!"}]}'
   curl -X POST ${url}/api/anam/v1/engine/session -H "authorization: Bearer $(curl -sX POST ${url}/api/anam/session-token | cut -d'"' -f4)"
+  (for i in $(seq 60); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)
+  curl ${url}/api/keys/status
 
 Ctrl+C ends it.
 

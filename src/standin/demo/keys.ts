@@ -17,6 +17,9 @@ export const DEMO_KEYS: readonly StandinKey[] = [
 /** For the OpenAI- and Gemini-compatible routes; no secret either. */
 export const DEMO_CLIENT_TOKEN = 'demo-client-token';
 
+/** Opens the dashboard. */
+export const DEMO_ADMIN_TOKEN = 'demo-admin-token';
+
 export const DEMO_ENVIRONMENT: Readonly<Record<string, string>> = {
   GOOGLE_API_KEY: 'demo-minute',
   GOOGLE_API_KEY_2: 'demo-day',
@@ -25,6 +28,7 @@ export const DEMO_ENVIRONMENT: Readonly<Record<string, string>> = {
   ANAM_API_KEY: 'demo-avatar',
   ANAM_API_KEY_2: 'demo-avatar-spare',
   ANAM_PERSONA_ID: 'demo-persona',
+  ADMIN_TOKEN: DEMO_ADMIN_TOKEN,
   CLIENT_TOKENS: DEMO_CLIENT_TOKEN,
   KEY_COOLDOWN_SECONDS: '60',
   RATE_LIMIT_CHAT: '0',

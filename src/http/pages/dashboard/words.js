@@ -1,0 +1,74 @@
+// @ts-check
+/** @type {Record<string, string>} */
+const SERVICES = { google: 'Google', anam: 'Anam' };
+
+/** @param {string} service */
+export const serviceName = (service) => SERVICES[service] ?? service;
+
+/** @type {Record<string, { word: string, sign: string, look: string }>} */
+export const STATES = {
+  available: { word: 'usable', sign: '●', look: 'good' },
+  cooling_down: { word: 'cooling down', sign: '◐', look: 'wait' },
+  exhausted: { word: 'needs somebody', sign: '✕', look: 'bad-text' },
+};
+
+/** @type {Record<string, { word: string, look: string }>} */
+export const ENDS = {
+  answered: { word: 'answered', look: 'good' },
+  at_fault: { word: 'the request was at fault', look: 'quiet' },
+  broken_off: { word: 'broke off', look: 'bad-text' },
+  client_gone: { word: 'the client left', look: 'quiet' },
+  refused: { word: 'refused', look: 'bad-text' },
+  bug: { word: 'a bug of this server', look: 'bad-text' },
+};
+
+/** @param {string} name `quota_exhausted` */
+export const plain = (name) => name.replaceAll('_', ' ');
+
+/**
+ * `04:12`, with hours `1:04:12`, with days `2 d 1:04:12`.
+ *
+ * @param {number} ms
+ */
+export function countdown(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  const two = (/** @type {number} */ number) => String(number).padStart(2, '0');
+  const [days, hours] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24];
+  const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  if (days > 0) return `${days} d ${hours}:${rest}`;
+  return hours > 0 ? `${hours}:${rest}` : rest;
+}
+
+/**
+ * @param {string | null} until
+ * @param {number} now by the server's clock
+ */
+export const timeLeft = (until, now) =>
+  until === null ? null : Math.max(0, Date.parse(until) - now);
+
+/**
+ * In UTC, as the log and the explanations have it; with the day where it is not today's.
+ *
+ * @param {string} at
+ * @param {string} now
+ */
+export function moment(at, now) {
+  const time = `${at.slice(11, 19)} UTC`;
+  return at.slice(0, 10) === now.slice(0, 10) ? time : `${at.slice(0, 10)} ${time}`;
+}
+
+/**
+ * What happens at the end of a countdown: by a rule of ours a key is only tried again then.
+ *
+ * @param {string | null} untilBy
+ */
+export const atTheEnd = (untilBy) => (untilBy === 'rule' ? 'tried again' : 'back');
+
+/**
+ * @param {number} number
+ * @param {string} thing
+ */
+export const count = (number, thing) => `${number} ${thing}${number === 1 ? '' : 's'}`;
+
+/** @param {string} text */
+export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

@@ -1,0 +1,42 @@
+// @ts-check
+/** Where a login may lead; anything else in the address is not followed. */
+const PLACES = ['/dashboard', '/playground'];
+
+const form = /** @type {HTMLFormElement} */ (document.querySelector('#login'));
+const fault = /** @type {HTMLElement} */ (document.querySelector('#fault'));
+const button = /** @type {HTMLButtonElement} */ (form.querySelector('button'));
+
+form.querySelector('input')?.focus();
+form.addEventListener('submit', async (event) => {
+  event.preventDefault();
+  fault.textContent = '';
+  button.disabled = true;
+  const sentence = await logIn(Object.fromEntries(new FormData(form)));
+  button.disabled = false;
+  if (sentence === null) location.assign(placeToGo());
+  else fault.textContent = sentence;
+});
+
+/**
+ * @param {object} body
+ * @returns {Promise<string | null>} what went wrong
+ */
+async function logIn(body) {
+  try {
+    const response = await fetch('/api/login', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    });
+    if (response.ok) return null;
+    const { error } = await response.json();
+    return error.message;
+  } catch {
+    return 'The server does not answer. Try again in a moment.';
+  }
+}
+
+function placeToGo() {
+  const wanted = new URLSearchParams(location.search).get('to') ?? '';
+  return PLACES.includes(wanted) ? wanted : '/dashboard';
+}

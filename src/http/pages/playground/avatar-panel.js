@@ -1,0 +1,147 @@
+// @ts-check
+import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
+import { announce } from './words.js';
+
+/** @import * as Anam from '@anam-ai/js-sdk' */
+
+const VIDEO = 'avatar-video';
+const place = /** @type {HTMLElement} */ (document.querySelector('#avatar'));
+
+/** Of the SDK's own script, which may have been kept from us. */
+function sdk() {
+  const { anam } = /** @type {{ anam?: typeof Anam }} */ (/** @type {unknown} */ (window));
+  if (anam === undefined) throw new Error("Anam's SDK could not be loaded.");
+  return anam;
+}
+
+const DEMO_END =
+  'This is as far as the demo goes: video needs the real service. Set ANAM_API_KEY and start without --demo.';
+
+/** @typedef {{ steps: string[], fault: string | null, client: Anam.AnamClient | null, isStarting: boolean }} Session */
+
+/** @type {Session} */
+let session = { steps: [], fault: null, client: null, isStarting: false };
+let isDemo = false;
+
+/** @param {boolean} isDemoServer whether the providers are stand-ins, which have no video */
+export function showAvatar(isDemoServer = isDemo) {
+  isDemo = isDemoServer;
+  const { steps, fault, client, isStarting } = session;
+  render(
+    html`
+      <h2 id="avatar-title">Avatar</h2>
+      <p class="small quiet">Takes a session token and starts a session with Anam's SDK, both through this server: when an account has nothing left, another one steps in.</p>
+      ${
+        isDemo
+          ? nothing
+          : html`<video id=${VIDEO} autoplay playsinline aria-label="The avatar"></video>
+        <label class="check"><input type="checkbox" id="microphone" /> with my microphone</label>`
+      }
+      <div class="row">
+        <button type="button" ?disabled=${isStarting} @click=${start}>${client === null ? 'Start a session' : 'Start another session'}</button>
+        ${client === null || isDemo ? nothing : html`<button type="button" @click=${stop}>Stop</button>`}
+      </div>
+      <ol class="steps small">${steps.map((step) => html`<li>${step}</li>`)}</ol>
+      ${isDemo && client !== null ? html`<p class="small">${DEMO_END}</p>` : nothing}
+      ${fault === null ? nothing : html`<p class="notice bad">${fault}</p>`}
+    `,
+    place,
+  );
+}
+
+/** @param {string} step */
+function done(step) {
+  session.steps.push(step);
+  announce(step);
+  showAvatar();
+}
+
+async function start() {
+  await stop();
+  session = { steps: [], fault: null, client: null, isStarting: true };
+  showAvatar();
+  try {
+    const token = await mintToken();
+    done('A session token was minted.');
+    await startWith(token);
+  } catch (error) {
+    await stop();
+    fail(error instanceof Error ? error.message : String(error));
+  }
+  session.isStarting = false;
+  showAvatar();
+}
+
+async function mintToken() {
+  const response = await fetch('/api/anam/session-token', { method: 'POST' });
+  const { sessionToken, error } = await response.json();
+  if (!response.ok) throw new Error(error.message);
+  return sessionToken;
+}
+
+/** @param {string} token */
+async function startWith(token) {
+  const { createClient } = sdk();
+  const hasMicrophone = place.querySelector('#microphone:checked') !== null;
+  const client = createClient(token, {
+    api: { baseUrl: `${location.origin}/api/anam` },
+    disableInputAudio: !hasMicrophone,
+  });
+  session.client = client;
+  listen(client);
+  if (isDemo) await startWithoutVideo(client);
+  else await client.streamToVideoElement(VIDEO);
+  done(`The session has started: ${client.getActiveSessionId()}.`);
+}
+
+/**
+ * What becomes of the connection is told by events alone.
+ *
+ * @param {Anam.AnamClient} client
+ */
+function listen(client) {
+  const { AnamEvent } = sdk();
+  const isOurs = () => session.client === client;
+  client.addListener(AnamEvent.CONNECTION_ESTABLISHED, () => {
+    if (isOurs()) done('The connection to the avatar stands.');
+  });
+  client.addListener(AnamEvent.MIC_PERMISSION_DENIED, () => {
+    if (isOurs()) fail('The microphone was not allowed.');
+  });
+  client.addListener(AnamEvent.CONNECTION_CLOSED, (reason, details) => {
+    if (isOurs())
+      fail(`The connection was closed: ${[reason, details].filter(Boolean).join(', ')}.`);
+  });
+}
+
+/** @param {string} fault */
+function fail(fault) {
+  Object.assign(session, { fault });
+  announce(fault);
+  showAvatar();
+}
+
+/**
+ * The SDK looks for its video element when the session has started, and gives up there without one,
+ * before it connects to a host that a stand-in does not have.
+ *
+ * @param {Anam.AnamClient} client
+ */
+async function startWithoutVideo(client) {
+  try {
+    await client.streamToVideoElement(VIDEO);
+  } catch (error) {
+    if (client.getActiveSessionId() === null) throw error;
+  }
+}
+
+async function stop() {
+  const { client } = session;
+  session.client = null;
+  try {
+    if (client !== null && !isDemo) await client.stopStreaming();
+  } catch (error) {
+    fail(String(error));
+  }
+  showAvatar();
+}

@@ -1,0 +1,21 @@
+// @ts-check
+import { showAvatar } from './avatar-panel.js';
+import { showBurst } from './burst-panel.js';
+import { showChat } from './chat-panel.js';
+
+showChat();
+showBurst();
+showAvatar(await isDemo());
+
+async function isDemo() {
+  try {
+    const { mode } = await (await fetch('/health')).json();
+    const place = document.querySelector('#mode');
+    if (mode === 'demo' && place !== null) {
+      place.textContent = 'Demo: the providers are stand-ins on this machine; nothing leaves it.';
+    }
+    return mode === 'demo';
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,151 @@
+import { describe, expect, it } from 'vitest';
+// @ts-expect-error a page's own script, whose types are checked where it lies
+import { verdict } from '../../src/http/pages/dashboard/verdict.js';
+// @ts-expect-error the same
+import { countdown, moment } from '../../src/http/pages/dashboard/words.js';
+
+const NOW = '2026-11-24T18:00:00.000Z';
+
+const model = (changed: object = {}) => ({
+  model: 'flash',
+  total: 2,
+  available: 2,
+  cooling_down: 0,
+  exhausted: 0,
+  causes: {},
+  ...changed,
+});
+const out = (causes: object) => model({ available: 0, cooling_down: 2, causes });
+
+const request = (changed: object = {}) => ({
+  service: 'google',
+  at: NOW,
+  end: 'answered',
+  code: null,
+  attempts: [{ outcome: 'success' }],
+  ...changed,
+});
+const failed = (outcome: string, changed: object = {}) =>
+  request({ end: 'refused', code: 'upstream_failed', attempts: [{ outcome }], ...changed });
+
+const say = (google: object[], latest: object[] = [], anam: object[] = [model({ total: 0 })]) =>
+  verdict({
+    now: NOW,
+    latest,
+    services: [
+      { service: 'google', models: google },
+      { service: 'anam', models: anam },
+    ],
+  });
+
+describe('the first line of the dashboard', () => {
+  it.each<[string, object[], object[], string, string]>([
+    ['every key is good', [model()], [], 'good', 'All is well: every key can be used.'],
+    [
+      'a key cools down',
+      [model({ available: 1, cooling_down: 1 })],
+      [request()],
+      'good',
+      'Some keys cool down; others are left.',
+    ],
+    [
+      'the quota of all is spent',
+      [out({ quota_exhausted: 1, rate_limited: 1 })],
+      [],
+      'bad',
+      'The quota of every Google key is spent.',
+    ],
+    [
+      'all were parked by hand',
+      [out({ operator: 2 })],
+      [],
+      'bad',
+      'Every Google key was taken out of use by hand.',
+    ],
+    [
+      'the model is none',
+      [out({ model_unavailable: 2 })],
+      [],
+      'bad',
+      'No Google key may use what GOOGLE_MODELS names: a wrong name, or a model that is gone.',
+    ],
+    [
+      'one is rejected and one spent',
+      [
+        model({
+          available: 0,
+          cooling_down: 1,
+          exhausted: 1,
+          causes: { key_rejected: 1, rate_limited: 1 },
+        }),
+      ],
+      [],
+      'bad',
+      'No Google key can be used. 1 Google key needs somebody to act.',
+    ],
+    [
+      'another model steps in',
+      [out({ quota_exhausted: 2 }), model({ model: 'pro' })],
+      [request()],
+      'wait',
+      'No Google key is left for flash; other models are.',
+    ],
+    [
+      'the provider fails',
+      [model()],
+      [failed('upstream_down'), failed('upstream_down')],
+      'bad',
+      'Requests to Google fail: the provider or the network is in trouble, not the keys.',
+    ],
+    [
+      'a setting is at fault',
+      [model()],
+      [failed('misconfigured')],
+      'bad',
+      'Requests to Google fail: a setting of this server is at fault; its log says which.',
+    ],
+    [
+      'one failed among many',
+      [model()],
+      [failed('upstream_down'), request(), request()],
+      'good',
+      'All is well: every key can be used.',
+    ],
+    [
+      'the failures are long past',
+      [model()],
+      [failed('upstream_down', { at: '2026-11-24T17:55:00.000Z' })],
+      'good',
+      'All is well: every key can be used.',
+    ],
+  ])('when %s', (_, google, latest, look, sentence) => {
+    expect(say(google, latest)).toEqual({ look, sentence });
+  });
+
+  it('says which service has no key', () => {
+    expect(say([model({ total: 0, available: 0 })], [], [model()])).toEqual({
+      look: 'bad',
+      sentence: 'Google has no key: every chat is refused.',
+    });
+    expect(say([model({ total: 0, available: 0 })]).sentence).toBe(
+      'No key is set: nothing can be answered.',
+    );
+  });
+});
+
+describe('times on the dashboard', () => {
+  it.each([
+    [0, '00:00'],
+    [252_000, '04:12'],
+    [251_001, '04:12'],
+    [3_840_000, '1:04:00'],
+    [176_640_000, '2 d 1:04:00'],
+  ])('%i ms are counted down as %s', (ms, text) => {
+    expect(countdown(ms)).toBe(text);
+  });
+
+  it('are in UTC, with the day where it is not today', () => {
+    expect(moment('2026-11-24T17:05:09.000Z', NOW)).toBe('17:05:09 UTC');
+    expect(moment('2026-11-21T17:05:09.000Z', NOW)).toBe('2026-11-21 17:05:09 UTC');
+  });
+});
