@@ -15,7 +15,7 @@ export function logAccess(log: Logger): RequestHandler {
     customAttributeKeys: { reqId: 'requestId', responseTime: 'ms' },
     wrapSerializers: false,
     serializers: { req: () => undefined, res: () => undefined, err: () => undefined },
-    customLogLevel: ({ url }, response) => levelOf(url, response),
+    customLogLevel: (request, response) => levelOf(request, response),
     customSuccessMessage: () => 'request',
     customErrorMessage: () => 'request',
     customSuccessObject: describe,
@@ -29,20 +29,33 @@ function describe(
   response: ServerResponse,
   { ms }: { ms?: number },
 ) {
-  const path = url.split('?', 1)[0]?.slice(0, 200);
-  const told = toldTo(response);
-  const isAnswered = response.writableFinished || told?.code !== undefined;
-  const status = isAnswered ? response.statusCode : CLIENT_GONE;
-  return { method, path, status, ms, ...told };
+  const path = pathIn(url).slice(0, 200);
+  return { method, path, status: statusOf(response), ms, ...toldTo(response) };
 }
 
-/** Polled by every dashboard there is. */
-const POLLED = '/api/keys/status';
+/** What was answered: 499 where nobody was left to hear it. */
+export function statusOf(response: ServerResponse): number {
+  const isAnswered = response.writableFinished || toldTo(response)?.code !== undefined;
+  return isAnswered ? response.statusCode : CLIENT_GONE;
+}
 
-function levelOf(url: string | undefined, response: ServerResponse): 'debug' | 'info' | 'warn' {
+const pathIn = (url: string) => url.split('?', 1)[0] ?? '';
+
+/** By every dashboard there is, every few seconds. */
+const POLLED: ReadonlySet<string> = new Set([
+  '/api/keys/status',
+  '/api/keys',
+  '/api/overview',
+  '/metrics',
+]);
+
+function levelOf(
+  { url = '' }: { readonly url?: string | undefined },
+  response: ServerResponse,
+): 'debug' | 'info' | 'warn' {
   const isBroken = response.statusCode < 400 && toldTo(response)?.code !== undefined;
   if (isBroken || response.statusCode >= 500) return 'warn';
-  return url === POLLED ? 'debug' : 'info';
+  return response.statusCode < 400 && POLLED.has(pathIn(url)) ? 'debug' : 'info';
 }
 
 /** As nginx writes it where nobody was left to be answered. */

@@ -5,6 +5,7 @@ import { callerOf } from './caller.ts';
 import type { Dialect } from './dialects/dialect.ts';
 import { sendJson } from './send-json.ts';
 import { sendStream } from './send-stream.ts';
+import { tellWhoAnswered } from './who-answered.ts';
 
 /** One chat turn, in whichever dialect the request is: read, answered, and written as it asks for. */
 export function answerChat(
@@ -17,10 +18,14 @@ export function answerChat(
     const caller = callerOf(request, response);
     const facts = { requestId: caller.requestId, now: clock.now() };
     if (answer.kind === 'whole') {
-      sendJson(response, 200, answer.body(await chat.reply(asked, caller), facts));
+      const reply = await chat.reply(asked, caller);
+      tellWhoAnswered(request, response, reply);
+      sendJson(response, 200, answer.body(reply, facts));
       return;
     }
-    const { model, chunks } = await chat.stream(asked, caller);
+    const { chunks, ...answeredBy } = await chat.stream(asked, caller);
+    tellWhoAnswered(request, response, answeredBy);
+    const { model } = answeredBy;
     await sendStream(response, answer.frames({ ...facts, model }), chunks, clock);
   };
 }

@@ -1,20 +1,30 @@
 import express, { type Express } from 'express';
 import helmet from 'helmet';
+import type { Metrics } from '../monitor/metrics.ts';
+import type { Monitor } from '../monitor/monitor.ts';
 import type { KeyCounts } from '../pool/counts.ts';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import type { Chat } from '../service/chat.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Redact } from '../shared/redact.ts';
+import type { Secret } from '../shared/secret.ts';
 import { logAccess } from './access-log.ts';
+import { createAdminAccess } from './admin/admin-access.ts';
+import { serveAdminRoutes } from './admin/admin-routes.ts';
 import { answerChat } from './answer-chat.ts';
+import { forbidCaching } from './caching.ts';
 import { chatDialectOf, keepBeginning, speakAsCaller, speakAsUnreadCaller } from './chat-route.ts';
 import { allowOrigins } from './cross-origin.ts';
+import { serveDocs } from './docs-page.ts';
 import { speak } from './error-form.ts';
 import { answerErrors, notFound } from './fallbacks.ts';
 import { healthRoute } from './health-route.ts';
 import { readJsonBody } from './json-body.ts';
 import { keysStatusRoute } from './keys-status-route.ts';
 import { limitByAddress } from './limits.ts';
+import { measureRequests } from './measure-requests.ts';
+import { openapiRoute } from './openapi-route.ts';
 import { type ProgramRoutesOptions, serveProgramRoutes } from './program-routes.ts';
 import { serve } from './serve.ts';
 import {
@@ -23,8 +33,16 @@ import {
   sessionMetricsRoute,
   sessionStartRoute,
 } from './session-start-route.ts';
-import { forbidCaching, sessionTokenRoute } from './session-token-route.ts';
+import { sessionTokenRoute } from './session-token-route.ts';
 import { requireHost } from './unreadable.ts';
+
+interface AdminOptions {
+  readonly token: Secret;
+  readonly monitor: Monitor;
+  readonly metrics: Metrics;
+  readonly redact: Redact;
+  readonly cooldownMs: number;
+}
 
 export interface AppOptions extends ProgramRoutesOptions {
   readonly chat: Chat;
@@ -33,6 +51,8 @@ export interface AppOptions extends ProgramRoutesOptions {
   readonly log: Logger;
   /** `demo` says that the providers behind us are stand-ins. */
   readonly mode: 'live' | 'demo';
+  /** Without one, what is for whoever runs the server does not exist. */
+  readonly admin: AdminOptions | null;
   readonly allowClientPersona: boolean;
   readonly corsOrigins: 'localhost' | readonly string[];
   /** Requests a minute for one client address; 0 is off. */
@@ -46,11 +66,13 @@ export interface AppOptions extends ProgramRoutesOptions {
 const METRICS_PER_SESSION = 20;
 
 export function createApp(options: AppOptions): Express {
-  const { chat, avatar, counts, log, clock, mode } = options;
+  const { chat, avatar, counts, log, clock, mode, admin } = options;
+  const access = admin === null ? null : createAdminAccess({ token: admin.token, clock, log });
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
+  if (admin !== null) app.use(measureRequests(admin.metrics, clock));
   app.use(logAccess(log), helmet(), requireHost, allowOrigins(options.corsOrigins));
 
   serve(app, 'get', ['/health'], healthRoute(mode));
@@ -60,6 +82,7 @@ export function createApp(options: AppOptions): Express {
     'post',
     ['/api/chat'],
     ...limitByAddress('chat', options.chatPerMinute),
+    ...(access === null ? [] : [access.recognise]),
     keepBeginning,
     ...readJsonBody(),
     speakAsCaller,
@@ -94,7 +117,20 @@ export function createApp(options: AppOptions): Express {
     readSessionBody,
     sessionMetricsRoute(avatar),
   );
+  if (admin !== null && access !== null) serveAdminRoutes(app, { ...admin, access });
   if (options.clientTokens.length > 0) serveProgramRoutes(app, options);
+
+  serve(
+    app,
+    'get',
+    ['/openapi.json'],
+    openapiRoute({
+      ...options,
+      servesPrograms: options.clientTokens.length > 0,
+      servesAdmin: admin !== null,
+    }),
+  );
+  serveDocs(app);
 
   app.use(notFound, answerErrors(log));
   return app;

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer';
-import express, { type RequestHandler } from 'express';
+import express, { type Request, type RequestHandler } from 'express';
 import type { z } from 'zod';
 import type { FieldFault } from '../service/service-error.ts';
 import { HttpError } from './http-error.ts';
@@ -46,6 +46,9 @@ const requireJson: RequestHandler = (request, _response, next) => {
 
 const CHARSET = /;\s*charset\s*=\s*"?([^\s";]*)/i;
 const UTF_8 = /^utf-?8$/i;
+
+/** For routes that need nothing to be sent. */
+export const bodyOrNone = ({ body }: Request): unknown => (body === undefined ? {} : body);
 
 /** So many faults are listed; a body of a megabyte could have thousands. */
 const MAX_FAULTS = 20;

@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import { callerOf } from './caller.ts';
-import { invalidField, validate } from './json-body.ts';
+import { bodyOrNone, invalidField, validate } from './json-body.ts';
 import { jsonObject } from './json-object.ts';
 import { sendJson } from './send-json.ts';
 
@@ -12,18 +12,22 @@ export interface SessionTokenOptions {
   readonly allowClientPersona: boolean;
 }
 
-const tokenBody = z.strictObject({
-  personaConfig: jsonObject
-    .refine((config) => Object.keys(config).length > 0, 'Must not be empty.')
-    .refine((config) => !namesPrototype(config), 'Has a field that no persona can have.')
-    .optional(),
-});
-
-/** A token is a credential: neither it nor a refusal of one is to be kept by anybody. */
-export const forbidCaching: RequestHandler = (_request, response, next) => {
-  response.setHeader('cache-control', 'no-store');
-  next();
-};
+export const tokenBody = z
+  .strictObject({
+    personaConfig: jsonObject
+      .refine((config) => Object.keys(config).length > 0, 'Must not be empty.')
+      .refine((config) => !namesPrototype(config), 'Has a field that no persona can have.')
+      .optional()
+      .meta({
+        minProperties: 1,
+        description:
+          "The caller's own persona, in Anam's form. Refused unless `ALLOW_CLIENT_PERSONA` is set.",
+      }),
+  })
+  .meta({
+    title: 'SessionTokenRequest',
+    description: 'Empty, or nothing at all, for our persona.',
+  });
 
 /** `POST /api/anam/session-token`: a token for one avatar session. */
 export function sessionTokenRoute({
@@ -31,7 +35,7 @@ export function sessionTokenRoute({
   allowClientPersona,
 }: SessionTokenOptions): RequestHandler {
   return async function postSessionToken(request, response) {
-    const { personaConfig } = validate(tokenBody, request.body === undefined ? {} : request.body);
+    const { personaConfig } = validate(tokenBody, bodyOrNone(request));
     if (personaConfig !== undefined && !allowClientPersona) throw personaNotAllowed();
     const caller = callerOf(request, response);
     const sessionToken = await avatar.mintToken(personaConfig ?? null, caller);

@@ -1,7 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import request, { type Response } from 'supertest';
 import { afterEach } from 'vitest';
-import { readConfig } from '../../src/config.ts';
+import { type Config, readConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../src/standin/standin.ts';
 import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
@@ -41,6 +41,8 @@ export interface Setting {
   readonly standin?: Partial<StandinOptions>;
   readonly environment: Record<string, string>;
   readonly startMs?: number;
+  /** Default: live. */
+  readonly mode?: Config['mode'];
   /** Default: one of its own. */
   readonly clock?: FakeClock;
 }
@@ -56,7 +58,7 @@ export async function startApp(setting: Setting): Promise<App> {
   const { standin: options, environment, startMs } = setting;
   const clock = setting.clock ?? createFakeClock(startMs ?? Date.UTC(2026, 10, 24, 18));
   const standin = await startStandin({ clock, keys: keysIn(environment), ...options });
-  const config = readConfig({
+  const settings = {
     HOST: '127.0.0.1',
     PORT: '0',
     ANAM_PERSONA_ID: 'persona-1',
@@ -65,7 +67,8 @@ export async function startApp(setting: Setting): Promise<App> {
     GOOGLE_BASE_URL: standin.url,
     ANAM_BASE_URL: standin.url,
     ...environment,
-  });
+  };
+  const config = readConfig(settings, setting.mode);
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
   const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });

@@ -1,0 +1,150 @@
+import { describe, expect, it, vi } from 'vitest';
+import {
+  CHAT,
+  google,
+  MODEL,
+  OF_GOOGLE,
+  startMetered,
+  startWithFault,
+  TWO_KEYS,
+} from '../support/metered.ts';
+import { CLIENT_TOKEN } from '../support/programs.ts';
+import { ADMIN_TOKEN, AS_ADMIN, scrape } from '../support/scrape.ts';
+import { type App, startApp } from '../support/start-app.ts';
+
+const namesAndLabels = async (app: App) => [...(await scrape(app)).samples.keys()];
+
+describe('/metrics', () => {
+  it('does not exist without an admin token', async () => {
+    const app = await startApp({ environment: TWO_KEYS });
+    expect((await app.get('/metrics', AS_ADMIN)).status).toBe(404);
+  });
+
+  it.each([
+    ['no token', {}],
+    ['a wrong one', { authorization: `Bearer ${ADMIN_TOKEN}x` }],
+    ["a program's", { authorization: `Bearer ${CLIENT_TOKEN}` }],
+  ])('is refused to whoever brings %s', async (_, headers: Record<string, string>) => {
+    const app = await startMetered({ ...TWO_KEYS, CLIENT_TOKENS: CLIENT_TOKEN });
+    const { status, text } = await app.get('/metrics', headers);
+    expect(status).toBe(401);
+    expect(text).not.toContain('understudy_');
+  });
+
+  it('is given to whoever brings it, in the text format of Prometheus, and kept by nobody', async () => {
+    const app = await startMetered(TWO_KEYS);
+    const { status, headers, text } = await app.get('/metrics', AS_ADMIN);
+    expect(status).toBe(200);
+    expect(headers.get('content-type')).toBe('text/plain; version=0.0.4; charset=utf-8');
+    expect(headers.get('cache-control')).toBe('no-store');
+    expect(text).toContain('# TYPE understudy_keys gauge');
+  });
+
+  it('is only read, never written', async () => {
+    const app = await startMetered(TWO_KEYS);
+    expect((await app.post('/metrics', {}, AS_ADMIN)).status).toBe(405);
+  });
+
+  it('tells nothing of the process, which may hold other servers', async () => {
+    const app = await startMetered(TWO_KEYS);
+    expect((await namesAndLabels(app)).filter((name) => /^(process|nodejs)_/.test(name))).toEqual(
+      [],
+    );
+  });
+});
+
+describe('before anything has happened', () => {
+  it('whatever can be counted stands at 0, so that its first increase is seen', async () => {
+    const app = await startMetered(TWO_KEYS);
+    const { value } = await scrape(app);
+    const refused = ['operation="chat"', 'end="refused"'];
+    expect(value('understudy_requests_total', OF_GOOGLE, ...refused)).toBe(0);
+    expect(value('understudy_refusals_total', 'service="anam"', 'code="upstream_failed"')).toBe(0);
+    const down = [`model="${MODEL}"`, 'outcome="upstream_down"'];
+    expect(value('understudy_attempts_total', OF_GOOGLE, ...down)).toBe(0);
+    expect(value('understudy_trials_total', OF_GOOGLE, ...down)).toBe(0);
+    expect(value('gen_ai_client_operation_duration_seconds_count', ...CHAT)).toBe(0);
+    expect(value('understudy_wait_seconds_count', OF_GOOGLE)).toBe(0);
+  });
+
+  it('a service without keys has none in any state', async () => {
+    const app = await startMetered(TWO_KEYS);
+    const { value } = await scrape(app);
+    expect(value('understudy_keys', 'service="anam"')).toBe(0);
+    expect(value('understudy_key_return_timestamp_seconds')).toBeUndefined();
+  });
+});
+
+describe('HTTP requests', () => {
+  it.each([
+    ['the pattern of their path', '/v1/models/gemini-flash-latest', 200, '/v1beta/models/{model}'],
+    ['nothing of a path that there is not', '/wp-login.php', 404, 'other'],
+  ])('are counted by %s', async (_, path, status, route) => {
+    const app = await startMetered({ ...TWO_KEYS, CLIENT_TOKENS: CLIENT_TOKEN });
+    await app.get(path, { authorization: `Bearer ${CLIENT_TOKEN}` });
+    await expectAnswered(app, 'GET', route, status);
+  });
+
+  it('of a method that few know are counted together', async () => {
+    const app = await startMetered(TWO_KEYS);
+    await fetch(`${app.url}/health`, { method: 'PROPFIND' });
+    await expectAnswered(app, '_OTHER', '/health', 405);
+  });
+
+  it('whose caller left before the answer have the status that the log gives them', async () => {
+    const app = await startMetered(TWO_KEYS, {
+      standin: { keys: [google('text-of-one', { fault: { kind: 'hang' } })] },
+    });
+    const controller = new AbortController();
+    const left = fetch(`${app.url}/api/chat`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: '{"message":"Hi"}',
+      signal: controller.signal,
+    });
+    await vi.waitFor(() => expect(app.standin.openRequests()).toBe(1));
+    controller.abort();
+    await expect(left).rejects.toThrow();
+    await expectAnswered(app, 'POST', '/api/chat', 499);
+    expect((await scrape(app)).value('understudy_requests_total', 'end="client_gone"')).toBe(1);
+  });
+});
+
+const expectAnswered = (app: App, method: string, route: string, status: number) =>
+  vi.waitFor(async () => {
+    const labels = [
+      `http_request_method="${method}"`,
+      `http_route="${route}"`,
+      `http_response_status_code="${status}"`,
+    ];
+    const { value } = await scrape(app);
+    expect(value('http_server_request_duration_seconds_count', ...labels)).toBe(1);
+  });
+
+describe('whatever a caller sends', () => {
+  it('makes no series of its own: no model, path, query or header', async () => {
+    const app = await startMetered({ ...TWO_KEYS, CLIENT_TOKENS: CLIENT_TOKEN });
+    const headers = { authorization: `Bearer ${CLIENT_TOKEN}`, 'content-type': 'application/json' };
+    const ask = async (odd: string) => {
+      await app.post('/api/chat', { message: odd }, { 'x-request-id': odd });
+      await app.chat('Hi', { model: odd });
+      await app.post(`/v1/models/${odd}:generateContent`, {}, headers);
+      await app.post('/v1/chat/completions', { model: odd, messages: [] }, headers);
+      await app.get(`/api/keys/status?${odd}`, { 'x-forwarded-proto': odd });
+      await app.get(`/${odd}`);
+      return namesAndLabels(app);
+    };
+    await ask('odd-one');
+    const before = await ask('odd-two');
+    const after = await ask('odd-three');
+    expect(after.filter((series) => !before.includes(series))).toEqual([]);
+    expect(after.join('\n')).not.toContain('odd-');
+  });
+
+  it('no text of a key or token is in it, nor the id of a key', async () => {
+    const app = await startWithFault({ kind: 'bad_key' });
+    await app.chat('Hi');
+    const { text } = await scrape(app);
+    expect(text).not.toMatch(/text-of|google-2|token-0123/);
+  });
+});
