@@ -14,7 +14,7 @@ export const filtersView = ({ services }, filter, change) => html`
   <div class="filters">
     ${choice({
       label: 'Service and model',
-      all: 'all services, for the first model of each',
+      all: 'all, for the first model of each',
       chosen: `${filter.service} ${filter.model}`.trim(),
       options: services.flatMap(({ service, models }) =>
         models.map(({ model }) => ({
