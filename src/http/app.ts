@@ -1,17 +1,14 @@
 import express, { type Express } from 'express';
 import helmet from 'helmet';
-import type { Metrics } from '../monitor/metrics.ts';
-import type { Monitor } from '../monitor/monitor.ts';
 import type { KeyCounts } from '../pool/counts.ts';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import type { Chat } from '../service/chat.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Logger } from '../shared/logger.ts';
-import type { Redact } from '../shared/redact.ts';
 import type { Secret } from '../shared/secret.ts';
 import { logAccess } from './access-log.ts';
 import { createAdminAccess } from './admin/admin-access.ts';
-import { serveAdminRoutes } from './admin/admin-routes.ts';
+import { type AdminRoutesOptions, serveAdminRoutes } from './admin/admin-routes.ts';
 import { answerChat } from './answer-chat.ts';
 import { forbidCaching } from './caching.ts';
 import { chatDialectOf, keepBeginning, speakAsCaller, speakAsUnreadCaller } from './chat-route.ts';
@@ -36,12 +33,8 @@ import {
 import { sessionTokenRoute } from './session-token-route.ts';
 import { requireHost } from './unreadable.ts';
 
-interface AdminOptions {
+interface AdminOptions extends Omit<AdminRoutesOptions, 'access'> {
   readonly token: Secret;
-  readonly monitor: Monitor;
-  readonly metrics: Metrics;
-  readonly redact: Redact;
-  readonly cooldownMs: number;
 }
 
 export interface AppOptions extends ProgramRoutesOptions {

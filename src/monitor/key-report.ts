@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { KeyFacts, ScopeState } from '../pool/key-facts.ts';
 import type { UntilBy } from '../pool/key-state.ts';
 import type { ApiKey } from '../shared/api-key.ts';
+import { isoTime } from '../shared/iso-time.ts';
 import { explain, type Source, sourceOf, type Times } from './explain.ts';
 import type { KeyUseRecord } from './key-ledger.ts';
 import type { OperatorAction } from './operator-desk.ts';
@@ -29,8 +30,8 @@ export function reportKey({ facts, use, lastAction }: KeyKnowledge, now: number)
     cause: state.cause ?? null,
     explanation: decisive === undefined ? null : explain(decisive, key, times),
     source: decisive === undefined ? null : sourceOf(decisive),
-    since: toIso(state.since),
-    until: toIso(state.until),
+    since: isoTimeOrNull(state.since),
+    until: isoTimeOrNull(state.until),
     untilBy: state.untilBy ?? null,
     scopes: scopes.map((scope) => describeScope(scope, key, times)),
     inFlight,
@@ -38,12 +39,12 @@ export function reportKey({ facts, use, lastAction }: KeyKnowledge, now: number)
     successes: use.successes,
     failures: use.failures,
     latency: use.latency,
-    lastError: use.lastError === null ? null : { ...use.lastError, at: iso(use.lastError.at) },
-    lastAction: lastAction === null ? null : { ...lastAction, at: iso(lastAction.at) },
+    lastError: use.lastError === null ? null : { ...use.lastError, at: isoTime(use.lastError.at) },
+    lastAction: lastAction === null ? null : { ...lastAction, at: isoTime(lastAction.at) },
     history: history.map((stretch) => ({
       ...stretch,
-      from: iso(stretch.from),
-      to: iso(stretch.to),
+      from: isoTime(stretch.from),
+      to: isoTime(stretch.to),
     })),
   };
 }
@@ -77,11 +78,9 @@ const describeScope = (scope: ScopeState, key: ApiKey, times: Times): ScopeRepor
   cause: scope.cause,
   explanation: explain(scope, key, times),
   source: sourceOf(scope),
-  since: iso(scope.since),
-  until: iso(scope.until),
+  since: isoTime(scope.since),
+  until: isoTime(scope.until),
   untilBy: scope.untilBy,
 });
 
-const iso = (at: number) => new Date(at).toISOString();
-
-const toIso = (at: number | undefined) => (at === undefined ? null : iso(at));
+const isoTimeOrNull = (at: number | undefined) => (at === undefined ? null : isoTime(at));

@@ -1,6 +1,7 @@
 import type { Operator } from '../pool/operator.ts';
 import type { WaitingLines } from '../service/waiting-line.ts';
 import type { ApiKey } from '../shared/api-key.ts';
+import { isoTime } from '../shared/iso-time.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 
@@ -46,19 +47,17 @@ export function createOperatorDesk({
   now,
 }: OperatorDeskOptions): OperatorDesk {
   const last = new Map<string, OperatorAction>();
+  const clean = (text: string | null) => (text === null ? null : redact(text));
   const note = (
     { id }: ApiKey,
     action: OperatorAction['action'],
     { requestId, ...order }: Order,
     until?: number,
   ): void => {
-    const [who, why] = [order.who, order.why].map((text) => (text === null ? null : redact(text)));
-    last.set(id, { action, who: who ?? null, why: why ?? null, at: now() });
+    const [who, why] = [clean(order.who), clean(order.why)];
+    last.set(id, { action, who, why, at: now() });
     const line = { requestId, key: id, action, who, why };
-    log.warn(
-      until === undefined ? line : { ...line, until: new Date(until).toISOString() },
-      'operator',
-    );
+    log.warn(until === undefined ? line : { ...line, until: isoTime(until) }, 'operator');
   };
   return {
     lastOf: (id) => last.get(id) ?? null,

@@ -4,6 +4,7 @@ import type { UntilBy } from '../pool/key-state.ts';
 import type { Cause } from '../pool/scope.ts';
 import type { AttemptRecord } from '../service/observer.ts';
 import { SERVICES, type Service } from '../shared/api-key.ts';
+import { isoTime } from '../shared/iso-time.ts';
 import type { Latest, RememberedRequest } from './latest.ts';
 import type { Minutes } from './minutes.ts';
 import type { ReportedModels } from './monitor.ts';
@@ -24,15 +25,15 @@ export interface OverviewSources {
 export function reportOverview(sources: OverviewSources, now: number) {
   const { inspection, mode, startedAt, minutes, latest } = sources;
   return {
-    now: iso(now),
-    startedAt: iso(startedAt),
+    now: isoTime(now),
+    startedAt: isoTime(startedAt),
     mode,
     services: SERVICES.map((service) => ({
       service,
       inFlight: inspection.inFlight(service),
       models: sources.models[service].map((model) => reportModel(inspection, service, model)),
     })),
-    minutes: minutes.list(now).map((minute) => ({ ...minute, at: iso(minute.at) })),
+    minutes: minutes.list(now).map((minute) => ({ ...minute, at: isoTime(minute.at) })),
     latest: latest.list().map(reportRequest),
   };
 }
@@ -43,7 +44,7 @@ function reportModel(inspection: Inspection, service: Service, model: string): M
     model,
     ...inspection.counts(service, model),
     causes: inspection.causes(service, model),
-    nextReturnAt: until === undefined ? null : iso(until),
+    nextReturnAt: until === undefined ? null : isoTime(until),
     nextReturnBy: untilBy ?? null,
   };
 }
@@ -64,7 +65,7 @@ function reportRequest(request: RememberedRequest) {
     requestId,
     service,
     operation,
-    at: iso(startedAt + ms),
+    at: isoTime(startedAt + ms),
     ms,
     waitedMs,
     end: end.kind,
@@ -82,11 +83,9 @@ function reportAttempt(attempt: AttemptRecord) {
     outcome: outcome.kind,
     message: outcome.kind === 'success' ? null : outcome.message,
     isTrial,
-    parkedUntil: parked === null ? null : iso(parked.until),
+    parkedUntil: parked === null ? null : isoTime(parked.until),
     ms,
     firstMs,
     tokens: usage?.totalTokens ?? null,
   };
 }
-
-const iso = (at: number) => new Date(at).toISOString();

@@ -1,6 +1,7 @@
 import type { Inspection } from '../pool/inspection.ts';
 import type { KeyState } from '../pool/key-state.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
+import { isoTime } from '../shared/iso-time.ts';
 import type { Logger } from '../shared/logger.ts';
 import { type AttemptRecord, hasSteppedIn, type Observer, type RequestRecord } from './observer.ts';
 
@@ -68,7 +69,7 @@ function attemptLine(attempt: AttemptRecord) {
     ...(usage === null ? {} : { tokens: usage.totalTokens }),
     ...waited(attempt),
     ...(isTrial ? { isTrial } : {}),
-    ...(parked === null ? {} : { parks: parked.scope, until: toIso(parked.until) }),
+    ...(parked === null ? {} : { parks: parked.scope, until: isoTime(parked.until) }),
   };
 }
 
@@ -84,15 +85,13 @@ function howOf({ attempts, end }: RequestRecord): string {
   return models > 1 && keys < 2 ? 'another model stepped in' : 'another key stepped in';
 }
 
-const toIso = (at: number) => new Date(at).toISOString();
-
 const toLine = (model: string, { id, state, cause, since, until }: KeyState) => ({
   key: id,
   model,
   state,
   cause,
-  ...(since === undefined ? {} : { since: toIso(since) }),
-  ...(until === undefined ? {} : { until: toIso(until) }),
+  ...(since === undefined ? {} : { since: isoTime(since) }),
+  ...(until === undefined ? {} : { until: isoTime(until) }),
 });
 
 /** A spent minute is daily business; what parks a key for the whole cooldown is worth a look. */

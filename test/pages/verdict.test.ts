@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest';
 // @ts-expect-error a page's own script, whose types are checked where it lies
 import { verdict } from '../../src/http/pages/dashboard/verdict.js';
 // @ts-expect-error the same
-import { countdown, moment } from '../../src/http/pages/dashboard/words.js';
+import { moment } from '../../src/http/pages/dashboard/words.js';
+// @ts-expect-error the same
+import { countdown } from '../../src/http/pages/shared/countdown.js';
 
 const NOW = '2026-11-24T18:00:00.000Z';
 

@@ -7,7 +7,7 @@ import { bearerIn } from '../bearer.ts';
 import { HttpError } from '../http-error.ts';
 import { type Admin, rememberAdmin } from './admin-of.ts';
 import { createGuesses } from './guesses.ts';
-import { isOfAnotherOrigin } from './same-origin.ts';
+import { refuseOtherOrigins } from './same-origin.ts';
 import { createSessionCookie, type SessionCookie } from './session-cookie.ts';
 
 /** Who may see and do what is for whoever runs the server. */
@@ -47,7 +47,7 @@ export function createAdminAccess({ token, clock, log }: AdminAccessOptions): Ad
   async function byToken(request: Request, response: Response): Promise<Admin> {
     const given = bearerIn(request);
     try {
-      if (given === null) throw unauthorized(NO_TOKEN);
+      if (given === null) throw new HttpError(401, 'unauthorized', NO_TOKEN);
       await checkToken(request, given);
     } catch (error) {
       if (isUnauthorized(error)) response.setHeader('www-authenticate', 'Bearer');
@@ -64,9 +64,7 @@ export function createAdminAccess({ token, clock, log }: AdminAccessOptions): Ad
       const hasToken = bearerIn(request) !== null;
       const session = hasToken ? null : await byCookie(request);
       const admin = session ?? (await byToken(request, response));
-      if (admin.by === 'cookie' && changes(request) && isOfAnotherOrigin(request)) {
-        throw unauthorized("Another origin's page may not do this.");
-      }
+      if (admin.by === 'cookie' && changes(request)) refuseOtherOrigins(request);
       rememberAdmin(request, admin);
       next();
     },
@@ -79,8 +77,6 @@ export function createAdminAccess({ token, clock, log }: AdminAccessOptions): Ad
 }
 
 const NO_TOKEN = 'Send the ADMIN_TOKEN as a bearer token, or log in at /login.';
-
-const unauthorized = (message: string) => new HttpError(401, 'unauthorized', message);
 
 const isUnauthorized = (error: unknown) =>
   error instanceof HttpError && error.code === 'unauthorized';

@@ -1,11 +1,10 @@
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Redact } from '../../shared/redact.ts';
-import { HttpError } from '../http-error.ts';
 import { validate } from '../json-body.ts';
 import { sendJson } from '../send-json.ts';
 import type { AdminAccess } from './admin-access.ts';
-import { isOfAnotherOrigin } from './same-origin.ts';
+import { refuseOtherOrigins } from './same-origin.ts';
 
 const MAX_NAME = 60;
 
@@ -26,7 +25,7 @@ export const loginBody = z
 export function loginRoute({ checkToken, cookie }: AdminAccess, redact: Redact): RequestHandler {
   return async function postLogin(request, response) {
     const { token, name = '' } = validate(loginBody, request.body);
-    if (isOfAnotherOrigin(request)) throw otherOrigin();
+    refuseOtherOrigins(request);
     await checkToken(request, token);
     await cookie.give(request, response, name === '' ? null : redact(name));
     sendJson(response, 200, { status: 'ok' });
@@ -36,12 +35,8 @@ export function loginRoute({ checkToken, cookie }: AdminAccess, redact: Redact):
 /** `POST /api/logout` */
 export function logoutRoute({ cookie }: AdminAccess): RequestHandler {
   return function postLogout(request, response) {
-    if (isOfAnotherOrigin(request)) throw otherOrigin();
+    refuseOtherOrigins(request);
     cookie.take(request, response);
     sendJson(response, 200, { status: 'ok' });
   };
 }
-
-/** Or a page could log its visitors in and out here. */
-const otherOrigin = () =>
-  new HttpError(401, 'unauthorized', "Another origin's page may not do this.");

@@ -1,9 +1,10 @@
 // @ts-check
+import { countdown } from '/dashboard/countdown.js';
 import { repeat } from '/dashboard/lib/lit-html/directives/repeat.js';
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { keyBar } from './key-bar.js';
 import { keyDetails } from './key-details.js';
-import { atTheEnd, count, countdown, plain, STATES, sentence, timeLeft } from './words.js';
+import { atTheEnd, count, plain, STATES, sentence, timeLeft } from './words.js';
 
 /** @import { KeyReport } from '../../../monitor/key-report.ts' */
 /** @import { KeysPage } from '../../admin/list-keys.ts' */

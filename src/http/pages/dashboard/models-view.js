@@ -1,6 +1,7 @@
 // @ts-check
+import { countdown } from '/dashboard/countdown.js';
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
-import { atTheEnd, count, countdown, serviceName, timeLeft } from './words.js';
+import { atTheEnd, count, serviceName, timeLeft } from './words.js';
 
 /** @import { Overview } from '../../../monitor/overview.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */

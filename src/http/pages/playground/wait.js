@@ -1,4 +1,6 @@
 // @ts-check
+import { countdown } from '/playground/countdown.js';
+
 /**
  * Counts the time down, to nothing.
  *
@@ -9,20 +11,12 @@
 export function startWait(seconds, tell) {
   const until = performance.now() + seconds * 1000;
   const look = () => {
-    const left = Math.max(0, Math.ceil((until - performance.now()) / 1000));
-    tell(left === 0 ? '' : inMinutes(left));
-    if (left === 0) stop();
+    const leftMs = until - performance.now();
+    tell(leftMs <= 0 ? '' : countdown(leftMs));
+    if (leftMs <= 0) stop();
   };
   const timer = setInterval(look, 1000);
   const stop = () => clearInterval(timer);
   look();
   return stop;
-}
-
-/** @param {number} seconds */
-function inMinutes(seconds) {
-  const two = (/** @type {number} */ number) => String(number).padStart(2, '0');
-  const hours = Math.floor(seconds / 3600);
-  const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
-  return hours === 0 ? rest : `${hours}:${rest}`;
 }

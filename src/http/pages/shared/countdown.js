@@ -1,0 +1,14 @@
+// @ts-check
+/**
+ * `04:12`, with hours `1:04:12`, with days `2 d 1:04:12`.
+ *
+ * @param {number} ms
+ */
+export function countdown(ms) {
+  const seconds = Math.max(0, Math.ceil(ms / 1000));
+  const two = (/** @type {number} */ number) => String(number).padStart(2, '0');
+  const [days, hours] = [Math.floor(seconds / 86_400), Math.floor(seconds / 3600) % 24];
+  const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
+  if (days > 0) return `${days} d ${hours}:${rest}`;
+  return hours > 0 ? `${hours}:${rest}` : rest;
+}
