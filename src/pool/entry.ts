@@ -1,8 +1,9 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { DueQueue } from './due-queue.ts';
+import type { Reach } from './health.ts';
 import type { Lane } from './lane.ts';
 import type { Ring } from './ring.ts';
-import type { Reach, Scope } from './scope.ts';
+import type { Scope } from './scope.ts';
 
 /**
  * One key as a candidate for one model. Its scopes together decide whether it may be leased;

@@ -1,4 +1,4 @@
-import type { Cause, Finding } from './scope.ts';
+import type { Cause, Finding } from './health.ts';
 import type { Effect } from './verdicts.ts';
 
 /** A time for which a scope was parked. */

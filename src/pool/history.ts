@@ -1,6 +1,6 @@
 import type { Entry } from './entry.ts';
 import { type Episode, REMEMBERED_MS } from './episodes.ts';
-import type { Cause } from './scope.ts';
+import type { Cause } from './health.ts';
 import type { Effect } from './verdicts.ts';
 
 /** A time in which a key could not be had. */

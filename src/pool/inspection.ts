@@ -1,10 +1,10 @@
 import type { Service } from '../shared/api-key.ts';
 import { countKeys, type KeyCounts } from './counts.ts';
 import type { Entry } from './entry.ts';
+import type { Cause } from './health.ts';
 import { factsOf, type KeyFacts } from './key-facts.ts';
 import { describeEntry, type KeyState } from './key-state.ts';
 import type { LanesByService } from './lanes.ts';
-import type { Cause } from './scope.ts';
 
 /** A pool may hold a hundred thousand keys. */
 const MAX_LOOKED_AT = 1000;

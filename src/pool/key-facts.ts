@@ -1,8 +1,9 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Entry } from './entry.ts';
+import type { Cause } from './health.ts';
 import { historyOf, type Stretch } from './history.ts';
 import { describeEntry, type KeyState, type UntilBy, untilBy } from './key-state.ts';
-import type { Cause, Scope } from './scope.ts';
+import type { Scope } from './scope.ts';
 import type { Effect } from './verdicts.ts';
 
 /** All that is known of one key, seen from one of its models. */
@@ -65,12 +66,13 @@ const scopeOf = ({ scopes, rest }: Entry, name: (typeof OF_MODEL)[number]): Scop
 function describeScope(
   scope: ScopeName,
   model: string | null,
-  { health }: Scope,
+  found: Scope,
   now: number,
 ): ScopeState | null {
+  const { health } = found;
   if (health.state === 'ready' || isOver(health.finding.cause, health.until, now)) return null;
   const { cause, effect, since } = health.finding;
-  const isBeingTried = health.state === 'half_open';
+  const isBeingTried = found.isBeingTried(now);
   const state = isBeingTried || health.until <= now ? 'half_open' : 'parked';
   return {
     scope,

@@ -1,12 +1,16 @@
 import type { ApiKey, Service } from '../shared/api-key.ts';
+import { type Book, createBook } from './book.ts';
 import { allowedBy, type Choice } from './choice.ts';
 import type { Entry } from './entry.ts';
+import type { Reach } from './health.ts';
 import { createInspection, type Inspection } from './inspection.ts';
 import { describeEntry } from './key-state.ts';
+import { createKnowledge, type Knowledge } from './knowledge.ts';
 import { createLanes, type LanesByService } from './lanes.ts';
-import { type Book, Lease } from './lease.ts';
+import { Lease } from './lease.ts';
 import { createOperator, type Operator } from './operator.ts';
-import type { Reach, Scope } from './scope.ts';
+import { askForTrial, type Peers } from './peers.ts';
+import type { Scope } from './scope.ts';
 
 export interface KeyPoolOptions {
   readonly keys: readonly ApiKey[];
@@ -16,6 +20,13 @@ export interface KeyPoolOptions {
   readonly cooldownMs: number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /**
+   * From 0 to 1: where in the rotation it begins, and a key that has come back has its place, so that
+   * several processes do not go through the keys in step. Default: in order.
+   */
+  readonly random?: () => number;
+  /** Default: none, this process has the keys for itself. */
+  readonly peers?: Peers;
 }
 
 export interface LeaseOptions extends Choice {
@@ -32,25 +43,32 @@ export interface LeaseOptions extends Choice {
 export class KeyPool {
   readonly inspection: Inspection;
   readonly operator: Operator;
+  readonly knowledge: Knowledge;
+  readonly #peers: Peers | null;
   readonly #lanes: LanesByService;
   readonly #hasKeys: Readonly<Record<Service, boolean>>;
   readonly #book: Book;
 
-  constructor({ keys, models, cooldownMs, now }: KeyPoolOptions) {
+  constructor({ keys, models, cooldownMs, now, random, peers }: KeyPoolOptions) {
     const lanes = (service: Service) =>
-      createLanes(
-        keys.filter((key) => key.service === service),
-        models[service],
-      );
+      createLanes({
+        keys: keys.filter((key) => key.service === service),
+        models: models[service],
+        service,
+        random: random ?? null,
+        asksFirst: peers !== undefined,
+      });
+    this.#peers = peers ?? null;
     this.#lanes = { google: lanes('google'), anam: lanes('anam') };
     this.#hasKeys = {
       google: keys.some(({ service }) => service === 'google'),
       anam: keys.some(({ service }) => service === 'anam'),
     };
-    this.#book = createBook(cooldownMs, now);
+    this.#book = createBook({ cooldownMs, now, tell: (scope) => peers?.found(scope) });
     const entriesOf = indexById(this.#lanes);
     this.inspection = createInspection(this.#lanes, entriesOf, now);
     this.operator = createOperator(entriesOf, this.#book);
+    this.knowledge = createKnowledge(this.#lanes, this.#book);
   }
 
   /**
@@ -101,6 +119,11 @@ export class KeyPool {
     );
   }
 
+  /** Whether the other processes are just being asked whether a key may be tried: they answer soon. */
+  isAsking(service: Service, model: string): boolean {
+    return (this.#lanes[service].get(model)?.asked ?? 0) > 0;
+  }
+
   hasKeys(service: Service): boolean {
     return this.#hasKeys[service];
   }
@@ -114,6 +137,7 @@ export class KeyPool {
     if (lane === undefined) return null;
     const now = this.#book.now();
     const allows = allowedBy(options);
+    if (this.#peers !== null) askForTrial(lane, allows, this.#book, this.#peers);
     return options.lastResort ? lane.nextResting(now, allows) : lane.next(now, allows);
   }
 
@@ -155,19 +179,3 @@ function groupById(lanes: LanesByService): Map<string, Entry[]> {
 }
 
 const NOTHING_TESTED: readonly Scope[] = [];
-
-function createBook(cooldownMs: number, now: () => number): Book {
-  let events = 0;
-  return {
-    cooldownMs,
-    now,
-    nextEvent() {
-      events += 1;
-      return events;
-    },
-    changed(scope) {
-      const at = now();
-      for (const entry of scope.entries) entry.lane.place(entry, at);
-    },
-  };
-}

@@ -1,5 +1,6 @@
 import type { Entry } from './entry.ts';
-import type { Cause, Finding, Health, Scope } from './scope.ts';
+import type { Cause, Finding, Health } from './health.ts';
+import type { Scope } from './scope.ts';
 import type { Effect } from './verdicts.ts';
 
 /** How one key stands for one model, and why. */

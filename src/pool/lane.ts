@@ -2,33 +2,45 @@ import { type Allows, EVERY_KEY } from './choice.ts';
 import { DueQueue } from './due-queue.ts';
 import type { Entry } from './entry.ts';
 import { needsSomebody } from './key-state.ts';
+import { Proofs } from './proofs.ts';
 import { Ring } from './ring.ts';
 import type { Scope } from './scope.ts';
 
 /**
  * The candidates for one model of one service, each kept where its health puts it: in the rotation,
- * among those that rest, among those that await somebody else's trial, or only in a queue of those
- * that come back later. Time alone never takes an entry out of the rotation, so whatever stands
+ * among those that rest, among those that await somebody else's trial, among those whose trial the other
+ * processes have to agree to, or only in a queue of those that come back later. Time alone never takes an entry out of the rotation, so whatever stands
  * there may be leased without asking again.
  */
 export class Lane {
   readonly model: string;
   readonly entries: Entry[] = [];
+  /** How many of its entries the other processes are being asked for. */
+  asked = 0;
   readonly #rotation = new Ring();
   readonly #resting = new Ring();
   readonly #awaitingTrial = new Ring();
+  readonly #untried = new Ring();
   /** By when to look again: the parked that come back by themselves, the others, and the end of a rest. */
   readonly #returning = new DueQueue();
   readonly #exhausted = new DueQueue();
   readonly #endOfRest = new DueQueue();
-  readonly #queues = [this.#returning, this.#exhausted, this.#endOfRest] as const;
-  #provedLast: Entry | null = null;
-  #provedLastAt = 0;
-  #provedBefore: Entry | null = null;
-  #provedBeforeAt = 0;
+  readonly #endOfTrial = new DueQueue();
+  readonly #queues = [this.#returning, this.#exhausted, this.#endOfRest, this.#endOfTrial] as const;
+  readonly proofs = new Proofs();
 
-  constructor(model: string) {
+  readonly #random: (() => number) | null;
+
+  /** @param random from 0 to 1, to give a key its place in a ring; null for the end of it */
+  constructor(model: string, random: (() => number) | null = null) {
     this.model = model;
+    this.#random = random;
+  }
+
+  /** Once all are added: the rotation begins anywhere, if it is not to be in order. */
+  begin(): void {
+    const turns = Math.floor((this.#random?.() ?? 0) * this.entries.length);
+    for (const entry of this.entries.slice(0, turns)) this.rotate(entry);
   }
 
   add(entry: Entry): void {
@@ -48,6 +60,19 @@ export class Lane {
     return this.#resting.first(allows);
   }
 
+  /** The longest-waiting of those whose time has passed, if the other processes have to be asked before one is tried. */
+  nextUntried(now: number, allows: Allows): Entry | null {
+    this.#wake(now);
+    return this.#untried.first(allows);
+  }
+
+  /** Lets the entry be the next of its ring. */
+  promote(entry: Entry): void {
+    const { ring } = entry;
+    ring?.remove(entry);
+    ring?.prepend(entry);
+  }
+
   /** Puts the entry at the end of its ring: it had its turn. */
   rotate(entry: Entry): void {
     const { ring } = entry;
@@ -59,7 +84,8 @@ export class Lane {
   place(entry: Entry, now: number): void {
     const blockedUntil = latestBlock(entry, now);
     if (blockedUntil > 0) this.#shelve(entry, blockedUntil);
-    else if (entry.all.some(isBeingTried)) put(entry, this.#awaitingTrial, null, 0);
+    else if (entry.all.some((scope) => scope.isBeingTried(now))) this.#await(entry, now);
+    else if (entry.all.some((scope) => scope.mustBeAskedFor(now))) this.#put(entry, this.#untried);
     else this.#offer(entry, now);
     entry.isUntroubled = entry.all.every(isReady) && isReady(entry.rest);
   }
@@ -86,35 +112,45 @@ export class Lane {
     return this.#queues.map((queue) => queue.dueAt(EVERY_KEY)).reduce(earliest, null);
   }
 
-  /** Remembers that this entry's key has answered: the two latest entries are enough to know of any other. */
-  proved(entry: Entry, event: number): void {
-    if (this.#provedLast !== entry) {
-      this.#provedBefore = this.#provedLast;
-      this.#provedBeforeAt = this.#provedLastAt;
-      this.#provedLast = entry;
-    }
-    this.#provedLastAt = event;
-  }
-
-  /** Whether a sibling of this entry has answered since then. */
-  hasSiblingProved(entry: Entry, since: number): boolean {
-    if (this.#provedLast !== entry) return this.#provedLastAt > since;
-    return this.#provedBefore !== null && this.#provedBeforeAt > since;
-  }
-
   #shelve(entry: Entry, until: number): void {
     const isExhausted = entry.all.some(needsSomebody);
-    put(entry, null, isExhausted ? this.#exhausted : this.#returning, until);
+    this.#put(entry, null, isExhausted ? this.#exhausted : this.#returning, until);
+  }
+
+  /** A trial of ours tells by itself when it ends; of one elsewhere we may never hear. */
+  #await(entry: Entry, now: number): void {
+    const until = latestEndOfTrial(entry, now);
+    if (until > 0) this.#put(entry, this.#awaitingTrial, this.#endOfTrial, until);
+    else this.#put(entry, this.#awaitingTrial);
   }
 
   #offer(entry: Entry, now: number): void {
     const restsUntil = entry.rest.blockedUntil(now);
-    if (restsUntil > 0) put(entry, this.#resting, this.#endOfRest, restsUntil);
-    else put(entry, isBeingTried(entry.rest) ? this.#resting : this.#rotation, null, 0);
+    if (restsUntil > 0) this.#put(entry, this.#resting, this.#endOfRest, restsUntil);
+    else this.#put(entry, entry.rest.isBeingTried(now) ? this.#resting : this.#rotation);
+  }
+
+  #put(entry: Entry, ring: Ring | null, queue: DueQueue | null = null, dueAt = 0): void {
+    if (entry.ring !== ring) {
+      entry.ring?.remove(entry);
+      ring?.insert(entry, this.#anyEntry());
+    }
+    if (entry.queue !== queue) entry.queue?.remove(entry);
+    queue?.set(entry, dueAt);
+  }
+
+  /** Before whom somebody who comes back has a place; null for the end. */
+  #anyEntry(): Entry | null {
+    if (this.#random === null) return null;
+    return this.entries[Math.floor(this.#random() * this.entries.length)] ?? null;
   }
 
   #isBack(now: number, allows: Allows): boolean {
-    return this.next(now, allows) !== null || this.#awaitingTrial.first(allows) !== null;
+    return (
+      this.next(now, allows) !== null ||
+      this.#awaitingTrial.first(allows) !== null ||
+      this.#untried.first(allows) !== null
+    );
   }
 
   #wake(now: number): void {
@@ -130,22 +166,22 @@ export class Lane {
   }
 }
 
-function put(entry: Entry, ring: Ring | null, queue: DueQueue | null, dueAt: number): void {
-  if (entry.ring !== ring) {
-    entry.ring?.remove(entry);
-    ring?.append(entry);
-  }
-  if (entry.queue !== queue) entry.queue?.remove(entry);
-  queue?.set(entry, dueAt);
-}
-
 function latestBlock(entry: Entry, now: number): number {
   let until = 0;
   for (const scope of entry.all) until = Math.max(until, scope.blockedUntil(now));
   return until;
 }
 
-const isBeingTried = (scope: Scope) => scope.isBeingTried();
+/** Of those elsewhere; 0 when there is none. */
+function latestEndOfTrial(entry: Entry, now: number): number {
+  let until = 0;
+  for (const { health } of entry.all) {
+    const isElsewhere = health.state === 'tried_elsewhere' && health.expiresAt > now;
+    if (isElsewhere) until = Math.max(until, health.expiresAt);
+  }
+  return until;
+}
+
 const isReady = ({ health }: Scope) => health.state === 'ready';
 
 function earliest(a: number | null, b: number | null): number | null {

@@ -1,29 +1,46 @@
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import { createEntry, type KeyUse } from './entry.ts';
+import type { Subject } from './health.ts';
 import { Lane } from './lane.ts';
 import { Scope } from './scope.ts';
 
 export type LanesByService = Readonly<Record<Service, ReadonlyMap<string, Lane>>>;
 
+export interface LanesOptions {
+  readonly keys: readonly ApiKey[];
+  readonly models: readonly string[];
+  readonly service: Service;
+  /** From 0 to 1: where a key has its place; null for in order. */
+  readonly random: (() => number) | null;
+  /** Whether other processes have to agree to each trial. */
+  readonly asksFirst: boolean;
+}
+
 /**
  * One lane for each model, over the same keys: what is found about a key or a project is known in
  * every lane, what is found about a model only in its own.
  */
-export function createLanes(
-  keys: readonly ApiKey[],
-  models: readonly string[],
-): ReadonlyMap<string, Lane> {
-  const ofKey = new ScopeTable();
-  const ofOperator = new ScopeTable();
-  const ofProject = new ScopeTable();
+export function createLanes({
+  keys,
+  models,
+  service,
+  random,
+  asksFirst,
+}: LanesOptions): ReadonlyMap<string, Lane> {
+  const table = (kind: Subject['kind'], model: string | null = null) =>
+    new ScopeTable((of) => new Scope({ kind, service, of, model }, asksFirst));
+  const ofKey = table('key');
+  const ofOperator = table('operator');
+  const ofProject = table('project');
   const uses = new Map(keys.map(({ id }): [string, KeyUse] => [id, { inFlight: 0 }]));
   const lanes = models.map((model): [string, Lane] => {
-    const lane = new Lane(model);
-    const ofProjectModel = new ScopeTable();
+    const lane = new Lane(model, random);
+    const ofKeyModel = table('key_model', model);
+    const ofProjectModel = table('project_model', model);
     for (const key of keys) {
       const scopes = {
         key: ofKey.get(key.id),
-        key_model: new Scope(),
+        key_model: ofKeyModel.get(key.id),
         project: ofProject.get(key.project),
         project_model: ofProjectModel.get(key.project),
         operator: ofOperator.get(key.id),
@@ -31,6 +48,7 @@ export function createLanes(
       const use = uses.get(key.id) ?? { inFlight: 0 };
       lane.add(createEntry({ key, lane, use, scopes, rest: new Scope() }));
     }
+    lane.begin();
     return [model, lane];
   });
   return new Map(lanes);
@@ -39,11 +57,16 @@ export function createLanes(
 /** Made once for each name, then shared by all who ask for it. */
 class ScopeTable {
   readonly #scopes = new Map<string, Scope>();
+  readonly #create: (name: string) => Scope;
+
+  constructor(create: (name: string) => Scope) {
+    this.#create = create;
+  }
 
   get(name: string): Scope {
     const known = this.#scopes.get(name);
     if (known !== undefined) return known;
-    const scope = new Scope();
+    const scope = this.#create(name);
     this.#scopes.set(name, scope);
     return scope;
   }

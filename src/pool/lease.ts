@@ -1,7 +1,9 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
+import type { Book } from './book.ts';
 import type { Entry } from './entry.ts';
-import type { Finding, Reach, Scope } from './scope.ts';
+import type { Finding, Reach } from './health.ts';
+import type { Scope } from './scope.ts';
 import { provedBy, type ScopeKind, verdictOf } from './verdicts.ts';
 
 export type Outcome = { readonly kind: 'success' } | Failure;
@@ -12,22 +14,12 @@ export interface Parked {
   readonly until: number;
 }
 
-/** What a lease needs of its pool. */
-export interface Book {
-  readonly cooldownMs: number;
-  now(): number;
-  /** Counts on: leases, openings and findings are ordered by this number. */
-  nextEvent(): number;
-  /** A scope has changed: everybody whom it concerns is put where they belong now. */
-  changed(scope: Scope): void;
-}
-
 export interface LeaseTerms {
   readonly model: string;
   readonly entry: Entry;
   readonly reach: Reach;
   readonly book: Book;
-  /** The pool's counter at that moment. */
+  /** The event of that. */
   readonly grantedAt: number;
   /** The scopes that this lease is the trial of. */
   readonly tested: readonly Scope[];
@@ -81,7 +73,7 @@ export class Lease {
     this.#openTested();
     if (this.#grantedAt >= this.#entry.restedAt) this.#endRest();
     this.#knowsOf = this.#book.nextEvent();
-    this.#entry.lane.proved(this.#entry, this.#knowsOf);
+    this.#entry.lane.proofs.add(this.#entry, this.#knowsOf);
     return true;
   }
 
@@ -136,7 +128,7 @@ export class Lease {
     const entry = this.#entry;
     const { lane, rest } = entry;
     if (this.#grantedAt < entry.restedAt) return;
-    const isThisKey = entry.failedAt > 0 && lane.hasSiblingProved(entry, entry.failedAt);
+    const isThisKey = entry.failedAt > 0 && lane.proofs.hasSibling(entry, entry.failedAt);
     entry.failedAt = this.#book.nextEvent();
     entry.failedReach = this.#reach;
     if (!isThisKey) return;
@@ -146,12 +138,12 @@ export class Lease {
     this.#park(rest, restMs, { cause: 'upstream_down', effect: 'cooling_down', isHinted: false });
   }
 
-  #park(scope: Scope, ms: number, finding: Omit<Finding, 'reach' | 'since'>): void {
+  #park(scope: Scope, ms: number, finding: Pick<Finding, 'cause' | 'effect' | 'isHinted'>): void {
     const now = this.#book.now();
     const until = now + Math.min(ms, this.#book.cooldownMs);
     const before = scope.health;
     scope.park(this.#knowsOf, until, { ...finding, reach: this.#reach, since: now });
-    if (scope.health !== before) this.#book.changed(scope);
+    if (scope.health !== before) this.#book.found(scope);
   }
 
   /** What a fuller use of the key has found stays half-open: only such a use can disprove it. */
@@ -174,12 +166,12 @@ export class Lease {
   #open(scope: Scope): void {
     const { nextEvent, now } = this.#book;
     if (!scope.openByTrial(this.#grantedAt, nextEvent(), now())) return;
-    this.#book.changed(scope);
+    this.#book.found(scope);
   }
 
   #giveBackTrials(): void {
     for (const scope of this.#tested) {
-      if (scope.giveBackTrial(this.#grantedAt)) this.#book.changed(scope);
+      if (scope.giveBackTrial(this.#grantedAt)) this.#book.found(scope);
     }
     this.#tested = [];
   }

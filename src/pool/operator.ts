@@ -1,6 +1,6 @@
 import type { ApiKey } from '../shared/api-key.ts';
+import type { Book } from './book.ts';
 import type { Entry } from './entry.ts';
-import type { Book } from './lease.ts';
 
 /** What a person may do to a key: it holds at once, and whatever an older lease reports later changes nothing of it. */
 export interface Operator {
@@ -32,8 +32,8 @@ export function createOperator(entriesOf: (id: string) => readonly Entry[], book
       if (entry === undefined) return null;
       const now = book.now();
       const { operator } = entry.scopes;
-      operator.parkByOperator(now + ms, now);
-      book.changed(operator);
+      operator.parkByOperator(book.nextEvent(), now + ms, now);
+      book.found(operator);
       return entry.key;
     },
   };
@@ -42,9 +42,8 @@ export function createOperator(entriesOf: (id: string) => readonly Entry[], book
 function release(entry: Entry, book: Book): void {
   const event = book.nextEvent();
   for (const scope of [...entry.all, entry.rest]) {
-    const wasReady = scope.health.state === 'ready';
     scope.open(event, book.now());
-    if (!wasReady) book.changed(scope);
+    book.found(scope);
   }
   entry.failedAt = 0;
   entry.rests = 0;

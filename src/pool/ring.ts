@@ -15,6 +15,25 @@ export class Ring {
     this.#last = entry;
   }
 
+  /** To the front: its turn is next. */
+  prepend(entry: Entry): void {
+    this.insert(entry, this.#first);
+  }
+
+  /** Before another one, or at the end if that one is not here. */
+  insert(entry: Entry, before: Entry | null): void {
+    if (before?.ring !== this) {
+      this.append(entry);
+      return;
+    }
+    entry.ring = this;
+    entry.previous = before.previous;
+    entry.next = before;
+    if (before.previous === null) this.#first = entry;
+    else before.previous.next = entry;
+    before.previous = entry;
+  }
+
   remove(entry: Entry): void {
     if (entry.previous === null) this.#first = entry.next;
     else entry.previous.next = entry.next;

@@ -1,59 +1,42 @@
-import type { FailureKind } from '../shared/failure.ts';
 import type { Entry } from './entry.ts';
 import { type Episode, NO_EPISODES, withEnd, withEpisode } from './episodes.ts';
-import type { Effect } from './verdicts.ts';
-
-/**
- * How much of what a key is for an attempt uses. Minting a token or counting tokens is a `part`: it
- * meets neither spent minutes nor a spent quota, and so its success disproves neither.
- */
-export type Reach = 'part' | 'whole';
-
-/** Why something is not ready: what an attempt met, or because the operator said so. */
-export type Cause = FailureKind | 'operator';
-
-/** Why a scope is not ready. */
-export interface Finding {
-  readonly cause: Cause;
-  readonly effect: Effect;
-  /** Of the attempt that found it. */
-  readonly reach: Reach;
-  /** Whether it was the provider that said how long. */
-  readonly isHinted: boolean;
-  /** Since when there was no answer to the contrary: milliseconds since the epoch. */
-  readonly since: number;
-}
-
-/**
- * The health of a scope. A parked scope whose `until` has passed is half-open with its trial still
- * to be given away; nothing happens at that moment, it is seen when somebody asks.
- */
-export type Health =
-  | { readonly state: 'ready' }
-  | { readonly state: 'parked'; readonly until: number; readonly finding: Finding }
-  | {
-      readonly state: 'half_open';
-      /** The lease that tries, by its number: the one whose outcome opens or parks the scope again. */
-      readonly trial: number;
-      readonly until: number;
-      readonly finding: Finding;
-    };
+import type { Finding, Health, Known, Subject } from './health.ts';
 
 const READY: Health = { state: 'ready' };
 
 /**
- * What a finding is about, and what is known of it now. Leases and openings are numbered by one
- * counter of the pool, so that what a lease found can be told to be older than what is known.
+ * What a finding is about, and what is known of it now. Leases and openings are events, numbered by
+ * the time, so that what a lease found can be told to be older than what is known, here or elsewhere.
  */
 export class Scope {
+  /** Null for what concerns this process alone. */
+  readonly subject: Subject | null;
   /** Every entry that a finding about this scope concerns. */
   readonly entries: Entry[] = [];
   #health: Health = READY;
   #openedAt = 0;
   #episodes: readonly Episode[] = NO_EPISODES;
+  readonly #asksFirst: boolean;
+  #permit: object | null = null;
+
+  /** @param asksFirst whether other processes have to agree to each trial */
+  constructor(subject: Subject | null = null, asksFirst = false) {
+    this.subject = subject;
+    this.#asksFirst = asksFirst && subject !== null;
+  }
+
+  /** By which the next lease may be the trial, where the other processes have to agree to it. */
+  get permit(): object | null {
+    return this.#permit;
+  }
 
   get health(): Health {
     return this.#health;
+  }
+
+  get known(): Known {
+    const health = this.#health;
+    return { openedAt: this.#openedAt, found: health.state === 'ready' ? null : health };
   }
 
   /** When it was parked of late, oldest first. */
@@ -68,8 +51,36 @@ export class Scope {
   }
 
   /** Whether a trial is out, so that everybody else has to wait for its outcome. */
-  isBeingTried(): boolean {
-    return this.#health.state === 'half_open';
+  isBeingTried(now: number): boolean {
+    const health = this.#health;
+    if (health.state === 'tried_elsewhere') return health.expiresAt > now;
+    return health.state === 'half_open';
+  }
+
+  /** Whether its time has passed, but a trial must be agreed upon before anybody may pass. */
+  mustBeAskedFor(now: number): boolean {
+    const health = this.#health;
+    if (!this.#asksFirst || this.#permit !== null) return false;
+    if (health.state === 'ready' || health.state === 'half_open') return false;
+    // What the operator said needs no proof.
+    return health.until <= now && !this.isBeingTried(now) && health.finding.cause !== 'operator';
+  }
+
+  /** Nobody here tries it until the others have answered, or until then. */
+  leaveToOthers(expiresAt: number, now: number): void {
+    const health = this.#health;
+    if (health.state === 'ready' || health.state === 'half_open' || health.until > now) return;
+    const { until, finding } = health;
+    this.#health = { state: 'tried_elsewhere', expiresAt, until, finding };
+  }
+
+  /** Nobody else tries it, any longer or for now. */
+  takeBack(permit: object | null): void {
+    const health = this.#health;
+    this.#permit = null;
+    if (health.state !== 'tried_elsewhere') return;
+    this.#permit = permit;
+    this.#health = { state: 'parked', until: health.until, finding: health.finding };
   }
 
   /** Gives the trial to this lease, if there is one to be given. What the operator said needs no proof: it is over. */
@@ -77,6 +88,7 @@ export class Scope {
     const health = this.#health;
     if (health.state !== 'parked') return false;
     const isOver = health.finding.cause === 'operator';
+    this.#permit = null;
     this.#health = isOver ? READY : { ...health, state: 'half_open', trial: lease };
     return !isOver;
   }
@@ -107,7 +119,7 @@ export class Scope {
    * Parks the scope, or parks it longer: a later, weaker finding never shortens a stronger one.
    * A lease granted before the scope was last opened knows less than we do, and parks nothing.
    */
-  park(lease: number, until: number, finding: Finding): void {
+  park(lease: number, until: number, finding: Omit<Finding, 'foundAt'>): void {
     if (lease < this.#openedAt) return;
     const health = this.#health;
     const isWeaker = health.state === 'parked' && health.until >= until;
@@ -117,13 +129,44 @@ export class Scope {
     const reach = isOfWhole ? 'whole' : finding.reach;
     const goesOn = health.state !== 'ready' && health.finding.cause === finding.cause;
     const since = goesOn ? health.finding.since : finding.since;
-    this.#become(until, { ...finding, reach, since }, finding.since);
+    // Only what came after the newest of all findings disproves the longest.
+    const foundAt = health.state === 'ready' ? lease : Math.max(lease, health.finding.foundAt);
+    this.#become(until, { ...finding, reach, since, foundAt }, finding.since);
   }
 
   /** The operator's last word takes the place of the one before, be it shorter or longer. */
-  parkByOperator(until: number, now: number): void {
-    this.#episodes = withEnd(this.#episodes, now);
-    this.#become(until, { ...OPERATORS, since: now }, now);
+  parkByOperator(event: number, until: number, now: number): void {
+    this.open(event, now);
+    this.#become(until, { ...OPERATORS, since: now, foundAt: event }, now);
+  }
+
+  /**
+   * Takes over what another process knows, as far as it is newer or says more: of openings the last,
+   * of findings since then the one that parks longest, as new as the newest. In whatever order processes
+   * hear of each other, they come to know the same.
+   *
+   * @returns whether anything is different now
+   */
+  learn({ openedAt, found }: Known, now: number): boolean {
+    const before = this.#health;
+    if (openedAt > this.#openedAt) this.#hearOfOpening(openedAt, now);
+    if (found !== null && found.finding.foundAt >= this.#openedAt) this.#hearOf(found);
+    return this.#health !== before;
+  }
+
+  #hearOfOpening(openedAt: number, now: number): void {
+    const health = this.#health;
+    if (health.state === 'ready' || health.finding.foundAt < openedAt) this.open(openedAt, now);
+    else this.#openedAt = openedAt;
+  }
+
+  #hearOf({ until, finding }: NonNullable<Known['found']>): void {
+    const health = this.#health;
+    if (health.state === 'ready') this.#become(until, finding, finding.since);
+    else if (until > health.until) this.park(finding.foundAt, until, finding);
+    else if (finding.foundAt > health.finding.foundAt) {
+      this.#health = { ...health, finding: { ...health.finding, foundAt: finding.foundAt } };
+    }
   }
 
   #become(until: number, finding: Finding, now: number): void {

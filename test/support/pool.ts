@@ -1,5 +1,6 @@
 import { KeyPool } from '../../src/pool/key-pool.ts';
 import type { Lease } from '../../src/pool/lease.ts';
+import type { Peers } from '../../src/pool/peers.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import type { Failure } from '../../src/shared/failure.ts';
 import { Secret } from '../../src/shared/secret.ts';
@@ -17,8 +18,14 @@ function googleKeys(...names: string[]): ApiKey[] {
 }
 
 /** A pool of Google keys at ten in the morning in Los Angeles, far from any midnight. */
-export function createPool(names: string[], models = ['flash'], clock = createFakeClock(MORNING)) {
+export function createPool(
+  names: string[],
+  models = ['flash'],
+  clock = createFakeClock(MORNING),
+  peers?: Peers,
+) {
   const pool = new KeyPool({
+    ...(peers === undefined ? {} : { peers }),
     keys: googleKeys(...names),
     models: { google: models, anam: ['session'] },
     cooldownMs: HOUR,

@@ -1,0 +1,81 @@
+import type { Service } from '../shared/api-key.ts';
+import type { Book } from './book.ts';
+import type { Entry } from './entry.ts';
+import type { Known, Subject } from './health.ts';
+import type { LanesByService } from './lanes.ts';
+import type { Scope } from './scope.ts';
+
+/** What a pool knows of its scopes, for those who bring it news of other processes. */
+export interface Knowledge {
+  /** @returns null when there is no such key, project or model here */
+  find(subject: Subject): Scope | null;
+  /** Every scope that other processes may know of. */
+  all(): Iterable<Scope>;
+  /** @returns whether that was news */
+  learn(scope: Scope, known: Known): boolean;
+  /** Nobody elsewhere tries it any longer. */
+  trialOver(scope: Scope): void;
+}
+
+export function createKnowledge(lanes: LanesByService, book: Book): Knowledge {
+  const entryOf = indexEntries(lanes);
+  return {
+    find(subject) {
+      const entry = entryOf(subject);
+      return entry?.scopes[subject.kind] ?? null;
+    },
+    *all() {
+      const seen = new Set<Scope>();
+      for (const entry of entriesOf(lanes)) {
+        for (const scope of entry.all) {
+          if (seen.has(scope)) continue;
+          seen.add(scope);
+          yield scope;
+        }
+      }
+    },
+    learn(scope, known) {
+      book.heardOf(Math.max(known.openedAt, known.found?.finding.foundAt ?? 0));
+      const isNews = scope.learn(known, book.now());
+      if (isNews) book.changed(scope);
+      return isNews;
+    },
+    trialOver(scope) {
+      if (scope.health.state !== 'tried_elsewhere') return;
+      scope.takeBack(null);
+      book.changed(scope);
+    },
+  };
+}
+
+/** One entry that has the scope: only put together when somebody asks. */
+function indexEntries(lanes: LanesByService): (subject: Subject) => Entry | null {
+  let entries: Map<string, Entry> | null = null;
+  return ({ kind, service, of, model }) => {
+    entries ??= indexed(lanes);
+    const anyModel = model ?? firstModel(lanes, service);
+    const whose = OF_KEY.has(kind) ? 'key' : 'project';
+    return entries.get([whose, service, anyModel, of].join('\n')) ?? null;
+  };
+}
+
+const OF_KEY: ReadonlySet<Subject['kind']> = new Set(['key', 'key_model', 'operator']);
+
+function indexed(lanes: LanesByService): Map<string, Entry> {
+  const entries = new Map<string, Entry>();
+  for (const entry of entriesOf(lanes)) {
+    const { key, lane } = entry;
+    entries.set(['key', key.service, lane.model, key.id].join('\n'), entry);
+    entries.set(['project', key.service, lane.model, key.project].join('\n'), entry);
+  }
+  return entries;
+}
+
+const firstModel = (lanes: LanesByService, service: Service) =>
+  lanes[service].keys().next().value ?? '';
+
+function* entriesOf(lanes: LanesByService): Generator<Entry> {
+  for (const ofService of Object.values(lanes)) {
+    for (const lane of ofService.values()) yield* lane.entries;
+  }
+}

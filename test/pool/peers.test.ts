@@ -1,0 +1,299 @@
+import { describe, expect, it } from 'vitest';
+import type { AskedTrial } from '../../src/pool/peers.ts';
+import type { Scope } from '../../src/pool/scope.ts';
+import { createPool, failed, HOUR } from '../support/pool.ts';
+
+/** A pool whose peers only take note; what they answer is up to the test. */
+function createSetting(names = ['a', 'b'], models = ['flash']) {
+  const told: Scope[] = [];
+  const asked: AskedTrial[] = [];
+  const peers = {
+    found: (scope: Scope) => void told.push(scope),
+    ask: (trial: AskedTrial) => void asked.push(trial),
+  };
+  const setting = createPool(names, models, undefined, peers);
+  const { pool, clock } = setting;
+  const leaseOf = (id: string, model = 'flash') =>
+    pool.lease('google', model, { only: (key) => key.id === id });
+  const isUsable = (id: string) =>
+    pool.hasLease('google', 'flash', { only: (key) => key.id === id });
+  const spend = (id: string, model = 'flash') => leaseOf(id, model)?.report(failed.day);
+  const askedFor = () => asked.shift() ?? expect.fail('nobody was asked');
+  const soon = () => clock.now() + 100;
+  return { ...setting, told, asked, leaseOf, isUsable, spend, askedFor, soon };
+}
+
+describe('a key whose time has passed, where other processes use it too', () => {
+  it('is not tried before they were asked, and then by the next lease', () => {
+    const { clock, spend, leaseOf, asked, askedFor, isUsable } = createSetting();
+    spend('a');
+    clock.advance(HOUR - 1);
+    expect(leaseOf('a')).toBeNull();
+    expect(asked).toHaveLength(0);
+    clock.advance(1);
+    expect(leaseOf('a')).toBeNull();
+    askedFor().allow();
+    expect(leaseOf('a')?.isTrial).toBe(true);
+    expect(isUsable('a')).toBe(false);
+  });
+
+  it('keeps nobody waiting: the others are there meanwhile', () => {
+    const { clock, spend, lease, asked } = createSetting();
+    spend('a');
+    clock.advance(HOUR);
+    expect(lease().key.id).toBe('b');
+    expect(asked).toHaveLength(1);
+  });
+
+  it('is tried at once when the answer comes at once', () => {
+    const peers = { found: () => {}, ask: (trial: AskedTrial) => trial.allow() };
+    const { pool, clock, lease } = createPool(['a'], ['flash'], undefined, peers);
+    lease().report(failed.day);
+    clock.advance(HOUR);
+    expect(pool.lease('google', 'flash')?.isTrial).toBe(true);
+  });
+
+  it('is the next in turn once it may be tried', () => {
+    const { clock, spend, lease, askedFor } = createSetting(['a', 'b', 'c']);
+    spend('a');
+    clock.advance(HOUR);
+    lease();
+    askedFor().allow();
+    expect(lease().key.id).toBe('a');
+  });
+
+  it('is left to who tries it, and asked for again when that takes too long', () => {
+    const { pool, clock, spend, leaseOf, asked, askedFor, soon } = createSetting(['a']);
+    spend('a');
+    clock.advance(HOUR);
+    leaseOf('a');
+    const until = soon();
+    askedFor().deny(until);
+    expect(leaseOf('a')).toBeNull();
+    expect(pool.returnsAt('google', 'flash')).toBe(clock.now());
+    expect(pool.nextDueAt('google', 'flash')).toBe(until);
+    clock.set(until - 1);
+    expect([leaseOf('a'), asked.length]).toEqual([null, 0]);
+    clock.set(until);
+    expect([leaseOf('a'), asked.length]).toEqual([null, 1]);
+  });
+
+  it('is asked for again when no answer ever comes', () => {
+    const { clock, spend, leaseOf, asked } = createSetting(['a']);
+    spend('a');
+    clock.advance(HOUR);
+    leaseOf('a');
+    leaseOf('a');
+    expect(asked).toHaveLength(1);
+    clock.advance(1000);
+    leaseOf('a');
+    expect(asked).toHaveLength(2);
+  });
+
+  it('is asked for once more after each trial that proved nothing', () => {
+    const { clock, spend, leaseOf, asked, askedFor } = createSetting(['a']);
+    spend('a');
+    clock.advance(HOUR);
+    leaseOf('a');
+    askedFor().allow();
+    leaseOf('a')?.report(failed.gone);
+    expect(leaseOf('a')).toBeNull();
+    expect(asked).toHaveLength(1);
+  });
+
+  it('goes to the others when nobody here uses the permission', () => {
+    const { clock, spend, leaseOf, askedFor, asked } = createSetting(['a']);
+    spend('a');
+    clock.advance(HOUR);
+    leaseOf('a');
+    const trial = askedFor();
+    trial.allow();
+    expect(trial.withdraw()).toHaveLength(1);
+    expect([leaseOf('a'), asked.length]).toEqual([null, 1]);
+  });
+
+  it('stays with the lease that tries it when the permission is withdrawn', () => {
+    const { clock, spend, leaseOf, askedFor } = createSetting(['a']);
+    spend('a');
+    clock.advance(HOUR);
+    leaseOf('a');
+    const trial = askedFor();
+    trial.allow();
+    const lease = leaseOf('a');
+    expect(trial.withdraw()).toHaveLength(0);
+    lease?.report({ kind: 'success' });
+    expect(leaseOf('a')?.isTrial).toBe(false);
+  });
+
+  it('is one of at most four that are asked for at a time, however many come back together', () => {
+    const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+    const { pool, clock, spend, asked, askedFor } = createSetting(names);
+    for (const name of names) spend(name);
+    clock.advance(HOUR);
+    for (const _ of names) pool.lease('google', 'flash');
+    expect(asked).toHaveLength(4);
+    expect(pool.isAsking('google', 'flash')).toBe(true);
+    askedFor().allow();
+    pool.lease('google', 'flash');
+    expect(asked).toHaveLength(4);
+  });
+
+  it('is not asked for while its time lies ahead again, because the clock was set back', () => {
+    const { pool, clock, spend, asked, lease } = createSetting();
+    spend('a');
+    const spentAt = clock.now();
+    clock.advance(HOUR);
+    pool.returnsAt('google', 'flash');
+    clock.set(spentAt);
+    for (let call = 0; call < 4; call += 1) expect(lease().key.id).toBe('b');
+    expect(asked).toHaveLength(0);
+    clock.advance(HOUR);
+    lease();
+    expect(asked).toHaveLength(1);
+  });
+
+  it('needs nobody to agree when it was the operator who had parked it', () => {
+    const { pool, clock, leaseOf, asked } = createSetting();
+    pool.operator.park('a', HOUR);
+    clock.advance(HOUR);
+    expect(leaseOf('a')?.isTrial).toBe(false);
+    expect(asked).toHaveLength(0);
+  });
+});
+
+describe('what other processes are told', () => {
+  it('is each change that was found here, and nothing of what is well', () => {
+    const { clock, lease, leaseOf, spend, told, askedFor } = createSetting();
+    lease().report({ kind: 'success' });
+    expect(told).toHaveLength(0);
+    spend('a');
+    expect(told.map(({ subject }) => subject)).toEqual([
+      { kind: 'project_model', service: 'google', of: 'a', model: 'flash' },
+    ]);
+    clock.advance(HOUR);
+    leaseOf('a');
+    askedFor().allow();
+    leaseOf('a')?.report({ kind: 'success' });
+    expect(told).toHaveLength(2);
+    expect(told[1]?.known).toMatchObject({ found: null });
+  });
+
+  it('is no rest: that is a suspicion of this process', () => {
+    const { leaseOf, told } = createSetting();
+    leaseOf('a')?.report(failed.down);
+    leaseOf('b')?.report({ kind: 'success' });
+    leaseOf('a')?.report(failed.down);
+    expect(leaseOf('a')).toBeNull();
+    expect(told).toHaveLength(0);
+  });
+
+  it("is the operator's word about every scope of the key, whether or not it is parked here", () => {
+    const { pool, told } = createSetting(['a'], ['flash', 'pro']);
+    pool.operator.release('a');
+    const kinds = told.map(({ subject }) => [subject?.kind, subject?.model].join(' '));
+    expect(new Set(kinds)).toEqual(
+      new Set([
+        ...['key ', 'project ', 'operator '],
+        ...['flash', 'pro'].flatMap((model) => [`key_model ${model}`, `project_model ${model}`]),
+      ]),
+    );
+  });
+});
+
+describe('what this process hears of others', () => {
+  /** Two pools: what the first knows of a scope, the second learns. */
+  function createTwo(names?: string[]) {
+    const here = createSetting(names);
+    const there = createSetting(names);
+    const { knowledge } = here.pool;
+    const learn = ({ subject, known }: Scope) => {
+      const scope = subject === null ? null : knowledge.find(subject);
+      if (scope !== null) knowledge.learn(scope, known);
+    };
+    const pass = () => there.told.splice(0).forEach(learn);
+    return { here, there, pass };
+  }
+
+  it('parks a key that was found spent elsewhere, with its cause and its time', () => {
+    const { here, there, pass } = createTwo();
+    there.spend('a');
+    pass();
+    expect(here.isUsable('a')).toBe(false);
+    expect(here.pool.inspection.states('google', 'flash')).toEqual(
+      there.pool.inspection.states('google', 'flash'),
+    );
+  });
+
+  it('opens a key that was released elsewhere', () => {
+    const { here, there, pass } = createTwo();
+    here.spend('a');
+    here.clock.advance(1);
+    there.clock.advance(1);
+    there.pool.operator.release('a');
+    pass();
+    expect(here.isUsable('a')).toBe(true);
+  });
+
+  it('does not open a key that was found spent here after it was released there', () => {
+    const { here, there, pass } = createTwo();
+    there.pool.operator.release('a');
+    here.clock.advance(1);
+    here.spend('a');
+    pass();
+    expect(here.isUsable('a')).toBe(false);
+  });
+
+  it('takes no report of a lease from before the release, whoever released it', () => {
+    const { here, there, pass } = createTwo();
+    const before = here.leaseOf('a');
+    for (const { clock } of [here, there]) clock.advance(1);
+    there.pool.operator.release('a');
+    pass();
+    before?.report(failed.day);
+    expect(here.isUsable('a')).toBe(true);
+  });
+
+  it('keeps the longer of two times, whichever is heard last', () => {
+    const { here, there, pass } = createTwo();
+    here.leaseOf('a')?.report(failed.minute(HOUR / 2));
+    there.leaseOf('a')?.report(failed.minute(HOUR / 4));
+    pass();
+    here.clock.advance(HOUR / 4);
+    expect(here.isUsable('a')).toBe(false);
+    there.leaseOf('b')?.report(failed.day);
+    here.leaseOf('b')?.report(failed.minute(1000));
+    pass();
+    expect(here.pool.inspection.facts('google', 'flash', 'b')?.state.cause).toBe('quota_exhausted');
+  });
+
+  it("takes the operator's last word, be it the shorter one", () => {
+    const { here, there, pass } = createTwo();
+    here.pool.operator.park('a', HOUR);
+    for (const { clock } of [here, there]) clock.advance(1);
+    there.pool.operator.park('a', HOUR / 2);
+    pass();
+    here.clock.advance(HOUR / 2);
+    expect(here.isUsable('a')).toBe(true);
+  });
+
+  it('ends the waiting for a trial that is over elsewhere', () => {
+    const { here } = createTwo(['a']);
+    here.spend('a');
+    here.clock.advance(HOUR);
+    here.leaseOf('a');
+    const trial = here.askedFor();
+    trial.deny(here.clock.now() + HOUR);
+    const [scope] = trial.scopes;
+    if (scope !== undefined) here.pool.knowledge.trialOver(scope);
+    here.leaseOf('a');
+    expect(here.asked).toHaveLength(1);
+  });
+
+  it('is nothing about keys and models that are not here', () => {
+    const { pool } = createSetting();
+    const subject = { kind: 'key', service: 'google', of: 'nobody', model: null } as const;
+    expect(pool.knowledge.find(subject)).toBeNull();
+    expect(pool.knowledge.find({ ...subject, kind: 'key_model', of: 'a', model: 'x' })).toBeNull();
+    expect(pool.knowledge.find({ ...subject, of: 'a' })).not.toBeNull();
+  });
+});
