@@ -1,6 +1,8 @@
 import type { RequestHandler } from 'express';
 import { rateLimit } from 'express-rate-limit';
+import type { Common } from '../shared/common.ts';
 import { HttpError } from './http-error.ts';
+import { SharedStore } from './shared-store.ts';
 
 const WINDOW_SECONDS = 60;
 
@@ -9,8 +11,13 @@ const WINDOW_SECONDS = 60;
  *
  * @param name what the headers call it
  * @param perMinute 0 is off
+ * @param common with which other processes count too
  */
-export function limitByAddress(name: string, perMinute: number): RequestHandler[] {
+export function limitByAddress(
+  name: string,
+  perMinute: number,
+  common: Common | null = null,
+): RequestHandler[] {
   if (perMinute === 0) return [];
   const limiter = rateLimit({
     windowMs: WINDOW_SECONDS * 1000,
@@ -18,6 +25,7 @@ export function limitByAddress(name: string, perMinute: number): RequestHandler[
     identifier: name,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
+    ...(common === null ? {} : { store: new SharedStore(common.counter(name)) }),
     // Its checks of what proxies say would go to the console, past our log, with what a client sent.
     validate: false,
     handler(_request, response, next) {

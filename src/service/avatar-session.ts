@@ -1,14 +1,16 @@
+import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
+import type { Shelf } from '../shared/common.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { Anam, SessionRequest } from '../upstream/anam.ts';
 import { noKeysConfigured, upstreamFailed } from './conclusion.ts';
 import type { Failover } from './failover.ts';
 import type { Caller } from './failover-request.ts';
-import { createMintedTokens } from './minted-tokens.ts';
 import { onlyPiece } from './only-piece.ts';
 import { laneFor, type PersonaOptions, tokenRequestFor } from './persona-for.ts';
 import { ServiceError } from './service-error.ts';
 import { startSession } from './session-start.ts';
+import { createSharedTokens } from './shared-tokens.ts';
 import { within } from './within.ts';
 
 const METRICS_LIMIT_MS = 10_000;
@@ -18,6 +20,9 @@ export interface AvatarSessionOptions extends PersonaOptions {
   /** Null where no key is configured. */
   readonly anam: Anam | null;
   readonly clock: Clock;
+  readonly keys: readonly ApiKey[];
+  /** Where other processes find the tokens that this one has minted; null where there are none. */
+  readonly shelf: Shelf | null;
 }
 
 export interface AvatarSession {
@@ -47,7 +52,7 @@ export interface AvatarSession {
 
 export function createAvatarSession(options: AvatarSessionOptions): AvatarSession {
   const { failover, clock } = options;
-  const tokens = createMintedTokens(clock);
+  const tokens = createSharedTokens(options);
   const anamOrThrow = () => {
     if (options.anam === null) throw noKeysConfigured('anam');
     return options.anam;

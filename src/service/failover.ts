@@ -21,6 +21,8 @@ export type Failover = <C, T>(request: FailoverRequest<C, T>) => Promise<T>;
 
 /** Before another key is tried after upstream trouble: long enough for a hiccup, short enough to wait. */
 const PAUSE_MS = 150;
+/** Whether a key may be tried, other processes say within a millisecond or so; this long at most. */
+const ANSWER_LIMIT_MS = 300;
 
 export function createFailover(options: FailoverOptions): Failover {
   return (request) => new Run(options, request).finish();
@@ -93,9 +95,12 @@ class Run<C, T> {
     const now = clock.now();
     this.#waitUntil ??= now + keyWaitMs;
     const isPatient = now < this.#waitUntil;
-    if (!isPatient && this.#errors.length > 0) return null;
+    const isAsking = this.#search.isAsking();
+    if (!isPatient && !isAsking && this.#errors.length > 0) return null;
     // A trial that is under way has its outcome within the limit of an attempt.
-    const outcomeUntil = this.#waitUntil + (isPatient ? this.#attemptMs : 0);
+    const outcomeUntil = isPatient
+      ? this.#waitUntil + this.#attemptMs
+      : now + (isAsking ? ANSWER_LIMIT_MS : 0);
     // A key that comes back at the deadline itself comes too late.
     const last = this.#deadline - 1;
     const lease = await this.#line.wait(

@@ -1,6 +1,6 @@
+import type { Reach } from '../pool/health.ts';
 import type { KeyPool, LeaseOptions } from '../pool/key-pool.ts';
 import type { Lease } from '../pool/lease.ts';
-import type { Reach } from '../pool/scope.ts';
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
 
@@ -129,6 +129,11 @@ export class KeySearch {
   /** When time alone next brings a key back, whatever trials are in flight; null for never. */
   nextDueAt(): number | null {
     return this.#earliest(({ model }) => this.#pool.nextDueAt(this.service, model));
+  }
+
+  /** Whether it will be known in a moment that a key may be tried. */
+  isAsking(): boolean {
+    return this.#open().some(({ model }) => this.#pool.isAsking(this.service, model));
   }
 
   /** When to ask again, whatever this request has tried; null for never. */

@@ -6,17 +6,18 @@ import { upstreamFailed } from './conclusion.ts';
 import { elsewhere } from './elsewhere.ts';
 import type { Failover } from './failover.ts';
 import type { Caller } from './failover-request.ts';
-import type { MintedToken, MintedTokens } from './minted-tokens.ts';
+import type { MintedToken } from './minted-tokens.ts';
 import { onlyPiece } from './only-piece.ts';
 import { laneFor, type PersonaOptions, tokenRequestFor } from './persona-for.ts';
 import { ServiceError } from './service-error.ts';
+import type { SharedTokens } from './shared-tokens.ts';
 import { within } from './within.ts';
 
 export interface SessionStartOptions extends PersonaOptions {
   readonly failover: Failover;
   readonly anam: Anam;
   readonly clock: Clock;
-  readonly tokens: MintedTokens;
+  readonly tokens: SharedTokens;
 }
 
 /**
@@ -33,11 +34,11 @@ export async function startSession(
   options: SessionStartOptions,
 ): Promise<ProviderWords> {
   const { failover, anam, clock, tokens } = options;
-  const minted = tokens.find(request.token);
+  const minted = await tokens.find(request.token);
   if (minted === null) {
     return within(START_LIMIT_MS, clock, caller, (signal) => anam.passOn(request, signal));
   }
-  if (!tokens.claim(request.token)) throw alreadyUsed();
+  if (!(await tokens.claim(request.token))) throw alreadyUsed();
   try {
     return await failover({
       service: 'anam',

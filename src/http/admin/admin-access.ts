@@ -1,5 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../../shared/clock.ts';
+import type { Common } from '../../shared/common.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Secret } from '../../shared/secret.ts';
 import { createTokenCheck } from '../../shared/token-check.ts';
@@ -29,11 +30,13 @@ export interface AdminAccessOptions {
   readonly token: Secret;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Logger;
+  /** With which other processes count guesses too. */
+  readonly common: Common | null;
 }
 
-export function createAdminAccess({ token, clock, log }: AdminAccessOptions): AdminAccess {
+export function createAdminAccess({ token, clock, log, common }: AdminAccessOptions): AdminAccess {
   const isToken = createTokenCheck([token]);
-  const guesses = createGuesses(log);
+  const guesses = createGuesses(log, common);
   const cookie = createSessionCookie(token, clock);
 
   const checkToken = (request: Request, given: string): Promise<void> =>

@@ -1,7 +1,14 @@
 import type { Request } from 'express';
-import { ipKeyGenerator, MemoryStore, type Options } from 'express-rate-limit';
+import {
+  type IncrementResponse,
+  ipKeyGenerator,
+  MemoryStore,
+  type Options,
+} from 'express-rate-limit';
+import type { Common } from '../../shared/common.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { HttpError } from '../http-error.ts';
+import { SharedStore } from '../shared-store.ts';
 
 const WINDOW_MS = 60_000;
 const MAX_WRONG = 10;
@@ -18,27 +25,43 @@ export interface Guesses {
   judge(request: Request, isRight: boolean): Promise<void>;
 }
 
-export function createGuesses(log: Logger): Guesses {
+export function createGuesses(log: Logger, common: Common | null): Guesses {
   const store = new MemoryStore();
   store.init({ windowMs: WINDOW_MS } as Options);
+  // Wrong ones, wherever they were tried; a right one is nobody else's business.
+  const everywhere = common === null ? null : new SharedStore(common.counter('guesses'));
+  everywhere?.init({ windowMs: WINDOW_MS } as Options);
   const known = new Set<string>();
   const remember = (address: string) => {
     known.delete(address);
     known.add(address);
     for (const oldest of known) if (known.size > MAX_KNOWN) known.delete(oldest);
   };
+  async function wrong(address: string): Promise<HttpError> {
+    await everywhere?.increment(address);
+    return new HttpError(401, 'unauthorized', 'This token is wrong.');
+  }
   return {
     async judge({ ip }, isRight) {
       const address = ipKeyGenerator(ip ?? '');
-      const { totalHits, resetTime } = await store.increment(address);
+      const { totalHits, resetTime } = more(
+        await store.increment(address),
+        everywhere?.known(address) ?? null,
+      );
       if (totalHits === MAX_WRONG + 1) log.warn({ address }, 'too many wrong admin tokens');
       const isHeard = totalHits <= MAX_WRONG || (isRight && known.has(address));
       if (!isHeard) throw tooMany(resetTime);
-      if (!isRight) throw new HttpError(401, 'unauthorized', 'This token is wrong.');
+      if (!isRight) throw await wrong(address);
       remember(address);
       await store.decrement(address);
     },
   };
+}
+
+/** What is known of everywhere does not have this one in it yet. */
+function more(here: IncrementResponse, everywhere: IncrementResponse | null): IncrementResponse {
+  if (everywhere === null || everywhere.totalHits < here.totalHits) return here;
+  return { ...everywhere, totalHits: everywhere.totalHits + 1 };
 }
 
 function tooMany(resetTime: Date | undefined): HttpError {

@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import type { Subject } from '../pool/health.ts';
+import type { ApiKey } from '../shared/api-key.ts';
+
+/**
+ * What a scope is called where processes share: by a hash of the key's text with its service, so that
+ * a replaced key starts fresh, or of its project's label. No name can be turned back into a key.
+ */
+export interface ScopeNames {
+  nameOf(subject: Subject): string;
+  /** @returns null for a name that is none of this process' scopes */
+  subjectOf(name: string): Subject | null;
+}
+
+interface Owner {
+  readonly service: ApiKey['service'];
+  /** A key's id, or a project. */
+  readonly of: string;
+}
+
+export function createScopeNames(keys: readonly ApiKey[]): ScopeNames {
+  const hashes = { key: new Map<string, string>(), project: new Map<string, string>() };
+  const owners = { key: new Map<string, Owner>(), project: new Map<string, Owner>() };
+  const enter = (whose: Whose, owner: Owner, hash: string) => {
+    hashes[whose].set(lineOf(owner), hash);
+    owners[whose].set(hash, owner);
+  };
+  for (const key of keys) {
+    const { service, id, project } = key;
+    const hash = hashOf(service, key.secret.reveal());
+    enter('key', { service, of: id }, hash);
+    // A key without a label is its own project: replaced, it is another one.
+    const ofProject = project === id ? hash : hashOf(service, 'project', project);
+    enter('project', { service, of: project }, ofProject);
+  }
+  return {
+    nameOf({ kind, model, ...owner }) {
+      const hash = hashes[WHOSE[kind]].get(lineOf(owner)) ?? '';
+      return model === null ? `${kind}:${hash}` : `${kind}:${hash}:${model}`;
+    },
+    subjectOf(name) {
+      const [kind = '', hash = '', ...model] = name.split(':');
+      if (!isKind(kind)) return null;
+      const owner = owners[WHOSE[kind]].get(hash);
+      if (owner === undefined) return null;
+      return { kind, ...owner, model: model.length === 0 ? null : model.join(':') };
+    },
+  };
+}
+
+type Whose = 'key' | 'project';
+
+const WHOSE = {
+  key: 'key',
+  key_model: 'key',
+  operator: 'key',
+  project: 'project',
+  project_model: 'project',
+} as const satisfies Record<Subject['kind'], Whose>;
+
+const isKind = (text: string): text is Subject['kind'] => Object.hasOwn(WHOSE, text);
+
+const lineOf = ({ service, of }: Owner) => `${service}\n${of}`;
+
+/** 132 bits of it. */
+const hashOf = (...lines: readonly string[]) =>
+  createHash('sha256').update(lines.join('\n')).digest('base64url').slice(0, 22);

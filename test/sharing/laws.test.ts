@@ -1,0 +1,218 @@
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { KeyPool } from '../../src/pool/key-pool.ts';
+import type { KeyState } from '../../src/pool/key-state.ts';
+import type { Lease } from '../../src/pool/lease.ts';
+import type { ApiKey } from '../../src/shared/api-key.ts';
+import { Secret } from '../../src/shared/secret.ts';
+import type { Exchange, ExchangeListener, News } from '../../src/sharing/exchange.ts';
+import { Sharing } from '../../src/sharing/sharing.ts';
+import { Board } from '../../src/sharing/workers/board.ts';
+import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
+import { failed, HOUR } from '../support/pool.ts';
+
+const IDS = ['a', 'b', 'c'];
+const PROCESSES = 3;
+
+type Step =
+  | { readonly do: 'lease' | 'spend'; readonly by: number }
+  | { readonly do: 'report'; readonly which: number; readonly outcome: keyof typeof OUTCOMES }
+  | { readonly do: 'release' | 'park'; readonly by: number; readonly id: string }
+  | { readonly do: 'seconds' | 'hour' | 'settle' };
+
+const OUTCOMES = {
+  success: { kind: 'success' } as const,
+  day: failed.day,
+  minute: failed.minute(60_000),
+  gone: failed.gone,
+  down: failed.down,
+};
+
+const by = fc.nat({ max: PROCESSES - 1 });
+const anyStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({ do: fc.constantFrom('lease' as const, 'spend' as const), by }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('report' as const),
+      which: fc.nat(),
+      outcome: fc.constantFrom(...(Object.keys(OUTCOMES) as (keyof typeof OUTCOMES)[])),
+    }),
+  },
+  fc.record({
+    do: fc.constantFrom('release' as const, 'park' as const),
+    by,
+    id: fc.constantFrom(...IDS),
+  }),
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constantFrom(
+        'seconds' as const,
+        'hour' as const,
+        'settle' as const,
+        'settle' as const,
+      ),
+    }),
+  },
+);
+const anyHistory = fc.array(anyStep, { minLength: 30, maxLength: 60 });
+
+/** Processes that share through a board, as workers do; what is said takes its time until the next `settle`. */
+function createProcesses() {
+  const clock = createFakeClock(Date.UTC(2026, 10, 24, 18));
+  const board = new Board(clock.now);
+  const late: (() => void)[] = [];
+  const listeners: ExchangeListener[] = [];
+  const pass = (news: News, teller: number) =>
+    listeners.forEach((listener, index) => {
+      if (index !== teller) late.push(() => listener.heard(news));
+    });
+  const answered = <T>(answer: () => T) =>
+    new Promise<T>((resolve) => {
+      late.push(() => resolve(answer()));
+    });
+  const exchangeOf = (me: number): Exchange => ({
+    isUp: () => true,
+    clockAhead: () => 0,
+    listen(listener) {
+      listeners[me] = listener;
+    },
+    tell: (reports) =>
+      answered(() =>
+        reports.map((report) => {
+          const { record, news } = board.tell(report, me);
+          if (news !== null) pass(news, me);
+          return record;
+        }),
+      ),
+    claim: (scopes, holdMs) => answered(() => board.claim(scopes, me, holdMs)),
+    async *all() {
+      yield board.some(0, 1000);
+    },
+  });
+  const pools = Array.from({ length: PROCESSES }, (_, me) => join(exchangeOf(me), clock));
+  const settle = async () => {
+    for (let round = 0; round < 10; round += 1) {
+      for (const deliver of late.splice(0)) deliver();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  return { clock, pools, settle };
+}
+
+function join(exchange: Exchange, clock: FakeClock): KeyPool {
+  const keys = IDS.map(
+    (id): ApiKey => ({ id, service: 'google', project: id, secret: new Secret(id, `text-${id}`) }),
+  );
+  const sharing = new Sharing({ exchange, keys, cooldownMs: HOUR, clock });
+  const models = { google: ['flash'], anam: ['session'] };
+  const { peers } = sharing;
+  const pool = new KeyPool({ keys, models, cooldownMs: HOUR, now: clock.now, peers });
+  sharing.join(pool.knowledge, { opened: () => {}, changed: () => {} });
+  return pool;
+}
+
+async function play(steps: readonly Step[], afterEach: (pools: readonly KeyPool[]) => void) {
+  const processes = createProcesses();
+  const open: Lease[] = [];
+  for (const step of steps) {
+    await act(step, processes, open);
+    afterEach(processes.pools);
+  }
+  return processes;
+}
+
+async function act(
+  step: Step,
+  { clock, pools, settle }: ReturnType<typeof createProcesses>,
+  open: Lease[],
+): Promise<void> {
+  switch (step.do) {
+    case 'lease': {
+      const lease = pools[step.by]?.lease('google', 'flash');
+      if (lease) open.push(lease);
+      return;
+    }
+    case 'report':
+      open.splice(step.which % Math.max(open.length, 1), 1)[0]?.report(OUTCOMES[step.outcome]);
+      return;
+    case 'release':
+      pools[step.by]?.operator.release(step.id);
+      return;
+    case 'park':
+      pools[step.by]?.operator.park(step.id, HOUR);
+      return;
+    case 'spend':
+      pools[step.by]?.lease('google', 'flash')?.report(OUTCOMES.day);
+      return;
+    case 'seconds':
+      for (let second = 0; second < 3; second += 1) {
+        clock.advance(1000);
+        await settle();
+      }
+      return;
+    case 'hour':
+      // No call takes that long.
+      for (const lease of open.splice(0)) lease.report(OUTCOMES.gone);
+      await settle();
+      clock.advance(HOUR);
+      return;
+    case 'settle':
+      await settle();
+      return;
+    default:
+      step satisfies never;
+  }
+}
+
+/** A rest is a suspicion of one process alone. */
+const sharedState = ({ state, cause, until }: KeyState) =>
+  cause === 'upstream_down' ? ['available', undefined] : [state, until];
+
+/** How many processes are trying each scope. */
+function trials(pools: readonly KeyPool[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  const tried = pools.flatMap((pool) =>
+    [...pool.knowledge.all()].filter(({ health }) => health.state === 'half_open'),
+  );
+  for (const { subject } of tried) {
+    const name = JSON.stringify(subject);
+    counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  return counts;
+}
+
+const LIMIT = { timeout: 60_000 };
+
+it('a key whose time has passed is tried by one process at a time', LIMIT, async () => {
+  await fc.assert(
+    fc.asyncProperty(anyHistory, async (steps) => {
+      await play(steps, (pools) => {
+        for (const [name, count] of trials(pools)) expect([name, count]).toEqual([name, 1]);
+      });
+    }),
+    { numRuns: 200 },
+  );
+});
+
+it(
+  'once everything is said, nobody uses a key that another one knows to be parked',
+  LIMIT,
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(anyHistory, async (steps) => {
+        const { pools, settle } = await play(steps, () => {});
+        await settle();
+        const states = pools.map((pool) =>
+          pool.inspection.states('google', 'flash').map(sharedState),
+        );
+        for (const one of states) expect(one).toEqual(states[0]);
+      }),
+      { numRuns: 200 },
+    );
+  },
+);
