@@ -1,8 +1,9 @@
-import { isKeyVariable, keyVariableName } from './config/key-variables.ts';
+import { blankKeyWarnings } from './config/key-variables.ts';
 import { findKeys } from './config/keys.ts';
 import { warnOfNearMisses } from './config/near-misses.ts';
 import { SETTINGS, type Settings } from './config/settings.ts';
 import { cleanText } from './config/text.ts';
+import { originWarnings, personaWarnings } from './config/warnings.ts';
 import type { ApiKey } from './shared/api-key.ts';
 import type { Persona } from './shared/persona.ts';
 import { Secret } from './shared/secret.ts';
@@ -41,6 +42,12 @@ export interface Config {
   readonly sessionsPerMinute: number;
   /** How many proxies stand in front. */
   readonly trustProxy: number;
+  /** Where several instances share what they know; null where this one is alone. */
+  readonly redisUrl: Secret | null;
+  /** Before every name there. */
+  readonly redisPrefix: string;
+  /** How many processes serve; `auto` is one for each core. */
+  readonly workers: number | 'auto';
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 }
 
@@ -117,16 +124,6 @@ function misplacedKeys(texts: ReadonlyMap<string, string>, keys: readonly ApiKey
   }).map((name) => `${name}: holds a key, which belongs in a variable of its own.`);
 }
 
-function blankKeyWarnings(
-  environment: Readonly<Record<string, string | undefined>>,
-  texts: ReadonlyMap<string, string>,
-): readonly string[] {
-  const blank = Object.keys(environment).filter(
-    (name) => environment[name] !== undefined && !texts.has(name) && isKeyVariable(name),
-  );
-  return blank.length === 0 ? [] : [`Empty, and therefore ignored: ${blank.join(', ')}.`];
-}
-
 type SettingsError = ReturnType<typeof SETTINGS.safeParse>['error'];
 
 const faultsOf = (error: SettingsError): readonly string[] =>
@@ -169,6 +166,9 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
     chatPerMinute: settings.RATE_LIMIT_CHAT,
     sessionsPerMinute: settings.RATE_LIMIT_SESSIONS,
     trustProxy: settings.TRUST_PROXY,
+    redisUrl: settings.REDIS_URL === null ? null : new Secret('redis', settings.REDIS_URL),
+    redisPrefix: settings.REDIS_PREFIX,
+    workers: settings.WORKERS,
     logLevel: settings.LOG_LEVEL,
   };
 }
@@ -176,25 +176,4 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
 function toPersona({ ANAM_PERSONA_ID: personaId, ANAM_PERSONA_CONFIG: config }: Settings) {
   if (personaId !== undefined) return { personaId };
   return config === undefined ? null : { config };
-}
-
-/** Pages of other origins are let in nowhere by default in production, which looks like a broken server. */
-function originWarnings({
-  isProduction,
-  corsOrigins,
-}: Pick<Config, 'isProduction' | 'corsOrigins'>) {
-  if (!isProduction || corsOrigins.length > 0) return [];
-  return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
-}
-
-type PersonaSettings = Pick<Config, 'keys' | 'persona' | 'allowClientPersona'>;
-
-/** An Anam key without a persona can start nothing. */
-function personaWarnings({ keys, persona, allowClientPersona }: PersonaSettings) {
-  const without = keys.find((key) => key.service === 'anam' && key.personaId === undefined);
-  if (without === undefined || persona !== null || allowClientPersona) return [];
-  const own = `${keyVariableName('anam', without.id.slice('anam-'.length))}_PERSONA_ID`;
-  return [
-    `${without.id} has no persona to show: set ANAM_PERSONA_ID or ANAM_PERSONA_CONFIG, or ${own} for this key alone.`,
-  ];
 }

@@ -3,13 +3,20 @@ import { SERVICES, type Service } from './shared/api-key.ts';
 
 type Reported = Pick<
   Config,
-  'keys' | 'warnings' | 'googleModels' | 'persona' | 'allowClientPersona' | 'adminToken'
+  | 'keys'
+  | 'warnings'
+  | 'googleModels'
+  | 'persona'
+  | 'allowClientPersona'
+  | 'adminToken'
+  | 'redisUrl'
+  | 'redisPrefix'
 >;
 
 /** So many keys are named; of more, the number says enough. */
 const MAX_NAMED = 10;
 
-/** One readable line for each service, one for whoever is on call, and one for what else looks wrong. */
+/** One readable line for each service, one for whoever is on call, one for other instances, and one for what else looks wrong. */
 export function startReport(config: Reported): readonly string[] {
   const warningsOf = (whose: Service | null) =>
     config.warnings.filter((warning) => serviceIn(warning) === whose);
@@ -20,12 +27,20 @@ export function startReport(config: Reported): readonly string[] {
   return [
     ...services,
     `on call: ${config.adminToken === null ? WITHOUT_ADMIN : WITH_ADMIN}`,
+    ...otherInstances(config),
     ...(others.length === 0 ? [] : [`settings: ${others.join(' ')}`]),
   ];
 }
 
 const WITH_ADMIN = '/dashboard, /playground, /metrics and /api/keys, with the ADMIN_TOKEN.';
 const WITHOUT_ADMIN = 'no dashboard and no metrics. Set ADMIN_TOKEN to have them.';
+
+/** Without the user and the password. */
+function otherInstances({ redisUrl, redisPrefix }: Reported): readonly string[] {
+  if (redisUrl === null) return [];
+  const { host } = new URL(redisUrl.reveal());
+  return [`instances: share what they know through Redis at ${host}, under ${redisPrefix}`];
+}
 
 /** The one service whose variables a warning names. */
 function serviceIn(warning: string): Service | null {

@@ -2,7 +2,8 @@ import { Agent } from 'undici';
 import { loadAdmin } from './admin.ts';
 import type { Config } from './config.ts';
 import { createApp } from './http/app.ts';
-import { createHttpServer, drain, listen } from './http/server.ts';
+import { drain } from './http/drain.ts';
+import { createHttpServer, listen } from './http/server.ts';
 import { KeyPool } from './pool/key-pool.ts';
 import { createAvatarSession } from './service/avatar-session.ts';
 import { createChat } from './service/chat.ts';
@@ -12,12 +13,16 @@ import { AVATAR_LANES } from './service/persona-for.ts';
 import { createRelay, UNMETERED_LANE } from './service/relay.ts';
 import { createRequestLog } from './service/request-log.ts';
 import { createWaitingLines } from './service/waiting-line.ts';
+import { loadShare } from './share.ts';
 import type { Clock } from './shared/clock.ts';
+import { ALONE, type Colleagues } from './shared/colleagues.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
+import { Secret } from './shared/secret.ts';
 import type { Anam, AnamOptions } from './upstream/anam.ts';
 import { createGemini } from './upstream/gemini.ts';
 import { createGeminiRelay } from './upstream/gemini-relay.ts';
+import type { Hub } from './workers/hub.ts';
 
 /** What only the outermost caller knows: the real ones in `main.ts`, others in tests and benchmarks. */
 export interface Surroundings {
@@ -27,6 +32,10 @@ export interface Surroundings {
   readonly log: Logger;
   /** Whether the metrics tell of the process too; what measures it goes on to its end. Default: false. */
   readonly measuresProcess?: boolean;
+  /** To the primary that has started this process. Default: null, there is none. */
+  readonly hub?: Hub | null;
+  /** Default: the hub's, if there is one. */
+  readonly colleagues?: Colleagues;
 }
 
 export interface Understudy {
@@ -35,23 +44,30 @@ export interface Understudy {
    * Lets every request in flight have its answer, then frees all that was opened.
    *
    * @param limitMs after which what is still open is cut off
+   * @param farewellMs how long kept connections may still bring a request each; default: 0
    * @returns whether everything ended by itself
    */
-  stop(limitMs: number): Promise<boolean>;
+  stop(limitMs: number, farewellMs?: number): Promise<boolean>;
 }
+
+const PRIMARY_LIMIT_MS = 500;
 
 /** Where settings become objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(
   config: Config,
-  { clock, random, log, measuresProcess = false }: Surroundings,
+  surroundings: Surroundings,
 ): Promise<Understudy> {
+  const { clock, random, log, measuresProcess = false, hub = null } = surroundings;
+  const { colleagues = hub?.colleagues ?? ALONE } = surroundings;
   const redact = redactSecretsOf(config);
   const lanes = { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES };
+  const share = await loadShare(config, { clock, random, log, hub });
   const pool = new KeyPool({
     keys: config.keys,
     models: lanes,
     cooldownMs: config.cooldownMs,
     now: clock.now,
+    ...(share === null ? {} : { peers: share.peers, random }),
   });
   const lines = createWaitingLines(clock);
   const requestLog = createRequestLog(log, pool.inspection);
@@ -59,6 +75,10 @@ export async function startUnderstudy(
     pool,
     lanes,
     lines,
+    colleagues,
+    askPrimary:
+      hub === null ? null : (topic, payload) => hub.call(topic, payload, PRIMARY_LIMIT_MS),
+    sharing: share,
     clock,
     log,
     redact,
@@ -77,6 +97,8 @@ export async function startUnderstudy(
     log,
     clock,
     counts: (service) => pool.inspection.counts(service),
+    redis: share === null ? null : share.redis,
+    common: share?.common ?? null,
     models,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
@@ -85,15 +107,20 @@ export async function startUnderstudy(
       failover,
       anam: await loadAnam(config, upstream),
       clock,
+      keys: config.keys,
+      shelf: share?.common.shelf ?? null,
       persona: config.persona,
       hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
   });
+  await share?.join(pool, lines);
   const server = createHttpServer(app, log);
   return {
     port: await listen(server, config.port, config.host),
-    async stop(limitMs) {
-      const endedByItself = await drain(server, clock, limitMs);
+    async stop(limitMs, farewellMs = 0) {
+      const endedByItself = await drain(server, clock, { limitMs, farewellMs });
+      await admin?.metrics.leave();
+      await share?.stop();
       await dispatcher.destroy();
       return endedByItself;
     },
@@ -110,9 +137,21 @@ async function loadAnam(
   return createAnam({ ...upstream, baseUrl });
 }
 
+/** As it is written, and as it is sent; shorter texts could be part of anything. */
+function passwordsIn(redisUrl: Secret | null): readonly Secret[] {
+  if (redisUrl === null) return [];
+  const { password } = new URL(redisUrl.reveal());
+  return [redisUrl.reveal(), password, decodeURIComponent(password)]
+    .filter(({ length }) => length >= MIN_PASSWORD_LENGTH)
+    .map((text) => new Secret('redis', text));
+}
+
+const MIN_PASSWORD_LENGTH = 6;
+
 /** For the logger too, which has to exist before anything else. */
-export const redactSecretsOf = ({ keys, clientTokens, adminToken }: Config): Redact =>
+export const redactSecretsOf = ({ keys, clientTokens, adminToken, redisUrl }: Config): Redact =>
   createRedact([
+    ...passwordsIn(redisUrl),
     ...keys.map(({ secret }) => secret),
     ...clientTokens,
     ...(adminToken === null ? [] : [adminToken]),

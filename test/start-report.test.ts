@@ -23,6 +23,12 @@ it('says for each service how many keys there are, in how many projects, and wha
   ]);
 });
 
+it('says where instances meet, and not the password there', () => {
+  expect(report({ REDIS_URL: 'redis://me:a-password@redis.example:6380/2' })).toContain(
+    'instances: share what they know through Redis at redis.example:6380, under understudy:',
+  );
+});
+
 it('says what is missing where a service has no key', () => {
   expect(report({})).toEqual([
     'google: no key, so every chat is refused. Set GOOGLE_API_KEY.',

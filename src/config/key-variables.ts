@@ -46,7 +46,7 @@ export const keyVariableName = (service: Service, number: string): string =>
   `${service.toUpperCase()}_API_KEY${number === '' ? '' : `_${number}`}`;
 
 /** Whether a key is set under this name. */
-export const isKeyVariable = (name: string): boolean => matchName(name)?.part === 'key';
+const isKeyVariable = (name: string): boolean => matchName(name)?.part === 'key';
 
 type Part = 'key' | 'project' | 'personaId';
 
@@ -114,3 +114,14 @@ function byServiceAndNumber(a: KeyVariables, b: KeyVariables): number {
 }
 
 const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
+
+/** @returns one sentence that names the variables of keys which hold nothing */
+export function blankKeyWarnings(
+  environment: Readonly<Record<string, string | undefined>>,
+  texts: ReadonlyMap<string, string>,
+): readonly string[] {
+  const blank = Object.keys(environment).filter(
+    (name) => environment[name] !== undefined && !texts.has(name) && isKeyVariable(name),
+  );
+  return blank.length === 0 ? [] : [`Empty, and therefore ignored: ${blank.join(', ')}.`];
+}

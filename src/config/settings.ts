@@ -8,8 +8,10 @@ import {
   matching,
   oneOf,
   proxyHops,
+  redisUrl,
   seconds,
   wholeNumber,
+  workerCount,
 } from './values.ts';
 
 export type Settings = z.output<typeof SETTINGS>;
@@ -18,6 +20,8 @@ const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'
 const DAY = 86_400;
 const WEEK = 7 * DAY;
 const MAX_PER_MINUTE = 1_000_000;
+const isPrefix = (text: string) => /^[\w.:{}-]{1,100}$/.test(text);
+const PREFIX_FAULT = 'must be 1 to 100 letters, digits and the signs _ . : { } -';
 const isAddress = (text: string) => /^[A-Za-z0-9.:_%-]+$/.test(text);
 
 /** Every setting but the keys, under the name of its variable, each with its default. */
@@ -43,5 +47,8 @@ export const SETTINGS = z.object({
   RATE_LIMIT_CHAT: wholeNumber(0, MAX_PER_MINUTE).default(30),
   RATE_LIMIT_SESSIONS: wholeNumber(0, MAX_PER_MINUTE).default(6),
   TRUST_PROXY: proxyHops.default(0),
+  REDIS_URL: redisUrl.nullable().default(null),
+  REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
+  WORKERS: workerCount.default(1),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

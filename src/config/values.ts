@@ -38,6 +38,40 @@ export const proxyHops = matching(
   'must be the number of proxies in front of this server: "true" would let callers claim any address',
 ).pipe(wholeNumber(0, 10));
 
+/** Whatever else it holds, its password is never said. */
+export const redisUrl = z.string().transform((text, context): string => {
+  const fault = 'must be an address with redis:// or rediss:// and a host';
+  if (!/^rediss?:\/\//i.test(text) || !URL.canParse(text)) return reject(context, fault);
+  const { hostname, pathname, username, password } = new URL(text);
+  if (hostname === '') return reject(context, fault);
+  if (!DATABASE.test(pathname)) return reject(context, 'may end in a database from 0 to 15 alone');
+  if (!isDecodable(username + password)) {
+    return reject(context, 'must write a % in its user or password as %25');
+  }
+  return text;
+});
+
+const DATABASE = /^\/?(?:\d|1[0-5])?$/;
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const MAX_WORKERS = 256;
+
+/** As many processes, or one for each core. */
+export const workerCount = z.string().transform((text, context): number | 'auto' => {
+  if (/^auto$/i.test(text)) return 'auto';
+  const count = /^\d+$/.test(text) ? Number(text) : 0;
+  if (count >= 1 && count <= MAX_WORKERS) return count;
+  return reject(context, `must be a whole number from 1 to ${MAX_WORKERS}, or auto`);
+});
+
 /** The address before the API's version, without a trailing slash. */
 export const baseUrl = z.string().transform((text, context): string => {
   const url = readUrl(text);

@@ -4,6 +4,7 @@ import type { KeyCounts } from '../pool/counts.ts';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import type { Chat } from '../service/chat.ts';
 import type { Service } from '../shared/api-key.ts';
+import type { Common } from '../shared/common.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import { logAccess } from './access-log.ts';
@@ -41,6 +42,10 @@ export interface AppOptions extends ProgramRoutesOptions {
   readonly chat: Chat;
   readonly avatar: AvatarSession;
   readonly counts: (service: Service) => KeyCounts;
+  /** What other processes count and keep too; null where this one is alone. */
+  readonly common: Common | null;
+  /** How it stands with the Redis that instances share; null where there is none. */
+  readonly redis: (() => string) | null;
   readonly log: Logger;
   /** `demo` says that the providers behind us are stand-ins. */
   readonly mode: 'live' | 'demo';
@@ -59,8 +64,9 @@ export interface AppOptions extends ProgramRoutesOptions {
 const METRICS_PER_SESSION = 20;
 
 export function createApp(options: AppOptions): Express {
-  const { chat, avatar, counts, log, clock, mode, admin } = options;
-  const access = admin === null ? null : createAdminAccess({ token: admin.token, clock, log });
+  const { chat, avatar, counts, log, clock, mode, admin, common } = options;
+  const access =
+    admin === null ? null : createAdminAccess({ token: admin.token, clock, log, common });
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -68,13 +74,13 @@ export function createApp(options: AppOptions): Express {
   if (admin !== null) app.use(measureRequests(admin.metrics, clock));
   app.use(logAccess(log), helmet(), requireHost, allowOrigins(options.corsOrigins));
 
-  serve(app, 'get', ['/health'], healthRoute(mode));
+  serve(app, 'get', ['/health'], healthRoute(mode, options.redis));
   serve(app, 'get', ['/api/keys/status'], keysStatusRoute(counts));
   serve(
     app,
     'post',
     ['/api/chat'],
-    ...limitByAddress('chat', options.chatPerMinute),
+    ...limitByAddress('chat', options.chatPerMinute, common),
     ...(access === null ? [] : [access.recognise]),
     keepBeginning,
     ...readJsonBody(),
@@ -87,7 +93,7 @@ export function createApp(options: AppOptions): Express {
     'post',
     ['/api/anam/session-token', '/api/session-token'],
     forbidCaching,
-    ...limitByAddress('sessions', options.sessionsPerMinute),
+    ...limitByAddress('sessions', options.sessionsPerMinute, common),
     ...readJsonBody(),
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
   );
@@ -98,7 +104,7 @@ export function createApp(options: AppOptions): Express {
     'post',
     ['/api/anam/v1/engine/session'],
     forbidCaching,
-    ...limitByAddress('session-starts', options.sessionsPerMinute),
+    ...limitByAddress('session-starts', options.sessionsPerMinute, common),
     readSessionBody,
     sessionStartRoute(avatar),
   );
@@ -106,7 +112,7 @@ export function createApp(options: AppOptions): Express {
     app,
     'post',
     ['/api/anam/v1/metrics/client'],
-    ...limitByAddress('session-metrics', options.sessionsPerMinute * METRICS_PER_SESSION),
+    ...limitByAddress('session-metrics', options.sessionsPerMinute * METRICS_PER_SESSION, common),
     readSessionBody,
     sessionMetricsRoute(avatar),
   );

@@ -2,8 +2,12 @@ import type { RequestHandler } from 'express';
 import { sendJson } from './send-json.ts';
 
 /** `GET /health`: 200 while the process can serve, whatever the keys do, or the platform would restart it for nothing. */
-export function healthRoute(mode: 'live' | 'demo'): RequestHandler {
+export function healthRoute(
+  mode: 'live' | 'demo',
+  redisState: (() => string) | null,
+): RequestHandler {
   return function getHealth(_request, response) {
-    sendJson(response, 200, { status: 'ok', mode });
+    const redis = redisState === null ? {} : { redis: redisState() };
+    sendJson(response, 200, { status: 'ok', mode, ...redis });
   };
 }

@@ -2,9 +2,9 @@ import { createServer, IncomingMessage, type Server, ServerResponse } from 'node
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Express } from 'express';
-import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
-import { CLIENT_GONE } from './access-log.ts';
+import { rememberConnections } from './drain.ts';
+import { tellOfClose } from './unfinished.ts';
 import { answerUnreadable } from './unreadable.ts';
 
 /** Longer than any proxy in front keeps an idle connection, so that it never sends into one we just closed. */
@@ -14,8 +14,6 @@ const HEADERS_MS = 125_000;
 const REQUEST_MS = 130_000;
 /** How many new connections may wait for us: Node's 511 resets some when thousands come at once. */
 const BACKLOG = 8192;
-/** While draining, how often connections are closed that have just become idle. */
-const SWEEP_MS = 50;
 
 /** An HTTP server for the app, not yet listening. */
 export function createHttpServer(app: Express, log: Logger): Server {
@@ -29,7 +27,7 @@ export function createHttpServer(app: Express, log: Logger): Server {
     },
     app,
   );
-  rememberSilent(server);
+  rememberConnections(server);
   answerWhatNodeRefuses(server, log);
   return server;
 }
@@ -44,35 +42,13 @@ function answerWhatNodeRefuses(server: Server, log: Logger): void {
   server.on('clientError', (error, socket) =>
     answerUnreadable(error, socket, answering.get(socket), log),
   );
-  server.on('request', ({ socket }, response) => {
+  // Before the app, which may answer at once.
+  server.prependListener('request', ({ socket }, response) => {
     newest.set(socket, response);
     tellOfClose(socket, response);
   });
   // An expectation that we do not know is no reason to refuse what we can answer.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
-}
-
-/** The responses of a connection that are not finished yet, of which only the first has it. */
-const unfinished = new WeakMap<Duplex, Set<ServerResponse>>();
-
-/** Node tells only the response whose turn it is that its client has gone; those behind it hear nothing. */
-function tellOfClose(socket: Socket, response: ServerResponse): void {
-  const waiting = unfinished.get(socket) ?? new Set();
-  if (!unfinished.has(socket)) {
-    unfinished.set(socket, waiting);
-    socket.once('close', () => queueMicrotask(() => endAll(waiting)));
-  }
-  waiting.add(response);
-  response.once('close', () => waiting.delete(response));
-}
-
-function endAll(waiting: ReadonlySet<ServerResponse>): void {
-  for (const response of waiting) {
-    // Whatever it was going to say, nobody has heard it.
-    response.statusCode = CLIENT_GONE;
-    response.destroy();
-    response.emit('close');
-  }
 }
 
 /** @returns the port, once connections are accepted; rejects when the address cannot be had */
@@ -83,37 +59,6 @@ export function listen(server: Server, port: number, host: string): Promise<numb
       server.off('error', reject);
       const address = server.address();
       resolve(typeof address === 'object' && address !== null ? address.port : port);
-    });
-  });
-}
-
-/**
- * Stops accepting, lets every request in flight have its answer, then resolves.
- *
- * @param limitMs after which what is still open is cut off
- * @returns whether everything ended by itself
- */
-export function drain(server: Server, clock: Clock, limitMs: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    let endedByItself = true;
-    const limit = clock.after(limitMs, () => {
-      endedByItself = false;
-      server.closeAllConnections();
-    });
-    let sweep = clock.after(SWEEP_MS, sweepIdle);
-    let silentBefore: ReadonlySet<Socket> = new Set();
-    function sweepIdle(): void {
-      server.closeIdleConnections();
-      // What a fresh connection has to say may be on its way: it has a round's time to say it.
-      const silent = silentOf(server);
-      for (const socket of silent) if (silentBefore.has(socket)) socket.destroy();
-      silentBefore = new Set(silent);
-      sweep = clock.after(SWEEP_MS, sweepIdle);
-    }
-    server.close(() => {
-      limit.cancel();
-      sweep.cancel();
-      resolve(endedByItself);
     });
   });
 }
@@ -142,18 +87,3 @@ function bornAs(app: Express, isOpen: () => boolean) {
   Object.assign(app, { request: AppRequest.prototype, response: AppResponse.prototype });
   return { IncomingMessage: AppRequest, ServerResponse: AppResponse };
 }
-
-/** Node counts a connection that has not said a word as busy, and would wait for it. */
-const connections = new WeakMap<Server, Set<Socket>>();
-
-function rememberSilent(server: Server): void {
-  const open = new Set<Socket>();
-  connections.set(server, open);
-  server.on('connection', (socket) => {
-    open.add(socket);
-    socket.once('close', () => open.delete(socket));
-  });
-}
-
-const silentOf = (server: Server) =>
-  [...(connections.get(server) ?? [])].filter(({ bytesRead }) => bytesRead === 0);

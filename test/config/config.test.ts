@@ -41,6 +41,9 @@ describe('an empty environment', () => {
     chatPerMinute: 30,
     sessionsPerMinute: 6,
     trustProxy: 0,
+    workers: 1,
+    redisUrl: null,
+    redisPrefix: 'understudy:',
     logLevel: 'info',
   };
 
@@ -99,6 +102,9 @@ describe('single settings', () => {
       { chatPerMinute: 0, sessionsPerMinute: 12 },
     ],
     [{ TRUST_PROXY: '3' }, { trustProxy: 3 }],
+    [{ WORKERS: '256' }, { workers: 256 }],
+    [{ WORKERS: 'Auto' }, { workers: 'auto' }],
+    [{ REDIS_PREFIX: '{shop}:' }, { redisPrefix: '{shop}:' }],
     [{ LOG_LEVEL: 'Debug' }, { logLevel: 'debug' }],
     [
       { SYSTEM_PROMPT: ' "Hi" is enough for "Hello" ' },
@@ -123,6 +129,10 @@ describe('single settings', () => {
       { ADMIN_TOKEN: ' "0123456789abcdef" ' },
       { adminToken: new Secret('admin-token', '0123456789abcdef') },
     ],
+    [
+      { REDIS_URL: 'rediss://me:a-password@redis.example:6380/2' },
+      { redisUrl: new Secret('redis', 'rediss://me:a-password@redis.example:6380/2') },
+    ],
     [{ CORS_ORIGINS: '*' }, { corsOrigins: ['*'] }],
     [
       { CORS_ORIGINS: 'https://App.example:443/, http://[::1]:3000, capacitor://localhost' },
@@ -145,6 +155,20 @@ describe('single settings', () => {
     ['ALLOW_CLIENT_PERSONA', ['yes', 'on', '2']],
     ['RATE_LIMIT_CHAT', ['-1', '1.5', '1000001']],
     ['TRUST_PROXY', ['true', '11', '-1', 'loopback']],
+    [
+      'REDIS_URL',
+      [
+        'localhost:6379',
+        'http://localhost',
+        'redis://',
+        'unix:///redis.sock',
+        'redis://:pa%ss@host',
+        'redis://host/16',
+        'redis://host/keys',
+      ],
+    ],
+    ['REDIS_PREFIX', ['a b', 'ä', 'x'.repeat(101)]],
+    ['WORKERS', ['0', '257', '-1', '2.5', 'all', 'auto 2']],
     ['LOG_LEVEL', ['verbose', 'constructor']],
     ['GOOGLE_MODELS', [',', 'a b', '-a', 'models/', 'a/b', 'x'.repeat(101)]],
     ['GOOGLE_MODELS', [Array.from({ length: 51 }, (_, n) => `m${n}`).join(',')]],
@@ -176,6 +200,7 @@ describe('single settings', () => {
   it.each([
     [{ GOOGLE_BASE_URL: 'https://a.example/v1beta' }, /without \/v1 or \/v1beta/],
     [{ TRUST_PROXY: 'True' }, /the number of proxies .* claim any address/],
+    [{ WORKERS: 'all' }, /^WORKERS: must be a whole number from 1 to 256, or auto\.$/],
     [{ GOOGLE_MODELS: 'a,b c' }, /entry 2/],
     [{ ADMIN_TOKEN: 'short' }, /is no token: 16 to 500/],
     [{ ADMIN_TOKEN: 'your_admin_token_here' }, /holds the placeholder of a template/],

@@ -33,21 +33,21 @@ export const parkBody = z
 
 /** `POST /api/keys/{id}/release`: the key may be used again, whatever was found about it. */
 export function releaseRoute(monitor: Monitor): RequestHandler {
-  return function postRelease(request, response) {
+  return async function postRelease(request, response) {
     const body = validate(releaseBody, bodyOrNone(request));
     const isFound = monitor.desk.release(idIn(request), orderIn(request, body));
     if (!isFound) throw noSuchKey();
-    sendJson(response, 200, { key: reportOf(monitor, request) });
+    sendJson(response, 200, { key: await reportOf(monitor, request) });
   };
 }
 
 /** `POST /api/keys/{id}/park`: the key is used no more, until its time has passed or somebody releases it. */
 export function parkRoute(monitor: Monitor, cooldownMs: number): RequestHandler {
-  return function postPark(request, response) {
+  return async function postPark(request, response) {
     const { seconds = cooldownMs / 1000, ...body } = validate(parkBody, bodyOrNone(request));
     const isFound = monitor.desk.park(idIn(request), seconds * 1000, orderIn(request, body));
     if (!isFound) throw noSuchKey();
-    sendJson(response, 200, { key: reportOf(monitor, request) });
+    sendJson(response, 200, { key: await reportOf(monitor, request) });
   };
 }
 
@@ -62,9 +62,12 @@ function orderIn(request: Request, { by = '', reason = '' }: z.output<typeof rel
   };
 }
 
-function reportOf({ models, key }: Monitor, request: Request) {
-  const reports = SERVICES.map((service) => key(service, models[service][0], idIn(request)));
-  return reports.find((report) => report !== null);
+async function reportOf({ models, keys }: Monitor, request: Request) {
+  const id = idIn(request);
+  const [report] = await keys(
+    SERVICES.map((service) => ({ service, model: models[service][0], id })),
+  );
+  return report;
 }
 
 const noSuchKey = () => new HttpError(404, 'not_found', 'There is no such key.');

@@ -6,14 +6,14 @@ import { keysQuery, listKeys } from './list-keys.ts';
 
 /** `GET /api/keys`: all that is known of each key, page by page. */
 export function keysRoute(monitor: Monitor): RequestHandler {
-  return function getKeys(request, response) {
-    sendJson(response, 200, listKeys(monitor, validate(keysQuery, request.query)));
+  return async function getKeys(request, response) {
+    sendJson(response, 200, await listKeys(monitor, validate(keysQuery, request.query)));
   };
 }
 
 /** `GET /api/overview`: what the dashboard shows besides the keys. */
 export function overviewRoute(monitor: Monitor): RequestHandler {
-  return function getOverview(_request, response) {
-    sendJson(response, 200, monitor.overview());
+  return async function getOverview(_request, response) {
+    sendJson(response, 200, await monitor.overview());
   };
 }

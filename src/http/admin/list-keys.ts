@@ -43,7 +43,7 @@ interface Row extends KeyState {
 }
 
 /** @throws HttpError 400 that names the field */
-export function listKeys(monitor: Monitor, query: KeysQuery): KeysPage {
+export async function listKeys(monitor: Monitor, query: KeysQuery): Promise<KeysPage> {
   const { state, after, limit } = query;
   const all = servicesFor(monitor, query).flatMap(({ service, model }) =>
     monitor.states(service, model).map((row): Row => ({ ...row, service, model })),
@@ -55,7 +55,7 @@ export function listKeys(monitor: Monitor, query: KeysQuery): KeysPage {
   const page = rest.slice(0, limit);
   return {
     total: all.filter(matches).length,
-    keys: page.flatMap(({ service, model, id }) => monitor.key(service, model, id) ?? []),
+    keys: await monitor.keys(page),
     next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
   };
 }

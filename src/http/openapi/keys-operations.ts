@@ -47,7 +47,10 @@ export const keysOperations = (): Operation[] => [
           {
             type: 'application/json',
             schema: health,
-            examples: { live: { value: { status: 'ok', mode: 'live' } } },
+            examples: {
+              live: { value: { status: 'ok', mode: 'live' } },
+              shared: { value: { status: 'ok', mode: 'live', redis: 'connected' } },
+            },
           },
         ],
       },
@@ -75,12 +78,22 @@ const keysStatus = z
   })
   .meta({ title: 'KeysStatus' });
 
+const REDIS_STATES = ['connecting', 'connected', 'unreachable', 'refusing'] as const;
+
 const health = z
   .strictObject({
     status: z.literal('ok'),
     mode: z
       .enum(['live', 'demo'])
       .meta({ description: '`demo`: the providers behind this server are stand-ins.' }),
+    redis: z
+      .enum(REDIS_STATES)
+      .optional()
+      .meta({
+        description:
+          'How it stands with the Redis that instances share; missing where there is none. ' +
+          '`refusing`: it answers, but is full, a replica, or lets nobody in.',
+      }),
   })
   .meta({ title: 'Health' });
 

@@ -13,7 +13,7 @@ export const metricsOperations = (): Operation[] => [
     tag: 'On call',
     summary: 'Read the numbers for Prometheus',
     description:
-      "Since the start of this very process. Times are in seconds, as is Prometheus' way.",
+      "Of all processes that serve the same callers, and since each one's own start: when one of them ends, what it has counted goes with it. Times are in seconds, as is Prometheus' way.",
     security: ADMIN_SECURITY,
     answers: [
       {

@@ -18,6 +18,7 @@ export const OVERVIEW = {
   now: NOW,
   startedAt: '2026-11-24T09:00:00.000Z',
   mode: 'live',
+  processes: 1,
   services: [
     {
       service: 'google',

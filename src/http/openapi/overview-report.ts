@@ -99,6 +99,9 @@ export const overview = exactly<Overview>()(
       mode: z.enum(['live', 'demo']).meta({
         description: '`demo`: the providers behind this server are stand-ins.',
       }),
+      processes: count.min(1).meta({
+        description: 'Of how many processes this tells: all that have answered, this one included.',
+      }),
       services: z.array(
         z.strictObject({
           service,

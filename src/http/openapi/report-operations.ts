@@ -45,7 +45,8 @@ export const reportOperations = (): Operation[] => [
     id: 'getOverview',
     tag: 'On call',
     summary: 'See what becomes of the requests, and how many keys can be used',
-    description: 'Since the start of this very process. Times are ISO 8601 in UTC.',
+    description:
+      'Of all processes that serve the same callers, since the first of them started; a second old at most, or two of what other processes have counted. Times are ISO 8601 in UTC.',
     security: ADMIN_SECURITY,
     answers: [
       {

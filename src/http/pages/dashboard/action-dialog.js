@@ -54,7 +54,7 @@ function content(key, action, carryOut) {
   return html`
     <form @submit=${submit}>
       <h2 id="dialog-title">${isPark ? 'Park' : 'Release'} ${key.id}</h2>
-      <p>${isPark ? 'It is used no more from now on; what it is answering goes on. A restart of the server ends it too.' : 'It may be used at once, for every model; what was found about its project is forgotten too.'}</p>
+      <p>${isPark ? 'It is used no more from now on; what it is answering goes on. Where no Redis remembers it, a restart of the server ends it too.' : 'It may be used at once, for every model; what was found about its project is forgotten too.'}</p>
       ${
         isPark
           ? html`<label>For how long

@@ -113,8 +113,7 @@ function show() {
         <div role="status"><h1>${sentence}</h1></div>
         ${firstBack(overview, times.liveNow)}
         <p class="quiet small">
-          Started at ${moment(overview.startedAt, overview.now)}.
-          ${overview.mode === 'demo' ? 'Demo: the providers are stand-ins on this machine.' : ''}
+          ${aboutServer(overview)}
           <a href="#keys-title">Keys</a> · <a href="#minutes-title">The last hour</a> ·
           <a href="#requests-title">Latest requests</a>
         </p>
@@ -130,6 +129,14 @@ function show() {
     `,
     main,
   );
+}
+
+/** @param {Overview} overview */
+function aboutServer({ startedAt, now, processes, mode }) {
+  const sentences = [`Started at ${moment(startedAt, now)}.`];
+  if (processes > 1) sentences.push(`${processes} processes.`);
+  if (mode === 'demo') sentences.push('Demo: the providers are stand-ins on this machine.');
+  return sentences.join(' ');
 }
 
 /**
