@@ -1,5 +1,5 @@
 import type { Config } from './config.ts';
-import type { Metrics } from './monitor/metrics.ts';
+import type { Metrics, MetricsOptions } from './monitor/metrics.ts';
 import type { Monitor, ReportedModels } from './monitor/monitor.ts';
 import type { KeyPool } from './pool/key-pool.ts';
 import type { Observer } from './service/observer.ts';
@@ -7,6 +7,7 @@ import { AVATAR_LANES } from './service/persona-for.ts';
 import type { WaitingLines } from './service/waiting-line.ts';
 import type { Service } from './shared/api-key.ts';
 import type { Clock } from './shared/clock.ts';
+import type { Colleagues } from './shared/colleagues.ts';
 import type { Logger } from './shared/logger.ts';
 import type { Redact } from './shared/redact.ts';
 import type { Secret } from './shared/secret.ts';
@@ -26,6 +27,10 @@ export interface AdminParts {
   /** The pool's own. */
   readonly lanes: Readonly<Record<Service, readonly string[]>>;
   readonly lines: WaitingLines;
+  /** What they have counted is told of too. */
+  readonly colleagues: Colleagues;
+  readonly askPrimary: MetricsOptions['askPrimary'];
+  readonly sharing: MetricsOptions['sharing'];
   readonly clock: Clock;
   readonly log: Logger;
   readonly redact: Redact;
@@ -40,11 +45,11 @@ export async function loadAdmin(config: Config, parts: AdminParts): Promise<Admi
     import('./monitor/monitor.ts'),
     import('./monitor/metrics.ts'),
   ]);
-  const { pool, lanes, lines, clock, log, redact, measuresProcess } = parts;
+  const { pool, lanes, redact } = parts;
   const { inspection, operator } = pool;
   const models = reportedModels(config);
-  const monitor = createMonitor({ inspection, operator, lines, models, mode, clock, log, redact });
-  const metrics = createMetrics({ pool, models: lanes, measuresProcess });
+  const monitor = createMonitor({ ...parts, inspection, operator, models, mode });
+  const metrics = createMetrics({ ...parts, models: lanes });
   const observers = [monitor.observer, metrics.observer];
   return { token, monitor, metrics, redact, cooldownMs, observers };
 }

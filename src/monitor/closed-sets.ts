@@ -1,14 +1,13 @@
-import type { Outcome } from '../pool/lease.ts';
 import type { Operation, RequestEnd } from '../service/observer.ts';
 import type { ServiceErrorCode } from '../service/service-error.ts';
 import type { Service } from '../shared/api-key.ts';
+import type { FailureKind } from '../shared/failure.ts';
 
 /**
  * All that a label may say: so many series there are and no more, and each can begin at 0, without
  * which nobody would see its first increase. The compiler knows when one is missing here.
  */
-export const OUTCOMES = namesOf<Outcome['kind']>({
-  success: true,
+export const FAILURES = namesOf<FailureKind>({
   rate_limited: true,
   quota_exhausted: true,
   out_of_credit: true,
@@ -20,6 +19,8 @@ export const OUTCOMES = namesOf<Outcome['kind']>({
   misconfigured: true,
   client_gone: true,
 });
+
+export const OUTCOMES = ['success', ...FAILURES] as const;
 
 export const ENDS = namesOf<RequestEnd['kind']>({
   answered: true,

@@ -1,26 +1,10 @@
 import type { AttemptRecord } from '../service/observer.ts';
 import type { FailureKind } from '../shared/failure.ts';
-import { type Latency, LatencySamples } from './latency.ts';
+import type { KeyTally, LastError } from './key-tally.ts';
+import { LatencySamples } from './latency.ts';
 
 /** What has become of the calls with one key since the start. */
-export interface KeyUseRecord {
-  readonly calls: number;
-  readonly successes: number;
-  readonly failures: Readonly<Partial<Record<FailureKind, number>>>;
-  readonly latency: Latency | null;
-  readonly lastError: LastError | null;
-}
-
-export interface LastError {
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-  readonly kind: FailureKind;
-  readonly model: string;
-  /** In the provider's words, without any key. */
-  readonly message: string;
-  /** The HTTP status, where the provider answered. */
-  readonly status: number | null;
-}
+export type KeyUseRecord = Omit<KeyTally, 'inFlight' | 'lastAction'>;
 
 /** Of every key, by its id. */
 export interface KeyLedger {
@@ -47,7 +31,8 @@ export function createKeyLedger(): KeyLedger {
     of(id, now) {
       const account = accounts.get(id);
       if (account === undefined) return UNUSED;
-      return { ...account, latency: account.latency.summary(now) };
+      const { latency, ...counts } = account;
+      return { ...counts, firstMs: latency.recent(now) };
     },
   };
 }
@@ -56,7 +41,7 @@ const UNUSED: KeyUseRecord = {
   calls: 0,
   successes: 0,
   failures: {},
-  latency: null,
+  firstMs: [],
   lastError: null,
 };
 

@@ -4,20 +4,16 @@ import type { UntilBy } from '../pool/key-state.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/iso-time.ts';
 import { explain, type Source, sourceOf, type Times } from './explain.ts';
-import type { KeyUseRecord } from './key-ledger.ts';
-import type { OperatorAction } from './operator-desk.ts';
+import type { KeyTally } from './key-tally.ts';
+import { latencyOf } from './latency.ts';
 
 /** Everything that whoever is on call may want to know of one key; times are ISO 8601 in UTC. */
 export type KeyReport = ReturnType<typeof reportKey>;
 
-export interface KeyKnowledge {
-  readonly facts: KeyFacts;
-  readonly use: KeyUseRecord;
-  readonly lastAction: OperatorAction | null;
-}
-
-export function reportKey({ facts, use, lastAction }: KeyKnowledge, now: number) {
-  const { key, model, state, inFlight, scopes, history } = facts;
+/** @param tally what all processes have counted of it */
+export function reportKey(facts: KeyFacts, tally: KeyTally, now: number) {
+  const { key, model, state, scopes, history } = facts;
+  const { inFlight, calls, successes, failures, firstMs, lastError, lastAction } = tally;
   const decisive = scopes.find((scope) => isDecisive(scope, facts));
   const times = { now, blockedUntil: state.until ?? 0 };
   return {
@@ -35,11 +31,11 @@ export function reportKey({ facts, use, lastAction }: KeyKnowledge, now: number)
     untilBy: state.untilBy ?? null,
     scopes: scopes.map((scope) => describeScope(scope, key, times)),
     inFlight,
-    calls: use.calls,
-    successes: use.successes,
-    failures: use.failures,
-    latency: use.latency,
-    lastError: use.lastError === null ? null : { ...use.lastError, at: isoTime(use.lastError.at) },
+    calls,
+    successes,
+    failures,
+    latency: latencyOf(firstMs),
+    lastError: lastError === null ? null : { ...lastError, at: isoTime(lastError.at) },
     lastAction: lastAction === null ? null : { ...lastAction, at: isoTime(lastAction.at) },
     history: history.map((stretch) => ({
       ...stretch,

@@ -22,14 +22,22 @@ export class LatencySamples {
     this.#next = (this.#next + 1) % MAX_SAMPLES;
   }
 
-  /** @returns null when there was no answer of late */
-  summary(now: number): Latency | null {
+  /** In milliseconds, in no order. */
+  recent(now: number): number[] {
     const isRecent = (_: number, index: number) => (this.#at[index] ?? 0) > now - LATENCY_WINDOW_MS;
-    const recent = [...this.#ms.filter(isRecent).sort()];
-    if (recent.length === 0) return null;
-    const [p50Ms, p95Ms] = [percentile(recent, 0.5), percentile(recent, 0.95)];
-    return { p50Ms, p95Ms, answers: recent.length };
+    return [...this.#ms.filter(isRecent)];
   }
+}
+
+/**
+ * @param recent in milliseconds, in any order
+ * @returns null when there was no answer of late
+ */
+export function latencyOf(recent: readonly number[]): Latency | null {
+  if (recent.length === 0) return null;
+  const sorted = recent.toSorted((a, b) => a - b);
+  const [p50Ms, p95Ms] = [percentile(sorted, 0.5), percentile(sorted, 0.95)];
+  return { p50Ms, p95Ms, answers: recent.length };
 }
 
 /** The smallest value that so large a share does not exceed. */

@@ -1,17 +1,21 @@
+import { z } from 'zod';
 import { hasSteppedIn, type RequestRecord } from '../service/observer.ts';
 
 /** What became of the requests that ended within one minute. */
-export interface Minute {
+export const minute = z.object({
   /** Its beginning, in milliseconds since the epoch. */
-  readonly at: number;
-  readonly requests: number;
-  readonly answered: number;
+  at: z.number(),
+  requests: z.number(),
+  answered: z.number(),
   /** Of the answered ones, those by another key or model than the first. */
-  readonly fallbacks: number;
-  readonly refused: number;
+  fallbacks: z.number(),
+  refused: z.number(),
   /** Or ended by a bug of ours. */
-  readonly brokenOff: number;
-}
+  brokenOff: z.number(),
+});
+
+type Counts = z.output<typeof minute>;
+export type Minute = Readonly<Counts>;
 
 /** The last hour, minute by minute. */
 export interface Minutes {
@@ -23,17 +27,16 @@ export interface Minutes {
 const MINUTE_MS = 60_000;
 const KEPT = 60;
 
-type Counts = { -readonly [K in keyof Minute]: Minute[K] };
-
 export function createMinutes(): Minutes {
-  const kept: Counts[] = [];
+  /** By their place in the hour. */
+  const kept = new Map<number, Counts>();
   const minuteOf = (at: number): Counts => {
     const beginning = beginningOf(at);
     const place = (beginning / MINUTE_MS) % KEPT;
-    const known = kept[place];
+    const known = kept.get(place);
     if (known?.at === beginning) return known;
     const fresh = nothingAt(beginning);
-    kept[place] = fresh;
+    kept.set(place, fresh);
     return fresh;
   };
   return {
@@ -47,15 +50,27 @@ export function createMinutes(): Minutes {
       minute.answered += 1;
       if (hasSteppedIn(request)) minute.fallbacks += 1;
     },
-    list(now) {
-      const present = beginningOf(now);
-      return Array.from({ length: KEPT }, (_, index) => {
-        const at = present - (KEPT - 1 - index) * MINUTE_MS;
-        const known = kept[(at / MINUTE_MS) % KEPT];
-        return known?.at === at ? { ...known } : nothingAt(at);
-      });
-    },
+    list: (now) => addMinutes([...kept.values()], now),
   };
+}
+
+/** The hour until now, of what several have counted, in any order: oldest first, each of its minutes in it. */
+export function addMinutes(counted: readonly Minute[], now: number): Minute[] {
+  const first = beginningOf(now) - (KEPT - 1) * MINUTE_MS;
+  const hour = Array.from({ length: KEPT }, (_, index) => nothingAt(first + index * MINUTE_MS));
+  for (const one of counted) {
+    const sum = hour[(one.at - first) / MINUTE_MS];
+    if (sum !== undefined) add(sum, one);
+  }
+  return hour;
+}
+
+function add(sum: Counts, { requests, answered, fallbacks, refused, brokenOff }: Minute): void {
+  sum.requests += requests;
+  sum.answered += answered;
+  sum.fallbacks += fallbacks;
+  sum.refused += refused;
+  sum.brokenOff += brokenOff;
 }
 
 const beginningOf = (at: number) => at - (at % MINUTE_MS);

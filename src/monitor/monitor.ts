@@ -5,14 +5,17 @@ import type { Observer } from '../service/observer.ts';
 import type { WaitingLines } from '../service/waiting-line.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
+import type { Colleagues } from '../shared/colleagues.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 import { createKeyLedger } from './key-ledger.ts';
-import { type KeyReport, reportKey } from './key-report.ts';
+import type { KeyReport } from './key-report.ts';
+import { type AskedKey, createKeyReports } from './key-reports.ts';
 import { createLatest } from './latest.ts';
 import { createMinutes } from './minutes.ts';
 import { createOperatorDesk, type OperatorDesk } from './operator-desk.ts';
-import { type Overview, reportOverview } from './overview.ts';
+import type { Overview } from './overview.ts';
+import { createSharedOverview } from './shared-overview.ts';
 
 /** The models of each service that have a place of their own in what is reported; the first is the default. */
 export type ReportedModels = Readonly<Record<Service, readonly [string, ...string[]]>>;
@@ -23,21 +26,24 @@ export interface MonitorOptions {
   readonly lines: WaitingLines;
   readonly models: ReportedModels;
   readonly mode: 'live' | 'demo';
+  /** What they have counted is told of too. */
+  readonly colleagues: Colleagues;
   readonly clock: Clock;
   readonly log: Logger;
   readonly redact: Redact;
 }
 
-/** What whoever is on call sees and does. */
+/** What whoever is on call sees and does: of all processes that serve the same callers. */
 export interface Monitor {
   readonly observer: Observer;
   readonly desk: OperatorDesk;
   readonly models: ReportedModels;
-  overview(): Overview;
+  /** A second old at most, or two of what other processes have counted; new after an operator's action. */
+  overview(): Promise<Overview>;
   /** How each key of a service stands for a model. */
   states(service: Service, model: string): readonly KeyState[];
-  /** @returns null when there is no such key */
-  key(service: Service, model: string, id: string): KeyReport | null;
+  /** In the order in which they are asked for; a key that there is not is left out. */
+  keys(asked: readonly AskedKey[]): Promise<readonly KeyReport[]>;
 }
 
 export function createMonitor(options: MonitorOptions): Monitor {
@@ -45,8 +51,10 @@ export function createMonitor(options: MonitorOptions): Monitor {
   const ledger = createKeyLedger();
   const minutes = createMinutes();
   const latest = createLatest();
-  const desk = createOperatorDesk({ operator, lines, log, redact, now: clock.now });
-  const startedAt = clock.now();
+  const counted = { startedAt: clock.now(), minutes, latest };
+  const overview = createSharedOverview({ ...options, ...counted });
+  const acted = () => overview.renew();
+  const desk = createOperatorDesk({ operator, lines, log, redact, now: clock.now, acted });
   return {
     desk,
     models,
@@ -57,13 +65,8 @@ export function createMonitor(options: MonitorOptions): Monitor {
         latest.requestEnded(request);
       },
     },
-    overview: () => reportOverview({ ...options, startedAt, minutes, latest }, clock.now()),
+    overview: overview.get,
     states: (service, model) => inspection.states(service, model),
-    key(service, model, id) {
-      const facts = inspection.facts(service, model, id);
-      if (facts === null) return null;
-      const now = clock.now();
-      return reportKey({ facts, use: ledger.of(id, now), lastAction: desk.lastOf(id) }, now);
-    },
+    keys: createKeyReports({ ...options, ledger, desk }),
   };
 }

@@ -4,16 +4,7 @@ import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/iso-time.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
-
-/** What a person has done to a key. */
-export interface OperatorAction {
-  readonly action: 'release' | 'park';
-  /** Null where nobody said. */
-  readonly who: string | null;
-  readonly why: string | null;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-}
+import type { OperatorAction } from './key-tally.ts';
 
 /** Who asks for it, why, and in which request. */
 export interface Order extends Pick<OperatorAction, 'who' | 'why'> {
@@ -26,7 +17,7 @@ export interface OperatorDesk {
   release(id: string, order: Order): boolean;
   /** @returns whether there is such a key */
   park(id: string, ms: number, order: Order): boolean;
-  /** What was last done to a key, by its id; null for nothing. */
+  /** What was last done here to a key, by its id; null for nothing. */
   lastOf(id: string): OperatorAction | null;
 }
 
@@ -37,6 +28,8 @@ export interface OperatorDeskOptions {
   /** For what people type: they paste what they have just used. */
   readonly redact: Redact;
   readonly now: () => number;
+  /** Told after each action. */
+  readonly acted: () => void;
 }
 
 export function createOperatorDesk({
@@ -45,6 +38,7 @@ export function createOperatorDesk({
   log,
   redact,
   now,
+  acted,
 }: OperatorDeskOptions): OperatorDesk {
   const last = new Map<string, OperatorAction>();
   const clean = (text: string | null) => (text === null ? null : redact(text));
@@ -58,6 +52,7 @@ export function createOperatorDesk({
     last.set(id, { action, who, why, at: now() });
     const line = { requestId, key: id, action, who, why };
     log.warn(until === undefined ? line : { ...line, until: isoTime(until) }, 'operator');
+    acted();
   };
   return {
     lastOf: (id) => last.get(id) ?? null,

@@ -1,13 +1,11 @@
 import type { KeyCounts } from '../pool/counts.ts';
+import type { Cause } from '../pool/health.ts';
 import type { Inspection } from '../pool/inspection.ts';
 import type { UntilBy } from '../pool/key-state.ts';
-import type { Cause } from '../pool/scope.ts';
-import type { AttemptRecord } from '../service/observer.ts';
 import { SERVICES, type Service } from '../shared/api-key.ts';
 import { isoTime } from '../shared/iso-time.ts';
-import type { Latest, RememberedRequest } from './latest.ts';
-import type { Minutes } from './minutes.ts';
 import type { ReportedModels } from './monitor.ts';
+import { addTallies, type OverviewTally } from './overview-tally.ts';
 
 /** What answers at a glance; times are ISO 8601 in UTC. */
 export type Overview = ReturnType<typeof reportOverview>;
@@ -16,25 +14,27 @@ export interface OverviewSources {
   readonly inspection: Inspection;
   readonly models: ReportedModels;
   readonly mode: 'live' | 'demo';
-  /** Milliseconds since the epoch. */
-  readonly startedAt: number;
-  readonly minutes: Minutes;
-  readonly latest: Latest;
 }
 
-export function reportOverview(sources: OverviewSources, now: number) {
-  const { inspection, mode, startedAt, minutes, latest } = sources;
+/** @param tallies what each process that tells of itself has counted */
+export function reportOverview(
+  { inspection, models, mode }: OverviewSources,
+  tallies: readonly [OverviewTally, ...OverviewTally[]],
+  now: number,
+) {
+  const { startedAt, inFlight, minutes, latest } = addTallies(tallies, now);
   return {
     now: isoTime(now),
     startedAt: isoTime(startedAt),
     mode,
+    processes: tallies.length,
     services: SERVICES.map((service) => ({
       service,
-      inFlight: inspection.inFlight(service),
-      models: sources.models[service].map((model) => reportModel(inspection, service, model)),
+      inFlight: inFlight[service],
+      models: models[service].map((model) => reportModel(inspection, service, model)),
     })),
-    minutes: minutes.list(now).map((minute) => ({ ...minute, at: isoTime(minute.at) })),
-    latest: latest.list().map(reportRequest),
+    minutes: minutes.map((minute) => ({ ...minute, at: isoTime(minute.at) })),
+    latest,
   };
 }
 
@@ -57,35 +57,4 @@ interface ModelReport extends KeyCounts {
   readonly nextReturnAt: string | null;
   /** Who says so; by a `rule` it is only tried again then. */
   readonly nextReturnBy: UntilBy | null;
-}
-
-function reportRequest(request: RememberedRequest) {
-  const { requestId, service, operation, startedAt, ms, waitedMs, end, attemptsInAll } = request;
-  return {
-    requestId,
-    service,
-    operation,
-    at: isoTime(startedAt + ms),
-    ms,
-    waitedMs,
-    end: end.kind,
-    code: end.kind === 'refused' ? end.code : null,
-    attemptsInAll,
-    attempts: request.attempts.map(reportAttempt),
-  };
-}
-
-function reportAttempt(attempt: AttemptRecord) {
-  const { key, model, outcome, isTrial, parked, ms, firstMs, usage } = attempt;
-  return {
-    key,
-    model,
-    outcome: outcome.kind,
-    message: outcome.kind === 'success' ? null : outcome.message,
-    isTrial,
-    parkedUntil: parked === null ? null : isoTime(parked.until),
-    ms,
-    firstMs,
-    tokens: usage?.totalTokens ?? null,
-  };
 }

@@ -11,7 +11,8 @@ const STATES = ['available', 'cooling_down', 'exhausted'] as const;
  * How the keys stand. The pool is asked only when somebody looks, and nothing is kept of single keys:
  * ten thousand of them are still three numbers for each model.
  *
- * @returns what brings it all up to date
+ * @returns what brings both kinds up to date: what is known of the keys, the same in every process,
+ *   and how busy this one keeps them
  */
 export function createPoolMetrics(registry: Registry, pool: Pool, all: readonly Lane[]) {
   const { keys, returns, inFlight } = define(registry);
@@ -22,10 +23,14 @@ export function createPoolMetrics(registry: Registry, pool: Pool, all: readonly 
     const returnsAt = counts.available > 0 ? null : pool.retryAt(lane.service, lane.model);
     if (returnsAt !== null) returns.set({ ...lane }, returnsAt / 1000);
   };
-  return (): void => {
-    returns.reset();
-    for (const lane of lanes) countLane(lane);
-    for (const service of SERVICES) inFlight.set({ service }, pool.inspection.inFlight(service));
+  return {
+    countKeys(): void {
+      returns.reset();
+      for (const lane of lanes) countLane(lane);
+    },
+    countCalls(): void {
+      for (const service of SERVICES) inFlight.set({ service }, pool.inspection.inFlight(service));
+    },
   };
 }
 
@@ -34,12 +39,14 @@ const define = (registry: Registry) => ({
     name: 'understudy_keys',
     help: 'Keys by how they stand for a model: exhausted ones need somebody to act.',
     labelNames: ['service', 'model', 'state'],
+    aggregator: 'first',
     registers: [registry],
   }),
   returns: new Gauge({
     name: 'understudy_key_return_timestamp_seconds',
     help: 'When the first key is tried again, where none is available for a model.',
     labelNames: ['service', 'model'],
+    aggregator: 'first',
     registers: [registry],
   }),
   inFlight: new Gauge({

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createKeyLedger } from '../../src/monitor/key-ledger.ts';
-import { LatencySamples } from '../../src/monitor/latency.ts';
+import { LatencySamples, latencyOf } from '../../src/monitor/latency.ts';
 import { createLatest } from '../../src/monitor/latest.ts';
 import { createMinutes } from '../../src/monitor/minutes.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
@@ -31,6 +31,14 @@ describe('the last hour by minutes', () => {
       refused: 1,
       brokenOff: 2,
     });
+    expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
+  });
+
+  it.each([1, 37, 59])('has its place for minute %i, with nothing before it', (minute) => {
+    const minutes = createMinutes();
+    minutes.requestEnded(requestOf({ startedAt: NOON + minute * MINUTE }));
+    const list = minutes.list(NOON + minute * MINUTE);
+    expect(list.at(-1)).toMatchObject({ at: NOON + minute * MINUTE, requests: 1 });
     expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
   });
 
@@ -80,7 +88,7 @@ describe('the account of a key', () => {
       failures: { key_rejected: 1, client_gone: 1, request_fault: 1, content_blocked: 1 },
       lastError: { at: 5, kind: 'key_rejected', model: 'flash', message: 'leaked', status: 403 },
     });
-    expect(ledger.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, latency: null });
+    expect(ledger.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, firstMs: [] });
   });
 });
 
@@ -88,13 +96,16 @@ describe('the latency of a key', () => {
   it('is what half and what nineteen of twenty answers do not exceed', () => {
     const samples = new LatencySamples();
     for (let ms = 1; ms <= 20; ms += 1) samples.add(NOON, ms * 10);
-    expect(samples.summary(NOON)).toEqual({ p50Ms: 100, p95Ms: 190, answers: 20 });
+    expect(latencyOf(samples.recent(NOON))).toEqual({ p50Ms: 100, p95Ms: 190, answers: 20 });
   });
 
   it('is of the last 64 answers, and none older than five minutes', () => {
     const samples = new LatencySamples();
     for (let i = 0; i < 1000; i += 1) samples.add(NOON, i);
-    expect(samples.summary(NOON + 5 * MINUTE - 1)).toMatchObject({ p50Ms: 967, answers: 64 });
-    expect(samples.summary(NOON + 5 * MINUTE)).toBeNull();
+    expect(latencyOf(samples.recent(NOON + 5 * MINUTE - 1))).toMatchObject({
+      p50Ms: 967,
+      answers: 64,
+    });
+    expect(latencyOf(samples.recent(NOON + 5 * MINUTE))).toBeNull();
   });
 });

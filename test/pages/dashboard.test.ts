@@ -6,6 +6,7 @@ import { ADMIN_TOKEN, AS_ADMIN } from '../support/admin.ts';
 import { describeInBrowser } from '../support/browser.ts';
 import { openAsAdmin, overflowOf, VIEWS } from '../support/log-in.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
+import { createTeam } from '../support/team.ts';
 
 const MINUTE = 60_000;
 const TWO = { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two', ADMIN_TOKEN };
@@ -20,8 +21,10 @@ const firstIs = (fault: object): Partial<StandinOptions> => ({
 const keyCard = (page: Page, id: string) =>
   page.getByRole('listitem').filter({ has: page.getByRole('heading', { name: id, exact: true }) });
 
+/** And lets a second pass: so long what was told before is good. */
 const ask = async (app: App, times: number) => {
   for (let i = 0; i < times; i += 1) await app.chat('Hi');
+  app.clock.advance(1000);
 };
 
 /** Of the last rectangle of this kind. */
@@ -194,11 +197,26 @@ describeInBrowser('the dashboard', (browser) => {
     await page.getByRole('heading', { name: 'google', exact: true }).waitFor({ timeout: 14_000 });
   });
 
+  it('tells of all processes, and says how many there are when there is more than one', async () => {
+    const team = createTeam();
+    const start = () => startApp({ environment: TWO, colleagues: team.join() });
+    const app = await start();
+    const page = await open(app);
+    await page.getByText('Started at 18:00:00 UTC.').waitFor();
+    expect(await page.getByText('processes').count()).toBe(0);
+    await ask(await start(), 2);
+    await ask(await start(), 1);
+    app.clock.advance(1000);
+    await page.getByText('Started at 18:00:00 UTC. 3 processes.').waitFor();
+    await page.getByText('3 requests').waitFor();
+  });
+
   it('says when the provider is down, and that what it shows is old when nobody answers', async () => {
     const app = await startApp({ environment: TWO });
     const page = await open(app, { forgives: /ERR_/ });
     await app.standin.close();
     await flow(app.clock, app.chat('Hi'), 100);
+    app.clock.advance(1000);
     await page.getByRole('heading', { name: 'Requests to Google fail: the provider' }).waitFor();
     await page.route('**/api/**', (route) => route.abort());
     await page.getByText('Connection lost; what you see is of').waitFor();

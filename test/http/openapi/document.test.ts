@@ -103,6 +103,8 @@ function routesOf({ servesPrograms, servesAdmin }: (typeof KINDS)[number]): stri
     admin: servesAdmin ? { token: new Secret('token', ADMIN_TOKEN), metrics: {} } : null,
     corsOrigins: [],
     trustProxy: 0,
+    common: null,
+    redis: null,
     mode: 'live',
   } as unknown as AppOptions);
   return (app.router.stack as unknown as Layer[])
