@@ -1,8 +1,8 @@
 import { execFileSync } from 'node:child_process';
 import { describe, expect, it } from 'vitest';
-import { alertRules, dashboardExpressions, readDashboard, readYaml } from './support/deployed.ts';
-import { ADMIN_TOKEN, scrape } from './support/scrape.ts';
-import { startApp } from './support/start-app.ts';
+import { alertRules, dashboardExpressions, readDashboard, readYaml } from '../support/deployed.ts';
+import { ADMIN_TOKEN, scrape } from '../support/scrape.ts';
+import { startApp } from '../support/start-app.ts';
 
 /** Asked in a process of its own: what measures a process never stops. */
 const NAME_PROCESS_METRICS = `
@@ -27,17 +27,18 @@ const METRIC = /\b(?:understudy|gen_ai|http_server|process|nodejs)_\w+(?=[{[])/g
 const namesIn = (query: string) => query.match(METRIC) ?? [];
 
 describe('the alert rules', () => {
-  it('are four, and each says how long, how grave, what it means and what to do', () => {
+  it('are five, and each says how long, how grave, what it means and what to do', () => {
     expect(alertRules().map(({ alert }) => alert)).toEqual([
       'UnderstudyAllKeysOut',
       'UnderstudyKeyNeedsAttention',
       'UnderstudyRefusalsRising',
       'UnderstudyUpstreamDown',
+      'UnderstudyRedisGone',
     ]);
     for (const { for: duration, labels, annotations } of alertRules()) {
       expect(duration).toMatch(/^\d+m$/);
       expect(labels.severity).toMatch(/^(critical|warning)$/);
-      expect(annotations.summary).toMatch(/\$labels\.service/);
+      expect(annotations.summary).toMatch(/\$labels\.(service|instance)/);
       expect(annotations.description).toMatch(
         /What callers notice: [\s\S]*Whose fault: [\s\S]*What to do: /,
       );
