@@ -4,8 +4,9 @@
  *
  *     npm run bench:overhead [-- /path/to/another/node …]   the servers under test run on the Node named here
  */
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { type Child, startChild } from './support/child.ts';
+import { loadOf } from './support/load-of.ts';
 import { machine } from './support/machine.ts';
 import { script } from './support/script.ts';
 import { printTable } from './support/table.ts';
@@ -41,7 +42,7 @@ async function compare(node: string, chunks: number): Promise<void> {
       await startChild(node, script('support/overhead-server.ts', name, standin.url)),
     );
   }
-  for (const server of servers.values()) await load(server.url, 32, WARM_UP_SECONDS);
+  for (const server of servers.values()) await loadOf([server.url], 32, WARM_UP_SECONDS);
   for (const concurrency of CONCURRENCIES) {
     console.log(`Node ${version}, ${chunks} chunk(s) an answer, ${concurrency} caller(s):\n`);
     printTable(
@@ -100,28 +101,6 @@ function toRow(name: string, { perSecond, cpuUs, p50, p99 }: Result, bare: Resul
 
 async function loadAndCount(server: Child, concurrency: number): Promise<Result> {
   const before = server.cpuMs();
-  const { total, perSecond, p50, p99 } = await load(server.url, concurrency, SECONDS);
+  const { total, perSecond, p50, p99 } = await loadOf([server.url], concurrency, SECONDS);
   return { perSecond, cpuUs: ((server.cpuMs() - before) * 1000) / total, p50, p99 };
-}
-
-interface Report {
-  readonly total: number;
-  readonly failed: number;
-  readonly perSecond: number;
-  readonly p50: number;
-  readonly p99: number;
-}
-
-async function load(url: string, callers: number, seconds: number): Promise<Report> {
-  const args = script('support/load.ts', url, String(callers), String(seconds));
-  const report = JSON.parse(await outputOf(process.execPath, args)) as Report;
-  if (report.failed > 0) throw new Error(`${url}: not every request was answered`);
-  return report;
-}
-
-async function outputOf(command: string, args: string[]): Promise<string> {
-  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'] });
-  let output = '';
-  for await (const part of child.stdout) output += part;
-  return output;
 }

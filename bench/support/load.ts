@@ -1,11 +1,12 @@
 /**
  * The load generator, in a process of its own: so many callers, each asking again as soon as it has
- * its answer. `load.ts URL CALLERS SECONDS`; prints one JSON object.
+ * its answer, each of one server: `load.ts URL[,URL…] CALLERS SECONDS`; prints one JSON object.
  */
 import { Agent, request } from 'node:http';
 import { quantile } from './quantile.ts';
 
-const [, , url = '', callers = '1', seconds = '1'] = process.argv;
+const [, , list = '', callers = '1', seconds = '1'] = process.argv;
+const urls = list.split(',');
 const agent = new Agent({ keepAlive: true, maxSockets: Number(callers) });
 const body = JSON.stringify({ message: 'Hello there' });
 const headers = { 'content-type': 'application/json', 'content-length': body.length };
@@ -14,7 +15,9 @@ let failed = 0;
 
 const start = performance.now();
 const end = start + Number(seconds) * 1000;
-await Promise.all(Array.from({ length: Number(callers) }, callAgainAndAgain));
+await Promise.all(
+  Array.from({ length: Number(callers) }, (_, caller) => callAgainAndAgain(caller)),
+);
 const elapsedSeconds = (performance.now() - start) / 1000;
 latenciesMs.sort((a, b) => a - b);
 console.log(
@@ -28,16 +31,17 @@ console.log(
 );
 agent.destroy();
 
-async function callAgainAndAgain(): Promise<void> {
+async function callAgainAndAgain(caller: number): Promise<void> {
+  const url = urls[caller % urls.length] ?? '';
   while (performance.now() < end) {
     const asked = performance.now();
-    const status = await call();
+    const status = await call(url);
     latenciesMs.push(performance.now() - asked);
     if (status !== 200) failed += 1;
   }
 }
 
-function call(): Promise<number> {
+function call(url: string): Promise<number> {
   return new Promise((resolve, reject) => {
     const sent = request(`${url}/api/chat`, { agent, method: 'POST', headers }, (response) => {
       response.resume();
