@@ -7,13 +7,18 @@ export interface Program {
   readonly ready: RegExpExecArray;
   /** Everything that it has said so far. */
   said(): string;
-  /** Resolves when it has ended. */
+  /** Kills it. Resolves when it has ended. */
   stop(): Promise<void>;
+  /** Asks it to end with SIGTERM: the exit code, or a signal's name where one ended it. */
+  end(): Promise<number | string>;
 }
 
 export interface Starting {
   readonly cwd: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** Default: whoever runs the tests. */
+  readonly uid?: number;
+  readonly gid?: number;
   /** Found in what it says once it is ready. */
   readonly until: RegExp;
 }
@@ -22,10 +27,10 @@ export interface Starting {
 export async function startProgram(
   command: string,
   args: readonly string[],
-  { cwd, environment = {}, until }: Starting,
+  { environment = {}, until, ...where }: Starting,
 ): Promise<Program> {
   const child = spawn(command, args, {
-    cwd,
+    ...where,
     env: { PATH: process.env.PATH ?? '', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
@@ -40,9 +45,14 @@ export async function startProgram(
     child.kill('SIGKILL');
     await ended;
   };
+  const end = async () => {
+    child.kill('SIGTERM');
+    const [code, signal] = await ended;
+    return code ?? signal;
+  };
   try {
     const ready = await vi.waitFor(() => foundIn(said, until), { timeout: 20_000, interval: 20 });
-    return { ready, said: () => said, stop };
+    return { ready, said: () => said, stop, end };
   } catch (error) {
     await stop();
     throw error;

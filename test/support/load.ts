@@ -1,0 +1,59 @@
+import { once } from 'node:events';
+import { Agent, type IncomingMessage, request } from 'node:http';
+
+export interface Load {
+  /** How many answers have come so far. */
+  answered(): number;
+  /** Asks nothing more. @returns what went wrong, one sentence each, once all answers are here */
+  stop(): Promise<readonly string[]>;
+}
+
+export interface LoadOptions {
+  readonly url: string;
+  /** How many ask at the same time, each again as soon as it has its answer. */
+  readonly callers: number;
+  /** Whether each keeps its connection, or opens a fresh one every time. */
+  readonly connections: 'kept' | 'fresh';
+}
+
+/** Chats without a pause, through Node's own client, which tries nothing twice. */
+export function startLoad({ url, callers, connections }: LoadOptions): Load {
+  const agent = new Agent({ keepAlive: connections === 'kept', maxSockets: callers });
+  const faults: string[] = [];
+  let answered = 0;
+  let isWanted = true;
+  const call = async () => {
+    while (isWanted) {
+      const fault = await chat(url, agent);
+      if (fault === null) answered += 1;
+      else faults.push(fault);
+    }
+  };
+  const calls = Array.from({ length: callers }, call);
+  return {
+    answered: () => answered,
+    async stop() {
+      isWanted = false;
+      await Promise.all(calls);
+      agent.destroy();
+      return faults;
+    },
+  };
+}
+
+/** @returns what went wrong; null when the whole answer came. By default over a connection of its own. */
+export async function chat(url: string, agent = new Agent()): Promise<string | null> {
+  const headers = { 'content-type': 'application/json' };
+  const asked = request(`${url}/api/chat`, { method: 'POST', headers, agent });
+  asked.end('{"message":"Hi"}');
+  try {
+    const [response] = (await once(asked, 'response')) as [IncomingMessage];
+    let text = '';
+    for await (const chunk of response) text += chunk;
+    return response.statusCode === 200 ? null : `${response.statusCode} ${text}`;
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    // Told apart: nobody had begun to listen to a request that was refused.
+    return `${code ?? message}${asked.reusedSocket ? ' on a kept connection' : ''}`;
+  }
+}
