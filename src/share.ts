@@ -7,7 +7,7 @@ import type { Clock } from './shared/clock.ts';
 import type { Common } from './shared/common.ts';
 import type { Logger } from './shared/logger.ts';
 import type { Exchange } from './sharing/exchange.ts';
-import type { RedisState } from './sharing/redis/redis-link.ts';
+import type { RedisState } from './sharing/redis/redis-standing.ts';
 import type { SharingCounts } from './sharing/sharing.ts';
 import type { Hub } from './workers/hub.ts';
 

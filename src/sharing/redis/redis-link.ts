@@ -5,10 +5,8 @@ import type { Secret } from '../../shared/secret.ts';
 import { readPulse } from './read-pulse.ts';
 import { createRedisClient, type RedisClient } from './redis-client.ts';
 import { isOfReplica, isOfTheLink, isRefusal, wordsOf } from './redis-fault.ts';
+import { RedisStanding, type RedisState } from './redis-standing.ts';
 import { createTimeDifference } from './time-difference.ts';
-
-/** `refusing`: it answers, but not what is wanted: it is full, or a replica, or does not let us in. */
-export type RedisState = 'connecting' | 'connected' | 'unreachable' | 'refusing';
 
 /** Two connections to one Redis, one of them for what it passes on; watched, and made anew when they break. */
 export interface RedisLink {
@@ -50,9 +48,7 @@ class Link implements RedisLink {
   readonly #client: RedisClient;
   readonly #subscriber: RedisClient;
   readonly #difference = createTimeDifference();
-  /** Without user and password. */
-  readonly #address: string;
-  #state: RedisState = 'connecting';
+  readonly #standing: RedisStanding;
   #isUp = false;
   #isSubscribed = false;
   #isBeating = false;
@@ -61,12 +57,10 @@ class Link implements RedisLink {
   #next: Timer | null = null;
   /** What the connection itself has said of why it cannot be had. */
   #fault: Error | null = null;
-  #goneAt = 0;
 
   constructor(options: RedisLinkOptions) {
     this.#options = options;
-    const { protocol, host } = new URL(options.url.reveal());
-    this.#address = `${protocol}//${host}`;
+    this.#standing = new RedisStanding(options);
     this.#client = createRedisClient(options.url, options.random);
     this.#subscriber = createRedisClient(options.url, options.random);
     this.#subscriber.on('message', (_channel, message: string) => options.onMessage(message));
@@ -77,7 +71,7 @@ class Link implements RedisLink {
   }
 
   get state(): RedisState {
-    return this.#state;
+    return this.#standing.state;
   }
 
   isUp(): boolean {
@@ -152,17 +146,12 @@ class Link implements RedisLink {
   }
 
   #arrived(mark: string): void {
-    const { log, clock, onArrived } = this.#options;
     const isNew = !this.#isUp || mark !== this.#mark;
-    if (this.#state !== 'connected') {
-      const goneMs = this.#goneAt === 0 ? undefined : clock.now() - this.#goneAt;
-      log.info({ goneMs }, 'Redis is there: what instances know of keys is shared');
-    }
-    this.#state = 'connected';
+    this.#standing.isThere();
     this.#mark = mark;
     this.#fault = null;
     this.#isUp = true;
-    if (isNew) onArrived();
+    if (isNew) this.#options.onArrived();
   }
 
   #failed(error: unknown): void {
@@ -177,21 +166,9 @@ class Link implements RedisLink {
     this.#isUp = false;
     // Of a connection that has gone, its own fault says more than that of a command on it.
     const reason = isRefusal(fault) ? fault : (this.#fault ?? fault);
-    this.#become(isRefusal(reason) ? 'refusing' : 'unreachable', wordsOf(reason));
+    const state = isRefusal(reason) ? 'refusing' : 'unreachable';
+    this.#standing.cannotBeUsed(state, wordsOf(reason));
     this.#options.onFailed();
-  }
-
-  /** Says it once. */
-  #become(state: 'refusing' | 'unreachable', reason: string): void {
-    const { clock, log } = this.#options;
-    const wasWell = this.#state === 'connected' || this.#state === 'connecting';
-    if (wasWell) this.#goneAt = clock.now();
-    if (this.#state === state) return;
-    this.#state = state;
-    log.warn(
-      { state, address: this.#address, reason },
-      'Redis cannot be used: each instance goes on with what it knows',
-    );
   }
 
   #renew(): void {
