@@ -34,6 +34,7 @@ export const ENDS = namesOf<RequestEnd['kind']>({
 /** A client that has gone is refused nothing. */
 export const REFUSALS = namesOf<Exclude<ServiceErrorCode, 'client_gone'>>({
   invalid_request: true,
+  payload_too_large: true,
   unauthorized: true,
   model_unavailable: true,
   all_keys_exhausted: true,

@@ -1,4 +1,6 @@
 import type { ApiKey } from '../shared/api-key.ts';
+import type { RequestShape } from '../shared/request-shape.ts';
+import type { FeatureParks } from './feature-parks.ts';
 
 /** Which keys one request may have. */
 export interface Choice {
@@ -6,6 +8,8 @@ export interface Choice {
   readonly except?: ReadonlySet<string>;
   /** Whether the request can use a key at all; without it, any. */
   readonly only?: (key: ApiKey) => boolean;
+  /** Called only when it matters: after a refusal, or while a feature is parked. Default: plain. */
+  readonly shape?: () => RequestShape;
 }
 
 /** Whether a key may be chosen; null where every one may, so that nobody has to be asked. */
@@ -13,9 +17,15 @@ export type Allows = ((key: ApiKey) => boolean) | null;
 
 export const EVERY_KEY: Allows = null;
 
-export function allowedBy({ except, only }: Choice): Allows {
-  const hasExceptions = except !== undefined && except.size > 0;
-  if (!hasExceptions) return only ?? EVERY_KEY;
-  if (only === undefined) return ({ id }) => !except.has(id);
-  return (key) => !except.has(key.id) && only(key);
+/** @param parks the features that are parked for the model */
+export function allowedBy(choice: Choice, parks: FeatureParks, now: number): Allows {
+  const { except, only, shape } = choice;
+  const feature = parks.isEmpty ? null : (shape?.().feature ?? null);
+  const rules: ((key: ApiKey) => boolean)[] = [];
+  if (except !== undefined && except.size > 0) rules.push(({ id }) => !except.has(id));
+  if (only !== undefined) rules.push(only);
+  if (feature !== null) rules.push(({ project }) => !parks.isParked(project, feature, now));
+  const [first] = rules;
+  if (first === undefined) return EVERY_KEY;
+  return rules.length === 1 ? first : (key) => rules.every((allows) => allows(key));
 }

@@ -1,4 +1,5 @@
 import type { ApiKey, Service } from '../shared/api-key.ts';
+import { PLAIN } from '../shared/request-shape.ts';
 import { type Book, createBook } from './book.ts';
 import { allowedBy, type Choice } from './choice.ts';
 import type { Entry } from './entry.ts';
@@ -6,6 +7,7 @@ import type { Reach } from './health.ts';
 import { createInspection, type Inspection } from './inspection.ts';
 import { describeEntry } from './key-state.ts';
 import { createKnowledge, type Knowledge } from './knowledge.ts';
+import { earliest } from './lane.ts';
 import { createLanes, type LanesByService } from './lanes.ts';
 import { Lease } from './lease.ts';
 import { createOperator, type Operator } from './operator.ts';
@@ -78,7 +80,7 @@ export class KeyPool {
    */
   lease(service: Service, model: string, options: LeaseOptions = {}): Lease | null {
     const entry = this.#choose(service, model, options);
-    return entry === null ? null : this.#grant(model, entry, options.reach ?? 'whole');
+    return entry === null ? null : this.#grant(model, entry, options);
   }
 
   /** Whether `lease` would grant one now. */
@@ -91,12 +93,19 @@ export class KeyPool {
    * one may already or when the outcome of a trial is awaited, null when there is no such key.
    */
   returnsAt(service: Service, model: string, choice: Choice = {}): number | null {
-    return this.#lanes[service].get(model)?.returnsAt(this.#book.now(), allowedBy(choice)) ?? null;
+    const lane = this.#lanes[service].get(model);
+    const now = this.#book.now();
+    return lane?.returnsAt(now, allowedBy(choice, lane.features, now)) ?? null;
   }
 
   /** What to promise to whoever is refused: like `returnsAt`, but a key that needs somebody to act only for want of any other. */
   retryAt(service: Service, model: string, choice: Choice = {}): number | null {
-    return this.#lanes[service].get(model)?.retryAt(this.#book.now(), allowedBy(choice)) ?? null;
+    const lane = this.#lanes[service].get(model);
+    if (lane === undefined) return null;
+    const now = this.#book.now();
+    const retryAt = lane.retryAt(now, allowedBy(choice, lane.features, now));
+    const feature = choice.shape?.().feature ?? null;
+    return earliest(retryAt, lane.features.endsAt(feature, now));
   }
 
   /** When time alone next brings a key of this service and model back, later than now; null for never. */
@@ -111,8 +120,10 @@ export class KeyPool {
    */
   isModelUnavailable(service: Service, model: string, choice: Choice = {}): boolean {
     const now = this.#book.now();
-    const allows = allowedBy(choice);
-    return this.#entries(service, model).every(
+    const lane = this.#lanes[service].get(model);
+    if (lane === undefined) return true;
+    const allows = allowedBy(choice, lane.features, now);
+    return lane.entries.every(
       (entry) =>
         (allows !== null && !allows(entry.key)) ||
         describeEntry(entry, now).cause === 'model_unavailable',
@@ -128,24 +139,21 @@ export class KeyPool {
     return this.#hasKeys[service];
   }
 
-  #entries(service: Service, model: string): readonly Entry[] {
-    return this.#lanes[service].get(model)?.entries ?? [];
-  }
-
   #choose(service: Service, model: string, options: LeaseOptions): Entry | null {
     const lane = this.#lanes[service].get(model);
     if (lane === undefined) return null;
     const now = this.#book.now();
-    const allows = allowedBy(options);
+    const allows = allowedBy(options, lane.features, now);
     if (this.#peers !== null) askForTrial(lane, allows, this.#book, this.#peers);
     return options.lastResort ? lane.nextResting(now, allows) : lane.next(now, allows);
   }
 
-  #grant(model: string, entry: Entry, reach: Reach): Lease {
+  #grant(model: string, entry: Entry, options: LeaseOptions): Lease {
+    const { reach = 'whole', shape = PLAIN } = options;
     const number = this.#book.nextEvent();
     entry.lane.rotate(entry);
     const tested = this.#beginTrials(entry, number);
-    return new Lease({ model, entry, reach, book: this.#book, grantedAt: number, tested });
+    return new Lease({ model, entry, reach, shape, book: this.#book, grantedAt: number, tested });
   }
 
   #beginTrials(entry: Entry, lease: number): readonly Scope[] {

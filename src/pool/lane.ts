@@ -1,6 +1,7 @@
 import { type Allows, EVERY_KEY } from './choice.ts';
 import { DueQueue } from './due-queue.ts';
 import type { Entry } from './entry.ts';
+import { FeatureParks } from './feature-parks.ts';
 import { needsSomebody } from './key-state.ts';
 import { Proofs } from './proofs.ts';
 import { Ring } from './ring.ts';
@@ -28,6 +29,7 @@ export class Lane {
   readonly #endOfTrial = new DueQueue();
   readonly #queues = [this.#returning, this.#exhausted, this.#endOfRest, this.#endOfTrial] as const;
   readonly proofs = new Proofs();
+  readonly features = new FeatureParks();
 
   readonly #random: (() => number) | null;
 
@@ -184,6 +186,6 @@ function latestEndOfTrial(entry: Entry, now: number): number {
 
 const isReady = ({ health }: Scope) => health.state === 'ready';
 
-function earliest(a: number | null, b: number | null): number | null {
+export function earliest(a: number | null, b: number | null): number | null {
   return a === null || b === null ? (a ?? b) : Math.min(a, b);
 }

@@ -1,16 +1,17 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
+import type { RequestShape } from '../shared/request-shape.ts';
 import type { Book } from './book.ts';
 import type { Entry } from './entry.ts';
 import type { Finding, Reach } from './health.ts';
 import type { Scope } from './scope.ts';
-import { provedBy, type ScopeKind, verdictOf } from './verdicts.ts';
+import { type Park, provedBy, verdictOf } from './verdicts.ts';
 
 export type Outcome = { readonly kind: 'success' } | Failure;
 
 /** What a report has parked, or found parked: until when, as milliseconds since the epoch. */
 export interface Parked {
-  readonly scope: ScopeKind;
+  readonly scope: Park['scope'];
   readonly until: number;
 }
 
@@ -18,6 +19,7 @@ export interface LeaseTerms {
   readonly model: string;
   readonly entry: Entry;
   readonly reach: Reach;
+  readonly shape: () => RequestShape;
   readonly book: Book;
   /** The event of that. */
   readonly grantedAt: number;
@@ -33,6 +35,7 @@ export class Lease {
   readonly model: string;
   readonly #entry: Entry;
   readonly #reach: Reach;
+  readonly #shape: () => RequestShape;
   readonly #book: Book;
   readonly #grantedAt: number;
   /** The scopes that this lease is the trial of. */
@@ -42,10 +45,11 @@ export class Lease {
   #isProven = false;
   #hasEnded = false;
 
-  constructor({ model, entry, reach, book, grantedAt, tested }: LeaseTerms) {
+  constructor({ model, entry, reach, shape, book, grantedAt, tested }: LeaseTerms) {
     this.model = model;
     this.#entry = entry;
     this.#reach = reach;
+    this.#shape = shape;
     this.#book = book;
     this.#grantedAt = grantedAt;
     this.#knowsOf = grantedAt;
@@ -104,19 +108,26 @@ export class Lease {
   }
 
   #fail(failure: Failure): Parked | null {
-    const { park } = verdictOf(failure);
-    const proves = provedBy(failure);
+    const verdict = verdictOf(failure, this.#shape);
+    const proves = provedBy(failure, verdict);
     if (proves === 'everything') this.#openTested();
     if (proves === 'key') this.#open(this.#entry.scopes.key);
     if (failure.kind === 'upstream_down') this.#suspect();
     else if (proves !== 'nothing') this.#entry.failedAt = 0;
-    const parks = park(failure, this.#book.now());
+    const parks = verdict.park(failure, this.#book.now());
     if (parks === null) return null;
+    if (parks.scope === 'project_model_feature') return this.#parkFeature(parks);
     const scope = this.#entry.scopes[parks.scope];
     const { effect, isHinted } = parks;
     this.#park(scope, parks.ms, { cause: failure.kind, effect, isHinted });
     const { health } = scope;
     return health.state === 'parked' ? { scope: parks.scope, until: health.until } : null;
+  }
+
+  #parkFeature({ scope, feature, ms }: Extract<Park, { feature: string }>): Parked {
+    const { key, lane } = this.#entry;
+    const until = this.#book.now() + Math.min(ms, this.#book.cooldownMs);
+    return { scope, until: lane.features.park(key.project, feature, until) };
   }
 
   /**

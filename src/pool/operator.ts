@@ -45,6 +45,7 @@ function release(entry: Entry, book: Book): void {
     scope.open(event, book.now());
     book.found(scope);
   }
+  entry.lane.features.release(entry.key.project);
   entry.failedAt = 0;
   entry.rests = 0;
   entry.restedAt = event;

@@ -1,5 +1,6 @@
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
+import type { RequestShape } from '../shared/request-shape.ts';
 
 /** What a finding is about: one key, one key's use of a model, a project, or a project's quota of a model. */
 export type ScopeKind = 'key' | 'key_model' | 'project' | 'project_model';
@@ -18,19 +19,33 @@ export interface Verdict<F extends Failure = Failure> {
   readonly request: RequestAction;
 }
 
-export interface Park {
-  readonly scope: ScopeKind;
-  readonly ms: number;
-  readonly effect: Effect;
-  /** Whether it was the provider that said how long. */
-  readonly isHinted: boolean;
-}
+export type Park =
+  | {
+      readonly scope: ScopeKind;
+      readonly ms: number;
+      readonly effect: Effect;
+      /** Whether it was the provider that said how long. */
+      readonly isHinted: boolean;
+    }
+  | {
+      /** What is special about a request, for one project and model. */
+      readonly scope: 'project_model_feature';
+      readonly feature: string;
+      readonly ms: number;
+    };
 
 /**
- * What becomes of the request: the next key; another key, but only a few and after a pause; an
- * answer to the client (its own fault, or content that was blocked); our own fault; silence.
+ * What becomes of the request: the next key; the next project, but only a few of them; another key,
+ * but only a few and after a pause; an answer to the client (its own fault, or content that was
+ * blocked); our own fault; silence.
  */
-export type RequestAction = 'next_key' | 'another_key' | 'answer' | 'our_fault' | 'stop';
+export type RequestAction =
+  | 'next_key'
+  | 'next_project'
+  | 'another_key'
+  | 'answer'
+  | 'our_fault'
+  | 'stop';
 
 const WHOLE_COOLDOWN = Number.POSITIVE_INFINITY;
 const parksNothing = () => null;
@@ -71,24 +86,37 @@ const VERDICTS = {
   client_gone: { park: parksNothing, proves: 'nothing', request: 'stop' },
 } satisfies { readonly [K in FailureKind]: Verdict<Extract<Failure, { kind: K }>> };
 
+/** A refusal that a special request may have caused: plain requests go on with the key. */
+const unexplained = (feature: string): Verdict => ({
+  park: (failure) => {
+    const hintMs = failure.kind === 'rate_limited' ? failure.retryAfterMs : undefined;
+    return { scope: 'project_model_feature', feature, ms: hintMs ?? WHOLE_COOLDOWN };
+  },
+  proves: 'nothing',
+  request: 'next_project',
+});
+
+/** The request will never fit into the limit of this project, and smaller ones do. */
+const TOO_LARGE: Verdict = { park: parksNothing, proves: 'key', request: 'next_project' };
+
 /** The row of a failure; the compiler cannot see by itself that a failure and its row belong together. */
-export const verdictOf = (failure: Failure) => VERDICTS[failure.kind] as Verdict;
+export function verdictOf(failure: Failure, shape: () => RequestShape): Verdict {
+  if (isTooLarge(failure, shape)) return TOO_LARGE;
+  const feature = 'isUnexplained' in failure ? shape().feature : null;
+  return feature === null ? (VERDICTS[failure.kind] as Verdict) : unexplained(feature);
+}
+
+/** Whether the request alone is larger than the limit that refused it. */
+export const isTooLarge = (failure: Failure, shape: () => RequestShape): boolean =>
+  failure.kind === 'rate_limited' &&
+  failure.inputTokenLimit !== undefined &&
+  shape().tokens > failure.inputTokenLimit;
 
 /** What an attempt with this outcome has shown to be in order. */
-export const provedBy = (failure: Failure): Proof =>
-  failure.kind === 'request_fault' && failure.provesNothing
-    ? 'nothing'
-    : VERDICTS[failure.kind].proves;
+export const provedBy = (failure: Failure, { proves }: Verdict): Proof =>
+  failure.kind === 'request_fault' && failure.provesNothing ? 'nothing' : proves;
 
-const cooling = (scope: ScopeKind, ms: number): Park => ({
-  scope,
-  ms,
-  effect: 'cooling_down',
-  isHinted: false,
-});
-const exhausted = (scope: ScopeKind): Park => ({
-  scope,
-  ms: WHOLE_COOLDOWN,
-  effect: 'exhausted',
-  isHinted: false,
-});
+const cooling = (scope: ScopeKind, ms: number) =>
+  ({ scope, ms, effect: 'cooling_down', isHinted: false }) as const;
+const exhausted = (scope: ScopeKind) =>
+  ({ scope, ms: WHOLE_COOLDOWN, effect: 'exhausted', isHinted: false }) as const;

@@ -1,6 +1,7 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { ChatChunk, ChatTurn } from '../shared/chat.ts';
 import { UpstreamError } from '../shared/failure.ts';
+import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { type ChatReply, collectReply } from './chat-reply.ts';
 import { beginStream, type ChatStream } from './chat-stream.ts';
 import type { Failover } from './failover.ts';
@@ -63,6 +64,7 @@ export function createChat({ failover, stream, models, systemPrompt }: ChatOptio
         operation: 'chat',
         models: candidates(model),
         caller,
+        shape: () => shapeOfTurn(turn),
         open: (lease, signal) => stream(lease.key, lease.model, turn, signal),
         isLast: (chunk: ChatChunk) => chunk.finish !== null,
         usageOf: ({ finish }) => finish?.usage ?? null,
@@ -78,12 +80,29 @@ export function createChat({ failover, stream, models, systemPrompt }: ChatOptio
   };
 }
 
+/** Functions of the caller's own are as plain as text: agents send them with every request. */
+function shapeOfTurn(turn: ChatTurn): RequestShape {
+  const hasMedia = turn.messages.some(
+    (message) => message.role === 'user' && message.parts.some(({ kind }) => kind === 'media'),
+  );
+  const special = [
+    ...(hasMedia ? ['media'] : []),
+    ...(turn.settings?.json?.schema === undefined ? [] : ['schema']),
+  ];
+  return shapeOf(special, JSON.stringify(turn).length);
+}
+
 const joined = (ours: string | null, callers: string | null) =>
   ours === null || callers === null ? (ours ?? callers) : `${ours}\n\n${callers}`;
 
 /** The one failure that is the caller's own to hear about: what was wrong with its request. */
 function forCaller(error: unknown): unknown {
   if (!(error instanceof UpstreamError)) return error;
+  const { failure } = error;
+  if (failure.kind === 'rate_limited' && failure.inputTokenLimit !== undefined) {
+    const tooLarge = `The request is larger than the provider's limit of ${failure.inputTokenLimit} input tokens a minute.`;
+    return new ServiceError('payload_too_large', tooLarge, { cause: error });
+  }
   const message = `The provider refused this request: ${error.failure.message}`;
   return new ServiceError('invalid_request', message, { cause: error });
 }

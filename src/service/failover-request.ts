@@ -3,6 +3,7 @@ import type { KeyPool } from '../pool/key-pool.ts';
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Usage } from '../shared/failure.ts';
+import type { RequestShape } from '../shared/request-shape.ts';
 import type { OpenUpstream } from './attempt.ts';
 import type { Observer, Operation } from './observer.ts';
 import type { WaitingLines } from './waiting-line.ts';
@@ -41,6 +42,8 @@ export interface FailoverRequest<C, T> {
   readonly only?: (key: ApiKey) => boolean;
   /** The id of the key that is tried first, if it may be used. */
   readonly preferred?: string;
+  /** What a provider may refuse for the request's own sake. Called once at most. Default: plain. */
+  readonly shape?: () => RequestShape;
   /** Default: `whole`. */
   readonly reach?: Reach;
   /** Shorter limits than everybody's, for a caller of less patience. */

@@ -1,5 +1,4 @@
 import type { Lease } from '../pool/lease.ts';
-import { verdictOf } from '../pool/verdicts.ts';
 import { UpstreamError } from '../shared/failure.ts';
 import { type AttemptEnd, attempt } from './attempt.ts';
 import { clientGone, conclude, noKeysConfigured, ourFault, upstreamTimeout } from './conclusion.ts';
@@ -61,8 +60,9 @@ class Run<C, T> {
       return result;
     } catch (error) {
       if (error instanceof ServiceError) this.#story.failed(error);
-      else if (error instanceof UpstreamError) this.#story.answered();
-      else this.#story.broke();
+      else if (!(error instanceof UpstreamError)) this.#story.broke();
+      else if (error.failure.kind === 'content_blocked') this.#story.answered();
+      else this.#story.atFault();
       throw error;
     }
   }
@@ -147,7 +147,7 @@ class Run<C, T> {
     // An answer that streams goes on after it was committed to.
     if (this.#isAnswered) this.#story.answered();
     if (outcome.kind === 'success') return;
-    this.#search.failed(lease, outcome, parked !== null);
+    this.#search.failed(lease, outcome, parked);
     this.#line.leaseFailed(isTrial ? null : lease.model);
   }
 
@@ -156,9 +156,12 @@ class Run<C, T> {
     if (!(error instanceof UpstreamError)) throw error;
     const { failure } = error;
     this.#errors.push(error);
-    const { request: action } = verdictOf(failure);
+    const { request: action } = this.#search.verdictOf(failure);
     switch (action) {
       case 'next_key':
+        return;
+      case 'next_project':
+        if (this.#search.isRefusedAlike || !this.#search.hasMore()) throw error;
         return;
       case 'another_key':
         if (this.#search.hasMore()) await this.#pause();

@@ -1,11 +1,17 @@
 import type { Reach } from '../pool/health.ts';
 import type { KeyPool, LeaseOptions } from '../pool/key-pool.ts';
-import type { Lease } from '../pool/lease.ts';
+import type { Lease, Parked } from '../pool/lease.ts';
+import { type Verdict, verdictOf } from '../pool/verdicts.ts';
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
+import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 
 /** After this many attempts of one request have met upstream trouble, the model counts as overloaded. */
 const MAX_TROUBLES = 3;
+/** So many projects in a row that refuse a special request alike speak for all. */
+const MAX_ALIKE = 3;
+/** The most calls of one model that may fail for the sake of the request or of upstream. */
+const MAX_FRUITLESS = 4;
 
 /** What one request has tried of one model. */
 interface Tried {
@@ -15,13 +21,16 @@ interface Tried {
   /** Keys that failed without being parked: the pool would offer them again at once. */
   readonly notParked: Set<string>;
   readonly withoutModel: Set<string>;
+  /** Projects that have refused for the sake of the request. */
+  readonly refusedBy: Set<string>;
   troubles: number;
+  fruitless: number;
 }
 
 /** What a search has to know of a lease that failed. */
 interface LeasedKey {
   readonly model: string;
-  readonly key: { readonly id: string };
+  readonly key: Pick<ApiKey, 'id' | 'project'>;
 }
 
 /** What is looked for. */
@@ -33,6 +42,7 @@ export interface Wanted {
   /** The id of the key that is tried first, if it may be used. */
   readonly preferred?: string;
   readonly reach?: Reach;
+  readonly shape?: () => RequestShape;
 }
 
 /** One request's way through the keys: each eligible one once for a model, then the next model. */
@@ -41,22 +51,38 @@ export class KeySearch {
   readonly #pool: KeyPool;
   readonly #tried: readonly Tried[];
   readonly #only: Pick<Wanted, 'only'>;
-  readonly #options: Pick<Wanted, 'only' | 'reach'>;
+  readonly #options: Pick<Wanted, 'only' | 'reach'> & { readonly shape: () => RequestShape };
   readonly #preferred: string | null;
   #question: string | null = null;
+  /** Calls of any model that met upstream trouble. */
+  #troubles = 0;
+  /** The last refusals in a row for the sake of the request. */
+  #alike = { what: '', times: 0 };
+  #isTooSlow = false;
 
-  constructor(pool: KeyPool, { service, models, only, preferred, reach }: Wanted) {
+  constructor(pool: KeyPool, { service, models, only, preferred, reach, shape = PLAIN }: Wanted) {
     this.#pool = pool;
     this.service = service;
     this.#only = only === undefined ? {} : { only };
-    this.#options = reach === undefined ? this.#only : { ...this.#only, reach };
+    let known: RequestShape | null = null;
+    const shapeOnce = () => {
+      known ??= shape();
+      return known;
+    };
+    this.#options = {
+      ...this.#only,
+      ...(reach === undefined ? {} : { reach }),
+      shape: shapeOnce,
+    };
     this.#preferred = preferred ?? null;
     this.#tried = models.map((model) => ({
       model,
       keys: new Set(),
       notParked: new Set(),
       withoutModel: new Set(),
+      refusedBy: new Set(),
       troubles: 0,
+      fruitless: 0,
     }));
   }
 
@@ -98,21 +124,49 @@ export class KeySearch {
     return this.#has(untried) || this.#has(resting);
   }
 
-  failed(lease: LeasedKey, failure: Failure, isParked: boolean): void {
+  verdictOf(failure: Failure): Verdict {
+    return verdictOf(failure, this.#options.shape);
+  }
+
+  /** Whether so many projects have refused the request alike that no further one is asked. */
+  get isRefusedAlike(): boolean {
+    return this.#alike.times >= MAX_ALIKE;
+  }
+
+  failed(lease: LeasedKey, failure: Failure, parked: Parked | null): void {
     const tried = this.#tried.find(({ model }) => model === lease.model);
     if (tried === undefined) return;
     this.#question = null;
-    const { id } = lease.key;
+    const { id, project } = lease.key;
     tried.keys.add(id);
-    if (!isParked) tried.notParked.add(id);
+    if (parked === null) tried.notParked.add(id);
     if (failure.kind === 'model_unavailable') tried.withoutModel.add(id);
-    if (failure.kind === 'upstream_down') tried.troubles += 1;
+    if (failure.kind === 'upstream_down') this.#metTrouble(tried, failure.timedOut);
+    const isRefused = this.verdictOf(failure).request === 'next_project';
+    this.#alike = isRefused ? this.#oneMore(failure) : { what: '', times: 0 };
+    if (!isRefused) return;
+    tried.refusedBy.add(project);
+    tried.fruitless += 1;
+  }
+
+  /** A timeout starts no third attempt: it has cost its time already, and a paid call. */
+  #metTrouble(tried: Tried, timedOut: boolean): void {
+    tried.troubles += 1;
+    tried.fruitless += 1;
+    this.#troubles += 1;
+    this.#isTooSlow = timedOut && this.#troubles > 1;
+  }
+
+  #oneMore({ kind, status }: Failure) {
+    const what = `${kind} ${status}`;
+    return { what, times: this.#alike.what === what ? this.#alike.times + 1 : 1 };
   }
 
   /** Two searches with one question get the same answers of `nextReturned`, `returnsAt` and `nextDueAt`. */
   get question(): unknown {
     // Nobody else asks quite the same.
-    if (this.#only.only !== undefined) return this;
+    const isSpecial = this.#only.only !== undefined || this.#options.shape().feature !== null;
+    if (isSpecial || this.#open().some(({ refusedBy }) => refusedBy.size > 0)) return this;
     this.#question ??= this.#open()
       .map(({ model, notParked }) => [model, ...notParked].join(' '))
       .join('|');
@@ -121,8 +175,8 @@ export class KeySearch {
 
   /** When the first key comes back that this request could use: `now` or later, null for never. */
   returnsAt(): number | null {
-    return this.#earliest(({ model, notParked }) =>
-      this.#pool.returnsAt(this.service, model, { ...this.#only, except: notParked }),
+    return this.#earliest((tried) =>
+      this.#pool.returnsAt(this.service, tried.model, this.#choose(returned, tried)),
     );
   }
 
@@ -139,7 +193,7 @@ export class KeySearch {
   /** When to ask again, whatever this request has tried; null for never. */
   retryAt(): number | null {
     return soonest(
-      this.#tried.map(({ model }) => this.#pool.retryAt(this.service, model, this.#only)),
+      this.#tried.map(({ model }) => this.#pool.retryAt(this.service, model, this.#options)),
     );
   }
 
@@ -155,7 +209,10 @@ export class KeySearch {
   }
 
   #open(): readonly Tried[] {
-    return this.#tried.filter(({ troubles }) => troubles < MAX_TROUBLES);
+    if (this.#isTooSlow) return [];
+    return this.#tried.filter(
+      ({ troubles, fruitless }) => troubles < MAX_TROUBLES && fruitless < MAX_FRUITLESS,
+    );
   }
 
   /** Once: what it finds decides whether the key is still among the untried. */
@@ -168,7 +225,14 @@ export class KeySearch {
   }
 
   #choose(select: Selection, tried: Tried): LeaseOptions {
-    return { ...this.#options, ...select(tried) };
+    const { refusedBy } = tried;
+    const chosen = { ...this.#options, ...select(tried) };
+    if (refusedBy.size === 0) return chosen;
+    const { only } = this.#only;
+    return {
+      ...chosen,
+      only: (key) => !refusedBy.has(key.project) && (only === undefined || only(key)),
+    };
   }
 
   #lease(select: Selection, isWanted: (model: string) => boolean = () => true): Lease | null {

@@ -1,5 +1,6 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import type { RequestShape } from '../shared/request-shape.ts';
 import type { RelayGemini, RelayHead, RelayPiece, RelayRequest } from '../upstream/gemini-relay.ts';
 import { begun } from './begun.ts';
 import { breakOff } from './conclusion.ts';
@@ -30,6 +31,8 @@ export interface RelayCall {
   readonly comesWhole: boolean;
   /** Cached contents and uploaded files that are named. */
   readonly resources: readonly string[];
+  /** What Google may refuse for the request's own sake. */
+  readonly shape: () => RequestShape;
 }
 
 /** Google's answer that has begun, or its refusal of a request that is at fault itself. */
@@ -82,11 +85,15 @@ interface Searches {
 }
 
 /** Which keys, of which lane, and what their answer proves. */
-function termsOf({ isMetered, comesWhole, model, resources }: RelayCall, owners: OwnerSearch) {
+function termsOf(
+  { isMetered, comesWhole, model, resources, shape }: RelayCall,
+  owners: OwnerSearch,
+) {
   const lane = isMetered && model !== null ? model : UNMETERED_LANE;
   return {
     models: [lane] as const,
     comesWhole,
+    shape,
     reach: isMetered ? ('whole' as const) : ('part' as const),
     ...(resources.length === 0 ? {} : { only: (key: ApiKey) => owners.accepts(key) }),
   };

@@ -1,6 +1,7 @@
 /** Why a use case could not be carried out: the reasons that a caller can tell apart. */
 export type ServiceErrorCode =
   | 'invalid_request'
+  | 'payload_too_large'
   | 'unauthorized'
   | 'model_unavailable'
   | 'all_keys_exhausted'

@@ -9,6 +9,9 @@ export type Failure =
       readonly retryAfterMs?: number;
       /** Whose limit it is, where it is not the project's for one model. */
       readonly of?: 'project';
+      /** The limit on input tokens a minute, where it is that limit which was reached. */
+      readonly inputTokenLimit?: number;
+      readonly isUnexplained?: Unexplained;
     })
   /** The day's quota is spent. */
   | (Described & { readonly kind: 'quota_exhausted' })
@@ -16,7 +19,11 @@ export type Failure =
   | (Described & { readonly kind: 'out_of_credit' })
   /** The key itself is bad for our use: unknown, leaked, suspended, blocked. */
   | (Described & { readonly kind: 'key_rejected' })
-  | (Described & { readonly kind: 'model_unavailable'; readonly whose: ModelOwner })
+  | (Described & {
+      readonly kind: 'model_unavailable';
+      readonly whose: ModelOwner;
+      readonly isUnexplained?: Unexplained;
+    })
   /** The caller's own fault: every key would answer the same. */
   | (Described & {
       readonly kind: 'request_fault';
@@ -32,6 +39,9 @@ export type Failure =
   | (Described & { readonly kind: 'client_gone' });
 
 export type FailureKind = Failure['kind'];
+
+/** The refusal names no cause: what is special about the request may be the cause. */
+type Unexplained = true;
 
 /**
  * Who lacks the model (for Anam: the persona): this one key, or its whole project ("limit 0").

@@ -1,7 +1,7 @@
 import { type Finding, rateLimited } from './failure-rules.ts';
 import { PREPAID_CREDIT, SPEND_CAP, SPEND_RATE } from './gemini-money-phrases.ts';
 import { type GeminiRefusal, type GeminiRule, hasReason, isPage, says } from './gemini-refusal.ts';
-import { violations } from './google-error.ts';
+import { type GoogleError, violations } from './google-error.ts';
 
 const NO_CAPACITY: Finding = { kind: 'upstream_down', timedOut: false };
 const NO_QUOTA: Finding = { kind: 'model_unavailable', whose: 'project' };
@@ -11,6 +11,8 @@ const SPEND_WINDOW_MS = 600_000;
 
 const A_DAY = /PerDay/;
 const A_MINUTE = /PerMinute/;
+const INPUT_TOKENS = /InputTokens/;
+const NAMES_QUOTA = /\bquota exceeded for (?:quota )?metric\b/i;
 const MODEL_CAPACITY = /^MODEL_CAPACITY_EXHAUSTED$/;
 const CAPACITY_TEXT = /\bno capacity available\b/i;
 /** "limit: 0", but neither "limit: 0.5" nor "limit: 05". */
@@ -30,7 +32,10 @@ export const GEMINI_QUOTA_RULES: readonly GeminiRule[] = [
   { when: hasNoQuotaForThisModel, failure: NO_QUOTA },
   // The RetryInfo beside a day's quota is not honest: it is ignored.
   { when: namesQuota(A_DAY), failure: { kind: 'quota_exhausted' } },
-  { when: namesQuota(A_MINUTE), failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+  {
+    when: namesQuota(A_MINUTE),
+    failure: ({ retryHintMs, error }) => ({ ...rateLimited(retryHintMs), ...tokenLimitIn(error) }),
+  },
   { when: says(CAPACITY_TEXT), failure: NO_CAPACITY },
   { when: says(LIMIT_ZERO), failure: NO_QUOTA },
   {
@@ -38,8 +43,30 @@ export const GEMINI_QUOTA_RULES: readonly GeminiRule[] = [
     failure: ({ retryHintMs }) => rateLimited(retryHintMs ?? SPEND_WINDOW_MS),
   },
   { when: says(PREPAID_CREDIT, SPEND_CAP), failure: { kind: 'out_of_credit' } },
-  { when: () => true, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+  { when: namesSomeCause, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+  {
+    when: () => true,
+    failure: ({ retryHintMs }) => ({ ...rateLimited(retryHintMs), isUnexplained: true }),
+  },
 ];
+
+/** A quota, a reason, or the sentence that names a metric; a time to come back is no cause. */
+function namesSomeCause({ error }: GeminiRefusal): boolean {
+  const { details, message } = error;
+  return (
+    details.some(({ type }) => type === 'QuotaFailure' || type === 'ErrorInfo') ||
+    NAMES_QUOTA.test(message)
+  );
+}
+
+/** The smallest limit on input tokens, where nothing but such limits was reached. */
+function tokenLimitIn(error: GoogleError): { readonly inputTokenLimit?: number } {
+  const reached = violations(error);
+  const limits = reached.map(({ quotaValue }) => Number(quotaValue));
+  const isReadable = limits.every((limit) => Number.isFinite(limit) && limit > 0);
+  const isOfTokens = reached.every(({ quotaId }) => INPUT_TOKENS.test(quotaId));
+  return isReadable && isOfTokens ? { inputTokenLimit: Math.min(...limits) } : {};
+}
 
 function hasNoQuotaForAnyModel({ error }: GeminiRefusal): boolean {
   return error.details.some(

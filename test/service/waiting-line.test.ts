@@ -31,7 +31,7 @@ function lineBefore({ pool, clock }: ReturnType<typeof createPool>, maxWaiting =
   const newSearch = () => new KeySearch(pool, { service: 'google', models: ['flash'] });
   const searchThatFailed = (id: string) => {
     const search = newSearch();
-    search.failed({ key: { id }, model: 'flash' }, failed.down, false);
+    search.failed({ key: { id, project: id }, model: 'flash' }, failed.down, null);
     return search;
   };
   const stand = (forSeconds = 5, signal = new AbortController().signal, search = newSearch()) =>
@@ -538,7 +538,7 @@ describe('the pace', () => {
     const signal = new AbortController().signal;
     const stand = (search: KeySearch) => outcomeOf(line.wait(search, patience(clock, 5), signal));
     const burnt = new KeySearch(pool, { service: 'google', models: ['pro', 'flash'] });
-    burnt.failed({ key: { id: 'google-1' }, model: 'pro' }, failed.down, false);
+    burnt.failed({ key: { id: 'google-1', project: 'google-1' }, model: 'pro' }, failed.down, null);
     const waiting = stand(burnt);
     const newcomer = stand(new KeySearch(pool, { service: 'google', models: ['pro'] }));
     expect(await look([waiting, newcomer])).toEqual([STILL_WAITING, 'google-1']);

@@ -18,6 +18,9 @@ const CHECK_PLAN = 'You exceeded your current quota, please check your plan and 
 const NO_CAPACITY = { kind: 'upstream_down', timedOut: false };
 const NO_QUOTA = { kind: 'model_unavailable', whose: 'project' };
 const limitedFor = (retryAfterMs: number) => ({ kind: 'rate_limited', retryAfterMs });
+const unexplained = (finding: object) => ({ ...finding, isUnexplained: true });
+const UNEXPLAINED = unexplained({ kind: 'rate_limited' });
+const ofTokens = (inputTokenLimit: number, finding: object) => ({ ...finding, inputTokenLimit });
 const withHeader = (value: string | string[]) =>
   answerOf(429, 'slow down', { 'retry-after': value });
 
@@ -31,7 +34,7 @@ describe('a 429 whose details say why', () => {
     [
       'a spent minute, with an honest RetryInfo',
       exhausted(CHECK_PLAN, quotaFailure(violation(MINUTE, '250000')), retryInfo('12.3s')),
-      limitedFor(12_300),
+      ofTokens(250_000, limitedFor(12_300)),
     ],
     [
       'a spent minute, whose message names the longer wait',
@@ -40,16 +43,34 @@ describe('a 429 whose details say why', () => {
         quotaFailure(violation(MINUTE, '15')),
         retryInfo('41s'),
       ),
-      limitedFor(45_810),
+      ofTokens(15, limitedFor(45_810)),
     ],
     [
       'a spent minute, whose RetryInfo names the longer wait',
       exhausted('Please retry in 812ms.', quotaFailure(violation(MINUTE, '15')), retryInfo('1s')),
-      limitedFor(1000),
+      ofTokens(15, limitedFor(1000)),
     ],
     [
       'a spent minute with nothing said about when',
       exhausted(CHECK_PLAN, quotaFailure(violation(MINUTE, '15'))),
+      ofTokens(15, { kind: 'rate_limited' }),
+    ],
+    [
+      'a limit on input tokens that is no number',
+      exhausted(CHECK_PLAN, quotaFailure(violation(MINUTE, 'many'))),
+      { kind: 'rate_limited' },
+    ],
+    [
+      'two limits on input tokens: the smaller one governs',
+      exhausted(CHECK_PLAN, quotaFailure(violation(MINUTE, '900'), violation(MINUTE, '600'))),
+      ofTokens(600, { kind: 'rate_limited' }),
+    ],
+    [
+      'a limit on input tokens beside one on requests',
+      exhausted(
+        CHECK_PLAN,
+        quotaFailure(violation(MINUTE, '900'), violation('RequestsPerMinute', '9')),
+      ),
       { kind: 'rate_limited' },
     ],
     [
@@ -99,7 +120,7 @@ describe('a 429 whose details say why', () => {
     [
       'details against the message: the details win',
       exhausted('limit: 0, spending cap', quotaFailure(violation(MINUTE, '15')), retryInfo('9s')),
-      limitedFor(9000),
+      ofTokens(15, limitedFor(9000)),
     ],
   ])('%s', (_title, answer, expected) => {
     expect(bare(classify(answer))).toEqual(expected);
@@ -108,9 +129,9 @@ describe('a 429 whose details say why', () => {
 
 describe('a 429 whose message alone says why', () => {
   it.each([
-    ['Resource has been exhausted (e.g. check quota).', { kind: 'rate_limited' }],
-    [`${CHECK_PLAN} For more information, see the rate limits.`, { kind: 'rate_limited' }],
-    ['Please retry in 1m2.5s.', limitedFor(62_500)],
+    ['Resource has been exhausted (e.g. check quota).', UNEXPLAINED],
+    [`${CHECK_PLAN} For more information, see the rate limits.`, UNEXPLAINED],
+    ['Please retry in 1m2.5s.', unexplained(limitedFor(62_500))],
     ['* Quota exceeded for metric: requests, limit: 0, model: x\nPlease retry in 10s.', NO_QUOTA],
     ['Quota exceeded for metric: requests, limit: 0', NO_QUOTA],
     ['Quota exceeded for metric: requests, Limit: 0.', NO_QUOTA],
@@ -140,7 +161,7 @@ describe('a 429 whose message alone says why', () => {
 
   it('reads the message where the violations are those of a PreconditionFailure', () => {
     const answer = exhausted('Slow down', { violations: [{ type: 'TOS', subject: 'x' }] });
-    expect(bare(classify(answer))).toEqual({ kind: 'rate_limited' });
+    expect(bare(classify(answer))).toEqual(UNEXPLAINED);
   });
 });
 
@@ -162,16 +183,16 @@ describe('a 429 that no Google service wrote', () => {
     ['a word', withHeader('soon 5'), { kind: 'rate_limited' }],
     ['nothing', answerOf(429, ''), { kind: 'rate_limited' }],
   ])("believes a proxy's Retry-After in %s", (_title, answer, expected) => {
-    expect(bare(classify(answer))).toEqual(expected);
+    expect(bare(classify(answer))).toEqual(unexplained(expected));
   });
 
   it("prefers Google's hint to a proxy's", () => {
     const answer = { ...exhausted('Slow down', retryInfo('3s')), headers: { 'retry-after': '99' } };
-    expect(bare(classify(answer))).toEqual(limitedFor(3000));
+    expect(bare(classify(answer))).toEqual(unexplained(limitedFor(3000)));
   });
 
   it('never passes on a hint of zero', () => {
     const answer = exhausted('', quotaFailure(violation(MINUTE, '15')), retryInfo('0s'));
-    expect(bare(classify(answer))).toEqual(limitedFor(1000));
+    expect(bare(classify(answer))).toEqual(ofTokens(15, limitedFor(1000)));
   });
 });

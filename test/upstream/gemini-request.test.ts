@@ -15,7 +15,9 @@ const NO_CREDIT = { kind: 'out_of_credit' };
 const FAULT = { kind: 'request_fault' };
 const FAULT_OF_RESOURCE = { ...FAULT, about: 'resource' };
 const OURS = { kind: 'misconfigured' };
-const NOT_FOR_THIS_KEY = { kind: 'model_unavailable', whose: 'key' };
+const NOT_FOR_THIS_KEY = { kind: 'model_unavailable', whose: 'key', isUnexplained: true };
+const FREE_TIER = 'Gemini API free tier is not available in your country.';
+const ENABLE_BILLING = 'Please enable billing on your project in Google AI Studio.';
 
 describe('a 400', () => {
   it.each([
@@ -26,8 +28,9 @@ describe('a 400', () => {
     ['Cache content 42 is expired.', [], FAULT],
     ['The input token count exceeds the maximum number of tokens allowed.', [], FAULT],
     ['Unknown name "API key expired": Cannot find field.', [badRequest('Cannot find')], FAULT],
-    ['Gemini API free tier is not available in your country. Please enable it.', [], NO_CREDIT],
-    ['Please enable billing on your project in Google AI Studio.', [], NO_CREDIT],
+    [`${FREE_TIER} ${ENABLE_BILLING}`, [], NO_CREDIT],
+    [`Unknown name "${FREE_TIER} ${ENABLE_BILLING}"`, [], FAULT],
+    ['Unsupported MIME type: API key expired. Please renew the API key.', [], FAULT],
   ])('%s', (message, details, expected) => {
     const answer = googleAnswer(400, 'INVALID_ARGUMENT', message, details);
     expect(bare(classify(answer))).toEqual(expected);

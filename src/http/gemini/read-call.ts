@@ -1,6 +1,8 @@
 import type { Request } from 'express';
 import type { RelayCall } from '../../service/relay.ts';
+import { PLAIN } from '../../shared/request-shape.ts';
 import { resourcesIn } from './resources.ts';
+import { shapeIn } from './shape.ts';
 
 const MODEL = String.raw`[A-Za-z0-9][\w.-]{0,99}`;
 
@@ -30,6 +32,7 @@ export function readMethodCall(request: Request): RelayCall {
     isMetered,
     comesWhole: method === WHOLE,
     resources: resourcesIn(body),
+    shape: () => shapeIn(body),
   };
 }
 
@@ -40,6 +43,7 @@ export const readModelsCall = (request: Request): RelayCall => ({
   isMetered: false,
   comesWhole: false,
   resources: [],
+  shape: PLAIN,
 });
 
 const NO_BODY = Buffer.alloc(0);

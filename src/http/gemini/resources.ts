@@ -23,7 +23,7 @@ export function resourcesIn(body: Buffer): readonly string[] {
 }
 
 /** What is no JSON is Google's to refuse. */
-function parse(body: Buffer): unknown {
+export function parse(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString());
   } catch {
@@ -31,9 +31,10 @@ function parse(body: Buffer): unknown {
   }
 }
 
-const asObject = (value: unknown): JsonObject => (isJsonObject(value) ? value : {});
+export const asObject = (value: unknown): JsonObject => (isJsonObject(value) ? value : {});
 
-const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);
+export const asList = (value: unknown): readonly unknown[] =>
+  Array.isArray(value) ? value : [value];
 
 const matchIn = (pattern: RegExp, value: unknown) =>
   typeof value === 'string' ? pattern.exec(value) : null;

@@ -77,6 +77,7 @@ const request = z.strictObject({
   code: z
     .enum([
       'invalid_request',
+      'payload_too_large',
       'unauthorized',
       'model_unavailable',
       'all_keys_exhausted',

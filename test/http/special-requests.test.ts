@@ -1,0 +1,365 @@
+import { describe, expect, it } from 'vitest';
+import type { Fault } from '../../src/standin/fault.ts';
+import { CLIENT_TOKEN } from '../support/programs.ts';
+import { type App, flow, startApp } from '../support/start-app.ts';
+
+const HOUR = 3_600_000;
+const MODEL = 'gemini-flash-latest';
+const PROGRAM = { 'x-goog-api-key': CLIENT_TOKEN };
+const HELP = {
+  '@type': 'type.googleapis.com/google.rpc.Help',
+  links: [{ description: 'Learn more', url: 'https://ai.google.dev/gemini-api/docs/rate-limits' }],
+};
+
+const refusal = (code: number, status: string, message: string, details?: unknown[]) =>
+  ({
+    kind: 'raw',
+    status: code,
+    headers: { 'content-type': 'application/json' },
+    body: { error: { code, message, status, ...(details === undefined ? {} : { details }) } },
+  }) as const satisfies Fault;
+
+const EXHAUSTED = 'RESOURCE_EXHAUSTED';
+const BARE_429 = refusal(429, EXHAUSTED, 'Resource has been exhausted (e.g. check quota).');
+const HELP_429 = refusal(429, EXHAUSTED, 'You exceeded your current quota.', [HELP]);
+const BARE_403 = refusal(403, 'PERMISSION_DENIED', 'The caller does not have permission');
+const BARE_404 = refusal(404, 'NOT_FOUND', 'Requested entity was not found.');
+
+const textOf = (number: number) => `g-key-${number}`;
+
+/** So many keys, each of a project of its own and with this fault. */
+function startWith(keys: number, fault: Fault | null, environment: Record<string, string> = {}) {
+  const texts = Array.from({ length: keys }, (_, index) => textOf(index + 1));
+  return startApp({
+    environment: {
+      ...Object.fromEntries(texts.map((text, index) => [`GOOGLE_API_KEY_${index + 1}`, text])),
+      CLIENT_TOKENS: CLIENT_TOKEN,
+      ...environment,
+    },
+    standin: {
+      keys: texts.map((key) => ({
+        key,
+        service: 'google',
+        ...(fault === null ? {} : { fault }),
+      })),
+    },
+  });
+}
+
+function healAll(app: App, keys: number): void {
+  for (let number = 1; number <= keys; number += 1) app.standin.setFault(textOf(number), null);
+}
+
+const TEXT = [{ role: 'user', parts: [{ text: 'Hi' }] }];
+const generate = (app: App, more: object = {}) =>
+  app.post(`/v1beta/models/${MODEL}:generateContent`, { contents: TEXT, ...more }, PROGRAM);
+const search = (app: App) => generate(app, { tools: [{ google_search: {} }] });
+
+describe('a special request that every key refuses without a cause', () => {
+  it.each([
+    ['a bare 429', BARE_429],
+    ['a 429 with nothing but a link to help', HELP_429],
+    ['a bare 403', BARE_403],
+    ['a bare 404', BARE_404],
+  ])('asks three projects, parks no plain scope, and hands on %s', async (_, fault) => {
+    const app = await startWith(6, fault);
+    const { status, body } = await flow(app.clock, search(app));
+    expect([status, body]).toEqual([fault.status, fault.body]);
+    expect(app.standin.calls).toHaveLength(3);
+    expect(await app.counts()).toMatchObject({ total: 6, available: 6 });
+
+    healAll(app, 6);
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+    expect(app.standin.calls).toHaveLength(4);
+  });
+
+  it.each<[string, object]>([
+    ['a search', { tools: [{ googleSearch: {} }] }],
+    ['a search of the older kind', { tools: [{ google_search_retrieval: {} }] }],
+    ['maps', { tools: [{ googleMaps: {} }] }],
+    ['URL context', { tools: [{ url_context: {} }] }],
+    ['code execution', { tools: [{ codeExecution: {} }] }],
+    ['a tool that nobody knows yet', { tools: [{ moon_phase: {} }] }],
+    [
+      'media',
+      { contents: [{ parts: [{ inline_data: { mime_type: 'image/png', data: 'AAAA' } }] }] },
+    ],
+    ['a schema', { generationConfig: { responseSchema: { type: 'STRING' } } }],
+    ['a field that nobody knows yet', { moonPhase: 'full' }],
+    ['more than 30,000 tokens', { contents: [{ parts: [{ text: 'word '.repeat(25_000) }] }] }],
+  ])('is special for the sake of %s', async (_, more) => {
+    const app = await startWith(5, BARE_429);
+    const { status } = await flow(app.clock, generate(app, more));
+    expect([status, app.standin.calls.length]).toEqual([429, 3]);
+    expect((await app.counts()).available).toBe(5);
+  });
+
+  it.each([
+    [
+      'a photo in the AI SDK form',
+      '/api/chat',
+      {
+        messages: [
+          {
+            role: 'user',
+            parts: [
+              { type: 'text', text: 'What is this?' },
+              { type: 'file', mediaType: 'image/png', url: 'data:image/png;base64,iVBORw0KGgo=' },
+            ],
+          },
+        ],
+      },
+    ],
+    [
+      'a schema in the OpenAI form',
+      '/v1/chat/completions',
+      {
+        model: MODEL,
+        messages: [{ role: 'user', content: 'Hi' }],
+        response_format: { type: 'json_schema', json_schema: { schema: { type: 'object' } } },
+      },
+    ],
+    ['a long text', '/api/chat', { message: 'word '.repeat(25_000) }],
+  ])('is refused in the form of its caller: %s', async (_, path, body) => {
+    const app = await startWith(5, BARE_429);
+    const headers = { authorization: `Bearer ${CLIENT_TOKEN}` };
+    const { status, text } = await flow(app.clock, app.post(path, body, headers));
+    expect([status, app.standin.calls.length]).toEqual([400, 3]);
+    expect(text).toContain('Resource has been exhausted');
+    expect((await app.counts()).available).toBe(5);
+  });
+
+  it('leaves other features alone, and asks other projects the next time', async () => {
+    const app = await startWith(5, BARE_429);
+    await flow(app.clock, search(app));
+    expect((await flow(app.clock, search(app))).status).toBe(429);
+    expect(app.standin.calls.map(({ key }) => key)).toEqual([1, 2, 3, 4, 5].map(textOf));
+
+    healAll(app, 5);
+    expect((await flow(app.clock, generate(app, { tools: [{ googleMaps: {} }] }))).status).toBe(
+      200,
+    );
+    expect((await flow(app.clock, generate(app))).status).toBe(200);
+  });
+
+  it('is not sent again before the hour is over, and says when it will be', async () => {
+    const app = await startWith(2, BARE_429);
+    expect((await flow(app.clock, search(app))).status).toBe(429);
+    healAll(app, 2);
+    const refused = await flow(app.clock, search(app));
+    expect([refused.status, app.standin.calls.length]).toEqual([503, 2]);
+    const seconds = Number(refused.headers.get('retry-after'));
+    expect(seconds).toBeGreaterThan(3590);
+    app.clock.advance(seconds * 1000 - HOUR + HOUR - 1000);
+    expect((await flow(app.clock, search(app))).status).toBe(503);
+    app.clock.advance(1000);
+    expect((await flow(app.clock, search(app))).status).toBe(200);
+  });
+
+  it('is sent again at once when the operator has released the key', async () => {
+    const ADMIN_TOKEN = 'admin-token-0123456789';
+    const app = await startWith(1, BARE_429, { ADMIN_TOKEN });
+    await flow(app.clock, search(app));
+    healAll(app, 1);
+    const admin = { authorization: `Bearer ${ADMIN_TOKEN}` };
+    await app.post('/api/keys/google-1/release', {}, admin);
+    expect((await flow(app.clock, search(app))).status).toBe(200);
+  });
+
+  it('gives a probe back, so that a plain chat opens the key', async () => {
+    const app = await startWith(1, BARE_429);
+    await flow(app.clock, app.chat('Hi'));
+    expect((await app.counts()).cooling_down).toBe(1);
+    app.clock.advance(HOUR);
+    expect((await flow(app.clock, search(app))).status).toBe(429);
+    healAll(app, 1);
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+  });
+
+  it('makes at most four calls for each model, whatever the keys answer', async () => {
+    const models = 'gemini-flash-latest,gemini-flash-lite-latest,gemini-pro-latest';
+    const app = await startWith(40, null, { GOOGLE_MODELS: models });
+    const faults = [BARE_429, BARE_403, BARE_404];
+    for (let number = 1; number <= 40; number += 1) {
+      app.standin.setFault(textOf(number), faults[number % 3] ?? null);
+    }
+    const long = { message: 'word '.repeat(25_000) };
+    const { status } = await flow(app.clock, app.post('/api/chat', long));
+    expect(status).toBe(400);
+    for (const model of models.split(',')) {
+      const calls = app.standin.calls.filter((call) => call.model === model);
+      expect(calls.length).toBeLessThanOrEqual(4);
+    }
+    expect((await app.counts()).available).toBe(40);
+  });
+
+  it('still learns from a refusal that names its cause', async () => {
+    const app = await startWith(3, { kind: 'day_spent' });
+    expect((await flow(app.clock, search(app))).status).toBe(503);
+    expect((await app.counts()).cooling_down).toBe(3);
+  });
+});
+
+describe('a plain request that is refused without a cause', () => {
+  it('parks the one key of three for the hour, and costs one call', async () => {
+    const app = await startWith(3, null);
+    app.standin.setFault(textOf(1), BARE_429);
+    for (let turn = 0; turn < 6; turn += 1) {
+      expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+    }
+    expect(app.standin.callsOf(textOf(1))).toBe(1);
+    expect(await app.counts()).toMatchObject({ available: 2, cooling_down: 1 });
+  });
+
+  it('tries each key in turn, and is told so in a friendly sentence when none answers', async () => {
+    const app = await startWith(3, BARE_429);
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.error.code]).toEqual([503, 'all_keys_exhausted']);
+    expect(app.standin.calls).toHaveLength(3);
+    expect((await app.counts()).cooling_down).toBe(3);
+  });
+
+  it('in the Gemini protocol is plain too, with functions of its own', async () => {
+    const app = await startWith(3, BARE_429);
+    const plain = {
+      systemInstruction: { parts: [{ text: 'Be brief.' }] },
+      generationConfig: { temperature: 0.5, thinkingConfig: { thinkingBudget: 0 } },
+      safetySettings: [],
+      tools: [{ functionDeclarations: [{ name: 'look_up' }] }],
+      toolConfig: {},
+    };
+    expect((await flow(app.clock, generate(app, plain))).status).toBe(503);
+    expect((await app.counts()).cooling_down).toBe(3);
+  });
+});
+
+describe('a request that is larger than the limit on input tokens', () => {
+  const LIMITED = 20;
+  const SMALL = 16_000;
+  const startLimited = () =>
+    startApp({
+      environment: {
+        ...Object.fromEntries(
+          Array.from({ length: LIMITED }, (_, at) => [`GOOGLE_API_KEY_${at + 1}`, textOf(at + 1)]),
+        ),
+        CLIENT_TOKENS: CLIENT_TOKEN,
+      },
+      standin: {
+        keys: Array.from({ length: LIMITED }, (_, at) => ({
+          key: textOf(at + 1),
+          service: 'google' as const,
+          limits: { tpm: SMALL },
+        })),
+      },
+    });
+  const LARGE = 'word '.repeat(20_000);
+
+  it('asks three projects at most, parks none, and is told the limit', async () => {
+    const app = await startLimited();
+    const { status, body } = await flow(app.clock, app.chat(LARGE));
+    expect([status, body.error.code]).toEqual([413, 'payload_too_large']);
+    expect(body.error.message).toContain('16000 input tokens a minute');
+    expect(app.standin.calls).toHaveLength(3);
+    expect((await app.counts()).available).toBe(LIMITED);
+
+    const small = await flow(app.clock, app.chat('Hi'));
+    expect([small.status, app.standin.calls.length]).toEqual([200, 4]);
+  });
+
+  it('gets the refusal of Google itself in its own protocol', async () => {
+    const app = await startLimited();
+    const { status, body } = await flow(
+      app.clock,
+      generate(app, { contents: [{ role: 'user', parts: [{ text: LARGE }] }] }),
+    );
+    expect([status, body.error.status]).toEqual([429, EXHAUSTED]);
+    expect(app.standin.calls).toHaveLength(3);
+    expect((await app.counts()).available).toBe(LIMITED);
+  });
+
+  it('is answered by a project whose limit is larger', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY_1: 'g-small', GOOGLE_API_KEY_2: 'g-large' },
+      standin: {
+        keys: [
+          { key: 'g-small', service: 'google', limits: { tpm: SMALL } },
+          { key: 'g-large', service: 'google' },
+        ],
+      },
+    });
+    expect((await flow(app.clock, app.chat(LARGE))).status).toBe(200);
+    expect((await app.counts()).available).toBe(2);
+  });
+
+  it('does not ask a second key of the same project', async () => {
+    const app = await startApp({
+      environment: {
+        GOOGLE_API_KEY_1: 'g-one',
+        GOOGLE_API_KEY_1_PROJECT: 'shop',
+        GOOGLE_API_KEY_2: 'g-two',
+        GOOGLE_API_KEY_2_PROJECT: 'shop',
+      },
+      standin: {
+        keys: ['g-one', 'g-two'].map((key) => ({
+          key,
+          service: 'google' as const,
+          project: 'shop',
+          limits: { tpm: SMALL },
+        })),
+      },
+    });
+    expect((await flow(app.clock, app.chat(LARGE))).status).toBe(413);
+    expect(app.standin.calls).toHaveLength(1);
+  });
+
+  it('is parked as ever when the request fits and the minute is spent', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY_1: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+      standin: {
+        keys: [
+          { key: 'g-one', service: 'google', fault: { kind: 'tokens_per_minute_spent' } },
+          { key: 'g-two', service: 'google' },
+        ],
+      },
+    });
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+    expect(await app.counts()).toMatchObject({ available: 1, cooling_down: 1 });
+  });
+});
+
+describe("a 400 whose text quotes the caller's own words", () => {
+  it.each([
+    'Unsupported MIME type: x API key not valid',
+    'Unsupported MIME type: API key not valid. Please pass a valid API key.',
+    'Invalid JSON payload received. Unknown name "enable billing": Cannot find field.',
+    'Unknown name "API key not found": Proto field is not repeating, cannot start list.',
+    'Unknown name "User location is not supported": Cannot find field.',
+    "* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties: 'free tier is not available' is invalid",
+  ])('is the fault of the request, and condemns no key: %s', async (message) => {
+    const app = await startWith(3, refusal(400, 'INVALID_ARGUMENT', message));
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.error.code]).toEqual([400, 'invalid_request']);
+    expect(app.standin.calls).toHaveLength(1);
+    expect((await app.counts()).available).toBe(3);
+  });
+
+  it.each([
+    'API key not valid. Please pass a valid API key.',
+    'API Key not found. Please pass a valid API key.',
+    'API key expired. Please renew the API key.',
+    'Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.',
+  ])('condemns the key in the whole sentence of Google: %s', async (message) => {
+    const app = await startWith(2, null);
+    app.standin.setFault(textOf(1), refusal(400, 'INVALID_ARGUMENT', message));
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+    expect(await app.counts()).toMatchObject({ available: 1, exhausted: 1 });
+  });
+
+  it('a 403 that quotes the name of a file condemns no key either', async () => {
+    const message =
+      'You do not have permission to access the File reported as leaked or it may not exist.';
+    const app = await startWith(2, refusal(403, 'PERMISSION_DENIED', message));
+    await flow(app.clock, generate(app));
+    expect((await app.counts()).available).toBe(2);
+  });
+});
