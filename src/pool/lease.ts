@@ -77,7 +77,8 @@ export class Lease {
     this.#openTested();
     if (this.#grantedAt >= this.#entry.restedAt) this.#endRest();
     this.#knowsOf = this.#book.nextEvent();
-    this.#entry.lane.proofs.add(this.#entry, this.#knowsOf);
+    const entry = this.#entry;
+    entry.lane.proofs.add({ entry, event: this.#knowsOf, tookMs: this.#ageMs() });
     return true;
   }
 
@@ -112,7 +113,7 @@ export class Lease {
     const proves = provedBy(failure, verdict);
     if (proves === 'everything') this.#openTested();
     if (proves === 'key') this.#open(this.#entry.scopes.key);
-    if (failure.kind === 'upstream_down') this.#suspect();
+    if (failure.kind === 'upstream_down') this.#suspect(failure);
     else if (proves !== 'nothing') this.#entry.failedAt = 0;
     const parks = verdict.park(failure, this.#book.now());
     if (parks === null) return null;
@@ -133,13 +134,16 @@ export class Lease {
   /**
    * Two failures in a row with a sibling's success between them: it is this key, and it rests. When
    * all fail alike nobody succeeds between, and none rests. Leases from before the last rest are the
-   * same trouble once more, and do not lengthen it.
+   * same trouble once more, and do not lengthen it. A silence is no trouble of this key as long as its
+   * siblings take at least half as long to answer: the model thinks.
    */
-  #suspect(): void {
+  #suspect({ timedOut, status }: Extract<Failure, { kind: 'upstream_down' }>): void {
     const entry = this.#entry;
     const { lane, rest } = entry;
     if (this.#grantedAt < entry.restedAt) return;
-    const isThisKey = entry.failedAt > 0 && lane.proofs.hasSibling(entry, entry.failedAt);
+    const wasSilent = timedOut && status === undefined;
+    const withinMs = wasSilent ? this.#ageMs() / 2 : Number.POSITIVE_INFINITY;
+    const isThisKey = entry.failedAt > 0 && lane.proofs.hasSibling(entry, entry.failedAt, withinMs);
     entry.failedAt = this.#book.nextEvent();
     entry.failedReach = this.#reach;
     if (!isThisKey) return;
@@ -147,6 +151,11 @@ export class Lease {
     entry.rests += 1;
     entry.restedAt = this.#book.nextEvent();
     this.#park(rest, restMs, { cause: 'upstream_down', effect: 'cooling_down', isHinted: false });
+  }
+
+  /** Events are numbered by the time. */
+  #ageMs(): number {
+    return Math.max(0, this.#book.now() - this.#grantedAt);
   }
 
   #park(scope: Scope, ms: number, finding: Pick<Finding, 'cause' | 'effect' | 'isHinted'>): void {

@@ -1,24 +1,25 @@
 import type { Entry } from './entry.ts';
 
+interface Proof {
+  readonly entry: Entry;
+  readonly event: number;
+  /** Milliseconds until its first chunk. */
+  readonly tookMs: number;
+}
+
 /** Which entries of a lane have answered of late: the two latest are enough to know of any other. */
 export class Proofs {
-  #last: Entry | null = null;
-  #lastAt = 0;
-  #before: Entry | null = null;
-  #beforeAt = 0;
+  #last: Proof | null = null;
+  #before: Proof | null = null;
 
-  add(entry: Entry, event: number): void {
-    if (this.#last !== entry) {
-      this.#before = this.#last;
-      this.#beforeAt = this.#lastAt;
-      this.#last = entry;
-    }
-    this.#lastAt = event;
+  add(proof: Proof): void {
+    if (this.#last?.entry !== proof.entry) this.#before = this.#last;
+    this.#last = proof;
   }
 
-  /** Whether a sibling of this entry has answered since then. */
-  hasSibling(entry: Entry, since: number): boolean {
-    if (this.#last !== entry) return this.#lastAt > since;
-    return this.#before !== null && this.#beforeAt > since;
+  /** Whether a sibling of this entry has answered since then, and in less than this time. */
+  hasSibling(entry: Entry, since: number, withinMs: number): boolean {
+    const sibling = this.#last?.entry === entry ? this.#before : this.#last;
+    return sibling !== null && sibling.event > since && sibling.tookMs < withinMs;
   }
 }

@@ -14,6 +14,9 @@ import { createSharedTokens } from './shared-tokens.ts';
 import { within } from './within.ts';
 
 const METRICS_LIMIT_MS = 10_000;
+/** A token is minted within a second or so; what takes longer hangs. */
+const MINT_LIMIT_MS = 60_000;
+const MINT_ATTEMPT_MS = 20_000;
 
 export interface AvatarSessionOptions extends PersonaOptions {
   readonly failover: Failover;
@@ -66,6 +69,8 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
           operation: 'session_token',
           models: [laneFor(clientPersona)],
           reach: 'part',
+          requestTimeoutMs: MINT_LIMIT_MS,
+          attemptTimeoutMs: MINT_ATTEMPT_MS,
           caller,
           async *open({ key }, signal) {
             const request = tokenRequestFor(key, clientPersona, options);

@@ -20,6 +20,8 @@ export type Failover = <C, T>(request: FailoverRequest<C, T>) => Promise<T>;
 
 /** Before another key is tried after upstream trouble: long enough for a hiccup, short enough to wait. */
 const PAUSE_MS = 150;
+/** A request waits this much longer for the outcome of a probe than for a key to come back. */
+const PROBE_OUTCOME_MS = 20_000;
 /** Whether a key may be tried, other processes say within a millisecond or so; this long at most. */
 const ANSWER_LIMIT_MS = 300;
 
@@ -97,9 +99,8 @@ class Run<C, T> {
     const isPatient = now < this.#waitUntil;
     const isAsking = this.#search.isAsking();
     if (!isPatient && !isAsking && this.#errors.length > 0) return null;
-    // A trial that is under way has its outcome within the limit of an attempt.
     const outcomeUntil = isPatient
-      ? this.#waitUntil + this.#attemptMs
+      ? this.#waitUntil + Math.min(this.#attemptMs, PROBE_OUTCOME_MS)
       : now + (isAsking ? ANSWER_LIMIT_MS : 0);
     // A key that comes back at the deadline itself comes too late.
     const last = this.#deadline - 1;

@@ -14,6 +14,9 @@ import { ServiceError } from './service-error.ts';
 /** For calls that use no model's quota, and therefore neither prove nor disprove anything of one. */
 export const UNMETERED_LANE = ':unmetered';
 
+/** Counting tokens and listing models need no thought: what takes longer hangs. */
+const UNMETERED_ATTEMPT_MS = 20_000;
+
 export interface RelayOptions {
   readonly failover: Failover;
   readonly relay: RelayGemini;
@@ -95,6 +98,7 @@ function termsOf(
     comesWhole,
     shape,
     reach: isMetered ? ('whole' as const) : ('part' as const),
+    ...(isMetered ? {} : { attemptTimeoutMs: UNMETERED_ATTEMPT_MS }),
     ...(resources.length === 0 ? {} : { only: (key: ApiKey) => owners.accepts(key) }),
   };
 }

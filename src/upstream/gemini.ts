@@ -76,36 +76,55 @@ function withFetch<T>(fetch: typeof globalThis.fetch, call: () => Promise<T>): P
   }
 }
 
-/** Hands on the pieces of the answer, and keeps reading to the end of it, so that its connection can be used again. */
+/**
+ * Hands on the pieces of the answer, and how it finished when the stream ends: some gateways write a
+ * finish reason on every chunk, so that only the last one counts.
+ */
 async function* readAnswer(
   stream: AsyncGenerator<EnhancedGenerateContentResponse>,
   exchange: LeanExchange,
   context: ClassifyContext,
 ): AsyncGenerator<ChatChunk, void, undefined> {
-  let hasBegun = false;
-  let hasCalls = false;
-  let finish: ChatFinish | null = null;
-  for (;;) {
-    exchange.isWanted = true;
-    const { value, done } = await nextOf(stream);
-    exchange.isWanted = false;
-    if (done) break;
-    const chunk: ChatChunk | null =
-      finish === null ? toChunk(readChunk(value), hasBegun, context) : null;
-    if (chunk === null) continue;
-    hasBegun = true;
-    hasCalls ||= chunk.toolCalls !== undefined;
-    finish = chunk.finish;
-    yield hasCalls ? awaitingTools(chunk) : chunk;
+  const answer = new AnswerSoFar();
+  try {
+    for (;;) {
+      exchange.isWanted = true;
+      const { value, done } = await nextOf(stream);
+      exchange.isWanted = false;
+      if (done) break;
+      const chunk = toChunk(readChunk(value), answer.hasBegun, context);
+      if (chunk !== null) yield answer.add(chunk);
+    }
+  } catch (error) {
+    if (!answer.isComplete) throw error;
   }
-  if (finish === null) throw unfinished(hasBegun, exchange, context);
+  if (answer.finish === null) throw unfinished(answer.hasBegun, exchange, context);
+  yield { text: '', finish: answer.finish };
 }
 
-/** Gemini stops alike for an answer that is complete and for one that waits for its tools. */
-const awaitingTools = (chunk: ChatChunk): ChatChunk =>
-  chunk.finish?.reason === 'stop'
-    ? { ...chunk, finish: { ...chunk.finish, reason: 'tool-calls' } }
-    : chunk;
+class AnswerSoFar {
+  hasBegun = false;
+  /** Whether the only finish reason was on the last piece: then no later failure matters. */
+  isComplete = false;
+  #hasCalls = false;
+  #finish: ChatFinish | null = null;
+
+  /** Gemini stops alike for an answer that is complete and for one that waits for its tools. */
+  get finish(): ChatFinish | null {
+    const finish = this.#finish;
+    const isCall = this.#hasCalls && finish?.reason === 'stop';
+    return isCall ? { ...finish, reason: 'tool-calls' } : finish;
+  }
+
+  /** @returns the piece without its finish, which is told at the end */
+  add(chunk: ChatChunk): ChatChunk {
+    this.hasBegun = true;
+    this.#hasCalls ||= chunk.toolCalls !== undefined;
+    if (chunk !== SILENCE) this.isComplete = this.#finish === null && chunk.finish !== null;
+    this.#finish = chunk.finish ?? this.#finish;
+    return { ...chunk, finish: null };
+  }
+}
 
 const SILENCE: ChatChunk = { text: '', finish: null };
 const GARBLED = { kind: 'upstream_down', timedOut: false, status: 200 } as const;

@@ -73,6 +73,47 @@ describe('a quota that runs out in the middle of an answer', () => {
   });
 });
 
+describe('a finish reason on an early chunk', () => {
+  const EVERYWHERE =
+    piece('Once', LAST) + piece(' upon', LAST) + piece(' a time', { finishReason: 'MAX_TOKENS' });
+
+  it('cuts nothing of what follows, and the last one counts', async () => {
+    const app = await startWith(EVERYWHERE);
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.reply, body.finishReason]).toEqual([200, 'Once upon a time', 'length']);
+    expect(app.standin.calls).toHaveLength(1);
+  });
+
+  it('cuts nothing of a stream either', async () => {
+    const app = await startWith(EVERYWHERE);
+    const { text } = await flow(app.clock, app.chat('Hi', { stream: true }));
+    const deltas = [...text.matchAll(/data: (\{"text".*\})/g)].map(([, json]) =>
+      JSON.parse(json ?? ''),
+    );
+    expect(deltas.map((delta) => delta.text).join('')).toBe('Once upon a time');
+    expect(text.match(/event: done/g)).toHaveLength(1);
+    expect(text).toContain('"finishReason":"length"');
+  });
+
+  it('is no end where the answer goes on without another', async () => {
+    const app = await startWith(piece('Once', LAST) + piece(' upon') + piece(' a time'));
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.reply, body.finishReason]).toEqual([200, 'Once upon a time', 'stop']);
+  });
+
+  it('is no end where an error follows upon more of the answer: another key answers', async () => {
+    const app = await startWith(piece('Once', LAST) + piece(' upon', LAST) + event(DAY_SPENT));
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.reply]).toEqual([200, 'You said: Hi']);
+  });
+
+  it('is the end where only an error follows: the answer is complete', async () => {
+    const app = await startWith(piece('Once') + piece(' upon', LAST) + event(DAY_SPENT));
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.reply, app.standin.calls.length]).toEqual([200, 'Once upon', 1]);
+  });
+});
+
 describe('what a gateway writes for nothing', () => {
   const counts = { promptTokenCount: null, candidatesTokenCount: null, totalTokenCount: null };
   it.each<[string, string, Record<string, unknown>]>([

@@ -217,25 +217,26 @@ describe("a request in Gemini's own protocol", () => {
   });
 
   it('that comes whole has three quarters of the request for itself, and the rest is for another key', async () => {
-    const app = await startForPrograms({ kind: 'slow', ms: 44_000 });
+    const app = await startForPrograms({ kind: 'slow', ms: 220_000 });
     const first = await ask(app, WHOLE);
     expect([first.status, app.standin.calls.map(({ key }) => key)]).toEqual([200, ['g-one']]);
     app.standin.setFault('g-one', null);
     app.standin.setFault('g-two', { kind: 'hang' });
     expect((await ask(app, WHOLE)).status).toBe(200);
     expect(app.logs.find(({ outcome }) => outcome === 'upstream_down')).toMatchObject({
-      ms: expect.closeTo(45_000, -2),
+      ms: expect.closeTo(225_000, -2),
     });
   });
 
   it.each([
-    ['a count of tokens', `/v1beta/models/${MODEL}:countTokens`],
-    ['a stream', `${STREAM}?alt=sse`],
-  ])('that should begin soon is soon given up with a key that hangs: %s', async (_, path) => {
+    ['a count of tokens after 20 s', `/v1beta/models/${MODEL}:countTokens`, 20_000],
+    ['a stream after 120 s', `${STREAM}?alt=sse`, 120_000],
+  ])('that should begin soon is given up with a key that hangs: %s', async (_, path, limitMs) => {
     const app = await startForPrograms({ kind: 'hang' });
     const startedAt = app.clock.now();
     expect((await ask(app, path)).status).toBe(200);
-    expect(app.clock.now() - startedAt).toBeLessThan(25_000);
+    expect(app.clock.now() - startedAt).toBeGreaterThanOrEqual(limitMs);
+    expect(app.clock.now() - startedAt).toBeLessThan(limitMs + 5000);
   });
 
   it('is told what its refusal is without any key, in the type neither', async () => {
