@@ -11,7 +11,7 @@ import type { Hub } from './workers/hub.ts';
 import type { Orders } from './workers/primary.ts';
 
 /** A little less than the platform's own patience (`maxShutdownDelaySeconds` in render.yaml). */
-const DRAIN_LIMIT_MS = 110_000;
+const DRAIN_LIMIT_MS = 290_000;
 /** Workers end by themselves at the limit; one that does not is killed. */
 const KILL_LIMIT_MS = DRAIN_LIMIT_MS + 5000;
 /** How long kept connections may still bring a request each; at a terminal nobody wants to wait. */
