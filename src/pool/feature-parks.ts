@@ -1,3 +1,5 @@
+import type { RequestShape } from '../shared/request-shape.ts';
+
 /**
  * The features of special requests that one model does not get from a project for a while. Such a
  * park leaves the project's plain requests alone. Times are milliseconds since the epoch.
@@ -27,9 +29,10 @@ export class FeatureParks {
     return false;
   }
 
-  /** When the first project may be asked for this feature again; null when none is parked. */
-  endsAt(feature: string | null, now: number): number | null {
-    const projects = feature === null ? undefined : this.#until.get(feature);
+  /** When the first project may be asked again for the feature of such a request; null when none is parked. */
+  endsAt(shape: () => RequestShape, now: number): number | null {
+    if (this.isEmpty) return null;
+    const projects = this.#until.get(shape().feature ?? '');
     const ends = [...(projects?.values() ?? [])].filter((until) => until > now);
     return ends.length === 0 ? null : Math.min(...ends);
   }

@@ -104,8 +104,7 @@ export class KeyPool {
     if (lane === undefined) return null;
     const now = this.#book.now();
     const retryAt = lane.retryAt(now, allowedBy(choice, lane.features, now));
-    const feature = choice.shape?.().feature ?? null;
-    return earliest(retryAt, lane.features.endsAt(feature, now));
+    return earliest(retryAt, lane.features.endsAt(choice.shape ?? PLAIN, now));
   }
 
   /** When time alone next brings a key of this service and model back, later than now; null for never. */
@@ -133,6 +132,11 @@ export class KeyPool {
   /** Whether the other processes are just being asked whether a key may be tried: they answer soon. */
   isAsking(service: Service, model: string): boolean {
     return (this.#lanes[service].get(model)?.asked ?? 0) > 0;
+  }
+
+  /** Whether special requests may get other answers than plain ones. */
+  parksFeatures(service: Service, model: string): boolean {
+    return this.#lanes[service].get(model)?.features.isEmpty === false;
   }
 
   hasKeys(service: Service): boolean {

@@ -107,7 +107,7 @@ export function verdictOf(failure: Failure, shape: () => RequestShape): Verdict 
 }
 
 /** Whether the request alone is larger than the limit that refused it. */
-export const isTooLarge = (failure: Failure, shape: () => RequestShape): boolean =>
+const isTooLarge = (failure: Failure, shape: () => RequestShape): boolean =>
   failure.kind === 'rate_limited' &&
   failure.inputTokenLimit !== undefined &&
   shape().tokens > failure.inputTokenLimit;

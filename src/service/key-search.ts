@@ -165,13 +165,16 @@ export class KeySearch {
   /** Two searches with one question get the same answers of `nextReturned`, `returnsAt` and `nextDueAt`. */
   get question(): unknown {
     // Nobody else asks quite the same.
-    const isSpecial = this.#only.only !== undefined || this.#options.shape().feature !== null;
-    if (isSpecial || this.#open().some(({ refusedBy }) => refusedBy.size > 0)) return this;
+    if (this.#only.only !== undefined || this.#open().some(this.#isOfItsOwn)) return this;
     this.#question ??= this.#open()
       .map(({ model, notParked }) => [model, ...notParked].join(' '))
       .join('|');
     return this.#question;
   }
+
+  readonly #isOfItsOwn = ({ model, refusedBy }: Tried): boolean =>
+    refusedBy.size > 0 ||
+    (this.#pool.parksFeatures(this.service, model) && this.#options.shape().feature !== null);
 
   /** When the first key comes back that this request could use: `now` or later, null for never. */
   returnsAt(): number | null {
