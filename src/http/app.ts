@@ -67,6 +67,8 @@ export function createApp(options: AppOptions): Express {
   const { chat, avatar, counts, log, clock, mode, admin, common } = options;
   const access =
     admin === null ? null : createAdminAccess({ token: admin.token, clock, log, common });
+  const limit = (name: string, perMinute: number) =>
+    limitByAddress(name, perMinute, common, admin?.monitor.turnedAway);
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -80,7 +82,7 @@ export function createApp(options: AppOptions): Express {
     app,
     'post',
     ['/api/chat'],
-    ...limitByAddress('chat', options.chatPerMinute, common),
+    ...limit('chat', options.chatPerMinute),
     ...(access === null ? [] : [access.recognise]),
     keepBeginning,
     ...readJsonBody(),
@@ -93,7 +95,7 @@ export function createApp(options: AppOptions): Express {
     'post',
     ['/api/anam/session-token', '/api/session-token'],
     forbidCaching,
-    ...limitByAddress('sessions', options.sessionsPerMinute, common),
+    ...limit('sessions', options.sessionsPerMinute),
     ...readJsonBody(),
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
   );
@@ -104,7 +106,7 @@ export function createApp(options: AppOptions): Express {
     'post',
     ['/api/anam/v1/engine/session'],
     forbidCaching,
-    ...limitByAddress('session-starts', options.sessionsPerMinute, common),
+    ...limit('session-starts', options.sessionsPerMinute),
     readSessionBody,
     sessionStartRoute(avatar),
   );
@@ -112,7 +114,7 @@ export function createApp(options: AppOptions): Express {
     app,
     'post',
     ['/api/anam/v1/metrics/client'],
-    ...limitByAddress('session-metrics', options.sessionsPerMinute * METRICS_PER_SESSION, common),
+    ...limit('session-metrics', options.sessionsPerMinute * METRICS_PER_SESSION),
     readSessionBody,
     sessionMetricsRoute(avatar),
   );

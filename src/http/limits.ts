@@ -12,11 +12,13 @@ const WINDOW_SECONDS = 60;
  * @param name what the headers call it
  * @param perMinute 0 is off
  * @param common with which other processes count too
+ * @param turnedAway called for each request that it refuses
  */
 export function limitByAddress(
   name: string,
   perMinute: number,
   common: Common | null = null,
+  turnedAway: () => void = () => {},
 ): RequestHandler[] {
   if (perMinute === 0) return [];
   const limiter = rateLimit({
@@ -29,6 +31,7 @@ export function limitByAddress(
     // Its checks of what proxies say would go to the console, past our log, with what a client sent.
     validate: false,
     handler(_request, response, next) {
+      turnedAway();
       const seconds = Number(response.getHeader('retry-after') ?? WINDOW_SECONDS);
       const message = `Too many requests from this address. Try again in ${seconds} seconds.`;
       next(new HttpError(429, 'rate_limited', message, { retryAfterSeconds: seconds }));

@@ -12,6 +12,8 @@ export const minute = z.object({
   refused: z.number(),
   /** Or ended by a bug of ours. */
   brokenOff: z.number(),
+  /** Not among `requests`: refused by our own limit for one address, before any key was looked for. */
+  turnedAway: z.number(),
 });
 
 type Counts = z.output<typeof minute>;
@@ -20,6 +22,8 @@ export type Minute = Readonly<Counts>;
 /** The last hour, minute by minute. */
 export interface Minutes {
   requestEnded(request: RequestRecord): void;
+  /** Our own limit for one address has refused a request. */
+  turnedAway(now: number): void;
   /** Oldest first, the present one last, each minute of the hour in it. */
   list(now: number): readonly Minute[];
 }
@@ -50,6 +54,9 @@ export function createMinutes(): Minutes {
       minute.answered += 1;
       if (hasSteppedIn(request)) minute.fallbacks += 1;
     },
+    turnedAway(now) {
+      minuteOf(now).turnedAway += 1;
+    },
     list: (now) => addMinutes([...kept.values()], now),
   };
 }
@@ -65,12 +72,13 @@ export function addMinutes(counted: readonly Minute[], now: number): Minute[] {
   return hour;
 }
 
-function add(sum: Counts, { requests, answered, fallbacks, refused, brokenOff }: Minute): void {
-  sum.requests += requests;
-  sum.answered += answered;
-  sum.fallbacks += fallbacks;
-  sum.refused += refused;
-  sum.brokenOff += brokenOff;
+function add(sum: Counts, one: Minute): void {
+  sum.requests += one.requests;
+  sum.answered += one.answered;
+  sum.fallbacks += one.fallbacks;
+  sum.refused += one.refused;
+  sum.brokenOff += one.brokenOff;
+  sum.turnedAway += one.turnedAway;
 }
 
 const beginningOf = (at: number) => at - (at % MINUTE_MS);
@@ -82,4 +90,5 @@ const nothingAt = (at: number): Counts => ({
   fallbacks: 0,
   refused: 0,
   brokenOff: 0,
+  turnedAway: 0,
 });

@@ -37,6 +37,8 @@ export interface MonitorOptions {
 export interface Monitor {
   readonly observer: Observer;
   readonly desk: OperatorDesk;
+  /** Our own limit for one address has refused a request. */
+  turnedAway(): void;
   readonly models: ReportedModels;
   /** A second old at most, or two of what other processes have counted; new after an operator's action. */
   overview(): Promise<Overview>;
@@ -58,6 +60,7 @@ export function createMonitor(options: MonitorOptions): Monitor {
   return {
     desk,
     models,
+    turnedAway: () => minutes.turnedAway(clock.now()),
     observer: {
       attemptEnded: (attempt) => ledger.attemptEnded(attempt),
       requestEnded(request) {

@@ -35,7 +35,7 @@ export function takeTally(counted: Counted, now: number): OverviewTally {
   return {
     startedAt,
     inFlight: { google: inspection.inFlight('google'), anam: inspection.inFlight('anam') },
-    minutes: minutes.list(now).filter(({ requests }) => requests > 0),
+    minutes: minutes.list(now).filter(({ requests, turnedAway }) => requests + turnedAway > 0),
     latest: latest.list().map(reportRequest),
   };
 }

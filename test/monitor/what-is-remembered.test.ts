@@ -30,6 +30,7 @@ describe('the last hour by minutes', () => {
       fallbacks: 1,
       refused: 1,
       brokenOff: 2,
+      turnedAway: 0,
     });
     expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
   });

@@ -27,6 +27,13 @@ const ask = async (app: App, times: number) => {
   app.clock.advance(1000);
 };
 
+/** Waits until the page begins with this sentence, and with this look. */
+const firstLine = (page: Page, look: 'good' | 'wait' | 'bad', sentence: string) =>
+  page
+    .locator(`.verdict.${look}`)
+    .getByRole('heading', { name: sentence, exact: true })
+    .waitFor({ timeout: 8000 });
+
 /** Of the last rectangle of this kind. */
 const sizeOf = async (page: Page, selector: string, size: 'width' | 'height') =>
   Number(await page.locator(selector).last().getAttribute(size));
@@ -111,6 +118,42 @@ describeInBrowser('the dashboard', (browser) => {
     });
     await page.getByText('Details of google', { exact: true }).click();
     await page.getByText('release, by Ana: a new key is in').waitFor();
+  });
+
+  it.each(VIEWS)(
+    'says in amber that requests are turned away by the limit, at %o',
+    async (view) => {
+      const app = await startApp({ environment: { ...TWO, RATE_LIMIT_CHAT: '30' } });
+      await ask(app, 80);
+      const page = await open(app, view);
+      await firstLine(
+        page,
+        'wait',
+        '50 requests were turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
+      );
+      expect([await overflowOf(page), await seriousFaults(page)]).toEqual([0, []]);
+      app.clock.advance(16 * MINUTE);
+      await firstLine(page, 'good', 'All is well: every key can be used.');
+    },
+  );
+
+  it('says in amber that requests were refused within the last quarter of an hour', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', KEY_WAIT_SECONDS: '0', ADMIN_TOKEN },
+      standin: { keys: [{ key: 'g-one', service: 'google', limits: { rpm: 1 } }] },
+    });
+    await ask(app, 3);
+    const page = await open(app);
+    await firstLine(page, 'bad', 'The quota of every Google key is spent.');
+    app.clock.advance(MINUTE);
+    const sentence = '2 requests were refused or broken off in the last 15 minutes.';
+    await firstLine(page, 'wait', sentence);
+    app.clock.advance(13 * MINUTE);
+    await ask(app, 1);
+    await page.getByText('4 requests').waitFor();
+    await firstLine(page, 'wait', sentence);
+    app.clock.advance(2 * MINUTE);
+    await firstLine(page, 'good', 'All is well: every key can be used.');
   });
 
   it('parks a key with the keyboard alone', async () => {

@@ -30,14 +30,30 @@ const request = (changed: object = {}) => ({
 const failed = (outcome: string, changed: object = {}) =>
   request({ end: 'refused', code: 'upstream_failed', attempts: [{ outcome }], ...changed });
 
-const say = (google: object[], latest: object[] = [], anam: object[] = [model({ total: 0 })]) =>
+/** A minute in which nothing happened, so many minutes ago, but for what is said otherwise. */
+const minute = (ago: number, changed: object = {}) => ({
+  at: new Date(Date.parse(NOW) - ago * 60_000).toISOString(),
+  refused: 0,
+  brokenOff: 0,
+  turnedAway: 0,
+  ...changed,
+});
+
+const say = (
+  google: object[],
+  latest: object[] = [],
+  anam: object[] = [model({ total: 0 })],
+  changed: object = {},
+) =>
   verdict({
     now: NOW,
     latest,
+    minutes: [],
     services: [
       { service: 'google', models: google },
       { service: 'anam', models: anam },
     ],
+    ...changed,
   });
 
 describe('the first line of the dashboard', () => {
@@ -122,6 +138,70 @@ describe('the first line of the dashboard', () => {
     ],
   ])('when %s', (_, google, latest, look, sentence) => {
     expect(say(google, latest)).toEqual({ look, sentence });
+  });
+
+  it.each<[string, object, string]>([
+    [
+      'one request was turned away by our own limit',
+      { minutes: [minute(0, { turnedAway: 1 })] },
+      '1 request was turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
+    ],
+    [
+      'many were turned away, in several minutes',
+      { minutes: [minute(15, { turnedAway: 30 }), minute(1, { turnedAway: 20 })] },
+      '50 requests were turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
+    ],
+    [
+      'one request was refused',
+      { minutes: [minute(14, { refused: 1 })] },
+      '1 request was refused or broken off in the last 15 minutes.',
+    ],
+    [
+      'some were refused and one broke off',
+      { minutes: [minute(2, { refused: 2 }), minute(0, { brokenOff: 1 })] },
+      '3 requests were refused or broken off in the last 15 minutes.',
+    ],
+    [
+      'several of these are so',
+      {
+        minutes: [minute(0, { refused: 1, turnedAway: 1 })],
+      },
+      '1 request was refused or broken off in the last 15 minutes. 1 request was turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
+    ],
+  ])('is amber although every key is good when %s', (_, changed, sentence) => {
+    expect(say([model()], [], [], changed)).toEqual({ look: 'wait', sentence });
+  });
+
+  it.each([
+    [10, '10 requests were'],
+    [11, 'More than 10 requests were'],
+    [99, 'More than 90 requests were'],
+    [100, '100 requests were'],
+    [12_345, 'More than 10000 requests were'],
+  ])('counts %i in steps, so that it is not read out at each one', (turnedAway, beginning) => {
+    const { sentence } = say([model()], [], [], { minutes: [minute(0, { turnedAway })] });
+    expect(sentence).toMatch(new RegExp(`^${beginning} turned away`));
+  });
+
+  it.each([
+    [
+      'what was refused and turned away is long past',
+      { minutes: [minute(16, { refused: 1, turnedAway: 1 })] },
+    ],
+  ])('is green when %s', (_, changed) => {
+    expect(say([model()], [], [], changed)).toEqual({
+      look: 'good',
+      sentence: 'All is well: every key can be used.',
+    });
+  });
+
+  it('does not count refusals beside what says more gravely that requests are refused', () => {
+    const changed = { minutes: [minute(0, { refused: 7, turnedAway: 2 })] };
+    const { look, sentence } = say([out({ quota_exhausted: 2 })], [], [], changed);
+    expect(look).toBe('bad');
+    expect(sentence).toMatch(
+      /^The quota of every Google key is spent. 2 requests were turned away/,
+    );
   });
 
   it('says which service has no key', () => {

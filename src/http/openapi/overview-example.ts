@@ -10,6 +10,7 @@ const minutes = Array.from({ length: 60 }, (_, index) => ({
   fallbacks: index === 39 ? 1 : 0,
   refused: 0,
   brokenOff: 0,
+  turnedAway: 0,
 }));
 
 const QUIET = { isTrial: false, parkedUntil: null };

@@ -38,6 +38,9 @@ const minute = z.strictObject({
   }),
   refused: count,
   brokenOff: count,
+  turnedAway: count.meta({
+    description: 'Refused by the limit for one address. Not among `requests`.',
+  }),
 });
 
 const attempt = z.strictObject({

@@ -100,7 +100,9 @@ function routesOf({ servesPrograms, servesAdmin }: (typeof KINDS)[number]): stri
     clientTokens: servesPrograms ? [new Secret('token', CLIENT_TOKEN)] : [],
     clock: createFakeClock(),
     log: createLogger({ level: 'silent', redact: (text) => text }),
-    admin: servesAdmin ? { token: new Secret('token', ADMIN_TOKEN), metrics: {} } : null,
+    admin: servesAdmin
+      ? { token: new Secret('token', ADMIN_TOKEN), monitor: {}, metrics: {} }
+      : null,
     corsOrigins: [],
     trustProxy: 0,
     common: null,

@@ -8,6 +8,8 @@ import { count, serviceName } from './words.js';
 
 /** So old a request still says how things are. */
 const RECENT_MS = 300_000;
+const MINUTE_MS = 60_000;
+const REFUSALS_MINUTES = 15;
 
 /**
  * How everything stands, in a sentence or a few, and how grave it is. Without any countdown, so that it
@@ -16,7 +18,8 @@ const RECENT_MS = 300_000;
  * @param {Overview} overview
  * @returns {{ look: 'good' | 'wait' | 'bad', sentence: string }}
  */
-export function verdict({ services, latest, now }) {
+export function verdict(overview) {
+  const { services, latest, now } = overview;
   const recent = latest.filter(({ at }) => Date.parse(at) > Date.parse(now) - RECENT_MS);
   if (services.every((service) => keysOf(service) === 0)) {
     return { look: 'bad', sentence: 'No key is set: nothing can be answered.' };
@@ -28,9 +31,13 @@ export function verdict({ services, latest, now }) {
     ),
     ...troubleOfKeys(service),
   ]);
+  const isGrave = troubles.some(({ look }) => look === 'bad');
+  troubles.push(...amberSentences(overview, isGrave).map(amber));
   if (troubles.length === 0) return { look: 'good', sentence: withoutTrouble(services) };
-  const look = troubles.some((trouble) => trouble.look === 'bad') ? 'bad' : 'wait';
-  return { look, sentence: troubles.map(({ sentence }) => sentence).join(' ') };
+  return {
+    look: isGrave ? 'bad' : 'wait',
+    sentence: troubles.map(({ sentence }) => sentence).join(' '),
+  };
 }
 
 /** @param {ServiceReport} service */
@@ -41,6 +48,43 @@ const withoutTrouble = (services) =>
   services.some(({ models }) => models.some((model) => model.cooling_down > 0))
     ? 'Some keys cool down; others are left.'
     : 'All is well: every key can be used.';
+
+/**
+ * What keeps the page from green although every key can be used.
+ *
+ * @param {Overview} overview
+ * @param {boolean} isGrave whether the line already says that requests are refused
+ */
+function amberSentences({ minutes, now }, isGrave) {
+  const since = Date.parse(now) - (REFUSALS_MINUTES + 1) * MINUTE_MS;
+  const late = minutes.filter(({ at }) => Date.parse(at) > since);
+  const refused = late.reduce((sum, minute) => sum + minute.refused + minute.brokenOff, 0);
+  const turnedAway = late.reduce((sum, minute) => sum + minute.turnedAway, 0);
+  const period = `in the last ${REFUSALS_MINUTES} minutes`;
+  return [
+    refused > 0 && !isGrave && `${requestsWere(refused)} refused or broken off ${period}.`,
+    turnedAway > 0 &&
+      `${requestsWere(turnedAway)} turned away by the limit for one address ${period}. If all callers seem to share one address, check TRUST_PROXY.`,
+  ].filter((sentence) => sentence !== false);
+}
+
+/**
+ * @param {string} sentence
+ * @returns {Trouble}
+ */
+const amber = (sentence) => ({ look: 'wait', sentence });
+
+/**
+ * Exact up to ten, then one digit and zeros: the line is read out whenever it changes.
+ *
+ * @param {number} number
+ */
+function requestsWere(number) {
+  const unit = number <= 10 ? 1 : 10 ** (String(number).length - 1);
+  const rounded = number - (number % unit);
+  const requests = count(rounded, 'request');
+  return `${rounded < number ? 'More than ' : ''}${requests} ${number === 1 ? 'was' : 'were'}`;
+}
 
 /**
  * What is wrong although there are keys: most of the latest requests fail for another reason.
@@ -79,10 +123,9 @@ function troubleOfKeys(report) {
     ...(attention === 0
       ? []
       : [
-          {
-            look: /** @type {const} */ ('wait'),
-            sentence: `${count(attention, `${name} key`)} ${attention === 1 ? 'needs' : 'need'} somebody to act.`,
-          },
+          amber(
+            `${count(attention, `${name} key`)} ${attention === 1 ? 'needs' : 'need'} somebody to act.`,
+          ),
         ]),
   ];
 }
