@@ -45,10 +45,11 @@ export async function loadAdmin(config: Config, parts: AdminParts): Promise<Admi
     import('./monitor/monitor.ts'),
     import('./monitor/metrics.ts'),
   ]);
-  const { pool, lanes, redact } = parts;
+  const { pool, lanes, redact, sharing } = parts;
+  const redis = sharing?.redis ?? null;
   const { inspection, operator } = pool;
   const models = reportedModels(config);
-  const monitor = createMonitor({ ...parts, inspection, operator, models, mode });
+  const monitor = createMonitor({ ...parts, inspection, operator, models, mode, redis });
   const metrics = createMetrics({ ...parts, models: lanes });
   const observers = [monitor.observer, metrics.observer];
   return { token, monitor, metrics, redact, cooldownMs, observers };

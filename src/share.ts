@@ -4,10 +4,9 @@ import type { Peers } from './pool/peers.ts';
 import type { WaitingLines } from './service/waiting-line.ts';
 import { atMost } from './shared/at-most.ts';
 import type { Clock } from './shared/clock.ts';
-import type { Common } from './shared/common.ts';
+import type { Common, RedisState } from './shared/common.ts';
 import type { Logger } from './shared/logger.ts';
 import type { Exchange } from './sharing/exchange.ts';
-import type { RedisState } from './sharing/redis/redis-standing.ts';
 import type { SharingCounts } from './sharing/sharing.ts';
 import type { Hub } from './workers/hub.ts';
 

@@ -6,6 +6,7 @@ import type { WaitingLines } from '../service/waiting-line.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Colleagues } from '../shared/colleagues.ts';
+import type { RedisState } from '../shared/common.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 import { createKeyLedger } from './key-ledger.ts';
@@ -26,6 +27,8 @@ export interface MonitorOptions {
   readonly lines: WaitingLines;
   readonly models: ReportedModels;
   readonly mode: 'live' | 'demo';
+  /** How this process stands with Redis; null where there is none. */
+  readonly redis: (() => RedisState) | null;
   /** What they have counted is told of too. */
   readonly colleagues: Colleagues;
   readonly clock: Clock;

@@ -3,6 +3,7 @@ import type { Cause } from '../pool/health.ts';
 import type { Inspection } from '../pool/inspection.ts';
 import type { UntilBy } from '../pool/key-state.ts';
 import { SERVICES, type Service } from '../shared/api-key.ts';
+import type { RedisState } from '../shared/common.ts';
 import { isoTime } from '../shared/iso-time.ts';
 import type { ReportedModels } from './monitor.ts';
 import { addTallies, type OverviewTally } from './overview-tally.ts';
@@ -14,11 +15,13 @@ export interface OverviewSources {
   readonly inspection: Inspection;
   readonly models: ReportedModels;
   readonly mode: 'live' | 'demo';
+  /** Null where there is none. */
+  readonly redis: (() => RedisState) | null;
 }
 
 /** @param tallies what each process that tells of itself has counted */
 export function reportOverview(
-  { inspection, models, mode }: OverviewSources,
+  { inspection, models, mode, redis }: OverviewSources,
   tallies: readonly [OverviewTally, ...OverviewTally[]],
   now: number,
 ) {
@@ -28,6 +31,7 @@ export function reportOverview(
     startedAt: isoTime(startedAt),
     mode,
     processes: tallies.length,
+    redis: redis === null ? null : redis(),
     services: SERVICES.map((service) => ({
       service,
       inFlight: inFlight[service],

@@ -1,9 +1,10 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
+import type { RedisState } from '../shared/common.ts';
 
 /** How knowledge of keys goes from one process to another, as far as it is watched. */
 export interface SharingState {
   /** How it stands with Redis; null where there is none. */
-  readonly redis: (() => string) | null;
+  readonly redis: (() => RedisState) | null;
   counts(): {
     readonly told: number;
     readonly learnt: number;

@@ -5,6 +5,9 @@ export interface Common {
   counter(name: string): Counter;
 }
 
+/** How a process stands with Redis. `refusing`: it answers, but is full, a replica, or does not let us in. */
+export type RedisState = 'connecting' | 'connected' | 'unreachable' | 'refusing';
+
 /** Short texts by their names, each for a while. */
 export interface Shelf {
   put(name: string, text: string, ms: number): Promise<void>;

@@ -4,7 +4,9 @@ import type { StandinOptions } from '../../src/standin/standin.ts';
 import { seriousFaults } from '../support/accessibility.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../support/admin.ts';
 import { describeInBrowser } from '../support/browser.ts';
+import { startInstance } from '../support/instances.ts';
 import { openAsAdmin, overflowOf, VIEWS } from '../support/log-in.ts';
+import { freePort } from '../support/redis.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
 import { createTeam } from '../support/team.ts';
 
@@ -154,6 +156,14 @@ describeInBrowser('the dashboard', (browser) => {
     await firstLine(page, 'wait', sentence);
     app.clock.advance(2 * MINUTE);
     await firstLine(page, 'good', 'All is well: every key can be used.');
+  });
+
+  it('says in amber that Redis cannot be reached', async () => {
+    const redisUrl = `redis://127.0.0.1:${await freePort()}`;
+    const { url } = await startInstance({ environment: { ...TWO, REDIS_URL: redisUrl } });
+    const page = await openAsAdmin(browser, url, '/dashboard');
+    const sentence = 'Redis cannot be reached: what this instance learns of keys is not shared.';
+    await firstLine(page, 'wait', sentence);
   });
 
   it('parks a key with the keyboard alone', async () => {

@@ -49,6 +49,7 @@ const say = (
     now: NOW,
     latest,
     minutes: [],
+    redis: null,
     services: [
       { service: 'google', models: google },
       { service: 'anam', models: anam },
@@ -152,6 +153,16 @@ describe('the first line of the dashboard', () => {
       '50 requests were turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
     ],
     [
+      'Redis cannot be reached',
+      { redis: 'unreachable' },
+      'Redis cannot be reached: what this instance learns of keys is not shared.',
+    ],
+    [
+      'Redis refuses commands',
+      { redis: 'refusing' },
+      'Redis refuses commands: what this instance learns of keys is not shared.',
+    ],
+    [
       'one request was refused',
       { minutes: [minute(14, { refused: 1 })] },
       '1 request was refused or broken off in the last 15 minutes.',
@@ -165,8 +176,9 @@ describe('the first line of the dashboard', () => {
       'several of these are so',
       {
         minutes: [minute(0, { refused: 1, turnedAway: 1 })],
+        redis: 'unreachable',
       },
-      '1 request was refused or broken off in the last 15 minutes. 1 request was turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
+      '1 request was refused or broken off in the last 15 minutes. 1 request was turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY. Redis cannot be reached: what this instance learns of keys is not shared.',
     ],
   ])('is amber although every key is good when %s', (_, changed, sentence) => {
     expect(say([model()], [], [], changed)).toEqual({ look: 'wait', sentence });
@@ -188,6 +200,8 @@ describe('the first line of the dashboard', () => {
       'what was refused and turned away is long past',
       { minutes: [minute(16, { refused: 1, turnedAway: 1 })] },
     ],
+    ['Redis is connected', { redis: 'connected' }],
+    ['Redis is still being connected to', { redis: 'connecting' }],
   ])('is green when %s', (_, changed) => {
     expect(say([model()], [], [], changed)).toEqual({
       look: 'good',

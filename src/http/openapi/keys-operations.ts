@@ -3,6 +3,7 @@ import type { Service } from '../../shared/api-key.ts';
 import { OURS } from './error-bodies.ts';
 import type { Operation } from './operation.ts';
 import { refusals } from './refusals.ts';
+import { redisState } from './report-fields.ts';
 
 /** Both are for everybody, so that a platform and a dashboard need no token. */
 export const keysOperations = (): Operation[] => [
@@ -78,22 +79,17 @@ const keysStatus = z
   })
   .meta({ title: 'KeysStatus' });
 
-const REDIS_STATES = ['connecting', 'connected', 'unreachable', 'refusing'] as const;
-
 const health = z
   .strictObject({
     status: z.literal('ok'),
     mode: z
       .enum(['live', 'demo'])
       .meta({ description: '`demo`: the providers behind this server are stand-ins.' }),
-    redis: z
-      .enum(REDIS_STATES)
-      .optional()
-      .meta({
-        description:
-          'How it stands with the Redis that instances share; missing where there is none. ' +
-          '`refusing`: it answers, but is full, a replica, or lets nobody in.',
-      }),
+    redis: redisState.optional().meta({
+      description:
+        'How it stands with the Redis that instances share; missing where there is none. ' +
+        '`refusing`: it answers, but is full, a replica, or lets nobody in.',
+    }),
   })
   .meta({ title: 'Health' });
 

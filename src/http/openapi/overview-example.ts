@@ -20,6 +20,7 @@ export const OVERVIEW = {
   startedAt: '2026-11-24T09:00:00.000Z',
   mode: 'live',
   processes: 1,
+  redis: null,
   services: [
     {
       service: 'google',

@@ -8,6 +8,7 @@ import {
   keyId,
   milliseconds,
   modelName,
+  redisState,
   service,
   time,
   untilBy,
@@ -105,6 +106,11 @@ export const overview = exactly<Overview>()(
       }),
       processes: count.min(1).meta({
         description: 'Of how many processes this tells: all that have answered, this one included.',
+      }),
+      redis: redisState.nullable().meta({
+        description:
+          'The state of the Redis connection of the process that answers. Null: no Redis is set. ' +
+          '`refusing`: Redis answers, but is full, a replica, or rejects the login.',
       }),
       services: z.array(
         z.strictObject({

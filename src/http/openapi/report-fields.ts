@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { SERVICES } from '../../shared/api-key.ts';
+import type { RedisState } from '../../shared/common.ts';
 import type { FailureKind } from '../../shared/failure.ts';
 import { exactly } from './exact-schema.ts';
 
@@ -40,6 +41,10 @@ export const failure = exactly<FailureKind>()(z.enum(FAILURES));
 
 /** Why a key cannot be had. */
 export const cause = z.enum([...FAILURES, 'operator']);
+
+export const redisState = exactly<RedisState>()(
+  z.enum(['connecting', 'connected', 'unreachable', 'refusing']),
+);
 
 export const untilBy = z.enum(['provider', 'rule', 'operator']).meta({
   description:

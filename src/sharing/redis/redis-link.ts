@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '../../shared/clock.ts';
+import type { RedisState } from '../../shared/common.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Secret } from '../../shared/secret.ts';
 import { readPulse } from './read-pulse.ts';
 import { createRedisClient, type RedisClient } from './redis-client.ts';
 import { isOfReplica, isOfTheLink, isRefusal, wordsOf } from './redis-fault.ts';
-import { RedisStanding, type RedisState } from './redis-standing.ts';
+import { RedisStanding } from './redis-standing.ts';
 import { createTimeDifference } from './time-difference.ts';
 
 /** Two connections to one Redis, one of them for what it passes on; watched, and made anew when they break. */

@@ -1,9 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
+import type { RedisState } from '../../shared/common.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Secret } from '../../shared/secret.ts';
-
-/** `refusing`: it answers, but not what is wanted: it is full, or a replica, or does not let us in. */
-export type RedisState = 'connecting' | 'connected' | 'unreachable' | 'refusing';
 
 export interface RedisStandingOptions {
   readonly url: Secret;

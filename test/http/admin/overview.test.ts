@@ -1,5 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
+import { ifInstalled } from '../../support/installed.ts';
+import { startInstance } from '../../support/instances.ts';
+import { freePort, REDIS_SERVER, startRedis } from '../../support/redis.ts';
 import { type App, startApp } from '../../support/start-app.ts';
 import { createTeam } from '../../support/team.ts';
 
@@ -58,5 +61,32 @@ describe('requests turned away by the limit for one address', () => {
     await times(2, () => one.chat('Hi'));
     await times(3, () => other.chat('Hi'));
     expect(await turnedAway(one)).toBe(3);
+  });
+});
+
+describe('Redis in the overview', () => {
+  it('is null where there is none', async () => {
+    const app = await startApp({ environment: TWO });
+    expect((await overviewOf(app)).redis).toBeNull();
+  });
+
+  async function expectState(state: string, redisUrl: string): Promise<void> {
+    const { get } = await startInstance({ environment: { ...TWO, REDIS_URL: redisUrl } });
+    const check = async () => expect((await get('/api/overview', AS_ADMIN)).redis).toBe(state);
+    await vi.waitFor(check, { timeout: 5000, interval: 100 });
+  }
+
+  it('is unreachable where nothing answers', async () => {
+    await expectState('unreachable', `redis://127.0.0.1:${await freePort()}`);
+  });
+
+  ifInstalled(REDIS_SERVER, 'a Redis that is there', () => {
+    it('is connected', async () => {
+      await expectState('connected', (await startRedis()).url);
+    });
+
+    it('is refusing where it wants a password', async () => {
+      await expectState('refusing', (await startRedis('--requirepass', 'secret')).url);
+    });
   });
 });

@@ -55,7 +55,7 @@ const withoutTrouble = (services) =>
  * @param {Overview} overview
  * @param {boolean} isGrave whether the line already says that requests are refused
  */
-function amberSentences({ minutes, now }, isGrave) {
+function amberSentences({ minutes, redis, now }, isGrave) {
   const since = Date.parse(now) - (REFUSALS_MINUTES + 1) * MINUTE_MS;
   const late = minutes.filter(({ at }) => Date.parse(at) > since);
   const refused = late.reduce((sum, minute) => sum + minute.refused + minute.brokenOff, 0);
@@ -65,8 +65,12 @@ function amberSentences({ minutes, now }, isGrave) {
     refused > 0 && !isGrave && `${requestsWere(refused)} refused or broken off ${period}.`,
     turnedAway > 0 &&
       `${requestsWere(turnedAway)} turned away by the limit for one address ${period}. If all callers seem to share one address, check TRUST_PROXY.`,
+    redis === 'unreachable' && `Redis cannot be reached: ${NOT_SHARED}`,
+    redis === 'refusing' && `Redis refuses commands: ${NOT_SHARED}`,
   ].filter((sentence) => sentence !== false);
 }
+
+const NOT_SHARED = 'what this instance learns of keys is not shared.';
 
 /**
  * @param {string} sentence
