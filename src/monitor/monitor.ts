@@ -16,6 +16,7 @@ import { createLatest } from './latest.ts';
 import { createMinutes } from './minutes.ts';
 import { createOperatorDesk, type OperatorDesk } from './operator-desk.ts';
 import type { Overview } from './overview.ts';
+import { createReleasedKeys } from './released-keys.ts';
 import { createSharedOverview } from './shared-overview.ts';
 
 /** The models of each service that have a place of their own in what is reported; the first is the default. */
@@ -57,15 +58,21 @@ export function createMonitor(options: MonitorOptions): Monitor {
   const minutes = createMinutes();
   const latest = createLatest();
   const counted = { startedAt: clock.now(), minutes, latest };
-  const overview = createSharedOverview({ ...options, ...counted });
+  const released = createReleasedKeys(options);
+  const overview = createSharedOverview({ ...options, ...counted, released });
+  const { beforeRelease } = released;
   const acted = () => overview.renew();
-  const desk = createOperatorDesk({ operator, lines, log, redact, now: clock.now, acted });
+  const acts = { beforeRelease, acted };
+  const desk = createOperatorDesk({ operator, lines, log, redact, now: clock.now, ...acts });
   return {
     desk,
     models,
     turnedAway: () => minutes.turnedAway(clock.now()),
     observer: {
-      attemptEnded: (attempt) => ledger.attemptEnded(attempt),
+      attemptEnded(attempt) {
+        ledger.attemptEnded(attempt);
+        released.attemptEnded(attempt);
+      },
       requestEnded(request) {
         minutes.requestEnded(request);
         latest.requestEnded(request);

@@ -28,6 +28,7 @@ export interface OperatorDeskOptions {
   /** For what people type: they paste what they have just used. */
   readonly redact: Redact;
   readonly now: () => number;
+  readonly beforeRelease: (id: string) => void;
   /** Told after each action. */
   readonly acted: () => void;
 }
@@ -38,6 +39,7 @@ export function createOperatorDesk({
   log,
   redact,
   now,
+  beforeRelease,
   acted,
 }: OperatorDeskOptions): OperatorDesk {
   const last = new Map<string, OperatorAction>();
@@ -57,6 +59,7 @@ export function createOperatorDesk({
   return {
     lastOf: (id) => last.get(id) ?? null,
     release(id, order) {
+      beforeRelease(id);
       const key = operator.release(id);
       if (key === null) return false;
       note(key, 'release', order);

@@ -7,6 +7,7 @@ import type { RedisState } from '../shared/common.ts';
 import { isoTime } from '../shared/iso-time.ts';
 import type { ReportedModels } from './monitor.ts';
 import { addTallies, type OverviewTally } from './overview-tally.ts';
+import type { ReleasedKeys } from './released-keys.ts';
 
 /** What answers at a glance; times are ISO 8601 in UTC. */
 export type Overview = ReturnType<typeof reportOverview>;
@@ -17,11 +18,12 @@ export interface OverviewSources {
   readonly mode: 'live' | 'demo';
   /** Null where there is none. */
   readonly redis: (() => RedisState) | null;
+  readonly released: Pick<ReleasedKeys, 'unproven'>;
 }
 
 /** @param tallies what each process that tells of itself has counted */
 export function reportOverview(
-  { inspection, models, mode, redis }: OverviewSources,
+  { inspection, models, mode, redis, released }: OverviewSources,
   tallies: readonly [OverviewTally, ...OverviewTally[]],
   now: number,
 ) {
@@ -32,6 +34,7 @@ export function reportOverview(
     mode,
     processes: tallies.length,
     redis: redis === null ? null : redis(),
+    unprovenKeys: released.unproven(),
     services: SERVICES.map((service) => ({
       service,
       inFlight: inFlight[service],

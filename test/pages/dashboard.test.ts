@@ -166,6 +166,27 @@ describeInBrowser('the dashboard', (browser) => {
     await firstLine(page, 'wait', sentence);
   });
 
+  it('is amber after the release of a rejected key, until that key has answered', async () => {
+    const app = await startApp({
+      environment: TWO,
+      standin: firstIs({ fault: { kind: 'leaked' } }),
+    });
+    await ask(app, 2);
+    const page = await open(app);
+    await firstLine(page, 'wait', '1 Google key needs somebody to act.');
+    await page.getByRole('button', { name: 'Release google', exact: true }).click();
+    await page.getByRole('button', { name: 'Release it' }).click();
+    await firstLine(page, 'wait', 'google was released and has not answered yet.');
+    await ask(app, 2);
+    await firstLine(page, 'wait', '1 Google key needs somebody to act.');
+    app.standin.setFault('g-one', null);
+    await page.getByRole('button', { name: 'Release google', exact: true }).click();
+    await page.getByRole('button', { name: 'Release it' }).click();
+    await firstLine(page, 'wait', 'google was released and has not answered yet.');
+    await ask(app, 2);
+    await firstLine(page, 'good', 'All is well: every key can be used.');
+  });
+
   it('parks a key with the keyboard alone', async () => {
     const app = await startApp({ environment: TWO });
     const page = await open(app);

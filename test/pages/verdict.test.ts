@@ -50,6 +50,7 @@ const say = (
     latest,
     minutes: [],
     redis: null,
+    unprovenKeys: [],
     services: [
       { service: 'google', models: google },
       { service: 'anam', models: anam },
@@ -173,12 +174,28 @@ describe('the first line of the dashboard', () => {
       '3 requests were refused or broken off in the last 15 minutes.',
     ],
     [
+      'a released key has not answered',
+      { unprovenKeys: ['google-2'] },
+      'google-2 was released and has not answered yet.',
+    ],
+    [
+      'two released keys have not answered',
+      { unprovenKeys: ['google-2', 'google-3'] },
+      'google-2 and google-3 were released and have not answered yet.',
+    ],
+    [
+      'many released keys have not answered',
+      { unprovenKeys: ['google', 'google-2', 'google-3', 'anam', 'anam-2'] },
+      'google, google-2, google-3, and 2 more were released and have not answered yet.',
+    ],
+    [
       'several of these are so',
       {
+        unprovenKeys: ['google-2'],
         minutes: [minute(0, { refused: 1, turnedAway: 1 })],
         redis: 'unreachable',
       },
-      '1 request was refused or broken off in the last 15 minutes. 1 request was turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY. Redis cannot be reached: what this instance learns of keys is not shared.',
+      'google-2 was released and has not answered yet. 1 request was refused or broken off in the last 15 minutes. 1 request was turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY. Redis cannot be reached: what this instance learns of keys is not shared.',
     ],
   ])('is amber although every key is good when %s', (_, changed, sentence) => {
     expect(say([model()], [], [], changed)).toEqual({ look: 'wait', sentence });

@@ -21,6 +21,7 @@ export const OVERVIEW = {
   mode: 'live',
   processes: 1,
   redis: null,
+  unprovenKeys: [],
   services: [
     {
       service: 'google',

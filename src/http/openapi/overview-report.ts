@@ -112,6 +112,9 @@ export const overview = exactly<Overview>()(
           'The state of the Redis connection of the process that answers. Null: no Redis is set. ' +
           '`refusing`: Redis answers, but is full, a replica, or rejects the login.',
       }),
+      unprovenKeys: z.array(keyId).meta({
+        description: 'Keys that needed action, were released, and have not answered since.',
+      }),
       services: z.array(
         z.strictObject({
           service,

@@ -1,9 +1,11 @@
 import { describe, expect, it, vi } from 'vitest';
+import type { StandinOptions } from '../../../src/standin/standin.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
+import { createFakeClock } from '../../support/fake-clock.ts';
 import { ifInstalled } from '../../support/installed.ts';
 import { startInstance } from '../../support/instances.ts';
 import { freePort, REDIS_SERVER, startRedis } from '../../support/redis.ts';
-import { type App, startApp } from '../../support/start-app.ts';
+import { type App, flow, startApp } from '../../support/start-app.ts';
 import { createTeam } from '../../support/team.ts';
 
 const MINUTE = 60_000;
@@ -88,5 +90,91 @@ describe('Redis in the overview', () => {
     it('is refusing where it wants a password', async () => {
       await expectState('refusing', (await startRedis('--requirepass', 'secret')).url);
     });
+  });
+});
+
+describe('a key that needed action and was released', () => {
+  const unproven = async (app: App) => {
+    app.clock.advance(2000);
+    return (await overviewOf(app)).unprovenKeys;
+  };
+  const keys = (fault: object): Partial<StandinOptions> => ({
+    keys: [
+      { key: 'g-one', service: 'google' },
+      { key: 'g-two', service: 'google', ...fault },
+    ],
+  });
+  const LEAKED = { fault: { kind: 'leaked' } } as const;
+  const release = (app: App) => app.post('/api/keys/google-2/release', {}, AS_ADMIN);
+  const park = (app: App) => app.post('/api/keys/google-2/park', {}, AS_ADMIN);
+
+  /** The second key is rejected, then put right, then released. */
+  async function afterRelease(setting: Partial<Parameters<typeof startApp>[0]> = {}): Promise<App> {
+    const app = await startApp({ environment: TWO, standin: keys(LEAKED), ...setting });
+    await times(2, () => app.chat('Hi'));
+    expect((await overviewOf(app)).services[0].models[0]).toMatchObject({ exhausted: 1 });
+    app.standin.setFault('g-two', null);
+    app.clock.advance(1000);
+    await release(app);
+    return app;
+  }
+
+  it('is unproven until it has answered, however often its sibling does', async () => {
+    const app = await afterRelease();
+    expect(await overviewOf(app)).toMatchObject({ unprovenKeys: ['google-2'] });
+    expect((await overviewOf(app)).services[0].models[0]).toMatchObject({ available: 2 });
+    const before = app.standin.callsOf('g-two');
+    while (app.standin.callsOf('g-two') === before) {
+      expect(await unproven(app)).toEqual(['google-2']);
+      await app.chat('Hi');
+    }
+    expect(await unproven(app)).toEqual([]);
+  });
+
+  it('is unproven no more when it is rejected again: then it needs action', async () => {
+    const app = await afterRelease();
+    app.standin.setFault('g-two', LEAKED.fault);
+    await times(2, () => app.chat('Hi'));
+    expect(await unproven(app)).toEqual([]);
+    expect((await overviewOf(app)).services[0].models[0]).toMatchObject({ exhausted: 1 });
+  });
+
+  it('stays unproven when its provider is in trouble, which proves nothing', async () => {
+    const app = await afterRelease();
+    app.standin.setFault('g-two', { kind: 'internal' });
+    await times(4, () => flow(app.clock, app.chat('Hi')));
+    expect(app.standin.callsOf('g-two')).toBeGreaterThan(1);
+    expect(await unproven(app)).toEqual(['google-2']);
+  });
+
+  it('is unproven again after a second release, and after it was parked by hand in between', async () => {
+    const app = await afterRelease();
+    await release(app);
+    expect(await unproven(app)).toEqual(['google-2']);
+    await park(app);
+    expect(await unproven(app)).toEqual([]);
+    await release(app);
+    expect(await unproven(app)).toEqual(['google-2']);
+  });
+
+  it('is not unproven when it only cooled down or was parked by hand', async () => {
+    const app = await startApp({ environment: TWO, standin: keys({ limits: { rpd: 0 } }) });
+    await times(2, () => app.chat('Hi'));
+    expect((await overviewOf(app)).services[0].models[0]).toMatchObject({ cooling_down: 1 });
+    await release(app);
+    expect(await unproven(app)).toEqual([]);
+    await park(app);
+    await release(app);
+    expect(await unproven(app)).toEqual([]);
+  });
+
+  it('is unproven in every process, until it has answered in one of them', async () => {
+    const team = createTeam();
+    const clock = createFakeClock(Date.UTC(2026, 10, 24, 18));
+    const other = await startApp({ environment: TWO, clock, colleagues: team.join() });
+    const one = await afterRelease({ clock, colleagues: team.join() });
+    for (const app of [one, other]) expect(await unproven(app)).toEqual(['google-2']);
+    await times(2, () => other.chat('Hi'));
+    for (const app of [one, other]) expect(await unproven(app)).toEqual([]);
   });
 });

@@ -10,6 +10,7 @@ import { count, serviceName } from './words.js';
 const RECENT_MS = 300_000;
 const MINUTE_MS = 60_000;
 const REFUSALS_MINUTES = 15;
+const MAX_NAMED_KEYS = 3;
 
 /**
  * How everything stands, in a sentence or a few, and how grave it is. Without any countdown, so that it
@@ -55,13 +56,14 @@ const withoutTrouble = (services) =>
  * @param {Overview} overview
  * @param {boolean} isGrave whether the line already says that requests are refused
  */
-function amberSentences({ minutes, redis, now }, isGrave) {
+function amberSentences({ unprovenKeys, minutes, redis, now }, isGrave) {
   const since = Date.parse(now) - (REFUSALS_MINUTES + 1) * MINUTE_MS;
   const late = minutes.filter(({ at }) => Date.parse(at) > since);
   const refused = late.reduce((sum, minute) => sum + minute.refused + minute.brokenOff, 0);
   const turnedAway = late.reduce((sum, minute) => sum + minute.turnedAway, 0);
   const period = `in the last ${REFUSALS_MINUTES} minutes`;
   return [
+    unprovenKeys.length > 0 && `${released(unprovenKeys)} not answered yet.`,
     refused > 0 && !isGrave && `${requestsWere(refused)} refused or broken off ${period}.`,
     turnedAway > 0 &&
       `${requestsWere(turnedAway)} turned away by the limit for one address ${period}. If all callers seem to share one address, check TRUST_PROXY.`,
@@ -77,6 +79,14 @@ const NOT_SHARED = 'what this instance learns of keys is not shared.';
  * @returns {Trouble}
  */
 const amber = (sentence) => ({ look: 'wait', sentence });
+
+/** @param {readonly string[]} ids */
+function released(ids) {
+  const more = ids.length - MAX_NAMED_KEYS;
+  const names = [...ids.slice(0, MAX_NAMED_KEYS), ...(more > 0 ? [`${more} more`] : [])];
+  const list = new Intl.ListFormat('en').format(names);
+  return ids.length === 1 ? `${list} was released and has` : `${list} were released and have`;
+}
 
 /**
  * Exact up to ten, then one digit and zeros: the line is read out whenever it changes.
