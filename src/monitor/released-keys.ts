@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import type { Inspection } from '../pool/inspection.ts';
-import { provedBy } from '../pool/verdicts.ts';
+import { provedBy, verdictOf } from '../pool/verdicts.ts';
 import type { AttemptRecord } from '../service/observer.ts';
 import { SERVICES } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Colleagues } from '../shared/colleagues.ts';
+import { PLAIN } from '../shared/request-shape.ts';
 import type { ReportedModels } from './monitor.ts';
 
 /** A release proves nothing: these keys needed action, were released, and have not answered since. */
@@ -70,4 +71,6 @@ export function createReleasedKeys({
 
 /** Whether the key works, or is parked for a reason that is shown anyway. */
 const settles = ({ outcome, parked }: AttemptRecord) =>
-  parked !== null || outcome.kind === 'success' || provedBy(outcome) !== 'nothing';
+  outcome.kind === 'success' ||
+  (parked !== null && parked.scope !== 'project_model_feature') ||
+  provedBy(outcome, verdictOf(outcome, PLAIN)) !== 'nothing';
