@@ -14,7 +14,7 @@ export const METHOD_PATH = new RegExp(
 export const MODELS_PATH = new RegExp(`^/(?:v1|v1beta)/models(?:/(?<model>${MODEL}))?$`);
 
 /** Headers that are the caller's to choose. None that would let Google answer in another encoding. */
-const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client', 'x-server-timeout'];
+const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client'];
 
 /** Counting tokens uses no model's quota. */
 const UNMETERED = 'countTokens';
@@ -56,16 +56,18 @@ const headersOf = ({ headers }: Request): Record<string, string> =>
     }),
   );
 
-/** Without the credentials that some callers put here as well. */
+/** Drops credentials, and parameters that name another project or user to bill or limit. */
 function pathOf({ path, originalUrl }: Request): string {
   const query = QUERY.exec(originalUrl)?.[1] ?? '';
-  const kept = query.split('&').filter((pair) => pair !== '' && !isCredential(pair));
+  const kept = query.split('&').filter((pair) => pair !== '' && !isDropped(pair));
   return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
 }
 
 const QUERY = /\?([^#]*)/;
-const CREDENTIAL = /^\$?(?:key|api_?key|access_?token|oauth_?token)$/i;
+/** `$httpHeaders` carries headers such as `x-goog-user-project`. */
+const DROPPED =
+  /^\$?(?:key|api_?key|access_?token|oauth_?token|user_?project|quota_?user|http_?headers)$/i;
 
-/** However it is written. */
-const isCredential = (pair: string) =>
-  [...new URLSearchParams(pair).keys()].some((name) => CREDENTIAL.test(name));
+/** In any percent-encoding. */
+const isDropped = (pair: string) =>
+  [...new URLSearchParams(pair).keys()].some((name) => DROPPED.test(name));

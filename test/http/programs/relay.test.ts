@@ -199,6 +199,29 @@ describe("a request in Gemini's own protocol", () => {
     socket.destroy();
   });
 
+  it.each([
+    '$userProject=p',
+    'userProject=p',
+    '%24user%50roject=p',
+    'USER_PROJECT=p',
+    'quotaUser=p',
+    '$quotaUser=p',
+    'quota_user=p',
+    '$httpHeaders=X-Goog-User-Project:p',
+  ])('reaches Google without a parameter that bills another project: %s', async (parameter) => {
+    const app = await startForPrograms();
+    const heard: string[] = [];
+    const relayed = await startRelay(app, (socket, head) => {
+      heard.push(head.split('\r\n\r\n', 1)[0] ?? '');
+      socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}');
+    });
+    const headers = { ...TOKEN, 'x-goog-user-project': 'p', 'x-server-timeout': '9' };
+    const answer = await relayed.post(`${WHOLE}?${parameter}&alt=json`, HI, headers);
+    expect([answer.status, answer.text]).toEqual([200, '{}']);
+    expect(heard).toEqual([expect.stringContaining(`POST ${WHOLE}?alt=json HTTP`)]);
+    expect(heard.join()).not.toMatch(/x-goog-user-project|x-server-timeout/i);
+  });
+
   it('that holds something like an error comes back as it came, whole', async () => {
     const app = await startForPrograms();
     const args = { results: [{ error: 'timeout', at: 1 }, { error: 'x'.repeat(100_000) }] };
