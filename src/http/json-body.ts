@@ -3,6 +3,7 @@ import express, { type Request, type RequestHandler } from 'express';
 import type { z } from 'zod';
 import type { FieldFault } from '../service/service-error.ts';
 import { HttpError } from './http-error.ts';
+import { replaceLoneSurrogatesIn } from './lone-surrogates.ts';
 
 /** The sentence that refuses a larger body names it too: `entity.too.large` in to-http-error.ts. */
 export const MAX_BODY = '1mb';
@@ -17,6 +18,7 @@ export function readJsonBody(): RequestHandler[] {
     verify({ headers }, _response, bytes) {
       if (bytes.length > 0 && headers['content-type'] === undefined) throw bodyFault(NOT_JSON);
       if (!isUtf8(bytes)) throw bodyFault(NOT_UTF_8);
+      replaceLoneSurrogatesIn(bytes);
     },
   });
   return [requireJson, parse];

@@ -114,8 +114,6 @@ describe('a message', () => {
     ['that is an object', { message: { text: 'Hi' } }],
     ['that is empty', { message: '' }],
     ['of blanks', { message: ' \t\r\n\u00a0 ' }],
-    ['with half a character', { message: 'a\ud83d' }],
-    ['with the other half', { message: '\ude00b' }],
     ['one character over the limit', { message: 'x'.repeat(MAX_CHARACTERS + 1) }],
   ])('%s is refused by name', (_, body) => refuses(JSON.stringify(body), invalid('message')));
 
@@ -154,7 +152,6 @@ describe('a history', () => {
     ['without a role', [{ content: 'Hi' }], 'history.0.role'],
     ['with an empty content', [good, { role: 'user', content: '' }], 'history.1.content'],
     ['with a blank content', [good, { role: 'user', content: ' \n' }], 'history.1.content'],
-    ['with half a character', [{ role: 'user', content: 'a\ud83d' }], 'history.0.content'],
     ['without a content', [good, { role: 'user' }], 'history.1.content'],
     ['with parts for a content', [good, { role: 'user', content: [{}] }], 'history.1.content'],
     ['with an unknown field', [{ ...good, name: 'Eve' }], 'history.0.name'],
@@ -178,6 +175,40 @@ describe('a history', () => {
     const app = await startApp({ environment: ONE_KEY });
     const history = Array.from({ length: 1000 }, () => good);
     expect((await app.chat('Hi', { history })).status).toBe(200);
+  });
+});
+
+describe('half a surrogate pair', () => {
+  it.each([
+    ['the first half', String.raw`a\ud83d`, 'a\ufffd'],
+    ['the second half', String.raw`\uDE00b`, '\ufffdb'],
+    ['both in the wrong order', String.raw`\ude00\ud83d`, '\ufffd\ufffd'],
+    ['a half before a pair', String.raw`\ud83d\ud83d\ude00`, '\ufffd\u{1f600}'],
+    ['a half behind a pair', String.raw`\ud83d\ude00\ude00`, '\u{1f600}\ufffd'],
+    ['a half behind a backslash', String.raw`\\\ud83d`, '\\\ufffd'],
+    ['no half but its letters', String.raw`\\ud83d`, String.raw`\ud83d`],
+    ['a half behind the letters of another', String.raw`\\ud83d\ude00`, '\\ud83d\ufffd'],
+  ])('is read as U+FFFD, and a whole pair as itself: %s', async (_, escaped, text) => {
+    const app = await startApp({ environment: ONE_KEY });
+    const body = `{"message":"${escaped}","history":[{"role":"user","content":"${escaped}"}]}`;
+    expect((await send(app, body, JSON_TYPE)).status).toBe(200);
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      contents: [{ parts: [{ text }] }, { parts: [{ text }] }],
+    });
+  });
+
+  it('is read as U+FFFD among any other escapes', async () => {
+    const pieces = [String.raw`\ud83d`, String.raw`\uDE00`, '\\\\', String.raw`\n`, 'a', 'ud83d'];
+    const texts = fc.array(fc.constantFrom(...pieces), { maxLength: 8 });
+    const app = await startApp({ environment: ONE_KEY });
+    await fc.assert(
+      fc.asyncProperty(texts, async (text) => {
+        const written = `"x${text.join('')}"`;
+        const { text: answer } = await send(app, `{"message":${written}}`, JSON_TYPE);
+        expect(JSON.parse(answer).reply).toContain(JSON.parse(written).toWellFormed());
+      }),
+      { numRuns: 200 },
+    );
   });
 });
 

@@ -178,6 +178,15 @@ describe('the persona', () => {
     expect(personasAskedFor(app)).toEqual([personaConfig, { personaId: 'own' }]);
   });
 
+  it('of the browser may have half a surrogate pair, which becomes U+FFFD', async () => {
+    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+    const personaConfig = { personaId: 'p', deep: [{ 'key\ud83d': 'value\ude00' }] };
+    expect((await mint(app, { personaConfig })).status).toBe(200);
+    expect(personasAskedFor(app)).toEqual([
+      { personaId: 'p', deep: [{ 'key\ufffd': 'value\ufffd' }] },
+    ]);
+  });
+
   it('of the browser cannot smuggle in anything beside it', async () => {
     const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
     const { status } = await mint(app, {

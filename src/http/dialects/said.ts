@@ -5,23 +5,15 @@ const MAX_TEXT_LENGTH = 200_000;
 export const MAX_MESSAGES = 1000;
 /** Of one message. */
 export const MAX_PARTS = 1000;
-const LONE_SURROGATE = /\p{Surrogate}/u;
-const LONE_SURROGATES = /\p{Surrogate}/gu;
-const REPLACEMENT_CHARACTER = '\ufffd';
 
 /** What a person said. */
-export const text = z
-  .string()
-  .max(MAX_TEXT_LENGTH)
-  .refine((value) => !LONE_SURROGATE.test(value), 'Has half a character, which is no Unicode.');
+export const text = z.string().max(MAX_TEXT_LENGTH);
 
 /**
  * What an assistant said, be it nothing. We have given it out ourselves, so it is taken back as it is:
  * whoever sends its history along could not mend it.
  */
-export const spoken = z
-  .string()
-  .transform((value) => value.replace(LONE_SURROGATES, REPLACEMENT_CHARACTER));
+export const spoken = z.string();
 
 export const said = text.refine(isSaid, 'Must not be empty.').meta({ pattern: '\\S' });
 

@@ -147,12 +147,6 @@ describe('a chat completion', () => {
     ],
     ['no content', saying({ role: 'user', content: null }), 'messages.0.content', /./],
     [
-      'half a character',
-      saying({ role: 'user', content: '\ud83d' }),
-      'messages.0.content',
-      /half a character/,
-    ],
-    [
       'too long a text',
       saying({ role: 'user', content: 'x'.repeat(200_001) }),
       'messages.0.content',
@@ -254,6 +248,57 @@ describe('a chat completion', () => {
     const tools = [{ type: 'function', function: { name: 'weather' } }];
     await post(app, { ...ASKED, tools, tool_choice: choice });
     expect(app.standin.calls.at(-1)?.body).toMatchObject({ toolConfig: { functionCallingConfig } });
+  });
+
+  it('may have half a surrogate pair in every field, which becomes U+FFFD', async () => {
+    const app = await startForPrograms();
+    const half = (name: string) => `${name}\ud83d`;
+    const written = JSON.stringify({ [half('key')]: half('value') });
+    const { status } = await post(app, {
+      ...ASKED,
+      user: half('u'),
+      stop: half('s'),
+      messages: [
+        { role: 'system', content: half('system') },
+        { role: 'user', content: [{ type: 'text', text: half('user') }] },
+        called(call(half('id'), { function: { name: half('name'), arguments: written } })),
+        { role: 'tool', tool_call_id: half('id'), content: written },
+      ],
+      tools: [
+        {
+          type: 'function',
+          function: {
+            name: half('name'),
+            description: half('d'),
+            parameters: { type: 'object', properties: { [half('p')]: {} }, required: [half('p')] },
+          },
+        },
+      ],
+    });
+    const sent = app.standin.calls.at(-1)?.body;
+    expect(status).toBe(200);
+    const read = { 'key\ufffd': 'value\ufffd' };
+    expect(sent).toMatchObject({
+      systemInstruction: { parts: [{ text: 'system\ufffd' }] },
+      contents: [
+        { parts: [{ text: 'user\ufffd' }] },
+        { parts: [{ functionCall: { name: 'name\ufffd', args: read } }] },
+        { parts: [{ functionResponse: { name: 'name\ufffd', response: read } }] },
+      ],
+      tools: [
+        {
+          functionDeclarations: [
+            {
+              name: 'name\ufffd',
+              description: 'd\ufffd',
+              parametersJsonSchema: { properties: { 'p\ufffd': {} }, required: ['p\ufffd'] },
+            },
+          ],
+        },
+      ],
+      generationConfig: { stopSequences: ['s\ufffd'] },
+    });
+    expect(JSON.stringify(sent)).not.toContain('\\ud83d');
   });
 
   it('may be instructions alone, which then are what is asked', async () => {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { UserPart } from '../../../shared/chat.ts';
 import { isDeeperThan, isJsonObject, type JsonObject, MAX_DEPTH } from '../../json-object.ts';
 import { listOf } from '../../list-of.ts';
+import { replaceLoneSurrogates } from '../../lone-surrogates.ts';
 import { dataUrl } from '../data-url.ts';
 import { MAX_MESSAGES, MAX_PARTS, spoken, text } from '../said.ts';
 
@@ -80,7 +81,7 @@ export type OpenaiToolCall = z.output<typeof toolCall>;
 export function readObject(json: string): JsonObject | null {
   if (json.trim() === '') return {};
   try {
-    const value: unknown = JSON.parse(json);
+    const value: unknown = JSON.parse(replaceLoneSurrogates(json));
     return isJsonObject(value) && !isDeeperThan(value, MAX_DEPTH) ? value : null;
   } catch {
     return null;
