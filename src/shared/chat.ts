@@ -65,15 +65,24 @@ export type ToolChoice =
 export interface GenerationSettings {
   readonly temperature?: number;
   readonly topP?: number;
+  readonly topK?: number;
   readonly maxOutputTokens?: number;
   readonly stop?: readonly string[];
   readonly seed?: number;
   readonly presencePenalty?: number;
   readonly frequencyPenalty?: number;
-  /** The most that the model may think before it answers. */
-  readonly thinkingTokens?: number;
+  readonly thinking?: ThinkingSettings;
   /** The answer is to be JSON: of this schema, where there is one. */
   readonly json?: { readonly schema?: Readonly<Record<string, unknown>> };
+}
+
+/** How much the model may think before it answers. */
+export interface ThinkingSettings {
+  /** In tokens; 0 is none, -1 leaves it to the model. */
+  readonly budget?: number;
+  /** In the provider's words. */
+  readonly level?: string;
+  readonly includeThoughts?: boolean;
 }
 
 /** A piece of the answer. The one that carries a finish reason is the last. */

@@ -3,6 +3,7 @@ import type {
   ChatMessage,
   ChatTurn,
   GenerationSettings,
+  ThinkingSettings,
   ToolChoice,
   ToolDeclaration,
   ToolResult,
@@ -13,7 +14,7 @@ import type {
 /** A turn as Gemini wants it asked (https://ai.google.dev/api/generate-content). */
 export function toGeminiRequest({ system, messages, settings, tools }: ChatTurn) {
   return {
-    contents: messages.map(toContent),
+    contents: toContents(messages),
     ...(system === null
       ? {}
       : { systemInstruction: { role: 'system', parts: [{ text: system }] } }),
@@ -22,7 +23,24 @@ export function toGeminiRequest({ system, messages, settings, tools }: ChatTurn)
   };
 }
 
-function toContent(message: ChatMessage) {
+interface Content {
+  readonly role: 'user' | 'model';
+  readonly parts: object[];
+}
+
+/** Messages of the assistant that follow each other are one turn of the model. */
+function toContents(messages: readonly ChatMessage[]): Content[] {
+  const contents: Content[] = [];
+  for (const message of messages) {
+    const content = toContent(message);
+    const last = contents.at(-1);
+    if (content.role === 'model' && last?.role === 'model') last.parts.push(...content.parts);
+    else contents.push(content);
+  }
+  return contents;
+}
+
+function toContent(message: ChatMessage): Content {
   switch (message.role) {
     case 'user':
       return { role: 'user', parts: message.parts.map(toUserPart) };
@@ -68,15 +86,21 @@ const toFunctionResponse = ({ name, output }: ToolResult) => ({
   functionResponse: { name, response: output },
 });
 
-function toGenerationConfig({ stop, thinkingTokens, json, ...alike }: GenerationSettings) {
+function toGenerationConfig({ stop, thinking, json, ...alike }: GenerationSettings) {
   return {
     ...alike,
     ...(stop === undefined ? {} : { stopSequences: stop }),
-    ...(thinkingTokens === undefined ? {} : { thinkingConfig: { thinkingBudget: thinkingTokens } }),
+    ...(thinking === undefined ? {} : { thinkingConfig: toThinkingConfig(thinking) }),
     ...(json === undefined ? {} : { responseMimeType: 'application/json' }),
     ...(json?.schema === undefined ? {} : { responseJsonSchema: json.schema }),
   };
 }
+
+const toThinkingConfig = ({ budget, level, includeThoughts }: ThinkingSettings) => ({
+  ...(budget === undefined ? {} : { thinkingBudget: budget }),
+  ...(level === undefined ? {} : { thinkingLevel: level }),
+  ...(includeThoughts === undefined ? {} : { includeThoughts }),
+});
 
 const toTools = ({ declarations, choice }: Tools) => ({
   tools: [{ functionDeclarations: declarations.map(toFunctionDeclaration) }],

@@ -324,6 +324,16 @@ describe('UI messages', () => {
     expect(lastRequest(app)).toMatchObject({ contents: [{ parts: [{ text: '\ufffd' }] }, {}] });
   });
 
+  it('may have a file of type image/jpg, which Google knows as image/jpeg', async () => {
+    const app = await startWith(null);
+    const url = `data:image/jpg;base64,${PIXEL}`;
+    const file = { type: 'file', mediaType: 'image/jpg', url };
+    expect((await post(app, bodyOf({ id: 'u', role: 'user', parts: [file] }))).status).toBe(200);
+    expect(lastRequest(app)).toMatchObject({
+      contents: [{ parts: [{ inlineData: { mimeType: 'image/jpeg', data: PIXEL } }] }],
+    });
+  });
+
   it('go on when one of them had a file that was refused in its time', async () => {
     const app = await startWith(null);
     const drawn = { type: 'file', mediaType: 'image/png', url: 'https://example.com/a.png' };

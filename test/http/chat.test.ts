@@ -41,8 +41,7 @@ describe('a chat that goes well', () => {
       systemInstruction: { parts: [{ text: 'Be kind.' }] },
       contents: [
         { role: 'user', parts: [{ text: 'Hi' }] },
-        { role: 'model', parts: [{ text: 'Hello!' }] },
-        { role: 'model', parts: [{ text: 'Anything else?' }] },
+        { role: 'model', parts: [{ text: 'Hello!' }, { text: 'Anything else?' }] },
         { role: 'user', parts: [{ text: 'Yes' }] },
       ],
     });

@@ -14,7 +14,11 @@ export const dataUrl = z.string().transform((url, context): MediaPart => {
   return z.NEVER;
 });
 
-/** @returns null for what is no such URL */
+/**
+ * Many clients send `image/jpg`, which Google does not know: it becomes `image/jpeg`.
+ *
+ * @returns null for what is no such URL
+ */
 export function readDataUrl(url: unknown): MediaPart | null {
   if (typeof url !== 'string') return null;
   const head = DATA_URL.exec(url);
@@ -23,6 +27,6 @@ export function readDataUrl(url: unknown): MediaPart | null {
   const data = url.slice(head[0].length);
   const isWhole = data.length % 4 === 0 || !data.endsWith('=');
   return isWhole && data.length % 4 !== 1 && BASE64.test(data)
-    ? { kind: 'media', mediaType, data }
+    ? { kind: 'media', mediaType: mediaType === 'image/jpg' ? 'image/jpeg' : mediaType, data }
     : null;
 }

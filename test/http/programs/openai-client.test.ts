@@ -115,6 +115,7 @@ describe('the official OpenAI client', () => {
     });
     const asked = first.choices[0]?.message;
     const calls = asked?.tool_calls ?? [];
+    expect(calls.filter(({ id }) => id.length > 40)).toEqual([]);
     expect(calls.map((call) => (call.type === 'function' ? call.function : call))).toEqual([
       { name: 'weather', arguments: '{"city":"Oslo"}' },
       { name: 'weather', arguments: '{"city":"Rome"}' },
@@ -259,6 +260,21 @@ describe('the official OpenAI client', () => {
         responseMimeType: 'application/json',
         responseJsonSchema: { type: 'object' },
       },
+    });
+  });
+
+  it('says how the model thinks as it would say it to Google', async () => {
+    const app = await startForPrograms();
+    const asked = {
+      model: MODEL,
+      messages: HI,
+      top_k: 40,
+      extra_body: { google: { thinking_config: { thinking_budget: 512 } } },
+    };
+    const { choices } = await clientOf(app).chat.completions.create(asked);
+    expect(choices[0]?.message.content).toBe(WORDS);
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      generationConfig: { topK: 40, thinkingConfig: { thinkingBudget: 512 } },
     });
   });
 

@@ -92,7 +92,45 @@ describe('a chat completion', () => {
     ['audio', { ...ASKED, audio: { voice: 'a' } }, 'audio', /not supported/],
     ['a search', { ...ASKED, web_search_options: {} }, 'web_search_options', /not supported/],
     ['verbosity', { ...ASKED, verbosity: 'low' }, 'verbosity', /Only medium/],
-    ['the old kind of tools', { ...ASKED, functions: [] }, 'functions', /not supported/],
+    [
+      'the old kind of tools',
+      { ...ASKED, functions: [{ name: 'f' }] },
+      'functions',
+      /not supported/,
+    ],
+    [
+      'the old kind of choice',
+      { ...ASKED, function_call: { name: 'f' } },
+      'function_call',
+      /tools/,
+    ],
+    ['a penalty for repetition', { ...ASKED, repetition_penalty: 1.1 }, 'repetition_penalty', /1/],
+    ['half a candidate token', { ...ASKED, top_k: 1.5 }, 'top_k', /./],
+    [
+      'a thinking level that is none',
+      { ...ASKED, extra_body: { google: { thinking_config: { thinking_level: 'huge' } } } },
+      'extra_body.google.thinking_config.thinking_level',
+      /./,
+    ],
+    [
+      'an unknown field of the thinking configuration',
+      { ...ASKED, google: { thinking_config: { budget: 1 } } },
+      'google.thinking_config.budget',
+      /unknown/,
+    ],
+    [
+      'a cached content',
+      { ...ASKED, extra_body: { google: { cached_content: 'cachedContents/a' } } },
+      'extra_body.google.cached_content',
+      /unknown/,
+    ],
+    ['the body of another provider', { ...ASKED, extra_body: { a: 1 } }, 'extra_body.a', /unknown/],
+    [
+      'an unknown choice as an object',
+      { ...ASKED, tool_choice: { type: 'maybe' } },
+      'tool_choice',
+      /Must be none/,
+    ],
     [
       'a tool to be used without any',
       { ...ASKED, tool_choice: 'required' },
@@ -175,6 +213,12 @@ describe('a chat completion', () => {
       'tool_choice',
       /no such tool/,
     ],
+    [
+      'a choice of no function',
+      { ...ASKED, tool_choice: { type: 'function' } },
+      'tool_choice.function',
+      /missing/,
+    ],
     ['an unknown choice', { ...ASKED, tool_choice: 'maybe' }, 'tool_choice', /Must be none/],
     [
       'an unknown form of answer',
@@ -222,6 +266,8 @@ describe('a chat completion', () => {
     ],
     ['is a choice among no tools', { tools: [], tool_choice: 'auto' }],
     ['asks for text', { response_format: { type: 'text' } }],
+    ['is the old kind of tools, and empty', { functions: [], function_call: 'auto' }],
+    ['is the old kind of tools, and null', { functions: null, function_call: 'none' }],
   ])('may have a parameter that %s', async (_, more) => {
     const app = await startForPrograms();
     expect((await post(app, { ...ASKED, ...more })).status).toBe(200);
@@ -239,6 +285,9 @@ describe('a chat completion', () => {
     ['none', { mode: 'NONE' }],
     ['auto', { mode: 'AUTO' }],
     ['required', { mode: 'ANY' }],
+    [{ type: 'none' }, { mode: 'NONE' }],
+    [{ type: 'auto' }, { mode: 'AUTO' }],
+    [{ type: 'required' }, { mode: 'ANY' }],
     [
       { type: 'function', function: { name: 'weather' } },
       { mode: 'ANY', allowedFunctionNames: ['weather'] },
@@ -299,6 +348,139 @@ describe('a chat completion', () => {
       generationConfig: { stopSequences: ['s\ufffd'] },
     });
     expect(JSON.stringify(sent)).not.toContain('\\ud83d');
+  });
+
+  it('has an id of at most 40 characters for each tool call, and takes ids of up to 200', async () => {
+    const app = await startForPrograms(null, { functionCalls: [{ name: 'weather', args: {} }] });
+    const tools = [{ type: 'function', function: { name: 'weather' } }];
+    const whole = await post(app, { ...ASKED, tools });
+    const streamed = await post(app, { ...ASKED, tools, stream: true });
+    const ids = [whole, streamed].map(({ text }) => /"id":"(call_[^"]*)"/.exec(text)?.[1] ?? '');
+    expect(ids.map(({ length }) => length)).toEqual([37, 37]);
+    const long = 'i'.repeat(200);
+    expect((await post(app, saying(HI, called(call(long)), result(long)))).status).toBe(200);
+  });
+
+  const generationConfigFor = async (more: object) => {
+    const app = await startForPrograms();
+    expect((await post(app, { ...ASKED, ...more })).status).toBe(200);
+    const body = app.standin.calls.at(-1)?.body as { generationConfig: object } | undefined;
+    return body?.generationConfig;
+  };
+
+  it.each<[string, object]>([
+    ['repetition', { repetition_penalty: 1 }],
+    ['presence', { presence_penalty: 0 }],
+    ['frequency', { frequency_penalty: 0 }],
+  ])('reaches Google without a neutral penalty: %s', async (_, more) => {
+    expect(await generationConfigFor(more)).toEqual({});
+  });
+
+  it.each([
+    [40, { topK: 40 }],
+    [0, {}],
+    [-1, {}],
+    [null, {}],
+  ])('may choose among the likeliest tokens: top_k %j', async (top_k, config) => {
+    expect(await generationConfigFor({ top_k })).toEqual(config);
+  });
+
+  const thinking = (config: object | null) => ({ google: { thinking_config: config } });
+  it.each<[object, object | undefined]>([
+    [{ enable_thinking: false }, { thinkingBudget: 0 }],
+    [{ enable_thinking: true }, undefined],
+    [{ enable_thinking: false, reasoning_effort: 'low' }, { thinkingBudget: 1024 }],
+    [{ extra_body: thinking({ thinking_budget: 5 }) }, { thinkingBudget: 5 }],
+    [{ extra_body: thinking({ thinking_budget: -1 }) }, { thinkingBudget: -1 }],
+    [{ extra_body: thinking({ thinking_level: 'low' }) }, { thinkingLevel: 'low' }],
+    [thinking({ thinking_level: 'HIGH' }), { thinkingLevel: 'HIGH' }],
+    [
+      { reasoning_effort: 'high', ...thinking({ thinking_budget: 0, include_thoughts: true }) },
+      { thinkingBudget: 0, includeThoughts: true },
+    ],
+    [
+      { reasoning_effort: 'high', ...thinking({ thinking_level: 'low' }) },
+      { thinkingLevel: 'low' },
+    ],
+    [
+      { reasoning_effort: 'medium', ...thinking({ include_thoughts: true }) },
+      { thinkingBudget: 8192, includeThoughts: true },
+    ],
+    [thinking({}), undefined],
+    [thinking(null), undefined],
+    [{ extra_body: {}, google: null }, undefined],
+  ])('may say how the model thinks: %j', async (more, thinkingConfig) => {
+    expect(await generationConfigFor(more)).toEqual(
+      thinkingConfig === undefined ? {} : { thinkingConfig },
+    );
+  });
+
+  const contentsFor = async (...messages: unknown[]) => {
+    const app = await startForPrograms();
+    expect((await post(app, saying(...messages))).status).toBe(200);
+    const body = app.standin.calls.at(-1)?.body as { contents: { parts: object[] }[] } | undefined;
+    return body?.contents ?? [];
+  };
+
+  it.each([
+    ['null', { content: null }],
+    ['missing', { content: undefined }],
+    ['an empty text', { content: '' }],
+    ['an empty list', { content: [] }],
+  ])('takes a tool result that is %s as an empty one', async (_, more) => {
+    const contents = await contentsFor(HI, called(call('c')), { ...result('c'), ...more });
+    expect(contents[2]?.parts).toEqual([{ functionResponse: { name: 'weather', response: {} } }]);
+  });
+
+  it.each(['null', '', ' ', null, undefined])(
+    'takes arguments of %j as an empty object',
+    async (text) => {
+      const asked = call('c', { function: { name: 'weather', arguments: text } });
+      const contents = await contentsFor(HI, called(asked), result('c'));
+      expect(contents[1]?.parts).toMatchObject([{ functionCall: { name: 'weather', args: {} } }]);
+    },
+  );
+
+  it.each(['{"$ref":"#/a"}', '{"schema":{"properties":[{"a":{"$id":1}}]}}'])(
+    'sends a tool result with a key that begins with $ as text: %s',
+    async (content) => {
+      const contents = await contentsFor(HI, called(call('c')), { ...result('c'), content });
+      expect(contents[2]?.parts).toMatchObject([
+        { functionResponse: { response: { result: content } } },
+      ]);
+    },
+  );
+
+  it('sends what the assistant says and then calls as one turn of the model', async () => {
+    const contents = await contentsFor(
+      HI,
+      { role: 'assistant', content: 'Let me look.' },
+      { role: 'assistant', content: 'One moment.' },
+      called(call('c')),
+      result('c'),
+    );
+    expect(contents).toMatchObject([
+      { role: 'user' },
+      {
+        role: 'model',
+        parts: [
+          { text: 'Let me look.' },
+          { text: 'One moment.' },
+          { functionCall: { name: 'weather' }, thoughtSignature: expect.any(String) },
+        ],
+      },
+      { role: 'user' },
+    ]);
+    expect(contents[1]?.parts).toHaveLength(3);
+  });
+
+  it('sends an image/jpg as image/jpeg', async () => {
+    const url = 'data:image/JPG;base64,iVBORw0KGgo=';
+    const [content] = await contentsFor({
+      role: 'user',
+      content: [{ type: 'image_url', image_url: { url } }],
+    });
+    expect(content?.parts).toMatchObject([{ inlineData: { mimeType: 'image/jpeg' } }]);
   });
 
   it('may be instructions alone, which then are what is asked', async () => {

@@ -87,9 +87,12 @@ const FINISH: Record<FinishReason, string> = {
   other: 'stop',
 };
 
-/** The signature travels where Google's own OpenAI-compatible routes put it. */
+/**
+ * The signature travels where Google's own OpenAI-compatible routes put it. The id has less than 40
+ * characters: other providers refuse longer ones when a client moves its conversation to them.
+ */
 const toToolCall = ({ name, input, signature }: ToolCall) => ({
-  id: `call_${randomUUID()}`,
+  id: `call_${randomUUID().replaceAll('-', '')}`,
   type: 'function',
   function: { name, arguments: JSON.stringify(input) },
   ...(signature === undefined

@@ -126,8 +126,17 @@ function toCallPart({ function: called, extra_content: extra }: OpenaiToolCall):
   };
 }
 
-/** The provider wants an object; whatever else a tool answered is put into one. */
-function toOutput(content: readonly string[]): ToolResult['output'] {
-  const text = content.join('');
-  return readObject(text) ?? { result: text };
+/**
+ * The provider wants an object; whatever else a tool answered is put into one as text. So is an object
+ * with a key that begins with `$`, such as a JSON schema: the provider refuses it.
+ */
+function toOutput(content: Extract<Message, { role: 'tool' }>['content']): ToolResult['output'] {
+  const text = (content ?? []).join('');
+  const output = readObject(text);
+  return output === null || hasDollarKey(output) ? { result: text } : output;
+}
+
+function hasDollarKey(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
 }

@@ -42,7 +42,10 @@ const toolCall = z.looseObject({
   type: z.literal('function').optional(),
   function: z.looseObject({
     name: z.string().min(1).max(200),
-    arguments: z.string().transform((json, context) => readObject(json) ?? notAnObject(context)),
+    arguments: z
+      .string()
+      .nullish()
+      .transform((json, context) => readArguments(json ?? '') ?? notAnObject(context)),
   }),
   extra_content: z
     .looseObject({ google: z.looseObject({ thought_signature: z.string().optional() }).optional() })
@@ -64,7 +67,7 @@ const message = z.discriminatedUnion('role', [
     tool_calls: listOf(toolCall, MAX_PARTS).refine(haveOwnIds, 'Two calls have one id.').nullish(),
     function_call: z.null('Send tool_calls instead.').optional(),
   }),
-  z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: words }),
+  z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: words.nullish() }),
 ]);
 
 export const messages = listOf(message, MAX_MESSAGES)
@@ -76,6 +79,10 @@ export const messages = listOf(message, MAX_MESSAGES)
 
 export type Message = z.output<typeof message>;
 export type OpenaiToolCall = z.output<typeof toolCall>;
+
+/** Some clients write `null` where a call has no arguments. */
+const readArguments = (json: string): JsonObject | null =>
+  json.trim() === 'null' ? {} : readObject(json);
 
 /** @returns null for a text that is no JSON object, or too deep a one; nothing at all stands for an empty one. */
 export function readObject(json: string): JsonObject | null {

@@ -6,7 +6,7 @@ import { isJsonObject, jsonObject } from '../../json-object.ts';
 import { modelName } from '../said.ts';
 import { readConversation } from './conversation.ts';
 import { messages } from './messages.ts';
-import { toolChoice, tools, toTools } from './tools.ts';
+import { isGiven, toolChoice, tools, toTools } from './tools.ts';
 
 const MAX_PARAMETERS = 100;
 /** Google's own name of a model begins with it. */
@@ -28,6 +28,23 @@ const EFFORTS = {
   xhigh: 24_576,
 } as const;
 
+/**
+ * As Google's own OpenAI-compatible routes take it
+ * (https://ai.google.dev/gemini-api/docs/openai#extra-body). It goes on to Google as it is.
+ */
+const googleExtras = z.strictObject({
+  thinking_config: z
+    .strictObject({
+      /** In tokens; -1 leaves it to the model. */
+      thinking_budget: z.int32().min(-1).nullish(),
+      thinking_level: z
+        .enum(['minimal', 'low', 'medium', 'high', 'MINIMAL', 'LOW', 'MEDIUM', 'HIGH'])
+        .nullish(),
+      include_thoughts: z.boolean().nullish(),
+    })
+    .nullish(),
+});
+
 const responseFormat = z.discriminatedUnion('type', [
   z.looseObject({ type: z.enum(['text', 'json_object']) }),
   z.looseObject({
@@ -44,6 +61,8 @@ const HEEDED = {
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
+  /** 0 and -1 switch it off. */
+  top_k: z.int32().min(-1).nullish(),
   max_tokens: tokens.nullish(),
   max_completion_tokens: tokens.nullish(),
   stop: z.union([z.string(), z.array(z.string()).max(5)]).nullish(),
@@ -52,6 +71,10 @@ const HEEDED = {
   frequency_penalty: penalty.nullish(),
   response_format: responseFormat.nullish(),
   reasoning_effort: z.enum(Object.keys(EFFORTS) as (keyof typeof EFFORTS)[]).nullish(),
+  enable_thinking: z.boolean().nullish(),
+  extra_body: z.strictObject({ google: googleExtras.nullish() }).nullish(),
+  /** Where the Python client puts the content of `extra_body`. */
+  google: googleExtras.nullish(),
   tools: tools.nullish(),
   tool_choice: toolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
@@ -61,6 +84,8 @@ const HEEDED = {
 const only = <const Value extends string | number | boolean>(value: Value) =>
   z.literal(value, `Only ${value} is supported.`).nullish();
 
+const USE_TOOLS = 'This is not supported: send tools and tool_choice.';
+
 const AS_IT_IS = {
   n: only(1),
   logprobs: only(false),
@@ -68,6 +93,9 @@ const AS_IT_IS = {
   verbosity: only('medium'),
   modalities: z.tuple([z.literal('text')], 'Only text is supported.').nullish(),
   logit_bias: z.strictObject({}, 'Only an empty one is supported.').nullish(),
+  repetition_penalty: only(1),
+  functions: z.array(z.unknown(), USE_TOOLS).max(0, USE_TOOLS).nullish(),
+  function_call: z.enum(['none', 'auto'], USE_TOOLS).nullish(),
 };
 
 const anything = z.unknown().optional();
@@ -126,18 +154,38 @@ export function readCompletionRequest(body: unknown): CompletionRequest {
 }
 
 function toSettings(body: CompletionBody): GenerationSettings {
-  const { stop, reasoning_effort: effort } = body;
+  const { stop, top_k: topK } = body;
   return withoutGaps({
     temperature: body.temperature,
     topP: body.top_p,
+    topK: isGiven(topK) && topK > 0 ? topK : null,
     maxOutputTokens: body.max_completion_tokens ?? body.max_tokens,
     stop: typeof stop === 'string' ? [stop] : stop,
     seed: body.seed,
-    presencePenalty: body.presence_penalty,
-    frequencyPenalty: body.frequency_penalty,
-    thinkingTokens: effort === undefined || effort === null ? null : EFFORTS[effort],
+    // Newer models refuse any penalty, be it the neutral one.
+    presencePenalty: body.presence_penalty || null,
+    frequencyPenalty: body.frequency_penalty || null,
+    thinking: toThinking(body),
     json: toJson(body.response_format),
   });
+}
+
+/** Google's own configuration goes before what other providers call by other names. */
+function toThinking(body: CompletionBody): GenerationSettings['thinking'] | null {
+  const config = body.extra_body?.google?.thinking_config ?? body.google?.thinking_config ?? {};
+  const { thinking_budget: budget, thinking_level: level, include_thoughts } = config;
+  const isConfigured = isGiven(budget) || isGiven(level);
+  const thinking = withoutGaps({
+    budget: isConfigured ? budget : effortOf(body),
+    level,
+    includeThoughts: include_thoughts,
+  });
+  return Object.keys(thinking).length === 0 ? null : thinking;
+}
+
+function effortOf({ reasoning_effort: effort, enable_thinking }: CompletionBody): number | null {
+  if (isGiven(effort)) return EFFORTS[effort];
+  return enable_thinking === false ? EFFORTS.none : null;
 }
 
 function toJson(format: CompletionBody['response_format']): GenerationSettings['json'] | null {

@@ -17,10 +17,13 @@ const tool = z.looseObject({
 
 export const tools = listOf(tool, MAX_TOOLS);
 
+const mode = z.enum(['none', 'auto', 'required'], 'Must be none, auto, required or function.');
+
 export const toolChoice = z.union(
   [
-    z.enum(['none', 'auto', 'required']),
+    mode,
     z.looseObject({ type: z.literal('function'), function: named }),
+    z.looseObject({ type: mode }).transform(({ type }) => type),
   ],
   'Must be none, auto, required or a function.',
 );
@@ -45,7 +48,8 @@ export function toTools(
   return { declarations, choice: chosen };
 }
 
-const isGiven = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null;
+export const isGiven = <T>(value: T): value is NonNullable<T> =>
+  value !== undefined && value !== null;
 
 function toChoice(choice: z.output<typeof toolChoice> | null): ToolChoice {
   if (choice === null) return { kind: 'auto' };
