@@ -5,7 +5,7 @@ import { bearerIn } from './bearer.ts';
 import { HttpError } from './http-error.ts';
 import { rememberTold } from './told.ts';
 
-/** For programs: lets in whoever brings one of the tokens, as a bearer or where Google's clients put their key. */
+/** For programs: lets in a request with one of the tokens, as a bearer or where Google's clients put their key. */
 export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
   const idOf = createTokenCheck(tokens);
   return function checkClientToken(request, response, next) {
@@ -23,14 +23,18 @@ export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
 }
 
 const UNKNOWN_TOKEN =
-  'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token or as x-goog-api-key.';
+  'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-goog-api-key or as ?key=.';
 
-/** Some clients bring both, of which one is for somebody in between. */
+/** Some clients bring several, of which one is for somebody in between. A list is `?key=` given twice. */
 function tokensIn(request: Request): readonly string[] {
-  const { 'x-goog-api-key': key } = request.headers;
-  return [bearerIn(request) ?? '', typeof key === 'string' ? key.trim() : ''];
+  const { headers, query } = request;
+  const keys = [headers['x-goog-api-key'], query.key];
+  return [
+    bearerIn(request) ?? '',
+    ...keys.map((key) => (typeof key === 'string' ? key.trim() : '')),
+  ];
 }
 
 /** Google's clients are told from all others by where they put their key. */
-export const isGoogleClient = ({ headers }: Request): boolean =>
-  (headers['x-goog-api-key'] ?? '') !== '';
+export const isGoogleClient = ({ headers, query }: Request): boolean =>
+  (headers['x-goog-api-key'] ?? '') !== '' || (query.key ?? '') !== '';

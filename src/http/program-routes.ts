@@ -1,18 +1,16 @@
-import express, { type Express, type Request, type RequestHandler } from 'express';
+import express, { type Express } from 'express';
 import type { Chat } from '../service/chat.ts';
 import type { Relay } from '../service/relay.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Secret } from '../shared/secret.ts';
 import { answerChat } from './answer-chat.ts';
-import { isGoogleClient, requireClientToken } from './client-token.ts';
-import { OPENAI_ERRORS } from './dialects/openai/errors.ts';
+import { requireClientToken } from './client-token.ts';
 import { openai } from './dialects/openai/openai.ts';
-import { answerErrorsIn } from './error-form.ts';
-import { GEMINI_ERRORS } from './gemini/errors.ts';
 import { METHOD_PATH, MODELS_PATH, readMethodCall, readModelsCall } from './gemini/read-call.ts';
 import { relayRoute } from './gemini/relay-route.ts';
 import { MAX_BODY, readJsonBody } from './json-body.ts';
 import { openaiModelsRoute } from './models-route.ts';
+import { COMPLETIONS_PATH, readProgramAddress } from './program-address.ts';
 import { serve } from './serve.ts';
 
 export interface ProgramRoutesOptions {
@@ -29,33 +27,20 @@ export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions):
   const { clientTokens, completions, relay, models, clock } = options;
   const listModels = openaiModelsRoute(models, clock.now());
   const relayModels = relayRoute(relay, readModelsCall, clock);
-  app.use(['/v1', '/v1beta'], speakAsProgram, requireClientToken(clientTokens));
+  app.use(readProgramAddress);
+  app.use(['/v1', '/v1alpha', '/v1beta'], requireClientToken(clientTokens));
   serve(
     app,
     'post',
-    [COMPLETIONS],
+    [COMPLETIONS_PATH],
     ...readJsonBody(),
     answerChat(completions, () => openai, clock),
   );
   serve(app, 'post', [METHOD_PATH], readBytes, relayRoute(relay, readMethodCall, clock));
   serve(app, 'get', [MODELS_PATH], (request, response, next) =>
-    (speaksGemini(request) ? relayModels : listModels)(request, response, next),
+    (response.locals.protocol === 'gemini' ? relayModels : listModels)(request, response, next),
   );
 }
 
-const COMPLETIONS = '/v1/chat/completions';
-
 /** As they come: they go on to Google unread. */
 const readBytes = express.raw({ type: () => true, limit: MAX_BODY, inflate: false });
-
-const speakAsProgram: RequestHandler = (request, response, next) => {
-  answerErrorsIn(response, speaksGemini(request) ? GEMINI_ERRORS : OPENAI_ERRORS);
-  next();
-};
-
-/** `/v1` belongs to both; where the path does not tell, the place of the token does. */
-function speaksGemini(request: Request): boolean {
-  const [path = ''] = request.originalUrl.split('?', 1);
-  if (path === COMPLETIONS) return false;
-  return path.startsWith('/v1beta') || METHOD_PATH.test(path) || isGoogleClient(request);
-}

@@ -130,6 +130,8 @@ describe('whatever a caller sends', () => {
       await app.chat('Hi', { model: odd });
       await app.post(`/v1/models/${odd}:generateContent`, {}, headers);
       await app.post('/v1/chat/completions', { model: odd, messages: [] }, headers);
+      await app.get(`//v1beta//openai/models/google%2F${odd}?key=${odd}`, headers);
+      await app.get(`/v1beta/${odd}?key=${CLIENT_TOKEN}`);
       await app.get(`/api/keys/status?${odd}`, { 'x-forwarded-proto': odd });
       await app.get(`/${odd}`);
       return namesAndLabels(app);

@@ -21,5 +21,10 @@ export function isSaid(value: string): boolean {
   return value.trim() !== '';
 }
 
-/** The name of a model, as callers write it. */
-export const modelName = z.string().max(200);
+const PREFIXES = /^(?:(?:models|google)\/)+/;
+
+/** The name of a model, without `models/` and `google/`, which some callers write before it. */
+export const modelName = z
+  .string()
+  .max(200)
+  .transform((name) => name.replace(PREFIXES, ''));

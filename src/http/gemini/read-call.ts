@@ -8,10 +8,10 @@ const MODEL = String.raw`[A-Za-z0-9][\w.-]{0,99}`;
 
 /** What can be asked of a model. The paths go on as they come, so none may hold more than these letters. */
 export const METHOD_PATH = new RegExp(
-  `^/(?:v1|v1beta)/models/(?<model>${MODEL}):(?<method>generateContent|streamGenerateContent|countTokens)$`,
+  `^/(?:v1|v1alpha|v1beta)/models/(?<model>${MODEL}):(?<method>generateContent|streamGenerateContent|countTokens)$`,
 );
 /** One of Google's models, or the list of them. */
-export const MODELS_PATH = new RegExp(`^/(?:v1|v1beta)/models(?:/(?<model>${MODEL}))?$`);
+export const MODELS_PATH = new RegExp(`^/(?:v1|v1alpha|v1beta)/models(?:/(?<model>${MODEL}))?$`);
 
 /** Headers that are the caller's to choose. None that would let Google answer in another encoding. */
 const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client'];

@@ -52,18 +52,18 @@ const METHODS: readonly Method[] = [
 ];
 
 export const geminiOperations = (server: DescribedServer): Operation[] =>
-  ['v1beta', 'v1'].flatMap((version) =>
+  ['v1beta', 'v1', 'v1alpha'].flatMap((version) =>
     METHODS.map((method) => toOperation(method, version, server)),
   );
 
 const toOperation = (method: Method, version: string, server: DescribedServer): Operation => ({
   method: 'post',
   path: `/${version}/models/{model}:${method.name}`,
-  id: version === 'v1beta' ? method.name : `${method.name}V1`,
+  id: `${method.name}${suffixOf(version)}`,
   tag: 'Gemini',
   summary: method.summary,
   description: `Body and answer are Google's own: [reference](${method.reference}).`,
-  security: ['googleKey', 'clientToken'],
+  security: ['googleKey', 'clientToken', 'keyInQuery'],
   parameters: [servedModel(server), ...(method.parameters ?? [])],
   body: { schemas: [googleRequest], isRequired: true, examples: HELLO },
   answers: [
@@ -87,6 +87,10 @@ const toOperation = (method: Method, version: string, server: DescribedServer): 
     GOOGLES_OWN,
   ],
 });
+
+/** Of an operation's id. */
+export const suffixOf = (version: string): string =>
+  version === 'v1beta' ? '' : version.replace('v', 'V');
 
 const servedModel = ({ models }: DescribedServer): Parameter => ({
   name: 'model',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { DescribedServer } from './described-server.ts';
 import { GOOGLES, OPENAIS } from './error-bodies.ts';
 import { GOOGLE_MODEL, GOOGLE_MODELS } from './gemini-answers.ts';
-import { GOOGLES_OWN } from './gemini-operations.ts';
+import { GOOGLES_OWN, suffixOf } from './gemini-operations.ts';
 import { OPENAI_MODEL, OPENAI_MODELS } from './openai-answers.ts';
 import type { Answer, Content, Operation, Parameter, TagName } from './operation.ts';
 import { refusals } from './refusals.ts';
@@ -31,14 +31,18 @@ export const modelsOperations = (server: DescribedServer): Operation[] => [
       ...refusalsOfGoogles(),
     ],
   },
+  ...['v1beta', 'v1alpha'].flatMap((version) => googleModels(version, server)),
+];
+
+const googleModels = (version: string, server: DescribedServer): Operation[] => [
   {
-    ...askFor('/v1beta/models', 'listGoogleModels', 'Gemini'),
+    ...askFor(`/${version}/models`, `listGoogleModels${suffixOf(version)}`, 'Gemini'),
     summary: "List Google's models",
     description: "Google's own list, which is longer than what is served.",
     answers: [told([GOOGLE_MODELS]), ...refusalsOfGoogles()],
   },
   {
-    ...askFor('/v1beta/models/{model}', 'getGoogleModel', 'Gemini'),
+    ...askFor(`/${version}/models/{model}`, `getGoogleModel${suffixOf(version)}`, 'Gemini'),
     summary: 'Read what Google says of one of its models',
     parameters: [anyModel(server)],
     answers: [
@@ -50,14 +54,14 @@ export const modelsOperations = (server: DescribedServer): Operation[] => [
 ];
 
 const PLACE_OF_TOKEN =
-  "With the token as bearer in OpenAI's form, as `x-goog-api-key` in Google's.";
+  "With the token as bearer in OpenAI's form, as `x-goog-api-key` or `?key=` in Google's. Under `/v1beta/openai/models` always in OpenAI's form.";
 
 const askFor = (path: string, id: string, tag: TagName) => ({
   method: 'get' as const,
   path,
   id,
   tag,
-  security: ['clientToken', 'googleKey'] as const,
+  security: ['clientToken', 'googleKey', 'keyInQuery'] as const,
 });
 
 const anyModel = ({ models: [model = ''] }: DescribedServer): Parameter => ({

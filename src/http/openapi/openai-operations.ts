@@ -13,7 +13,8 @@ export const openaiOperations = (server: DescribedServer): Operation[] => [
     id: 'createChatCompletion',
     tag: 'OpenAI',
     summary: 'Create a chat completion',
-    security: ['clientToken', 'googleKey'],
+    description: 'Also at `/v1beta/openai/chat/completions`, as at Google.',
+    security: ['clientToken', 'googleKey', 'keyInQuery'],
     body: { schemas: [completionBody], isRequired: true, examples: examplesFor(server) },
     answers: [
       {

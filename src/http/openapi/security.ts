@@ -13,6 +13,12 @@ export const SECURITY = {
     name: 'x-goog-api-key',
     description: "One of `CLIENT_TOKENS`, where Google's clients put their key.",
   },
+  keyInQuery: {
+    type: 'apiKey',
+    in: 'query',
+    name: 'key',
+    description: 'The same. It is not logged, and it does not travel to Google.',
+  },
   sessionToken: {
     type: 'http',
     scheme: 'bearer',

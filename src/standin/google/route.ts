@@ -7,7 +7,7 @@ export interface GoogleRoute {
   readonly method: string;
 }
 
-const MODELS_PATH = /^\/(v1|v1beta)\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
+const MODELS_PATH = /^\/(v1|v1alpha|v1beta)\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
 
 /** @returns null for a path that is none of Google's. */
 export function googleRoute(path: string): GoogleRoute | null {

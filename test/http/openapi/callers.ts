@@ -141,7 +141,7 @@ export const CALLERS: readonly Caller[] = [
   SESSION,
   METRICS,
   OPENAI,
-  ...['v1beta', 'v1'].flatMap((version) => [
+  ...['v1beta', 'v1', 'v1alpha'].flatMap((version) => [
     ...METHODS.map((method) => gemini(`/${version}/models/{model}:${method}`)),
     models(`/${version}/models`),
     models(`/${version}/models/{model}`),

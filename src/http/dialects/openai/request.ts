@@ -9,8 +9,6 @@ import { messages } from './messages.ts';
 import { isGiven, toolChoice, tools, toTools } from './tools.ts';
 
 const MAX_PARAMETERS = 100;
-/** Google's own name of a model begins with it. */
-const GOOGLES_PREFIX = /^models\//;
 
 const tokens = z.int().min(1);
 const penalty = z.number().min(-2).max(2);
@@ -145,7 +143,7 @@ export function readCompletionRequest(body: unknown): CompletionRequest {
         settings: toSettings(read),
         ...(declared === null ? {} : { tools: declared }),
       },
-      model: read.model.replace(GOOGLES_PREFIX, ''),
+      model: read.model,
     },
     isStreamed: read.stream ?? false,
     includesUsage: read.stream_options?.include_usage ?? false,

@@ -1,0 +1,275 @@
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { GoogleGenAI } from '@google/genai';
+import OpenAI from 'openai';
+import { describe, expect, it } from 'vitest';
+import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
+import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED, WORDS } from '../../support/programs.ts';
+import type { App } from '../../support/start-app.ts';
+
+const BEARER = { authorization: `Bearer ${CLIENT_TOKEN}` };
+const GOOGLE_TOKEN = { 'x-goog-api-key': CLIENT_TOKEN };
+const HI = { contents: [{ role: 'user', parts: [{ text: 'Hi' }] }] };
+const SAID = [{ role: 'user' as const, content: 'Hi' }];
+const WHOLE = `/v1beta/models/${MODEL}:generateContent`;
+
+const pathsAsked = ({ standin }: App) => standin.calls.map(({ path }) => path);
+
+describe('a client token in the query', () => {
+  it.each([
+    ['alone', `?key=${CLIENT_TOKEN}`, {}],
+    ['beside other parameters', `?alt=json&key=${CLIENT_TOKEN}&`, {}],
+    ['under an encoded name', `?%6bey=${CLIENT_TOKEN}`, {}],
+    ['beside an unknown bearer', `?key=${CLIENT_TOKEN}`, { authorization: 'Bearer other' }],
+    ['beside an unknown key', `?key=${CLIENT_TOKEN}`, { 'x-goog-api-key': 'other' }],
+    ['unknown, beside a known bearer', '?key=other', BEARER],
+  ])("opens Gemini's protocol, and is in no log line: %s", async (_, query, headers) => {
+    const app = await startForPrograms();
+    const { status, text } = await app.post(WHOLE + query, HI, headers as Record<string, string>);
+    expect([status, text]).toEqual([200, expect.stringContaining(WORDS)]);
+    expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({
+      path: WHOLE,
+      client: 'client-1',
+    });
+    expect(app.logText()).not.toMatch(/key=|\[redacted\]/);
+  });
+
+  it.each([
+    ['unknown', '?key=a-wrong-token-of-some-length'],
+    ['empty', '?key='],
+    ['given twice', `?key=${CLIENT_TOKEN}&key=${CLIENT_TOKEN}`],
+    ['under another name', `?api_key=${CLIENT_TOKEN}`],
+  ])("is refused in Google's form, and not repeated: %s", async (_, query) => {
+    const app = await startForPrograms();
+    const { status, body, text } = await app.post(WHOLE + query, HI);
+    expect([status, body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
+    expect(text + app.logText()).not.toMatch(/wrong-token|program-token/);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it("is Google's way of sending it where both protocols have a path", async () => {
+    const app = await startForPrograms();
+    const list = await app.get(`/v1/models?key=${CLIENT_TOKEN}`);
+    expect(list.body.models[0].name).toMatch(/^models\//);
+    const one = await app.get(`/v1/models/${MODEL}?key=${CLIENT_TOKEN}`);
+    expect(one.body.name).toBe(`models/${MODEL}`);
+    expect((await app.get('/v1/models?key=other')).body.error.status).toBe('UNAUTHENTICATED');
+  });
+
+  it("opens OpenAI's protocol, and is refused there in OpenAI's form", async () => {
+    const app = await startForPrograms();
+    const path = '/v1/chat/completions';
+    const asked = { model: MODEL, messages: SAID };
+    expect((await app.post(`${path}?key=${CLIENT_TOKEN}`, asked)).body.object).toBe(
+      'chat.completion',
+    );
+    const refused = await app.post(`${path}?key=other`, asked);
+    expect([refused.status, refused.body.error.code]).toEqual([401, 'invalid_api_key']);
+  });
+
+  it('opens nothing of the administration', async () => {
+    const app = await startForPrograms(null, {}, { environment: { ADMIN_TOKEN } });
+    for (const path of ['/metrics', '/api/overview', '/api/keys']) {
+      for (const token of [CLIENT_TOKEN, ADMIN_TOKEN]) {
+        expect((await app.get(`${path}?key=${token}`)).status).toBe(401);
+      }
+    }
+  });
+});
+
+describe("an address in Gemini's protocol", () => {
+  const spelled = [
+    `/v1beta/models/${MODEL}%3AgenerateContent`,
+    `/v1beta/models/${MODEL}%3agenerateContent`,
+    `//v1beta//models/${MODEL}:generateContent`,
+    `/v1beta/models///${MODEL}:generateContent`,
+    `${WHOLE}/`,
+    `${WHOLE}//`,
+    `/v1beta/models/models/${MODEL}:generateContent`,
+    `/v1beta/models/google/${MODEL}:generateContent`,
+    `/v1beta/models/google%2F${MODEL}:generateContent`,
+    `/v1beta/models/models%2Fgoogle%2f${MODEL}%3AgenerateContent`,
+    `/v1beta/models%2F${MODEL}:generateContent`,
+    `//v1beta/models//models/${MODEL}%3AgenerateContent/`,
+  ];
+
+  it.each(spelled)('may be spelled as %s, and travels in the one form', async (path) => {
+    const app = await startForPrograms();
+    const { status, text } = await app.post(`${path}?alt=json`, HI, GOOGLE_TOKEN);
+    expect([status, text]).toEqual([200, expect.stringContaining(WORDS)]);
+    expect(pathsAsked(app)).toEqual([WHOLE]);
+  });
+
+  it.each(spelled)('opens nothing without a token: %s', async (path) => {
+    const app = await startForPrograms();
+    const { status, body } = await app.post(path, HI);
+    expect([status, body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it.each([
+    `/v1beta/models/models/${MODEL}`,
+    `/v1beta/models/google%2F${MODEL}/`,
+    `//v1beta/models/${MODEL}`,
+  ])('of a model may be spelled as %s', async (path) => {
+    const app = await startForPrograms();
+    expect((await app.get(path, GOOGLE_TOKEN)).body.name).toBe(`models/${MODEL}`);
+    expect(pathsAsked(app)).toEqual([`/v1beta/models/${MODEL}`]);
+  });
+
+  it.each([
+    ['http://proxied.example/v1beta//models', 200, '/v1beta/models'],
+    ['/v1beta/models#a', 401, '/v1beta/models'],
+  ])('is read as HTTP reads it: %s', async (target, status, path) => {
+    const app = await startForPrograms();
+    const { port } = new URL(app.url);
+    const sent = request({ port, path: `${target}?key=${CLIENT_TOKEN}` }).end();
+    const [response] = await once(sent, 'response');
+    response.resume();
+    await once(response, 'end');
+    expect([response.statusCode, pathsAsked(app)]).toEqual([status, status === 200 ? [path] : []]);
+    expect(app.logText()).not.toMatch(/key=/);
+  });
+
+  it.each([
+    `/v1beta/models/other%2F${MODEL}:generateContent`,
+    `/v1beta/models/google/../${MODEL}:generateContent`,
+    `/v1beta/models/google%2F..%2F${MODEL}:generateContent`,
+    `/v1beta//..//models/${MODEL}:generateContent`,
+    '/v1beta/models/google%2F:generateContent',
+    `/v2/models/${MODEL}:generateContent`,
+  ])('leads nowhere as %s', async (path) => {
+    const app = await startForPrograms();
+    expect((await app.post(path, HI, GOOGLE_TOKEN)).status).toBe(404);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it('is what the official client makes of a base URL with a slash, and of google/', async () => {
+    const app = await startForPrograms();
+    const httpOptions = { baseUrl: `${app.url}//` };
+    const { models } = new GoogleGenAI({ apiKey: CLIENT_TOKEN, httpOptions });
+    const model = `google/${MODEL}`;
+    expect((await models.generateContent({ model, contents: 'Hi' })).text).toBe(WORDS);
+    expect((await models.get({ model })).name).toBe(`models/${MODEL}`);
+    expect(pathsAsked(app)).toEqual([WHOLE, `/v1beta/models/${MODEL}`]);
+  });
+
+  it('of v1alpha is served too, and stays one on the way to Google', async () => {
+    const app = await startForPrograms();
+    const { models } = new GoogleGenAI({
+      apiKey: CLIENT_TOKEN,
+      apiVersion: 'v1alpha',
+      httpOptions: { baseUrl: app.url },
+    });
+    expect((await models.generateContent({ model: MODEL, contents: 'Hi' })).text).toBe(WORDS);
+    expect((await models.get({ model: MODEL })).name).toBe(`models/${MODEL}`);
+    expect(pathsAsked(app)).toEqual([
+      WHOLE.replace('v1beta', 'v1alpha'),
+      `/v1alpha/models/${MODEL}`,
+    ]);
+    const refused = await app.post(WHOLE.replace('v1beta', 'v1alpha'), HI);
+    expect([refused.status, refused.body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
+  });
+});
+
+describe("an address in OpenAI's protocol", () => {
+  const clientAt = (app: App, path: string) =>
+    new OpenAI({ baseURL: app.url + path, apiKey: CLIENT_TOKEN, maxRetries: 0 });
+
+  it.each([
+    '/v1/',
+    '//v1',
+    '/v1beta/openai',
+    '/v1beta/openai/',
+    '//v1beta//openai',
+    '/v1/openai',
+    '/v1alpha/openai',
+  ])('may begin with %s', async (base) => {
+    const app = await startForPrograms();
+    const client = clientAt(app, base);
+    const asked = { model: `models/${MODEL}`, messages: SAID };
+    const answer = await client.chat.completions.create(asked);
+    expect([answer.model, answer.choices[0]?.message.content]).toEqual([MODEL, WORDS]);
+    expect((await client.models.list()).data).toMatchObject([{ id: MODEL, owned_by: 'google' }]);
+    expect((await client.models.retrieve(`google/${MODEL}`)).id).toBe(MODEL);
+    await expect(client.models.retrieve('other')).rejects.toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+    });
+    await expect(
+      new OpenAI({ baseURL: app.url + base, apiKey: 'other', maxRetries: 0 }).models.list(),
+    ).rejects.toMatchObject({ status: 401, code: 'invalid_api_key' });
+  });
+
+  it.each([
+    [`models/${MODEL}`],
+    [`google/${MODEL}`],
+    [`google/models/${MODEL}`],
+    [`models/google/${MODEL}`],
+  ])('may name a model as %s, and is answered with the bare name', async (model) => {
+    const app = await startForPrograms();
+    const client = clientAt(app, '/v1');
+    expect((await client.chat.completions.create({ model, messages: SAID })).model).toBe(MODEL);
+    expect((await client.models.retrieve(model)).id).toBe(MODEL);
+    expect((await app.get(`/v1/models/${model}`, BEARER)).body.id).toBe(MODEL);
+    expect(pathsAsked(app)).toEqual([`/v1beta/models/${MODEL}:streamGenerateContent`]);
+  });
+
+  it.each([
+    ['post', '/v1beta/openai/chat/completions', {}, 401],
+    ['get', '/v1beta/openai/chat/completions', GOOGLE_TOKEN, 405],
+    ['post', '/v1beta/openai/chat/completions', GOOGLE_TOKEN, 400],
+    ['post', '/v1beta/openai/embeddings', GOOGLE_TOKEN, 404],
+    ['post', `/v1beta/openai/models/${MODEL}:generateContent`, GOOGLE_TOKEN, 404],
+    ['get', '/v1beta/openai/models/other', GOOGLE_TOKEN, 404],
+    ['get', '/v1beta/openai', GOOGLE_TOKEN, 404],
+  ] as const)("is refused in OpenAI's form: %s %s", async (method, path, headers, status) => {
+    const app = await startForPrograms();
+    const answer = await (method === 'get'
+      ? app.get(path, headers as Record<string, string>)
+      : app.post(path, {}, headers as Record<string, string>));
+    expect([answer.status, answer.body.error.type]).toEqual([status, 'invalid_request_error']);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it("has OpenAI's list of models, wherever the token stands", async () => {
+    const app = await startForPrograms();
+    for (const path of ['/v1beta/openai/models', `/v1beta/openai/models?key=${CLIENT_TOKEN}`]) {
+      expect((await app.get(path, GOOGLE_TOKEN)).body.data).toMatchObject([{ id: MODEL }]);
+    }
+  });
+});
+
+describe('the name of a model in /api/chat', () => {
+  it.each([`models/${MODEL}`, `google/${MODEL}`, `google/models/${MODEL}`])(
+    'may be %s, and the answer shows the bare one',
+    async (model) => {
+      const app = await startForPrograms();
+      expect((await app.chat('Hi', { model })).body.model).toBe(MODEL);
+      const parts = [{ type: 'text', text: 'Hi' }];
+      const messages = [{ id: 'u', role: 'user', parts }];
+      const { text } = await app.post('/api/chat', { messages, trigger: 'submit-message', model });
+      expect(text).toContain(`"model":"${MODEL}"`);
+      expect(new Set(pathsAsked(app))).toEqual(
+        new Set([`/v1beta/models/${MODEL}:streamGenerateContent`]),
+      );
+    },
+  );
+});
+
+describe('an address of any other route', () => {
+  it.each(['//dashboard', '//api/keys', '/api//keys', '//metrics', '//health', '//v1/../metrics'])(
+    'is not made another one: %s is not there',
+    async (path) => {
+      const app = await startForPrograms(null, {}, { environment: { ADMIN_TOKEN } });
+      const { status } = await app.get(path, { ...AS_ADMIN, ...GOOGLE_TOKEN });
+      expect([status, await app.counts()]).toEqual([404, UNTOUCHED]);
+    },
+  );
+
+  it('is not made another one: //api/chat answers nobody', async () => {
+    const app = await startForPrograms();
+    expect((await app.post('//api/chat', { message: 'Hi' })).status).toBe(404);
+    expect(app.standin.calls).toEqual([]);
+  });
+});
