@@ -290,6 +290,7 @@ describe('fields that nobody asked for', () => {
 
 describe('JSON that is very deep', () => {
   const deep = `${'['.repeat(200_000)}${']'.repeat(200_000)}`;
+  const deepHalves = `${String.raw`["\ud83d",`.repeat(80_000)}1${']'.repeat(80_000)}`;
   const deepObject = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`;
 
   it.each([
@@ -298,9 +299,14 @@ describe('JSON that is very deep', () => {
     ['as an object for a message', `{"message":${deepObject}}`, 'message'],
     ['as the history', `{"message":"Hi","history":${deep}}`, 'history.0'],
     ['as an unknown field', `{"message":"Hi","more":${deepObject}}`, 'more'],
+    ['with halves of surrogate pairs in it', `{"message":${deepHalves}}`, 'message'],
   ])('%s is refused', (_, body, path) =>
     refuses(body, invalid(path, path === '' ? /./ : new RegExp(`^${path}`))),
   );
+});
+
+describe('a body of a megabyte of brackets', () => {
+  it('is refused', () => refuses('['.repeat(1_000_000), notJson));
 });
 
 describe('a body that is not sent as JSON', () => {
