@@ -89,7 +89,7 @@ function shapeOfTurn(turn: ChatTurn): RequestShape {
     ...(hasMedia ? ['media'] : []),
     ...(turn.settings?.json?.schema === undefined ? [] : ['schema']),
   ];
-  return shapeOf(special, JSON.stringify(turn).length);
+  return shapeOf(special, Buffer.byteLength(JSON.stringify(turn)));
 }
 
 const joined = (ours: string | null, callers: string | null) =>
