@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { Agent, get, request } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -410,6 +410,63 @@ function healthOver(agent: Agent, url: string): Promise<void> {
     }).once('error', reject);
   });
 }
+
+describe('400 connections that stay open after a megabyte each', () => {
+  const CLIENT_TOKEN = 'program-token-0123456789';
+  const junk = JSON.stringify('x'.repeat(1_000_000));
+
+  it.each([
+    ['/api/login', 400],
+    ['/api/chat', 400],
+    ['/v1beta/models/gemini-flash-latest:generateContent', 400],
+  ])(
+    'at %s leave a process with a heap of 256 MB below 350 MB',
+    async (path, status) => {
+      const { environment } = await standIn({ keys: [KEY] });
+      const { url, process: server } = await start({
+        ...environment,
+        ADMIN_TOKEN: 'admin-token-0123456789',
+        CLIENT_TOKENS: CLIENT_TOKEN,
+        RATE_LIMIT_CHAT: '0',
+        NODE_OPTIONS: '--max-old-space-size=256',
+        // Each connection has an address of its own, so that no limit by address ends this early.
+        TRUST_PROXY: '1',
+      });
+      for (let from = 0; from < 20; from += 1) {
+        const headers = (index: number) => ({
+          'content-type': 'application/json',
+          'x-goog-api-key': CLIENT_TOKEN,
+          'x-forwarded-for': `198.51.${from}.${index}`,
+        });
+        const answers = Array.from({ length: 20 }, (_, index) =>
+          postOnItsOwn(url + path, junk, headers(index)),
+        );
+        expect(await Promise.all(answers)).toEqual(answers.map(() => status));
+      }
+      expect((await fetch(`${url}/health`)).status).toBe(200);
+      expect(await residentMb(server)).toBeLessThan(350);
+    },
+    60_000,
+  );
+
+  /** On a connection that stays open, and is not used again. */
+  async function postOnItsOwn(url: string, body: string, headers: Record<string, string>) {
+    const agent = new Agent({ keepAlive: true });
+    opened.push(() => agent.destroy());
+    const asked = request(url, { method: 'POST', agent, headers });
+    asked.on('error', () => {});
+    asked.end(body);
+    const [response] = await once(asked, 'response');
+    response.resume();
+    await once(response, 'end');
+    return response.statusCode;
+  }
+
+  async function residentMb({ pid }: ChildProcess): Promise<number> {
+    const status = await readFile(`/proc/${pid}/status`, 'utf8');
+    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
+  }
+});
 
 describe('the demo', () => {
   it('needs no key, says that its providers are stand-ins, and ends when told', async () => {

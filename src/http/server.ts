@@ -1,10 +1,8 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import type { Express } from 'express';
 import type { Logger } from '../shared/logger.ts';
 import { rememberConnections } from './drain.ts';
-import { tellOfClose } from './unfinished.ts';
+import { tellOfClose, unfinishedOn } from './unfinished.ts';
 import { answerUnreadable } from './unreadable.ts';
 
 /** Longer than any proxy in front keeps an idle connection, so that it never sends into one we just closed. */
@@ -32,21 +30,14 @@ export function createHttpServer(app: Express, log: Logger): Server {
   return server;
 }
 
-/** The response whose turn it is on a connection; with pipelining others may wait behind it. */
-const answering = new WeakMap<Duplex, ServerResponse>();
-/** The response to the last request that came on a connection. */
-const newest = new WeakMap<Duplex, ServerResponse>();
-
 /** Every answer is ours, with an id: also to what Node would answer by itself. */
 function answerWhatNodeRefuses(server: Server, log: Logger): void {
-  server.on('clientError', (error, socket) =>
-    answerUnreadable(error, socket, answering.get(socket), log),
-  );
-  // Before the app, which may answer at once.
-  server.prependListener('request', ({ socket }, response) => {
-    newest.set(socket, response);
-    tellOfClose(socket, response);
+  server.on('clientError', (error, socket) => {
+    const [answering] = unfinishedOn(socket);
+    answerUnreadable(error, socket, answering, log);
   });
+  // Before the app, which may answer at once.
+  server.prependListener('request', ({ socket }, response) => tellOfClose(socket, response));
   // An expectation that we do not know is no reason to refuse what we can answer.
   server.on('checkExpectation', (request, response) => server.emit('request', request, response));
 }
@@ -63,6 +54,10 @@ export function listen(server: Server, port: number, host: string): Promise<numb
   });
 }
 
+/** Whether no later request has come on its connection. */
+const isNewest = (response: ServerResponse): boolean =>
+  [...unfinishedOn(response.req.socket)].at(-1) === response;
+
 /**
  * Express sets the prototype of each request and response that it gets, which costs more than all
  * its routing. Here they are born with it: the app's prototypes become those of two classes.
@@ -73,12 +68,8 @@ export function listen(server: Server, port: number, host: string): Promise<numb
 function bornAs(app: Express, isOpen: () => boolean) {
   class AppRequest extends IncomingMessage {}
   class AppResponse extends ServerResponse {
-    override assignSocket(socket: Socket): void {
-      answering.set(socket, this);
-      super.assignSocket(socket);
-    }
     override writeHead(status: number, ...rest: unknown[]): this {
-      if (!isOpen() && newest.get(this.req.socket) === this) this.shouldKeepAlive = false;
+      if (!isOpen() && isNewest(this)) this.shouldKeepAlive = false;
       return Reflect.apply(super.writeHead, this, [status, ...rest]);
     }
   }

@@ -1,23 +1,36 @@
 import type { ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { CLIENT_GONE } from './access-log.ts';
 
-/** The responses of a connection that are not finished yet, of which only the first has it. */
+/**
+ * The unfinished responses of each connection, in the order of their requests: the first one is being
+ * sent, the others wait behind it. The socket's listener below keeps the set alive, and nothing else.
+ */
 const unfinished = new WeakMap<Duplex, Set<ServerResponse>>();
 
-/** Whether a request that came on this connection still waits for the end of its answer. */
-export const isAnswering = (socket: Socket): boolean => (unfinished.get(socket)?.size ?? 0) > 0;
+const NONE: ReadonlySet<ServerResponse> = new Set();
+
+export const unfinishedOn = (socket: Duplex): ReadonlySet<ServerResponse> =>
+  unfinished.get(socket) ?? NONE;
+
+export const isAnswering = (socket: Duplex): boolean => unfinishedOn(socket).size > 0;
 
 /** Node tells only the response whose turn it is that its client has gone; those behind it hear nothing. */
-export function tellOfClose(socket: Socket, response: ServerResponse): void {
-  const waiting = unfinished.get(socket) ?? new Set();
-  if (!unfinished.has(socket)) {
-    unfinished.set(socket, waiting);
-    socket.once('close', () => queueMicrotask(() => endAll(waiting)));
-  }
+export function tellOfClose(socket: Duplex, response: ServerResponse): void {
+  const waiting = unfinished.get(socket) ?? rememberSocket(socket);
   waiting.add(response);
   response.once('close', () => waiting.delete(response));
+}
+
+/**
+ * A function of its own: all closures that one call creates share their variables. In `tellOfClose`
+ * this listener would hold the connection's first response, with its request and body.
+ */
+function rememberSocket(socket: Duplex): Set<ServerResponse> {
+  const waiting = new Set<ServerResponse>();
+  unfinished.set(socket, waiting);
+  socket.once('close', () => queueMicrotask(() => endAll(waiting)));
+  return waiting;
 }
 
 function endAll(waiting: ReadonlySet<ServerResponse>): void {
