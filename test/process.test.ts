@@ -416,7 +416,7 @@ describe('400 connections that stay open after a megabyte each', () => {
   const junk = JSON.stringify('x'.repeat(1_000_000));
 
   it.each([
-    ['/api/login', 400],
+    ['/api/login', 413],
     ['/api/chat', 400],
     ['/v1beta/models/gemini-flash-latest:generateContent', 400],
   ])(

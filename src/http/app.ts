@@ -11,6 +11,7 @@ import { logAccess } from './access-log.ts';
 import { createAdminAccess } from './admin/admin-access.ts';
 import { type AdminRoutesOptions, serveAdminRoutes } from './admin/admin-routes.ts';
 import { answerChat } from './answer-chat.ts';
+import { MEGABYTE, readBytes } from './body-limit.ts';
 import { forbidCaching } from './caching.ts';
 import { chatDialectOf, keepBeginning, speakAsCaller, speakAsUnreadCaller } from './chat-route.ts';
 import { allowOrigins } from './cross-origin.ts';
@@ -25,16 +26,11 @@ import { measureRequests } from './measure-requests.ts';
 import { openapiRoute } from './openapi-route.ts';
 import { type ProgramRoutesOptions, serveProgramRoutes } from './program-routes.ts';
 import { serve } from './serve.ts';
-import {
-  ANAM_ERRORS,
-  readSessionBody,
-  sessionMetricsRoute,
-  sessionStartRoute,
-} from './session-start-route.ts';
+import { ANAM_ERRORS, sessionMetricsRoute, sessionStartRoute } from './session-start-route.ts';
 import { sessionTokenRoute } from './session-token-route.ts';
 import { requireHost } from './unreadable.ts';
 
-interface AdminOptions extends Omit<AdminRoutesOptions, 'access'> {
+interface AdminOptions extends Omit<AdminRoutesOptions, 'access' | 'common'> {
   readonly token: Secret;
 }
 
@@ -62,6 +58,8 @@ export interface AppOptions extends ProgramRoutesOptions {
 
 /** The SDK tells of each connection several times. */
 const METRICS_PER_SESSION = 20;
+/** In bytes. */
+const MAX_BODY = MEGABYTE;
 
 export function createApp(options: AppOptions): Express {
   const { chat, avatar, counts, log, clock, mode, admin, common } = options;
@@ -69,6 +67,7 @@ export function createApp(options: AppOptions): Express {
     admin === null ? null : createAdminAccess({ token: admin.token, clock, log, common });
   const limit = (name: string, perMinute: number) =>
     limitByAddress(name, perMinute, common, admin?.monitor.turnedAway);
+  const readSessionBody = readBytes(MAX_BODY, { inflate: true });
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -85,7 +84,7 @@ export function createApp(options: AppOptions): Express {
     ...limit('chat', options.chatPerMinute),
     ...(access === null ? [] : [access.recognise]),
     keepBeginning,
-    ...readJsonBody(),
+    ...readJsonBody(MAX_BODY),
     speakAsCaller,
     answerChat(chat, chatDialectOf, clock),
   );
@@ -96,7 +95,7 @@ export function createApp(options: AppOptions): Express {
     ['/api/anam/session-token', '/api/session-token'],
     forbidCaching,
     ...limit('sessions', options.sessionsPerMinute),
-    ...readJsonBody(),
+    ...readJsonBody(MAX_BODY),
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
   );
 
@@ -118,7 +117,7 @@ export function createApp(options: AppOptions): Express {
     readSessionBody,
     sessionMetricsRoute(avatar),
   );
-  if (admin !== null && access !== null) serveAdminRoutes(app, { ...admin, access });
+  if (admin !== null && access !== null) serveAdminRoutes(app, { ...admin, access, common });
   if (options.clientTokens.length > 0) serveProgramRoutes(app, options);
 
   serve(
@@ -133,6 +132,6 @@ export function createApp(options: AppOptions): Express {
   );
   serveDocs(app);
 
-  app.use(notFound, answerErrors(log));
+  app.use(notFound, answerErrors(log, clock));
   return app;
 }

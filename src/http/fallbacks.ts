@@ -1,6 +1,8 @@
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
 import { ServiceError } from '../service/service-error.ts';
+import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
+import { answerUnread } from './body-limit.ts';
 import { errorFormOf, lastWordsOf } from './error-form.ts';
 import { HttpError } from './http-error.ts';
 import { sendText } from './send-json.ts';
@@ -21,7 +23,7 @@ const hasCallerGone = (error: unknown) =>
   error instanceof ServiceError && error.code === 'client_gone';
 
 /** The last of all handlers: whatever was thrown becomes one answer, and a bug of ours a log line with its stack. */
-export function answerErrors(log: Logger): ErrorRequestHandler {
+export function answerErrors(log: Logger, clock: Clock): ErrorRequestHandler {
   return function answerError(thrown, request, response, _next) {
     if (hasCallerGone(thrown)) return;
     const requestId = String(request.id);
@@ -30,7 +32,7 @@ export function answerErrors(log: Logger): ErrorRequestHandler {
     rememberTold(response, whatIsTold(error));
     if (response.destroyed) return;
     if (response.headersSent) endStream(response, error);
-    else refuse(response, error, requestId);
+    else refuse(response, error, requestId, clock);
   };
 }
 
@@ -41,7 +43,7 @@ function endStream(response: Response, error: HttpError): void {
   else if (response.socket !== null) response.socket.destroySoon();
 }
 
-function refuse(response: Response, error: HttpError, requestId: string): void {
+function refuse(response: Response, error: HttpError, requestId: string, clock: Clock): void {
   const form = errorFormOf(response);
   if (error.retryAfterSeconds !== null) {
     response.setHeader('retry-after', String(error.retryAfterSeconds));
@@ -50,7 +52,10 @@ function refuse(response: Response, error: HttpError, requestId: string): void {
     response.setHeader(name, value);
   }
   const status = form.status?.(error) ?? error.status;
-  sendText(response, status, form.type, form.text(error, requestId));
+  const text = form.text(error, requestId);
+  const isUnread = error.code === 'payload_too_large' && !response.req.complete;
+  if (isUnread) answerUnread(response, { status, type: form.type, body: text }, clock);
+  else sendText(response, status, form.type, text);
 }
 
 const whatIsTold = ({ code, retryAfterSeconds }: HttpError): Told =>

@@ -2,16 +2,18 @@ import { isUtf8 } from 'node:buffer';
 import express, { type Request, type RequestHandler } from 'express';
 import type { z } from 'zod';
 import type { FieldFault } from '../service/service-error.ts';
+import { readWithin } from './body-limit.ts';
 import { HttpError } from './http-error.ts';
 import { replaceLoneSurrogatesIn } from './lone-surrogates.ts';
 
-/** The sentence that refuses a larger body names it too: `entity.too.large` in to-http-error.ts. */
-export const MAX_BODY = '1mb';
-
-/** Reads a JSON body in UTF-8; anything else is refused before it is looked into. */
-export function readJsonBody(): RequestHandler[] {
+/**
+ * Reads a JSON body in UTF-8; anything else is refused before it is looked into.
+ *
+ * @param limit in bytes
+ */
+export function readJsonBody(limit: number): RequestHandler[] {
   const parse = express.json({
-    limit: MAX_BODY,
+    limit,
     // Whatever is JSON reaches the schema, which says better what is wrong with `null` than a parser can.
     strict: false,
     type: () => true,
@@ -21,7 +23,7 @@ export function readJsonBody(): RequestHandler[] {
       replaceLoneSurrogatesIn(bytes);
     },
   });
-  return [requireJson, parse];
+  return [requireJson, readWithin(limit, parse)];
 }
 
 /** What the parser calls the faults that it cannot find by itself. */

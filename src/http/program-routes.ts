@@ -1,14 +1,15 @@
-import express, { type Express } from 'express';
+import type { Express } from 'express';
 import type { Chat } from '../service/chat.ts';
 import type { Relay } from '../service/relay.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Secret } from '../shared/secret.ts';
 import { answerChat } from './answer-chat.ts';
+import { MEGABYTE, readBytes } from './body-limit.ts';
 import { requireClientToken } from './client-token.ts';
 import { openai } from './dialects/openai/openai.ts';
 import { METHOD_PATH, MODELS_PATH, readMethodCall, readModelsCall } from './gemini/read-call.ts';
 import { relayRoute } from './gemini/relay-route.ts';
-import { MAX_BODY, readJsonBody } from './json-body.ts';
+import { readJsonBody } from './json-body.ts';
 import { openaiModelsRoute } from './models-route.ts';
 import { COMPLETIONS_PATH, readProgramAddress } from './program-address.ts';
 import { serve } from './serve.ts';
@@ -33,14 +34,16 @@ export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions):
     app,
     'post',
     [COMPLETIONS_PATH],
-    ...readJsonBody(),
+    ...readJsonBody(MAX_BODY),
     answerChat(completions, () => openai, clock),
   );
-  serve(app, 'post', [METHOD_PATH], readBytes, relayRoute(relay, readMethodCall, clock));
+  // As they come: they go on to Google unread.
+  const readCall = readBytes(MAX_BODY, { inflate: false });
+  serve(app, 'post', [METHOD_PATH], readCall, relayRoute(relay, readMethodCall, clock));
   serve(app, 'get', [MODELS_PATH], (request, response, next) =>
     (response.locals.protocol === 'gemini' ? relayModels : listModels)(request, response, next),
   );
 }
 
-/** As they come: they go on to Google unread. */
-const readBytes = express.raw({ type: () => true, limit: MAX_BODY, inflate: false });
+/** In bytes. */
+const MAX_BODY = MEGABYTE;

@@ -38,8 +38,12 @@ function answerWhatNodeRefuses(server: Server, log: Logger): void {
   });
   // Before the app, which may answer at once.
   server.prependListener('request', ({ socket }, response) => tellOfClose(socket, response));
+  const answer = (request: IncomingMessage, response: ServerResponse) =>
+    server.emit('request', request, response);
   // An expectation that we do not know is no reason to refuse what we can answer.
-  server.on('checkExpectation', (request, response) => server.emit('request', request, response));
+  server.on('checkExpectation', answer);
+  // `100 Continue` is sent by the route that reads the body, and only if it does.
+  server.on('checkContinue', answer);
 }
 
 /** @returns the port, once connections are accepted; rejects when the address cannot be had */

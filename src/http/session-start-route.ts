@@ -1,4 +1,4 @@
-import express, { type Request, type RequestHandler, type Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import type { AvatarSession } from '../service/avatar-session.ts';
 import { ServiceError } from '../service/service-error.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
@@ -6,7 +6,6 @@ import { bearerIn } from './bearer.ts';
 import { callerOf } from './caller.ts';
 import { answerErrorsIn, type ErrorForm } from './error-form.ts';
 import { HttpError } from './http-error.ts';
-import { MAX_BODY } from './json-body.ts';
 import { JSON_TYPE, sendText } from './send-json.ts';
 import { rememberTold } from './told.ts';
 
@@ -19,9 +18,6 @@ export const ANAM_ERRORS: ErrorForm = {
   text: ({ message }) => JSON.stringify({ error: message, message }),
   status: ({ code, status }) => (code === 'all_keys_exhausted' ? 429 : status),
 };
-
-/** The body goes on as it came. */
-export const readSessionBody = express.raw({ type: () => true, limit: MAX_BODY });
 
 /** `POST /api/anam/v1/engine/session`: what the avatar's SDK calls to start, as if we were Anam. */
 export function sessionStartRoute(avatar: AvatarSession): RequestHandler {

@@ -1,4 +1,5 @@
 import { ServiceError, type ServiceErrorCode } from '../service/service-error.ts';
+import { MEGABYTE, TOO_LARGE } from './body-limit.ts';
 import { type ErrorCode, HttpError } from './http-error.ts';
 import { NOT_JSON, NOT_UTF_8 } from './json-body.ts';
 
@@ -44,7 +45,6 @@ const BODY_FAULTS: Record<string, readonly [number, ErrorCode, string]> = {
   'entity.parse.failed': [400, 'invalid_request', 'The body is not valid JSON.'],
   [NOT_UTF_8]: [400, 'invalid_request', 'The body is not valid UTF-8.'],
   [NOT_JSON]: [415, 'unsupported_media_type', 'Send the body as application/json.'],
-  'entity.too.large': [413, 'payload_too_large', 'The body is larger than 1 MB.'],
   'request.aborted': [400, 'invalid_request', 'The body ended too early.'],
   'request.size.invalid': [400, 'invalid_request', 'The body is not as long as it says.'],
   'encoding.unsupported': [
@@ -55,10 +55,19 @@ const BODY_FAULTS: Record<string, readonly [number, ErrorCode, string]> = {
   'charset.unsupported': [415, 'unsupported_media_type', 'Send the body as UTF-8.'],
 };
 
+const largerThan = (limit: unknown): (typeof BODY_FAULTS)[string] => [
+  413,
+  'payload_too_large',
+  `The body is larger than ${sizeOf(Number(limit))}.`,
+];
+
+const sizeOf = (bytes: number): string =>
+  bytes < MEGABYTE ? `${bytes / 1024} KB` : `${bytes / MEGABYTE} MB`;
+
 function fromBodyParser(error: unknown): HttpError | null {
   if (!(error instanceof Error)) return null;
-  const { type, status } = error as { type?: unknown; status?: unknown };
-  const fault = typeof type === 'string' ? BODY_FAULTS[type] : undefined;
+  const { type, status, limit } = error as { type?: unknown; status?: unknown; limit?: unknown };
+  const fault = type === TOO_LARGE ? largerThan(limit) : BODY_FAULTS[String(type)];
   if (fault !== undefined) {
     const [code, name, message] = fault;
     return new HttpError(code, name, message, { details: [{ path: '', message }], cause: error });

@@ -1,10 +1,12 @@
 import type { Express, RequestHandler } from 'express';
 import type { Metrics } from '../../monitor/metrics.ts';
 import type { Monitor } from '../../monitor/monitor.ts';
+import type { Common } from '../../shared/common.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { bearerIn } from '../bearer.ts';
 import { forbidCaching } from '../caching.ts';
 import { readJsonBody } from '../json-body.ts';
+import { limitByAddress } from '../limits.ts';
 import { servePage } from '../pages.ts';
 import { serve } from '../serve.ts';
 import type { AdminAccess } from './admin-access.ts';
@@ -15,12 +17,19 @@ import { metricsRoute } from './metrics-route.ts';
 
 export interface AdminRoutesOptions {
   readonly access: AdminAccess;
+  /** With which other processes count logins too. */
+  readonly common: Common | null;
   readonly monitor: Monitor;
   readonly metrics: Metrics;
   readonly redact: Redact;
   /** How long a key is parked by hand when nobody says. */
   readonly cooldownMs: number;
 }
+
+/** Of one address, right or wrong; wrong tokens have a lower limit of their own. */
+const LOGINS_PER_MINUTE = 30;
+/** In bytes. */
+const MAX_BODY = 16 * 1024;
 
 /** A browser that brings nothing is shown the way; everybody else is told what is missing. */
 function toLogin(access: AdminAccess): RequestHandler {
@@ -33,13 +42,28 @@ function toLogin(access: AdminAccess): RequestHandler {
 
 /** What is for whoever runs the server: without an admin token none of it exists. */
 export function serveAdminRoutes(app: Express, options: AdminRoutesOptions): void {
-  const { access, monitor, metrics, redact, cooldownMs } = options;
+  const { access, common, monitor, metrics, redact, cooldownMs } = options;
   serve(app, 'get', ['/metrics'], access.require, metricsRoute(metrics));
-  serve(app, 'post', ['/api/login'], forbidCaching, ...readJsonBody(), loginRoute(access, redact));
-  serve(app, 'post', ['/api/logout'], forbidCaching, logoutRoute(access));
+  serve(
+    app,
+    'post',
+    ['/api/login'],
+    forbidCaching,
+    ...limitByAddress('logins', LOGINS_PER_MINUTE, common),
+    ...readJsonBody(MAX_BODY),
+    loginRoute(access, redact),
+  );
+  serve(
+    app,
+    'post',
+    ['/api/logout'],
+    forbidCaching,
+    ...readJsonBody(MAX_BODY),
+    logoutRoute(access),
+  );
   serve(app, 'get', ['/api/keys'], access.require, keysRoute(monitor));
   serve(app, 'get', ['/api/overview'], access.require, overviewRoute(monitor));
-  const toAct = [access.require, ...readJsonBody()];
+  const toAct = [access.require, ...readJsonBody(MAX_BODY)];
   serve(app, 'post', ['/api/keys/:id/release'], ...toAct, releaseRoute(monitor));
   serve(app, 'post', ['/api/keys/:id/park'], ...toAct, parkRoute(monitor, cooldownMs));
   servePage(app, { path: '/login', folder: 'login' });

@@ -79,7 +79,7 @@ function refused(): Answer[] {
       'invalid_request',
       'other_origin',
       'key_unknown',
-      'payload_too_large',
+      'over_16_kb',
       'unsupported_media_type',
       ...ADMIN_REFUSALS,
     ],

@@ -17,6 +17,7 @@ export const loginOperations = (): Operation[] => [
     summary: 'Get a cookie for the admin token',
     description:
       'It is good for twelve hours, and as long as the token is the same. Programs need none: they send the token itself.',
+    isLimited: true,
     body: {
       schemas: [loginBody],
       isRequired: true,
@@ -34,8 +35,9 @@ export const loginOperations = (): Operation[] => [
           'admin_token_wrong',
           'other_origin',
           'method_not_allowed',
-          'payload_too_large',
+          'over_16_kb',
           'unsupported_media_type',
+          'rate_limited',
           'too_many_guesses',
           'internal_error',
         ],
@@ -50,7 +52,16 @@ export const loginOperations = (): Operation[] => [
     summary: 'Have the cookie taken away',
     answers: [
       ok('The cookie is gone, if there was one.'),
-      ...refusals([OURS], ['other_origin', 'method_not_allowed', 'internal_error']),
+      ...refusals(
+        [OURS],
+        [
+          'other_origin',
+          'method_not_allowed',
+          'over_16_kb',
+          'unsupported_media_type',
+          'internal_error',
+        ],
+      ),
     ],
   },
 ];

@@ -1,5 +1,6 @@
 import { noKeysConfigured, upstreamFailed, upstreamTimeout } from '../../service/conclusion.ts';
 import { ServiceError } from '../../service/service-error.ts';
+import { MEGABYTE, TOO_LARGE } from '../body-limit.ts';
 import { HttpError } from '../http-error.ts';
 import { invalidField, NOT_JSON } from '../json-body.ts';
 import { toHttpError } from '../to-http-error.ts';
@@ -14,7 +15,8 @@ export interface RefusalSample {
 
 const RETRY_AFTER: readonly HeaderName[] = ['retry-after'];
 
-const bodyFault = (type: string) => toHttpError(Object.assign(new Error(type), { type }));
+const bodyFault = (type: string, limit?: number) =>
+  toHttpError(Object.assign(new Error(type), { type, limit }));
 
 const exhausted = (sentence: string) =>
   toHttpError(new ServiceError('all_keys_exhausted', sentence, { retryAfterMs: 720_000 }));
@@ -34,7 +36,11 @@ export const REFUSALS = {
   },
   payload_too_large: {
     when: 'The body is larger than 1 MB.',
-    error: bodyFault('entity.too.large'),
+    error: bodyFault(TOO_LARGE, MEGABYTE),
+  },
+  over_16_kb: {
+    when: 'The body is larger than 16 KB.',
+    error: bodyFault(TOO_LARGE, 16 * 1024),
   },
   unsupported_media_type: {
     when: 'The body is no JSON in UTF-8.',
