@@ -206,7 +206,7 @@ describe('what a UI message stream is made of', () => {
     const usage = { inputTokens: 1, outputTokens: 2, totalTokens: 3 };
     expect(Object.fromEntries(headers)).toMatchObject({
       'content-type': 'text/event-stream',
-      'cache-control': 'no-cache',
+      'cache-control': 'no-cache, no-transform',
       'x-vercel-ai-ui-message-stream': 'v1',
       'x-accel-buffering': 'no',
     });

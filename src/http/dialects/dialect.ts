@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import type { ChatRequest } from '../../service/chat.ts';
 import type { ChatReply } from '../../service/chat-reply.ts';
 import type { ChatChunk, ChatFinish } from '../../shared/chat.ts';
+import { STREAM_CACHING } from '../caching.ts';
 import type { ErrorForm } from '../error-form.ts';
 import type { HttpError } from '../http-error.ts';
 
@@ -49,7 +50,7 @@ export interface Frames {
 /** What every stream of events says of itself; nobody in between may keep or hold it back. */
 export const EVENT_STREAM = {
   'content-type': 'text/event-stream',
-  'cache-control': 'no-cache',
+  'cache-control': STREAM_CACHING,
   'x-accel-buffering': 'no',
 } as const;
 

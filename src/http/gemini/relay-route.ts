@@ -3,6 +3,7 @@ import type { Relay, RelayAnswer, RelayCall } from '../../service/relay.ts';
 import { ServiceError } from '../../service/service-error.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
+import { STREAM_CACHING } from '../caching.ts';
 import { callerOf } from '../caller.ts';
 import { failInStream } from '../error-form.ts';
 import { sent, write } from '../paced-write.ts';
@@ -16,7 +17,10 @@ export function relayRoute(
   clock: Clock,
 ): RequestHandler {
   return async function postRelay(request, response) {
-    const answer = await relay(readCall(request), callerOf(request, response));
+    const call = readCall(request);
+    const answer = await relay(call, callerOf(request, response));
+    const isStream = answer.kind === 'answer' && call.isMetered && !call.comesWhole;
+    if (isStream) response.setHeader('cache-control', STREAM_CACHING);
     if (answer.kind === 'refusal') sendRefusal(response, answer.refusal);
     else await sendAnswer(response, answer, clock);
   };
