@@ -41,13 +41,8 @@ export function statusOf(response: ServerResponse): number {
 
 const pathIn = (url: string) => url.split('?', 1)[0] ?? '';
 
-/** By every dashboard there is, every few seconds. */
-const POLLED: ReadonlySet<string> = new Set([
-  '/api/keys/status',
-  '/api/keys',
-  '/api/overview',
-  '/metrics',
-]);
+/** By every dashboard there is, every few seconds; the stream of a chat by each load of a page. */
+const POLLED = /^\/(?:api\/keys\/status|api\/keys|api\/overview|metrics|api\/chat\/[^/]+\/stream)$/;
 
 function levelOf(
   { url = '' }: { readonly url?: string | undefined },
@@ -55,7 +50,7 @@ function levelOf(
 ): 'debug' | 'info' | 'warn' {
   const isBroken = response.statusCode < 400 && toldTo(response)?.code !== undefined;
   if (isBroken || response.statusCode >= 500) return 'warn';
-  return response.statusCode < 400 && POLLED.has(pathIn(url)) ? 'debug' : 'info';
+  return response.statusCode < 400 && POLLED.test(pathIn(url)) ? 'debug' : 'info';
 }
 
 /** As nginx writes it where nobody was left to be answered. */

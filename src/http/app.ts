@@ -13,7 +13,13 @@ import { type AdminRoutesOptions, serveAdminRoutes } from './admin/admin-routes.
 import { answerChat } from './answer-chat.ts';
 import { MEGABYTE, readBytes } from './body-limit.ts';
 import { forbidCaching } from './caching.ts';
-import { chatDialectOf, keepBeginning, speakAsCaller, speakAsUnreadCaller } from './chat-route.ts';
+import {
+  chatDialectOf,
+  keepBeginning,
+  resumeChat,
+  speakAsCaller,
+  speakAsUnreadCaller,
+} from './chat-route.ts';
 import { allowOrigins } from './cross-origin.ts';
 import { serveDocs } from './docs-page.ts';
 import { speak } from './error-form.ts';
@@ -88,6 +94,7 @@ export function createApp(options: AppOptions): Express {
     speakAsCaller,
     answerChat(chat, chatDialectOf, clock),
   );
+  serve(app, 'get', ['/api/chat/:id/stream'], resumeChat);
   app.use('/api/chat', speakAsUnreadCaller(clock));
   serve(
     app,

@@ -19,6 +19,14 @@ export const speakAsCaller: RequestHandler = (request, response, next) => {
   next();
 };
 
+/**
+ * `GET /api/chat/{id}/stream`: a page with `useChat({resume: true})` asks at each load whether an answer
+ * is running that it could join. None is: an answer ends with its connection.
+ */
+export const resumeChat: RequestHandler = (_request, response) => {
+  response.writeHead(204).end();
+};
+
 const beginnings = new WeakMap<IncomingMessage, Buffer>();
 
 /** Directly before the parser, which keeps nothing of a body that it refuses. */

@@ -112,6 +112,17 @@ describe.each(CLIENTS)('%s', (_name, client) => {
     });
   });
 
+  it.each(['chat-1', 'a b/c?d'])(
+    'that resumes chat %s at a page load is told that nothing is running',
+    async (chatId) => {
+      const app = await startWith(null);
+      const transport = new client.DefaultChatTransport({ api: `${app.url}/api/chat` });
+      const path = encodeURIComponent(chatId);
+      expect(await transport.reconnectToStream({ chatId: path })).toBeNull();
+      expect(app.standin.calls).toEqual([]);
+    },
+  );
+
   it('reads plain text where the address asks for it', async () => {
     const app = await startWith(null);
     const transport = new client.TextStreamChatTransport({
@@ -160,6 +171,13 @@ describe('useChat', () => {
     });
   });
 
+  it('shows no error when it resumes at a page load', async () => {
+    const app = await startWith(null);
+    const { chat } = startChat(app);
+    await chat.resumeStream();
+    expect([chat.status, chat.error, chat.messages]).toEqual(['ready', undefined, []]);
+  });
+
   it('regenerates the last answer in its place', async () => {
     const app = await startWith(null);
     const { chat } = startChat(app);
@@ -195,6 +213,35 @@ describe('useChat', () => {
     await whileTimePasses(app.clock, chat.sendMessage({ text: 'Hi' }));
     expect(chat.status).toBe('error');
     expect(chat.error?.message).toMatch(sentence);
+  });
+});
+
+describe('the stream of a chat that may be running', () => {
+  const PATH = '/api/chat/chat-1/stream';
+
+  it('is 204 without a body, whoever asks however often, and costs no line in the log', async () => {
+    const app = await startWith(null, WORDS, { RATE_LIMIT_CHAT: '1' });
+    for (let turn = 0; turn < 3; turn += 1) {
+      const { status, text, headers } = await app.get(PATH);
+      expect([status, text]).toEqual([204, '']);
+      expect(headers.get('x-request-id')).toEqual(expect.any(String));
+    }
+    expect(app.logs.filter(({ path }) => path === PATH).map(({ level }) => level)).toEqual([
+      20, 20, 20,
+    ]);
+  });
+
+  it('may be asked for by a page on another origin', async () => {
+    const app = await startWith(null);
+    const origin = 'http://localhost:5173';
+    const headers = { origin, 'access-control-request-method': 'GET' };
+    const asked = await fetch(app.url + PATH, { method: 'OPTIONS', headers });
+    const answered = await fetch(app.url + PATH, { headers: { origin } });
+    expect([asked, answered].map(({ status }) => status)).toEqual([204, 204]);
+    expect([asked, answered].map((one) => one.headers.get('access-control-allow-origin'))).toEqual([
+      origin,
+      origin,
+    ]);
   });
 });
 

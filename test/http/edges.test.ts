@@ -49,6 +49,7 @@ describe('a way of asking that an address does not know', () => {
     ['/api/chat', ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'], 'POST, OPTIONS'],
     ['/api/anam/session-token', ['GET', 'HEAD', 'DELETE'], 'POST, OPTIONS'],
     ['/api/session-token', ['GET', 'PUT'], 'POST, OPTIONS'],
+    ['/api/chat/chat-1/stream', ['POST', 'PUT', 'DELETE'], 'GET, HEAD, OPTIONS'],
     ['/api/keys/status', ['POST', 'PUT', 'DELETE'], 'GET, HEAD, OPTIONS'],
     ['/health', ['POST', 'DELETE'], 'GET, HEAD, OPTIONS'],
   ])('at %s is 405 and says which are', async (path, methods, allow) => {

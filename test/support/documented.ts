@@ -80,15 +80,20 @@ export function readDocument(server: DescribedServer) {
   function misfitsOfAnswer({ responses }: DocumentedOperation, answer: Answered): string[] {
     const documented = responses[answer.status] ?? responses.default;
     if (documented === undefined) return [`status ${answer.status}`];
-    const [type = ''] = (answer.headers.get('content-type') ?? '').split(';', 1);
-    const content = documented.content?.[type];
-    if (content === undefined) return [`${answer.status} as ${type}`];
-    const body = type === 'application/json' ? JSON.parse(answer.text) : answer.text;
     const missing = Object.entries(documented.headers)
       .filter(([, header]) => (header.$ref === undefined ? header : named(header.$ref)).required)
       .map(([name]) => name)
       .filter((name) => !answer.headers.has(name));
-    return [...missing.map((name) => `no ${name}`), ...misfitsOfContent(content, body)];
+    return [...missing.map((name) => `no ${name}`), ...misfitsOfBody(documented, answer)];
+  }
+
+  function misfitsOfBody({ content = {} }: DocumentedAnswer, answer: Answered): string[] {
+    const { status, headers, text } = answer;
+    if (Object.keys(content).length === 0 && text === '') return [];
+    const [type = ''] = (headers.get('content-type') ?? '').split(';', 1);
+    const documented = content[type];
+    if (documented === undefined) return [`${status} as ${type}`];
+    return misfitsOfContent(documented, type === 'application/json' ? JSON.parse(text) : text);
   }
 
   return { document, operations, misfitsOfContent, misfitsOfAnswer };

@@ -51,6 +51,20 @@ export function chatOperations(server: DescribedServer): Operation[] {
         ),
       ],
     },
+    {
+      method: 'get',
+      path: '/api/chat/{id}/stream',
+      id: 'resumeChat',
+      tag: 'Chat',
+      summary: 'See whether an answer is running that can be resumed',
+      description:
+        'What `useChat({resume: true})` asks at each page load. An answer ends with its connection, so that none can be resumed.',
+      parameters: [CHAT_ID],
+      answers: [
+        { status: 204, description: 'None is running.' },
+        ...refusals([OURS], ['method_not_allowed', 'internal_error']),
+      ],
+    },
   ];
 }
 
@@ -67,6 +81,14 @@ const ANSWERED = `The answer, whole or in pieces.
 
 Events of our own are \`delta\` with the next words, then one \`done\`, or one \`error\` and nothing after it. Lines that begin
 with \`:\` keep the connection open and mean nothing. \`x-events\` says what each event holds.`;
+
+const CHAT_ID: Parameter = {
+  name: 'id',
+  in: 'path',
+  description: "The chat's id, which the client has chosen. Any is accepted.",
+  schema: z.string(),
+  example: 'chat-1',
+};
 
 const PROTOCOL: Parameter = {
   name: 'protocol',

@@ -136,6 +136,13 @@ export const CALLERS: readonly Caller[] = [
     ofUnknownModel: { ...AI_SDKS, ...ELSEWHERE },
   },
   chat('the example of Anam', { messages: said('Hi') }, { messages: said('') }),
+  {
+    title: 'the AI SDK',
+    method: 'get',
+    path: '/api/chat/{id}/stream',
+    key: null,
+    faults: {},
+  },
   sessionToken('/api/anam/session-token'),
   sessionToken('/api/session-token'),
   SESSION,

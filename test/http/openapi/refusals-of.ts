@@ -49,7 +49,7 @@ export function refusalsOf(caller: Caller): Refusal[] {
     ...(key === null ? [] : [NO_KEY]),
     ...(limit === undefined ? [] : [{ why: 'too many requests', status: 429, after: limit }]),
     ...(path.includes('{model}') ? [UNKNOWN_MODEL] : []),
-    ...(path.includes('{id}') ? [UNKNOWN_KEY] : []),
+    ...(path.includes('/keys/{id}') ? [UNKNOWN_KEY] : []),
     ...(query === undefined ? [] : [{ why: 'a faulty query', status: 400, sent: { query } }]),
     ...strangersOf(caller),
     ...bodiesOf(caller),
