@@ -42,6 +42,10 @@ export interface Config {
   readonly sessionsPerMinute: number;
   /** How many proxies stand in front. */
   readonly trustProxy: number;
+  /** The largest request body of the routes that are open to everybody. */
+  readonly maxBodyBytes: number;
+  /** The same for programs, which bring a token. */
+  readonly maxProgramBodyBytes: number;
   /** Where several instances share what they know; null where this one is alone. */
   readonly redisUrl: Secret | null;
   /** Before every name there. */
@@ -140,6 +144,8 @@ const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
+const MEGABYTE = 2 ** 20;
+
 function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'> {
   const isProduction = settings.NODE_ENV === 'production';
   return {
@@ -166,6 +172,8 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
     chatPerMinute: settings.RATE_LIMIT_CHAT,
     sessionsPerMinute: settings.RATE_LIMIT_SESSIONS,
     trustProxy: settings.TRUST_PROXY,
+    maxBodyBytes: (settings.MAX_BODY_MB ?? 5) * MEGABYTE,
+    maxProgramBodyBytes: (settings.MAX_BODY_MB ?? 20) * MEGABYTE,
     redisUrl: settings.REDIS_URL === null ? null : new Secret('redis', settings.REDIS_URL),
     redisPrefix: settings.REDIS_PREFIX,
     workers: settings.WORKERS,

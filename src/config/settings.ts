@@ -47,6 +47,7 @@ export const SETTINGS = z.object({
   RATE_LIMIT_CHAT: wholeNumber(0, MAX_PER_MINUTE).default(30),
   RATE_LIMIT_SESSIONS: wholeNumber(0, MAX_PER_MINUTE).default(6),
   TRUST_PROXY: proxyHops.default(0),
+  MAX_BODY_MB: wholeNumber(1, 100).optional(),
   REDIS_URL: redisUrl.nullable().default(null),
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
   WORKERS: workerCount.default(1),

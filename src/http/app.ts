@@ -11,7 +11,7 @@ import { logAccess } from './access-log.ts';
 import { createAdminAccess } from './admin/admin-access.ts';
 import { type AdminRoutesOptions, serveAdminRoutes } from './admin/admin-routes.ts';
 import { answerChat } from './answer-chat.ts';
-import { MEGABYTE, readBytes } from './body-limit.ts';
+import { readBytes } from './body-limit.ts';
 import { forbidCaching } from './caching.ts';
 import {
   chatDialectOf,
@@ -58,22 +58,22 @@ export interface AppOptions extends ProgramRoutesOptions {
   /** Requests a minute for one client address; 0 is off. */
   readonly chatPerMinute: number;
   readonly sessionsPerMinute: number;
+  /** Of the routes that are open to everybody. */
+  readonly maxBodyBytes: number;
   /** Proxy hops in front of us. */
   readonly trustProxy: number;
 }
 
 /** The SDK tells of each connection several times. */
 const METRICS_PER_SESSION = 20;
-/** In bytes. */
-const MAX_BODY = MEGABYTE;
 
 export function createApp(options: AppOptions): Express {
-  const { chat, avatar, counts, log, clock, mode, admin, common } = options;
+  const { chat, avatar, counts, log, clock, mode, admin, common, maxBodyBytes } = options;
   const access =
     admin === null ? null : createAdminAccess({ token: admin.token, clock, log, common });
   const limit = (name: string, perMinute: number) =>
     limitByAddress(name, perMinute, common, admin?.monitor.turnedAway);
-  const readSessionBody = readBytes(MAX_BODY, { inflate: true });
+  const readSessionBody = readBytes(maxBodyBytes, { inflate: true });
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
@@ -90,7 +90,7 @@ export function createApp(options: AppOptions): Express {
     ...limit('chat', options.chatPerMinute),
     ...(access === null ? [] : [access.recognise]),
     keepBeginning,
-    ...readJsonBody(MAX_BODY),
+    ...readJsonBody(maxBodyBytes),
     speakAsCaller,
     answerChat(chat, chatDialectOf, clock),
   );
@@ -102,7 +102,7 @@ export function createApp(options: AppOptions): Express {
     ['/api/anam/session-token', '/api/session-token'],
     forbidCaching,
     ...limit('sessions', options.sessionsPerMinute),
-    ...readJsonBody(MAX_BODY),
+    ...readJsonBody(maxBodyBytes),
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
   );
 

@@ -43,8 +43,12 @@ export function readWithin(limit: number, parse: RequestHandler): RequestHandler
 }
 
 /** Reads a body as it comes, whatever its type. */
-export const readBytes = (limit: number, { inflate }: { inflate: boolean }): RequestHandler =>
-  readWithin(limit, express.raw({ type: () => true, limit, inflate }));
+export const readBytes = (
+  limit: number,
+  options: Pick<RawOptions, 'inflate' | 'verify'>,
+): RequestHandler => readWithin(limit, express.raw({ type: () => true, limit, ...options }));
+
+type RawOptions = NonNullable<Parameters<typeof express.raw>[0]>;
 
 const expectsContinue = ({ httpVersion, headers }: IncomingMessage): boolean =>
   httpVersion === '1.1' && /\b100-continue\b/i.test(headers.expect ?? '');

@@ -4,6 +4,7 @@ import type { z } from 'zod';
 import type { FieldFault } from '../service/service-error.ts';
 import { readWithin } from './body-limit.ts';
 import { HttpError } from './http-error.ts';
+import { refuseTooManyValues } from './json-cost.ts';
 import { replaceLoneSurrogatesIn } from './lone-surrogates.ts';
 
 /**
@@ -17,9 +18,11 @@ export function readJsonBody(limit: number): RequestHandler[] {
     // Whatever is JSON reaches the schema, which says better what is wrong with `null` than a parser can.
     strict: false,
     type: () => true,
-    verify({ headers }, _response, bytes) {
+    verify(request, response, bytes) {
+      const { headers } = request;
       if (bytes.length > 0 && headers['content-type'] === undefined) throw bodyFault(NOT_JSON);
       if (!isUtf8(bytes)) throw bodyFault(NOT_UTF_8);
+      refuseTooManyValues(request, response, bytes);
       replaceLoneSurrogatesIn(bytes);
     },
   });
@@ -54,7 +57,7 @@ const UTF_8 = /^utf-?8$/i;
 /** For routes that need nothing to be sent. */
 export const bodyOrNone = ({ body }: Request): unknown => (body === undefined ? {} : body);
 
-/** So many faults are listed; a body of a megabyte could have thousands. */
+/** So many faults are listed; a body could have thousands. */
 const MAX_FAULTS = 20;
 
 /** @throws HttpError 400 that lists each fault with its path */
@@ -82,7 +85,7 @@ function toFaults(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code !== 'unrecognized_keys') {
     return [{ path: path.join('.'), message: issue.message.replace(...IS_MISSING) }];
   }
-  return issue.keys.map((key) => ({
+  return issue.keys.slice(0, MAX_FAULTS).map((key) => ({
     path: [...path, key.slice(0, 100)].join('.'),
     message: 'This field is unknown.',
   }));

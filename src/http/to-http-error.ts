@@ -2,6 +2,7 @@ import { ServiceError, type ServiceErrorCode } from '../service/service-error.ts
 import { MEGABYTE, TOO_LARGE } from './body-limit.ts';
 import { type ErrorCode, HttpError } from './http-error.ts';
 import { NOT_JSON, NOT_UTF_8 } from './json-body.ts';
+import { TOO_MANY_VALUES } from './json-cost.ts';
 
 /**
  * Turns whatever a route or a middleware threw into the answer for the caller. What nobody foresaw
@@ -45,6 +46,7 @@ const BODY_FAULTS: Record<string, readonly [number, ErrorCode, string]> = {
   'entity.parse.failed': [400, 'invalid_request', 'The body is not valid JSON.'],
   [NOT_UTF_8]: [400, 'invalid_request', 'The body is not valid UTF-8.'],
   [NOT_JSON]: [415, 'unsupported_media_type', 'Send the body as application/json.'],
+  [TOO_MANY_VALUES]: [400, 'invalid_request', 'The body holds too many values.'],
   'request.aborted': [400, 'invalid_request', 'The body ended too early.'],
   'request.size.invalid': [400, 'invalid_request', 'The body is not as long as it says.'],
   'encoding.unsupported': [

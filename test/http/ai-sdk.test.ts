@@ -454,9 +454,9 @@ describe('UI messages', () => {
   it.each<[string, () => string, number, RegExp]>([
     [
       'too large',
-      () => JSON.stringify(bodyOf(userSays('x'.repeat(1_100_000)))),
+      () => JSON.stringify(bodyOf(userSays('x'.repeat(5_300_000)))),
       413,
-      /larger than 1 MB/,
+      /larger than 5 MB/,
     ],
     ['cut off', () => JSON.stringify(bodyOf(userSays('Hi'))).slice(0, -3), 400, /not valid JSON/],
   ])('in a body that is %s are refused in a sentence too', async (_, body, status, sentence) => {

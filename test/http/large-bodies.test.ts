@@ -11,6 +11,7 @@ const MB = 2 ** 20;
 const LINGER_MS = 5000;
 const AS_PROGRAM = { authorization: `Bearer ${CLIENT_TOKEN}` };
 const AS_GOOGLE_CLIENT = { 'x-goog-api-key': CLIENT_TOKEN };
+const COMPLETIONS = '/v1/chat/completions';
 const GENERATE = '/v1beta/models/gemini-flash-latest:generateContent';
 
 /** Every route that reads a body, with the words in which its callers are refused. */
@@ -27,8 +28,12 @@ const ROUTES: readonly [string, Record<string, string>, RegExp][] = [
   ['/api/keys/google/park', AS_ADMIN, /"message":"The body is larger than 16 KB\."/],
 ];
 
-const start = () =>
-  startForPrograms(null, { chunks: 1 }, { environment: { ADMIN_TOKEN, ANAM_API_KEY: 'a-one' } });
+const start = (environment: Record<string, string> = {}) =>
+  startForPrograms(
+    null,
+    { chunks: 1 },
+    { environment: { ADMIN_TOKEN, ANAM_API_KEY: 'a-one', ...environment } },
+  );
 
 const opened: Socket[] = [];
 afterEach(() => {
@@ -201,4 +206,162 @@ describe('a body within the limit', () => {
     await vi.waitFor(() => expect(heard.text).toContain(`HTTP/1.1 ${status} `));
     expect(heard.isClosed).toBe(false);
   });
+});
+
+const imageOf = (bytes: number) =>
+  `data:image/jpeg;base64,${Buffer.alloc(bytes, 'photo').toString('base64')}`;
+
+const aiSdkBody = (url: string) => ({
+  id: 'chat-1',
+  trigger: 'submit-message',
+  messages: [
+    {
+      id: 'm1',
+      role: 'user',
+      parts: [
+        { type: 'text', text: 'What is this?' },
+        { type: 'file', mediaType: 'image/jpeg', url },
+      ],
+    },
+  ],
+});
+
+const openaiBody = (url: string) => ({
+  model: 'gemini-flash-latest',
+  messages: [
+    {
+      role: 'user',
+      content: [
+        { type: 'text', text: 'What is this?' },
+        { type: 'image_url', image_url: { url } },
+      ],
+    },
+  ],
+});
+
+const geminiBody = (data: string) => ({
+  contents: [{ role: 'user', parts: [{ inlineData: { mimeType: 'image/jpeg', data } }] }],
+});
+
+describe('a photo', () => {
+  it('of 4 MB as a data URL is read by the chat', async () => {
+    const app = await start();
+    const answer = await app.post('/api/chat', aiSdkBody(imageOf(3 * MB)));
+    expect([answer.status, app.standin.calls.length]).toEqual([200, 1]);
+  });
+
+  it('of 15 MB is read for a program', async () => {
+    const app = await start();
+    const answer = await app.post(COMPLETIONS, openaiBody(imageOf(15_000_000)), AS_PROGRAM);
+    expect([answer.status, app.standin.calls.length]).toEqual([200, 1]);
+  });
+
+  it("of 15 MB is read in Gemini's own protocol", async () => {
+    const app = await start();
+    const data = Buffer.alloc(15_000_000).toString('base64');
+    const answer = await app.post(GENERATE, geminiBody(data), AS_GOOGLE_CLIENT);
+    expect([answer.status, app.standin.calls.length]).toEqual([200, 1]);
+  });
+});
+
+describe('a text that should be an image', () => {
+  it.each([
+    ['parameters', `data:image/png${';a=b'.repeat(4 * MB)}`],
+    ['a parameter', `data:image/png;a=${'b'.repeat(16 * MB)}`],
+    ['a type', `data:${'a/'.repeat(8 * MB)}`],
+    ['base64 with a fault at its end', `data:image/png;base64,${'abcd'.repeat(4 * MB)}!`],
+  ])('of 16 MB of %s is refused by name', async (_, url) => {
+    const app = await start();
+    const answer = await app.post(COMPLETIONS, openaiBody(url), AS_PROGRAM);
+    expect([answer.status, answer.body.error.param]).toEqual([
+      400,
+      'messages.0.content.1.image_url.url',
+    ]);
+  });
+});
+
+describe('a tool result', () => {
+  it('that is nothing but values goes on as a text, and is not parsed', async () => {
+    const app = await start();
+    const { model } = openaiBody('');
+    const content = `{"a":${'['.repeat(2 * MB)}${']'.repeat(2 * MB)}}`;
+    const call = { id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } };
+    const messages = [
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', tool_calls: [call] },
+      { role: 'tool', tool_call_id: 'c1', content },
+    ];
+    const answer = await app.post(COMPLETIONS, { model, messages }, AS_PROGRAM);
+    expect(answer.status).toBe(200);
+    const faulty = { ...call, function: { name: 'f', arguments: content } };
+    const refused = await app.post(
+      COMPLETIONS,
+      { model, messages: [messages[0], { role: 'assistant', tool_calls: [faulty] }] },
+      AS_PROGRAM,
+    );
+    expect([refused.status, refused.body.error.param]).toEqual([
+      400,
+      'messages.1.tool_calls.0.function.arguments',
+    ]);
+  });
+});
+
+describe('a text', () => {
+  it.each<[string, object, Record<string, string>]>([
+    ['/api/chat', { message: 'a b '.repeat(MB) }, {}],
+    ['/api/chat', { messages: [{ role: 'user', content: 'a b '.repeat(MB) }] }, {}],
+    [
+      COMPLETIONS,
+      {
+        model: 'gemini-flash-latest',
+        messages: [{ role: 'user', content: 'a b '.repeat(4 * MB) }],
+      },
+      AS_PROGRAM,
+    ],
+  ])('at %s is as long as its body may be', async (path, body, headers) => {
+    const app = await start();
+    expect((await app.post(path, body, headers)).status).toBe(200);
+  });
+});
+
+describe('a body over the limit', () => {
+  const tooLarge = (limit: string) => `The body is larger than ${limit}.`;
+  const text = 'x'.repeat(21 * MB);
+  const cases = [
+    ['/api/chat', { message: text }, {}, '5 MB', ['error', 'message']],
+    ['/api/session-token', { personaConfig: { text } }, {}, '5 MB', ['error', 'message']],
+    ['/api/anam/v1/engine/session', { text }, {}, '5 MB', ['error']],
+    [COMPLETIONS, openaiBody(text), AS_PROGRAM, '20 MB', ['error', 'message']],
+    [GENERATE, geminiBody(text), AS_GOOGLE_CLIENT, '20 MB', ['error', 'message']],
+    ['/api/login', { token: text }, {}, '16 KB', ['error', 'message']],
+  ] as const;
+
+  it.each(cases)('at %s is refused with the limit', async (path, body, headers, limit, field) => {
+    const app = await start();
+    const answer = await app.post(path, body, headers);
+    const said = field.reduce((value, name) => value[name], answer.body);
+    expect([answer.status, said]).toEqual([413, tooLarge(limit)]);
+  });
+
+  it.each([
+    aiSdkBody(imageOf(4 * MB)),
+    { messages: [{ role: 'user', content: 'x'.repeat(6 * MB) }] },
+  ])('of messages is refused to the chat with the sentence alone', async (body) => {
+    const app = await start();
+    const { status, text: sentence } = await app.post('/api/chat', body);
+    expect([status, sentence]).toEqual([413, tooLarge('5 MB')]);
+  });
+
+  it.each(cases)(
+    'at %s is one over MAX_BODY_MB, where it is set',
+    async (path, _body, headers, was, field) => {
+      const app = await start({ MAX_BODY_MB: '7' });
+      const send = (bytes: number) => app.post(path, ' '.repeat(bytes), headers);
+      const limit = was === '16 KB' ? was : '7 MB';
+      const over = await send(7 * MB + 1);
+      const said = field.reduce((value, name) => value[name], over.body);
+      expect([over.status, said]).toEqual([413, tooLarge(limit)]);
+      if (limit === '7 MB') expect((await send(7 * MB)).status).not.toBe(413);
+    },
+  );
 });

@@ -103,7 +103,7 @@ describe('an answer that is no token', () => {
   it.each([
     ['broken JSON', '{', {}, 400],
     ['another type than JSON', 'Hi', { 'content-type': 'text/plain' }, 415],
-    ['too much', JSON.stringify({ personaConfig: 'x'.repeat(1_100_000) }), {}, 413],
+    ['too much', JSON.stringify({ personaConfig: 'x'.repeat(5_300_000) }), {}, 413],
   ])('may not be kept either: %s', async (_, body, headers, status) => {
     const app = await startApp({ environment: ONE_KEY });
     const answer = await app.post(ROUTE, body, headers);

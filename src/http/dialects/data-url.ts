@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import type { MediaPart } from '../../shared/chat.ts';
 
-const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,/i;
+/** Up to its comma. Longer heads are none: the expression would take too much of the stack for them. */
+const MAX_HEAD = 1000;
+const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,$/i;
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
 export const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
@@ -21,10 +23,10 @@ export const dataUrl = z.string().transform((url, context): MediaPart => {
  */
 export function readDataUrl(url: unknown): MediaPart | null {
   if (typeof url !== 'string') return null;
-  const head = DATA_URL.exec(url);
-  const mediaType = head?.[1]?.toLowerCase();
-  if (head === null || mediaType === undefined) return null;
-  const data = url.slice(head[0].length);
+  const head = url.slice(0, url.slice(0, MAX_HEAD).indexOf(',') + 1);
+  const mediaType = DATA_URL.exec(head)?.[1]?.toLowerCase();
+  if (mediaType === undefined) return null;
+  const data = url.slice(head.length);
   const isWhole = data.length % 4 === 0 || !data.endsWith('=');
   return isWhole && data.length % 4 !== 1 && BASE64.test(data)
     ? { kind: 'media', mediaType: mediaType === 'image/jpg' ? 'image/jpeg' : mediaType, data }

@@ -1,13 +1,11 @@
 import { z } from 'zod';
 
-/** In characters; a whole body may have a megabyte. */
-const MAX_TEXT_LENGTH = 200_000;
 export const MAX_MESSAGES = 1000;
 /** Of one message. */
 export const MAX_PARTS = 1000;
 
-/** What a person said. */
-export const text = z.string().max(MAX_TEXT_LENGTH);
+/** What a person said. The limit of the whole body is the only one on its length. */
+export const text = z.string();
 
 /**
  * What an assistant said, be it nothing. We have given it out ourselves, so it is taken back as it is:

@@ -35,8 +35,8 @@ export const REFUSALS = {
     error: bodyFault('request.aborted'),
   },
   payload_too_large: {
-    when: 'The body is larger than 1 MB.',
-    error: bodyFault(TOO_LARGE, MEGABYTE),
+    when: 'The body is larger than `MAX_BODY_MB`: unless that is set, 5 MB, or 20 MB with a token.',
+    error: bodyFault(TOO_LARGE, 5 * MEGABYTE),
   },
   over_16_kb: {
     when: 'The body is larger than 16 KB.',

@@ -185,12 +185,6 @@ describe('a chat completion', () => {
     ],
     ['no content', saying({ role: 'user', content: null }), 'messages.0.content', /./],
     [
-      'too long a text',
-      saying({ role: 'user', content: 'x'.repeat(200_001) }),
-      'messages.0.content',
-      /200000/,
-    ],
-    [
       'hundreds of parameters',
       Object.fromEntries(Array.from({ length: 500 }, (_, n) => [`p${n}`, 1])),
       '',
@@ -579,7 +573,7 @@ describe('a chat completion', () => {
 
   it.each<[string, unknown, Record<string, string>, number]>([
     ['is no JSON', '{', {}, 400],
-    ['is too large', { ...ASKED, user: 'x'.repeat(1_100_000) }, {}, 413],
+    ['is too large', { ...ASKED, user: 'x'.repeat(21_000_000) }, {}, 413],
     ['is no JSON by its type', 'hi', { 'content-type': 'text/plain' }, 415],
   ])('whose body %s is refused in the same form', async (_, body, headers, status) => {
     const app = await startForPrograms();

@@ -552,9 +552,20 @@ describe('what programs may ask', () => {
     expect([answer.status, answer.body.error.status]).toEqual([415, 'INVALID_ARGUMENT']);
   });
 
-  it('is a body of a megabyte at most', async () => {
+  it('is no large body that is nothing but values', async () => {
     const app = await startForPrograms();
-    const answer = await app.post(WHOLE, { ...HI, more: 'x'.repeat(1_100_000) }, TOKEN);
+    const body = `{"cachedContent":${'['.repeat(2_000_000)}`;
+    const answer = await app.post(WHOLE, body, TOKEN);
+    expect([answer.status, answer.body.error]).toEqual([
+      400,
+      { code: 400, message: 'The body holds too many values.', status: 'INVALID_ARGUMENT' },
+    ]);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it('is a body of 20 MB at most', async () => {
+    const app = await startForPrograms();
+    const answer = await app.post(WHOLE, { ...HI, more: 'x'.repeat(21_000_000) }, TOKEN);
     expect([answer.status, answer.body.error.status]).toEqual([413, 'INVALID_ARGUMENT']);
   });
 });

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { UserPart } from '../../../shared/chat.ts';
+import { holdsTooManyValues } from '../../json-cost.ts';
 import { isDeeperThan, isJsonObject, type JsonObject, MAX_DEPTH } from '../../json-object.ts';
 import { listOf } from '../../list-of.ts';
 import { replaceLoneSurrogates } from '../../lone-surrogates.ts';
@@ -87,6 +88,7 @@ const readArguments = (json: string): JsonObject | null =>
 /** @returns null for a text that is no JSON object, or too deep a one; nothing at all stands for an empty one. */
 export function readObject(json: string): JsonObject | null {
   if (json.trim() === '') return {};
+  if (holdsTooManyValues(json)) return null;
   try {
     const value: unknown = JSON.parse(replaceLoneSurrogates(json));
     return isJsonObject(value) && !isDeeperThan(value, MAX_DEPTH) ? value : null;
