@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { ChatChunk } from '../shared/chat.ts';
+import type { ChatChunk, ChatFinish } from '../shared/chat.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Frames } from './dialects/dialect.ts';
 import { failInStream } from './error-form.ts';
@@ -21,15 +21,15 @@ export async function sendStream(
   failInStream(response, frames.fail);
   const keepAlive = startKeepAlive(response, frames.keepAlive, clock);
   let ahead = frames.begin;
+  let finish: ChatFinish | null = null;
   try {
     for await (const chunk of chunks) {
       if (!response.headersSent) response.writeHead(200, frames.headers);
-      const text = ahead + frames.piece(chunk);
+      await write(response, ahead + frames.piece(chunk), clock);
       ahead = '';
-      // The loop goes on after that, to where the provider's connection can be used again.
-      if (chunk.finish !== null) response.end(text + frames.end(chunk.finish));
-      else await write(response, text, clock);
+      finish = chunk.finish ?? finish;
     }
+    response.end(finish === null ? '' : frames.end(finish));
     await sent(response, clock);
   } finally {
     keepAlive.stop();

@@ -19,7 +19,7 @@ export interface AttemptOptions<C> {
   readonly deadline: number;
   /** The longest between two chunks. */
   readonly idleMs: number;
-  /** Whether the answer is complete with this chunk, so that nothing that follows matters any more. */
+  /** Whether the answer is complete with this chunk, unless more of it follows. */
   readonly isLast: (chunk: C) => boolean;
   /** The tokens that the last chunk tells of. */
   readonly usageOf?: (chunk: C) => Usage | null;
@@ -43,8 +43,8 @@ export interface AttemptEnd {
   readonly usage: Usage | null;
 }
 
-/** A complete answer may take this long to close its connection, which can then be used again. */
-const CLOSING_MS = 1000;
+/** A finish reason may come before the last text: a model is silent for half a minute within an answer. */
+const FINISHED_MS = 30_000;
 
 type Limits = Pick<
   AttemptOptions<unknown>,
@@ -77,7 +77,7 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
       limits.stopWaiting(done !== true);
       if (done) break;
       prove();
-      if (isLast(value)) outcome = SUCCESS;
+      outcome = isLast(value) ? SUCCESS : null;
       usage = usageOf(value);
       yield value;
     }
@@ -133,7 +133,7 @@ function watchLimits({ clock, signal, firstChunkMs, deadline, idleMs }: Limits) 
   if (signal.aborted) onClientGone();
 
   const nextLimit = (isComplete: boolean): [number, StoppedBy] => {
-    if (isComplete) return [CLOSING_MS, 'limit'];
+    if (isComplete) return [FINISHED_MS, 'limit'];
     if (firstMs !== null) return [idleMs, 'limit'];
     const left = deadline - clock.now();
     return left < firstChunkMs ? [left, 'deadline'] : [firstChunkMs, 'limit'];

@@ -53,7 +53,7 @@ export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions
       );
       // When a stream breaks off, this promise rejects too, and nobody else looks at it.
       response.catch(() => {});
-      yield* readAnswer(stream, exchange, { redact, now: now() });
+      yield* readAnswer(stream, exchange, signal, { redact, now: now() });
     } catch (error) {
       throw explain(error, exchange, { redact, now: now() });
     } finally {
@@ -77,34 +77,33 @@ function withFetch<T>(fetch: typeof globalThis.fetch, call: () => Promise<T>): P
 }
 
 /**
- * Hands on the pieces of the answer, and how it finished when the stream ends: some gateways write a
- * finish reason on every chunk, so that only the last one counts.
+ * Hands on the pieces of the answer to the end of the stream: some gateways write a finish reason on
+ * every chunk, so that only the last one counts.
  */
 async function* readAnswer(
   stream: AsyncGenerator<EnhancedGenerateContentResponse>,
   exchange: LeanExchange,
+  signal: AbortSignal,
   context: ClassifyContext,
 ): AsyncGenerator<ChatChunk, void, undefined> {
   const answer = new AnswerSoFar();
   try {
-    for (;;) {
-      exchange.isWanted = true;
-      const { value, done } = await nextOf(stream);
-      exchange.isWanted = false;
-      if (done) break;
+    for await (const value of allOf(stream, exchange)) {
       const chunk = toChunk(readChunk(value), answer.hasBegun, context);
       if (chunk !== null) yield answer.add(chunk);
     }
   } catch (error) {
-    if (!answer.isComplete) throw error;
+    // Silence after a finish reason is an end too.
+    const isEnd = answer.isComplete || (signal.aborted && answer.finish !== null);
+    if (!isEnd) throw error;
   }
   if (answer.finish === null) throw unfinished(answer.hasBegun, exchange, context);
-  yield { text: '', finish: answer.finish };
+  if (!answer.isComplete) yield { text: '', finish: answer.finish };
 }
 
 class AnswerSoFar {
   hasBegun = false;
-  /** Whether the only finish reason was on the last piece: then no later failure matters. */
+  /** Whether the only finish reason was on the last piece: no later failure matters then. */
   isComplete = false;
   #hasCalls = false;
   #finish: ChatFinish | null = null;
@@ -116,18 +115,32 @@ class AnswerSoFar {
     return isCall ? { ...finish, reason: 'tool-calls' } : finish;
   }
 
-  /** @returns the piece without its finish, which is told at the end */
+  /** @returns the piece, without a finish that another one came before */
   add(chunk: ChatChunk): ChatChunk {
     this.hasBegun = true;
     this.#hasCalls ||= chunk.toolCalls !== undefined;
     if (chunk !== SILENCE) this.isComplete = this.#finish === null && chunk.finish !== null;
     this.#finish = chunk.finish ?? this.#finish;
-    return { ...chunk, finish: null };
+    return { ...chunk, finish: this.isComplete ? this.finish : null };
   }
 }
 
 const SILENCE: ChatChunk = { text: '', finish: null };
 const GARBLED = { kind: 'upstream_down', timedOut: false, status: 200 } as const;
+
+/** While nobody wants a chunk, nothing is read from the socket. */
+async function* allOf(
+  stream: AsyncGenerator<EnhancedGenerateContentResponse>,
+  exchange: LeanExchange,
+): AsyncGenerator<EnhancedGenerateContentResponse, void, undefined> {
+  for (;;) {
+    exchange.isWanted = true;
+    const { value, done } = await nextOf(stream);
+    exchange.isWanted = false;
+    if (done) return;
+    yield value;
+  }
+}
 
 /** The SDK trips over a chunk that is no object; to us that is a stream that cannot be read. */
 async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {

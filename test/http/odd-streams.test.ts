@@ -107,6 +107,24 @@ describe('a finish reason on an early chunk', () => {
     expect([status, body.reply]).toEqual([200, 'You said: Hi']);
   });
 
+  it.each([false, true])(
+    'is the end after half a minute of silence (stream: %s)',
+    async (stream) => {
+      const app = await startApp({
+        environment: { GOOGLE_API_KEY: 'g-one' },
+        standin: {
+          answer: { chunks: 2, text: 'Once upon' },
+          keys: [{ key: 'g-one', service: 'google', fault: { kind: 'hang_mid_stream', after: 2 } }],
+        },
+      });
+      const startedAt = app.clock.now();
+      const { status, text } = await flow(app.clock, app.chat('Hi', { stream }), 100);
+      expect([status, text]).toEqual([200, expect.stringContaining('"finishReason":"stop"')]);
+      expect(app.clock.now() - startedAt).toBeGreaterThanOrEqual(30_000);
+      expect(app.clock.now() - startedAt).toBeLessThan(32_000);
+    },
+  );
+
   it('is the end where only an error follows: the answer is complete', async () => {
     const app = await startWith(piece('Once') + piece(' upon', LAST) + event(DAY_SPENT));
     const { status, body } = await flow(app.clock, app.chat('Hi'));
