@@ -17,6 +17,7 @@ export function toHttpError(error: unknown): HttpError {
 const STATUS_BY_CODE: Record<Exclude<ServiceErrorCode, 'client_gone'>, number> = {
   invalid_request: 400,
   payload_too_large: 413,
+  rate_limited: 429,
   unauthorized: 401,
   model_unavailable: 404,
   all_keys_exhausted: 503,

@@ -35,6 +35,7 @@ export const ENDS = namesOf<RequestEnd['kind']>({
 export const REFUSALS = namesOf<Exclude<ServiceErrorCode, 'client_gone'>>({
   invalid_request: true,
   payload_too_large: true,
+  rate_limited: true,
   unauthorized: true,
   model_unavailable: true,
   all_keys_exhausted: true,

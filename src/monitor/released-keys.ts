@@ -72,5 +72,6 @@ export function createReleasedKeys({
 /** Whether the key works, or is parked for a reason that is shown anyway. */
 const settles = ({ outcome, parked }: AttemptRecord) =>
   outcome.kind === 'success' ||
-  (parked !== null && parked.scope !== 'project_model_feature') ||
-  provedBy(outcome, verdictOf(outcome, PLAIN)) !== 'nothing';
+  (parked === null
+    ? provedBy(outcome, verdictOf(outcome, PLAIN)) !== 'nothing'
+    : parked.scope !== 'project_model_feature');

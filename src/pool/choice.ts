@@ -17,10 +17,14 @@ export type Allows = ((key: ApiKey) => boolean) | null;
 
 export const EVERY_KEY: Allows = null;
 
+/** The feature of a request, while any is parked; null where it makes no difference. */
+export const featureOf = ({ shape }: Choice, parks: FeatureParks, now: number): string | null =>
+  shape === undefined || parks.isEmpty(now) ? null : shape().feature;
+
 /** @param parks the features that are parked for the model */
 export function allowedBy(choice: Choice, parks: FeatureParks, now: number): Allows {
-  const { except, only, shape } = choice;
-  const feature = parks.isEmpty ? null : (shape?.().feature ?? null);
+  const { except, only } = choice;
+  const feature = featureOf(choice, parks, now);
   const rules: ((key: ApiKey) => boolean)[] = [];
   if (except !== undefined && except.size > 0) rules.push(({ id }) => !except.has(id));
   if (only !== undefined) rules.push(only);

@@ -1,5 +1,3 @@
-import type { RequestShape } from '../shared/request-shape.ts';
-
 /**
  * The features of special requests that one model does not get from a project for a while. Such a
  * park leaves the project's plain requests alone. Times are milliseconds since the epoch.
@@ -7,8 +5,11 @@ import type { RequestShape } from '../shared/request-shape.ts';
 export class FeatureParks {
   /** By feature, then by project. */
   readonly #until = new Map<string, Map<string, number>>();
+  #lastEnd = 0;
 
-  get isEmpty(): boolean {
+  /** Forgets all once the last park is over. */
+  isEmpty(now: number): boolean {
+    if (this.#lastEnd <= now) this.#until.clear();
     return this.#until.size === 0;
   }
 
@@ -18,33 +19,22 @@ export class FeatureParks {
     this.#until.set(feature, projects);
     const longest = Math.max(until, projects.get(project) ?? 0);
     projects.set(project, longest);
+    this.#lastEnd = Math.max(this.#lastEnd, longest);
     return longest;
   }
 
   isParked(project: string, feature: string, now: number): boolean {
-    const until = this.#until.get(feature)?.get(project);
-    if (until === undefined) return false;
-    if (until > now) return true;
-    this.#open(project, feature);
-    return false;
+    return (this.#until.get(feature)?.get(project) ?? 0) > now;
   }
 
-  /** When the first project may be asked again for the feature of such a request; null when none is parked. */
-  endsAt(shape: () => RequestShape, now: number): number | null {
-    if (this.isEmpty) return null;
-    const projects = this.#until.get(shape().feature ?? '');
-    const ends = [...(projects?.values() ?? [])].filter((until) => until > now);
+  /** When the first project may be asked for this feature again; null when none is parked. */
+  endsAt(feature: string, now: number): number | null {
+    const ends = [...(this.#until.get(feature)?.values() ?? [])].filter((until) => until > now);
     return ends.length === 0 ? null : Math.min(...ends);
   }
 
   /** Opens every feature of the project. */
   release(project: string): void {
-    for (const feature of [...this.#until.keys()]) this.#open(project, feature);
-  }
-
-  #open(project: string, feature: string): void {
-    const projects = this.#until.get(feature);
-    projects?.delete(project);
-    if (projects?.size === 0) this.#until.delete(feature);
+    for (const projects of this.#until.values()) projects.delete(project);
   }
 }

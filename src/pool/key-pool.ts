@@ -1,7 +1,7 @@
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import { PLAIN } from '../shared/request-shape.ts';
 import { type Book, createBook } from './book.ts';
-import { allowedBy, type Choice } from './choice.ts';
+import { allowedBy, type Choice, featureOf } from './choice.ts';
 import type { Entry } from './entry.ts';
 import type { Reach } from './health.ts';
 import { createInspection, type Inspection } from './inspection.ts';
@@ -104,7 +104,8 @@ export class KeyPool {
     if (lane === undefined) return null;
     const now = this.#book.now();
     const retryAt = lane.retryAt(now, allowedBy(choice, lane.features, now));
-    return earliest(retryAt, lane.features.endsAt(choice.shape ?? PLAIN, now));
+    const feature = featureOf(choice, lane.features, now);
+    return feature === null ? retryAt : earliest(retryAt, lane.features.endsAt(feature, now));
   }
 
   /** When time alone next brings a key of this service and model back, later than now; null for never. */
@@ -136,7 +137,7 @@ export class KeyPool {
 
   /** Whether special requests may get other answers than plain ones. */
   parksFeatures(service: Service, model: string): boolean {
-    return this.#lanes[service].get(model)?.features.isEmpty === false;
+    return this.#lanes[service].get(model)?.features.isEmpty(this.#book.now()) === false;
   }
 
   hasKeys(service: Service): boolean {

@@ -35,6 +35,9 @@ export function createKnowledge(lanes: LanesByService, book: Book): Knowledge {
       }
     },
     learn(scope, known) {
+      if (isRelease(scope, known)) {
+        for (const { key, lane } of scope.entries) lane.features.release(key.project);
+      }
       book.heardOf(Math.max(known.openedAt, known.found?.finding.foundAt ?? 0));
       const isNews = scope.learn(known, book.now());
       if (isNews) book.changed(scope);
@@ -47,6 +50,10 @@ export function createKnowledge(lanes: LanesByService, book: Book): Knowledge {
     },
   };
 }
+
+/** Parked features are not shared; that the operator has released a key opens them everywhere. */
+const isRelease = ({ subject, known: before }: Scope, { openedAt, found }: Known): boolean =>
+  subject?.kind === 'operator' && found === null && openedAt > before.openedAt;
 
 /** One entry that has the scope: only put together when somebody asks. */
 function indexEntries(lanes: LanesByService): (subject: Subject) => Entry | null {

@@ -98,11 +98,6 @@ const joined = (ours: string | null, callers: string | null) =>
 /** The one failure that is the caller's own to hear about: what was wrong with its request. */
 function forCaller(error: unknown): unknown {
   if (!(error instanceof UpstreamError)) return error;
-  const { failure } = error;
-  if (failure.kind === 'rate_limited' && failure.inputTokenLimit !== undefined) {
-    const tooLarge = `The request is larger than the provider's limit of ${failure.inputTokenLimit} input tokens a minute.`;
-    return new ServiceError('payload_too_large', tooLarge, { cause: error });
-  }
   const message = `The provider refused this request: ${error.failure.message}`;
   return new ServiceError('invalid_request', message, { cause: error });
 }

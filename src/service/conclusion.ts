@@ -1,5 +1,5 @@
 import type { Service } from '../shared/api-key.ts';
-import { type Failure, UpstreamError } from '../shared/failure.ts';
+import { type Failure, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { KeySearch } from './key-search.ts';
 import { ServiceError } from './service-error.ts';
 
@@ -21,6 +21,31 @@ const EXHAUSTED: Record<Service, string> = {
   google: "I'm experiencing high demand right now. Please try again in a few minutes.",
   anam: 'All Anam API keys exhausted. Please try again later.',
 };
+
+/**
+ * The provider has refused this request for what is special about it, alike with every project that was
+ * asked. Its own words are in the cause.
+ *
+ * @param until when what was special is asked for again, in milliseconds since the epoch
+ */
+export function refused(error: UpstreamError, until: number | null, now: number): ServiceError {
+  const { failure } = error;
+  const message = `The provider refused this request: ${failure.message}`;
+  const options = { cause: error, ...(until === null ? {} : { retryAfterMs: until - now }) };
+  if (failure.kind !== 'rate_limited')
+    return new ServiceError('model_unavailable', message, options);
+  if (failure.inputTokenLimit === undefined)
+    return new ServiceError('rate_limited', message, options);
+  const tooLarge = `The request is larger than the provider's limit of ${failure.inputTokenLimit} input tokens a minute.`;
+  return new ServiceError('payload_too_large', tooLarge, { cause: error });
+}
+
+/** @returns the provider's own words, where they are why the request was refused */
+export function refusalIn({ code, cause }: ServiceError): ProviderWords | null {
+  const isRefused =
+    code === 'rate_limited' || code === 'payload_too_large' || code === 'model_unavailable';
+  return isRefused && cause instanceof UpstreamError ? cause.refusal : null;
+}
 
 const modelUnavailable = () =>
   new ServiceError('model_unavailable', 'None of the API keys may use what was asked for.');

@@ -1,7 +1,14 @@
 import type { Lease } from '../pool/lease.ts';
 import { UpstreamError } from '../shared/failure.ts';
 import { type AttemptEnd, attempt } from './attempt.ts';
-import { clientGone, conclude, noKeysConfigured, ourFault, upstreamTimeout } from './conclusion.ts';
+import {
+  clientGone,
+  conclude,
+  noKeysConfigured,
+  ourFault,
+  refused,
+  upstreamTimeout,
+} from './conclusion.ts';
 import type { FailoverOptions, FailoverRequest } from './failover-request.ts';
 import { KeySearch } from './key-search.ts';
 import { attemptLimitMs, requestLimitMs } from './limits.ts';
@@ -40,6 +47,8 @@ class Run<C, T> {
   readonly #attemptMs: number;
   readonly #errors: UpstreamError[] = [];
   #isInFlight = false;
+  /** By the last attempt: milliseconds since the epoch. */
+  #parkedUntil: number | null = null;
   #isAnswered = false;
   /** Fixed when the request first finds every key spent: no later round adds to it. */
   #waitUntil: number | null = null;
@@ -62,9 +71,8 @@ class Run<C, T> {
       return result;
     } catch (error) {
       if (error instanceof ServiceError) this.#story.failed(error);
-      else if (!(error instanceof UpstreamError)) this.#story.broke();
-      else if (error.failure.kind === 'content_blocked') this.#story.answered();
-      else this.#story.atFault();
+      else if (error instanceof UpstreamError) this.#story.answered();
+      else this.#story.broke();
       throw error;
     }
   }
@@ -148,6 +156,7 @@ class Run<C, T> {
     // An answer that streams goes on after it was committed to.
     if (this.#isAnswered) this.#story.answered();
     if (outcome.kind === 'success') return;
+    this.#parkedUntil = parked?.until ?? null;
     this.#search.failed(lease, outcome, parked);
     this.#line.leaseFailed(isTrial ? null : lease.model);
   }
@@ -162,8 +171,8 @@ class Run<C, T> {
       case 'next_key':
         return;
       case 'next_project':
-        if (this.#search.isRefusedAlike || !this.#search.hasMore()) throw error;
-        return;
+        if (this.#search.hasMore()) return;
+        throw refused(error, this.#parkedUntil, this.#options.clock.now());
       case 'another_key':
         if (this.#search.hasMore()) await this.#pause();
         return;

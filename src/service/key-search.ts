@@ -8,7 +8,7 @@ import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 
 /** After this many attempts of one request have met upstream trouble, the model counts as overloaded. */
 const MAX_TROUBLES = 3;
-/** So many projects in a row that refuse a special request alike speak for all. */
+/** So many projects in a row that refuse a special request alike speak for all, of one model. */
 const MAX_ALIKE = 3;
 /** The most calls of one model that may fail for the sake of the request or of upstream. */
 const MAX_FRUITLESS = 4;
@@ -25,6 +25,8 @@ interface Tried {
   readonly refusedBy: Set<string>;
   troubles: number;
   fruitless: number;
+  /** The last refusals in a row for the sake of the request. */
+  alike: { readonly what: string; readonly times: number };
 }
 
 /** What a search has to know of a lease that failed. */
@@ -56,8 +58,6 @@ export class KeySearch {
   #question: string | null = null;
   /** Calls of any model that met upstream trouble. */
   #troubles = 0;
-  /** The last refusals in a row for the sake of the request. */
-  #alike = { what: '', times: 0 };
   #isTooSlow = false;
 
   constructor(pool: KeyPool, { service, models, only, preferred, reach, shape = PLAIN }: Wanted) {
@@ -83,6 +83,7 @@ export class KeySearch {
       refusedBy: new Set(),
       troubles: 0,
       fruitless: 0,
+      alike: NONE_ALIKE,
     }));
   }
 
@@ -128,11 +129,6 @@ export class KeySearch {
     return verdictOf(failure, this.#options.shape);
   }
 
-  /** Whether so many projects have refused the request alike that no further one is asked. */
-  get isRefusedAlike(): boolean {
-    return this.#alike.times >= MAX_ALIKE;
-  }
-
   failed(lease: LeasedKey, failure: Failure, parked: Parked | null): void {
     const tried = this.#tried.find(({ model }) => model === lease.model);
     if (tried === undefined) return;
@@ -143,7 +139,7 @@ export class KeySearch {
     if (failure.kind === 'model_unavailable') tried.withoutModel.add(id);
     if (failure.kind === 'upstream_down') this.#metTrouble(tried, failure.timedOut);
     const isRefused = this.verdictOf(failure).request === 'next_project';
-    this.#alike = isRefused ? this.#oneMore(failure) : { what: '', times: 0 };
+    tried.alike = isRefused ? oneMore(tried.alike, failure) : NONE_ALIKE;
     if (!isRefused) return;
     tried.refusedBy.add(project);
     tried.fruitless += 1;
@@ -155,11 +151,6 @@ export class KeySearch {
     tried.fruitless += 1;
     this.#troubles += 1;
     this.#isTooSlow = timedOut && this.#troubles > 1;
-  }
-
-  #oneMore({ kind, status }: Failure) {
-    const what = `${kind} ${status}`;
-    return { what, times: this.#alike.what === what ? this.#alike.times + 1 : 1 };
   }
 
   /** Two searches with one question get the same answers of `nextReturned`, `returnsAt` and `nextDueAt`. */
@@ -214,7 +205,8 @@ export class KeySearch {
   #open(): readonly Tried[] {
     if (this.#isTooSlow) return [];
     return this.#tried.filter(
-      ({ troubles, fruitless }) => troubles < MAX_TROUBLES && fruitless < MAX_FRUITLESS,
+      ({ troubles, fruitless, alike }) =>
+        troubles < MAX_TROUBLES && fruitless < MAX_FRUITLESS && alike.times < MAX_ALIKE,
     );
   }
 
@@ -252,6 +244,13 @@ export class KeySearch {
       this.#pool.hasLease(this.service, tried.model, this.#choose(select, tried)),
     );
   }
+}
+
+const NONE_ALIKE = { what: '', times: 0 };
+
+function oneMore(before: Tried['alike'], { kind, status }: Failure): Tried['alike'] {
+  const what = `${kind} ${status}`;
+  return { what, times: before.what === what ? before.times + 1 : 1 };
 }
 
 /** Which keys of a model one request may have, by what it has tried of it. */

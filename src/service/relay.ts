@@ -3,7 +3,7 @@ import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import type { RelayGemini, RelayHead, RelayPiece, RelayRequest } from '../upstream/gemini-relay.ts';
 import { begun } from './begun.ts';
-import { breakOff } from './conclusion.ts';
+import { breakOff, refusalIn } from './conclusion.ts';
 import type { Failover } from './failover.ts';
 import type { Answer, Caller } from './failover-request.ts';
 import { ModelSearch } from './model-search.ts';
@@ -122,11 +122,13 @@ async function* relayOnce(
 /** @returns Google's own words to a caller who is at fault; throws when it is not the caller's fault */
 function refusalFor(error: unknown, { owners, models }: Searches): ProviderWords {
   const isNobodys = error instanceof ServiceError && error.code === 'model_unavailable';
-  const refusal = error instanceof UpstreamError ? error.refusal : null;
+  const refusal = error instanceof UpstreamError ? error.refusal : refusedWith(error);
   const words = refusal ?? (isNobodys ? (owners.giveUp() ?? models.refusal) : null);
   if (words === null) throw error;
   return words;
 }
+
+const refusedWith = (error: unknown) => (error instanceof ServiceError ? refusalIn(error) : null);
 
 async function begin({ chunks }: Answer<RelayPiece>): Promise<RelayAnswer> {
   const first = await chunks.next();

@@ -55,11 +55,6 @@ export class RequestStory {
     this.#end({ kind: last === undefined ? 'answered' : ENDS[last] });
   }
 
-  /** With the provider's refusal of the request itself. */
-  atFault(): void {
-    this.#end({ kind: 'at_fault' });
-  }
-
   /** By a bug of our own. */
   broke(): void {
     this.#end({ kind: 'bug' });

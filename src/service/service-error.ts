@@ -2,6 +2,7 @@
 export type ServiceErrorCode =
   | 'invalid_request'
   | 'payload_too_large'
+  | 'rate_limited'
   | 'unauthorized'
   | 'model_unavailable'
   | 'all_keys_exhausted'

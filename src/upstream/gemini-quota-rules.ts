@@ -12,7 +12,7 @@ const SPEND_WINDOW_MS = 600_000;
 const A_DAY = /PerDay/;
 const A_MINUTE = /PerMinute/;
 const INPUT_TOKENS = /InputTokens/;
-const NAMES_QUOTA = /\bquota exceeded for (?:quota )?metric\b/i;
+const NAMES_CAUSE = /\bquota exceeded for (?:quota )?metric\b|\bretry in \d/i;
 const MODEL_CAPACITY = /^MODEL_CAPACITY_EXHAUSTED$/;
 const CAPACITY_TEXT = /\bno capacity available\b/i;
 /** "limit: 0", but neither "limit: 0.5" nor "limit: 05". */
@@ -50,13 +50,9 @@ export const GEMINI_QUOTA_RULES: readonly GeminiRule[] = [
   },
 ];
 
-/** A quota, a reason, or the sentence that names a metric; a time to come back is no cause. */
+/** A quota, a reason, a time to come back, or the sentence that names a metric. */
 function namesSomeCause({ error }: GeminiRefusal): boolean {
-  const { details, message } = error;
-  return (
-    details.some(({ type }) => type === 'QuotaFailure' || type === 'ErrorInfo') ||
-    NAMES_QUOTA.test(message)
-  );
+  return error.details.length > 0 || NAMES_CAUSE.test(error.message);
 }
 
 /** The smallest limit on input tokens, where nothing but such limits was reached. */

@@ -30,7 +30,7 @@ export function readGeminiRefusal(answer: ProviderAnswer, now: number): GeminiRe
 export const says =
   (...phrases: readonly RegExp[]) =>
   ({ error }: GeminiRefusal): boolean =>
-    !error.isHtml && phrases.some((phrase) => phrase.test(error.message));
+    !error.isHtml && phrases.some((phrase) => phrase.test(error.message.trim()));
 
 /** For the rules: an ErrorInfo gives one of these reasons. */
 export const hasReason =

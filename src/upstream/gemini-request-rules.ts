@@ -13,8 +13,10 @@ const NO_BILLING = /^BILLING_DISABLED$/;
 const KEY_INVALID =
   /^API key (?:not valid|not found|expired)\. Please (?:pass a valid|renew the) API key\.$/i;
 const WRONG_LOCATION = /^User location is not supported for the API use\.$/i;
-const NEEDS_PAID_PLAN =
-  /^Gemini API free tier is not available in your country\.(?: Please enable billing on your project in Google AI Studio\.)?$/i;
+const NEEDS_PAID_PLAN = [
+  /^Gemini API free tier is not available in your country\.(?: Please enable billing on your project in Google AI Studio\.)?$/i,
+  /^User location is not supported for the API use without a billing account linked\.$/i,
+];
 
 /** Leaked keys, which never have an ErrorInfo, and the rest of `BAD_KEY` where it is left out. */
 const KEY_REFUSED_TEXT = [
@@ -40,7 +42,7 @@ export const GEMINI_400_RULES: readonly GeminiRule[] = [
   { when: pointsAtFields, failure: { kind: 'request_fault' } },
   { when: says(KEY_INVALID), failure: { kind: 'key_rejected' } },
   { when: says(WRONG_LOCATION), failure: { kind: 'misconfigured' } },
-  { when: says(NEEDS_PAID_PLAN), failure: { kind: 'out_of_credit' } },
+  { when: says(...NEEDS_PAID_PLAN), failure: { kind: 'out_of_credit' } },
   { when: () => true, failure: { kind: 'request_fault' } },
 ];
 

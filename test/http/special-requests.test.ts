@@ -86,12 +86,46 @@ describe('a special request that every key refuses without a cause', () => {
     ],
     ['a schema', { generationConfig: { responseSchema: { type: 'STRING' } } }],
     ['a field that nobody knows yet', { moonPhase: 'full' }],
+    [
+      'an unknown field of a content',
+      { contents: [{ parts: [{ text: 'Hi' }], moonPhase: 'full' }] },
+    ],
+    ['a place to search near', { toolConfig: { retrievalConfig: { latLng: {} } } }],
+    ['another type of answer', { generationConfig: { responseMimeType: 'image/png' } }],
+    ['a text for the tools', { tools: 'google_search' }],
+    ['tools in a list of lists', { tools: [[{ google_search: {} }]] }],
+    ['one content instead of a list', { contents: { parts: [{ text: 'Hi' }] } }],
+    [
+      'media in the result of a function',
+      { contents: [{ parts: [{ functionResponse: { name: 'f', parts: [{ inlineData: {} }] } }] }] },
+    ],
     ['more than 30,000 tokens', { contents: [{ parts: [{ text: 'word '.repeat(25_000) }] }] }],
   ])('is special for the sake of %s', async (_, more) => {
     const app = await startWith(5, BARE_429);
     const { status } = await flow(app.clock, generate(app, more));
     expect([status, app.standin.calls.length]).toEqual([429, 3]);
     expect((await app.counts()).available).toBe(5);
+  });
+
+  const HI = '{"contents":[{"parts":[{"text":"Hi"}]}]';
+  it.each<[string, string, string, object]>([
+    ['no JSON', 'hello', '', {}],
+    ['nothing', '', '', {}],
+    ['a list', '[1]', '', {}],
+    ['lenient JSON', "{contents:[{parts:[{text:'Hi'}]}],tools:[{google_search:{}}]}", '', {}],
+    ['JSON behind a byte order mark', `\ufeff${HI}}`, '', {}],
+    ['JSON with one field twice', `${HI},"tools":[{"google_search":{}}],"tools":[]}`, '', {}],
+    ['JSON with an escaped name', `${HI},"tools":[{"google\\u005fsearch":{}}]}`, '', {}],
+    ['very deep JSON', `${HI},"labels":${'['.repeat(20_000)}${']'.repeat(20_000)}}`, '', {}],
+    ['no JSON by its type', `${HI}}`, '', { 'content-type': 'application/x-protobuf' }],
+    ['JSON that asks for another answer', `${HI}}`, '?alt=proto', {}],
+  ])('is special when its body is %s', async (_, body, query, headers) => {
+    const app = await startWith(5, BARE_429);
+    const path = `/v1beta/models/${MODEL}:generateContent${query}`;
+    await flow(app.clock, app.post(path, body, { ...PROGRAM, ...headers }));
+    expect((await app.counts()).available).toBe(5);
+    healAll(app, 5);
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
   });
 
   it.each([
@@ -123,10 +157,56 @@ describe('a special request that every key refuses without a cause', () => {
   ])('is refused in the form of its caller: %s', async (_, path, body) => {
     const app = await startWith(5, BARE_429);
     const headers = { authorization: `Bearer ${CLIENT_TOKEN}` };
-    const { status, text } = await flow(app.clock, app.post(path, body, headers));
-    expect([status, app.standin.calls.length]).toEqual([400, 3]);
+    const {
+      status,
+      text,
+      headers: answered,
+    } = await flow(app.clock, app.post(path, body, headers));
+    expect([status, app.standin.calls.length]).toEqual([429, 3]);
     expect(text).toContain('Resource has been exhausted');
+    expect(answered.get('retry-after')).toBe('3600');
     expect((await app.counts()).available).toBe(5);
+  });
+
+  it('gets a 404 where the keys may not do what it asks for', async () => {
+    const app = await startWith(3, BARE_403);
+    const { status, body } = await flow(app.clock, app.chat('word '.repeat(25_000)));
+    expect([status, body.error.code]).toEqual([404, 'model_unavailable']);
+    expect(body.error.message).toContain('The caller does not have permission');
+  });
+
+  it('is answered by the next model, where that is free to answer', async () => {
+    const models = 'gemini-flash-latest,gemini-pro-latest';
+    const app = await startApp({
+      environment: {
+        ...Object.fromEntries([1, 2, 3, 4, 5].map((at) => [`GOOGLE_API_KEY_${at}`, textOf(at)])),
+        GOOGLE_MODELS: models,
+      },
+      standin: {
+        keys: [1, 2, 3, 4, 5].map((at) => ({ key: textOf(at), service: 'google' as const })),
+        models: ['gemini-pro-latest'],
+      },
+    });
+    const { status, body } = await flow(app.clock, app.chat('word '.repeat(25_000)));
+    expect([status, body.model]).toEqual([200, 'gemini-pro-latest']);
+    expect(app.standin.calls).toHaveLength(4);
+  });
+
+  it('counts as refused for whoever is on call', async () => {
+    const ADMIN_TOKEN = 'admin-token-0123456789';
+    const app = await startWith(3, BARE_429, { ADMIN_TOKEN });
+    await flow(app.clock, search(app));
+    const { body } = await app.get('/api/overview', { authorization: `Bearer ${ADMIN_TOKEN}` });
+    expect(body.minutes.at(-1)).toMatchObject({ requests: 1, refused: 1 });
+    expect(body.latest[0]).toMatchObject({ end: 'refused', code: 'rate_limited' });
+  });
+
+  it('waits for a key whose refusal says when to come back', async () => {
+    const retryInfo = { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '1s' };
+    const app = await startWith(1, refusal(429, EXHAUSTED, 'Slow down.', [retryInfo]));
+    const answer = flow(app.clock, search(app));
+    app.clock.after(500, () => healAll(app, 1));
+    expect((await answer).status).toBe(200);
   });
 
   it('leaves other features alone, and asks other projects the next time', async () => {
@@ -183,12 +263,10 @@ describe('a special request that every key refuses without a cause', () => {
     for (let number = 1; number <= 40; number += 1) {
       app.standin.setFault(textOf(number), faults[number % 3] ?? null);
     }
-    const long = { message: 'word '.repeat(25_000) };
-    const { status } = await flow(app.clock, app.post('/api/chat', long));
-    expect(status).toBe(400);
+    const { status } = await flow(app.clock, app.chat('word '.repeat(25_000)));
+    expect([404, 429]).toContain(status);
     for (const model of models.split(',')) {
-      const calls = app.standin.calls.filter((call) => call.model === model);
-      expect(calls.length).toBeLessThanOrEqual(4);
+      expect(app.standin.calls.filter((call) => call.model === model)).toHaveLength(4);
     }
     expect((await app.counts()).available).toBe(40);
   });
@@ -347,7 +425,9 @@ describe("a 400 whose text quotes the caller's own words", () => {
     'API key not valid. Please pass a valid API key.',
     'API Key not found. Please pass a valid API key.',
     'API key expired. Please renew the API key.',
+    'API key not valid. Please pass a valid API key. \n',
     'Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.',
+    'User location is not supported for the API use without a billing account linked.',
   ])('condemns the key in the whole sentence of Google: %s', async (message) => {
     const app = await startWith(2, null);
     app.standin.setFault(textOf(1), refusal(400, 'INVALID_ARGUMENT', message));

@@ -104,6 +104,20 @@ ifInstalled(REDIS_SERVER, 'four instances with thirty keys', () => {
     await counts(30);
   });
 
+  it('open the features of a project when an operator releases its key at one of them', async () => {
+    const alone = THIRTY.slice(0, 1);
+    const { standin, instances, one } = await startAll(2, {}, alone);
+    const special = 'word '.repeat(25_000);
+    const statuses = () =>
+      Promise.all(instances.map(async (each) => (await each.chat(special)).status));
+    standin.setFault('the-key-with-number-1', { kind: 'exhausted_no_details' });
+    expect(await statuses()).toEqual([429, 429]);
+    standin.setFault('the-key-with-number-1', null);
+    expect(await statuses()).toEqual([503, 503]);
+    await one.post('/api/keys/google-1/release', {}, AS_ADMIN);
+    await vi.waitFor(async () => expect(await statuses()).toEqual([200, 200]), SOON);
+  });
+
   it('start with what is known, cause and time included', async () => {
     const { standin, instances, one, start } = await startAll(2);
     standin.setFault('the-key-with-number-1', DAY_SPENT);

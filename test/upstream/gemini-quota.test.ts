@@ -131,7 +131,7 @@ describe('a 429 whose message alone says why', () => {
   it.each([
     ['Resource has been exhausted (e.g. check quota).', UNEXPLAINED],
     [`${CHECK_PLAN} For more information, see the rate limits.`, UNEXPLAINED],
-    ['Please retry in 1m2.5s.', unexplained(limitedFor(62_500))],
+    ['Please retry in 1m2.5s.', limitedFor(62_500)],
     ['* Quota exceeded for metric: requests, limit: 0, model: x\nPlease retry in 10s.', NO_QUOTA],
     ['Quota exceeded for metric: requests, limit: 0', NO_QUOTA],
     ['Quota exceeded for metric: requests, Limit: 0.', NO_QUOTA],
@@ -188,7 +188,7 @@ describe('a 429 that no Google service wrote', () => {
 
   it("prefers Google's hint to a proxy's", () => {
     const answer = { ...exhausted('Slow down', retryInfo('3s')), headers: { 'retry-after': '99' } };
-    expect(bare(classify(answer))).toEqual(unexplained(limitedFor(3000)));
+    expect(bare(classify(answer))).toEqual(limitedFor(3000));
   });
 
   it('never passes on a hint of zero', () => {

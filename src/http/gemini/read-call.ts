@@ -32,7 +32,7 @@ export function readMethodCall(request: Request): RelayCall {
     isMetered,
     comesWhole: method === WHOLE,
     resources: resourcesIn(body),
-    shape: () => shapeIn(body),
+    shape: () => shapeIn(request, body),
   };
 }
 
@@ -56,18 +56,16 @@ const headersOf = ({ headers }: Request): Record<string, string> =>
     }),
   );
 
-/** Drops credentials, and parameters that name another project or user to bill or limit. */
+/**
+ * Drops every parameter but those that shape the answer: the others hold credentials, name another
+ * project to bill, or carry headers of their own.
+ */
 function pathOf({ path, originalUrl }: Request): string {
   const query = QUERY.exec(originalUrl)?.[1] ?? '';
-  const kept = query.split('&').filter((pair) => pair !== '' && !isDropped(pair));
+  const kept = query.split('&').filter((pair) => PASSED_PARAMETER.test(pair));
   return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
 }
 
 const QUERY = /\?([^#]*)/;
-/** `$httpHeaders` carries headers such as `x-goog-user-project`. */
-const DROPPED =
-  /^\$?(?:key|api_?key|access_?token|oauth_?token|user_?project|quota_?user|http_?headers)$/i;
-
-/** In any percent-encoding. */
-const isDropped = (pair: string) =>
-  [...new URLSearchParams(pair).keys()].some((name) => DROPPED.test(name));
+/** Without a semicolon, which some take for a separator. */
+const PASSED_PARAMETER = /^(?:alt|fields|prettyPrint|page_?size|page_?token)=(?:(?!%3b)[^;])*$/i;

@@ -13,7 +13,7 @@ const FILE = /^(?:https:\/\/[^/]+\/v\w+\/)?(files\/[\w-]+)$/;
 /** The cached contents and uploaded files that a request names, where Google looks for them. */
 export function resourcesIn(body: Buffer): readonly string[] {
   if (!HINTS.some((hint) => body.includes(hint))) return [];
-  const whole = asObject(parse(body));
+  const whole = asObject(parse(body.toString()));
   const counted = asObject(whole.generateContentRequest ?? whole.generate_content_request);
   const found = [whole, counted].flatMap((request) => [
     ...cachedContentIn(request),
@@ -23,18 +23,17 @@ export function resourcesIn(body: Buffer): readonly string[] {
 }
 
 /** What is no JSON is Google's to refuse. */
-export function parse(body: Buffer): unknown {
+export function parse(body: string): unknown {
   try {
-    return JSON.parse(body.toString());
+    return JSON.parse(body);
   } catch {
     return null;
   }
 }
 
-export const asObject = (value: unknown): JsonObject => (isJsonObject(value) ? value : {});
+const asObject = (value: unknown): JsonObject => (isJsonObject(value) ? value : {});
 
-export const asList = (value: unknown): readonly unknown[] =>
-  Array.isArray(value) ? value : [value];
+const asList = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : [value]);
 
 const matchIn = (pattern: RegExp, value: unknown) =>
   typeof value === 'string' ? pattern.exec(value) : null;

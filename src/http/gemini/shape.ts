@@ -1,37 +1,52 @@
+import type { Request } from 'express';
+import { z } from 'zod';
 import { type RequestShape, shapeOf } from '../../shared/request-shape.ts';
-import { asList, asObject, parse } from './resources.ts';
+import { isDeeperThan, MAX_DEPTH } from '../json-object.ts';
+import { parse } from './resources.ts';
 
-/** Fields of a plain request: text, how it is generated, and functions of the caller's own. */
-const PLAIN_FIELDS: ReadonlySet<string> = new Set([
-  'contents',
-  'generationconfig',
-  'model',
-  'safetysettings',
-  'systeminstruction',
-  'toolconfig',
-  'tools',
-]);
-const PLAIN_GENERATION: ReadonlySet<string> = new Set([
-  'candidatecount',
-  'frequencypenalty',
-  'maxoutputtokens',
-  'presencepenalty',
-  'responsemimetype',
-  'seed',
-  'stopsequences',
-  'temperature',
-  'thinkingconfig',
-  'topk',
-  'topp',
-]);
-const PLAIN_PARTS: ReadonlySet<string> = new Set([
-  'functioncall',
-  'functionresponse',
-  'text',
-  'thought',
-  'thoughtsignature',
-]);
-/** What is metered or refused apart; a field that is none of these is special under the name `other`. */
+const anything = z.unknown().optional();
+
+const plainPart = z.strictObject({
+  text: z.string().nullish(),
+  thought: anything,
+  thoughtsignature: anything,
+  functioncall: z.strictObject({ id: anything, name: anything, args: anything }).nullish(),
+  functionresponse: z.strictObject({ id: anything, name: anything, response: anything }).nullish(),
+});
+
+const plainContent = z.strictObject({
+  role: anything,
+  parts: z.array(plainPart).nullish(),
+});
+
+/** Text, how it is generated, and functions of the caller's own, which agents send with every request. */
+const plainRequest = z.strictObject({
+  contents: z.array(plainContent).nullish(),
+  generationconfig: z
+    .strictObject({
+      candidatecount: anything,
+      frequencypenalty: anything,
+      maxoutputtokens: anything,
+      presencepenalty: anything,
+      responsemimetype: z.enum(['text/plain', 'application/json']).nullish(),
+      seed: anything,
+      stopsequences: anything,
+      temperature: anything,
+      thinkingconfig: anything,
+      topk: anything,
+      topp: anything,
+    })
+    .nullish(),
+  model: anything,
+  safetysettings: anything,
+  systeminstruction: plainContent.nullish(),
+  toolconfig: z.strictObject({ functioncallingconfig: anything }).nullish(),
+  tools: z.array(z.strictObject({ functiondeclarations: anything })).nullish(),
+});
+
+const plainCall = plainRequest.extend({ generatecontentrequest: plainRequest.nullish() });
+
+/** What is metered or refused apart; whatever else is not plain is special under the name `other`. */
 const FEATURES: ReadonlyMap<string, string> = new Map([
   ['codeexecution', 'code_execution'],
   ['filedata', 'media'],
@@ -43,37 +58,59 @@ const FEATURES: ReadonlyMap<string, string> = new Map([
   ['responseschema', 'schema'],
   ['urlcontext', 'url_context'],
 ]);
-const PLAIN_TOOLS: ReadonlySet<string> = new Set(['functiondeclarations']);
+const OTHER = ['other'];
 
-/** What is special about a request in Gemini's protocol. */
-export function shapeIn(body: Buffer): RequestShape {
-  const whole = asObject(parse(body));
-  const counted = asObject(whole.generateContentRequest ?? whole.generate_content_request);
-  const { generateContentRequest: _, generate_content_request: __, ...outer } = whole;
-  return shapeOf([...specialIn(outer), ...specialIn(counted)], body.length);
+/** What is special about a call in Gemini's protocol: everything that is not known to be plain. */
+export function shapeIn(request: Pick<Request, 'headers' | 'query'>, body: Buffer): RequestShape {
+  return shapeOf(isOrdinary(request) ? specialIn(body.toString()) : OTHER, body.length);
 }
 
-const specialIn = (request: Readonly<Record<string, unknown>>): readonly string[] => [
-  ...beyond(PLAIN_FIELDS, request),
-  ...Object.entries(request).flatMap(([name, value]) => READERS.get(plain(name))?.(value) ?? []),
-];
+const JSON_TYPE = /^application\/json\b/i;
+const ALT = /^(?:sse|json)$/;
 
-const READERS: ReadonlyMap<string, (value: unknown) => readonly string[]> = new Map([
-  ['contents', (contents) => asList(contents).flatMap(specialParts)],
-  ['generationconfig', (config) => beyond(PLAIN_GENERATION, config)],
-  ['systeminstruction', specialParts],
-  ['tools', (tools) => asList(tools).flatMap((tool) => beyond(PLAIN_TOOLS, tool))],
-]);
-
-function specialParts(content: unknown): readonly string[] {
-  return asList(asObject(content).parts).flatMap((part) => beyond(PLAIN_PARTS, part));
+function isOrdinary({ headers, query }: Pick<Request, 'headers' | 'query'>): boolean {
+  const { alt = 'json', key: _, ...others } = query;
+  const isJson = JSON_TYPE.test(headers['content-type'] ?? '');
+  return isJson && ALT.test(String(alt)) && Object.keys(others).length === 0;
 }
 
-const beyond = (known: ReadonlySet<string>, value: unknown): readonly string[] =>
-  Object.keys(asObject(value))
-    .map(plain)
-    .filter((name) => !known.has(name))
-    .map((name) => FEATURES.get(name) ?? 'other');
+function specialIn(text: string): readonly string[] {
+  const value = parse(text);
+  if (isDeeperThan(value, MAX_DEPTH) || countFields(value) !== countWrittenFields(text)) {
+    return OTHER;
+  }
+  const { error } = plainCall.safeParse(withPlainNames(value));
+  return (error?.issues ?? []).flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.flatMap((name) => FEATURES.get(name) ?? OTHER)
+      : OTHER,
+  );
+}
+
+/** A text in quotes; with a colon behind it, the name of a field. */
+const QUOTED = /"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/gs;
+
+/** Of two fields with one name, Google may read another one than we do. */
+function countWrittenFields(text: string): number {
+  let count = 0;
+  for (const [, colon] of text.matchAll(QUOTED)) if (colon !== undefined) count += 1;
+  return count;
+}
+
+function countFields(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const own = Array.isArray(value) ? 0 : Object.keys(value).length;
+  return Object.values(value).reduce((sum: number, part) => sum + countFields(part), own);
+}
 
 /** Google reads a name in camel case and in snake case alike. */
-const plain = (name: string) => name.replaceAll('_', '').toLowerCase();
+function withPlainNames(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withPlainNames);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, part]) => [
+      name.replaceAll('_', '').toLowerCase(),
+      withPlainNames(part),
+    ]),
+  );
+}

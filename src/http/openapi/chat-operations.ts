@@ -42,6 +42,7 @@ export function chatOperations(server: DescribedServer): Operation[] {
             'payload_too_large',
             'unsupported_media_type',
             ...(isLimited ? (['rate_limited'] as const) : []),
+            'special_request_refused',
             'internal_error',
             'upstream_failed',
             'upstream_timeout',

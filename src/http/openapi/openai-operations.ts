@@ -32,6 +32,7 @@ export const openaiOperations = (server: DescribedServer): Operation[] => [
           'method_not_allowed',
           'payload_too_large',
           'unsupported_media_type',
+          'special_request_refused',
           'internal_error',
           'upstream_failed',
           'all_google_keys_exhausted',

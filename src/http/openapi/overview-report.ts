@@ -82,6 +82,7 @@ const request = z.strictObject({
     .enum([
       'invalid_request',
       'payload_too_large',
+      'rate_limited',
       'unauthorized',
       'model_unavailable',
       'all_keys_exhausted',

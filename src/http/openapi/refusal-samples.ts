@@ -107,6 +107,16 @@ export const REFUSALS = {
     ),
     headers: RETRY_AFTER,
   },
+  special_request_refused: {
+    when: 'Three projects refused what is special about the request (media, a schema, its length), without a cause.',
+    error: new HttpError(
+      429,
+      'rate_limited',
+      'The provider refused this request: Resource has been exhausted (e.g. check quota).',
+      { retryAfterSeconds: 3600 },
+    ),
+    headers: RETRY_AFTER,
+  },
   too_many_guesses: {
     when: 'More than ten wrong tokens from this address within a minute; then the right one is refused too.',
     error: new HttpError(

@@ -147,6 +147,18 @@ describe('a key that needed action and was released', () => {
     expect(await unproven(app)).toEqual(['google-2']);
   });
 
+  it('stays unproven when only a special request was refused, without a cause', async () => {
+    const app = await afterRelease();
+    const special = () => flow(app.clock, app.chat('word '.repeat(25_000)));
+    for (const kind of ['exhausted_no_details', 'model_forbidden'] as const) {
+      app.standin.setFault('g-two', { kind });
+      await times(2, special);
+      expect(await unproven(app)).toEqual(['google-2']);
+      app.clock.advance(3_600_000);
+    }
+    expect(app.standin.callsOf('g-two')).toBeGreaterThan(2);
+  });
+
   it('is unproven again after a second release, and after it was parked by hand in between', async () => {
     const app = await afterRelease();
     await release(app);

@@ -84,11 +84,16 @@ const OPENAI: Caller = {
   method: 'post',
   path: '/v1/chat/completions',
   headers: TOKEN,
-  body: { model: MODEL, messages: said('Hi') },
+  // With something special, which a provider may refuse for its own sake.
+  body: {
+    model: MODEL,
+    messages: said('Hi'),
+    response_format: { type: 'json_schema', json_schema: { schema: {} } },
+  },
   faulty: { model: MODEL, messages: [] },
   ofUnknownModel: { ...ELSEWHERE, messages: said('Hi') },
   key: 'g-one',
-  faults: GOOGLE_FAULTS,
+  faults: { ...GOOGLE_FAULTS, 429: { kind: 'exhausted_no_details' } },
 };
 
 const gemini = (path: string): Caller => ({

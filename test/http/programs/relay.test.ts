@@ -181,23 +181,28 @@ describe("a request in Gemini's own protocol", () => {
     ['alt=sse&%6bey=a&K%65y=b&access_token=c&oauth%5ftoken=d', '?alt=sse'],
     ['$key=a', ''],
     ['alt=sse#key=a', '?alt=sse'],
-    ['pageSize=3&keyword=a&', '?pageSize=3&keyword=a'],
-  ])('goes on without what is a credential in its query: %s', async (query, expected) => {
-    const app = await startForPrograms();
-    const heard: string[] = [];
-    const relayed = await startRelay(app, (socket, head) => {
-      heard.push(head.split(' ')[1] ?? '');
-      socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}');
-    });
-    const { port } = new URL(relayed.url);
-    const body = JSON.stringify(HI);
-    const socket = connect(Number(port), '127.0.0.1');
-    socket.end(
-      `POST ${WHOLE}?${query} HTTP/1.1\r\nHost: a\r\nx-goog-api-key: ${CLIENT_TOKEN}\r\nauthorization: Bearer b\r\ncookie: c\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
-    );
-    await vi.waitFor(() => expect(heard).toEqual([`${WHOLE}${expected}`]));
-    socket.destroy();
-  });
+    ['pageSize=3&keyword=a&', '?pageSize=3'],
+    ['alt=sse;key=a&fields=usageMetadata', '?fields=usageMetadata'],
+    ['alt=sse&a=1;key=b&+key=c&key%00=d&bearer_token=e&$alt=proto', '?alt=sse'],
+  ])(
+    'goes on with nothing but what shapes the answer in its query: %s',
+    async (query, expected) => {
+      const app = await startForPrograms();
+      const heard: string[] = [];
+      const relayed = await startRelay(app, (socket, head) => {
+        heard.push(head.split(' ')[1] ?? '');
+        socket.end('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}');
+      });
+      const { port } = new URL(relayed.url);
+      const body = JSON.stringify(HI);
+      const socket = connect(Number(port), '127.0.0.1');
+      socket.end(
+        `POST ${WHOLE}?${query} HTTP/1.1\r\nHost: a\r\nx-goog-api-key: ${CLIENT_TOKEN}\r\nauthorization: Bearer b\r\ncookie: c\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+      );
+      await vi.waitFor(() => expect(heard).toEqual([`${WHOLE}${expected}`]));
+      socket.destroy();
+    },
+  );
 
   it.each([
     '$userProject=p',
