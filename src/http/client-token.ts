@@ -25,7 +25,7 @@ export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
 const UNKNOWN_TOKEN =
   'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-goog-api-key or as ?key=.';
 
-/** Some clients bring several, of which one is for somebody in between. A list is `?key=` given twice. */
+/** Some clients send several, one of them for a proxy in between. A list means that `?key=` was given twice. */
 function tokensIn(request: Request): readonly string[] {
   const { headers, query } = request;
   const keys = [headers['x-goog-api-key'], query.key];

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** After so many faulty ones nobody looks at the rest: a body could hold half a million for each megabyte. */
+/** After so many faulty entries the rest is not read: a body could hold half a million for each megabyte. */
 const MAX_FAULTY = 20;
 
 interface ListShape {

@@ -23,7 +23,7 @@ export function tellOfClose(socket: Duplex, response: ServerResponse): void {
 }
 
 /**
- * A function of its own: all closures that one call creates share their variables. In `tellOfClose`
+ * A separate function: all closures that one call creates share their variables. In `tellOfClose`
  * this listener would hold the connection's first response, with its request and body.
  */
 function rememberSocket(socket: Duplex): Set<ServerResponse> {

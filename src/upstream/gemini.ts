@@ -128,7 +128,7 @@ class AnswerSoFar {
 const SILENCE: ChatChunk = { text: '', finish: null };
 const GARBLED = { kind: 'upstream_down', timedOut: false, status: 200 } as const;
 
-/** While nobody wants a chunk, nothing is read from the socket. */
+/** Reads from the socket only while a chunk is wanted. */
 async function* allOf(
   stream: AsyncGenerator<EnhancedGenerateContentResponse>,
   exchange: LeanExchange,
