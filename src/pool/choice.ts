@@ -24,12 +24,11 @@ export const featureOf = ({ shape }: Choice, parks: FeatureParks, now: number): 
 /** @param parks the features that are parked for the model */
 export function allowedBy(choice: Choice, parks: FeatureParks, now: number): Allows {
   const { except, only } = choice;
+  const hasExceptions = except !== undefined && except.size > 0;
   const feature = featureOf(choice, parks, now);
-  const rules: ((key: ApiKey) => boolean)[] = [];
-  if (except !== undefined && except.size > 0) rules.push(({ id }) => !except.has(id));
-  if (only !== undefined) rules.push(only);
-  if (feature !== null) rules.push(({ project }) => !parks.isParked(project, feature, now));
-  const [first] = rules;
-  if (first === undefined) return EVERY_KEY;
-  return rules.length === 1 ? first : (key) => rules.every((allows) => allows(key));
+  if (!hasExceptions && feature === null) return only ?? EVERY_KEY;
+  return (key) =>
+    !(hasExceptions && except.has(key.id)) &&
+    (only === undefined || only(key)) &&
+    (feature === null || !parks.isParked(key.project, feature, now));
 }

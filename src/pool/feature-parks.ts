@@ -9,6 +9,7 @@ export class FeatureParks {
 
   /** Forgets all once the last park is over. */
   isEmpty(now: number): boolean {
+    if (this.#until.size === 0) return true;
     if (this.#lastEnd <= now) this.#until.clear();
     return this.#until.size === 0;
   }
