@@ -125,8 +125,10 @@ export class Lease {
     return health.state === 'parked' ? { scope: parks.scope, until: health.until } : null;
   }
 
-  #parkFeature({ scope, feature, ms }: Extract<Park, { feature: string }>): Parked {
-    const { key, lane } = this.#entry;
+  /** A release opens the project, so that a lease from before it parks nothing. */
+  #parkFeature({ scope, feature, ms }: Extract<Park, { feature: string }>): Parked | null {
+    const { key, lane, scopes } = this.#entry;
+    if (this.#knowsOf < scopes.project.known.openedAt) return null;
     const until = this.#book.now() + Math.min(ms, this.#book.cooldownMs);
     return { scope, until: lane.features.park(key.project, feature, until) };
   }

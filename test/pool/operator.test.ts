@@ -47,6 +47,19 @@ describe('a key that the operator releases', () => {
     expect(leaseOf('a')).toBeNull();
   });
 
+  it('keeps its features when a special request from before is refused without a cause', () => {
+    const { pool } = createSetting(['a@shop', 'b@shop']);
+    const unexplained = { ...failed.unhinted, isUnexplained: true } as const;
+    const search = () =>
+      pool.lease('google', 'flash', { shape: () => ({ feature: 'search', tokens: 1 }) });
+    const before = search();
+    pool.operator.release('a');
+    expect(before?.report(unexplained)).toBeNull();
+    const after = search();
+    expect(after?.report(unexplained)).toMatchObject({ scope: 'project_model_feature' });
+    expect(search()).toBeNull();
+  });
+
   it('rests no more, and failures from before are no reason to rest again', () => {
     const { pool, leaseOf } = createSetting();
     const late = leaseOf('a');

@@ -88,7 +88,7 @@ const health = z
     redis: redisState.optional().meta({
       description:
         'How it stands with the Redis that instances share; missing where there is none. ' +
-        '`refusing`: it answers, but is full, a replica, or lets nobody in.',
+        '`refusing`: it answers, but is full, a replica, or rejects the login.',
     }),
   })
   .meta({ title: 'Health' });
