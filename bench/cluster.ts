@@ -1,5 +1,5 @@
 /**
- * What several instances and several workers are worth, and what it costs that they know of each
+ * What several instances are worth, and what it costs that they know of each
  * other: calls wasted on spent keys, requests a second, CPU, and how soon news arrives. The built
  * server, everything in processes of its own; fails when a bound is missed.
  *

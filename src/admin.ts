@@ -7,7 +7,6 @@ import { AVATAR_LANES } from './service/persona-for.ts';
 import type { WaitingLines } from './service/waiting-line.ts';
 import type { Service } from './shared/api-key.ts';
 import type { Clock } from './shared/clock.ts';
-import type { Colleagues } from './shared/colleagues.ts';
 import type { Logger } from './shared/logger.ts';
 import type { Redact } from './shared/redact.ts';
 import type { Secret } from './shared/secret.ts';
@@ -27,9 +26,6 @@ export interface AdminParts {
   /** The pool's own. */
   readonly lanes: Readonly<Record<Service, readonly string[]>>;
   readonly lines: WaitingLines;
-  /** What they have counted is told of too. */
-  readonly colleagues: Colleagues;
-  readonly askPrimary: MetricsOptions['askPrimary'];
   readonly sharing: MetricsOptions['sharing'];
   readonly clock: Clock;
   readonly log: Logger;

@@ -50,8 +50,6 @@ export interface Config {
   readonly redisUrl: Secret | null;
   /** Before every name there. */
   readonly redisPrefix: string;
-  /** How many processes serve; `auto` is one for each core. */
-  readonly workers: number | 'auto';
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 }
 
@@ -73,6 +71,7 @@ export function readConfig(
     ...personaFaults(texts),
     ...misplacedKeys(texts, keys),
     ...adminTokenFaults(settings.data),
+    ...workersFaults(texts),
     ...faults,
   ];
   if (!settings.success || all.length > 0) throw new ConfigError(all);
@@ -144,6 +143,14 @@ const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
+/** A removed setting; to ignore it would leave cores idle without a word. */
+const workersFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
+  texts.has('WORKERS')
+    ? [
+        'WORKERS: is no longer a setting: one process serves; for more cores run more instances with the same REDIS_URL (docs/scaling.md).',
+      ]
+    : [];
+
 const MEGABYTE = 2 ** 20;
 
 function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'> {
@@ -176,7 +183,6 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
     maxProgramBodyBytes: (settings.MAX_BODY_MB ?? 20) * MEGABYTE,
     redisUrl: settings.REDIS_URL === null ? null : new Secret('redis', settings.REDIS_URL),
     redisPrefix: settings.REDIS_PREFIX,
-    workers: settings.WORKERS,
     logLevel: settings.LOG_LEVEL,
   };
 }

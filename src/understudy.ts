@@ -15,14 +15,12 @@ import { createRequestLog } from './service/request-log.ts';
 import { createWaitingLines } from './service/waiting-line.ts';
 import { loadShare } from './share.ts';
 import type { Clock } from './shared/clock.ts';
-import { ALONE, type Colleagues } from './shared/colleagues.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
 import { Secret } from './shared/secret.ts';
 import type { Anam, AnamOptions } from './upstream/anam.ts';
 import { createGemini } from './upstream/gemini.ts';
 import { createGeminiRelay } from './upstream/gemini-relay.ts';
-import type { Hub } from './workers/hub.ts';
 
 /** What only the outermost caller knows: the real ones in `main.ts`, others in tests and benchmarks. */
 export interface Surroundings {
@@ -32,10 +30,6 @@ export interface Surroundings {
   readonly log: Logger;
   /** Whether the metrics tell of the process too; what measures it goes on to its end. Default: false. */
   readonly measuresProcess?: boolean;
-  /** To the primary that has started this process. Default: null, there is none. */
-  readonly hub?: Hub | null;
-  /** Default: the hub's, if there is one. */
-  readonly colleagues?: Colleagues;
 }
 
 export interface Understudy {
@@ -50,18 +44,15 @@ export interface Understudy {
   stop(limitMs: number, farewellMs?: number): Promise<boolean>;
 }
 
-const PRIMARY_LIMIT_MS = 500;
-
 /** Where settings become objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(
   config: Config,
   surroundings: Surroundings,
 ): Promise<Understudy> {
-  const { clock, random, log, measuresProcess = false, hub = null } = surroundings;
-  const { colleagues = hub?.colleagues ?? ALONE } = surroundings;
+  const { clock, random, log, measuresProcess = false } = surroundings;
   const redact = redactSecretsOf(config);
   const lanes = { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES };
-  const share = await loadShare(config, { clock, random, log, hub });
+  const share = await loadShare(config, { clock, random, log });
   const pool = new KeyPool({
     keys: config.keys,
     models: lanes,
@@ -75,9 +66,6 @@ export async function startUnderstudy(
     pool,
     lanes,
     lines,
-    colleagues,
-    askPrimary:
-      hub === null ? null : (topic, payload) => hub.call(topic, payload, PRIMARY_LIMIT_MS),
     sharing: share,
     clock,
     log,
@@ -119,7 +107,6 @@ export async function startUnderstudy(
     port: await listen(server, config.port, config.host),
     async stop(limitMs, farewellMs = 0) {
       const endedByItself = await drain(server, clock, { limitMs, farewellMs });
-      await admin?.metrics.leave();
       await share?.stop();
       await dispatcher.destroy();
       return endedByItself;

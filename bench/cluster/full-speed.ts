@@ -100,7 +100,7 @@ function missedBy({ title, hasRedis, instances }: Setting, figures: Figures, one
 async function measure(row: Row, standin: Child, redis: RedisProcess): Promise<Figures> {
   const environment = { RATE_LIMIT_CHAT: row.limit, ...settingsFor(SHAPE, standin) };
   const fleet = await startFleet(row, environment, redis);
-  await loadOf(fleet.urls, CALLERS, WARM_UP_SECONDS * row.instances * row.workers);
+  await loadOf(fleet.urls, CALLERS, WARM_UP_SECONDS * row.instances);
   const figures = await loadAndCount(fleet, redis);
   await fleet.stop();
   return figures;

@@ -4,14 +4,14 @@ import { mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
-import { childrenOf, cpuMsOf } from '../support/proc.ts';
+import { cpuMsOf } from '../support/proc.ts';
 
 const MAIN = new URL('../../dist/main.js', import.meta.url).pathname;
 const LISTENING = /"port":(\d+).*"msg":"listening"/;
 const LOOK_MS = 20;
 const START_LIMIT_MS = 20_000;
 
-/** The built server as a process of its own, with its workers if it has some. */
+/** The built server as a process of its own. */
 export interface Server {
   readonly url: string;
   /** Milliseconds of CPU that all its processes have used so far. */
@@ -40,7 +40,7 @@ export async function startServer(environment: Readonly<Record<string, string>>)
   running.add(kill);
   return {
     url: `http://127.0.0.1:${await portIn(log)}`,
-    cpuMs: () => [pid, ...childrenOf(pid)].reduce((sum, one) => sum + cpuMsOf(one), 0),
+    cpuMs: () => cpuMsOf(pid),
     async stop() {
       const ended = once(child, 'exit');
       child.kill('SIGINT');
@@ -51,7 +51,6 @@ export async function startServer(environment: Readonly<Record<string, string>>)
   };
 }
 
-/** It says so once all its workers listen. */
 async function portIn(log: string): Promise<string> {
   for (let waitedMs = 0; waitedMs < START_LIMIT_MS; waitedMs += LOOK_MS) {
     const [, port] = LISTENING.exec(readFileSync(log, 'utf8')) ?? [];

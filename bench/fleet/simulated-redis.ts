@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/shared/clock.ts';
 import type { Exchange, ExchangeListener, News } from '../../src/sharing/exchange.ts';
-import { Board } from '../../src/sharing/workers/board.ts';
+import { Board } from '../../test/support/board.ts';
 
 /** The way to it and the way back, in milliseconds each. */
 const WAY_MS = 1;

@@ -10,12 +10,6 @@ export function cpuMsOf(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) * MS_PER_TICK;
 }
 
-/** The processes that it has started and that live. */
-export function childrenOf(pid: number): readonly number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim();
-  return children === '' ? [] : children.split(' ').map(Number);
-}
-
 const RESIDENT_KB = /^VmRSS:\s+(\d+) kB$/m;
 
 /** How much of the machine's memory the process holds, in MB. */

@@ -11,7 +11,6 @@ import {
   redisUrl,
   seconds,
   wholeNumber,
-  workerCount,
 } from './values.ts';
 
 export type Settings = z.output<typeof SETTINGS>;
@@ -50,6 +49,5 @@ export const SETTINGS = z.object({
   MAX_BODY_MB: wholeNumber(1, 100).optional(),
   REDIS_URL: redisUrl.nullable().default(null),
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
-  WORKERS: workerCount.default(1),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

@@ -62,16 +62,6 @@ function isDecodable(text: string): boolean {
   }
 }
 
-const MAX_WORKERS = 256;
-
-/** As many processes, or one for each core. */
-export const workerCount = z.string().transform((text, context): number | 'auto' => {
-  if (/^auto$/i.test(text)) return 'auto';
-  const count = /^\d+$/.test(text) ? Number(text) : 0;
-  if (count >= 1 && count <= MAX_WORKERS) return count;
-  return reject(context, `must be a whole number from 1 to ${MAX_WORKERS}, or auto`);
-});
-
 /** The address before the API's version, without a trailing slash. */
 export const baseUrl = z.string().transform((text, context): string => {
   const url = readUrl(text);

@@ -7,7 +7,7 @@ import type { FailureKind } from '../shared/failure.ts';
  * All that a label may say: so many series there are and no more, and each can begin at 0, without
  * which nobody would see its first increase. The compiler knows when one is missing here.
  */
-export const FAILURES = namesOf<FailureKind>({
+const FAILURES = namesOf<FailureKind>({
   rate_limited: true,
   quota_exhausted: true,
   out_of_credit: true,

@@ -4,16 +4,21 @@ import type { UntilBy } from '../pool/key-state.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/iso-time.ts';
 import { explain, type Source, sourceOf, type Times } from './explain.ts';
-import type { KeyTally } from './key-tally.ts';
+import type { KeyStats } from './key-stats.ts';
 import { latencyOf } from './latency.ts';
+import type { OperatorAction } from './operator-actions.ts';
 
 /** Everything that whoever is on call may want to know of one key; times are ISO 8601 in UTC. */
 export type KeyReport = ReturnType<typeof reportKey>;
 
-/** @param tally what all processes have counted of it */
-export function reportKey(facts: KeyFacts, tally: KeyTally, now: number) {
-  const { key, model, state, scopes, history } = facts;
-  const { inFlight, calls, successes, failures, firstMs, lastError, lastAction } = tally;
+export function reportKey(
+  facts: KeyFacts,
+  stats: KeyStats,
+  lastAction: OperatorAction | null,
+  now: number,
+) {
+  const { key, model, inFlight, state, scopes, history } = facts;
+  const { calls, successes, failures, firstMs, lastError } = stats;
   const decisive = scopes.find((scope) => isDecisive(scope, facts));
   const times = { now, blockedUntil: state.until ?? 0 };
   return {

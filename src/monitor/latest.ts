@@ -13,7 +13,7 @@ export interface RememberedRequest extends RequestRecord {
   readonly attemptsInAll: number;
 }
 
-export const MAX_REQUESTS = 50;
+const MAX_REQUESTS = 50;
 const MAX_ATTEMPTS = 10;
 
 export function createLatest(): Latest {

@@ -1,11 +1,7 @@
-import { Gauge, Registry } from 'prom-client';
+import { Registry } from 'prom-client';
 import type { KeyPool } from '../pool/key-pool.ts';
 import type { Observer } from '../service/observer.ts';
-import type { Colleagues } from '../shared/colleagues.ts';
-import { addMetrics, countsIn, families, tellsOf, withoutShared } from './add-metrics.ts';
-import { askOthers } from './ask-others.ts';
 import { createAttemptMetrics } from './attempt-metrics.ts';
-import { DEPARTED } from './departed.ts';
 import { createGenAiMetrics } from './gen-ai-metrics.ts';
 import { type AnsweredRequest, createHttpMetrics } from './http-metrics.ts';
 import { lanesOf, type Models } from './lanes.ts';
@@ -20,30 +16,21 @@ export interface MetricsOptions {
   readonly models: Models;
   /** Whether the process itself is measured too. */
   readonly measuresProcess: boolean;
-  /** What they have measured is told of too. */
-  readonly colleagues: Colleagues;
   /** Null for a process that is alone. */
   readonly sharing: SharingState | null;
-  /** Asks whoever has started this process; null where nobody has. */
-  readonly askPrimary: ((topic: string, payload: unknown) => Promise<unknown>) | null;
 }
 
-/** What the processes that serve the same callers tell Prometheus, whichever of them is asked. */
+/** This process's metrics for Prometheus. */
 export interface Metrics {
   readonly observer: Observer;
   readonly requestAnswered: (answered: AnsweredRequest) => void;
   readonly contentType: string;
-  /** Everything as it stands now, in Prometheus' text format; what cannot be added up is this process's own. */
+  /** Everything as it stands now, in Prometheus' text format. */
   text(): Promise<string>;
-  /** Leaves what was counted to the others; from now on nothing is told of it here. */
-  leave(): Promise<void>;
 }
 
-const FAMILIES = 'metrics';
-
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { pool, models, measuresProcess, colleagues, askPrimary, sharing } = options;
-  let hasLeft = false;
+  const { pool, models, measuresProcess, sharing } = options;
   const registry = new Registry();
   const lanes = lanesOf(models);
   const poolMetrics = createPoolMetrics(registry, pool, lanes);
@@ -52,18 +39,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const measureCall = createGenAiMetrics(registry, lanes);
   const requestAnswered = createHttpMetrics(registry);
   const updateSharing = sharing === null ? () => {} : createSharingMetrics(registry, sharing);
-  countProcess(registry);
   if (measuresProcess) measureProcess(registry);
-  const departed = async () => {
-    const answer = (await askPrimary?.(DEPARTED.all, null).catch(() => [])) ?? [];
-    return families.safeParse(answer).data ?? [];
-  };
-  colleagues.answer(FAMILIES, async () => {
-    if (hasLeft) return [];
-    poolMetrics.countCalls();
-    updateSharing();
-    return withoutShared(await tellsOf(registry));
-  });
   return {
     observer: {
       attemptEnded(attempt) {
@@ -74,31 +50,11 @@ export function createMetrics(options: MetricsOptions): Metrics {
     },
     requestAnswered,
     contentType: registry.contentType,
-    async text() {
-      const [gone, others] = await Promise.all([
-        departed(),
-        askOthers(colleagues, FAMILIES, null, families),
-      ]);
+    text() {
       poolMetrics.countKeys();
       poolMetrics.countCalls();
       updateSharing();
-      if (others.length === 0 && gone.length === 0) return registry.metrics();
-      return addMetrics([await tellsOf(registry), ...others, gone]);
-    },
-    async leave() {
-      hasLeft = true;
-      updateSharing();
-      await askPrimary?.(DEPARTED.leave, countsIn(await tellsOf(registry))).catch(() => {});
+      return registry.metrics();
     },
   };
-}
-
-/** One of each: the sum is of how many all the rest tells. */
-function countProcess(registry: Registry): void {
-  const processes = new Gauge({
-    name: 'understudy_processes',
-    help: 'Processes of which all this tells: those that serve the same callers and have answered.',
-    registers: [registry],
-  });
-  processes.set(1);
 }

@@ -1,22 +1,20 @@
-import { z } from 'zod';
 import { hasSteppedIn, type RequestRecord } from '../service/observer.ts';
 
 /** What became of the requests that ended within one minute. */
-export const minute = z.object({
-  /** Its beginning, in milliseconds since the epoch. */
-  at: z.number(),
-  requests: z.number(),
-  answered: z.number(),
-  /** Of the answered ones, those by another key or model than the first. */
-  fallbacks: z.number(),
-  refused: z.number(),
-  /** Or ended by a bug of ours. */
-  brokenOff: z.number(),
-  /** Not among `requests`: refused by our own limit for one address, before any key was looked for. */
-  turnedAway: z.number(),
-});
+interface Counts {
+  /** The beginning of the minute, in milliseconds since the epoch. */
+  at: number;
+  requests: number;
+  answered: number;
+  /** Answered requests that needed another key or model than the first. */
+  fallbacks: number;
+  refused: number;
+  /** Answers that broke off, and requests that met a bug of ours. */
+  brokenOff: number;
+  /** Requests refused by our own limit for one address; `requests` does not include them. */
+  turnedAway: number;
+}
 
-type Counts = z.output<typeof minute>;
 export type Minute = Readonly<Counts>;
 
 /** The last hour, minute by minute. */
@@ -57,28 +55,15 @@ export function createMinutes(): Minutes {
     turnedAway(now) {
       minuteOf(now).turnedAway += 1;
     },
-    list: (now) => addMinutes([...kept.values()], now),
+    list(now) {
+      const first = beginningOf(now) - (KEPT - 1) * MINUTE_MS;
+      return Array.from({ length: KEPT }, (_, index) => {
+        const at = first + index * MINUTE_MS;
+        const known = kept.get((at / MINUTE_MS) % KEPT);
+        return known?.at === at ? { ...known } : nothingAt(at);
+      });
+    },
   };
-}
-
-/** The hour until now, of what several have counted, in any order: oldest first, each of its minutes in it. */
-export function addMinutes(counted: readonly Minute[], now: number): Minute[] {
-  const first = beginningOf(now) - (KEPT - 1) * MINUTE_MS;
-  const hour = Array.from({ length: KEPT }, (_, index) => nothingAt(first + index * MINUTE_MS));
-  for (const one of counted) {
-    const sum = hour[(one.at - first) / MINUTE_MS];
-    if (sum !== undefined) add(sum, one);
-  }
-  return hour;
-}
-
-function add(sum: Counts, one: Minute): void {
-  sum.requests += one.requests;
-  sum.answered += one.answered;
-  sum.fallbacks += one.fallbacks;
-  sum.refused += one.refused;
-  sum.brokenOff += one.brokenOff;
-  sum.turnedAway += one.turnedAway;
 }
 
 const beginningOf = (at: number) => at - (at % MINUTE_MS);

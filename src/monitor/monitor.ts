@@ -5,19 +5,16 @@ import type { Observer } from '../service/observer.ts';
 import type { WaitingLines } from '../service/waiting-line.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import type { Colleagues } from '../shared/colleagues.ts';
 import type { RedisState } from '../shared/common.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
-import { createKeyLedger } from './key-ledger.ts';
-import type { KeyReport } from './key-report.ts';
-import { type AskedKey, createKeyReports } from './key-reports.ts';
+import { type KeyReport, reportKey } from './key-report.ts';
+import { createKeyStats } from './key-stats.ts';
 import { createLatest } from './latest.ts';
 import { createMinutes } from './minutes.ts';
-import { createOperatorDesk, type OperatorDesk } from './operator-desk.ts';
-import type { Overview } from './overview.ts';
+import { createOperatorActions, type OperatorActions } from './operator-actions.ts';
+import { createOverview, type Overview } from './overview.ts';
 import { createReleasedKeys } from './released-keys.ts';
-import { createSharedOverview } from './shared-overview.ts';
 
 /** The models of each service that have a place of their own in what is reported; the first is the default. */
 export type ReportedModels = Readonly<Record<Service, readonly [string, ...string[]]>>;
@@ -30,47 +27,58 @@ export interface MonitorOptions {
   readonly mode: 'live' | 'demo';
   /** How this process stands with Redis; null where there is none. */
   readonly redis: (() => RedisState) | null;
-  /** What they have counted is told of too. */
-  readonly colleagues: Colleagues;
   readonly clock: Clock;
   readonly log: Logger;
   readonly redact: Redact;
 }
 
-/** What whoever is on call sees and does: of all processes that serve the same callers. */
+/** A key, as it stands for one model. */
+export interface AskedKey {
+  readonly service: Service;
+  readonly model: string;
+  readonly id: string;
+}
+
+/** What whoever is on call sees and does: of this process. */
 export interface Monitor {
   readonly observer: Observer;
-  readonly desk: OperatorDesk;
+  readonly actions: OperatorActions;
   /** Our own limit for one address has refused a request. */
   turnedAway(): void;
   readonly models: ReportedModels;
-  /** A second old at most, or two of what other processes have counted; new after an operator's action. */
-  overview(): Promise<Overview>;
+  /** At most a second old; new after an operator's action. */
+  overview(): Overview;
   /** How each key of a service stands for a model. */
   states(service: Service, model: string): readonly KeyState[];
   /** In the order in which they are asked for; a key that there is not is left out. */
-  keys(asked: readonly AskedKey[]): Promise<readonly KeyReport[]>;
+  keys(asked: readonly AskedKey[]): readonly KeyReport[];
 }
 
 export function createMonitor(options: MonitorOptions): Monitor {
   const { inspection, operator, lines, models, clock, log, redact } = options;
-  const ledger = createKeyLedger();
+  const stats = createKeyStats();
   const minutes = createMinutes();
   const latest = createLatest();
-  const counted = { startedAt: clock.now(), minutes, latest };
   const released = createReleasedKeys(options);
-  const overview = createSharedOverview({ ...options, ...counted, released });
+  const overview = createOverview({
+    ...options,
+    released,
+    startedAt: clock.now(),
+    minutes,
+    latest,
+    now: clock.now,
+  });
   const { beforeRelease } = released;
-  const acted = () => overview.renew();
+  const acted = () => overview.forget();
   const acts = { beforeRelease, acted };
-  const desk = createOperatorDesk({ operator, lines, log, redact, now: clock.now, ...acts });
+  const actions = createOperatorActions({ operator, lines, log, redact, now: clock.now, ...acts });
   return {
-    desk,
+    actions,
     models,
     turnedAway: () => minutes.turnedAway(clock.now()),
     observer: {
       attemptEnded(attempt) {
-        ledger.attemptEnded(attempt);
+        stats.attemptEnded(attempt);
         released.attemptEnded(attempt);
       },
       requestEnded(request) {
@@ -80,6 +88,15 @@ export function createMonitor(options: MonitorOptions): Monitor {
     },
     overview: overview.get,
     states: (service, model) => inspection.states(service, model),
-    keys: createKeyReports({ ...options, ledger, desk }),
+    keys(asked) {
+      const now = clock.now();
+      return asked
+        .map(({ service, model, id }) => inspection.facts(service, model, id))
+        .filter((facts) => facts !== null)
+        .map((facts) => {
+          const { id } = facts.key;
+          return reportKey(facts, stats.of(id, now), actions.lastOf(id), now);
+        });
+    },
   };
 }

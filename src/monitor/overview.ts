@@ -5,43 +5,58 @@ import type { UntilBy } from '../pool/key-state.ts';
 import { SERVICES, type Service } from '../shared/api-key.ts';
 import type { RedisState } from '../shared/common.ts';
 import { isoTime } from '../shared/iso-time.ts';
+import { goodFor } from './good-for.ts';
+import type { Latest } from './latest.ts';
+import type { Minutes } from './minutes.ts';
 import type { ReportedModels } from './monitor.ts';
-import { addTallies, type OverviewTally } from './overview-tally.ts';
 import type { ReleasedKeys } from './released-keys.ts';
+import { reportRequest } from './request-report.ts';
 
-/** What answers at a glance; times are ISO 8601 in UTC. */
+/** The state of the pool and the last hour of requests; times are ISO 8601 in UTC. */
 export type Overview = ReturnType<typeof reportOverview>;
 
 export interface OverviewSources {
   readonly inspection: Inspection;
   readonly models: ReportedModels;
   readonly mode: 'live' | 'demo';
-  /** Null where there is none. */
+  /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
   readonly released: Pick<ReleasedKeys, 'unproven'>;
+  readonly startedAt: number;
+  readonly minutes: Minutes;
+  readonly latest: Latest;
+  readonly now: () => number;
 }
 
-/** @param tallies what each process that tells of itself has counted */
-export function reportOverview(
-  { inspection, models, mode, redis, released }: OverviewSources,
-  tallies: readonly [OverviewTally, ...OverviewTally[]],
-  now: number,
-) {
-  const { startedAt, inFlight, minutes, latest } = addTallies(tallies, now);
+/** Each open dashboard polls every two seconds, and an overview walks all keys several times. */
+const CACHED_MS = 1000;
+
+/** The overview is at most a second old; `forget` makes the next one new. */
+export function createOverview(sources: OverviewSources) {
+  const cached = goodFor(CACHED_MS, sources.now, () => reportOverview(sources));
+  return {
+    // The pages count down from `now`, so it is always the present.
+    get: (): Overview => ({ ...cached.get(), now: isoTime(sources.now()) }),
+    forget: cached.forget,
+  };
+}
+
+function reportOverview(sources: OverviewSources) {
+  const { inspection, models, mode, redis, released, startedAt, minutes, latest } = sources;
+  const now = sources.now();
   return {
     now: isoTime(now),
     startedAt: isoTime(startedAt),
     mode,
-    processes: tallies.length,
     redis: redis === null ? null : redis(),
     unprovenKeys: released.unproven(),
     services: SERVICES.map((service) => ({
       service,
-      inFlight: inFlight[service],
+      inFlight: inspection.inFlight(service),
       models: models[service].map((model) => reportModel(inspection, service, model)),
     })),
-    minutes: minutes.map((minute) => ({ ...minute, at: isoTime(minute.at) })),
-    latest,
+    minutes: minutes.list(now).map((minute) => ({ ...minute, at: isoTime(minute.at) })),
+    latest: latest.list().map(reportRequest),
   };
 }
 
@@ -58,10 +73,10 @@ function reportModel(inspection: Inspection, service: Service, model: string): M
 
 interface ModelReport extends KeyCounts {
   readonly model: string;
-  /** Why keys cannot be had, and how many for each reason. */
+  /** The number of unavailable keys by cause. */
   readonly causes: Readonly<Partial<Record<Cause, number>>>;
-  /** When the first key that comes back by itself does; null when none is cooling down. */
+  /** When the first key comes back by itself; null when none is cooling down. */
   readonly nextReturnAt: string | null;
-  /** Who says so; by a `rule` it is only tried again then. */
+  /** What sets that time; `rule` is a time of our own, at which the key is only probed. */
   readonly nextReturnBy: UntilBy | null;
 }

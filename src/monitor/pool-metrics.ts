@@ -39,14 +39,12 @@ const define = (registry: Registry) => ({
     name: 'understudy_keys',
     help: 'Keys by how they stand for a model: exhausted ones need somebody to act.',
     labelNames: ['service', 'model', 'state'],
-    aggregator: 'first',
     registers: [registry],
   }),
   returns: new Gauge({
     name: 'understudy_key_return_timestamp_seconds',
     help: 'When the first key is tried again, where none is available for a model.',
     labelNames: ['service', 'model'],
-    aggregator: 'first',
     registers: [registry],
   }),
   inFlight: new Gauge({

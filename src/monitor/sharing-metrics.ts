@@ -35,7 +35,6 @@ const defineRedis = (registry: Registry) =>
   new Gauge({
     name: 'understudy_redis_up',
     help: 'Whether Redis can be used, so that instances share what they know: 1 or 0.',
-    aggregator: 'min',
     registers: [registry],
   });
 
@@ -52,7 +51,6 @@ function define(registry: Registry) {
     backlog: new Gauge({
       name: 'understudy_sharing_backlog',
       help: 'Changes of keys that still wait to be told.',
-      aggregator: 'sum',
       registers: [registry],
     }),
   };

@@ -43,7 +43,6 @@ describe('an empty environment', () => {
     trustProxy: 0,
     maxBodyBytes: 5 * 2 ** 20,
     maxProgramBodyBytes: 20 * 2 ** 20,
-    workers: 1,
     redisUrl: null,
     redisPrefix: 'understudy:',
     logLevel: 'info',
@@ -106,8 +105,6 @@ describe('single settings', () => {
     [{ TRUST_PROXY: '3' }, { trustProxy: 3 }],
     [{ MAX_BODY_MB: '1' }, { maxBodyBytes: 2 ** 20, maxProgramBodyBytes: 2 ** 20 }],
     [{ MAX_BODY_MB: '100' }, { maxBodyBytes: 104_857_600, maxProgramBodyBytes: 104_857_600 }],
-    [{ WORKERS: '256' }, { workers: 256 }],
-    [{ WORKERS: 'Auto' }, { workers: 'auto' }],
     [{ REDIS_PREFIX: '{shop}:' }, { redisPrefix: '{shop}:' }],
     [{ LOG_LEVEL: 'Debug' }, { logLevel: 'debug' }],
     [
@@ -173,7 +170,7 @@ describe('single settings', () => {
       ],
     ],
     ['REDIS_PREFIX', ['a b', 'ä', 'x'.repeat(101)]],
-    ['WORKERS', ['0', '257', '-1', '2.5', 'all', 'auto 2']],
+    ['WORKERS', ['1', '4', 'auto', 'all']],
     ['LOG_LEVEL', ['verbose', 'constructor']],
     ['GOOGLE_MODELS', [',', 'a b', '-a', 'models/', 'a/b', 'x'.repeat(101)]],
     ['GOOGLE_MODELS', [Array.from({ length: 51 }, (_, n) => `m${n}`).join(',')]],
@@ -205,7 +202,10 @@ describe('single settings', () => {
   it.each([
     [{ GOOGLE_BASE_URL: 'https://a.example/v1beta' }, /without \/v1 or \/v1beta/],
     [{ TRUST_PROXY: 'True' }, /the number of proxies .* claim any address/],
-    [{ WORKERS: 'all' }, /^WORKERS: must be a whole number from 1 to 256, or auto\.$/],
+    [
+      { WORKERS: '4' },
+      /^WORKERS: is no longer a setting: .* more instances with the same REDIS_URL/,
+    ],
     [{ GOOGLE_MODELS: 'a,b c' }, /entry 2/],
     [{ ADMIN_TOKEN: 'short' }, /is no token: 16 to 500/],
     [{ ADMIN_TOKEN: 'your_admin_token_here' }, /holds the placeholder of a template/],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createKeyLedger } from '../../src/monitor/key-ledger.ts';
+import { createKeyStats } from '../../src/monitor/key-stats.ts';
 import { LatencySamples, latencyOf } from '../../src/monitor/latency.ts';
 import { createLatest } from '../../src/monitor/latest.ts';
 import { createMinutes } from '../../src/monitor/minutes.ts';
@@ -73,23 +73,23 @@ describe('the latest requests', () => {
   });
 });
 
-describe('the account of a key', () => {
+describe('the stats of a key', () => {
   it('counts failures by their kind, and takes none for its last error that says nothing of it', () => {
-    const ledger = createKeyLedger();
-    ledger.attemptEnded(attemptOf());
-    ledger.attemptEnded(
+    const stats = createKeyStats();
+    stats.attemptEnded(attemptOf());
+    stats.attemptEnded(
       attemptOf({ outcome: { kind: 'key_rejected', message: 'leaked', status: 403 }, ms: 5 }),
     );
     for (const kind of ['client_gone', 'request_fault', 'content_blocked'] as const) {
-      ledger.attemptEnded(attemptOf({ outcome: { kind, message: 'nothing' } }));
+      stats.attemptEnded(attemptOf({ outcome: { kind, message: 'nothing' } }));
     }
-    expect(ledger.of('google', NOON)).toMatchObject({
+    expect(stats.of('google', NOON)).toMatchObject({
       calls: 5,
       successes: 1,
       failures: { key_rejected: 1, client_gone: 1, request_fault: 1, content_blocked: 1 },
       lastError: { at: 5, kind: 'key_rejected', model: 'flash', message: 'leaked', status: 403 },
     });
-    expect(ledger.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, firstMs: [] });
+    expect(stats.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, firstMs: [] });
   });
 });
 

@@ -8,7 +8,6 @@ import { startInstance } from '../support/instances.ts';
 import { openAsAdmin, overflowOf, VIEWS } from '../support/log-in.ts';
 import { freePort } from '../support/redis.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
-import { createTeam } from '../support/team.ts';
 
 const MINUTE = 60_000;
 const TWO = { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two', ADMIN_TOKEN };
@@ -269,20 +268,6 @@ describeInBrowser('the dashboard', (browser) => {
     await flow(before.clock, before.stop());
     await startApp({ environment: { ...TWO, PORT: new URL(before.url).port } });
     await page.getByRole('heading', { name: 'google', exact: true }).waitFor({ timeout: 14_000 });
-  });
-
-  it('tells of all processes, and says how many there are when there is more than one', async () => {
-    const team = createTeam();
-    const start = () => startApp({ environment: TWO, colleagues: team.join() });
-    const app = await start();
-    const page = await open(app);
-    await page.getByText('Started at 18:00:00 UTC.').waitFor();
-    expect(await page.getByText('processes').count()).toBe(0);
-    await ask(await start(), 2);
-    await ask(await start(), 1);
-    app.clock.advance(1000);
-    await page.getByText('Started at 18:00:00 UTC. 3 processes.').waitFor();
-    await page.getByText('3 requests').waitFor();
   });
 
   it('says when the provider is down, and that what it shows is old when nobody answers', async () => {

@@ -7,7 +7,7 @@ import { isSameRecord, mergeRecords, readFront } from '../../src/sharing/merge-r
 import { createRedisClient } from '../../src/sharing/redis/redis-client.ts';
 import { createTimeDifference } from '../../src/sharing/redis/time-difference.ts';
 import { readRecord, writeRecord } from '../../src/sharing/scope-record.ts';
-import { Board } from '../../src/sharing/workers/board.ts';
+import { Board } from '../support/board.ts';
 import { ifInstalled } from '../support/installed.ts';
 import { HOUR } from '../support/pool.ts';
 import { REDIS_SERVER, startRedis } from '../support/redis.ts';

@@ -5,7 +5,7 @@ import type { ApiKey } from '../../src/shared/api-key.ts';
 import { Secret } from '../../src/shared/secret.ts';
 import type { Exchange, ExchangeListener, News } from '../../src/sharing/exchange.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
-import { Board } from '../../src/sharing/workers/board.ts';
+import { Board } from '../support/board.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { failed, HOUR } from '../support/pool.ts';
 

@@ -3,12 +3,11 @@ import { resolve } from 'node:path';
 
 const MAIN = resolve(import.meta.dirname, '../../src/main.ts');
 const DRAIN = /^const DRAIN_LIMIT_MS = ([\d_]+);$/m;
-const KILL = /^const KILL_LIMIT_MS = DRAIN_LIMIT_MS \+ ([\d_]+);$/m;
 
-/** How long the server takes to end at most, its workers included. A platform has to wait longer. */
+/** How long the server takes to end at most. A platform has to wait longer. */
 export function drainLimitSeconds(): number {
   const main = readFileSync(MAIN, 'utf8');
-  return (msIn(main, DRAIN) + msIn(main, KILL)) / 1000;
+  return msIn(main, DRAIN) / 1000;
 }
 
 function msIn(text: string, pattern: RegExp): number {

@@ -42,7 +42,7 @@ export function startLoad({ url, callers, connections }: LoadOptions): Load {
 }
 
 /** @returns what went wrong; null when the whole answer came. By default over a connection of its own. */
-export async function chat(url: string, agent = new Agent()): Promise<string | null> {
+async function chat(url: string, agent = new Agent()): Promise<string | null> {
   const headers = { 'content-type': 'application/json' };
   const asked = request(`${url}/api/chat`, { method: 'POST', headers, agent });
   asked.end('{"message":"Hi"}');

@@ -21,7 +21,7 @@ export async function scrape(app: Pick<App, 'get'>): Promise<Scrape> {
   return readScrape(text);
 }
 
-export function readScrape(text: string): Scrape {
+function readScrape(text: string): Scrape {
   const samples = new Map(text.split('\n').flatMap(readLine));
   return {
     text,

@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -14,19 +13,17 @@ const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 
 export const PATIENCE = { timeout: 20_000, interval: 20 };
 
-/** A primary and its workers, in a process group of their own. */
+/** The server as a process in a process group of its own. */
 export interface ServerGroup {
   readonly primary: ChildProcess;
   readonly pid: number;
   /** Where it listens, by what it says; fails where it does not say so. */
   url(): string;
-  /** Of the workers that live now, in the order of their birth. */
-  workers(): readonly number[];
   /** Every log line so far with this text in its message; all, where none is given. */
   logs(message?: string): readonly LogLine[];
   stderr(): string;
   writeDotenv(text: string): Promise<void>;
-  /** The exit code of the primary; a signal's name where one ended it. Its workers may outlive it. */
+  /** The exit code of the primary; a signal's name where one ended it. */
   readonly exited: Promise<number | string | null>;
   /** Once nobody writes to its output any more: all of them have ended. */
   readonly allGone: Promise<unknown>;
@@ -43,7 +40,7 @@ export interface Launch {
 }
 
 /** `main.ts` in an empty directory, with no other settings than these. */
-export async function launchGroup({
+async function launchGroup({
   environment,
   dotenv,
   args = [],
@@ -78,7 +75,6 @@ export async function launchGroup({
       expect(port, said.stdout + said.stderr).toBeDefined();
       return `http://127.0.0.1:${port}`;
     },
-    workers: () => workersOf(pid),
     logs,
     stderr: () => said.stderr,
     writeDotenv,
@@ -111,27 +107,6 @@ const linesIn = (text: string) =>
     .slice(0, -1)
     .filter((line) => line.startsWith('{'))
     .map((line) => JSON.parse(line) as LogLine);
-
-/** What Linux says of a process: its children, and what each was started as. */
-function workersOf(pid: number): readonly number[] {
-  const children = readOr('', `/proc/${pid}/task/${pid}/children`);
-  return children
-    .split(' ')
-    .filter((child) => child !== '' && readOr('', `/proc/${child}/cmdline`).includes('--worker'))
-    .map(Number);
-}
-
-/** A process may end while one looks. */
-function readOr(missing: string, path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch {
-    return missing;
-  }
-}
-
-export const isAlive = (pid: number): boolean =>
-  !['', 'Z'].includes(/^\d+ \(.*\) (\S)/.exec(readOr('', `/proc/${pid}/stat`))?.[1] ?? '');
 
 function killGroup(pid: number): void {
   try {

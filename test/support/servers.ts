@@ -5,7 +5,7 @@ import type { Standin } from '../../src/standin/standin.ts';
 import { AS_ADMIN } from './admin.ts';
 import { PATIENCE, type ServerGroup, startGroup } from './server-group.ts';
 
-/** `main.ts` as a process of its own, with the workers that it has. */
+/** `main.ts` as a process of its own, in a process group of its own. */
 export interface Server {
   readonly url: string;
   readonly group: ServerGroup;
@@ -29,7 +29,7 @@ export interface Asked {
   readonly method?: 'GET' | 'POST';
   readonly body?: unknown;
   readonly headers?: Readonly<Record<string, string>>;
-  /** Default: a connection of its own, so that of several workers the next one answers. */
+  /** Default: a new connection. */
   readonly agent?: Agent;
 }
 
@@ -75,22 +75,7 @@ export const timesOf = (standin: Standin, wanted: string): readonly number[] =>
 const coolingAt = async (server: Server): Promise<number> =>
   (await ask(server, '/api/keys/status')).body.api_keys.google.cooling_down;
 
-/** Whichever of their workers answers: each is asked in its turn. */
-export const eachKnowsOf = (count: number, servers: readonly Server[], workers = 1) =>
+export const eachKnowsOf = (count: number, servers: readonly Server[]) =>
   vi.waitFor(async () => {
-    for (const server of servers) {
-      for (let turn = 0; turn < workers; turn += 1) expect(await coolingAt(server)).toBe(count);
-    }
+    for (const server of servers) expect(await coolingAt(server)).toBe(count);
   }, PATIENCE);
-
-/** The workers that have answered this path so far, by their numbers, one for each answer. */
-export const answeredBy = ({ group }: Server, path: string) =>
-  group
-    .logs('request')
-    .filter((line) => line.path === path)
-    .map(({ worker }) => worker);
-
-/** The process of the worker with this number, while none of the first ones has ended. */
-export function pidOf({ group }: Server, worker: unknown): number {
-  return group.workers()[Number(worker) - 1] ?? expect.fail(`there is no worker ${worker}`);
-}

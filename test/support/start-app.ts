@@ -2,7 +2,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import request, { type Response } from 'supertest';
 import { afterEach } from 'vitest';
 import { type Config, readConfig } from '../../src/config.ts';
-import { ALONE, type Colleagues } from '../../src/shared/colleagues.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../src/standin/standin.ts';
 import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
@@ -46,8 +45,6 @@ export interface Setting {
   readonly mode?: Config['mode'];
   /** Default: one of its own. */
   readonly clock?: FakeClock;
-  /** Default: none. */
-  readonly colleagues?: Colleagues;
 }
 
 const running: (() => Promise<unknown>)[] = [];
@@ -75,9 +72,7 @@ export async function startApp(setting: Setting): Promise<App> {
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
   const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });
-  const { colleagues = ALONE } = setting;
-  const surroundings = { clock, random: () => 0.5, log, colleagues };
-  const understudy = await startUnderstudy(config, surroundings);
+  const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log });
   const url = `http://127.0.0.1:${understudy.port}`;
   let stopped: Promise<boolean> | null = null;
   const stop = () => {

@@ -1,7 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Monitor } from '../../monitor/monitor.ts';
-import type { Order } from '../../monitor/operator-desk.ts';
+import type { Order } from '../../monitor/operator-actions.ts';
 import { SERVICES } from '../../shared/api-key.ts';
 import { HttpError } from '../http-error.ts';
 import { bodyOrNone, validate } from '../json-body.ts';
@@ -35,7 +35,7 @@ export const parkBody = z
 export function releaseRoute(monitor: Monitor): RequestHandler {
   return async function postRelease(request, response) {
     const body = validate(releaseBody, bodyOrNone(request));
-    const isFound = monitor.desk.release(idIn(request), orderIn(request, body));
+    const isFound = monitor.actions.release(idIn(request), orderIn(request, body));
     if (!isFound) throw noSuchKey();
     sendJson(response, 200, { key: await reportOf(monitor, request) });
   };
@@ -45,7 +45,7 @@ export function releaseRoute(monitor: Monitor): RequestHandler {
 export function parkRoute(monitor: Monitor, cooldownMs: number): RequestHandler {
   return async function postPark(request, response) {
     const { seconds = cooldownMs / 1000, ...body } = validate(parkBody, bodyOrNone(request));
-    const isFound = monitor.desk.park(idIn(request), seconds * 1000, orderIn(request, body));
+    const isFound = monitor.actions.park(idIn(request), seconds * 1000, orderIn(request, body));
     if (!isFound) throw noSuchKey();
     sendJson(response, 200, { key: await reportOf(monitor, request) });
   };

@@ -12,8 +12,7 @@ export const metricsOperations = (): Operation[] => [
     id: 'getMetrics',
     tag: 'On call',
     summary: 'Read the numbers for Prometheus',
-    description:
-      "Of all processes that serve the same callers, and since each one's own start: when one of them ends, what it has counted goes with it. Times are in seconds, as is Prometheus' way.",
+    description: "Of this process, since its start. Times are in seconds, as is Prometheus' way.",
     security: ADMIN_SECURITY,
     answers: [
       {

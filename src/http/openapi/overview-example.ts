@@ -19,7 +19,6 @@ export const OVERVIEW = {
   now: NOW,
   startedAt: '2026-11-24T09:00:00.000Z',
   mode: 'live',
-  processes: 1,
   redis: null,
   unprovenKeys: [],
   services: [

@@ -105,9 +105,6 @@ export const overview = exactly<Overview>()(
       mode: z.enum(['live', 'demo']).meta({
         description: '`demo`: the providers behind this server are stand-ins.',
       }),
-      processes: count.min(1).meta({
-        description: 'Of how many processes this tells: all that have answered, this one included.',
-      }),
       redis: redisState.nullable().meta({
         description:
           'The state of the Redis connection of the process that answers. Null: no Redis is set. ' +

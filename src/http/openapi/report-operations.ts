@@ -46,7 +46,7 @@ export const reportOperations = (): Operation[] => [
     tag: 'On call',
     summary: 'See what becomes of the requests, and how many keys can be used',
     description:
-      'Of all processes that serve the same callers, since the first of them started; a second old at most, or two of what other processes have counted. Times are ISO 8601 in UTC.',
+      'Of this process, since its start; at most a second old. Times are ISO 8601 in UTC.',
     security: ADMIN_SECURITY,
     answers: [
       {

@@ -13,7 +13,7 @@ import { watchKeys } from './watch.ts';
 
 export interface DemoOptions {
   readonly clock: Clock;
-  /** What the user's own environment says; only `PORT`, `HOST`, `WORKERS` and `LOG_LEVEL` are taken from it. */
+  /** What the user's own environment says; only `PORT`, `HOST` and `LOG_LEVEL` are taken from it. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly output: NodeJS.WriteStream;
 }
@@ -36,7 +36,7 @@ export async function startDemoProviders(options: DemoOptions): Promise<DemoProv
     speed: SPEED,
     answer: { chunks: 8, firstChunkMs: 150, chunkMs: 30 },
   });
-  const { PORT = String(await freePort(DEFAULT_PORT)), HOST, WORKERS, LOG_LEVEL } = environment;
+  const { PORT = String(await freePort(DEFAULT_PORT)), HOST, LOG_LEVEL } = environment;
   return {
     environment: {
       ...DEMO_ENVIRONMENT,
@@ -45,7 +45,6 @@ export async function startDemoProviders(options: DemoOptions): Promise<DemoProv
       PORT,
       // Its token stands in this file: nobody else's machine should reach it unasked.
       HOST: HOST ?? '127.0.0.1',
-      ...(WORKERS === undefined ? {} : { WORKERS }),
       ...(LOG_LEVEL === undefined ? {} : { LOG_LEVEL }),
     },
     show(url) {

@@ -1,12 +1,10 @@
 import { describe, expect, it, vi } from 'vitest';
 import type { StandinOptions } from '../../../src/standin/standin.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
-import { createFakeClock } from '../../support/fake-clock.ts';
 import { ifInstalled } from '../../support/installed.ts';
 import { startInstance } from '../../support/instances.ts';
 import { freePort, REDIS_SERVER, startRedis } from '../../support/redis.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
-import { createTeam } from '../../support/team.ts';
 
 const MINUTE = 60_000;
 const TWO = { ADMIN_TOKEN, GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' };
@@ -53,16 +51,6 @@ describe('requests turned away by the limit for one address', () => {
     const { minutes } = await overviewOf(app);
     expect(minutes.at(-1)).toMatchObject({ requests: 0, turnedAway: 1 });
     expect(minutes.at(-2)).toMatchObject({ requests: 1, turnedAway: 0 });
-  });
-
-  it('are those of all processes', async () => {
-    const team = createTeam();
-    const start = () =>
-      startApp({ environment: { ...TWO, RATE_LIMIT_CHAT: '1' }, colleagues: team.join() });
-    const [one, other] = [await start(), await start()];
-    await times(2, () => one.chat('Hi'));
-    await times(3, () => other.chat('Hi'));
-    expect(await turnedAway(one)).toBe(3);
   });
 });
 
@@ -178,15 +166,5 @@ describe('a key that needed action and was released', () => {
     await park(app);
     await release(app);
     expect(await unproven(app)).toEqual([]);
-  });
-
-  it('is unproven in every process, until it has answered in one of them', async () => {
-    const team = createTeam();
-    const clock = createFakeClock(Date.UTC(2026, 10, 24, 18));
-    const other = await startApp({ environment: TWO, clock, colleagues: team.join() });
-    const one = await afterRelease({ clock, colleagues: team.join() });
-    for (const app of [one, other]) expect(await unproven(app)).toEqual(['google-2']);
-    await times(2, () => other.chat('Hi'));
-    for (const app of [one, other]) expect(await unproven(app)).toEqual([]);
   });
 });

@@ -132,9 +132,8 @@ function show() {
 }
 
 /** @param {Overview} overview */
-function aboutServer({ startedAt, now, processes, mode }) {
+function aboutServer({ startedAt, now, mode }) {
   const sentences = [`Started at ${moment(startedAt, now)}.`];
-  if (processes > 1) sentences.push(`${processes} processes.`);
   if (mode === 'demo') sentences.push('Demo: the providers are stand-ins on this machine.');
   return sentences.join(' ');
 }

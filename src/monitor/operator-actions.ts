@@ -4,7 +4,16 @@ import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/iso-time.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
-import type { OperatorAction } from './key-tally.ts';
+
+/** What an operator did to a key. */
+export interface OperatorAction {
+  readonly action: 'release' | 'park';
+  /** Null when not given. */
+  readonly who: string | null;
+  readonly why: string | null;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+}
 
 /** Who asks for it, why, and in which request. */
 export interface Order extends Pick<OperatorAction, 'who' | 'why'> {
@@ -12,7 +21,7 @@ export interface Order extends Pick<OperatorAction, 'who' | 'why'> {
 }
 
 /** Where whoever is on call acts on keys: at once, and with a line in the log. */
-export interface OperatorDesk {
+export interface OperatorActions {
   /** @returns whether there is such a key */
   release(id: string, order: Order): boolean;
   /** @returns whether there is such a key */
@@ -21,7 +30,7 @@ export interface OperatorDesk {
   lastOf(id: string): OperatorAction | null;
 }
 
-export interface OperatorDeskOptions {
+export interface OperatorActionsOptions {
   readonly operator: Operator;
   readonly lines: WaitingLines;
   readonly log: Logger;
@@ -33,7 +42,7 @@ export interface OperatorDeskOptions {
   readonly acted: () => void;
 }
 
-export function createOperatorDesk({
+export function createOperatorActions({
   operator,
   lines,
   log,
@@ -41,7 +50,7 @@ export function createOperatorDesk({
   now,
   beforeRelease,
   acted,
-}: OperatorDeskOptions): OperatorDesk {
+}: OperatorActionsOptions): OperatorActions {
   const last = new Map<string, OperatorAction>();
   const clean = (text: string | null) => (text === null ? null : redact(text));
   const note = (

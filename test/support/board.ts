@@ -1,5 +1,5 @@
-import type { ClaimAnswer, Named, News, Report } from '../exchange.ts';
-import { type Front, isValid, mergeRecords, readFront } from '../merge-records.ts';
+import type { ClaimAnswer, Named, News, Report } from '../../src/sharing/exchange.ts';
+import { type Front, isValid, mergeRecords, readFront } from '../../src/sharing/merge-records.ts';
 
 /** Who tells or asks: a worker, by its number. */
 type Worker = number;
