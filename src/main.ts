@@ -14,13 +14,12 @@ const LAST_REQUESTS_MS = { SIGTERM: 2000, SIGINT: 0 };
 type Environment = Record<string, string | undefined>;
 
 const clock = createSystemClock();
-const mode: Config['mode'] = process.argv.includes('--demo') ? 'demo' : 'live';
 
+if (process.argv.includes('--demo')) fail('The demo is no part of the server: npm run demo');
 await run();
 
 async function run(): Promise<void> {
-  const demo = mode === 'demo' ? await startDemo() : null;
-  const environment = demo?.environment ?? realEnvironment();
+  const environment = realEnvironment();
   const config = readSettings(environment);
   const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
   surfaceBugs(log);
@@ -28,14 +27,8 @@ async function run(): Promise<void> {
   const understudy = await serve(environment, config, log);
   stopOnSignals(understudy, log);
   const { port } = understudy;
-  log.info({ port, host: config.host, mode, pid: process.pid }, 'listening');
-  demo?.show(`http://127.0.0.1:${port}`);
-}
-
-/** The stand-ins are only loaded when they are wanted. */
-async function startDemo() {
-  const { startDemoProviders } = await import('./standin/demo/demo.ts');
-  return startDemoProviders({ clock, environment: process.env, output: process.stdout });
+  const { host, mode } = config;
+  log.info({ port, host, mode, pid: process.pid }, 'listening');
 }
 
 /** As it is now: what `.env` says may change, and goes to this process only when it serves. */
@@ -47,7 +40,7 @@ function realEnvironment(): Environment {
 
 function readSettings(environment: Environment): Config {
   try {
-    return readConfig(environment, mode);
+    return readConfig(environment);
   } catch (error) {
     if (error instanceof ConfigError) fail(error.message);
     throw error;
@@ -66,7 +59,7 @@ function report(config: Config): void {
 
 async function serve(environment: Environment, config: Config, log: Logger): Promise<Understudy> {
   // Some that we use read it themselves, such as the address of a proxy.
-  if (mode === 'live') Object.assign(process.env, environment);
+  Object.assign(process.env, environment);
   const surroundings = { clock, random: Math.random, log, measuresProcess: true };
   return startUnderstudy(config, surroundings).catch((error: unknown) => {
     const why = cannotListen(error, config);

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { type Standin, type StandinOptions, startStandin } from '../src/standin/standin.ts';
+import { type Standin, type StandinOptions, startStandin } from '../standin/standin.ts';
 import { createFakeClock, type FakeClock } from './support/fake-clock.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -192,6 +192,12 @@ describe('the process', () => {
     const { ended, stderr } = await launch({ HOST: '127.0.0.1', PORT: String(port) });
     expect(await ended).toBe(1);
     expect(complaints(stderr())).toEqual([`PORT: ${port} is already in use on 127.0.0.1.`]);
+  });
+
+  it('names the command of the demo when it is started with --demo, and ends with 1', async () => {
+    const { ended, stderr } = await launch(HERE, { args: ['--demo'] });
+    expect(await ended).toBe(1);
+    expect(stderr()).toBe('The demo is no part of the server: npm run demo\n');
   });
 
   it('says in one line that its address is not to be had, and ends with 1', async () => {
@@ -467,44 +473,3 @@ describe('400 connections that stay open after a megabyte each', () => {
     return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
   }
 });
-
-describe('the demo', () => {
-  it('needs no key, says that its providers are stand-ins, and ends when told', async () => {
-    const { process: child, stdout, ended } = await launch(HERE, { args: ['--demo'] });
-    const url = await demoUrl(stdout);
-    expect(stdout()).toMatch(/providers are STAND-INS/);
-    expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: 'ok', mode: 'demo' });
-    expect((await chat(url)).status).toBe(200);
-    child.kill('SIGINT');
-    expect(await ended).toBe(0);
-  });
-
-  it('never touches real keys, wherever they are, nor a real address', async () => {
-    const { standin, environment } = await standIn({
-      keys: [KEY, { key: 'a-one', service: 'anam' }],
-    });
-    const real = { ...environment, ANAM_API_KEY: 'a-one', GOOGLE_API_KEY_7: 'g-seven' };
-    const dotenv = `GOOGLE_API_KEY_8=g-eight\nGOOGLE_BASE_URL=${standin.url}\nKEY_WAIT_SECONDS=no\n`;
-    const { stdout, stderr } = await launch(
-      { ...HERE, LOG_LEVEL: 'debug', ...real },
-      { args: ['--demo'], dotenv },
-    );
-    const url = await demoUrl(stdout);
-    for (let turn = 0; turn < 6; turn += 1) expect((await chat(url)).status).toBe(200);
-    const minted = await fetch(`${url}/api/anam/session-token`, { method: 'POST' });
-    expect(minted.status).toBe(200);
-    const status = (await (await fetch(`${url}/api/keys/status`)).json()) as {
-      api_keys: Record<string, { total: number }>;
-    };
-    expect([status.api_keys.google?.total, status.api_keys.anam?.total]).toEqual([4, 2]);
-    expect(standin.calls).toEqual([]);
-    expect(stdout() + stderr()).not.toMatch(/g-one|a-one|g-seven|g-eight/);
-  });
-});
-
-const demoUrl = (stdout: () => string) =>
-  vi.waitFor(() => {
-    const url = /Listening on (http:\S+)\./.exec(stdout())?.[1];
-    expect(url, stdout()).toBeDefined();
-    return String(url);
-  }, PATIENCE);

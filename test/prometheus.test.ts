@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { createSystemClock } from '../src/shared/clock.ts';
-import { type Standin, startStandin } from '../src/standin/standin.ts';
+import { type Standin, startStandin } from '../standin/standin.ts';
 import { alertRules, dashboardExpressions } from './support/deployed.ts';
 import { ifInstalled } from './support/installed.ts';
 import { type Prometheus, startPrometheus } from './support/prometheus.ts';

@@ -3,7 +3,7 @@
  * `startStandin` as JSON. On SIGUSR2 it prints how many calls its keys had.
  */
 import { createSystemClock } from '../../src/shared/clock.ts';
-import { type StandinOptions, startStandin } from '../../src/standin/standin.ts';
+import { type StandinOptions, startStandin } from '../../standin/standin.ts';
 
 const [, , json = '{}'] = process.argv;
 const options = JSON.parse(json) as Omit<StandinOptions, 'clock'>;

@@ -1,4 +1,4 @@
-import type { StandinOptions } from '../../src/standin/standin.ts';
+import type { StandinOptions } from '../../standin/standin.ts';
 import { type Child, startChild } from '../support/child.ts';
 import { script } from '../support/script.ts';
 

@@ -1,5 +1,5 @@
-import { createQuotaWindows } from '../../src/standin/quota-window.ts';
-import type { Limits } from '../../src/standin/standin.ts';
+import { createQuotaWindows } from '../../standin/quota-window.ts';
+import type { Limits } from '../../standin/standin.ts';
 import type { Outcome, Played } from './outcome.ts';
 import {
   answerOf,

@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/shared/clock.ts';
-import { type Standin, startStandin } from '../../src/standin/standin.ts';
+import { type Standin, startStandin } from '../../standin/standin.ts';
 import type { Contender, StartContender } from './contender.ts';
 import type { Outcome, Played } from './outcome.ts';
 import { createScaledClock } from './scaled-clock.ts';

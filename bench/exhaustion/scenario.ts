@@ -1,4 +1,4 @@
-import type { AnswerShape, Fault, Limits } from '../../src/standin/standin.ts';
+import type { AnswerShape, Fault, Limits } from '../../standin/standin.ts';
 
 export const MINUTE = 60_000;
 export const GOOD_MODEL = 'gemini-flash-latest';

@@ -3,7 +3,7 @@
  * without limits. On SIGUSR2 it prints what became of its calls.
  */
 import { createSystemClock } from '../../src/shared/clock.ts';
-import { startStandin } from '../../src/standin/standin.ts';
+import { startStandin } from '../../standin/standin.ts';
 
 export interface CallReport {
   readonly calls: number;

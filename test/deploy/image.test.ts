@@ -98,6 +98,7 @@ ifThere(image, 'the npm registry', 'what the Dockerfile makes', (built) => {
     expect(await readdir(app)).toEqual(['dist', 'node_modules', 'package.json', 'src']);
     expect(await readdir(join(app, 'src'))).toEqual(['http']);
     expect(await readdir(join(app, 'src/http'))).toEqual(['pages']);
+    expect(await readdir(join(app, 'dist'))).not.toContain('standin');
     expect(await bytesIn(app)).toBeLessThan(LAYERS_AT_MOST);
   });
 });

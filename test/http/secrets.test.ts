@@ -3,8 +3,8 @@ import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { startStandin } from '../../src/standin/standin.ts';
 import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
+import { startStandin } from '../../standin/standin.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { flow } from '../support/start-app.ts';
 

@@ -3,8 +3,8 @@ import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { createClient } from '@anam-ai/js-sdk';
 import { describe, expect, it, vi } from 'vitest';
-import type { Fault } from '../../src/standin/fault.ts';
-import type { StandinKey } from '../../src/standin/standin-key.ts';
+import type { Fault } from '../../standin/fault.ts';
+import type { StandinKey } from '../../standin/standin-key.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
 import { whileTimePasses } from '../support/while-time-passes.ts';
 

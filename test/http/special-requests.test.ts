@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Fault } from '../../src/standin/fault.ts';
+import type { Fault } from '../../standin/fault.ts';
 import { CLIENT_TOKEN } from '../support/programs.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
 

@@ -1,6 +1,6 @@
 import type { Page } from 'playwright-core';
 import { expect, it } from 'vitest';
-import type { StandinOptions } from '../../src/standin/standin.ts';
+import type { StandinOptions } from '../../standin/standin.ts';
 import { seriousFaults } from '../support/accessibility.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../support/admin.ts';
 import { describeInBrowser } from '../support/browser.ts';

@@ -1,6 +1,6 @@
 import { createServer } from 'node:net';
 import { expect, it, vi } from 'vitest';
-import type { Standin } from '../../src/standin/standin.ts';
+import type { Standin } from '../../standin/standin.ts';
 import { ADMIN_TOKEN } from '../support/admin.ts';
 import { startBalancer } from '../support/balancer.ts';
 import { gapsOf } from '../support/gaps.ts';

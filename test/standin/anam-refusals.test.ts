@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Fault, Standin } from '../../src/standin/standin.ts';
+import type { Fault, Standin } from '../../standin/standin.ts';
 import { post, read, withStandin } from './with-standin.ts';
 
 const KEYS = [{ key: 'a1', service: 'anam' }] as const;

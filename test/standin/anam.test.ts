@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { AnamAccountShape, Standin } from '../../src/standin/standin.ts';
+import type { AnamAccountShape, Standin } from '../../standin/standin.ts';
 import { type Json, post, read, withStandin } from './with-standin.ts';
 
 const HOUR_MS = 3_600_000;

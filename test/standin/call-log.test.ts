@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { CallLog, LoggedCall } from '../../src/standin/call-log.ts';
+import { CallLog, LoggedCall } from '../../standin/call-log.ts';
 
 const callAt = (at: number) =>
   new LoggedCall({ key: 'g1', service: 'google', path: '/', model: '', at });

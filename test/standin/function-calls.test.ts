@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { AnswerShape } from '../../src/standin/standin.ts';
+import type { AnswerShape } from '../../standin/standin.ts';
 import { type Ask, ask, eventsOf, type Json, read, STREAM, withStandin } from './with-standin.ts';
 
 const RAIN = { name: 'rain', args: { city: 'Oslo', days: 2 } };

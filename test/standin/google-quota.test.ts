@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Limits } from '../../src/standin/standin.ts';
+import type { Limits } from '../../standin/standin.ts';
 import { type Ask, ask, type Json, read, withStandin } from './with-standin.ts';
 
 const NOON = Date.UTC(2026, 10, 2, 12);

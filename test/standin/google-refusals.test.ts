@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Fault } from '../../src/standin/standin.ts';
+import type { Fault } from '../../standin/standin.ts';
 import { ask, type Json, read, whole, withStandin } from './with-standin.ts';
 
 const KEYS = [{ key: 'g1', service: 'google' }] as const;

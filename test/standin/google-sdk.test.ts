@@ -1,6 +1,6 @@
 import { GoogleGenerativeAI, GoogleGenerativeAIFetchError } from '@google/generative-ai';
 import { expect, test } from 'vitest';
-import type { Standin } from '../../src/standin/standin.ts';
+import type { Standin } from '../../standin/standin.ts';
 import { MODEL, withStandin } from './with-standin.ts';
 
 const modelAt = (standin: Standin) =>

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Fault } from '../../src/standin/standin.ts';
+import type { Fault } from '../../standin/standin.ts';
 import { ask, eventsOf, read, STREAM, whole, withStandin } from './with-standin.ts';
 
 const answer = { text: 'onetwosix' };

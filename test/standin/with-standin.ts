@@ -1,5 +1,5 @@
 import { afterEach } from 'vitest';
-import { type Standin, type StandinOptions, startStandin } from '../../src/standin/standin.ts';
+import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
 const running: Standin[] = [];

@@ -2,8 +2,8 @@ import { afterEach } from 'vitest';
 import { readConfig } from '../../src/config.ts';
 import { type Clock, createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { type Standin, type StandinOptions, startStandin } from '../../src/standin/standin.ts';
 import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
+import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
 import type { LogLine } from './start-app.ts';
 
 /** One of several servers with the same keys, in real time. */

@@ -1,4 +1,4 @@
-import type { Fault } from '../../src/standin/fault.ts';
+import type { Fault } from '../../standin/fault.ts';
 import { ADMIN_TOKEN } from './scrape.ts';
 import { type Setting, startApp } from './start-app.ts';
 

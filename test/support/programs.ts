@@ -1,5 +1,5 @@
-import type { Fault } from '../../src/standin/fault.ts';
-import type { AnswerShape, StandinKey } from '../../src/standin/standin-key.ts';
+import type { Fault } from '../../standin/fault.ts';
+import type { AnswerShape, StandinKey } from '../../standin/standin-key.ts';
 import { startApp } from './start-app.ts';
 
 /** What a program brings instead of a key. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type Agent, type IncomingMessage, request } from 'node:http';
 import { afterEach, expect, vi } from 'vitest';
-import type { Standin } from '../../src/standin/standin.ts';
+import type { Standin } from '../../standin/standin.ts';
 import { AS_ADMIN } from './admin.ts';
 import { PATIENCE, type ServerGroup, startGroup } from './server-group.ts';
 

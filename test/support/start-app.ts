@@ -3,8 +3,8 @@ import request, { type Response } from 'supertest';
 import { afterEach } from 'vitest';
 import { type Config, readConfig } from '../../src/config.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { type Standin, type StandinOptions, startStandin } from '../../src/standin/standin.ts';
 import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
+import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
 import { createFakeClock, type FakeClock } from './fake-clock.ts';
 
 export interface App {

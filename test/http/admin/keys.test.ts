@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { StandinOptions } from '../../../src/standin/standin.ts';
+import type { StandinOptions } from '../../../standin/standin.ts';
 import { ADMIN_TOKEN, AS_ADMIN, logIn } from '../../support/admin.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
 

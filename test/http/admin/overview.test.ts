@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { StandinOptions } from '../../../src/standin/standin.ts';
+import type { StandinOptions } from '../../../standin/standin.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
 import { ifInstalled } from '../../support/installed.ts';
 import { startInstance } from '../../support/instances.ts';

@@ -1,4 +1,4 @@
-import type { Fault } from '../../../src/standin/fault.ts';
+import type { Fault } from '../../../standin/fault.ts';
 
 /** A kind of caller: a good request of its own, and what it takes to have it refused. */
 export interface Caller {

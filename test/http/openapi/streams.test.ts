@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { Fault } from '../../../src/standin/fault.ts';
+import type { Fault } from '../../../standin/fault.ts';
 import { readDocument } from '../../support/documented.ts';
 import { CLIENT_TOKEN, MODEL, startForPrograms } from '../../support/programs.ts';
 import { send } from '../../support/send.ts';

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { request } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { Fault } from '../../../src/standin/fault.ts';
+import type { Fault } from '../../../standin/fault.ts';
 import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED, WORDS } from '../../support/programs.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
 

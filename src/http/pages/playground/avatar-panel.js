@@ -15,7 +15,7 @@ function sdk() {
 }
 
 const DEMO_END =
-  'This is as far as the demo goes: video needs the real service. Set ANAM_API_KEY and start without --demo.';
+  'This is as far as the demo goes: video needs the real service. Set ANAM_API_KEY and start the server itself.';
 
 /** @typedef {{ steps: string[], fault: string | null, client: Anam.AnamClient | null, isStarting: boolean }} Session */
 

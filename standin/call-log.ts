@@ -1,4 +1,4 @@
-import type { Service } from '../shared/api-key.ts';
+import type { Service } from '../src/shared/api-key.ts';
 import { parseJson } from './json.ts';
 
 /** One request that reached the stand-in. */

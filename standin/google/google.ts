@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/clock.ts';
+import type { Clock } from '../../src/shared/clock.ts';
 import { connectionReply, isOfConnection, slownessMs } from '../connection-fault.ts';
 import { type CallFault, KeyRing } from '../key-ring.ts';
 import type { Provider } from '../provider.ts';

@@ -1,4 +1,4 @@
-import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
+import { nextPacificMidnight } from '../src/shared/pacific-midnight.ts';
 
 /** When quota windows end, in the clock's milliseconds. */
 export interface QuotaWindows {

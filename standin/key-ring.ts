@@ -1,4 +1,4 @@
-import type { Service } from '../shared/api-key.ts';
+import type { Service } from '../src/shared/api-key.ts';
 import type { Fault, Flaky } from './fault.ts';
 import type { StandinKey } from './standin-key.ts';
 

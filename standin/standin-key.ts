@@ -1,4 +1,4 @@
-import type { Service } from '../shared/api-key.ts';
+import type { Service } from '../src/shared/api-key.ts';
 import type { Fault } from './fault.ts';
 
 /** One key that the stand-in knows; every other key is answered as an invalid one. */

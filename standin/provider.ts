@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Service } from '../shared/api-key.ts';
+import type { Service } from '../src/shared/api-key.ts';
 import type { HeldKey, KeyRing } from './key-ring.ts';
 import type { Reply } from './reply.ts';
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../../shared/clock.ts';
+import type { Clock } from '../../src/shared/clock.ts';
 import { connectionReply, isOfConnection, slownessMs } from '../connection-fault.ts';
 import { createUsedTokens } from '../google/used-tokens.ts';
 import { type CallFault, type HeldKey, KeyRing } from '../key-ring.ts';

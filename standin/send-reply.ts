@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { Clock } from '../shared/clock.ts';
+import type { Clock } from '../src/shared/clock.ts';
 import type { Reply, Step } from './reply.ts';
 
 /** What the sender tells about its progress. */

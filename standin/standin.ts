@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Clock } from '../shared/clock.ts';
+import type { Clock } from '../src/shared/clock.ts';
 import { createAnam } from './anam/anam.ts';
 import { CallLog, type StandinCall } from './call-log.ts';
 import type { Fault } from './fault.ts';

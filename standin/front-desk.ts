@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Clock } from '../shared/clock.ts';
+import type { Clock } from '../src/shared/clock.ts';
 import { readBody } from './body.ts';
 import { type CallLog, LoggedCall } from './call-log.ts';
 import { notFoundPage } from './google/other-refusals.ts';
