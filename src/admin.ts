@@ -1,10 +1,10 @@
-import type { Config } from './config.ts';
-import type { Metrics, MetricsOptions } from './monitor/metrics.ts';
-import type { Monitor, ReportedModels } from './monitor/monitor.ts';
+import type { Config } from './config/config.ts';
+import type { TraceSink } from './failover/trace.ts';
+import type { WaitQueues } from './failover/wait-queue.ts';
+import type { Metrics, MetricsOptions } from './observability/metrics.ts';
+import type { Monitor, ReportedModels } from './observability/monitor.ts';
 import type { KeyPool } from './pool/key-pool.ts';
-import type { Observer } from './service/observer.ts';
-import { AVATAR_LANES } from './service/persona-for.ts';
-import type { WaitingLines } from './service/waiting-line.ts';
+import { AVATAR_LANES } from './services/persona-for.ts';
 import type { Service } from './shared/api-key.ts';
 import type { Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
@@ -18,14 +18,14 @@ export interface Admin {
   readonly metrics: Metrics;
   readonly redact: Redact;
   readonly cooldownMs: number;
-  readonly observers: readonly Observer[];
+  readonly observers: readonly TraceSink[];
 }
 
 export interface AdminParts {
   readonly pool: KeyPool;
   /** The pool's own. */
   readonly lanes: Readonly<Record<Service, readonly string[]>>;
-  readonly lines: WaitingLines;
+  readonly lines: WaitQueues;
   readonly sharing: MetricsOptions['sharing'];
   readonly clock: Clock;
   readonly log: Logger;
@@ -38,8 +38,8 @@ export async function loadAdmin(config: Config, parts: AdminParts): Promise<Admi
   const { adminToken: token, mode, cooldownMs } = config;
   if (token === null) return null;
   const [{ createMonitor }, { createMetrics }] = await Promise.all([
-    import('./monitor/monitor.ts'),
-    import('./monitor/metrics.ts'),
+    import('./observability/monitor.ts'),
+    import('./observability/metrics.ts'),
   ]);
   const { pool, lanes, redact, sharing } = parts;
   const redis = sharing?.redis ?? null;

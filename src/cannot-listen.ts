@@ -1,4 +1,4 @@
-import type { Config } from './config.ts';
+import type { Config } from './config/config.ts';
 
 /** @returns why the address cannot be had, for whoever starts it; null when the error is another one */
 export function cannotListen(

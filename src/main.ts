@@ -1,10 +1,10 @@
 import { config as readDotenv } from 'dotenv';
 import { cannotListen } from './cannot-listen.ts';
-import { type Config, ConfigError, readConfig } from './config.ts';
+import { type Config, ConfigError, readConfig } from './config/config.ts';
+import { startReport } from './config/start-report.ts';
+import { redactSecretsOf, startUnderstudy, type Understudy } from './server.ts';
 import { createSystemClock } from './shared/clock.ts';
 import { createLogger, type Logger } from './shared/logger.ts';
-import { startReport } from './start-report.ts';
-import { redactSecretsOf, startUnderstudy, type Understudy } from './understudy.ts';
 
 /** Shorter than the platform's limit (`maxShutdownDelaySeconds` in render.yaml). */
 const DRAIN_LIMIT_MS = 290_000;

@@ -1,7 +1,7 @@
-import type { Config } from './config.ts';
+import type { Config } from './config/config.ts';
+import type { WaitQueues } from './failover/wait-queue.ts';
 import type { KeyPool } from './pool/key-pool.ts';
 import type { Peers } from './pool/peers.ts';
-import type { WaitingLines } from './service/waiting-line.ts';
 import { atMost } from './shared/at-most.ts';
 import type { Clock } from './shared/clock.ts';
 import type { Common, RedisState } from './shared/common.ts';
@@ -16,7 +16,7 @@ export interface Share {
   readonly redis: () => RedisState;
   counts(): SharingCounts;
   /** Begins with what the others know, as far as that can be had soon. */
-  join(pool: KeyPool, lines: WaitingLines): Promise<void>;
+  join(pool: KeyPool, lines: WaitQueues): Promise<void>;
   stop(): Promise<void>;
 }
 

@@ -1,9 +1,9 @@
 import { createServer } from 'node:net';
 import { cannotListen } from '../src/cannot-listen.ts';
-import { readConfig } from '../src/config.ts';
+import { readConfig } from '../src/config/config.ts';
+import { redactSecretsOf, startUnderstudy } from '../src/server.ts';
 import { createSystemClock } from '../src/shared/clock.ts';
 import { createLogger } from '../src/shared/logger.ts';
-import { redactSecretsOf, startUnderstudy } from '../src/understudy.ts';
 import { startStandin } from './standin.ts';
 import type { StandinKey } from './standin-key.ts';
 import { watchKeys } from './watch.ts';

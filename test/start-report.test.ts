@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
-import { readConfig } from '../src/config.ts';
-import { startReport } from '../src/start-report.ts';
+import { readConfig } from '../src/config/config.ts';
+import { startReport } from '../src/config/start-report.ts';
 
 const report = (environment: Record<string, string>) => startReport(readConfig(environment));
 

@@ -1,7 +1,7 @@
 import { Agent, request } from 'undici';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
 import { createRandom } from './arrivals.ts';
 import type { Contender, Surroundings } from './contender.ts';
 import { keyText, modelsOf, type Scenario } from './scenario.ts';

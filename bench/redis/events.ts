@@ -73,7 +73,7 @@ async function openAll({ pool, sharing }: Instance, other: Instance): Promise<vo
   await setTimeout(COOLDOWN_MS);
   for (let opened = 0; opened < KEYS; ) {
     const lease = pool.lease('google', MODEL);
-    if (lease?.isTrial) opened += 1;
+    if (lease?.isProbe) opened += 1;
     lease?.report({ kind: 'success' });
     await setTimeout(0);
   }

@@ -7,13 +7,13 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { GoogleGenerativeAI } from '@google/generative-ai';
 import express from 'express';
 import { Agent } from 'undici';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { createHttpServer, listen } from '../../src/http/server.ts';
+import { createGemini } from '../../src/providers/gemini/gemini.ts';
+import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
-import { createGemini } from '../../src/upstream/gemini.ts';
 import { countHeld } from './held.ts';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;

@@ -1,5 +1,5 @@
 import type { Request, RequestHandler } from 'express';
-import type { Chat } from '../service/chat.ts';
+import type { Chat } from '../services/chat.ts';
 import type { Clock } from '../shared/clock.ts';
 import { callerOf } from './caller.ts';
 import type { Dialect } from './dialects/dialect.ts';

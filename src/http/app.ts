@@ -1,8 +1,8 @@
 import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { KeyCounts } from '../pool/counts.ts';
-import type { AvatarSession } from '../service/avatar-session.ts';
-import type { Chat } from '../service/chat.ts';
+import type { AvatarSession } from '../services/avatar-session.ts';
+import type { Chat } from '../services/chat.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Common } from '../shared/common.ts';
 import type { Logger } from '../shared/logger.ts';

@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import type { Caller } from '../service/failover-request.ts';
+import type { Caller } from '../failover/failover-request.ts';
 
 /** @returns who asks; the signal aborts when the connection closes before the answer is out */
 export function callerOf(request: Request, response: Response): Caller {

@@ -1,5 +1,5 @@
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
-import { ServiceError } from '../service/service-error.ts';
+import { ServiceError } from '../failover/service-error.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import { answerUnread } from './body-limit.ts';

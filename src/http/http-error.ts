@@ -1,4 +1,4 @@
-import type { FieldFault } from '../service/service-error.ts';
+import type { FieldFault } from '../failover/service-error.ts';
 
 export const ERROR_CODES = [
   'invalid_request',

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import express, { type Request, type RequestHandler } from 'express';
 import type { z } from 'zod';
-import type { FieldFault } from '../service/service-error.ts';
+import type { FieldFault } from '../failover/service-error.ts';
 import { readWithin } from './body-limit.ts';
 import { HttpError } from './http-error.ts';
 import { refuseTooManyValues } from './json-cost.ts';

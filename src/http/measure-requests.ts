@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { Metrics } from '../monitor/metrics.ts';
+import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
 import { statusOf } from './access-log.ts';
 import { routeOf } from './route-of.ts';

@@ -1,6 +1,6 @@
 import type { Express } from 'express';
-import type { Chat } from '../service/chat.ts';
-import type { Relay } from '../service/relay.ts';
+import type { Chat } from '../services/chat.ts';
+import type { Relay } from '../services/relay.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Secret } from '../shared/secret.ts';
 import { answerChat } from './answer-chat.ts';

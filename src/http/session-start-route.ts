@@ -1,6 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express';
-import type { AvatarSession } from '../service/avatar-session.ts';
-import { ServiceError } from '../service/service-error.ts';
+import { ServiceError } from '../failover/service-error.ts';
+import type { AvatarSession } from '../services/avatar-session.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import { bearerIn } from './bearer.ts';
 import { callerOf } from './caller.ts';

@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
-import type { AvatarSession } from '../service/avatar-session.ts';
+import type { AvatarSession } from '../services/avatar-session.ts';
 import { callerOf } from './caller.ts';
 import { bodyOrNone, invalidField, validate } from './json-body.ts';
 import { jsonObject } from './json-object.ts';

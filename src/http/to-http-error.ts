@@ -1,4 +1,4 @@
-import { ServiceError, type ServiceErrorCode } from '../service/service-error.ts';
+import { ServiceError, type ServiceErrorCode } from '../failover/service-error.ts';
 import { MEGABYTE, TOO_LARGE } from './body-limit.ts';
 import { type ErrorCode, HttpError } from './http-error.ts';
 import { NOT_JSON, NOT_UTF_8 } from './json-body.ts';

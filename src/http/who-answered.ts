@@ -1,5 +1,5 @@
 import type { Request, Response } from 'express';
-import type { AnsweredBy } from '../service/failover-request.ts';
+import type { AnsweredBy } from '../failover/failover-request.ts';
 import { adminOf } from './admin/admin-of.ts';
 
 /** Which attempt of the request has answered: more than 1 says that another key or model has stepped in, or one has come back. */

@@ -27,7 +27,7 @@ export function createBook({ cooldownMs, now, tell }: BookOptions): Book {
   let last = 0;
   const changed = (scope: Scope) => {
     const at = now();
-    for (const entry of scope.entries) entry.lane.place(entry, at);
+    for (const entry of scope.candidates) entry.set.place(entry, at);
   };
   return {
     cooldownMs,

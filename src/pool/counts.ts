@@ -1,5 +1,5 @@
-import type { Entry } from './entry.ts';
-import { describeEntry } from './key-state.ts';
+import type { Candidate } from './candidate.ts';
+import { describeCandidate } from './key-state.ts';
 
 /** `total` is always the sum of the other three. */
 export interface KeyCounts {
@@ -11,8 +11,8 @@ export interface KeyCounts {
   readonly exhausted: number;
 }
 
-export function countKeys(entries: readonly Entry[], now: number): KeyCounts {
+export function countKeys(entries: readonly Candidate[], now: number): KeyCounts {
   const counts = { available: 0, cooling_down: 0, exhausted: 0 };
-  for (const entry of entries) counts[describeEntry(entry, now).state] += 1;
+  for (const entry of entries) counts[describeCandidate(entry, now).state] += 1;
   return { total: entries.length, ...counts };
 }

@@ -1,12 +1,12 @@
+import type { Candidate } from './candidate.ts';
 import type { Allows } from './choice.ts';
-import type { Entry } from './entry.ts';
 
 /** Entries by when they have to be looked at again, the soonest first: a binary heap that knows each one's place. */
 export class DueQueue {
-  readonly #heap: Entry[] = [];
+  readonly #heap: Candidate[] = [];
 
   /** The entry that is due next. */
-  get first(): Entry | undefined {
+  get first(): Candidate | undefined {
     return this.#heap[0];
   }
 
@@ -17,7 +17,7 @@ export class DueQueue {
   }
 
   /** Puts the entry in, or moves it to its new time. It must be in no other queue. */
-  set(entry: Entry, dueAt: number): void {
+  set(entry: Candidate, dueAt: number): void {
     if (entry.queue === this && entry.dueAt === dueAt) return;
     entry.dueAt = dueAt;
     if (entry.queue !== this) entry.queueIndex = this.#heap.push(entry) - 1;
@@ -25,7 +25,7 @@ export class DueQueue {
     this.#settle(entry);
   }
 
-  remove(entry: Entry): void {
+  remove(entry: Candidate): void {
     const index = entry.queueIndex;
     entry.queue = null;
     const last = this.#heap.pop();
@@ -42,12 +42,12 @@ export class DueQueue {
     return Math.min(this.#dueAtBelow(left, allows), this.#dueAtBelow(left + 1, allows));
   }
 
-  #settle(entry: Entry): void {
+  #settle(entry: Candidate): void {
     this.#rise(entry);
     this.#sink(entry);
   }
 
-  #rise(entry: Entry): void {
+  #rise(entry: Candidate): void {
     let index = entry.queueIndex;
     while (index > 0) {
       const parent = (index - 1) >> 1;
@@ -59,7 +59,7 @@ export class DueQueue {
     this.#put(entry, index);
   }
 
-  #sink(entry: Entry): void {
+  #sink(entry: Candidate): void {
     let index = entry.queueIndex;
     for (;;) {
       const below = this.#soonerChild(index);
@@ -71,14 +71,14 @@ export class DueQueue {
     this.#put(entry, index);
   }
 
-  #soonerChild(index: number): Entry | undefined {
+  #soonerChild(index: number): Candidate | undefined {
     const left = this.#heap[2 * index + 1];
     const right = this.#heap[2 * index + 2];
     if (left === undefined || right === undefined) return left;
     return left.dueAt <= right.dueAt ? left : right;
   }
 
-  #put(entry: Entry, index: number): void {
+  #put(entry: Candidate, index: number): void {
     this.#heap[index] = entry;
     entry.queueIndex = index;
   }

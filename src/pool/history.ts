@@ -1,4 +1,4 @@
-import type { Entry } from './entry.ts';
+import type { Candidate } from './candidate.ts';
 import { type Episode, REMEMBERED_MS } from './episodes.ts';
 import type { Cause } from './health.ts';
 import type { Effect } from './verdicts.ts';
@@ -13,7 +13,7 @@ export interface Stretch {
 }
 
 /** The last hour of an entry: what its scopes went through, the gravest of it where they overlap, oldest first. */
-export function historyOf({ all, rest }: Entry, now: number): readonly Stretch[] {
+export function historyOf({ all, rest }: Candidate, now: number): readonly Stretch[] {
   const start = now - REMEMBERED_MS;
   const episodes = [...all, rest]
     .flatMap((scope) => scope.episodes)

@@ -1,10 +1,10 @@
 import type { Service } from '../shared/api-key.ts';
+import type { Candidate } from './candidate.ts';
+import type { CandidateSets } from './candidate-sets.ts';
 import { countKeys, type KeyCounts } from './counts.ts';
-import type { Entry } from './entry.ts';
 import type { Cause } from './health.ts';
 import { factsOf, type KeyFacts } from './key-facts.ts';
-import { describeEntry, type KeyState } from './key-state.ts';
-import type { LanesByService } from './lanes.ts';
+import { describeCandidate, type KeyState } from './key-state.ts';
 
 /** A pool may hold a hundred thousand keys. */
 const MAX_LOOKED_AT = 1000;
@@ -28,26 +28,26 @@ export interface Inspection {
 }
 
 export function createInspection(
-  lanes: LanesByService,
-  entriesOf: (id: string) => readonly Entry[],
+  lanes: CandidateSets,
+  entriesOf: (id: string) => readonly Candidate[],
   now: () => number,
 ): Inspection {
-  const entries = (service: Service, model?: string): readonly Entry[] => {
+  const entries = (service: Service, model?: string): readonly Candidate[] => {
     const [first] = lanes[service].values();
-    return (model === undefined ? first : lanes[service].get(model))?.entries ?? [];
+    return (model === undefined ? first : lanes[service].get(model))?.candidates ?? [];
   };
   return {
     counts: (service, model) => countKeys(entries(service, model), now()),
     states(service, model) {
       const at = now();
-      return entries(service, model).map((entry) => describeEntry(entry, at));
+      return entries(service, model).map((entry) => describeCandidate(entry, at));
     },
     skipped(service, model, limit) {
       const at = now();
       const states: KeyState[] = [];
       for (const entry of entries(service, model).slice(0, MAX_LOOKED_AT)) {
         if (states.length >= limit) break;
-        const state = describeEntry(entry, at);
+        const state = describeCandidate(entry, at);
         if (state.state !== 'available') states.push(state);
       }
       return states;
@@ -55,7 +55,7 @@ export function createInspection(
     facts(service, model, id) {
       const siblings = entriesOf(id);
       const entry = siblings.find(
-        ({ key, lane }) => key.service === service && lane.model === model,
+        ({ key, set: lane }) => key.service === service && lane.model === model,
       );
       return entry === undefined ? null : factsOf(entry, siblings, now());
     },
@@ -63,7 +63,7 @@ export function createInspection(
       const at = now();
       let next: KeyState | null = null;
       for (const entry of entries(service, model)) {
-        const state = describeEntry(entry, at);
+        const state = describeCandidate(entry, at);
         const isSooner = (state.until ?? at) < (next?.until ?? Number.POSITIVE_INFINITY);
         if (state.state === 'cooling_down' && isSooner) next = state;
       }
@@ -73,7 +73,7 @@ export function createInspection(
       const at = now();
       const causes: Partial<Record<Cause, number>> = {};
       for (const entry of entries(service, model)) {
-        const { cause } = describeEntry(entry, at);
+        const { cause } = describeCandidate(entry, at);
         if (cause !== undefined) causes[cause] = (causes[cause] ?? 0) + 1;
       }
       return causes;

@@ -1,8 +1,8 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import type { Entry } from './entry.ts';
+import type { Candidate } from './candidate.ts';
 import type { Cause } from './health.ts';
 import { historyOf, type Stretch } from './history.ts';
-import { describeEntry, type KeyState, type UntilBy, untilBy } from './key-state.ts';
+import { describeCandidate, type KeyState, type UntilBy, untilBy } from './key-state.ts';
 import type { Scope } from './scope.ts';
 import type { Effect } from './verdicts.ts';
 
@@ -44,23 +44,23 @@ const OF_MODEL = ['project_model', 'key_model', 'rest'] as const;
  * @param entry the key in the lane of the model that is asked for
  * @param siblings the same key in every lane, that one included
  */
-export function factsOf(entry: Entry, siblings: readonly Entry[], now: number): KeyFacts {
-  const { key, lane, use } = entry;
+export function factsOf(entry: Candidate, siblings: readonly Candidate[], now: number): KeyFacts {
+  const { key, set: lane, use } = entry;
   const shared = SHARED.map((name) => describeScope(name, null, entry.scopes[name], now));
   const ofModels = siblings.flatMap((one) =>
-    OF_MODEL.map((name) => describeScope(name, one.lane.model, scopeOf(one, name), now)),
+    OF_MODEL.map((name) => describeScope(name, one.set.model, scopeOf(one, name), now)),
   );
   return {
     key,
     model: lane.model,
     inFlight: use.inFlight,
-    state: describeEntry(entry, now),
+    state: describeCandidate(entry, now),
     scopes: [...shared, ...ofModels].filter((one) => one !== null),
     history: historyOf(entry, now),
   };
 }
 
-const scopeOf = ({ scopes, rest }: Entry, name: (typeof OF_MODEL)[number]): Scope =>
+const scopeOf = ({ scopes, rest }: Candidate, name: (typeof OF_MODEL)[number]): Scope =>
   name === 'rest' ? rest : scopes[name];
 
 function describeScope(
@@ -72,7 +72,7 @@ function describeScope(
   const { health } = found;
   if (health.state === 'ready' || isOver(health.finding.cause, health.until, now)) return null;
   const { cause, effect, since } = health.finding;
-  const isBeingTried = found.isBeingTried(now);
+  const isBeingTried = found.isBeingProbed(now);
   const state = isBeingTried || health.until <= now ? 'half_open' : 'parked';
   return {
     scope,

@@ -1,17 +1,17 @@
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import { PLAIN } from '../shared/request-shape.ts';
 import { type Book, createBook } from './book.ts';
+import type { Candidate } from './candidate.ts';
+import { earliest } from './candidate-set.ts';
+import { type CandidateSets, createCandidateSets } from './candidate-sets.ts';
 import { allowedBy, type Choice, featureOf } from './choice.ts';
-import type { Entry } from './entry.ts';
 import type { Reach } from './health.ts';
 import { createInspection, type Inspection } from './inspection.ts';
-import { describeEntry } from './key-state.ts';
+import { describeCandidate } from './key-state.ts';
 import { createKnowledge, type Knowledge } from './knowledge.ts';
-import { earliest } from './lane.ts';
-import { createLanes, type LanesByService } from './lanes.ts';
 import { Lease } from './lease.ts';
 import { createOperator, type Operator } from './operator.ts';
-import { askForTrial, type Peers } from './peers.ts';
+import { askForProbe, type Peers } from './peers.ts';
 import type { Scope } from './scope.ts';
 
 export interface KeyPoolOptions {
@@ -47,13 +47,13 @@ export class KeyPool {
   readonly operator: Operator;
   readonly knowledge: Knowledge;
   readonly #peers: Peers | null;
-  readonly #lanes: LanesByService;
+  readonly #lanes: CandidateSets;
   readonly #hasKeys: Readonly<Record<Service, boolean>>;
   readonly #book: Book;
 
   constructor({ keys, models, cooldownMs, now, random, peers }: KeyPoolOptions) {
     const lanes = (service: Service) =>
-      createLanes({
+      createCandidateSets({
         keys: keys.filter((key) => key.service === service),
         models: models[service],
         service,
@@ -123,10 +123,10 @@ export class KeyPool {
     const lane = this.#lanes[service].get(model);
     if (lane === undefined) return true;
     const allows = allowedBy(choice, lane.features, now);
-    return lane.entries.every(
+    return lane.candidates.every(
       (entry) =>
         (allows !== null && !allows(entry.key)) ||
-        describeEntry(entry, now).cause === 'model_unavailable',
+        describeCandidate(entry, now).cause === 'model_unavailable',
     );
   }
 
@@ -144,45 +144,45 @@ export class KeyPool {
     return this.#hasKeys[service];
   }
 
-  #choose(service: Service, model: string, options: LeaseOptions): Entry | null {
+  #choose(service: Service, model: string, options: LeaseOptions): Candidate | null {
     const lane = this.#lanes[service].get(model);
     if (lane === undefined) return null;
     const now = this.#book.now();
     const allows = allowedBy(options, lane.features, now);
-    if (this.#peers !== null) askForTrial(lane, allows, this.#book, this.#peers);
+    if (this.#peers !== null) askForProbe(lane, allows, this.#book, this.#peers);
     return options.lastResort ? lane.nextResting(now, allows) : lane.next(now, allows);
   }
 
-  #grant(model: string, entry: Entry, options: LeaseOptions): Lease {
+  #grant(model: string, entry: Candidate, options: LeaseOptions): Lease {
     const { reach = 'whole', shape = PLAIN } = options;
     const number = this.#book.nextEvent();
-    entry.lane.rotate(entry);
+    entry.set.rotate(entry);
     const tested = this.#beginTrials(entry, number);
     return new Lease({ model, entry, reach, shape, book: this.#book, grantedAt: number, tested });
   }
 
-  #beginTrials(entry: Entry, lease: number): readonly Scope[] {
+  #beginTrials(entry: Candidate, lease: number): readonly Scope[] {
     if (entry.isUntroubled) return NOTHING_TESTED;
     const parked = [...entry.all, entry.rest].filter(({ health }) => health.state === 'parked');
-    const tested = parked.filter((scope) => scope.beginTrial(lease));
+    const tested = parked.filter((scope) => scope.beginProbe(lease));
     for (const scope of parked) this.#book.changed(scope);
     return tested;
   }
 }
 
 /** Each key in all its lanes, by its id: only put together when somebody asks. */
-function indexById(lanes: LanesByService): (id: string) => readonly Entry[] {
-  let byId: Map<string, Entry[]> | null = null;
+function indexById(lanes: CandidateSets): (id: string) => readonly Candidate[] {
+  let byId: Map<string, Candidate[]> | null = null;
   return (id) => {
     byId ??= groupById(lanes);
     return byId.get(id) ?? [];
   };
 }
 
-function groupById(lanes: LanesByService): Map<string, Entry[]> {
-  const byId = new Map<string, Entry[]>();
+function groupById(lanes: CandidateSets): Map<string, Candidate[]> {
+  const byId = new Map<string, Candidate[]>();
   for (const lane of [...lanes.google.values(), ...lanes.anam.values()]) {
-    for (const entry of lane.entries) {
+    for (const entry of lane.candidates) {
       const known = byId.get(entry.key.id);
       if (known === undefined) byId.set(entry.key.id, [entry]);
       else known.push(entry);

@@ -1,4 +1,4 @@
-import type { Entry } from './entry.ts';
+import type { Candidate } from './candidate.ts';
 import type { Cause, Finding, Health } from './health.ts';
 import type { Scope } from './scope.ts';
 import type { Effect } from './verdicts.ts';
@@ -26,11 +26,10 @@ export function untilBy({ cause, isHinted }: Finding): UntilBy {
  * Whatever needs somebody to act outweighs what comes back by itself, and stays until a trial has
  * succeeded; a cooldown is over once its time has passed, though one trial at a time has to prove it.
  */
-export function describeEntry(entry: Entry, now: number): KeyState {
+export function describeCandidate(entry: Candidate, now: number): KeyState {
   const { id } = entry.key;
   if (entry.isUntroubled) return { id, state: 'available' };
-  const blocking =
-    entry.all.find(needsSomebody) ?? longestBlocked(entry, now) ?? resting(entry, now);
+  const blocking = entry.all.find(needsAction) ?? longestBlocked(entry, now) ?? resting(entry, now);
   if (blocking === null || blocking.health.state === 'ready') return { id, state: 'available' };
   const { effect: state, cause, since } = blocking.health.finding;
   const end = lastToEnd(blocking.health, longestBlocked(entry, now)?.health);
@@ -46,10 +45,10 @@ const lastToEnd = (gravest: Troubled, longest: Health | undefined): Troubled =>
     : longest;
 
 /** Whether the scope stays as it is until somebody has acted and a trial has succeeded. */
-export const needsSomebody = ({ health }: Scope) =>
+export const needsAction = ({ health }: Scope) =>
   health.state !== 'ready' && health.finding.effect === 'exhausted';
 
-function longestBlocked(entry: Entry, now: number): Scope | null {
+function longestBlocked(entry: Candidate, now: number): Scope | null {
   let longest: Scope | null = null;
   for (const scope of entry.all) {
     const until = scope.blockedUntil(now);
@@ -59,5 +58,5 @@ function longestBlocked(entry: Entry, now: number): Scope | null {
 }
 
 /** Also while it is tried before its time, as the last resort. */
-const resting = ({ rest }: Entry, now: number) =>
+const resting = ({ rest }: Candidate, now: number) =>
   rest.health.state !== 'ready' && rest.health.until > now ? rest : null;

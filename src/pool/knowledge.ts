@@ -1,8 +1,8 @@
 import type { Service } from '../shared/api-key.ts';
 import type { Book } from './book.ts';
-import type { Entry } from './entry.ts';
+import type { Candidate } from './candidate.ts';
+import type { CandidateSets } from './candidate-sets.ts';
 import type { Known, Subject } from './health.ts';
-import type { LanesByService } from './lanes.ts';
 import type { Scope } from './scope.ts';
 
 /** What a pool knows of its scopes, for those who bring it news of other processes. */
@@ -14,10 +14,10 @@ export interface Knowledge {
   /** @returns whether that was news */
   learn(scope: Scope, known: Known): boolean;
   /** Nobody elsewhere tries it any longer. */
-  trialOver(scope: Scope): void;
+  probeOver(scope: Scope): void;
 }
 
-export function createKnowledge(lanes: LanesByService, book: Book): Knowledge {
+export function createKnowledge(lanes: CandidateSets, book: Book): Knowledge {
   const entryOf = indexEntries(lanes);
   return {
     find(subject) {
@@ -36,14 +36,14 @@ export function createKnowledge(lanes: LanesByService, book: Book): Knowledge {
     },
     learn(scope, known) {
       if (isRelease(scope, known)) {
-        for (const { key, lane } of scope.entries) lane.features.release(key.project);
+        for (const { key, set: lane } of scope.candidates) lane.features.release(key.project);
       }
       book.heardOf(Math.max(known.openedAt, known.found?.finding.foundAt ?? 0));
       const isNews = scope.learn(known, book.now());
       if (isNews) book.changed(scope);
       return isNews;
     },
-    trialOver(scope) {
+    probeOver(scope) {
       if (scope.health.state !== 'tried_elsewhere') return;
       scope.takeBack(null);
       book.changed(scope);
@@ -56,8 +56,8 @@ const isRelease = ({ subject, known: before }: Scope, { openedAt, found }: Known
   subject?.kind === 'operator' && found === null && openedAt > before.openedAt;
 
 /** One entry that has the scope: only put together when somebody asks. */
-function indexEntries(lanes: LanesByService): (subject: Subject) => Entry | null {
-  let entries: Map<string, Entry> | null = null;
+function indexEntries(lanes: CandidateSets): (subject: Subject) => Candidate | null {
+  let entries: Map<string, Candidate> | null = null;
   return ({ kind, service, of, model }) => {
     entries ??= indexed(lanes);
     const anyModel = model ?? firstModel(lanes, service);
@@ -68,21 +68,21 @@ function indexEntries(lanes: LanesByService): (subject: Subject) => Entry | null
 
 const OF_KEY: ReadonlySet<Subject['kind']> = new Set(['key', 'key_model', 'operator']);
 
-function indexed(lanes: LanesByService): Map<string, Entry> {
-  const entries = new Map<string, Entry>();
+function indexed(lanes: CandidateSets): Map<string, Candidate> {
+  const entries = new Map<string, Candidate>();
   for (const entry of entriesOf(lanes)) {
-    const { key, lane } = entry;
+    const { key, set: lane } = entry;
     entries.set(['key', key.service, lane.model, key.id].join('\n'), entry);
     entries.set(['project', key.service, lane.model, key.project].join('\n'), entry);
   }
   return entries;
 }
 
-const firstModel = (lanes: LanesByService, service: Service) =>
+const firstModel = (lanes: CandidateSets, service: Service) =>
   lanes[service].keys().next().value ?? '';
 
-function* entriesOf(lanes: LanesByService): Generator<Entry> {
+function* entriesOf(lanes: CandidateSets): Generator<Candidate> {
   for (const ofService of Object.values(lanes)) {
-    for (const lane of ofService.values()) yield* lane.entries;
+    for (const lane of ofService.values()) yield* lane.candidates;
   }
 }

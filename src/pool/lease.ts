@@ -2,7 +2,7 @@ import type { ApiKey } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import type { Book } from './book.ts';
-import type { Entry } from './entry.ts';
+import type { Candidate } from './candidate.ts';
 import type { Finding, Reach } from './health.ts';
 import type { Scope } from './scope.ts';
 import { type Park, provedBy, verdictOf } from './verdicts.ts';
@@ -17,7 +17,7 @@ export interface Parked {
 
 export interface LeaseTerms {
   readonly model: string;
-  readonly entry: Entry;
+  readonly entry: Candidate;
   readonly reach: Reach;
   readonly shape: () => RequestShape;
   readonly book: Book;
@@ -33,7 +33,7 @@ const FIRST_REST_MS = 30_000;
 /** Permission to use one key for one attempt. It ends in exactly one report; a second one changes nothing. */
 export class Lease {
   readonly model: string;
-  readonly #entry: Entry;
+  readonly #entry: Candidate;
   readonly #reach: Reach;
   readonly #shape: () => RequestShape;
   readonly #book: Book;
@@ -62,7 +62,7 @@ export class Lease {
   }
 
   /** Whether the key is half-open, and this lease decides what becomes of it. */
-  get isTrial(): boolean {
+  get isProbe(): boolean {
     return this.#tested.length > 0;
   }
 
@@ -78,7 +78,7 @@ export class Lease {
     if (this.#grantedAt >= this.#entry.restedAt) this.#endRest();
     this.#knowsOf = this.#book.nextEvent();
     const entry = this.#entry;
-    entry.lane.proofs.add({ entry, event: this.#knowsOf, tookMs: this.#ageMs() });
+    entry.set.proofs.add({ entry, event: this.#knowsOf, tookMs: this.#ageMs() });
     return true;
   }
 
@@ -127,7 +127,7 @@ export class Lease {
 
   /** A release opens the project, so that a lease from before it parks nothing. */
   #parkFeature({ scope, feature, ms }: Extract<Park, { feature: string }>): Parked | null {
-    const { key, lane, scopes } = this.#entry;
+    const { key, set: lane, scopes } = this.#entry;
     if (this.#knowsOf < scopes.project.known.openedAt) return null;
     const until = this.#book.now() + Math.min(ms, this.#book.cooldownMs);
     return { scope, until: lane.features.park(key.project, feature, until) };
@@ -141,7 +141,7 @@ export class Lease {
    */
   #suspect({ timedOut, status }: Extract<Failure, { kind: 'upstream_down' }>): void {
     const entry = this.#entry;
-    const { lane, rest } = entry;
+    const { set: lane, rest } = entry;
     if (this.#grantedAt < entry.restedAt) return;
     const wasSilent = timedOut && status === undefined;
     const withinMs = wasSilent ? this.#ageMs() / 2 : Number.POSITIVE_INFINITY;
@@ -187,13 +187,13 @@ export class Lease {
 
   #open(scope: Scope): void {
     const { nextEvent, now } = this.#book;
-    if (!scope.openByTrial(this.#grantedAt, nextEvent(), now())) return;
+    if (!scope.openByProbe(this.#grantedAt, nextEvent(), now())) return;
     this.#book.found(scope);
   }
 
   #giveBackTrials(): void {
     for (const scope of this.#tested) {
-      if (scope.giveBackTrial(this.#grantedAt)) this.#book.found(scope);
+      if (scope.giveBackProbe(this.#grantedAt)) this.#book.found(scope);
     }
     this.#tested = [];
   }

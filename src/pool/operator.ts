@@ -1,6 +1,6 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Book } from './book.ts';
-import type { Entry } from './entry.ts';
+import type { Candidate } from './candidate.ts';
 
 /** What a person may do to a key: it holds at once, and whatever an older lease reports later changes nothing of it. */
 export interface Operator {
@@ -20,7 +20,10 @@ export interface Operator {
   park(id: string, ms: number): ApiKey | null;
 }
 
-export function createOperator(entriesOf: (id: string) => readonly Entry[], book: Book): Operator {
+export function createOperator(
+  entriesOf: (id: string) => readonly Candidate[],
+  book: Book,
+): Operator {
   return {
     release(id) {
       const entries = entriesOf(id);
@@ -39,13 +42,13 @@ export function createOperator(entriesOf: (id: string) => readonly Entry[], book
   };
 }
 
-function release(entry: Entry, book: Book): void {
+function release(entry: Candidate, book: Book): void {
   const event = book.nextEvent();
   for (const scope of [...entry.all, entry.rest]) {
     scope.open(event, book.now());
     book.found(scope);
   }
-  entry.lane.features.release(entry.key.project);
+  entry.set.features.release(entry.key.project);
   entry.failedAt = 0;
   entry.rests = 0;
   entry.restedAt = event;

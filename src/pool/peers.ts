@@ -1,7 +1,7 @@
 import type { Book } from './book.ts';
+import type { Candidate } from './candidate.ts';
+import type { CandidateSet } from './candidate-set.ts';
 import type { Allows } from './choice.ts';
-import type { Entry } from './entry.ts';
-import type { Lane } from './lane.ts';
 import type { Scope } from './scope.ts';
 
 /**
@@ -12,7 +12,7 @@ export interface Peers {
   /** A scope has changed through what was found here, or said by the operator. */
   found(scope: Scope): void;
   /** Answers with the trial's `allow` or `deny`, at once or later. */
-  ask(trial: AskedTrial): void;
+  ask(trial: AskedProbe): void;
 }
 
 /** So many keys of a lane may be asked for at a time: enough for when many come back together. */
@@ -21,7 +21,7 @@ const MAX_ASKED = 4;
 const ANSWER_LIMIT_MS = 1000;
 
 /** Whoever wants a key has those asked for that may be back: it goes on with another one meanwhile. */
-export function askForTrial(lane: Lane, allows: Allows, book: Book, peers: Peers): void {
+export function askForProbe(lane: CandidateSet, allows: Allows, book: Book, peers: Peers): void {
   if (lane.asked >= MAX_ASKED) return;
   const now = book.now();
   const entry = lane.nextUntried(now, allows);
@@ -32,26 +32,26 @@ export function askForTrial(lane: Lane, allows: Allows, book: Book, peers: Peers
     lane.place(entry, now);
     return;
   }
-  const trial = new AskedTrial(entry, scopes, book);
+  const trial = new AskedProbe(entry, scopes, book);
   trial.begin(now + ANSWER_LIMIT_MS);
   peers.ask(trial);
 }
 
 /** The trial of a key that this process asked for. */
-export class AskedTrial {
+export class AskedProbe {
   readonly scopes: readonly Scope[];
-  readonly #entry: Entry;
+  readonly #entry: Candidate;
   readonly #book: Book;
   #isAnswered = false;
 
-  constructor(entry: Entry, scopes: readonly Scope[], book: Book) {
+  constructor(entry: Candidate, scopes: readonly Scope[], book: Book) {
     this.#entry = entry;
     this.scopes = scopes;
     this.#book = book;
   }
 
   begin(limit: number): void {
-    this.#entry.lane.asked += 1;
+    this.#entry.set.asked += 1;
     this.#leaveToOthers(limit);
   }
 
@@ -62,7 +62,7 @@ export class AskedTrial {
       scope.takeBack(this);
       this.#book.changed(scope);
     }
-    this.#entry.lane.promote(this.#entry);
+    this.#entry.set.promote(this.#entry);
   }
 
   /**
@@ -99,6 +99,6 @@ export class AskedTrial {
   #answered(): void {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
-    this.#entry.lane.asked -= 1;
+    this.#entry.set.asked -= 1;
   }
 }

@@ -1,7 +1,7 @@
-import type { Entry } from './entry.ts';
+import type { Candidate } from './candidate.ts';
 
 interface Proof {
-  readonly entry: Entry;
+  readonly entry: Candidate;
   readonly event: number;
   /** Milliseconds until its first chunk. */
   readonly tookMs: number;
@@ -18,7 +18,7 @@ export class Proofs {
   }
 
   /** Whether a sibling of this entry has answered since then, and in less than this time. */
-  hasSibling(entry: Entry, since: number, withinMs: number): boolean {
+  hasSibling(entry: Candidate, since: number, withinMs: number): boolean {
     const sibling = this.#last?.entry === entry ? this.#before : this.#last;
     return sibling !== null && sibling.event > since && sibling.tookMs < withinMs;
   }

@@ -1,12 +1,12 @@
+import type { Candidate } from './candidate.ts';
 import type { Allows } from './choice.ts';
-import type { Entry } from './entry.ts';
 
 /** Entries in the order in which they are due a turn: taken from the front, put back at the end, all in O(1). */
 export class Ring {
-  #first: Entry | null = null;
-  #last: Entry | null = null;
+  #first: Candidate | null = null;
+  #last: Candidate | null = null;
 
-  append(entry: Entry): void {
+  append(entry: Candidate): void {
     entry.ring = this;
     entry.previous = this.#last;
     entry.next = null;
@@ -16,12 +16,12 @@ export class Ring {
   }
 
   /** To the front: its turn is next. */
-  prepend(entry: Entry): void {
+  prepend(entry: Candidate): void {
     this.insert(entry, this.#first);
   }
 
   /** Before another one, or at the end if that one is not here. */
-  insert(entry: Entry, before: Entry | null): void {
+  insert(entry: Candidate, before: Candidate | null): void {
     if (before?.ring !== this) {
       this.append(entry);
       return;
@@ -34,7 +34,7 @@ export class Ring {
     before.previous = entry;
   }
 
-  remove(entry: Entry): void {
+  remove(entry: Candidate): void {
     if (entry.previous === null) this.#first = entry.next;
     else entry.previous.next = entry.next;
     if (entry.next === null) this.#last = entry.previous;
@@ -43,7 +43,7 @@ export class Ring {
   }
 
   /** The entry whose turn it is among those whose key is allowed: costs no more than those that are not. */
-  first(allows: Allows): Entry | null {
+  first(allows: Allows): Candidate | null {
     let entry = this.#first;
     if (allows === null) return entry;
     while (entry !== null && !allows(entry.key)) entry = entry.next;

@@ -1,4 +1,4 @@
-import type { Entry } from './entry.ts';
+import type { Candidate } from './candidate.ts';
 import { type Episode, NO_EPISODES, withEnd, withEpisode } from './episodes.ts';
 import type { Finding, Health, Known, Subject } from './health.ts';
 
@@ -12,7 +12,7 @@ export class Scope {
   /** Null for what concerns this process alone. */
   readonly subject: Subject | null;
   /** Every entry that a finding about this scope concerns. */
-  readonly entries: Entry[] = [];
+  readonly candidates: Candidate[] = [];
   #health: Health = READY;
   #openedAt = 0;
   #episodes: readonly Episode[] = NO_EPISODES;
@@ -51,7 +51,7 @@ export class Scope {
   }
 
   /** Whether a trial is out, so that everybody else has to wait for its outcome. */
-  isBeingTried(now: number): boolean {
+  isBeingProbed(now: number): boolean {
     const health = this.#health;
     if (health.state === 'tried_elsewhere') return health.expiresAt > now;
     return health.state === 'half_open';
@@ -63,7 +63,7 @@ export class Scope {
     if (!this.#asksFirst || this.#permit !== null) return false;
     if (health.state === 'ready' || health.state === 'half_open') return false;
     // What the operator said needs no proof.
-    return health.until <= now && !this.isBeingTried(now) && health.finding.cause !== 'operator';
+    return health.until <= now && !this.isBeingProbed(now) && health.finding.cause !== 'operator';
   }
 
   /** Nobody here tries it until the others have answered, or until then. */
@@ -84,7 +84,7 @@ export class Scope {
   }
 
   /** Gives the trial to this lease, if there is one to be given. What the operator said needs no proof: it is over. */
-  beginTrial(lease: number): boolean {
+  beginProbe(lease: number): boolean {
     const health = this.#health;
     if (health.state !== 'parked') return false;
     const isOver = health.finding.cause === 'operator';
@@ -94,7 +94,7 @@ export class Scope {
   }
 
   /** The trial ended without proving anything: the next lease may try at once. */
-  giveBackTrial(lease: number): boolean {
+  giveBackProbe(lease: number): boolean {
     const health = this.#health;
     if (health.state !== 'half_open' || health.trial !== lease) return false;
     this.#health = { state: 'parked', until: health.until, finding: health.finding };
@@ -102,7 +102,7 @@ export class Scope {
   }
 
   /** A success opens only what its own trial tested: a scope parked after the lease was granted stays. */
-  openByTrial(lease: number, event: number, now: number): boolean {
+  openByProbe(lease: number, event: number, now: number): boolean {
     const health = this.#health;
     if (health.state !== 'half_open' || health.trial !== lease) return false;
     this.open(event, now);

@@ -16,3 +16,6 @@ export interface ApiKey {
   /** Anam only: the saved persona of this key's own account. */
   readonly personaId?: string;
 }
+
+/** The candidate set of calls that use no model's quota, and so neither prove nor disprove anything about one. */
+export const UNMETERED_LANE = ':unmetered';

@@ -9,7 +9,7 @@ import { createOutbox, type Outbox } from './outbox.ts';
 import { outlives } from './outlives.ts';
 import { createScopeNames, type ScopeNames } from './scope-names.ts';
 import { type RecordLimits, readRecord, writeRecord } from './scope-record.ts';
-import { createTrials, type Trials } from './trials.ts';
+import { createProbeClaims, type ProbeClaims } from './trials.ts';
 
 export interface SharingOptions {
   readonly exchange: Exchange;
@@ -44,7 +44,7 @@ export class Sharing {
   readonly #exchange: Exchange;
   readonly #names: ScopeNames;
   readonly #outbox: Outbox;
-  readonly #trials: Trials;
+  readonly #trials: ProbeClaims;
   #joined: { readonly knowledge: Knowledge; readonly waiting: Waiting } | null = null;
   #syncing: Promise<void> | null = null;
   #isStale = false;
@@ -63,7 +63,7 @@ export class Sharing {
       reportOf: (scope) => this.#reportOf(scope),
       answered: (scope, record) => this.#wakeIf(this.#learn(scope, record), scope),
     });
-    this.#trials = createTrials({
+    this.#trials = createProbeClaims({
       ...options,
       outbox: this.#outbox,
       namedOf: (scope) => this.#namedOf(scope),
@@ -108,7 +108,7 @@ export class Sharing {
     const scope = this.#scopeOf(named);
     if (scope === null) return;
     this.#learn(scope, named.record);
-    if (isTrialOver) this.#joined?.knowledge.trialOver(scope);
+    if (isTrialOver) this.#joined?.knowledge.probeOver(scope);
     this.#wake(scope);
   }
 

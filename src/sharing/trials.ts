@@ -1,19 +1,19 @@
-import type { AskedTrial } from '../pool/peers.ts';
+import type { AskedProbe } from '../pool/peers.ts';
 import type { Scope } from '../pool/scope.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
 import type { ClaimAnswer, Exchange, Named } from './exchange.ts';
 import type { Outbox } from './outbox.ts';
 
 /** Sees to it that a key whose time has passed is tried by one process, not by each. */
-export interface Trials {
-  ask(trial: AskedTrial): void;
+export interface ProbeClaims {
+  ask(trial: AskedProbe): void;
   /** Whether this process is just asking for a trial of it: what ends an older one ends not this one. */
   isAskedFor(scope: Scope): boolean;
   /** Leaves to the others whatever was allowed and not begun. */
   stop(): void;
 }
 
-export interface TrialsOptions {
+export interface ProbeClaimsOptions {
   readonly exchange: Exchange;
   readonly clock: Clock;
   readonly outbox: Outbox;
@@ -35,11 +35,11 @@ const RENEW_MS = 2000;
 /** However soon there might be another answer. */
 const MIN_RETRY_MS = 20;
 
-export function createTrials(options: TrialsOptions): Trials {
+export function createProbeClaims(options: ProbeClaimsOptions): ProbeClaims {
   const { exchange, clock, outbox, namedOf, learn, wake } = options;
   const timers = new Set<Timer>();
-  const asked = new Set<AskedTrial>();
-  const allowed = new Set<AskedTrial>();
+  const asked = new Set<AskedProbe>();
+  const allowed = new Set<AskedProbe>();
 
   function after(ms: number, act: () => void): Timer {
     const timer = clock.after(ms, () => {
@@ -55,7 +55,7 @@ export function createTrials(options: TrialsOptions): Trials {
     timer.cancel();
   }
 
-  function allow(trial: AskedTrial): void {
+  function allow(trial: AskedProbe): void {
     trial.allow();
     allowed.add(trial);
     after(PERMIT_MS, () => {
@@ -64,7 +64,7 @@ export function createTrials(options: TrialsOptions): Trials {
     });
   }
 
-  function withdraw(trial: AskedTrial): void {
+  function withdraw(trial: AskedProbe): void {
     allowed.delete(trial);
     for (const scope of trial.withdraw()) outbox.add(scope);
   }
@@ -77,7 +77,7 @@ export function createTrials(options: TrialsOptions): Trials {
     after(RENEW_MS, () => keepClaim(tried));
   }
 
-  function answer(trial: AskedTrial, claimed: ClaimAnswer): void {
+  function answer(trial: AskedProbe, claimed: ClaimAnswer): void {
     if (claimed.isGranted) allow(trial);
     else {
       for (const named of claimed.records) learn(named);

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'dotenv';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { ConfigError, readConfig } from '../../src/config/config.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
-import { ConfigError, readConfig } from '../../src/config.ts';
 import { Secret } from '../../src/shared/secret.ts';
 
 function faultsOf(environment: Record<string, string | undefined>): readonly string[] {

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
 import { startStandin } from '../../standin/standin.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { flow } from '../support/start-app.ts';

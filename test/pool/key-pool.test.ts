@@ -205,7 +205,7 @@ describe('half-open', () => {
     clock.advance(HOUR);
     lease().report(failure);
     expect(pool.inspection.counts('google').exhausted).toBe(1);
-    expect(lease().isTrial).toBe(true);
+    expect(lease().isProbe).toBe(true);
     expect(pool.lease('google', 'flash')).toBeNull();
   });
 
@@ -324,7 +324,7 @@ describe('upstream trouble', () => {
     const { pool } = failTwice();
     pool.lease('google', 'flash', { lastResort: true });
     const second = pool.lease('google', 'flash', { lastResort: true });
-    expect([second?.key.id, second?.isTrial]).toEqual(['a', false]);
+    expect([second?.key.id, second?.isProbe]).toEqual(['a', false]);
     second?.prove();
     expect(pool.inspection.counts('google').available).toBe(2);
   });
@@ -386,7 +386,7 @@ describe('a use of a part of what a key is for', () => {
     clock.advance(1000);
     part(pool)?.report({ kind: 'success' });
     expect([
-      pool.lease('google', 'flash')?.isTrial,
+      pool.lease('google', 'flash')?.isProbe,
       pool.inspection.counts('google').available,
     ]).toEqual([false, 1]);
 
@@ -402,7 +402,7 @@ describe('a use of a part of what a key is for', () => {
     clock.advance(HOUR);
     for (let turn = 0; turn < 3; turn += 1) {
       const minting = part(pool);
-      expect(minting?.isTrial).toBe(true);
+      expect(minting?.isProbe).toBe(true);
       minting?.report({ kind: 'success' });
       expect(pool.inspection.counts('google')).toMatchObject({ available: 0, exhausted: 1 });
     }
@@ -425,7 +425,7 @@ describe('a fault of the request that was found before anything else', () => {
     lease().report(failed.badToken);
     expect(pool.inspection.counts('google')).toMatchObject({ exhausted: 1 });
     const next = lease();
-    expect(next.isTrial).toBe(true);
+    expect(next.isProbe).toBe(true);
     next.report(failed.badRequest);
     expect(pool.inspection.counts('google').available).toBe(1);
   });

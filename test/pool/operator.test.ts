@@ -24,8 +24,8 @@ describe('a key that the operator releases', () => {
     expect(leaseOf('a')).toBeNull();
     pool.operator.release('a');
     expect(pool.inspection.counts('google')).toMatchObject({ available: 2, exhausted: 0 });
-    expect(leaseOf('a')?.isTrial).toBe(false);
-    expect(leaseOf('a', 'pro')?.isTrial).toBe(false);
+    expect(leaseOf('a')?.isProbe).toBe(false);
+    expect(leaseOf('a', 'pro')?.isProbe).toBe(false);
   });
 
   it('takes its siblings along in what was found about their project', () => {
@@ -100,8 +100,8 @@ describe('a key that the operator parks', () => {
       clock.now() + 1,
     );
     clock.advance(1);
-    expect([leaseOf('a')?.isTrial, leaseOf('a')?.isTrial]).toEqual([false, false]);
-    expect(leaseOf('a', 'pro')?.isTrial).toBe(false);
+    expect([leaseOf('a')?.isProbe, leaseOf('a')?.isProbe]).toEqual([false, false]);
+    expect(leaseOf('a', 'pro')?.isProbe).toBe(false);
   });
 
   it('stays parked when an answer that it was giving comes to its end', () => {

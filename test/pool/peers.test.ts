@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { AskedTrial } from '../../src/pool/peers.ts';
+import type { AskedProbe } from '../../src/pool/peers.ts';
 import type { Scope } from '../../src/pool/scope.ts';
 import { createPool, failed, HOUR } from '../support/pool.ts';
 
 /** A pool whose peers only take note; what they answer is up to the test. */
 function createSetting(names = ['a', 'b'], models = ['flash']) {
   const told: Scope[] = [];
-  const asked: AskedTrial[] = [];
+  const asked: AskedProbe[] = [];
   const peers = {
     found: (scope: Scope) => void told.push(scope),
-    ask: (trial: AskedTrial) => void asked.push(trial),
+    ask: (trial: AskedProbe) => void asked.push(trial),
   };
   const setting = createPool(names, models, undefined, peers);
   const { pool, clock } = setting;
@@ -33,7 +33,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     clock.advance(1);
     expect(leaseOf('a')).toBeNull();
     askedFor().allow();
-    expect(leaseOf('a')?.isTrial).toBe(true);
+    expect(leaseOf('a')?.isProbe).toBe(true);
     expect(isUsable('a')).toBe(false);
   });
 
@@ -46,11 +46,11 @@ describe('a key whose time has passed, where other processes use it too', () => 
   });
 
   it('is tried at once when the answer comes at once', () => {
-    const peers = { found: () => {}, ask: (trial: AskedTrial) => trial.allow() };
+    const peers = { found: () => {}, ask: (trial: AskedProbe) => trial.allow() };
     const { pool, clock, lease } = createPool(['a'], ['flash'], undefined, peers);
     lease().report(failed.day);
     clock.advance(HOUR);
-    expect(pool.lease('google', 'flash')?.isTrial).toBe(true);
+    expect(pool.lease('google', 'flash')?.isProbe).toBe(true);
   });
 
   it('is the next in turn once it may be tried', () => {
@@ -122,7 +122,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     const lease = leaseOf('a');
     expect(trial.withdraw()).toHaveLength(0);
     lease?.report({ kind: 'success' });
-    expect(leaseOf('a')?.isTrial).toBe(false);
+    expect(leaseOf('a')?.isProbe).toBe(false);
   });
 
   it('is one of at most four that are asked for at a time, however many come back together', () => {
@@ -156,7 +156,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     const { pool, clock, leaseOf, asked } = createSetting();
     pool.operator.park('a', HOUR);
     clock.advance(HOUR);
-    expect(leaseOf('a')?.isTrial).toBe(false);
+    expect(leaseOf('a')?.isProbe).toBe(false);
     expect(asked).toHaveLength(0);
   });
 });
@@ -284,7 +284,7 @@ describe('what this process hears of others', () => {
     const trial = here.askedFor();
     trial.deny(here.clock.now() + HOUR);
     const [scope] = trial.scopes;
-    if (scope !== undefined) here.pool.knowledge.trialOver(scope);
+    if (scope !== undefined) here.pool.knowledge.probeOver(scope);
     here.leaseOf('a');
     expect(here.asked).toHaveLength(1);
   });

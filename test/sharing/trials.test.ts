@@ -71,7 +71,7 @@ async function leaseAsked(asker: Asker) {
 it('a trial that lasts for longer than a claim is held by itself stays the only one', async () => {
   const { clock, one, other } = await startTwo();
   const trial = await leaseAsked(one);
-  expect(trial?.isTrial).toBe(true);
+  expect(trial?.isProbe).toBe(true);
   for (let second = 0; second < 30; second += 1) {
     clock.advance(1000);
     await nextTurn();
@@ -79,7 +79,7 @@ it('a trial that lasts for longer than a claim is held by itself stays the only 
   }
   trial?.report({ kind: 'success' });
   await nextTurn();
-  expect((await leaseAsked(other))?.isTrial).toBe(false);
+  expect((await leaseAsked(other))?.isProbe).toBe(false);
 });
 
 it('who may try a key, but gets no request for two seconds, leaves it to the others', async () => {
@@ -92,12 +92,12 @@ it('who may try a key, but gets no request for two seconds, leaves it to the oth
   expect(await leaseAsked(other)).toBeNull();
   clock.advance(1);
   await nextTurn();
-  expect((await leaseAsked(other))?.isTrial).toBe(true);
+  expect((await leaseAsked(other))?.isProbe).toBe(true);
 });
 
 it('a trial under way stays the only one when everything is told anew', async () => {
   const { one, other, arriveAnew } = await startTwo();
-  expect((await leaseAsked(one))?.isTrial).toBe(true);
+  expect((await leaseAsked(one))?.isProbe).toBe(true);
   arriveAnew();
   await nextTurn();
   expect(await leaseAsked(other)).toBeNull();
@@ -105,7 +105,7 @@ it('a trial under way stays the only one when everything is told anew', async ()
 
 it('a process that was held up past the limit still hears the answer that is waiting for it', async () => {
   const { clock, one, other, answers } = await startTwo();
-  expect((await leaseAsked(one))?.isTrial).toBe(true);
+  expect((await leaseAsked(one))?.isProbe).toBe(true);
   answers.areLate = true;
   expect(other.lease()).toBeNull();
   // Its timers come first, then what has arrived.

@@ -1,8 +1,8 @@
 import { afterEach } from 'vitest';
-import { readConfig } from '../../src/config.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { type Clock, createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/understudy.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
 import type { LogLine } from './start-app.ts';
 

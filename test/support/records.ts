@@ -1,4 +1,4 @@
-import type { AttemptRecord, RequestRecord } from '../../src/service/observer.ts';
+import type { AttemptTrace, RequestTrace } from '../../src/failover/trace.ts';
 
 const TOLD = {
   requestId: 'request-1',
@@ -10,12 +10,12 @@ const TOLD = {
 } as const;
 
 /** One call that went well, but for what is said otherwise. */
-export const attemptOf = (changed: Partial<AttemptRecord> = {}): AttemptRecord => ({
+export const attemptOf = (changed: Partial<AttemptTrace> = {}): AttemptTrace => ({
   ...TOLD,
   key: 'google',
   model: 'flash',
   outcome: { kind: 'success' },
-  isTrial: false,
+  isProbe: false,
   parked: null,
   firstMs: 100,
   usage: null,
@@ -23,7 +23,7 @@ export const attemptOf = (changed: Partial<AttemptRecord> = {}): AttemptRecord =
 });
 
 /** One request that was answered at once, but for what is said otherwise. */
-export const requestOf = (changed: Partial<RequestRecord> = {}): RequestRecord => ({
+export const requestOf = (changed: Partial<RequestTrace> = {}): RequestTrace => ({
   ...TOLD,
   models: ['flash'],
   attempts: [attemptOf()],

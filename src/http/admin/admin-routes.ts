@@ -1,6 +1,6 @@
 import type { Express, RequestHandler } from 'express';
-import type { Metrics } from '../../monitor/metrics.ts';
-import type { Monitor } from '../../monitor/monitor.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import type { Monitor } from '../../observability/monitor.ts';
 import type { Common } from '../../shared/common.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { bearerIn } from '../bearer.ts';

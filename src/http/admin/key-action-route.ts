@@ -1,7 +1,7 @@
 import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
-import type { Monitor } from '../../monitor/monitor.ts';
-import type { Order } from '../../monitor/operator-actions.ts';
+import type { Monitor } from '../../observability/monitor.ts';
+import type { Order } from '../../observability/operator-actions.ts';
 import { SERVICES } from '../../shared/api-key.ts';
 import { HttpError } from '../http-error.ts';
 import { bodyOrNone, validate } from '../json-body.ts';

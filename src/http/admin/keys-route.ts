@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { Monitor } from '../../monitor/monitor.ts';
+import type { Monitor } from '../../observability/monitor.ts';
 import { validate } from '../json-body.ts';
 import { sendJson } from '../send-json.ts';
 import { keysQuery, listKeys } from './list-keys.ts';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { KeyReport } from '../../monitor/key-report.ts';
-import type { Monitor } from '../../monitor/monitor.ts';
+import type { KeyReport } from '../../observability/key-report.ts';
+import type { Monitor } from '../../observability/monitor.ts';
 import type { KeyState } from '../../pool/key-state.ts';
 import { SERVICES, type Service } from '../../shared/api-key.ts';
 import { invalidField } from '../json-body.ts';

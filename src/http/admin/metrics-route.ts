@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import type { Metrics } from '../../monitor/metrics.ts';
+import type { Metrics } from '../../observability/metrics.ts';
 import { sendText } from '../send-json.ts';
 
 /** `GET /metrics`: what Prometheus reads. */

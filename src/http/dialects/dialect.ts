@@ -1,6 +1,6 @@
 import type { Request } from 'express';
-import type { ChatRequest } from '../../service/chat.ts';
-import type { ChatReply } from '../../service/chat-reply.ts';
+import type { ChatRequest } from '../../services/chat.ts';
+import type { ChatReply } from '../../services/chat-reply.ts';
 import type { ChatChunk, ChatFinish } from '../../shared/chat.ts';
 import { STREAM_CACHING } from '../caching.ts';
 import type { ErrorForm } from '../error-form.ts';

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatReply } from '../../service/chat-reply.ts';
+import type { ChatReply } from '../../services/chat-reply.ts';
 import { OUR_ERRORS } from '../error-form.ts';
 import { validate } from '../json-body.ts';
 import { listOf } from '../list-of.ts';

@@ -1,5 +1,5 @@
 import type { Request } from 'express';
-import type { RelayCall } from '../../service/relay.ts';
+import type { RelayCall } from '../../services/relay.ts';
 import { PLAIN } from '../../shared/request-shape.ts';
 import { resourcesIn } from './resources.ts';
 import { shapeIn } from './shape.ts';

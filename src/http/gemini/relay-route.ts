@@ -1,6 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express';
-import type { Relay, RelayAnswer, RelayCall } from '../../service/relay.ts';
-import { ServiceError } from '../../service/service-error.ts';
+import { ServiceError } from '../../failover/service-error.ts';
+import type { Relay, RelayAnswer, RelayCall } from '../../services/relay.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { STREAM_CACHING } from '../caching.ts';

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { KeyReport } from '../../monitor/key-report.ts';
+import type { KeyReport } from '../../observability/key-report.ts';
 import type { KeysPage } from '../admin/list-keys.ts';
 import { exactly } from './exact-schema.ts';
 import {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Overview } from '../../monitor/overview.ts';
+import type { Overview } from '../../observability/overview.ts';
 import { exactly } from './exact-schema.ts';
 import {
   cause,

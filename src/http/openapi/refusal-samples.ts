@@ -1,5 +1,5 @@
-import { noKeysConfigured, upstreamFailed, upstreamTimeout } from '../../service/conclusion.ts';
-import { ServiceError } from '../../service/service-error.ts';
+import { noKeysConfigured, upstreamFailed, upstreamTimeout } from '../../failover/conclusion.ts';
+import { ServiceError } from '../../failover/service-error.ts';
 import { MEGABYTE, TOO_LARGE } from '../body-limit.ts';
 import { HttpError } from '../http-error.ts';
 import { invalidField, NOT_JSON } from '../json-body.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ChatReply } from '../../../service/chat-reply.ts';
+import type { ChatReply } from '../../../services/chat-reply.ts';
 import type { FinishReason, ToolCall } from '../../../shared/chat.ts';
 import type { Usage } from '../../../shared/failure.ts';
 import {

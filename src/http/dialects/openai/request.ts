@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ChatRequest } from '../../../service/chat.ts';
+import type { ChatRequest } from '../../../services/chat.ts';
 import type { GenerationSettings } from '../../../shared/chat.ts';
 import { invalidField, validate } from '../../json-body.ts';
 import { isJsonObject, jsonObject } from '../../json-object.ts';

@@ -1,5 +1,5 @@
 // @ts-check
-/** @import { Overview } from '../../../monitor/overview.ts' */
+/** @import { Overview } from '../../../observability/overview.ts' */
 /** @import { KeysPage } from '../../admin/list-keys.ts' */
 
 /** The login has ended; nothing else will work either. */

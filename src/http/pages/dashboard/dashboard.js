@@ -11,8 +11,8 @@ import { requestsView } from './requests-view.js';
 import { verdict } from './verdict.js';
 import { moment } from './words.js';
 
-/** @import { KeyReport } from '../../../monitor/key-report.ts' */
-/** @import { Overview } from '../../../monitor/overview.ts' */
+/** @import { KeyReport } from '../../../observability/key-report.ts' */
+/** @import { Overview } from '../../../observability/overview.ts' */
 /** @import { KeysPage } from '../../admin/list-keys.ts' */
 /** @import { Filter } from './filters-view.js' */
 

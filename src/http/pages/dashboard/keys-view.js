@@ -6,7 +6,7 @@ import { keyBar } from './key-bar.js';
 import { keyDetails } from './key-details.js';
 import { atTheEnd, count, plain, STATES, sentence, timeLeft } from './words.js';
 
-/** @import { KeyReport } from '../../../monitor/key-report.ts' */
+/** @import { KeyReport } from '../../../observability/key-report.ts' */
 /** @import { KeysPage } from '../../admin/list-keys.ts' */
 /** @import { Times } from './key-bar.js' */
 /**

@@ -1,0 +1,82 @@
+import type { Outcome, Parked } from '../pool/lease.ts';
+import type { Service } from '../shared/api-key.ts';
+import type { Usage } from '../shared/failure.ts';
+import type { ServiceErrorCode } from './service-error.ts';
+
+/** What a provider is asked for; in OpenTelemetry's words where it has some. */
+export type Operation =
+  | 'chat'
+  | 'generate_content'
+  | 'count_tokens'
+  | 'list_models'
+  | 'session_token'
+  | 'session_start';
+
+/** Told of what becomes of requests on their way through the keys. It neither throws nor keeps anybody waiting. */
+export interface TraceSink {
+  attemptEnded(attempt: AttemptTrace): void;
+  /** Once for each request, after its last attempt; a streamed answer ends with its last piece. */
+  requestEnded(request: RequestTrace): void;
+}
+
+interface TraceHead {
+  readonly requestId: string;
+  readonly service: Service;
+  readonly operation: Operation;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** From start to end. */
+  readonly ms: number;
+  /** In line, for a key to come back, until then. */
+  readonly waitedMs: number;
+}
+
+/** One call to a provider, with one key. */
+export interface AttemptTrace extends TraceHead {
+  /** The id of the key. */
+  readonly key: string;
+  readonly model: string;
+  readonly outcome: Outcome;
+  /** Whether this was the one try of a key that had been parked. */
+  readonly isProbe: boolean;
+  readonly parked: Parked | null;
+  /** Milliseconds until the first piece of the answer; null when none came. */
+  readonly firstMs: number | null;
+  /** Null where the provider's answer goes by unread, or has none. */
+  readonly usage: Usage | null;
+}
+
+/** One request of a caller's, with all its attempts. */
+export interface RequestTrace extends TraceHead {
+  readonly models: readonly string[];
+  readonly attempts: readonly AttemptTrace[];
+  readonly end: RequestEnd;
+}
+
+/**
+ * `at_fault`: the provider refused the request itself. `broken_off`: the answer began and did not end.
+ * `bug`: a fault of our own, which the caller knows as an internal error.
+ */
+export type RequestEnd =
+  | { readonly kind: 'answered' | 'at_fault' | 'broken_off' | 'client_gone' | 'bug' }
+  | {
+      readonly kind: 'refused';
+      readonly code: ServiceErrorCode;
+      readonly retryAfterMs: number | null;
+    };
+
+/** Each is told of everything, in this order. */
+export const toAllSinks = (observers: readonly TraceSink[]): TraceSink => ({
+  attemptEnded(attempt) {
+    for (const observer of observers) observer.attemptEnded(attempt);
+  },
+  requestEnded(request) {
+    for (const observer of observers) observer.requestEnded(request);
+  },
+});
+
+/** Whether another key or model than the first was needed; one that was tried again is none. */
+export function hasSteppedIn({ attempts }: Pick<RequestTrace, 'attempts'>): boolean {
+  const [first] = attempts;
+  return attempts.some(({ key, model }) => key !== first?.key || model !== first.model);
+}

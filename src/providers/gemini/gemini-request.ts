@@ -1,0 +1,119 @@
+import type {
+  AssistantPart,
+  ChatMessage,
+  ChatTurn,
+  GenerationSettings,
+  ThinkingSettings,
+  ToolChoice,
+  ToolDeclaration,
+  ToolResult,
+  Tools,
+  UserPart,
+} from '../../shared/chat.ts';
+
+/** A turn as Gemini wants it asked (https://ai.google.dev/api/generate-content). */
+export function toGeminiRequest({ system, messages, settings, tools }: ChatTurn) {
+  return {
+    contents: toContents(messages),
+    ...(system === null
+      ? {}
+      : { systemInstruction: { role: 'system', parts: [{ text: system }] } }),
+    ...(settings === undefined ? {} : { generationConfig: toGenerationConfig(settings) }),
+    ...(tools === undefined ? {} : toTools(tools)),
+  };
+}
+
+interface Content {
+  readonly role: 'user' | 'model';
+  readonly parts: object[];
+}
+
+/** Messages of the assistant that follow each other are one turn of the model. */
+function toContents(messages: readonly ChatMessage[]): Content[] {
+  const contents: Content[] = [];
+  for (const message of messages) {
+    const content = toContent(message);
+    const last = contents.at(-1);
+    if (content.role === 'model' && last?.role === 'model') last.parts.push(...content.parts);
+    else contents.push(content);
+  }
+  return contents;
+}
+
+function toContent(message: ChatMessage): Content {
+  switch (message.role) {
+    case 'user':
+      return { role: 'user', parts: message.parts.map(toUserPart) };
+    case 'assistant':
+      return { role: 'model', parts: toModelParts(message.parts) };
+    case 'tool':
+      return { role: 'user', parts: message.results.map(toFunctionResponse) };
+    default:
+      return message satisfies never;
+  }
+}
+
+const toUserPart = (part: UserPart) =>
+  part.kind === 'text'
+    ? { text: part.text }
+    : { inlineData: { mimeType: part.mediaType, data: part.data } };
+
+function toModelParts(parts: readonly AssistantPart[]) {
+  const firstCall = parts.find(({ kind }) => kind === 'tool-call');
+  return parts.map((part) =>
+    part.kind === 'text' ? { text: part.text } : toFunctionCall(part, part === firstCall),
+  );
+}
+
+type ToolCallPart = Extract<AssistantPart, { kind: 'tool-call' }>;
+
+/**
+ * Newer models refuse a call that comes back without the signature they gave it; of parallel calls only
+ * the first has one. For a call whose signature got lost on the way there is a word that says so
+ * (https://ai.google.dev/gemini-api/docs/thought-signatures).
+ */
+function toFunctionCall({ name, input, signature }: ToolCallPart, isFirst: boolean) {
+  const thoughtSignature = signature ?? (isFirst ? SIGNATURE_IS_LOST : undefined);
+  return {
+    functionCall: { name, args: input },
+    ...(thoughtSignature === undefined ? {} : { thoughtSignature }),
+  };
+}
+
+const SIGNATURE_IS_LOST = 'skip_thought_signature_validator';
+
+const toFunctionResponse = ({ name, output }: ToolResult) => ({
+  functionResponse: { name, response: output },
+});
+
+function toGenerationConfig({ stop, thinking, json, ...alike }: GenerationSettings) {
+  return {
+    ...alike,
+    ...(stop === undefined ? {} : { stopSequences: stop }),
+    ...(thinking === undefined ? {} : { thinkingConfig: toThinkingConfig(thinking) }),
+    ...(json === undefined ? {} : { responseMimeType: 'application/json' }),
+    ...(json?.schema === undefined ? {} : { responseJsonSchema: json.schema }),
+  };
+}
+
+const toThinkingConfig = ({ budget, level, includeThoughts }: ThinkingSettings) => ({
+  ...(budget === undefined ? {} : { thinkingBudget: budget }),
+  ...(level === undefined ? {} : { thinkingLevel: level }),
+  ...(includeThoughts === undefined ? {} : { includeThoughts }),
+});
+
+const toTools = ({ declarations, choice }: Tools) => ({
+  tools: [{ functionDeclarations: declarations.map(toFunctionDeclaration) }],
+  toolConfig: { functionCallingConfig: toFunctionCallingConfig(choice) },
+});
+
+const toFunctionDeclaration = ({ name, description, parameters }: ToolDeclaration) => ({
+  name,
+  ...(description === undefined ? {} : { description }),
+  ...(parameters === undefined ? {} : { parametersJsonSchema: parameters }),
+});
+
+const toFunctionCallingConfig = (choice: ToolChoice) =>
+  choice.kind === 'one'
+    ? { mode: 'ANY', allowedFunctionNames: [choice.name] }
+    : { mode: choice.kind.toUpperCase() };

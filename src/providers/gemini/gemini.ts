@@ -1,0 +1,199 @@
+import {
+  type EnhancedGenerateContentResponse,
+  type GenerateContentRequest,
+  GoogleGenerativeAI,
+  GoogleGenerativeAIError,
+} from '@google/generative-ai';
+import type { Dispatcher } from 'undici';
+import type { ApiKey } from '../../shared/api-key.ts';
+import type { ChatChunk, ChatFinish, ChatTurn } from '../../shared/chat.ts';
+import { UpstreamError } from '../../shared/failure.ts';
+import type { Redact } from '../../shared/redact.ts';
+import { classifyNetworkError } from '../network-failure.ts';
+import type { ClassifyContext, ProviderAnswer } from '../provider-answer.ts';
+import { type ReadChunk, readChunk } from './gemini-chunk.ts';
+import { classifyGeminiAnswer } from './gemini-failure.ts';
+import { toGeminiRequest } from './gemini-request.ts';
+import { beginExchange, type LeanExchange } from './lean-fetch.ts';
+
+export interface GeminiOptions {
+  /** Without a trailing slash and without the API's version. */
+  readonly baseUrl: string;
+  readonly dispatcher: Dispatcher;
+  readonly redact: Redact;
+  readonly now: () => number;
+}
+
+/**
+ * Streams one answer from Gemini with one key.
+ *
+ * @param signal Ends the call and frees its connection.
+ * @throws UpstreamError with the classified failure, before the first chunk or after any
+ */
+export type StreamGemini = (
+  key: ApiKey,
+  model: string,
+  turn: ChatTurn,
+  signal: AbortSignal,
+) => AsyncGenerator<ChatChunk, void, undefined>;
+
+/**
+ * The one place that knows the legacy SDK. It builds the request and parses the stream; the bytes
+ * travel through our own exchange, which keeps what the SDK drops of a refusal.
+ */
+export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions): StreamGemini {
+  return async function* streamGemini(key, model, turn, signal) {
+    const exchange = beginExchange(dispatcher, signal);
+    try {
+      const client = new GoogleGenerativeAI(key.secret.reveal());
+      // The SDK's types end where its support did; what it is given it passes on.
+      const request = toGeminiRequest(turn) as unknown as GenerateContentRequest;
+      const { stream, response } = await withFetch(exchange.fetch, () =>
+        client.getGenerativeModel({ model }, { baseUrl }).generateContentStream(request),
+      );
+      // When a stream breaks off, this promise rejects too, and nobody else looks at it.
+      response.catch(() => {});
+      yield* readAnswer(stream, exchange, signal, { redact, now: now() });
+    } catch (error) {
+      throw explain(error, exchange, { redact, now: now() });
+    } finally {
+      exchange.close();
+    }
+  };
+}
+
+/**
+ * The SDK takes `fetch` from the global scope, and does so before its first await. The global is
+ * ours only until then, within one synchronous call, so nobody else in the process can meet it.
+ */
+function withFetch<T>(fetch: typeof globalThis.fetch, call: () => Promise<T>): Promise<T> {
+  const original = globalThis.fetch;
+  globalThis.fetch = fetch;
+  try {
+    return call();
+  } finally {
+    globalThis.fetch = original;
+  }
+}
+
+/**
+ * Hands on the pieces of the answer to the end of the stream: some gateways write a finish reason on
+ * every chunk, so that only the last one counts.
+ */
+async function* readAnswer(
+  stream: AsyncGenerator<EnhancedGenerateContentResponse>,
+  exchange: LeanExchange,
+  signal: AbortSignal,
+  context: ClassifyContext,
+): AsyncGenerator<ChatChunk, void, undefined> {
+  const answer = new AnswerSoFar();
+  try {
+    for await (const value of allOf(stream, exchange)) {
+      const chunk = toChunk(readChunk(value), answer.hasBegun, context);
+      if (chunk !== null) yield answer.add(chunk);
+    }
+  } catch (error) {
+    // Silence after a finish reason is an end too.
+    const isEnd = answer.isComplete || (signal.aborted && answer.finish !== null);
+    if (!isEnd) throw error;
+  }
+  if (answer.finish === null) throw unfinished(answer.hasBegun, exchange, context);
+  if (!answer.isComplete) yield { text: '', finish: answer.finish };
+}
+
+class AnswerSoFar {
+  hasBegun = false;
+  /** Whether the only finish reason was on the last piece: no later failure matters then. */
+  isComplete = false;
+  #hasCalls = false;
+  #finish: ChatFinish | null = null;
+
+  /** Gemini stops alike for an answer that is complete and for one that waits for its tools. */
+  get finish(): ChatFinish | null {
+    const finish = this.#finish;
+    const isCall = this.#hasCalls && finish?.reason === 'stop';
+    return isCall ? { ...finish, reason: 'tool-calls' } : finish;
+  }
+
+  /** @returns the piece, without a finish that another one came before */
+  add(chunk: ChatChunk): ChatChunk {
+    this.hasBegun = true;
+    this.#hasCalls ||= chunk.toolCalls !== undefined;
+    if (chunk !== SILENCE) this.isComplete = this.#finish === null && chunk.finish !== null;
+    this.#finish = chunk.finish ?? this.#finish;
+    return { ...chunk, finish: this.isComplete ? this.finish : null };
+  }
+}
+
+const SILENCE: ChatChunk = { text: '', finish: null };
+const GARBLED = { kind: 'upstream_down', timedOut: false, status: 200 } as const;
+
+/** Reads from the socket only while a chunk is wanted. */
+async function* allOf(
+  stream: AsyncGenerator<EnhancedGenerateContentResponse>,
+  exchange: LeanExchange,
+): AsyncGenerator<EnhancedGenerateContentResponse, void, undefined> {
+  for (;;) {
+    exchange.isWanted = true;
+    const { value, done } = await nextOf(stream);
+    exchange.isWanted = false;
+    if (done) return;
+    yield value;
+  }
+}
+
+/** The SDK trips over a chunk that is no object; to us that is a stream that cannot be read. */
+async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {
+  try {
+    return await stream.next();
+  } catch (error) {
+    throw error instanceof TypeError ? new GoogleGenerativeAIError('an unreadable chunk') : error;
+  }
+}
+
+/** A block before any text is a failure of its own kind; after some text it only ends the answer. */
+function toChunk(read: ReadChunk, hasBegun: boolean, context: ClassifyContext): ChatChunk | null {
+  switch (read.kind) {
+    case 'nothing':
+      // Between the pieces of an answer it is a sign of life all the same.
+      return hasBegun ? SILENCE : null;
+    case 'garbled':
+      if (hasBegun) return { text: '', finish: { reason: 'other', usage: read.usage } };
+      throw new UpstreamError({ ...GARBLED, message: `an unusable answer: ${read.reason}` });
+    case 'piece':
+      return read.chunk;
+    case 'error':
+      throw new UpstreamError(classifyGeminiAnswer(inStream(read.body), context));
+    case 'blocked': {
+      const { usage, reason } = read;
+      if (hasBegun) return { text: '', finish: { reason: 'content-filter', usage } };
+      throw new UpstreamError({ kind: 'content_blocked', message: reason, usage, status: 200 });
+    }
+    default:
+      return read satisfies never;
+  }
+}
+
+/** The stream ended in good order, but the answer did not: nothing came at all, or no finish reason. */
+function unfinished(hasBegun: boolean, exchange: LeanExchange, context: ClassifyContext) {
+  const failure = classifyGeminiAnswer(inStream(exchange.tail), context);
+  const message = hasBegun ? 'the answer broke off' : 'an answer without candidates';
+  return new UpstreamError(failure.kind === 'upstream_down' ? { ...failure, message } : failure);
+}
+
+/**
+ * What the SDK threw, put back into what happened: a refusal, the network, or a stream that it could
+ * not read. Anything else is a bug of ours and surfaces as it is.
+ */
+function explain(error: unknown, exchange: LeanExchange, context: ClassifyContext): unknown {
+  if (error instanceof UpstreamError) return error;
+  const { refusal, networkError, tail } = exchange;
+  if (refusal !== null) return new UpstreamError(classifyGeminiAnswer(refusal, context));
+  const isOurs = networkError === null && !(error instanceof GoogleGenerativeAIError);
+  if (isOurs) return error;
+  const inTail = classifyGeminiAnswer(inStream(tail), context);
+  const saysMore = networkError === null || inTail.kind !== 'upstream_down';
+  return new UpstreamError(saysMore ? inTail : classifyNetworkError(networkError, context.redact));
+}
+
+const inStream = (body: string): ProviderAnswer => ({ status: 200, headers: {}, body });

@@ -1,0 +1,375 @@
+import { describe, expect, it } from 'vitest';
+import { createFailover } from '../../src/failover/failover.ts';
+import { pause } from '../../src/failover/pause.ts';
+import { ServiceError } from '../../src/failover/service-error.ts';
+import { createWaitQueues } from '../../src/failover/wait-queue.ts';
+import { createRequestLog } from '../../src/observability/request-log.ts';
+import type { Clock } from '../../src/shared/clock.ts';
+import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
+import { createLogger } from '../../src/shared/logger.ts';
+import { createPool, failed } from '../support/pool.ts';
+import { flow } from '../support/start-app.ts';
+
+const SECOND = 1000;
+
+/** What one call does, one after the other: it takes its time, then says something or fails. */
+type Step = { readonly after?: number; readonly say?: string; readonly fail?: Failure | Error };
+
+interface Call {
+  readonly key: string;
+  readonly model: string;
+  readonly at: number;
+}
+
+/** The failover before a scripted upstream; an answer is complete with its last step. */
+function createSetting(
+  keys: string[],
+  script: (call: Call) => readonly Step[],
+  { models = ['flash'], keyWaitMs = 5 * SECOND } = {},
+) {
+  const { pool, clock, lease } = createPool(keys, models);
+  const startedAt = clock.now();
+  const calls: Call[] = [];
+  const logged: Record<string, unknown>[] = [];
+  const destination = { write: (line: string) => void logged.push(JSON.parse(line)) };
+  const failover = createFailover({
+    pool,
+    clock,
+    random: () => 0.5,
+    queues: createWaitQueues(clock),
+    sink: createRequestLog(
+      createLogger({ level: 'debug', redact: (text) => text, destination }),
+      pool.inspection,
+    ),
+    requestTimeoutMs: 60 * SECOND,
+    attemptTimeoutMs: 20 * SECOND,
+    streamIdleMs: 30 * SECOND,
+    keyWaitMs,
+  });
+  const ask = (wanted = models, signal = new AbortController().signal) =>
+    failover({
+      service: 'google',
+      operation: 'chat',
+      models: wanted as [string, ...string[]],
+      caller: { requestId: 'request-1', signal },
+      isLast: ({ isLast }: { text: string; isLast: boolean }) => isLast,
+      async *open({ key, model }, attemptSignal) {
+        const call = { key: key.id, model, at: clock.now() - startedAt };
+        calls.push(call);
+        const steps = script(call);
+        for (const step of steps) {
+          const text = await take(step, clock, attemptSignal);
+          yield { text, isLast: step === steps.at(-1) };
+        }
+      },
+      async commit({ chunks }) {
+        let reply = '';
+        for await (const { text } of chunks) reply += text;
+        return reply;
+      },
+    });
+  return { pool, clock, lease, calls, ask, lines: logged, took: () => clock.now() - startedAt };
+}
+
+async function take({ after = 0, say = '', fail }: Step, clock: Clock, signal: AbortSignal) {
+  if (after > 0) await pause(clock, after, signal);
+  if (signal.aborted) throw new Error('stopped');
+  if (fail !== undefined) throw fail instanceof Error ? fail : new UpstreamError(fail);
+  return say;
+}
+
+/** The answer, or the code and the promise of the refusal. */
+const outcomeOf = (answer: Promise<string>) =>
+  answer.catch((error: unknown) =>
+    error instanceof ServiceError ? [error.code, error.retryAfterMs] : error,
+  );
+
+const summaries = (lines: readonly Record<string, unknown>[]) =>
+  lines.map(({ msg }) => msg).filter((msg) => msg !== 'attempt');
+
+const EIGHT = Array.from({ length: 8 }, (_, index) => `key-${index}`);
+
+describe('a request that meets keys which come back as fast as it tries them', () => {
+  const spentAgain = () => [{ after: 200, fail: failed.minute(1500) }];
+
+  it('does not go round and round: its waiting time counts from the first time that all are spent', async () => {
+    const { clock, calls, ask, took } = createSetting(EIGHT, spentAgain);
+    const outcome = await flow(clock, outcomeOf(ask()), 50);
+    expect(outcome).toEqual(['all_keys_exhausted', expect.any(Number)]);
+    expect(calls.length).toBeLessThanOrEqual(8 * 4);
+    expect(took()).toBeLessThan(8 * SECOND);
+  });
+
+  it('tries each once when it may not wait', async () => {
+    const { clock, calls, ask } = createSetting(EIGHT, spentAgain, { keyWaitMs: 0 });
+    await flow(clock, outcomeOf(ask()), 50);
+    expect(calls.map(({ key }) => key)).toEqual(EIGHT);
+  });
+});
+
+describe('after the deadline', () => {
+  it('no key is bothered any more, although one is left', async () => {
+    const slow = ({ key }: Call) =>
+      key === 'key-0'
+        ? [
+            { say: 'a' },
+            { after: 29 * SECOND },
+            { after: 29 * SECOND },
+            { after: 9 * SECOND, fail: failed.day },
+          ]
+        : [{ say: 'b' }];
+    const { clock, calls, ask } = createSetting(['key-0', 'key-1'], slow);
+    const outcome = await flow(clock, outcomeOf(ask()), 50);
+    expect(outcome).toEqual(['all_keys_exhausted', expect.any(Number)]);
+    expect(calls).toHaveLength(1);
+  });
+
+  it('a key that comes back at that very moment is not bothered either', async () => {
+    const { clock, calls, ask, lease } = createSetting(['key-0'], () => [{ say: 'a' }], {
+      keyWaitMs: 100 * SECOND,
+    });
+    lease().report(failed.minute(60 * SECOND));
+    expect(await flow(clock, outcomeOf(ask()), 50)).toEqual([
+      'all_keys_exhausted',
+      expect.any(Number),
+    ]);
+    expect(calls).toEqual([]);
+  });
+});
+
+describe('a line for one model', () => {
+  const TWO_MODELS = { models: ['flash', 'pro'] };
+
+  it('refuses nobody who wants another, however full it is', async () => {
+    const { clock, ask, lease, took } = createSetting(['key-0'], () => [{ say: 'Hi' }], TWO_MODELS);
+    lease('flash').report(failed.minute(4 * SECOND));
+    const waiting = Array.from({ length: 1001 }, () => outcomeOf(ask(['flash'])));
+    expect(await ask(['pro'])).toBe('Hi');
+    expect(took()).toBe(0);
+    const outcomes = await flow(clock, Promise.all(waiting), 50);
+    expect(outcomes.filter((outcome) => outcome === 'Hi')).toHaveLength(1000);
+  });
+
+  it('holds up nobody who wants another, however slowly it moves', async () => {
+    const { clock, ask, lease } = createSetting(
+      ['key-0'],
+      ({ model }) => [{ after: model === 'flash' ? 2 * SECOND : 10, say: 'Hi' }],
+      TWO_MODELS,
+    );
+    lease('flash').report(failed.minute(SECOND));
+    const waiting = Array.from({ length: 100 }, () => outcomeOf(ask(['flash'])));
+    await flow(clock, new Promise<void>((resolve) => clock.after(3100, resolve)), 10);
+    const askedAt = clock.now();
+    expect(await flow(clock, ask(['pro']), 10)).toBe('Hi');
+    expect(clock.now() - askedAt).toBeLessThanOrEqual(20);
+    await flow(clock, Promise.all(waiting), 50);
+  });
+});
+
+describe('a line for one model that moves slowly', () => {
+  it('is not quickened by requests for another that fail', async () => {
+    const { clock, ask, lease, calls } = createSetting(
+      ['key-0'],
+      ({ model }) =>
+        model === 'flash' ? [{ after: 2 * SECOND, say: 'Hi' }] : [{ fail: failed.badRequest }],
+      { models: ['flash', 'pro'] },
+    );
+    lease('flash').report(failed.minute(SECOND));
+    const waiting = Array.from({ length: 20 }, () => outcomeOf(ask(['flash'])));
+    await flow(clock, new Promise<void>((resolve) => clock.after(3100, resolve)), 10);
+    for (let turn = 0; turn < 5; turn += 1) await outcomeOf(ask(['pro']));
+    expect(calls.filter(({ model }) => model === 'flash')).toHaveLength(3);
+    await flow(clock, Promise.all(waiting), 50);
+  });
+});
+
+describe('a line behind a key that has proved good', () => {
+  it('moves with the first words of an answer, not once more with its end', async () => {
+    const answer = [
+      { after: SECOND, say: 'a' },
+      { after: SECOND, say: 'b' },
+    ];
+    const { clock, ask, lease, calls } = createSetting(['key-0'], () => answer);
+    lease().report(failed.minute(SECOND));
+    const asked = Array.from({ length: 20 }, () => outcomeOf(ask()));
+    await flow(clock, new Promise<void>((resolve) => clock.after(4500, resolve)), 10);
+    const starts = calls.map(({ at }) => Math.round(at / SECOND));
+    expect(starts).toEqual([1, ...Array(2).fill(2), ...Array(4).fill(3), ...Array(8).fill(4)]);
+    await flow(clock, Promise.all(asked), 50);
+  });
+
+  it('wakes when the rest of a key ends with an answer', async () => {
+    let hangs = true;
+    const { clock, ask, pool, took } = createSetting(['key-0', 'key-1'], () => {
+      const steps = hangs ? [{ after: 15 * SECOND, say: 'a' }] : [{ after: SECOND, say: 'b' }];
+      hangs = false;
+      return steps;
+    });
+    const of = (id: string) =>
+      pool.lease('google', 'flash', { except: new Set([id === 'key-0' ? 'key-1' : 'key-0']) });
+    of('key-0')?.report(failed.down);
+    of('key-1')?.report({ kind: 'success' });
+    of('key-0')?.report(failed.down);
+    of('key-1')?.report(failed.minute(40 * SECOND));
+    const asked = [outcomeOf(ask()), outcomeOf(ask())];
+    const waiting = flow(clock, new Promise<void>((resolve) => clock.after(500, resolve)), 10);
+    await waiting;
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 0, cooling_down: 2 });
+    await flow(clock, asked[1] ?? Promise.resolve(), 10);
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1 });
+    expect(await flow(clock, outcomeOf(ask()), 10)).toBe('b');
+    expect(took()).toBeLessThan(3 * SECOND);
+    await flow(clock, Promise.all(asked), 50);
+  });
+});
+
+describe('the promise of a refusal', () => {
+  it('is when the first key comes back by itself, not when a rejected one is tried again', async () => {
+    const { clock, ask, lease } = createSetting(['key-0', 'key-1'], () => [{ fail: failed.day }]);
+    lease().report(failed.badKey);
+    clock.advance(3540 * SECOND);
+    expect(await outcomeOf(ask())).toEqual(['all_keys_exhausted', 3600 * SECOND]);
+  });
+
+  it('is when a rejected one is tried again where there is no other', async () => {
+    const { ask } = createSetting(['key-0'], () => [{ fail: failed.badKey }]);
+    expect(await outcomeOf(ask())).toEqual(['all_keys_exhausted', 3600 * SECOND]);
+  });
+});
+
+describe('the summary of a request', () => {
+  it('says that another key stepped in', async () => {
+    const { ask, lines } = createSetting(['key-0', 'key-1'], ({ key }) =>
+      key === 'key-0' ? [{ fail: failed.day }] : [{ say: 'Hi' }],
+    );
+    await ask();
+    expect(summaries(lines)).toEqual(['another key stepped in']);
+  });
+
+  it('says so too when the other key finds the request at fault', async () => {
+    const { ask, lines } = createSetting(['key-0', 'key-1'], ({ key }) => [
+      { fail: key === 'key-0' ? failed.day : failed.badRequest },
+    ]);
+    await outcomeOf(ask());
+    expect(summaries(lines)).toEqual(['another key stepped in']);
+  });
+
+  it('says when the client left before the other key had answered', async () => {
+    const client = new AbortController();
+    const { ask, lines, calls } = createSetting(['key-0', 'key-1'], ({ key }) =>
+      key === 'key-0' ? [{ fail: failed.day }] : [{ after: 5 * SECOND, say: 'Hi' }],
+    );
+    const answer = outcomeOf(ask(['flash'], client.signal));
+    while (calls.length < 2) await Promise.resolve();
+    client.abort();
+    expect(await answer).toEqual(['client_gone', null]);
+    expect(summaries(lines)).toEqual(['the client left while another key was stepping in']);
+  });
+
+  it('is not needed for one key, be it tried again after a wait', async () => {
+    let isSpent = true;
+    const { clock, ask, lines } = createSetting(['key-0'], () => {
+      const steps = isSpent ? [{ fail: failed.minute(2 * SECOND) }] : [{ say: 'Hi' }];
+      isSpent = false;
+      return steps;
+    });
+    expect(await flow(clock, ask(), 50)).toBe('Hi');
+    expect(summaries(lines)).toEqual([]);
+  });
+
+  it('names the model where it was another model of the same key that stepped in', async () => {
+    const { ask, lines } = createSetting(
+      ['key-0'],
+      ({ model }) => (model === 'flash' ? [{ fail: failed.day }] : [{ say: 'Hi' }]),
+      { models: ['flash', 'pro'] },
+    );
+    await ask();
+    expect(summaries(lines)).toEqual(['another model stepped in']);
+  });
+
+  it('of a refusal says what was tried, what cannot be had until when, and when to come back', async () => {
+    const { clock, ask, lines, lease } = createSetting(['key-0', 'key-1'], () => [
+      { after: 70, fail: failed.day },
+    ]);
+    const inAnHour = new Date(clock.now() + 3600 * SECOND).toISOString();
+    lease().report(failed.badKey);
+    await flow(clock, outcomeOf(ask()), 70);
+    expect(lines.at(-1)).toMatchObject({
+      msg: 'refused',
+      code: 'all_keys_exhausted',
+      ms: 70,
+      retryAfterMs: 3600 * SECOND,
+      tried: [{ key: 'key-1', model: 'flash', outcome: 'quota_exhausted' }],
+      parked: [
+        {
+          key: 'key-0',
+          model: 'flash',
+          state: 'exhausted',
+          cause: 'key_rejected',
+          until: inAnHour,
+        },
+        { key: 'key-1', model: 'flash', state: 'cooling_down', cause: 'quota_exhausted' },
+      ],
+    });
+  });
+
+  it('blames neither key nor client for a bug of our own', async () => {
+    const { ask, lines } = createSetting(['key-0'], () => [{ fail: new TypeError('a bug') }]);
+    await outcomeOf(ask());
+    expect(lines).toMatchObject([{ level: 50, outcome: 'misconfigured', why: 'a bug of our own' }]);
+  });
+});
+
+describe('the line of an attempt', () => {
+  it('says what it parks and until when', async () => {
+    const { clock, ask, lines } = createSetting(['key-0'], () => [{ fail: failed.day }]);
+    await outcomeOf(ask());
+    expect(lines[0]).toEqual({
+      level: 40,
+      time: expect.any(String),
+      msg: 'attempt',
+      requestId: 'request-1',
+      key: 'key-0',
+      model: 'flash',
+      outcome: 'quota_exhausted',
+      ms: 0,
+      parks: 'project_model',
+      until: new Date(clock.now() + 3600 * SECOND).toISOString(),
+      why: 'day',
+    });
+  });
+
+  it('says when it was the trial of a key that comes back', async () => {
+    const { clock, lease, ask, lines } = createSetting(['key-0'], () => [{ say: 'Hi' }]);
+    lease().report(failed.minute(SECOND));
+    clock.advance(SECOND);
+    await ask();
+    await ask();
+    expect(lines.map(({ outcome, isTrial }) => [outcome, isTrial])).toEqual([
+      ['success', true],
+      ['success', undefined],
+    ]);
+  });
+
+  it('says how long the request stood in line, and the status of the provider', async () => {
+    const refusal = { ...failed.minute(2 * SECOND), status: 429 };
+    const { clock, ask, lines } = createSetting(['key-0'], ({ at }) =>
+      at === 0 ? [{ fail: refusal }] : [{ say: 'Hi' }],
+    );
+    await flow(clock, ask(), 100);
+    expect(lines).toMatchObject([
+      { outcome: 'rate_limited', status: 429 },
+      { outcome: 'success', isTrial: true, waitedMs: 2000 },
+    ]);
+  });
+
+  it.each([
+    ['a spent minute is daily business', failed.minute(SECOND), 30],
+    ['a 429 without a reason parks the key for the hour', failed.unhinted, 40],
+    ['somebody has to act', failed.badKey, 50],
+  ])('is as loud as it matters: %s', async (_, failure, level) => {
+    const { ask, lines } = createSetting(['key-0'], () => [{ fail: failure }], { keyWaitMs: 0 });
+    await outcomeOf(ask());
+    expect(lines[0]).toMatchObject({ msg: 'attempt', level });
+  });
+});

@@ -1,0 +1,79 @@
+import { expect, it } from 'vitest';
+import { explain } from '../../src/observability/explain.ts';
+import type { ScopeState } from '../../src/pool/key-facts.ts';
+import type { ApiKey } from '../../src/shared/api-key.ts';
+import { Secret } from '../../src/shared/secret.ts';
+
+const NOW = Date.UTC(2026, 10, 24, 18);
+const HOUR = 3_600_000;
+
+const KEY: ApiKey = {
+  id: 'google',
+  service: 'google',
+  project: 'shop',
+  secret: new Secret('google', 'x'),
+};
+
+const FINDING: ScopeState = {
+  scope: 'project_model',
+  model: 'flash',
+  state: 'parked',
+  isBeingTried: false,
+  cause: 'rate_limited',
+  effect: 'cooling_down',
+  untilBy: 'rule',
+  since: NOW,
+  until: NOW + HOUR,
+};
+
+const say = (changed: Partial<ScopeState>, blockedUntil = 0) =>
+  explain({ ...FINDING, ...changed }, KEY, { now: NOW, blockedUntil });
+
+it.each<[Partial<ScopeState>, string]>([
+  [
+    { untilBy: 'provider', until: NOW + 12_000 },
+    'a rate limit of flash is reached for the project shop; the provider says until 18:00:12 UTC',
+  ],
+  [
+    {},
+    'the provider refuses flash for the project shop with 429, and does not say for how long; tried again at 19:00 UTC',
+  ],
+  [
+    { cause: 'quota_exhausted' },
+    "the day's quota of flash is spent for the project shop; tried again at 19:00 UTC; resets at midnight Pacific, 08:00 UTC",
+  ],
+  [
+    { cause: 'model_unavailable', scope: 'key_model' },
+    'this key may not use flash; tried again at 19:00 UTC',
+  ],
+  [
+    { cause: 'model_unavailable' },
+    'the project shop has no quota at all for flash; tried again at 19:00 UTC',
+  ],
+  [
+    { cause: 'upstream_down', scope: 'rest' },
+    'it fails with flash while others answer; it rests until 19:00 UTC, and is the last resort until then',
+  ],
+  [
+    { cause: 'operator', scope: 'operator', until: NOW + 30 * HOUR },
+    'taken out of use by the operator; back at 00:00 UTC on 2026-11-26, or when it is released',
+  ],
+  [
+    { cause: 'out_of_credit', scope: 'project', effect: 'exhausted' },
+    'the project shop has no credit left, or its plan or spend cap ends here; somebody has to act; tried again at 19:00 UTC in case they did',
+  ],
+])('%o is told as it is', (changed, sentence) => {
+  expect(say(changed)).toBe(sentence);
+});
+
+it('tells of the trial that awaits it, and of one that is under way', () => {
+  expect(say({ until: NOW })).toMatch(/its time has passed: the next request tries it$/);
+  expect(say({ until: NOW, isBeingTried: true })).toMatch(/one request is trying it now$/);
+});
+
+it('promises no trial while something else keeps the key back', () => {
+  const rejected = { cause: 'key_rejected', scope: 'key', effect: 'exhausted' } as const;
+  expect(say({ ...rejected, until: NOW }, NOW + 5 * HOUR)).toMatch(
+    /somebody has to act; not tried before 23:00 UTC, for another reason$/,
+  );
+});

@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { createKeyStats } from '../../src/observability/key-stats.ts';
+import { LatencySamples, latencyOf } from '../../src/observability/latency.ts';
+import { createLatest } from '../../src/observability/latest.ts';
+import { createMinutes } from '../../src/observability/minutes.ts';
+import { attemptOf, requestOf } from '../support/records.ts';
+
+const MINUTE = 60_000;
+const NOON = Date.UTC(2026, 10, 24, 12);
+
+describe('the last hour by minutes', () => {
+  const refused = { kind: 'refused', code: 'all_keys_exhausted', retryAfterMs: null } as const;
+
+  it('counts each request in the minute in which it ended, by what became of it', () => {
+    const minutes = createMinutes();
+    const at = { startedAt: NOON - 1000, ms: 1000 };
+    const [first, second] = [attemptOf({ key: 'google' }), attemptOf({ key: 'google-2' })];
+    minutes.requestEnded(requestOf(at));
+    minutes.requestEnded(requestOf({ ...at, attempts: [first, second] }));
+    minutes.requestEnded(requestOf({ ...at, end: refused }));
+    minutes.requestEnded(requestOf({ ...at, end: { kind: 'broken_off' } }));
+    minutes.requestEnded(requestOf({ ...at, end: { kind: 'bug' } }));
+    minutes.requestEnded(requestOf({ ...at, end: { kind: 'client_gone' } }));
+    const list = minutes.list(NOON + MINUTE - 1);
+    expect(list).toHaveLength(60);
+    expect(list.at(-1)).toEqual({
+      at: NOON,
+      requests: 6,
+      answered: 2,
+      fallbacks: 1,
+      refused: 1,
+      brokenOff: 2,
+      turnedAway: 0,
+    });
+    expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
+  });
+
+  it.each([1, 37, 59])('has its place for minute %i, with nothing before it', (minute) => {
+    const minutes = createMinutes();
+    minutes.requestEnded(requestOf({ startedAt: NOON + minute * MINUTE }));
+    const list = minutes.list(NOON + minute * MINUTE);
+    expect(list.at(-1)).toMatchObject({ at: NOON + minute * MINUTE, requests: 1 });
+    expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
+  });
+
+  it('forgets what is an hour old, and does not take it for now', () => {
+    const minutes = createMinutes();
+    minutes.requestEnded(requestOf({ startedAt: NOON }));
+    expect(minutes.list(NOON + 59 * MINUTE)[0]).toMatchObject({ at: NOON, requests: 1 });
+    expect(minutes.list(NOON + 60 * MINUTE).every(({ requests }) => requests === 0)).toBe(true);
+    minutes.requestEnded(requestOf({ startedAt: NOON + 60 * MINUTE }));
+    expect(minutes.list(NOON + 60 * MINUTE).at(-1)).toMatchObject({ requests: 1 });
+  });
+});
+
+describe('the latest requests', () => {
+  it('are fifty, the newest first, however many there were', () => {
+    const latest = createLatest();
+    for (let i = 0; i < 1000; i += 1) latest.requestEnded(requestOf({ requestId: `request-${i}` }));
+    const ids = latest.list().map(({ requestId }) => requestId);
+    expect(ids).toHaveLength(50);
+    expect([ids[0], ids[49]]).toEqual(['request-999', 'request-950']);
+  });
+
+  it('keep the last ten attempts of one that had many', () => {
+    const latest = createLatest();
+    const attempts = Array.from({ length: 25 }, (_, i) => attemptOf({ key: `google-${i}` }));
+    latest.requestEnded(requestOf({ attempts }));
+    const [request] = latest.list();
+    expect(request?.attemptsInAll).toBe(25);
+    expect(request?.attempts.map(({ key }) => key).at(0)).toBe('google-15');
+    expect(request?.attempts).toHaveLength(10);
+  });
+});
+
+describe('the stats of a key', () => {
+  it('counts failures by their kind, and takes none for its last error that says nothing of it', () => {
+    const stats = createKeyStats();
+    stats.attemptEnded(attemptOf());
+    stats.attemptEnded(
+      attemptOf({ outcome: { kind: 'key_rejected', message: 'leaked', status: 403 }, ms: 5 }),
+    );
+    for (const kind of ['client_gone', 'request_fault', 'content_blocked'] as const) {
+      stats.attemptEnded(attemptOf({ outcome: { kind, message: 'nothing' } }));
+    }
+    expect(stats.of('google', NOON)).toMatchObject({
+      calls: 5,
+      successes: 1,
+      failures: { key_rejected: 1, client_gone: 1, request_fault: 1, content_blocked: 1 },
+      lastError: { at: 5, kind: 'key_rejected', model: 'flash', message: 'leaked', status: 403 },
+    });
+    expect(stats.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, firstMs: [] });
+  });
+});
+
+describe('the latency of a key', () => {
+  it('is what half and what nineteen of twenty answers do not exceed', () => {
+    const samples = new LatencySamples();
+    for (let ms = 1; ms <= 20; ms += 1) samples.add(NOON, ms * 10);
+    expect(latencyOf(samples.recent(NOON))).toEqual({ p50Ms: 100, p95Ms: 190, answers: 20 });
+  });
+
+  it('is of the last 64 answers, and none older than five minutes', () => {
+    const samples = new LatencySamples();
+    for (let i = 0; i < 1000; i += 1) samples.add(NOON, i);
+    expect(latencyOf(samples.recent(NOON + 5 * MINUTE - 1))).toMatchObject({
+      p50Ms: 967,
+      answers: 64,
+    });
+    expect(latencyOf(samples.recent(NOON + 5 * MINUTE))).toBeNull();
+  });
+});
