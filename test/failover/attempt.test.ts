@@ -98,7 +98,7 @@ describe('an attempt that goes well', () => {
       {
         lease,
         outcome: { kind: 'success' },
-        isTrial: false,
+        isProbe: false,
         parked: null,
         startedAt: clock.now(),
         firstMs: 0,
