@@ -2,16 +2,16 @@ import type { Config } from './config/config.ts';
 import type { WaitQueues } from './failover/wait-queue.ts';
 import type { KeyPool } from './pool/key-pool.ts';
 import type { Peers } from './pool/peers.ts';
-import { atMost } from './shared/at-most.ts';
 import type { Clock } from './shared/clock.ts';
-import type { Common, RedisState } from './shared/common.ts';
+import { atMost } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
+import type { RedisState, SharedStore } from './shared/shared-store.ts';
 import type { SharingCounts } from './sharing/sharing.ts';
 
-/** What this process has in common with others that have the same keys. */
+/** What this process shares with others that have the same keys. */
 export interface Share {
   readonly peers: Peers;
-  readonly common: Common;
+  readonly sharedStore: SharedStore;
   /** The state of the connection to Redis. */
   readonly redis: () => RedisState;
   counts(): SharingCounts;
@@ -43,7 +43,7 @@ export async function loadShare(config: Config, parts: ShareParts): Promise<Shar
   const sharing = new Sharing({ exchange, keys, cooldownMs, clock });
   return {
     peers: sharing.peers,
-    common: createRedisCommon(link, prefix),
+    sharedStore: createRedisCommon(link, prefix),
     redis: () => link.state,
     counts: () => sharing.counts,
     join(pool, lines) {

@@ -1,5 +1,4 @@
-import type { ApiKey } from '../shared/api-key.ts';
-import type { Persona } from '../shared/persona.ts';
+import type { ApiKey, Persona } from '../shared/api-key.ts';
 import { Secret } from '../shared/secret.ts';
 import { blankKeyWarnings } from './key-variables.ts';
 import { findKeys } from './keys.ts';

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { isJsonObject, type JsonObject } from '../shared/json.ts';
 
 /**
  * What one variable may hold. A fault says what is wanted and where the value breaks, never the value:
@@ -88,8 +89,6 @@ export const jsonObject = z.string().transform((text, context): JsonObject => {
   return typeof read === 'object' ? read : reject(context, read);
 });
 
-type JsonObject = Readonly<Record<string, unknown>>;
-
 /** @returns the object, or the fault: V8's own message would quote the text. */
 function readJsonObject(text: string): JsonObject | string {
   try {
@@ -99,9 +98,6 @@ function readJsonObject(text: string): JsonObject | string {
     return `must be JSON${whereItBreaks(text, String(error))}`;
   }
 }
-
-const isJsonObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function whereItBreaks(text: string, v8Message: string): string {
   const position = Number(/\bJSON at position (\d+)/.exec(v8Message)?.[1] ?? text.length);

@@ -1,5 +1,4 @@
-import type { ApiKey } from '../shared/api-key.ts';
-import type { Persona } from '../shared/persona.ts';
+import type { ApiKey, Persona } from '../shared/api-key.ts';
 import { keyVariableName } from './key-variables.ts';
 
 interface OriginSettings {

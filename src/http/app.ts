@@ -4,9 +4,9 @@ import type { KeyCounts } from '../pool/counts.ts';
 import type { AvatarSession } from '../services/avatar-session.ts';
 import type { Chat } from '../services/chat.ts';
 import type { Service } from '../shared/api-key.ts';
-import type { Common } from '../shared/common.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
+import type { SharedStore } from '../shared/shared-store.ts';
 import { logAccess } from './access-log.ts';
 import { createAdminAccess } from './admin/admin-access.ts';
 import { type AdminRoutesOptions, serveAdminRoutes } from './admin/admin-routes.ts';
@@ -36,7 +36,7 @@ import { ANAM_ERRORS, sessionMetricsRoute, sessionStartRoute } from './session-s
 import { sessionTokenRoute } from './session-token-route.ts';
 import { requireHost } from './unreadable.ts';
 
-interface AdminOptions extends Omit<AdminRoutesOptions, 'access' | 'common'> {
+interface AdminOptions extends Omit<AdminRoutesOptions, 'access' | 'sharedStore'> {
   readonly token: Secret;
 }
 
@@ -45,7 +45,7 @@ export interface AppOptions extends ProgramRoutesOptions {
   readonly avatar: AvatarSession;
   readonly counts: (service: Service) => KeyCounts;
   /** What other processes count and keep too; null where this one is alone. */
-  readonly common: Common | null;
+  readonly sharedStore: SharedStore | null;
   /** How it stands with the Redis that instances share; null where there is none. */
   readonly redis: (() => string) | null;
   readonly log: Logger;
@@ -68,11 +68,11 @@ export interface AppOptions extends ProgramRoutesOptions {
 const METRICS_PER_SESSION = 20;
 
 export function createApp(options: AppOptions): Express {
-  const { chat, avatar, counts, log, clock, mode, admin, common, maxBodyBytes } = options;
+  const { chat, avatar, counts, log, clock, mode, admin, sharedStore, maxBodyBytes } = options;
   const access =
-    admin === null ? null : createAdminAccess({ token: admin.token, clock, log, common });
+    admin === null ? null : createAdminAccess({ token: admin.token, clock, log, sharedStore });
   const limit = (name: string, perMinute: number) =>
-    limitByAddress(name, perMinute, common, admin?.monitor.turnedAway);
+    limitByAddress(name, perMinute, sharedStore, admin?.monitor.turnedAway);
   const readSessionBody = readBytes(maxBodyBytes, { inflate: true });
   const app = express();
   app.disable('x-powered-by');
@@ -124,7 +124,7 @@ export function createApp(options: AppOptions): Express {
     readSessionBody,
     sessionMetricsRoute(avatar),
   );
-  if (admin !== null && access !== null) serveAdminRoutes(app, { ...admin, access, common });
+  if (admin !== null && access !== null) serveAdminRoutes(app, { ...admin, access, sharedStore });
   if (options.clientTokens.length > 0) serveProgramRoutes(app, options);
 
   serve(

@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import type { Secret } from '../shared/secret.ts';
-import { createTokenCheck } from '../shared/token-check.ts';
+import { createTokenCheck } from '../shared/secret.ts';
 import { bearerIn } from './bearer.ts';
 import { HttpError } from './http-error.ts';
 import { rememberTold } from './told.ts';

@@ -1,12 +1,8 @@
 import { z } from 'zod';
-
-export type JsonObject = Readonly<Record<string, unknown>>;
+import { isJsonObject, type JsonObject } from '../shared/json.ts';
 
 /** More than any schema or persona needs; a few thousand, and nobody could write it as JSON again. */
 export const MAX_DEPTH = 50;
-
-export const isJsonObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** An object of unknown fields that goes on to a provider. */
 export const jsonObject = z

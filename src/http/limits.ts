@@ -1,8 +1,8 @@
 import type { RequestHandler } from 'express';
 import { rateLimit } from 'express-rate-limit';
-import type { Common } from '../shared/common.ts';
+import type { SharedStore } from '../shared/shared-store.ts';
 import { HttpError } from './http-error.ts';
-import { SharedStore } from './shared-store.ts';
+import { SharedHits } from './shared-hits.ts';
 
 const WINDOW_SECONDS = 60;
 
@@ -11,13 +11,13 @@ const WINDOW_SECONDS = 60;
  *
  * @param name what the headers call it
  * @param perMinute 0 is off
- * @param common with which other processes count too
+ * @param sharedStore with which other processes count too
  * @param turnedAway called for each request that it refuses
  */
 export function limitByAddress(
   name: string,
   perMinute: number,
-  common: Common | null = null,
+  sharedStore: SharedStore | null = null,
   turnedAway: () => void = () => {},
 ): RequestHandler[] {
   if (perMinute === 0) return [];
@@ -27,7 +27,7 @@ export function limitByAddress(
     identifier: name,
     standardHeaders: 'draft-8',
     legacyHeaders: false,
-    ...(common === null ? {} : { store: new SharedStore(common.counter(name)) }),
+    ...(sharedStore === null ? {} : { store: new SharedHits(sharedStore.counter(name)) }),
     // Its checks of what proxies say would go to the console, past our log, with what a client sent.
     validate: false,
     handler(_request, response, next) {

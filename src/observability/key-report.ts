@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { KeyFacts, ScopeState } from '../pool/key-facts.ts';
 import type { UntilBy } from '../pool/key-state.ts';
 import type { ApiKey } from '../shared/api-key.ts';
-import { isoTime } from '../shared/iso-time.ts';
+import { isoTime } from '../shared/clock.ts';
 import { explain, type Source, sourceOf, type Times } from './explain.ts';
 import type { KeyStats } from './key-stats.ts';
 import { latencyOf } from './latency.ts';

@@ -1,7 +1,7 @@
 import type { WaitQueues } from '../failover/wait-queue.ts';
 import type { Operator } from '../pool/operator.ts';
 import type { ApiKey } from '../shared/api-key.ts';
-import { isoTime } from '../shared/iso-time.ts';
+import { isoTime } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 

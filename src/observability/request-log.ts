@@ -6,8 +6,8 @@ import {
 } from '../failover/trace.ts';
 import type { Inspection } from '../pool/inspection.ts';
 import type { KeyState } from '../pool/key-state.ts';
+import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
-import { isoTime } from '../shared/iso-time.ts';
 import type { Logger } from '../shared/logger.ts';
 
 /** So many keys that cannot be had are named in a line; more would hide what matters. */

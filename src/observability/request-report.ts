@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { AttemptTrace } from '../failover/trace.ts';
 import { SERVICES } from '../shared/api-key.ts';
-import { isoTime } from '../shared/iso-time.ts';
+import { isoTime } from '../shared/clock.ts';
 import { ENDS, OPERATIONS, OUTCOMES, REFUSALS } from './closed-sets.ts';
 import type { RememberedRequest } from './latest.ts';
 

@@ -1,5 +1,5 @@
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { RedisState } from '../shared/common.ts';
+import type { RedisState } from '../shared/shared-store.ts';
 
 /** How knowledge of keys goes from one process to another, as far as it is watched. */
 export interface SharingState {

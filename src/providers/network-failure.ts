@@ -1,7 +1,7 @@
 import type { Failure } from '../shared/failure.ts';
+import { asText } from '../shared/json.ts';
 import type { Redact } from '../shared/redact.ts';
 import { decide, describeFailure, type Finding, type Rule } from './failure-rules.ts';
-import { asText } from './json-fields.ts';
 
 /**
  * Sorts what was thrown before any answer came: connection, DNS, TLS, time. The real reason often

@@ -6,8 +6,8 @@ import { ServiceError } from '../failover/service-error.ts';
 import type { Anam, SessionRequest } from '../providers/anam/anam.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import type { Shelf } from '../shared/common.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import type { TextStore } from '../shared/shared-store.ts';
 import { laneFor, type PersonaOptions, tokenRequestFor } from './persona-for.ts';
 import { startSession } from './session-start.ts';
 import { createSharedTokens } from './shared-tokens.ts';
@@ -25,7 +25,7 @@ export interface AvatarSessionOptions extends PersonaOptions {
   readonly clock: Clock;
   readonly keys: readonly ApiKey[];
   /** Where other processes find the tokens that this one has minted; null where there are none. */
-  readonly shelf: Shelf | null;
+  readonly texts: TextStore | null;
 }
 
 export interface AvatarSession {

@@ -1,7 +1,6 @@
 import type { TokenRequest } from '../providers/anam/anam.ts';
-import type { ApiKey } from '../shared/api-key.ts';
+import type { ApiKey, Persona } from '../shared/api-key.ts';
 import { UpstreamError } from '../shared/failure.ts';
-import type { Persona } from '../shared/persona.ts';
 
 export interface PersonaOptions {
   /** Our own persona; a key may bring one of its own account instead. */

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { ApiKey } from '../shared/api-key.ts';
-import { atMost } from '../shared/at-most.ts';
 import type { Clock } from '../shared/clock.ts';
-import type { Shelf } from '../shared/common.ts';
+import { atMost } from '../shared/clock.ts';
+import type { TextStore } from '../shared/shared-store.ts';
 import { createMintedTokens, type MintedToken } from './minted-tokens.ts';
 import { nameFor, seal, unseal } from './sealed.ts';
 
@@ -25,7 +25,7 @@ export interface SharedTokensOptions {
   readonly clock: Clock;
   readonly keys: readonly ApiKey[];
   /** Null for a process that is alone. */
-  readonly shelf: Shelf | null;
+  readonly texts: TextStore | null;
 }
 
 /** What is on the shelf is there in a millisecond or so; whoever has to wait longer goes on without. */
@@ -34,7 +34,11 @@ const LIFETIME_MS = 3_600_000;
 /** A persona may be longer; its session then starts where it was minted, or not elsewhere. */
 const MAX_LENGTH = 100_000;
 
-export function createSharedTokens({ clock, keys, shelf }: SharedTokensOptions): SharedTokens {
+export function createSharedTokens({
+  clock,
+  keys,
+  texts: shelf,
+}: SharedTokensOptions): SharedTokens {
   const own = createMintedTokens(clock);
   if (shelf === null) {
     return {
@@ -73,7 +77,7 @@ export function createSharedTokens({ clock, keys, shelf }: SharedTokensOptions):
     },
     release(token) {
       own.release(token);
-      shelf.giveBack(claimOf(token)).catch(() => {});
+      shelf.remove(claimOf(token)).catch(() => {});
     },
   };
 }

@@ -13,7 +13,7 @@ export interface Timer {
 /** The longest delay that Node's timers take; a longer one would fire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** @returns the wall clock, which `main.ts` hands to everybody else. */
+/** The wall clock, which `main.ts` passes in. */
 export const createSystemClock = (): Clock => ({
   now: () => Date.now(),
   after(delayMs, callback) {
@@ -21,3 +21,18 @@ export const createSystemClock = (): Clock => ({
     return { cancel: () => clearTimeout(timer) };
   },
 });
+
+/** @param at milliseconds since the epoch */
+export const isoTime = (at: number): string => new Date(at).toISOString();
+
+/** The promise's value, or `otherwise` when it fails or takes longer. */
+export function atMost<T>(ms: number, clock: Clock, promise: Promise<T>, otherwise: T): Promise<T> {
+  return new Promise((resolve) => {
+    const limit = clock.after(ms, () => resolve(otherwise));
+    const settle = (value: T) => {
+      limit.cancel();
+      resolve(value);
+    };
+    promise.then(settle, () => settle(otherwise));
+  });
+}

@@ -1,8 +1,9 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
 
 /**
  * The text of a key or a token, wrapped so that printing it in any way shows its id instead.
- * `reveal()` is the one way in, for who sends it, compares it or keeps it out of texts.
+ * `reveal()` is the only way to the text: to send it, compare it or redact it.
  */
 export class Secret {
   readonly #text: string;
@@ -29,3 +30,20 @@ export class Secret {
     return this.toString();
   }
 }
+
+/**
+ * Compares a text with all of these tokens in constant time.
+ *
+ * @returns the id of the token that it equals, or null
+ */
+export function createTokenCheck(tokens: readonly Secret[]): (given: string) => string | null {
+  const known = tokens.map((token) => ({ id: token.id, digest: digestOf(token.reveal()) }));
+  return (given) => {
+    const digest = digestOf(given);
+    const [found] = known.filter((token) => timingSafeEqual(token.digest, digest));
+    return found?.id ?? null;
+  };
+}
+
+/** All digests have one length, as `timingSafeEqual` needs. */
+const digestOf = (text: string) => createHash('sha256').update(text).digest();

@@ -1,9 +1,9 @@
 import type { Request, RequestHandler, Response } from 'express';
 import type { Clock } from '../../shared/clock.ts';
-import type { Common } from '../../shared/common.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Secret } from '../../shared/secret.ts';
-import { createTokenCheck } from '../../shared/token-check.ts';
+import { createTokenCheck } from '../../shared/secret.ts';
+import type { SharedStore } from '../../shared/shared-store.ts';
 import { bearerIn } from '../bearer.ts';
 import { HttpError } from '../http-error.ts';
 import { type Admin, rememberAdmin } from './admin-of.ts';
@@ -31,12 +31,17 @@ export interface AdminAccessOptions {
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Logger;
   /** With which other processes count guesses too. */
-  readonly common: Common | null;
+  readonly sharedStore: SharedStore | null;
 }
 
-export function createAdminAccess({ token, clock, log, common }: AdminAccessOptions): AdminAccess {
+export function createAdminAccess({
+  token,
+  clock,
+  log,
+  sharedStore,
+}: AdminAccessOptions): AdminAccess {
   const isToken = createTokenCheck([token]);
-  const guesses = createGuesses(log, common);
+  const guesses = createGuesses(log, sharedStore);
   const cookie = createSessionCookie(token, clock);
 
   const checkToken = (request: Request, given: string): Promise<void> =>

@@ -1,8 +1,8 @@
 import type { Express, RequestHandler } from 'express';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Monitor } from '../../observability/monitor.ts';
-import type { Common } from '../../shared/common.ts';
 import type { Redact } from '../../shared/redact.ts';
+import type { SharedStore } from '../../shared/shared-store.ts';
 import { bearerIn } from '../bearer.ts';
 import { forbidCaching } from '../caching.ts';
 import { readJsonBody } from '../json-body.ts';
@@ -18,7 +18,7 @@ import { metricsRoute } from './metrics-route.ts';
 export interface AdminRoutesOptions {
   readonly access: AdminAccess;
   /** With which other processes count logins too. */
-  readonly common: Common | null;
+  readonly sharedStore: SharedStore | null;
   readonly monitor: Monitor;
   readonly metrics: Metrics;
   readonly redact: Redact;
@@ -42,14 +42,14 @@ function toLogin(access: AdminAccess): RequestHandler {
 
 /** What is for whoever runs the server: without an admin token none of it exists. */
 export function serveAdminRoutes(app: Express, options: AdminRoutesOptions): void {
-  const { access, common, monitor, metrics, redact, cooldownMs } = options;
+  const { access, sharedStore, monitor, metrics, redact, cooldownMs } = options;
   serve(app, 'get', ['/metrics'], access.require, metricsRoute(metrics));
   serve(
     app,
     'post',
     ['/api/login'],
     forbidCaching,
-    ...limitByAddress('logins', LOGINS_PER_MINUTE, common),
+    ...limitByAddress('logins', LOGINS_PER_MINUTE, sharedStore),
     ...readJsonBody(MAX_BODY),
     loginRoute(access, redact),
   );

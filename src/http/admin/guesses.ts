@@ -5,10 +5,10 @@ import {
   MemoryStore,
   type Options,
 } from 'express-rate-limit';
-import type { Common } from '../../shared/common.ts';
 import type { Logger } from '../../shared/logger.ts';
+import type { SharedStore } from '../../shared/shared-store.ts';
 import { HttpError } from '../http-error.ts';
-import { SharedStore } from '../shared-store.ts';
+import { SharedHits } from '../shared-hits.ts';
 
 const WINDOW_MS = 60_000;
 const MAX_WRONG = 10;
@@ -25,11 +25,11 @@ export interface Guesses {
   judge(request: Request, isRight: boolean): Promise<void>;
 }
 
-export function createGuesses(log: Logger, common: Common | null): Guesses {
+export function createGuesses(log: Logger, sharedStore: SharedStore | null): Guesses {
   const store = new MemoryStore();
   store.init({ windowMs: WINDOW_MS } as Options);
   // Wrong ones, wherever they were tried; a right one is nobody else's business.
-  const everywhere = common === null ? null : new SharedStore(common.counter('guesses'));
+  const everywhere = sharedStore === null ? null : new SharedHits(sharedStore.counter('guesses'));
   everywhere?.init({ windowMs: WINDOW_MS } as Options);
   const known = new Set<string>();
   const remember = (address: string) => {

@@ -1,4 +1,4 @@
-import { isJsonObject, type JsonObject } from '../json-object.ts';
+import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 
 /** Whether it is worth reading a body: most name none of these. */
 const HINTS = ['cachedContent', 'cached_content', 'fileUri', 'file_uri'].map((hint) =>

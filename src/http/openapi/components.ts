@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { JsonObject } from '../json-object.ts';
+import type { JsonObject } from '../../shared/json.ts';
 import { toJsonSchema } from './json-schema.ts';
 
 /** The schemas that have a title stand here once; whoever uses them refers to them. */

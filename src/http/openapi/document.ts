@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import type { JsonObject } from '../json-object.ts';
+import type { JsonObject } from '../../shared/json.ts';
 import { Components } from './components.ts';
 import type { DescribedServer } from './described-server.ts';
 import { HEADERS } from './headers.ts';

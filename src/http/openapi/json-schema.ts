@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { isJsonObject, type JsonObject } from '../json-object.ts';
+import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { shapeOfList } from '../list-of.ts';
 
 /** A JSON schema of what the given one accepts. */

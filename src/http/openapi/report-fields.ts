@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { SERVICES } from '../../shared/api-key.ts';
-import type { RedisState } from '../../shared/common.ts';
 import type { FailureKind } from '../../shared/failure.ts';
+import type { RedisState } from '../../shared/shared-store.ts';
 import { exactly } from './exact-schema.ts';
 
 /** What the reports on keys and on requests have in common. */

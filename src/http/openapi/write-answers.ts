@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { JsonObject } from '../json-object.ts';
+import type { JsonObject } from '../../shared/json.ts';
 import type { Components } from './components.ts';
 import { type HeaderName, toHeader } from './headers.ts';
 import type { Answer, Content } from './operation.ts';

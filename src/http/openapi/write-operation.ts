@@ -1,4 +1,4 @@
-import type { JsonObject } from '../json-object.ts';
+import type { JsonObject } from '../../shared/json.ts';
 import type { Components } from './components.ts';
 import { type HeaderName, LIMIT_HEADERS } from './headers.ts';
 import type { Operation, Parameter, RequestBody } from './operation.ts';

@@ -1,5 +1,5 @@
+import { asObjects, asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { htmlToText, isHtml } from '../html-text.ts';
-import { asObjects, asText, isJsonObject, type JsonObject, parseJson } from '../json-fields.ts';
 
 /** What Anam says of a refusal. */
 export interface AnamError {

@@ -1,8 +1,7 @@
-import type { ApiKey } from '../../shared/api-key.ts';
+import type { ApiKey, Persona } from '../../shared/api-key.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
-import type { Persona } from '../../shared/persona.ts';
+import { asText, isJsonObject, parseJson } from '../../shared/json.ts';
 import type { Redact } from '../../shared/redact.ts';
-import { asText, isJsonObject, parseJson } from '../json-fields.ts';
 import type { ProviderAnswer } from '../provider-answer.ts';
 import { type AnamCall, createAnamClient } from './anam-client.ts';
 import {

@@ -1,7 +1,7 @@
 import type { EnhancedGenerateContentResponse } from '@google/generative-ai';
 import type { ChatChunk, FinishReason, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
-import { asText, isJsonObject, type JsonObject } from '../json-fields.ts';
+import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
 
 /**
  * A chunk as it may really come: the SDK's types promise too much, and know neither errors nor

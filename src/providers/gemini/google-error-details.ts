@@ -1,5 +1,5 @@
+import { asObjects, asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { parseDurationMs } from '../durations.ts';
-import { asObjects, asText, isJsonObject, type JsonObject } from '../json-fields.ts';
 
 /** One of `error.details`, where it is of a type that decides something. */
 export type GoogleErrorDetail =

@@ -1,5 +1,5 @@
+import { asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { htmlToText, isHtml } from '../html-text.ts';
-import { asText, isJsonObject, type JsonObject, parseJson } from '../json-fields.ts';
 import {
   type GoogleErrorDetail,
   type QuotaViolation,

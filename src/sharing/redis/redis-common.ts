@@ -1,14 +1,14 @@
 import { type RedisReply, RedisStore } from 'rate-limit-redis';
-import type { Common, Counter, Shelf } from '../../shared/common.ts';
+import type { Counter, SharedStore, TextStore } from '../../shared/shared-store.ts';
 import type { RedisLink } from './redis-link.ts';
 
 /** @param prefix before every name there */
-export const createRedisCommon = (link: RedisLink, prefix: string): Common => ({
-  shelf: createShelf(link, `${prefix}shelf:`),
+export const createRedisCommon = (link: RedisLink, prefix: string): SharedStore => ({
+  texts: createShelf(link, `${prefix}shelf:`),
   counter: (name) => createCounter(link, `${prefix}limit:${name}:`),
 });
 
-function createShelf(link: RedisLink, prefix: string): Shelf {
+function createShelf(link: RedisLink, prefix: string): TextStore {
   return {
     async put(name, text, ms) {
       await link.run((client) => client.set(prefix + name, text, 'PX', ms));
@@ -18,7 +18,7 @@ function createShelf(link: RedisLink, prefix: string): Shelf {
       const answer = await link.run((client) => client.set(prefix + name, '1', 'PX', ms, 'NX'));
       return answer === 'OK';
     },
-    async giveBack(name) {
+    async remove(name) {
       await link.run((client) => client.del(prefix + name));
     },
   };

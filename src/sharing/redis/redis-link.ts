@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Clock, Timer } from '../../shared/clock.ts';
-import type { RedisState } from '../../shared/common.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Secret } from '../../shared/secret.ts';
+import type { RedisState } from '../../shared/shared-store.ts';
 import { readPulse } from './read-pulse.ts';
 import { createRedisClient, type RedisClient } from './redis-client.ts';
 import { isOfReplica, isOfTheLink, isRefusal, wordsOf } from './redis-fault.ts';

@@ -1,7 +1,7 @@
 import type { Clock } from '../../shared/clock.ts';
-import type { RedisState } from '../../shared/common.ts';
 import type { Logger } from '../../shared/logger.ts';
 import type { Secret } from '../../shared/secret.ts';
+import type { RedisState } from '../../shared/shared-store.ts';
 
 export interface RedisStandingOptions {
   readonly url: Secret;

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { UserPart } from '../../../shared/chat.ts';
+import { isJsonObject, type JsonObject } from '../../../shared/json.ts';
 import { holdsTooManyValues } from '../../json-cost.ts';
-import { isDeeperThan, isJsonObject, type JsonObject, MAX_DEPTH } from '../../json-object.ts';
+import { isDeeperThan, MAX_DEPTH } from '../../json-object.ts';
 import { listOf } from '../../list-of.ts';
 import { replaceLoneSurrogates } from '../../lone-surrogates.ts';
 import { dataUrl } from '../data-url.ts';

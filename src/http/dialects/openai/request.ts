@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { ChatRequest } from '../../../services/chat.ts';
 import type { GenerationSettings } from '../../../shared/chat.ts';
+import { isJsonObject } from '../../../shared/json.ts';
 import { invalidField, validate } from '../../json-body.ts';
-import { isJsonObject, jsonObject } from '../../json-object.ts';
+import { jsonObject } from '../../json-object.ts';
 import { modelName } from '../said.ts';
 import { readConversation } from './conversation.ts';
 import { messages } from './messages.ts';

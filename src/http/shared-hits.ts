@@ -1,5 +1,5 @@
 import { type IncrementResponse, MemoryStore, type Options, type Store } from 'express-rate-limit';
-import type { Counter } from '../shared/common.ts';
+import type { Counter } from '../shared/shared-store.ts';
 
 interface Hits {
   total: number;
@@ -10,7 +10,7 @@ interface Hits {
  * Hits of one address, counted here and by all processes together. Nobody waits for the others: their
  * count comes a moment later and holds for the next hit. While it cannot be had, ours is good enough.
  */
-export class SharedStore implements Store {
+export class SharedHits implements Store {
   readonly #here = new MemoryStore();
   readonly #counter: Counter;
   /** What all have counted together, as far as we have heard. */

@@ -1,0 +1,30 @@
+/** What instances share through Redis besides the health of keys. Every call may answer late, or fail. */
+export interface SharedStore {
+  readonly texts: TextStore;
+  /** @param name what is counted */
+  counter(name: string): Counter;
+}
+
+/** State of the connection to Redis. `refusing`: it answers, but is full, a replica, or denies access. */
+export type RedisState = 'connecting' | 'connected' | 'unreachable' | 'refusing';
+
+/** Short texts by name, each with a time to live. */
+export interface TextStore {
+  put(name: string, text: string, ms: number): Promise<void>;
+  /** @returns null when it was never there or has expired */
+  get(name: string): Promise<string | null>;
+  /** @returns false when the name was taken already */
+  take(name: string, ms: number): Promise<boolean>;
+  remove(name: string): Promise<void>;
+}
+
+/** Counts hits by name, each within a window that begins with its first hit. */
+export interface Counter {
+  hit(name: string, windowMs: number): Promise<Hits>;
+}
+
+export interface Hits {
+  readonly total: number;
+  /** Until the window ends. */
+  readonly leftMs: number;
+}
