@@ -1,8 +1,10 @@
 import type { Service } from '../src/shared/api-key.ts';
 import { parseJson } from './json.ts';
 
+const LONGEST_BODY_KEPT = 65_536;
+
 /** One request that reached the stand-in. */
-export interface StandinCall {
+export class StandinCall {
   /** The API key's text; for a session start, the key that minted the token; else empty. */
   readonly key: string;
   readonly service: Service;
@@ -12,37 +14,11 @@ export interface StandinCall {
   /** In the clock's milliseconds. */
   readonly at: number;
   /** Null until the head of the answer goes out. */
-  status: number | null;
-  /** The client hung up before its answer ended. */
-  aborted: boolean;
-  /** The parsed body; missing when it was empty, no JSON, or longer than 64 KB. */
-  readonly body?: unknown;
-}
-
-const CALLS_KEPT = 10_000;
-const CALLS_DROPPED_AT_ONCE = 1_000;
-const LONGEST_BODY_KEPT = 65_536;
-
-/** The calls, newest last: at least the last 10,000, at most 11,000. */
-export class CallLog {
-  readonly calls: LoggedCall[] = [];
-
-  add(call: LoggedCall): void {
-    this.calls.push(call);
-    if (this.calls.length >= CALLS_KEPT + CALLS_DROPPED_AT_ONCE) {
-      this.calls.splice(0, CALLS_DROPPED_AT_ONCE);
-    }
-  }
-}
-
-export class LoggedCall implements StandinCall {
-  readonly key: string;
-  readonly service: Service;
-  readonly path: string;
-  readonly model?: string;
-  readonly at: number;
   status: number | null = null;
+  /** The client hung up before its answer ended. */
   aborted = false;
+  /** The stand-in ended the connection before the answer's end. */
+  isCut = false;
   #text = '';
 
   /** @param entry An empty model is none. */
@@ -58,8 +34,17 @@ export class LoggedCall implements StandinCall {
     if (text.length <= LONGEST_BODY_KEPT) this.#text = text;
   }
 
-  /** Parsed when asked for, so that a benchmark pays nothing for it. */
+  /**
+   * The parsed body; undefined when it was empty, no JSON, or longer than 64 KB. It is parsed when
+   * asked for, so that a benchmark pays nothing for it.
+   */
   get body(): unknown {
     return parseJson(this.#text);
   }
+}
+
+/** Appends a call, and drops the oldest thousand where there are 11,000. */
+export function logCall(calls: StandinCall[], call: StandinCall): void {
+  calls.push(call);
+  if (calls.length >= 11_000) calls.splice(0, 1_000);
 }

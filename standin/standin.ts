@@ -1,13 +1,13 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../src/shared/clock.ts';
 import { createAnam } from './anam/anam.ts';
-import { CallLog, type StandinCall } from './call-log.ts';
+import { logCall, StandinCall } from './call-log.ts';
 import type { Fault } from './fault.ts';
-import { FrontDesk } from './front-desk.ts';
 import { createGoogle } from './google/google.ts';
-import type { Provider } from './provider.ts';
+import type { RequestHead, Visit } from './provider.ts';
 import { createQuotaWindows } from './quota-window.ts';
+import { NOT_FOUND_PAGE, type Reply, sendReply } from './reply.ts';
 import type { AnswerShape, StandinKey } from './standin-key.ts';
 
 export type { StandinCall } from './call-log.ts';
@@ -33,13 +33,13 @@ export interface StandinOptions {
 
 /** Stand-in Gemini and Anam servers under one address. */
 export interface Standin {
-  /** `http://127.0.0.1:PORT`, for both services. */
+  /** `http://127.0.0.1:PORT`, for both providers. */
   readonly url: string;
   /** Newest last and live: at least the last 10,000, at most 11,000. */
   readonly calls: readonly StandinCall[];
   /** Since the start; of a key that the stand-in does not know, among `calls` only. */
   callsOf(key: string): number;
-  /** @throws TypeError for a key that it does not know, or a fault that its service cannot have. */
+  /** @throws TypeError for a key that it does not know, or a fault that its provider cannot have. */
   setFault(key: string, fault: Fault | null): void;
   /** Requests being answered right now. */
   openRequests(): number;
@@ -52,21 +52,52 @@ const MODELS = ['gemini-flash-latest', 'gemini-flash-lite-latest', 'gemini-pro-l
 export async function startStandin(options: StandinOptions): Promise<Standin> {
   const { clock, keys, port = 0, speed = 1, models = MODELS, answer } = options;
   const windows = createQuotaWindows(speed);
-  const providers = [
-    createGoogle({ clock, keys, windows, models, answer }),
-    createAnam({ clock, keys, windows }),
-  ];
-  const log = new CallLog();
-  const desk = new FrontDesk(clock, providers, log);
-  const server = createServer(SERVER_OPTIONS, (request, response) =>
-    desk.receive(request, response),
-  );
+  const google = createGoogle({ clock, keys, windows, models, answer });
+  const anam = createAnam({ clock, keys, windows });
+  const calls: StandinCall[] = [];
+  let open = 0;
+  const receive = (request: IncomingMessage, response: ServerResponse) => {
+    const head = headOf(request);
+    const isPreflight = head.method === 'OPTIONS';
+    const visit = isPreflight ? null : (google.receive(head) ?? anam.receive(head));
+    if (visit !== null) return serve(visit, head, request, response);
+    request.resume();
+    sendReply(isPreflight ? PREFLIGHT : NOT_FOUND_PAGE, response, clock, null);
+  };
+  const serve = (
+    visit: Visit,
+    { path }: RequestHead,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ) => {
+    const { key, service, model, holder } = visit;
+    const call = new StandinCall({ key, service, path, model, at: clock.now() });
+    if (holder !== null) holder.calls += 1;
+    logCall(calls, call);
+    open += 1;
+    response.once('close', () => {
+      open -= 1;
+      call.aborted = !response.writableFinished && !call.isCut;
+    });
+    readBody(request, (text) => {
+      call.keepBody(text);
+      sendReply(visit.answer(text), response, clock, call);
+    });
+  };
+  const server = createServer(SERVER_OPTIONS, receive);
+  const keysWith = (key: string) =>
+    [google.keys, anam.keys].find((known) => known.find(key) !== null);
   return {
     url: await listen(server, port),
-    calls: log.calls,
-    callsOf: (key) => callsOf(key, providers, log),
-    setFault: (key, fault) => ringOf(key, providers).setFault(key, fault),
-    openRequests: () => desk.open,
+    calls,
+    callsOf: (key) =>
+      keysWith(key)?.find(key)?.calls ?? calls.filter((call) => call.key === key).length,
+    setFault(key, fault) {
+      const known = keysWith(key);
+      if (known === undefined) throw new TypeError('The stand-in does not know this key');
+      known.setFault(key, fault);
+    },
+    openRequests: () => open,
     close: () => close(server),
   };
 }
@@ -75,6 +106,30 @@ export async function startStandin(options: StandinOptions): Promise<Standin> {
 const SERVER_OPTIONS = { keepAliveTimeout: 120_000, requestTimeout: 0 };
 /** Thousands of streams may arrive at once. */
 const BACKLOG = 8_192;
+
+/** Allows a browser every call. */
+const PREFLIGHT: Reply = {
+  status: 204,
+  headers: {
+    'access-control-allow-methods': 'GET, POST, OPTIONS',
+    'access-control-allow-headers': '*, authorization',
+    'access-control-max-age': '86400',
+  },
+  body: [],
+};
+
+function headOf({ method = '', url = '', headers }: IncomingMessage): RequestHead {
+  const mark = url.indexOf('?');
+  if (mark === -1) return { method, path: url, query: '', headers };
+  return { method, path: url.slice(0, mark), query: url.slice(mark + 1), headers };
+}
+
+/** Passes the body on once it is whole; never when the client leaves before. */
+function readBody(request: IncomingMessage, then: (text: string) => void): void {
+  const chunks: Buffer[] = [];
+  request.on('data', (chunk: Buffer) => chunks.push(chunk));
+  request.once('end', () => then(Buffer.concat(chunks).toString()));
+}
 
 function listen(server: Server, port: number): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -91,18 +146,4 @@ function close(server: Server): Promise<void> {
     server.close(() => resolve());
     server.closeAllConnections();
   });
-}
-
-function callsOf(key: string, providers: readonly Provider[], log: CallLog): number {
-  for (const { ring } of providers) {
-    const held = ring.find(key);
-    if (held !== null) return held.calls;
-  }
-  return log.calls.filter((call) => call.key === key).length;
-}
-
-function ringOf(key: string, providers: readonly Provider[]) {
-  const provider = providers.find(({ ring }) => ring.find(key) !== null);
-  if (provider === undefined) throw new TypeError('The stand-in does not know this key');
-  return provider.ring;
 }

@@ -1,29 +1,30 @@
+import type { KnownKey } from '../provider.ts';
 import type { QuotaWindows } from '../quota-window.ts';
 import type { AnamAccountShape } from '../standin-key.ts';
-
-/** How much of its minute an account has left for minting. */
-export interface MintAllowance {
-  readonly granted: boolean;
-  readonly limit: number;
-  readonly remaining: number;
-  readonly resetsInMs: number;
-}
-
-/** What `GET /v1/sessions/concurrency` tells. */
-export interface Concurrency {
-  readonly limit: number;
-  readonly active: number;
-  readonly canStartSession: boolean;
-  readonly estimatedWaitSeconds: number;
-}
-
-export type StartRefusal = 'slots_busy' | 'usage_limit';
 
 const SECOND_MS = 1_000;
 const MINUTE_MS = 60_000;
 const DEFAULT_SESSION_SECONDS = 60;
 /** What an account without a limit names as its limit. */
 const UNLIMITED_SLOTS = 1_000_000;
+
+/** @returns the account of each key: keys of one project share theirs */
+export function createAccounts(
+  keys: readonly KnownKey[],
+  windows: QuotaWindows,
+): (key: KnownKey) => AnamAccount {
+  const accounts = new Map<string, AnamAccount>();
+  return ({ project }) => {
+    const known = accounts.get(project);
+    if (known !== undefined) return known;
+    const shapes = keys.filter((key) => key.project === project).map(({ shape }) => shape.account);
+    // Looks like Anam's, and reveals nothing of the key.
+    const id = `00000000-0000-4000-8000-${String(accounts.size + 1).padStart(12, '0')}`;
+    const account = new AnamAccount(id, shapes.find((shape) => shape !== undefined) ?? {}, windows);
+    accounts.set(project, account);
+    return account;
+  };
+}
 
 /** One organisation: its running sessions and what it has used, shared by all its keys. */
 export class AnamAccount {
@@ -46,8 +47,8 @@ export class AnamAccount {
     return this.#shape.personas?.includes(personaId) ?? true;
   }
 
-  /** Counts a minted token, unless the minute's are spent. */
-  mint(now: number): MintAllowance {
+  /** Counts a minted token, unless the minute's are spent. @returns what the minute has left */
+  mint(now: number) {
     if (now >= this.#minuteEndsAt) {
       this.#minuteEndsAt = this.#windows.minuteEnd(now);
       this.#minted = 0;
@@ -59,8 +60,8 @@ export class AnamAccount {
     return { granted, limit, remaining: limit - this.#minted, resetsInMs };
   }
 
-  /** @returns null when the session has started: it holds its slot and uses its minutes at once. */
-  start(now: number): StartRefusal | null {
+  /** @returns null when the session has started: it holds its slot and uses its minutes at once */
+  start(now: number): 'slots_busy' | 'usage_limit' | null {
     if (!this.concurrency(now).canStartSession) return 'slots_busy';
     if (this.#usedMs >= (this.#shape.minutes ?? Number.POSITIVE_INFINITY) * MINUTE_MS) {
       return 'usage_limit';
@@ -71,8 +72,8 @@ export class AnamAccount {
     return null;
   }
 
-  /** Slots only: it says nothing about minutes. */
-  concurrency(now: number): Concurrency {
+  /** The answer of `GET /v1/sessions/concurrency`: slots only, nothing about minutes. */
+  concurrency(now: number) {
     const ends = this.#sessionEnds;
     while (ends[0] !== undefined && ends[0] <= now) ends.shift();
     const limit = this.#shape.slots ?? UNLIMITED_SLOTS;

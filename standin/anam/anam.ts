@@ -1,19 +1,12 @@
 import type { Clock } from '../../src/shared/clock.ts';
-import { connectionReply, isOfConnection, slownessMs } from '../connection-fault.ts';
-import { createUsedTokens } from '../google/used-tokens.ts';
-import { type CallFault, type HeldKey, KeyRing } from '../key-ring.ts';
-import type { Provider, Visit } from '../provider.ts';
+import { answerDespite, isOfConnection } from '../fault.ts';
+import { KnownKeys, type Provider, type Visit } from '../provider.ts';
 import type { QuotaWindows } from '../quota-window.ts';
-import { delayed, jsonReply, type Reply } from '../reply.ts';
+import { jsonReply, type Reply } from '../reply.ts';
 import type { StandinKey } from '../standin-key.ts';
-import { createAccounts } from './accounts.ts';
-import type { AnamCall } from './call.ts';
-import type { AnamStep } from './fault.ts';
-import { mintToken } from './mint.ts';
-import { anamRefusal, invalidKey, isAnamRefusal, startRefusal } from './refusals.ts';
-import { anamRoute, bearerOf, METRICS_PATH } from './route.ts';
-import { startSession } from './start.ts';
-import { createTokenMint, type TokenClaims, type TokenMint } from './token.ts';
+import { createAccounts } from './account.ts';
+import { type AnamStep, INVALID_KEY, isAnamFault, refuse, TOKEN_EXPIRED } from './refusals.ts';
+import { type AnamCall, createSessionTokens, mintToken, startSession } from './session.ts';
 
 export interface AnamOptions {
   readonly clock: Clock;
@@ -22,84 +15,63 @@ export interface AnamOptions {
 }
 
 /** Anam's API: minting a token, starting a session with it, asking for free slots. */
-export function createAnam({ clock, keys, windows }: AnamOptions): Provider {
-  const ring = new KeyRing('anam', keys, isAnamFault);
-  const tokens = createTokenMint();
-  const steps = createSteps(ring, windows, tokens);
+export function createAnam({ clock, keys: given, windows }: AnamOptions): Provider {
+  const keys = new KnownKeys('anam', given, (fault) => isOfConnection(fault) || isAnamFault(fault));
+  const tokens = createSessionTokens();
+  const accountOf = createAccounts(keys.all, windows);
+  const steps: Readonly<Record<AnamStep, (call: AnamCall) => Reply>> = {
+    mint: (call) => mintToken(call, accountOf(call.holder), tokens),
+    start: (call) => startSession(call, accountOf(call.holder)),
+    concurrency: ({ holder, now }) => jsonReply(200, accountOf(holder).concurrency(now)),
+  };
+  const perform = (step: AnamStep, call: AnamCall): Reply => {
+    const fault = call.holder.nextFault();
+    const resetsInMs = windows.minuteEnd(call.now) - call.now;
+    const refusal = fault !== null && isAnamFault(fault) ? refuse(fault, step, resetsInMs) : null;
+    return answerDespite(fault, step, () => refusal ?? steps[step](call));
+  };
+  /** By the API key; at session start by the token, which belongs to the key that minted it. */
+  const identify = (step: AnamStep, bearer: string) => {
+    if (step !== 'start') return { key: bearer, holder: keys.find(bearer), token: null };
+    const token = tokens.find(bearer, clock.now());
+    return { key: token?.holder.shape.key ?? '', holder: token?.holder ?? null, token };
+  };
   return {
-    service: 'anam',
-    ring,
-    receive(head) {
-      if (head.path === METRICS_PATH) return METRICS;
-      const route = anamRoute(head.path);
-      if (route === null) return null;
+    keys,
+    receive({ path, method, headers }) {
+      if (path === METRICS_PATH) return METRICS;
+      const route = ROUTES[path];
+      if (route === undefined) return null;
       const { step } = route;
-      const { holder, claims, key } = identify(step, bearerOf(head), ring, tokens, clock.now());
+      const { key, holder, token } = identify(
+        step,
+        headers.authorization?.replace(BEARER, '') ?? '',
+      );
       const answer = (text: string) => {
-        if (head.method !== route.method) return jsonReply(404, { error: 'Not found' });
-        if (holder === null) return step === 'start' ? startRefusal('token_expired') : invalidKey();
-        const { host = '' } = head.headers;
-        const call = { holder, claims, text, now: clock.now(), host };
-        return strikeOr(steps[step], call, step, windows);
+        if (method !== route.method) return jsonReply(404, { error: 'Not found' });
+        if (holder === null) return step === 'start' ? TOKEN_EXPIRED : INVALID_KEY;
+        const { host = '' } = headers;
+        return perform(step, { holder, token, text, now: clock.now(), host });
       };
-      return { key, holder, model: '', answer };
+      return { service: 'anam', key, holder, model: '', answer };
     },
   };
 }
 
-/** What browsers tell of their connections is thanked for, whoever they are. */
+const BEARER = /^Bearer\s+/i;
+const METRICS_PATH = '/v1/metrics/client';
+
+const ROUTES: Readonly<Record<string, { readonly step: AnamStep; readonly method: string }>> = {
+  '/v1/auth/session-token': { step: 'mint', method: 'POST' },
+  '/v1/engine/session': { step: 'start', method: 'POST' },
+  '/v1/sessions/concurrency': { step: 'concurrency', method: 'GET' },
+};
+
+/** A browser's report about its connection is accepted without a key. */
 const METRICS: Visit = {
+  service: 'anam',
   key: '',
   holder: null,
   model: '',
   answer: () => jsonReply(200, { success: true }),
 };
-
-interface Caller {
-  readonly key: string;
-  readonly holder: HeldKey | null;
-  readonly claims: TokenClaims | null;
-}
-
-/** By the API key; at session start by the token, which names the key that minted it. */
-function identify(
-  step: AnamStep,
-  bearer: string,
-  ring: KeyRing,
-  tokens: TokenMint,
-  now: number,
-): Caller {
-  if (step !== 'start') return { key: bearer, holder: ring.find(bearer), claims: null };
-  const claims = tokens.verify(bearer, now);
-  const holder = claims === null ? null : (ring.keys[claims.keyIndex] ?? null);
-  return { key: holder?.shape.key ?? '', holder, claims };
-}
-
-type Perform = (call: AnamCall) => Reply;
-
-function createSteps(
-  ring: KeyRing,
-  windows: QuotaWindows,
-  tokens: TokenMint,
-): Record<AnamStep, Perform> {
-  const accountOf = createAccounts(ring.keys, windows);
-  const used = createUsedTokens();
-  return {
-    mint: (call) => mintToken(call, accountOf(call.holder), tokens),
-    start: (call) => startSession(call, accountOf(call.holder), used),
-    concurrency: ({ holder, now }) => jsonReply(200, accountOf(holder).concurrency(now)),
-  };
-}
-
-function strikeOr(perform: Perform, call: AnamCall, step: AnamStep, windows: QuotaWindows): Reply {
-  const fault = call.holder.nextFault();
-  if (fault === null) return perform(call);
-  const resetsInMs = windows.minuteEnd(call.now) - call.now;
-  return (
-    connectionReply(fault, step) ??
-    anamRefusal(fault, step, resetsInMs) ??
-    delayed(perform(call), slownessMs(fault, step))
-  );
-}
-
-const isAnamFault = (fault: CallFault) => isOfConnection(fault) || isAnamRefusal(fault);

@@ -1,22 +1,24 @@
-import type { CallFault } from '../key-ring.ts';
 import { jsonReply, type Reply } from '../reply.ts';
-import type { AnamRefusalKind, AnamStep, SlotsBusy } from './fault.ts';
 
-type Refusal = (fault: CallFault, resetsInMs: number) => Reply;
-type AnamRefusal = AnamRefusalKind | SlotsBusy['kind'] | 'bad_key' | 'spend_cap';
+/** Anam's routes: minting a token, starting a session with it, asking for free slots. */
+export type AnamStep = 'mint' | 'start' | 'concurrency';
 
-/** @returns the reply of a fault at this step; null when it does not strike there. */
-export function anamRefusal(fault: CallFault, step: AnamStep, resetsInMs: number): Reply | null {
-  return REFUSALS.get(fault.kind)?.[step]?.(fault, resetsInMs) ?? null;
+/** A fault that refuses a call at the steps where Anam has it. */
+export interface AnamFault {
+  readonly kind: keyof typeof REFUSALS;
+  /** Of `slots_busy`, as `GET /v1/sessions/concurrency` names it. Default 30. */
+  readonly estimatedWaitSeconds?: number;
 }
 
-export const isAnamRefusal = ({ kind }: CallFault): boolean => REFUSALS.has(kind);
+export const isAnamFault = (fault: { readonly kind: string }): fault is AnamFault =>
+  Object.hasOwn(REFUSALS, fault.kind);
 
-/** @returns what a session start is refused with, whoever found the reason. */
-export const startRefusal = (kind: keyof typeof START_REFUSALS): Reply => START_REFUSALS[kind]();
-
-export const invalidKey = () => refused(401, 'Invalid API key');
-export const personaMissing = () => refused(404, 'Persona not found');
+/** @returns null for a fault that Anam does not have at this step. */
+export function refuse(fault: AnamFault, step: AnamStep, resetsInMs: number): Reply | null {
+  const atSteps: Partial<Record<AnamStep, Refusal>> = REFUSALS[fault.kind];
+  const refusal = atSteps[step] ?? null;
+  return typeof refusal === 'function' ? refusal(fault, resetsInMs) : refusal;
+}
 
 export const rateLimited = (limit: number, resetsInMs: number): Reply =>
   jsonReply(
@@ -28,47 +30,47 @@ export const rateLimited = (limit: number, resetsInMs: number): Reply =>
 export const rateLimitHeaders = (limit: number, remaining: number, resetsInMs: number) => ({
   'RateLimit-Limit': String(limit),
   'RateLimit-Remaining': String(remaining),
-  'RateLimit-Reset': String(Math.ceil(resetsInMs / SECOND_MS)),
+  'RateLimit-Reset': String(Math.ceil(resetsInMs / 1_000)),
 });
 
-const SECOND_MS = 1_000;
-const DEFAULT_WAIT_SECONDS = 30;
-/** The limit that the fault `rate_limited` names. */
-const NAMED_LIMIT = 10;
-
-const refused = (status: number, error: string): Reply => jsonReply(status, { error });
-
-const START_REFUSALS = {
-  no_plan: () => refused(402, 'An active plan is required to start a session'),
-  spend_cap: () => refused(429, 'Spend cap reached'),
-  usage_limit: () => refused(429, 'Usage limit reached'),
-  slots_busy: () => refused(429, 'Concurrent session limit reached'),
-  no_engines: () => refused(503, 'No engines available'),
-  not_entitled: () => refused(403, 'Your plan does not include this feature'),
-  token_expired: () => refused(401, 'Session token is invalid or has expired'),
-  token_used: () => refused(401, 'Session token has already been used'),
-} satisfies Record<string, () => Reply>;
-
-const serverError = () => refused(500, 'Internal server error');
-
-const noSlot = (fault: CallFault) => {
-  const { estimatedWaitSeconds = DEFAULT_WAIT_SECONDS } = fault as SlotsBusy;
-  return jsonReply(200, { limit: 1, active: 1, canStartSession: false, estimatedWaitSeconds });
+export const INVALID_KEY = error(401, 'Invalid API key');
+export const PERSONA_MISSING = error(404, 'Persona not found');
+export const TOKEN_EXPIRED = error(401, 'Session token is invalid or has expired');
+export const TOKEN_USED = error(401, 'Session token has already been used');
+export const START_REFUSED = {
+  slots_busy: error(429, 'Concurrent session limit reached'),
+  usage_limit: error(429, 'Usage limit reached'),
 };
 
-const REFUSALS: ReadonlyMap<string, Partial<Record<AnamStep, Refusal>>> = new Map(
-  Object.entries({
-    bad_key: { mint: invalidKey, concurrency: invalidKey },
-    forbidden: { mint: () => refused(403, 'You do not have permission to use this persona') },
-    persona_missing: { mint: personaMissing },
-    rate_limited: { mint: (_fault, resetsInMs) => rateLimited(NAMED_LIMIT, resetsInMs) },
-    server_error: { mint: serverError, start: serverError, concurrency: serverError },
-    no_plan: { start: START_REFUSALS.no_plan },
-    spend_cap: { start: START_REFUSALS.spend_cap },
-    usage_limit: { start: START_REFUSALS.usage_limit },
-    slots_busy: { start: START_REFUSALS.slots_busy, concurrency: noSlot },
-    no_engines: { start: START_REFUSALS.no_engines },
-    not_entitled: { start: START_REFUSALS.not_entitled },
-    token_expired: { start: START_REFUSALS.token_expired },
-  } satisfies Record<AnamRefusal, Partial<Record<AnamStep, Refusal>>>),
-);
+type Refusal = Reply | ((fault: AnamFaultOptions, resetsInMs: number) => Reply);
+interface AnamFaultOptions {
+  readonly estimatedWaitSeconds?: number;
+}
+
+const SERVER_ERROR = error(500, 'Internal server error');
+
+const REFUSALS = {
+  bad_key: { mint: INVALID_KEY, concurrency: INVALID_KEY },
+  /** A persona that this account may not use. */
+  forbidden: { mint: error(403, 'You do not have permission to use this persona') },
+  /** A persona that is not of this account. */
+  persona_missing: { mint: PERSONA_MISSING },
+  rate_limited: { mint: (_fault, resetsInMs) => rateLimited(10, resetsInMs) },
+  server_error: { mint: SERVER_ERROR, start: SERVER_ERROR, concurrency: SERVER_ERROR },
+  no_plan: { start: error(402, 'An active plan is required to start a session') },
+  spend_cap: { start: error(429, 'Spend cap reached') },
+  usage_limit: { start: START_REFUSED.usage_limit },
+  slots_busy: {
+    start: START_REFUSED.slots_busy,
+    concurrency: ({ estimatedWaitSeconds = 30 }) =>
+      jsonReply(200, { limit: 1, active: 1, canStartSession: false, estimatedWaitSeconds }),
+  },
+  no_engines: { start: error(503, 'No engines available') },
+  /** The plan lacks what was asked for. */
+  not_entitled: { start: error(403, 'Your plan does not include this feature') },
+  token_expired: { start: TOKEN_EXPIRED },
+} satisfies Record<string, Partial<Record<AnamStep, Refusal>>>;
+
+function error(status: number, message: string): Reply {
+  return jsonReply(status, { error: message });
+}

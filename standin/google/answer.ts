@@ -1,9 +1,24 @@
-import { type AnswerPart, charactersOf } from './answer-parts.ts';
-import type { BlockedAnswer, EmptyAnswerKind } from './fault.ts';
+import type { AnswerShape, FunctionCall } from '../standin-key.ts';
 import { type GoogleRequest, tokensOf } from './request.ts';
 
 /** One event of a streamed answer, or the whole of a unary one. */
 export type AnswerEvent = Readonly<Record<string, unknown>>;
+
+/** A shape whose every number is decided. */
+export type WholeShape = AnswerShape & typeof DEFAULT_SHAPE;
+
+/** A fault that spoils the text of an answer, which counts against the quota all the same. */
+export type SpoiledAnswer =
+  | {
+      /** The candidate ends with SAFETY. */
+      readonly kind: 'blocked_answer';
+      /** Chunks of text sent before, when streaming. Default 1. */
+      readonly after?: number;
+    }
+  | { readonly kind: keyof typeof WITHOUT_TEXT };
+
+export const isSpoiled = (fault: { readonly kind: string }): fault is SpoiledAnswer =>
+  fault.kind === 'blocked_answer' || fault.kind in WITHOUT_TEXT;
 
 /** What the events of one answer have in common. */
 export interface AnswerFacts {
@@ -12,63 +27,105 @@ export interface AnswerFacts {
   readonly responseId: string;
 }
 
+const DEFAULT_SHAPE = { chunks: 3, firstChunkMs: 0, chunkMs: 0 };
+
+/** @returns what each shape leaves open, taken from the one before it, at last the defaults */
+export const wholeShape = (...shapes: readonly (AnswerShape | undefined)[]): WholeShape =>
+  Object.assign({}, DEFAULT_SHAPE, ...shapes);
+
 /**
- * A good answer, the last event with its finish reason and the usage.
+ * The answer, the last event with its finish reason and the usage.
  *
- * @param ofEvents The parts of each event.
+ * @param isUnary All of it is one event; else each text and each function call is one.
  */
 export function answerEvents(
   facts: AnswerFacts,
-  ofEvents: readonly (readonly AnswerPart[])[],
+  shape: WholeShape,
+  isUnary: boolean,
+  fault: { readonly kind: string } | null,
 ): AnswerEvent[] {
-  const candidate = { ...candidateOf(ofEvents.at(-1) ?? []), finishReason: 'STOP' };
+  const fitted = isUnary ? { ...shape, chunks: 1 } : shape;
+  if (fault !== null && isSpoiled(fault)) return spoiledEvents(facts, fitted, fault);
+  const parts = answerParts(fitted, facts.request);
+  const ofEvents = isUnary ? [parts] : parts.map((part) => [part]);
+  const last = { ...candidateOf(ofEvents.at(-1) ?? []), finishReason: 'STOP' };
   return [
-    ...ofEvents.slice(0, -1).map((parts) => openEvent(facts, parts)),
-    closingEvent(facts, { candidates: [candidate] }, lengthOf(ofEvents.flat())),
+    ...ofEvents.slice(0, -1).map((one) => openEvent(facts, one)),
+    closingEvent(facts, { candidates: [last] }, parts),
   ];
 }
 
-/** An answer that stops with SAFETY after some of its texts. */
-export function blockedEvents(
-  facts: AnswerFacts,
-  texts: readonly string[],
-  { after = 1 }: BlockedAnswer,
-): AnswerEvent[] {
-  const sent = texts.slice(0, after).map((text) => ({ text }));
+function spoiledEvents(facts: AnswerFacts, shape: WholeShape, fault: SpoiledAnswer): AnswerEvent[] {
+  if (fault.kind !== 'blocked_answer') return [closingEvent(facts, WITHOUT_TEXT[fault.kind], [])];
+  const texts = answerTexts(shape, facts.request.lastUserText).slice(0, fault.after ?? 1);
+  const sent = texts.map((text) => ({ text }));
   return [
     ...sent.map((part) => openEvent(facts, [part])),
-    closingEvent(facts, { candidates: [BLOCKED] }, lengthOf(sent)),
+    closingEvent(facts, { candidates: [BLOCKED] }, sent),
   ];
 }
-
-/** An answer without a text, in its only event. */
-export const emptyEvent = (facts: AnswerFacts, kind: EmptyAnswerKind): AnswerEvent =>
-  closingEvent(facts, EMPTY[kind], 0);
 
 const HARM = { category: 'HARM_CATEGORY_DANGEROUS_CONTENT', probability: 'HIGH', blocked: true };
 const BLOCKED = { finishReason: 'SAFETY', index: 0, safetyRatings: [HARM] };
 
-const EMPTY = {
+/** Answers without any text, in one event. */
+const WITHOUT_TEXT = {
   blocked_prompt: { promptFeedback: { blockReason: 'PROHIBITED_CONTENT' } },
   no_candidates: {},
   tokens_spent: {
     candidates: [{ content: { role: 'model' }, finishReason: 'MAX_TOKENS', index: 0 }],
   },
-} satisfies Record<EmptyAnswerKind, AnswerEvent>;
+};
+
+type AnswerPart =
+  | { readonly text: string }
+  | { readonly functionCall: FunctionCall; readonly thoughtSignature?: string };
+
+/** The texts, then the function calls; with calls, only texts that the shape gives. */
+function answerParts(shape: WholeShape, request: GoogleRequest): AnswerPart[] {
+  const calls = request.takesFunctionCalls ? (shape.functionCalls ?? []) : [];
+  const isSilent = calls.length > 0 && shape.text === undefined;
+  const texts = isSilent ? [] : answerTexts(shape, request.lastUserText);
+  return [...texts.map((text) => ({ text })), ...calls.map(callPart)];
+}
+
+/** Of parallel calls Gemini 3 signs only the first. */
+const callPart = (functionCall: FunctionCall, index: number): AnswerPart =>
+  index === 0 ? { functionCall, thoughtSignature: SIGNATURE } : { functionCall };
+
+const SIGNATURE = Buffer.from('a thought of the stand-in').toString('base64');
+
+/** The text cut into its chunks: as many as the shape says, at least one, none empty. */
+function answerTexts(shape: WholeShape, said: string): string[] {
+  const count = Math.max(shape.chunks, 1);
+  const text = (shape.text ?? `You said: ${said}`).padEnd(count, '.');
+  if (count === 1) return [text];
+  const cuts = Array.from({ length: count + 1 }, (_, index) =>
+    betweenCharacters(text, Math.floor((index * text.length) / count)),
+  );
+  return cuts.slice(1).map((end, index) => text.slice(cuts[index], end));
+}
+
+/** Never between the two halves of a surrogate pair. */
+const betweenCharacters = (text: string, index: number) => {
+  const unit = text.charCodeAt(index);
+  return unit >= 0xdc00 && unit <= 0xdfff ? index + 1 : index;
+};
 
 const openEvent = (facts: AnswerFacts, parts: readonly AnswerPart[]): AnswerEvent => ({
   candidates: [candidateOf(parts)],
   ...identity(facts),
 });
 
-const closingEvent = (facts: AnswerFacts, event: AnswerEvent, written: number): AnswerEvent => ({
+const closingEvent = (
+  facts: AnswerFacts,
+  event: AnswerEvent,
+  written: readonly AnswerPart[],
+): AnswerEvent => ({
   ...event,
-  usageMetadata: usage(facts.request.inputTokens, tokensOf(written)),
+  usageMetadata: usage(facts.request.inputTokens, tokensOf(lengthOf(written))),
   ...identity(facts),
 });
-
-const lengthOf = (parts: readonly AnswerPart[]) =>
-  parts.reduce((sum, part) => sum + charactersOf(part), 0);
 
 const candidateOf = (parts: readonly AnswerPart[]) => ({
   content: { parts, role: 'model' },
@@ -76,6 +133,11 @@ const candidateOf = (parts: readonly AnswerPart[]) => ({
 });
 
 const identity = ({ model, responseId }: AnswerFacts) => ({ modelVersion: model, responseId });
+
+const lengthOf = (parts: readonly AnswerPart[]) =>
+  parts
+    .map((part) => ('text' in part ? part.text : JSON.stringify(part.functionCall)).length)
+    .reduce((sum, length) => sum + length, 0);
 
 /** Without text Google leaves the candidates' count out. */
 const usage = (promptTokenCount: number, candidatesTokenCount: number) => ({

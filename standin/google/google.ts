@@ -1,17 +1,15 @@
 import type { Clock } from '../../src/shared/clock.ts';
-import { connectionReply, isOfConnection, slownessMs } from '../connection-fault.ts';
-import { type CallFault, KeyRing } from '../key-ring.ts';
-import type { Provider } from '../provider.ts';
+import { answerDespite, isOfConnection } from '../fault.ts';
+import { isObject, parseJson } from '../json.ts';
+import { KnownKeys, type Provider } from '../provider.ts';
 import type { QuotaWindows } from '../quota-window.ts';
-import { delayed, type Reply } from '../reply.ts';
+import { jsonReply, NOT_FOUND_PAGE, type Reply } from '../reply.ts';
 import type { AnswerShape, StandinKey } from '../standin-key.ts';
-import type { GoogleCallFacts } from './error.ts';
-import { missingKey } from './key-refusals.ts';
-import { createMethods, type GoogleCall } from './methods.ts';
-import { notFoundPage } from './other-refusals.ts';
-import { refusalOf, unknownKey } from './refusals.ts';
-import { googleRoute, isVerbOf } from './route.ts';
-import { spoilsAnswer } from './spoiled-answer.ts';
+import { isSpoiled } from './answer.ts';
+import { createGenerate, type GoogleCall } from './generate.ts';
+import { googleError, isGoogleRefusal, MISSING_KEY, refuse, UNKNOWN_KEY } from './refusals.ts';
+import { createRequestReader, type RequestReader } from './request.ts';
+import { isBroken } from './wire.ts';
 
 export interface GoogleOptions {
   readonly clock: Clock;
@@ -22,36 +20,91 @@ export interface GoogleOptions {
 }
 
 /** The Gemini API. Only generating counts against quotas; listing and counting tokens are free. */
-export function createGoogle({ clock, keys, windows, models, answer }: GoogleOptions): Provider {
-  const ring = new KeyRing('google', keys, isGoogleFault);
-  const perform = createMethods(new Set(models), ring.keys, answer);
+export function createGoogle(options: GoogleOptions): Provider {
+  const { clock, windows } = options;
+  const keys = new KnownKeys(
+    'google',
+    options.keys,
+    (fault) =>
+      isOfConnection(fault) || isGoogleRefusal(fault) || isSpoiled(fault) || isBroken(fault),
+  );
+  const perform = createMethods(keys, options);
   return {
-    service: 'google',
-    ring,
-    receive({ method, path, query, headers }) {
-      const route = googleRoute(path);
+    keys,
+    receive({ method: verb, path, query, headers }) {
+      const route = routeOf(path);
       if (route === null) return null;
       const key = String(headers['x-goog-api-key'] ?? '');
-      const holder = ring.find(key);
-      const answerTo = (text: string) => {
-        if (!isVerbOf(method, route)) return notFoundPage();
-        const call = { ...route, key, now: clock.now(), windows };
-        if (holder === null) return key === '' ? missingKey() : unknownKey(call);
-        return strikeOr(perform, { holder, call, query, text, fault: holder.nextFault() });
+      const holder = keys.find(key);
+      const answer = (text: string) => {
+        if (verb !== verbOf(route.method)) return NOT_FOUND_PAGE;
+        if (holder === null) return key === '' ? MISSING_KEY : UNKNOWN_KEY;
+        const fault = holder.nextFault();
+        const call = { ...route, key, now: clock.now(), windows, holder, query, text, fault };
+        return answerDespite(fault, null, () =>
+          fault !== null && isGoogleRefusal(fault) ? refuse(fault, call) : perform(call),
+        );
       };
-      return { key, holder, model: route.model, answer: answerTo };
+      return { service: 'google', key, holder, model: route.model, answer };
     },
   };
 }
 
-function strikeOr(perform: (call: GoogleCall) => Reply, call: GoogleCall): Reply {
-  const { fault } = call;
-  if (fault === null) return perform(call);
-  return struckBy(fault, call.call) ?? delayed(perform(call), slownessMs(fault));
+const MODELS_PATH = /^\/(v1|v1alpha|v1beta)\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
+
+/** @returns null for a path that Google does not have. */
+function routeOf(path: string) {
+  const match = MODELS_PATH.exec(path);
+  if (match === null) return null;
+  const [, version = '', model = '', method] = match;
+  return { version, model, method: method ?? (model === '' ? 'listModels' : 'getModel') };
 }
 
-const struckBy = (fault: CallFault, call: GoogleCallFacts): Reply | null =>
-  connectionReply(fault) ?? refusalOf(fault)?.(call) ?? null;
+const verbOf = (method: string) =>
+  method === 'listModels' || method === 'getModel' ? 'GET' : 'POST';
 
-const isGoogleFault = (fault: CallFault) =>
-  isOfConnection(fault) || spoilsAnswer(fault) || refusalOf(fault) !== null;
+type Perform = (call: GoogleCall) => Reply;
+
+/** Every method of a model: reading, counting, generating. */
+function createMethods(keys: KnownKeys, { models, answer }: GoogleOptions): Perform {
+  const read = createRequestReader(keys.all);
+  const generate = createGenerate(read, answer);
+  const methods: Readonly<Record<string, Perform>> = {
+    listModels: () => jsonReply(200, { models: models.map(describeModel) }),
+    getModel: ({ model }) => jsonReply(200, describeModel(model)),
+    countTokens: (call) => countTokens(call, read),
+    generateContent: (call) => generate(call, 'unary'),
+    streamGenerateContent: (call) => generate(call, ALT_SSE.test(call.query) ? 'sse' : 'array'),
+  };
+  return (call) => {
+    const perform = methods[call.method];
+    if (perform === undefined) return NOT_FOUND_PAGE;
+    return call.model === '' || models.includes(call.model) ? perform(call) : unknownModel(call);
+  };
+}
+
+const ALT_SSE = /(?:^|&)alt=sse(?:&|$)/;
+
+/** Takes the contents alone, or a whole request in `generateContentRequest`. */
+function countTokens({ text, holder }: GoogleCall, read: RequestReader): Reply {
+  const body = parseJson(text);
+  const inner = isObject(body) ? (body.generateContentRequest ?? body) : body;
+  const request = read(inner, holder);
+  return 'status' in request ? request : jsonReply(200, { totalTokens: request.inputTokens });
+}
+
+const unknownModel = ({ model, version, method }: GoogleCall): Reply =>
+  googleError(
+    404,
+    `models/${model} is not found for API version ${version}, or is not supported for ${method}. Call ListModels to see the list of available models and their supported methods.`,
+  );
+
+const describeModel = (model: string) => ({
+  name: `models/${model}`,
+  version: '001',
+  displayName: model,
+  description: 'A stand-in that repeats what it was told.',
+  inputTokenLimit: 1_048_576,
+  outputTokenLimit: 65_536,
+  supportedGenerationMethods: ['generateContent', 'countTokens'],
+});

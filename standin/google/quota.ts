@@ -1,38 +1,28 @@
 import type { QuotaWindows } from '../quota-window.ts';
 import type { Limits } from '../standin-key.ts';
 
-/** One quota that a request would exceed. */
-export interface Violation {
-  readonly metric: string;
-  readonly quotaId: string;
-  readonly period: 'minute' | 'day';
-  readonly limit: number;
-}
-
 const REQUESTS = 'generativelanguage.googleapis.com/generate_content_free_tier_requests';
 const INPUT_TOKENS =
   'generativelanguage.googleapis.com/generate_content_free_tier_input_token_count';
 
-export const requestsPerMinute = (limit: number): Violation => ({
-  metric: REQUESTS,
-  quotaId: 'GenerateRequestsPerMinutePerProjectPerModel-FreeTier',
-  period: 'minute',
-  limit,
-});
-
-export const tokensPerMinute = (limit: number): Violation => ({
-  metric: INPUT_TOKENS,
-  quotaId: 'GenerateContentInputTokensPerModelPerMinute-FreeTier',
-  period: 'minute',
-  limit,
-});
-
-export const requestsPerDay = (limit: number): Violation => ({
-  metric: REQUESTS,
-  quotaId: 'GenerateRequestsPerDayPerProjectPerModel-FreeTier',
-  period: 'day',
-  limit,
-});
+/** The quotas of a model in a project, as Google names them. */
+export const QUOTAS = {
+  rpd: {
+    metric: REQUESTS,
+    quotaId: 'GenerateRequestsPerDayPerProjectPerModel-FreeTier',
+    period: 'day',
+  },
+  rpm: {
+    metric: REQUESTS,
+    quotaId: 'GenerateRequestsPerMinutePerProjectPerModel-FreeTier',
+    period: 'minute',
+  },
+  tpm: {
+    metric: INPUT_TOKENS,
+    quotaId: 'GenerateContentInputTokensPerModelPerMinute-FreeTier',
+    period: 'minute',
+  },
+} satisfies Record<keyof Limits, object>;
 
 /** What one project has used of one model in the current minute and day. */
 export class ModelQuota {
@@ -48,19 +38,18 @@ export class ModelQuota {
   }
 
   /**
-   * Counts a request, unless a limit refuses it: a refused one counts against nothing.
+   * Counts a request, unless it would exceed a limit: a refused one counts against nothing.
    *
-   * @returns the limits that it would exceed; none when it was counted.
+   * @returns the limits that it would exceed; null when it was counted
    */
-  spend(limits: Limits, tokens: number, now: number): readonly Violation[] {
+  spend(limits: Limits, tokens: number, now: number): Limits | null {
     this.#openWindows(now);
-    const violations = this.#violations(limits, tokens);
-    if (violations.length === 0) {
-      this.#minuteRequests += 1;
-      this.#minuteTokens += tokens;
-      this.#dayRequests += 1;
-    }
-    return violations;
+    const exceeded = this.#exceeded(limits, tokens);
+    if (Object.keys(exceeded).length > 0) return exceeded;
+    this.#minuteRequests += 1;
+    this.#minuteTokens += tokens;
+    this.#dayRequests += 1;
+    return null;
   }
 
   #openWindows(now: number): void {
@@ -75,16 +64,13 @@ export class ModelQuota {
     }
   }
 
-  #violations({ rpm, tpm, rpd }: Limits, tokens: number): Violation[] {
-    const exceeded: Violation[] = [];
-    if (rpd !== undefined && this.#dayRequests >= rpd) exceeded.push(requestsPerDay(rpd));
-    if (rpm !== undefined && this.#minuteRequests >= rpm) exceeded.push(requestsPerMinute(rpm));
-    if (tpm !== undefined && isOver(this.#minuteTokens + tokens, tpm)) {
-      exceeded.push(tokensPerMinute(tpm));
-    }
-    return exceeded;
+  #exceeded({ rpd = Infinity, rpm = Infinity, tpm = Infinity }: Limits, tokens: number): Limits {
+    // A limit of 0 tokens refuses even a request without text.
+    const isOverTokens = tpm === 0 || this.#minuteTokens + tokens > tpm;
+    return {
+      ...(this.#dayRequests >= rpd ? { rpd } : {}),
+      ...(this.#minuteRequests >= rpm ? { rpm } : {}),
+      ...(isOverTokens ? { tpm } : {}),
+    };
   }
 }
-
-/** No quota at all refuses even a request without text. */
-const isOver = (tokens: number, limit: number) => limit === 0 || tokens > limit;

@@ -1,46 +1,76 @@
-import { isObject, type JsonObject } from '../json.ts';
+import { isFilled, isObject, type JsonObject } from '../json.ts';
+import type { KnownKey } from '../provider.ts';
 import type { Reply } from '../reply.ts';
-import type { Content } from './content.ts';
-import { googleError } from './error.ts';
-import { complaintAboutFunctions, takesFunctionCalls } from './function-turns.ts';
-import { type StoredResources, storedResources } from './stored-resources.ts';
+import { CACHED_CONTENT_GONE, fileGone, googleError } from './refusals.ts';
 
 /** What the stand-in reads of a request: enough for its quota and its answer. */
 export interface GoogleRequest {
   /** Estimated: one for every four characters of text, rounded up. */
   readonly inputTokens: number;
   readonly lastUserText: string;
+  /** Functions are offered, and the last content is not the result of one. */
   readonly takesFunctionCalls: boolean;
-  readonly resources: StoredResources;
 }
 
 /**
  * @param body Parsed; undefined when it was no JSON.
- * @returns the request, or Google's 400 for a body that it would not take.
+ * @returns the request, or the refusal of a body that Google would not take from this key
  */
-export function readGoogleRequest(body: unknown): GoogleRequest | Reply {
-  if (!isObject(body)) return invalidJson('Unexpected token.');
-  const unknownField = Object.keys(body).find((name) => !FIELDS.has(name));
-  if (unknownField !== undefined) {
-    return invalidJson(`Unknown name "${unknownField}": Cannot find field.`);
-  }
-  const malformed = complaintAbout(body.contents);
-  if (malformed !== null) return invalidArgument(malformed);
-  const contents = body.contents as readonly Content[];
-  const complaint = complaintAboutFunctions(contents);
-  return complaint === null ? measure(contents, body) : invalidArgument(complaint);
+export type RequestReader = (body: unknown, key: KnownKey) => GoogleRequest | Reply;
+
+export function createRequestReader(keys: readonly KnownKey[]): RequestReader {
+  const stored = storedByProject(keys);
+  return (body, { project }) => {
+    if (!isObject(body)) return invalidJson('Unexpected token.');
+    const unknownField = Object.keys(body).find((name) => !FIELDS.has(name));
+    if (unknownField !== undefined) {
+      return invalidJson(`Unknown name "${unknownField}": Cannot find field.`);
+    }
+    const malformed = complaintAbout(body.contents);
+    if (malformed !== null) return googleError(400, malformed);
+    const contents = body.contents as readonly Content[];
+    const complaint = complaintAboutFunctions(contents);
+    if (complaint !== null) return googleError(400, complaint);
+    return refuseForeign(body, contents, stored.get(project)) ?? measure(body, contents);
+  };
+}
+
+export const tokensOf = (characters: number) => Math.ceil(characters / CHARACTERS_PER_TOKEN);
+
+/** One turn of a conversation. */
+interface Content {
+  readonly role?: string;
+  readonly parts: readonly JsonObject[];
 }
 
 const CHARACTERS_PER_TOKEN = 4;
 const ROLES: ReadonlySet<unknown> = new Set([undefined, 'user', 'model', 'function']);
-/** Of GenerateContentRequest; snake case is taken too. Any other name is a 400. */
+/** Of GenerateContentRequest; any other name is a 400. */
 const FIELDS: ReadonlySet<string> = new Set(
   [
-    'model contents tools toolConfig tool_config safetySettings safety_settings systemInstruction',
-    'system_instruction generationConfig generation_config cachedContent cached_content',
-    'serviceTier service_tier labels store',
-  ].flatMap((line) => line.split(' ')),
+    'model contents tools toolConfig safetySettings systemInstruction generationConfig',
+    'cachedContent serviceTier labels store',
+  ].flatMap((line) => line.split(' ').flatMap((name) => [name, snakeCase(name)])),
 );
+
+const functionCallOf = field('functionCall');
+const functionResponseOf = field('functionResponse');
+const signatureOf = field('thoughtSignature');
+const fileDataOf = field('fileData');
+const fileUriOf = field('fileUri');
+const cachedContentOf = field('cachedContent');
+const systemInstructionOf = field('systemInstruction');
+const functionDeclarationsOf = field('functionDeclarations');
+
+/** @returns a reader of this field, which Google takes in snake case too. */
+function field(name: string): (from: JsonObject) => unknown {
+  const snake = snakeCase(name);
+  return (from) => from[name] ?? from[snake];
+}
+
+function snakeCase(name: string): string {
+  return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
+}
 
 function complaintAbout(contents: unknown): string | null {
   if (!Array.isArray(contents) || contents.length === 0) {
@@ -58,31 +88,89 @@ function complaintAbout(contents: unknown): string | null {
 const hasParts = (parts: unknown) =>
   Array.isArray(parts) && parts.length > 0 && parts.every(isObject);
 
-function measure(contents: readonly Content[], body: JsonObject): GoogleRequest {
-  const { systemInstruction = body.system_instruction, tools } = body;
+/** @returns what Gemini 3 refuses about a conversation's function calls and their results */
+function complaintAboutFunctions(contents: readonly Content[]): string | null {
+  if (contents.some(isUnsigned)) {
+    return 'Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly, and missing thought_signature may lead to degraded model performance.';
+  }
+  const called = new Set<unknown>();
+  for (const part of contents.flatMap(({ parts }) => parts)) {
+    const call = functionCallOf(part);
+    if (isObject(call) && isFilled(call.name)) called.add(call.name);
+    const result = functionResponseOf(part);
+    if (isObject(result) && !called.has(result.name)) {
+      return 'Please ensure that function response turn comes immediately after a function call turn.';
+    }
+  }
+  return null;
+}
+
+/** Parallel calls share the signature of the first. */
+function isUnsigned({ role, parts }: Content): boolean {
+  const first = parts.find((part) => isObject(functionCallOf(part)));
+  return role === 'model' && first !== undefined && !isFilled(signatureOf(first));
+}
+
+/** What one key of a project stores, all keys of the project may use. */
+function storedByProject(keys: readonly KnownKey[]): ReadonlyMap<string, ReadonlySet<string>> {
+  const stored = new Map<string, Set<string>>();
+  for (const { project, shape } of keys) {
+    stored.set(project, new Set([...(stored.get(project) ?? []), ...(shape.resources ?? [])]));
+  }
+  return stored;
+}
+
+/** Cached contents and files can be used only in the project that stores them. */
+function refuseForeign(
+  body: JsonObject,
+  contents: readonly Content[],
+  stored: ReadonlySet<string> = new Set(),
+): Reply | null {
+  const cachedContent = cachedContentOf(body);
+  if (isFilled(cachedContent) && !stored.has(cachedContent)) return CACHED_CONTENT_GONE;
+  const files = contents.flatMap(({ parts }) => parts.flatMap(storedFile));
+  const foreign = files.find((name) => !stored.has(name));
+  return foreign === undefined ? null : fileGone(foreign);
+}
+
+const STORED_FILE = /(?:^|\/v1\w*\/)(files\/[^/?#:]+)/;
+
+/** Such as `files/xyz`; none for media that Google does not store, such as a video's address. */
+function storedFile(part: JsonObject): string[] {
+  const fileData = fileDataOf(part);
+  const name = isObject(fileData) ? STORED_FILE.exec(String(fileUriOf(fileData)))?.[1] : undefined;
+  return name === undefined ? [] : [name];
+}
+
+function measure(body: JsonObject, contents: readonly Content[]): GoogleRequest {
   const texts = contents.map(({ parts }) => textOf(parts));
   const lastUser = contents.findLastIndex(({ role }) => role !== 'model');
-  const systemText = isObject(systemInstruction) ? textOf(systemInstruction.parts) : '';
+  const system = systemInstructionOf(body);
+  const systemText = isObject(system) ? textOf(system.parts) : '';
+  const { tools } = body;
   return {
     inputTokens: tokensOf(texts.join('').length + systemText.length),
     lastUserText: texts[lastUser] ?? '',
-    takesFunctionCalls: takesFunctionCalls(tools, contents),
-    resources: storedResources(body, contents),
+    takesFunctionCalls:
+      Array.isArray(tools) &&
+      tools.some(offersFunctions) &&
+      contents.at(-1)?.parts.some((part) => isObject(functionResponseOf(part))) === false,
   };
 }
 
-export const tokensOf = (characters: number) => Math.ceil(characters / CHARACTERS_PER_TOKEN);
+function offersFunctions(tool: unknown): boolean {
+  const offered = isObject(tool) ? functionDeclarationsOf(tool) : null;
+  return Array.isArray(offered) && offered.length > 0;
+}
 
 function textOf(parts: unknown): string {
   if (!Array.isArray(parts)) return '';
   return parts.map((part: unknown) => (isObject(part) ? String(part.text ?? '') : '')).join('');
 }
 
-const invalidArgument = (message: string) => googleError(400, 'INVALID_ARGUMENT', message);
-
 function invalidJson(complaint: string): Reply {
   const description = `Invalid JSON payload received. ${complaint}`;
-  return googleError(400, 'INVALID_ARGUMENT', description, [
+  return googleError(400, description, [
     { '@type': 'type.googleapis.com/google.rpc.BadRequest', fieldViolations: [{ description }] },
   ]);
 }

@@ -1,22 +1,30 @@
-import type { WholeShape } from '../answer-shape.ts';
 import { JSON_TYPE, type Reply, type Step } from '../reply.ts';
-import type { AnswerEvent } from './answer.ts';
-import { googleError } from './error.ts';
-import type { BrokenStream } from './fault.ts';
+import type { AnswerEvent, WholeShape } from './answer.ts';
+import { OVERLOADED } from './refusals.ts';
 
 /** How an answer travels: whole, as server-sent events, or as one JSON array in pieces. */
 export type Wire = 'unary' | 'sse' | 'array';
 
-/** Puts events on the wire; a fault breaks them off after some. */
+/** A fault that breaks an answer off after some chunks; a unary one inside its JSON. */
+export interface BrokenAnswer {
+  readonly kind: keyof typeof BREAKS;
+  /** Chunks sent before. Default 1. */
+  readonly after?: number;
+}
+
+export const isBroken = (fault: { readonly kind: string }): fault is BrokenAnswer =>
+  fault.kind in BREAKS;
+
+/** Puts events on the wire. */
 export function answerReply(
   events: readonly AnswerEvent[],
   wire: Wire,
   shape: WholeShape,
-  broken: BrokenStream | null,
+  fault: { readonly kind: string } | null,
 ): Reply {
   const texts = events.map((event) => JSON.stringify(event));
   const head = { status: 200, headers: HEADERS[wire], delayMs: delayMs(wire, shape) };
-  if (broken !== null) return brokenReply(head, texts, wire, shape, broken);
+  if (fault !== null && isBroken(fault)) return brokenReply(head, texts, wire, shape, fault);
   if (wire === 'unary') return { ...head, body: texts.at(-1) ?? '' };
   return { ...head, body: pacedSteps(PIECES[wire](texts), shape.chunkMs) };
 }
@@ -60,19 +68,13 @@ function brokenReply(
   texts: readonly string[],
   wire: Wire,
   shape: WholeShape,
-  { kind, after = 1 }: BrokenStream,
+  { kind, after = 1 }: BrokenAnswer,
 ): Reply {
   const ending = BREAKS[kind][wire];
   if (ending === null) return { ...OVERLOADED, delayMs: head.delayMs ?? 0 };
   const sent = pacedSteps(PIECES[wire](texts).slice(0, after), shape.chunkMs);
   return { ...head, body: [...sent, ending] };
 }
-
-const OVERLOADED = googleError(
-  503,
-  'UNAVAILABLE',
-  'The model is overloaded. Please try again later.',
-);
 
 const write = (text: string): Step => ({ kind: 'write', text });
 const BARE_ERROR = write(String(OVERLOADED.body));
@@ -81,10 +83,14 @@ const LAST_OF_ARRAY = write(`,\r\n${OVERLOADED.body}]`);
 const HANG: Step = { kind: 'hang' };
 const CUT: Step = { kind: 'cut' };
 
-/** What breaks an answer off; null where a unary answer is an error instead. */
-const BREAKS: Record<BrokenStream['kind'], Record<Wire, Step | null>> = {
+/** What comes instead of the rest; null where a unary answer is an error instead. */
+const BREAKS = {
+  /** Sends nothing more. */
   hang_mid_stream: { unary: HANG, sse: HANG, array: HANG },
+  /** Ends the connection. */
   cut_mid_stream: { unary: CUT, sse: CUT, array: CUT },
+  /** A `data:` line with an error. */
   error_mid_stream: { unary: null, sse: SSE_ERROR, array: LAST_OF_ARRAY },
+  /** The error as JSON, without `data:`. */
   bare_error_mid_stream: { unary: null, sse: BARE_ERROR, array: LAST_OF_ARRAY },
-};
+} satisfies Record<string, Record<Wire, Step | null>>;
