@@ -2,7 +2,7 @@ import { config as readDotenv } from 'dotenv';
 import { cannotListen } from './cannot-listen.ts';
 import { type Config, ConfigError, readConfig } from './config/config.ts';
 import { startReport } from './config/start-report.ts';
-import { redactSecretsOf, startUnderstudy, type Understudy } from './server.ts';
+import { PROVIDERS, redactSecretsOf, startUnderstudy, type Understudy } from './server.ts';
 import { createSystemClock } from './shared/clock.ts';
 import { createLogger, type Logger } from './shared/logger.ts';
 
@@ -40,7 +40,7 @@ function realEnvironment(): Environment {
 
 function readSettings(environment: Environment): Config {
   try {
-    return readConfig(environment);
+    return readConfig(environment, PROVIDERS);
   } catch (error) {
     if (error instanceof ConfigError) fail(error.message);
     throw error;
@@ -51,7 +51,7 @@ function readSettings(environment: Environment): Config {
 function report(config: Config): void {
   if (config.logLevel === 'silent') return;
   process.stderr.write(
-    startReport(config)
+    startReport(config, PROVIDERS)
       .map((line) => `${line}\n`)
       .join(''),
   );

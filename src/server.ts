@@ -9,9 +9,11 @@ import { drain } from './http/drain.ts';
 import { createHttpServer, listen } from './http/server.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
-import type { Anam, AnamOptions } from './providers/anam/anam.ts';
-import { createGemini } from './providers/gemini/gemini.ts';
+import { anam } from './providers/anam/anam.ts';
+import type { Anam, AnamOptions } from './providers/anam/anam-api.ts';
+import { createGemini, google } from './providers/gemini/gemini.ts';
 import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
+import type { Provider } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar-session.ts';
 import { createChat } from './services/chat.ts';
 import { AVATAR_LANES } from './services/persona-for.ts';
@@ -22,6 +24,9 @@ import type { Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
 import { Secret } from './shared/secret.ts';
+
+/** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
+export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
 
 /** What only the outermost caller knows: the real ones in `main.ts`, others in tests and benchmarks. */
 export interface Surroundings {
@@ -84,9 +89,9 @@ export async function startUnderstudy(
   });
   const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
   const upstream = { redact, now: clock.now };
-  const google = { ...upstream, baseUrl: config.googleBaseUrl, dispatcher };
+  const gemini = { ...upstream, baseUrl: config.googleBaseUrl, dispatcher };
   const models = config.googleModels;
-  const chat = { failover, stream: createGemini(google), models };
+  const chat = { failover, stream: createGemini(gemini), models };
   const app = createApp({
     ...config,
     admin,
@@ -98,7 +103,7 @@ export async function startUnderstudy(
     models,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
-    relay: createRelay({ failover, relay: createGeminiRelay(google), models }),
+    relay: createRelay({ failover, relay: createGeminiRelay(gemini), models }),
     avatar: createAvatarSession({
       failover,
       anam: await loadAnam(config, upstream),
@@ -128,7 +133,7 @@ async function loadAnam(
   upstream: Omit<AnamOptions, 'baseUrl'>,
 ): Promise<Anam | null> {
   if (!keys.some(({ service }) => service === 'anam')) return null;
-  const { createAnam } = await import('./providers/anam/anam.ts');
+  const { createAnam } = await import('./providers/anam/anam-api.ts');
   return createAnam({ ...upstream, baseUrl });
 }
 

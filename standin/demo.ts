@@ -1,7 +1,7 @@
 import { createServer } from 'node:net';
 import { cannotListen } from '../src/cannot-listen.ts';
 import { readConfig } from '../src/config/config.ts';
-import { redactSecretsOf, startUnderstudy } from '../src/server.ts';
+import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../src/server.ts';
 import { createSystemClock } from '../src/shared/clock.ts';
 import { createLogger } from '../src/shared/logger.ts';
 import { startStandin } from './standin.ts';
@@ -35,7 +35,7 @@ async function runDemo(): Promise<void> {
     speed: SPEED,
     answer: { chunks: 8, firstChunkMs: 150, chunkMs: 30 },
   });
-  const config = readConfig(await settingsFor(standin.url), 'demo');
+  const config = readConfig(await settingsFor(standin.url), PROVIDERS, 'demo');
   const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
   const surroundings = { clock, random: Math.random, log, measuresProcess: true };
   const server = await startUnderstudy(config, surroundings).catch((error: unknown) => {

@@ -1,8 +1,13 @@
 import { expect, it } from 'vitest';
 import { readConfig } from '../src/config/config.ts';
 import { startReport } from '../src/config/start-report.ts';
+import { anam } from '../src/providers/anam/anam.ts';
+import { google } from '../src/providers/gemini/gemini.ts';
 
-const report = (environment: Record<string, string>) => startReport(readConfig(environment));
+const PROVIDERS = [google, anam];
+
+const report = (environment: Record<string, string>) =>
+  startReport(readConfig(environment, PROVIDERS), PROVIDERS);
 
 it('says for each service how many keys there are, in how many projects, and what they are for', () => {
   const environment = {

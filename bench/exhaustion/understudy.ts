@@ -1,6 +1,6 @@
 import { Agent, request } from 'undici';
 import { readConfig } from '../../src/config/config.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { createRandom } from './arrivals.ts';
 import type { Contender, Surroundings } from './contender.ts';
@@ -11,7 +11,7 @@ const DRAIN_MS = 1000;
 /** The real server over real HTTP, every setting at its default but the address limit. */
 export const createUnderstudy = (logLines: string[]) =>
   async function start({ scenario, clock, baseUrl }: Surroundings): Promise<Contender> {
-    const config = readConfig(environmentOf(scenario, baseUrl));
+    const config = readConfig(environmentOf(scenario, baseUrl), PROVIDERS);
     const destination = { write: (line: string) => void logLines.push(line) };
     const log = createLogger({ level: 'info', redact: redactSecretsOf(config), destination });
     const random = createRandom(scenario.seed);

@@ -10,7 +10,7 @@ import { Agent } from 'undici';
 import { readConfig } from '../../src/config/config.ts';
 import { createHttpServer, listen } from '../../src/http/server.ts';
 import { createGemini } from '../../src/providers/gemini/gemini.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';
@@ -117,13 +117,16 @@ function viaAdapter(request: IncomingMessage, response: ServerResponse): void {
 
 /** The real thing, its logs written to nowhere but written all the same. */
 async function understudy(): Promise<number> {
-  const config = readConfig({
-    GOOGLE_API_KEY: KEY,
-    GOOGLE_BASE_URL: upstream,
-    HOST: '127.0.0.1',
-    PORT: '0',
-    RATE_LIMIT_CHAT: '0',
-  });
+  const config = readConfig(
+    {
+      GOOGLE_API_KEY: KEY,
+      GOOGLE_BASE_URL: upstream,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      RATE_LIMIT_CHAT: '0',
+    },
+    PROVIDERS,
+  );
   const destination = { write() {} };
   const log = createLogger({ level: 'info', redact: redactSecretsOf(config), destination });
   const surroundings = { clock: createSystemClock(), random: Math.random, log };

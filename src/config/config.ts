@@ -1,11 +1,12 @@
 import type { ApiKey, Persona } from '../shared/api-key.ts';
+import type { ProviderFacts } from '../shared/provider.ts';
 import { Secret } from '../shared/secret.ts';
 import { blankKeyWarnings } from './key-variables.ts';
 import { findKeys } from './keys.ts';
 import { warnOfNearMisses } from './near-misses.ts';
 import { SETTINGS, type Settings } from './settings.ts';
 import { cleanText } from './text.ts';
-import { originWarnings, personaWarnings } from './warnings.ts';
+import { originWarnings } from './warnings.ts';
 
 export interface Config {
   readonly mode: 'live' | 'demo';
@@ -13,7 +14,7 @@ export interface Config {
   /** 0 takes any free port. */
   readonly port: number;
   readonly host: string;
-  /** Google first, then Anam; each in numeric order, the unnumbered one first. */
+  /** In the order of the providers; each in numeric order, the unnumbered one first. */
   readonly keys: readonly ApiKey[];
   /** For the start-up log: one sentence each, and never a secret. */
   readonly warnings: readonly string[];
@@ -60,11 +61,12 @@ export interface Config {
  */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
+  providers: readonly ProviderFacts<Config>[],
   mode: Config['mode'] = 'live',
 ): Config {
   const texts = readTexts(environment);
   const settings = SETTINGS.safeParse(Object.fromEntries(texts));
-  const { keys, warnings, faults } = findKeys(texts);
+  const { keys, warnings, faults } = findKeys(texts, providers);
   const all = [
     ...faultsOf(settings.error),
     ...personaFaults(texts),
@@ -74,14 +76,14 @@ export function readConfig(
     ...faults,
   ];
   if (!settings.success || all.length > 0) throw new ConfigError(all);
-  const config = { mode, keys, ...toConfig(settings.data) };
+  const config = { mode, keys, warnings: [], ...toConfig(settings.data) };
   return {
     ...config,
     warnings: [
-      ...blankKeyWarnings(environment, texts),
+      ...blankKeyWarnings(environment, texts, providers),
       ...warnings,
       ...warnOfNearMisses(texts.keys(), SETTING_NAMES),
-      ...personaWarnings(config),
+      ...providers.flatMap((provider) => provider.warningsFor(config)),
       ...originWarnings(config),
     ],
   };

@@ -1,4 +1,4 @@
-import { SERVICES, type Service } from '../shared/api-key.ts';
+import { keyVariable, type ProviderFacts } from '../shared/provider.ts';
 
 /** One sentence each, and never a value. */
 export interface Notes {
@@ -12,9 +12,9 @@ export interface Variable {
   readonly text: string;
 }
 
-/** The variables of one number of one service. */
+/** The variables of one number of one provider. */
 export interface KeyVariables {
-  readonly service: Service;
+  readonly provider: ProviderFacts;
   /** Digits without leading zeros, as long as they may be; the unnumbered one is empty. */
   readonly number: string;
   key?: Variable;
@@ -23,54 +23,43 @@ export interface KeyVariables {
 }
 
 /**
- * Sorts out which variables belong to which key: Google first, then Anam, each in numeric order and
- * the unnumbered one first.
+ * Sorts out which variables belong to which key: in the order of the providers, each in numeric order
+ * and the unnumbered one first.
  *
  * @param texts the environment's variables, without the blank ones
  */
 export function groupKeyVariables(
   texts: ReadonlyMap<string, string>,
+  providers: readonly ProviderFacts[],
   notes: Notes,
 ): readonly KeyVariables[] {
   const groups = new Map<string, KeyVariables>();
+  const warnUnread = createUnreadWarning(providers);
   for (const [name, text] of [...texts].sort(byName)) {
-    const match = matchName(name);
+    const match = matchName(name, providers);
     if (match !== null) addTo(groups, match, { name, text }, notes);
-    else noteUnread(name, notes);
+    else notes.warnings.push(...warnUnread(name));
   }
-  return [...groups.values()].sort(byServiceAndNumber);
+  return [...groups.values()].sort((a, b) => byProviderAndNumber(a, b, providers));
 }
-
-/** The name under which a key is set, as the messages give it: `GOOGLE_API_KEY_2`. */
-export const keyVariableName = (service: Service, number: string): string =>
-  `${service.toUpperCase()}_API_KEY${number === '' ? '' : `_${number}`}`;
-
-/** Whether a key is set under this name. */
-const isKeyVariable = (name: string): boolean => matchName(name)?.part === 'key';
 
 type Part = 'key' | 'project' | 'personaId';
 
 interface NameMatch {
-  readonly service: Service;
+  readonly provider: ProviderFacts;
   readonly number: string;
   readonly part: Part;
 }
 
-const NAMES = {
-  google: /^GOOGLE_API_KEY(?:_(\d+))?(_PROJECT)?$/,
-  anam: /^ANAM_API_KEY(?:_(\d+))?(_PROJECT|_PERSONA_ID)?$/,
-} as const satisfies Record<Service, RegExp>;
-
+const KEY_VARIABLE = /^([A-Z]+)_API_KEY(?:_(\d+))?(_PROJECT|_PERSONA_ID)?$/;
 const LEADING_ZEROS = /^0+(?=\d)/;
 
-function matchName(name: string): NameMatch | null {
-  for (const service of SERVICES) {
-    const match = NAMES[service].exec(name);
-    if (match === null) continue;
-    const [, digits = '', suffix] = match;
-    return { service, number: digits.replace(LEADING_ZEROS, ''), part: partOf(suffix) };
-  }
-  return null;
+function matchName(name: string, providers: readonly ProviderFacts[]): NameMatch | null {
+  const [, prefix, digits = '', suffix] = KEY_VARIABLE.exec(name) ?? [];
+  const provider = providers.find((candidate) => candidate.prefix === prefix);
+  const part = partOf(suffix);
+  if (provider === undefined || (part === 'personaId' && !provider.hasPersonas)) return null;
+  return { provider, number: digits.replace(LEADING_ZEROS, ''), part };
 }
 
 function partOf(suffix: string | undefined): Part {
@@ -80,37 +69,49 @@ function partOf(suffix: string | undefined): Part {
 
 function addTo(
   groups: Map<string, KeyVariables>,
-  { service, number, part }: NameMatch,
+  { provider, number, part }: NameMatch,
   variable: Variable,
   { faults }: Notes,
 ): void {
-  const name = keyVariableName(service, number);
-  const group = groups.get(name) ?? { service, number };
+  const name = keyVariable(provider, number);
+  const group = groups.get(name) ?? { provider, number };
   groups.set(name, group);
   const other = group[part];
   if (other === undefined) group[part] = variable;
   else faults.push(`${other.name}: has the same number as ${variable.name}; keep one of the two.`);
 }
 
-/** `GEMINI_API_KEY`, `GOOGLE_API_KEY_BACKUP`, `ANAM_KEY`; not `GOOGLE_MAPS_API_KEY`, which is no mistake. */
-const LOOKS_LIKE_A_KEY =
-  /^(GOOGLE|GEMINI|ANAM)(?:_GEMINI|_GENERATIVE_AI|_GENAI|_AI_STUDIO|_AI)?(?:_?\d+)?(?:_?API)?(?:_?\d+)?_?KEYS?(?![A-Z])/i;
-
-function noteUnread(name: string, { warnings }: Notes): void {
-  const owner = LOOKS_LIKE_A_KEY.exec(name)?.[1];
-  if (owner === undefined) return;
-  const key = keyVariableName(owner.toUpperCase() === 'ANAM' ? 'anam' : 'google', '');
-  warnings.push(
-    `${name} is not read: name a key ${key} or ${key}_<number>, and its project ${key}_<number>_PROJECT.`,
-  );
+/**
+ * Warns of a variable that looks like a key under another name: `GEMINI_API_KEY`,
+ * `GOOGLE_API_KEY_BACKUP`, `ANAM_KEY`; not of `GOOGLE_MAPS_API_KEY`, which is no mistake.
+ */
+function createUnreadWarning(providers: readonly ProviderFacts[]) {
+  const patterns = providers.map((provider) => {
+    const prefixes = [provider.prefix, ...provider.mistakenPrefixes].join('|');
+    const looksLikeAKey = new RegExp(`^(?:${prefixes})${MISTAKEN_REST}`, 'i');
+    return { looksLikeAKey, key: keyVariable(provider) };
+  });
+  return (name: string): readonly string[] =>
+    patterns
+      .filter(({ looksLikeAKey }) => looksLikeAKey.test(name))
+      .map(
+        ({ key }) =>
+          `${name} is not read: name a key ${key} or ${key}_<number>, and its project ${key}_<number>_PROJECT.`,
+      );
 }
+
+const MISTAKEN_REST = String.raw`(?:_GEMINI|_GENERATIVE_AI|_GENAI|_AI_STUDIO|_AI)?(?:_?\d+)?(?:_?API)?(?:_?\d+)?_?KEYS?(?![A-Z])`;
 
 const byName = ([a]: [string, string], [b]: [string, string]) => compare(a, b);
 
-function byServiceAndNumber(a: KeyVariables, b: KeyVariables): number {
-  const byService = SERVICES.indexOf(a.service) - SERVICES.indexOf(b.service);
+function byProviderAndNumber(
+  a: KeyVariables,
+  b: KeyVariables,
+  providers: readonly ProviderFacts[],
+): number {
+  const byProvider = providers.indexOf(a.provider) - providers.indexOf(b.provider);
   // Without leading zeros the longer number is the greater one, however many digits it has.
-  return byService || a.number.length - b.number.length || compare(a.number, b.number);
+  return byProvider || a.number.length - b.number.length || compare(a.number, b.number);
 }
 
 const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
@@ -119,9 +120,11 @@ const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
 export function blankKeyWarnings(
   environment: Readonly<Record<string, string | undefined>>,
   texts: ReadonlyMap<string, string>,
+  providers: readonly ProviderFacts[],
 ): readonly string[] {
+  const isKey = (name: string) => matchName(name, providers)?.part === 'key';
   const blank = Object.keys(environment).filter(
-    (name) => environment[name] !== undefined && !texts.has(name) && isKeyVariable(name),
+    (name) => environment[name] !== undefined && !texts.has(name) && isKey(name),
   );
   return blank.length === 0 ? [] : [`Empty, and therefore ignored: ${blank.join(', ')}.`];
 }

@@ -1,52 +1,56 @@
 import type { ApiKey } from '../shared/api-key.ts';
+import { keyVariable, type ProviderFacts } from '../shared/provider.ts';
 import { Secret } from '../shared/secret.ts';
 import {
   groupKeyVariables,
   type KeyVariables,
-  keyVariableName,
   type Notes,
   type Variable,
 } from './key-variables.ts';
 import { isPersonaId, isPlaceholder } from './text.ts';
 
 export interface FoundKeys extends Readonly<Notes> {
-  /** Google first, then Anam; each in numeric order, the unnumbered one first. */
+  /** In the order of the providers; each in numeric order, the unnumbered one first. */
   readonly keys: readonly ApiKey[];
 }
 
 /**
- * Finds every key of every service, whatever its number.
+ * Finds every key of every provider, whatever its number.
  *
  * @param texts the environment's variables, cleaned and without the blank ones
  */
-export function findKeys(texts: ReadonlyMap<string, string>): FoundKeys {
+export function findKeys(
+  texts: ReadonlyMap<string, string>,
+  providers: readonly ProviderFacts[],
+): FoundKeys {
   const notes: Notes = { warnings: [], faults: [] };
   const taken = new Map<string, KeyVariables>();
-  const groups = groupKeyVariables(texts, notes);
+  const groups = groupKeyVariables(texts, providers, notes);
   const keys = groups.flatMap((group) => toKeys(group, taken, notes));
-  checkLabels(groups, notes);
+  checkLabels(groups, providers, notes);
   return { keys, ...notes };
 }
 
 /** @returns one key, or none where the variable holds nothing to use. */
 function toKeys(group: KeyVariables, taken: Map<string, KeyVariables>, notes: Notes): ApiKey[] {
-  const { service, number, key, project, personaId } = group;
+  const { provider, number, key, project, personaId } = group;
   if (key === undefined) {
     noteStray(group, notes);
     return [];
   }
   if (!acceptText(key, notes) || !acceptOnce(group, key, taken, notes)) return [];
   if (personaId !== undefined) checkPersonaId(personaId, notes);
+  const { name: service } = provider;
   const id = number === '' ? service : `${service}-${number}`;
   const secret = new Secret(id, key.text);
   const persona = personaId === undefined ? {} : { personaId: personaId.text };
   return [{ id, service, project: project?.text ?? id, secret, ...persona }];
 }
 
-function noteStray({ service, number, project, personaId }: KeyVariables, notes: Notes): void {
+function noteStray({ provider, number, project, personaId }: KeyVariables, notes: Notes): void {
   for (const variable of [project, personaId]) {
     if (variable === undefined) continue;
-    const missing = keyVariableName(service, number);
+    const missing = keyVariable(provider, number);
     notes.warnings.push(`${variable.name} is ignored: ${missing} is not set.`);
   }
 }
@@ -76,7 +80,7 @@ function acceptOnce(
   taken: Map<string, KeyVariables>,
   { warnings }: Notes,
 ): boolean {
-  const slot = `${group.service} ${text}`;
+  const slot = `${group.provider.name} ${text}`;
   const first = taken.get(slot);
   if (first === undefined) {
     taken.set(slot, group);
@@ -101,25 +105,34 @@ function checkPersonaId({ name, text }: Variable, { faults }: Notes): void {
 }
 
 const LABEL = /^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u;
-const ID_OF_A_KEY = /^(?:google|anam)(?:-\d+)?$/i;
 
 /**
  * A label shares one room of names with the ids of the keys that have none: a label that reads like
  * an id is refused, whether or not there is such a key, so that no key added later can join a
  * project by accident. Labels are shown, so none may be a key's text.
  */
-function checkLabels(groups: readonly KeyVariables[], { faults }: Notes): void {
+function checkLabels(
+  groups: readonly KeyVariables[],
+  providers: readonly ProviderFacts[],
+  { faults }: Notes,
+): void {
+  const names = providers.map(({ name }) => name).join('|');
+  const idOfAKey = new RegExp(`^(?:${names})(?:-\\d+)?$`, 'i');
   const inUse = groups.filter(({ key }) => key !== undefined && !isPlaceholder(key.text));
   const texts = new Set(inUse.map(({ key }) => key?.text ?? ''));
   for (const { project } of inUse) {
     if (project === undefined) continue;
-    const fault = faultOfLabel(project.text, texts);
+    const fault = faultOfLabel(project.text, idOfAKey, texts);
     if (fault !== null) faults.push(`${project.name}: ${fault}.`);
   }
 }
 
-function faultOfLabel(text: string, keyTexts: ReadonlySet<string>): string | null {
+function faultOfLabel(
+  text: string,
+  idOfAKey: RegExp,
+  keyTexts: ReadonlySet<string>,
+): string | null {
   if (!LABEL.test(text)) return 'must be 1 to 100 printable characters';
-  if (ID_OF_A_KEY.test(text)) return 'reads like the id of a key; choose another label';
+  if (idOfAKey.test(text)) return 'reads like the id of a key; choose another label';
   return keyTexts.has(text) ? 'holds a key where the label of its project belongs' : null;
 }

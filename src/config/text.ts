@@ -37,8 +37,8 @@ const NOT_A_KEY: readonly RegExp[] = [
   // Shown in part only: `AIza…`, `AQ.abc...`, `ab***yz`
   /(?:…|\.{3})$|\*{3}/,
   /^(?:none|null|nil|undefined|empty|unset|todo|tbd|n\/a|api[-_ ]?key|key|string)$/i,
-  // The variable's own name
-  /^(?:GOOGLE|GEMINI|ANAM)_API_KEY(?:_\d+)?$/i,
+  // The name of a variable
+  /^[A-Z]+_API_KEY(?:_\d+)?$/i,
 ];
 
 const BEGINNING_OF_A_KEY = /^(?:AIza(?:Sy)?|AQ\.|sk-)/;

@@ -1,4 +1,4 @@
-import type { ProviderAnswer } from './provider-answer.ts';
+import type { ProviderAnswer } from './provider.ts';
 
 type Headers = ProviderAnswer['headers'];
 

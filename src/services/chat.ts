@@ -1,7 +1,7 @@
 import type { Failover } from '../failover/failover.ts';
 import type { Answer, Caller } from '../failover/failover-request.ts';
 import { ServiceError } from '../failover/service-error.ts';
-import type { ApiKey } from '../shared/api-key.ts';
+import type { StreamChat } from '../providers/provider.ts';
 import type { ChatChunk, ChatTurn } from '../shared/chat.ts';
 import { UpstreamError } from '../shared/failure.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
@@ -10,20 +10,12 @@ import { beginStream, type ChatStream } from './chat-stream.ts';
 
 export interface ChatOptions {
   readonly failover: Failover;
-  readonly stream: StreamAnswer;
+  readonly stream: StreamChat;
   /** The first is the default; the others answer when asked for by name, or when those before are spent. */
   readonly models: readonly [string, ...string[]];
   /** Stands before whatever the caller brings of its own. */
   readonly systemPrompt: string | null;
 }
-
-/** How the chat reaches a provider: one answer, with one key. */
-export type StreamAnswer = (
-  key: ApiKey,
-  model: string,
-  turn: ChatTurn,
-  signal: AbortSignal,
-) => AsyncGenerator<ChatChunk, void, undefined>;
 
 export interface ChatRequest {
   readonly turn: ChatTurn;

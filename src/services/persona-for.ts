@@ -1,4 +1,4 @@
-import type { TokenRequest } from '../providers/anam/anam.ts';
+import type { TokenRequest } from '../providers/anam/anam-api.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import { UpstreamError } from '../shared/failure.ts';
 

@@ -3,7 +3,7 @@ import type { Failover } from '../failover/failover.ts';
 import type { Caller } from '../failover/failover-request.ts';
 import { onlyPiece } from '../failover/only-piece.ts';
 import { ServiceError } from '../failover/service-error.ts';
-import type { Anam, SessionRequest } from '../providers/anam/anam.ts';
+import type { Anam, SessionRequest } from '../providers/anam/anam-api.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';

@@ -2,13 +2,18 @@ import { readFileSync } from 'node:fs';
 import { parse } from 'dotenv';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ConfigError, readConfig } from '../../src/config/config.ts';
+import { type Config, ConfigError, readConfig } from '../../src/config/config.ts';
 import { SETTINGS } from '../../src/config/settings.ts';
+import { anam } from '../../src/providers/anam/anam.ts';
+import { google } from '../../src/providers/gemini/gemini.ts';
 import { Secret } from '../../src/shared/secret.ts';
+
+const read = (environment: Record<string, string | undefined>, mode?: Config['mode']) =>
+  readConfig(environment, [google, anam], mode);
 
 function faultsOf(environment: Record<string, string | undefined>): readonly string[] {
   try {
-    readConfig(environment);
+    read(environment);
     return [];
   } catch (error) {
     if (error instanceof ConfigError) return error.faults;
@@ -49,8 +54,8 @@ describe('an empty environment', () => {
   };
 
   it('gives the defaults', () => {
-    expect(readConfig({})).toEqual(defaults);
-    expect(readConfig({}, 'demo')).toEqual({ ...defaults, mode: 'demo' });
+    expect(read({})).toEqual(defaults);
+    expect(read({}, 'demo')).toEqual({ ...defaults, mode: 'demo' });
   });
 
   it('gives the same as one whose variables are all blank', () => {
@@ -58,9 +63,9 @@ describe('an empty environment', () => {
       name,
       ['', ' \t', '""'][index % 3],
     ]);
-    expect(
-      readConfig({ ...Object.fromEntries(blank), SYSTEM_PROMPT: ' ', PATH: undefined }),
-    ).toEqual(defaults);
+    expect(read({ ...Object.fromEntries(blank), SYSTEM_PROMPT: ' ', PATH: undefined })).toEqual(
+      defaults,
+    );
   });
 
   it('gives the same as .env.example, which names every setting', () => {
@@ -68,7 +73,7 @@ describe('an empty environment', () => {
     const warnings = [
       'Empty, and therefore ignored: GOOGLE_API_KEY, ANAM_API_KEY, GOOGLE_API_KEY_2, ANAM_API_KEY_2.',
     ];
-    expect(readConfig(example)).toEqual({ ...defaults, warnings });
+    expect(read(example)).toEqual({ ...defaults, warnings });
     const { NODE_ENV: _, ...settings } = SETTINGS.shape;
     const keys = ['GOOGLE_API_KEY', 'GOOGLE_API_KEY_2', 'ANAM_API_KEY', 'ANAM_API_KEY_2'];
     expect(Object.keys(example)).toEqual(
@@ -142,7 +147,7 @@ describe('single settings', () => {
     [{ ANAM_PERSONA_ID: 'p-1' }, { persona: { personaId: 'p-1' } }],
     [{ ANAM_PERSONA_CONFIG: `'{"name":"Ada"}'` }, { persona: { config: { name: 'Ada' } } }],
   ])('%j is understood', (environment, expected) => {
-    expect(readConfig(environment)).toMatchObject(expected);
+    expect(read(environment)).toMatchObject(expected);
   });
 
   it.each([
@@ -247,7 +252,7 @@ describe('several faults', () => {
       'ANAM_API_KEY_01',
       'GOOGLE_API_KEY',
     ]);
-    expect(() => readConfig(environment)).toThrow(
+    expect(() => read(environment)).toThrow(
       expect.objectContaining({ name: 'ConfigError', message: faults.join('\n') }),
     );
   });
@@ -262,15 +267,13 @@ describe('a variable that nobody reads', () => {
     ['RATE_LIMIT', 'RATE_LIMIT_CHAT'],
     ['TRUST_PROXI', 'TRUST_PROXY'],
   ])('is named when it is nearly one of ours: %s', (name, meant) => {
-    expect(readConfig({ [name]: 'x' }).warnings).toEqual([
-      `${name} is not read: did you mean ${meant}?`,
-    ]);
+    expect(read({ [name]: 'x' }).warnings).toEqual([`${name} is not read: did you mean ${meant}?`]);
   });
 
   it.each(['PATH', 'HOSTNAME', 'POSTS', 'LOGNAME', 'GOOGLE_MAPS_API_KEY', 'RENDER_EXTERNAL_URL'])(
     'is left alone when it is of somebody else: %s',
     (name) => {
-      expect(readConfig({ [name]: 'x' }).warnings).toEqual([]);
+      expect(read({ [name]: 'x' }).warnings).toEqual([]);
     },
   );
 });
@@ -278,13 +281,13 @@ describe('a variable that nobody reads', () => {
 describe('an empty key', () => {
   it('is ignored with a warning that names the variable, whatever stands for nothing', () => {
     const environment = { GOOGLE_API_KEY: '', GOOGLE_API_KEY_2: ' "" ', GOOGLE_API_KEY_3: 'three' };
-    const { keys, warnings } = readConfig(environment);
+    const { keys, warnings } = read(environment);
     expect(keys.map(({ id }) => id)).toEqual(['google-3']);
     expect(warnings).toEqual(['Empty, and therefore ignored: GOOGLE_API_KEY, GOOGLE_API_KEY_2.']);
   });
 
   it('that is not set at all is none', () => {
-    expect(readConfig({ GOOGLE_API_KEY: undefined }).warnings).toEqual([]);
+    expect(read({ GOOGLE_API_KEY: undefined }).warnings).toEqual([]);
   });
 });
 
@@ -308,11 +311,11 @@ describe('a key on the line of another setting', () => {
 
 describe('production without any origin', () => {
   it('is warned of, since it looks like a broken server to a page elsewhere', () => {
-    expect(readConfig({ NODE_ENV: 'production' }).warnings).toEqual([
+    expect(read({ NODE_ENV: 'production' }).warnings).toEqual([
       "CORS_ORIGINS is not set: only pages of this server's own origin may call it.",
     ]);
     const named = { NODE_ENV: 'production', CORS_ORIGINS: 'https://app.example' };
-    expect(readConfig(named).warnings).toEqual([]);
+    expect(read(named).warnings).toEqual([]);
   });
 });
 
@@ -329,7 +332,7 @@ describe('a persona for every Anam key', () => {
     [{ ALLOW_CLIENT_PERSONA: 'true' }, []],
   ])('with %j beside the keys', (environment, warnings) => {
     const keys = { ANAM_API_KEY: 'one', ANAM_API_KEY_PERSONA_ID: 'own', ANAM_API_KEY_2: 'two' };
-    expect(readConfig({ ...keys, ...environment }).warnings).toEqual(warnings);
+    expect(read({ ...keys, ...environment }).warnings).toEqual(warnings);
   });
 });
 
@@ -340,18 +343,18 @@ describe('the environment', () => {
       PORT: ' 80 ',
       EMPTY: undefined,
     });
-    expect(readConfig(environment)).toMatchObject({ port: 80, keys: [{ id: 'google' }] });
+    expect(read(environment)).toMatchObject({ port: 80, keys: [{ id: 'google' }] });
   });
 
   it('may hold names that mean something to objects', () => {
     const names =
       '{"__proto__":"x","constructor":"y","toString":"z","hasOwnProperty":"w","PORT":"81"}';
-    expect(readConfig(JSON.parse(names)).port).toBe(81);
-    expect(readConfig(Object.assign(Object.create(null), { PORT: '82' })).port).toBe(82);
+    expect(read(JSON.parse(names)).port).toBe(81);
+    expect(read(Object.assign(Object.create(null), { PORT: '82' })).port).toBe(82);
   });
 
   it('is its own variables, not those of a prototype', () => {
-    expect(readConfig(Object.create({ PORT: '83', GOOGLE_API_KEY: 'inherited' }))).toMatchObject({
+    expect(read(Object.create({ PORT: '83', GOOGLE_API_KEY: 'inherited' }))).toMatchObject({
       port: 3000,
       keys: [],
     });
@@ -386,7 +389,7 @@ it('never shows a key, on whichever line it was put and in whatever state', () =
 /** Everything that is printed about an environment: the warnings, or the error with its stack. */
 function saidAbout(environment: Record<string, string>): string {
   try {
-    const { keys, warnings } = readConfig(environment);
+    const { keys, warnings } = read(environment);
     return [...warnings, JSON.stringify(keys.map(({ id, secret }) => ({ id, secret })))].join('\n');
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

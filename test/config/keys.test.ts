@@ -2,8 +2,13 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { findKeys } from '../../src/config/keys.ts';
 import { cleanText, isPlaceholder } from '../../src/config/text.ts';
+import { anam } from '../../src/providers/anam/anam.ts';
+import { google } from '../../src/providers/gemini/gemini.ts';
 
-const find = (variables: Record<string, string>) => findKeys(new Map(Object.entries(variables)));
+const PROVIDERS = [google, anam];
+
+const find = (variables: Record<string, string>) =>
+  findKeys(new Map(Object.entries(variables)), PROVIDERS);
 const ids = (variables: Record<string, string>) => find(variables).keys.map(({ id }) => id);
 
 describe('which variables are keys', () => {
@@ -69,7 +74,7 @@ describe('which variables are keys', () => {
     '__proto__',
     'constructor',
   ])('says nothing about %s', (name) => {
-    expect(findKeys(new Map([[name, 'some-text']]))).toEqual({
+    expect(findKeys(new Map([[name, 'some-text']]), PROVIDERS)).toEqual({
       keys: [],
       warnings: [],
       faults: [],
@@ -298,7 +303,7 @@ describe('any set of numbered keys', () => {
           ...anam.map((n) => [name('ANAM', n), `a${n}`] as const),
           ...google.map((n) => [name('GOOGLE', n), `g${n}`] as const),
         ]);
-        const { keys, warnings, faults } = findKeys(texts);
+        const { keys, warnings, faults } = findKeys(texts, PROVIDERS);
         const sorted = (numbers: bigint[]) => numbers.toSorted((a, b) => (a < b ? -1 : 1));
         expect(keys.map(({ id, secret }) => [id, secret.reveal()])).toEqual([
           ...sorted(google).map((n) => [`google-${n}`, `g${n}`]),

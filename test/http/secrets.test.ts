@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { startStandin } from '../../standin/standin.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
@@ -36,16 +36,19 @@ async function startWatched(environment: Record<string, string> = {}) {
     service: name.startsWith('G') ? ('google' as const) : ('anam' as const),
   }));
   const standin = await startStandin({ clock, keys });
-  const config = readConfig({
-    ...KEYS,
-    HOST: '127.0.0.1',
-    PORT: '0',
-    ANAM_PERSONA_ID: 'persona-1',
-    ALLOW_CLIENT_PERSONA: 'true',
-    GOOGLE_BASE_URL: standin.url,
-    ANAM_BASE_URL: standin.url,
-    ...environment,
-  });
+  const config = readConfig(
+    {
+      ...KEYS,
+      HOST: '127.0.0.1',
+      PORT: '0',
+      ANAM_PERSONA_ID: 'persona-1',
+      ALLOW_CLIENT_PERSONA: 'true',
+      GOOGLE_BASE_URL: standin.url,
+      ANAM_BASE_URL: standin.url,
+      ...environment,
+    },
+    PROVIDERS,
+  );
   const said: string[] = [];
   const destination = { write: (line: string) => void said.push(line) };
   const log = createLogger({ level: 'trace', redact: redactSecretsOf(config), destination });

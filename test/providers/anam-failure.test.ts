@@ -4,7 +4,7 @@ import {
   classifyAnamSessionAnswer,
   classifyAnamTokenAnswer,
 } from '../../src/providers/anam/anam-failure.ts';
-import type { ProviderAnswer } from '../../src/providers/provider-answer.ts';
+import type { ProviderAnswer } from '../../src/providers/provider.ts';
 import { answerOf, bare, context, HTML, KEY, NOW } from './gemini-answers.ts';
 
 const OURS = { kind: 'misconfigured' };

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';
 import { afterEach, expect, it, vi } from 'vitest';
-import { createAnam } from '../../src/providers/anam/anam.ts';
+import { createAnam } from '../../src/providers/anam/anam-api.ts';
 import { UpstreamError } from '../../src/shared/failure.ts';
 import { createRedact } from '../../src/shared/redact.ts';
 import { Secret } from '../../src/shared/secret.ts';

@@ -1,5 +1,5 @@
 import { classifyGeminiAnswer } from '../../src/providers/gemini/gemini-failure.ts';
-import type { ProviderAnswer } from '../../src/providers/provider-answer.ts';
+import type { ProviderAnswer } from '../../src/providers/provider.ts';
 import type { Failure } from '../../src/shared/failure.ts';
 import { createRedact } from '../../src/shared/redact.ts';
 import { Secret } from '../../src/shared/secret.ts';

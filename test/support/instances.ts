@@ -1,6 +1,6 @@
 import { afterEach } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { type Clock, createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
@@ -50,13 +50,16 @@ export const keySettings = (keys: StandinOptions['keys']): Record<string, string
   Object.fromEntries(keys.map(({ key }, index) => [`GOOGLE_API_KEY_${index + 1}`, key]));
 
 export async function startInstance(setting: InstanceSetting): Promise<Instance> {
-  const config = readConfig({
-    HOST: '127.0.0.1',
-    PORT: '0',
-    RATE_LIMIT_CHAT: '0',
-    RATE_LIMIT_SESSIONS: '0',
-    ...setting.environment,
-  });
+  const config = readConfig(
+    {
+      HOST: '127.0.0.1',
+      PORT: '0',
+      RATE_LIMIT_CHAT: '0',
+      RATE_LIMIT_SESSIONS: '0',
+      ...setting.environment,
+    },
+    PROVIDERS,
+  );
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
   const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });

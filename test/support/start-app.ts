@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import request, { type Response } from 'supertest';
 import { afterEach } from 'vitest';
 import { type Config, readConfig } from '../../src/config/config.ts';
-import { redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
 import { createFakeClock, type FakeClock } from './fake-clock.ts';
@@ -68,7 +68,7 @@ export async function startApp(setting: Setting): Promise<App> {
     ANAM_BASE_URL: standin.url,
     ...environment,
   };
-  const config = readConfig(settings, setting.mode);
+  const config = readConfig(settings, PROVIDERS, setting.mode);
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
   const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });

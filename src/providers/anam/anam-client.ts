@@ -3,7 +3,7 @@ import axios, { AxiosError, type AxiosResponse } from 'axios';
 import { UpstreamError } from '../../shared/failure.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { ProviderAnswer } from '../provider-answer.ts';
+import type { ProviderAnswer } from '../provider.ts';
 import { withoutLastWord } from '../whole-words.ts';
 
 export interface AnamCall {

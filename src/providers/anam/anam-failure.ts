@@ -1,6 +1,6 @@
 import type { Failure } from '../../shared/failure.ts';
 import { decide, describeFailure, type Finding, type Rule, rateLimited } from '../failure-rules.ts';
-import type { ClassifyContext, ProviderAnswer } from '../provider-answer.ts';
+import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import { readRateLimitResetMs, readRetryAfterMs } from '../retry-headers.ts';
 import { type AnamError, parseAnamError } from './anam-error.ts';
 

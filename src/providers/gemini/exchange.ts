@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici';
-import type { ProviderAnswer } from '../provider-answer.ts';
+import type { ProviderAnswer } from '../provider.ts';
 import { withoutLastWord } from '../whole-words.ts';
 
 /** Enough of a refusal to understand it, in bytes; the rest is read and dropped. */

@@ -1,6 +1,6 @@
 import type { Failure } from '../../shared/failure.ts';
 import { decide, describeFailure, type Finding } from '../failure-rules.ts';
-import type { ClassifyContext, ProviderAnswer } from '../provider-answer.ts';
+import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import { GEMINI_QUOTA_RULES } from './gemini-quota-rules.ts';
 import { type GeminiRefusal, type GeminiRule, readGeminiRefusal } from './gemini-refusal.ts';
 import { GEMINI_400_RULES, GEMINI_403_RULES, GEMINI_404_RULES } from './gemini-request-rules.ts';

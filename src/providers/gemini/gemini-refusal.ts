@@ -1,6 +1,6 @@
 import { DURATION_TEXT, parseDurationMs } from '../durations.ts';
 import type { Rule } from '../failure-rules.ts';
-import type { ProviderAnswer } from '../provider-answer.ts';
+import type { ProviderAnswer } from '../provider.ts';
 import { readRetryAfterMs } from '../retry-headers.ts';
 import { type GoogleError, parseGoogleError } from './google-error.ts';
 import { effectiveStatus } from './google-status.ts';

@@ -2,7 +2,7 @@ import type { ApiKey } from '../../shared/api-key.ts';
 import { type Failure, UpstreamError } from '../../shared/failure.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { ClassifyContext, ProviderAnswer } from '../provider-answer.ts';
+import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import { ByteReader } from './byte-reader.ts';
 import { ErrorWatch } from './error-watch.ts';
 import { type AnswerHead, Exchange } from './exchange.ts';

@@ -4,44 +4,53 @@ import {
   GoogleGenerativeAI,
   GoogleGenerativeAIError,
 } from '@google/generative-ai';
-import type { Dispatcher } from 'undici';
-import type { ApiKey } from '../../shared/api-key.ts';
-import type { ChatChunk, ChatFinish, ChatTurn } from '../../shared/chat.ts';
+import type { ChatChunk, ChatFinish } from '../../shared/chat.ts';
 import { UpstreamError } from '../../shared/failure.ts';
-import type { Redact } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { ClassifyContext, ProviderAnswer } from '../provider-answer.ts';
+import type {
+  ClassifyContext,
+  Provider,
+  ProviderAnswer,
+  StreamChat,
+  UpstreamContext,
+} from '../provider.ts';
 import { type ReadChunk, readChunk } from './gemini-chunk.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { toGeminiRequest } from './gemini-request.ts';
 import { beginExchange, type LeanExchange } from './lean-fetch.ts';
 
-export interface GeminiOptions {
+export interface GoogleSettings {
+  /** The first is the default, the rest stand in for it in this order. */
+  readonly googleModels: readonly [string, ...string[]];
   /** Without a trailing slash and without the API's version. */
-  readonly baseUrl: string;
-  readonly dispatcher: Dispatcher;
-  readonly redact: Redact;
-  readonly now: () => number;
+  readonly googleBaseUrl: string;
 }
 
-/**
- * Streams one answer from Gemini with one key.
- *
- * @param signal Ends the call and frees its connection.
- * @throws UpstreamError with the classified failure, before the first chunk or after any
- */
-export type StreamGemini = (
-  key: ApiKey,
-  model: string,
-  turn: ChatTurn,
-  signal: AbortSignal,
-) => AsyncGenerator<ChatChunk, void, undefined>;
+/** Chats by Google's Gemini (https://ai.google.dev/api). */
+export const google: Provider<GoogleSettings> = {
+  name: 'google',
+  prefix: 'GOOGLE',
+  mistakenPrefixes: ['GEMINI'],
+  hasPersonas: false,
+  metricName: 'gcp.gemini',
+  exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
+  withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
+  describeUse: ({ googleModels: [first, ...others] }) =>
+    [`answers with ${first}`, ...others.map((model) => `then ${model}`)].join(', '),
+  warningsFor: () => [],
+  createChat: ({ googleBaseUrl: baseUrl }, context) => createGemini({ ...context, baseUrl }),
+};
+
+export interface GeminiOptions extends UpstreamContext {
+  /** Without a trailing slash and without the API's version. */
+  readonly baseUrl: string;
+}
 
 /**
  * The one place that knows the legacy SDK. It builds the request and parses the stream; the bytes
  * travel through our own exchange, which keeps what the SDK drops of a refusal.
  */
-export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions): StreamGemini {
+export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions): StreamChat {
   return async function* streamGemini(key, model, turn, signal) {
     const exchange = beginExchange(dispatcher, signal);
     try {

@@ -1,5 +1,5 @@
 import type { Dispatcher } from 'undici';
-import type { ProviderAnswer } from '../provider-answer.ts';
+import type { ProviderAnswer } from '../provider.ts';
 import { Exchange } from './exchange.ts';
 import { TextReader } from './text-reader.ts';
 
