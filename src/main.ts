@@ -1,8 +1,13 @@
 import { config as readDotenv } from 'dotenv';
-import { cannotListen } from './cannot-listen.ts';
 import { type Config, ConfigError, readConfig } from './config/config.ts';
 import { startReport } from './config/start-report.ts';
-import { PROVIDERS, redactSecretsOf, startUnderstudy, type Understudy } from './server.ts';
+import {
+  cannotListen,
+  PROVIDERS,
+  redactSecretsOf,
+  startUnderstudy,
+  type Understudy,
+} from './server.ts';
 import { createSystemClock } from './shared/clock.ts';
 import { createLogger, type Logger } from './shared/logger.ts';
 

@@ -1,7 +1,6 @@
 import { createServer } from 'node:net';
-import { cannotListen } from '../src/cannot-listen.ts';
 import { readConfig } from '../src/config/config.ts';
-import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../src/server.ts';
+import { cannotListen, PROVIDERS, redactSecretsOf, startUnderstudy } from '../src/server.ts';
 import { createSystemClock } from '../src/shared/clock.ts';
 import { createLogger } from '../src/shared/logger.ts';
 import { startStandin } from './standin.ts';

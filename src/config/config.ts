@@ -1,12 +1,9 @@
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { ProviderFacts } from '../shared/provider.ts';
 import { Secret } from '../shared/secret.ts';
-import { blankKeyWarnings } from './key-variables.ts';
-import { findKeys } from './keys.ts';
-import { warnOfNearMisses } from './near-misses.ts';
+import { blankKeyWarnings, findKeys } from './keys.ts';
 import { SETTINGS, type Settings } from './settings.ts';
-import { cleanText } from './text.ts';
-import { originWarnings } from './warnings.ts';
+import { cleanText } from './values.ts';
 
 export interface Config {
   readonly mode: 'live' | 'demo';
@@ -31,33 +28,33 @@ export interface Config {
   readonly requestTimeoutMs: number;
   readonly attemptTimeoutMs: number;
   readonly streamIdleMs: number;
-  /** `localhost` lets every port of this machine in; an empty list lets nobody in. */
+  /** `localhost` lets every port of this machine in; an empty list lets no other origin in. */
   readonly corsOrigins: 'localhost' | readonly string[];
-  /** Opens what is for whoever runs it; without one, that does not exist. */
+  /** Opens the operator's routes; without one they do not exist. */
   readonly adminToken: Secret | null;
-  /** Of programs that may use the compatible routes; without any, these do not exist. */
+  /** Of programs that may use the compatible routes; without any they do not exist. */
   readonly clientTokens: readonly Secret[];
   /** For each client address; 0 is off. */
   readonly chatPerMinute: number;
   readonly sessionsPerMinute: number;
-  /** How many proxies stand in front. */
+  /** The number of proxies in front of this server. */
   readonly trustProxy: number;
-  /** The largest request body of the routes that are open to everybody. */
+  /** The largest request body on routes that need no token. */
   readonly maxBodyBytes: number;
-  /** The same for programs, which bring a token. */
+  /** The largest request body of a program with a token. */
   readonly maxProgramBodyBytes: number;
-  /** Where several instances share what they know; null where this one is alone. */
+  /** The store that several instances share; null for a single instance. */
   readonly redisUrl: Secret | null;
-  /** Before every name there. */
+  /** What every name in Redis begins with. */
   readonly redisPrefix: string;
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 }
 
 /**
- * Reads the settings once, at start-up. A blank variable counts as unset; others than ours are left
- * alone, with a warning where one looks like a key or is nearly a setting of ours.
+ * Reads the settings once, at start-up. A blank variable counts as unset. Unknown variables are ignored,
+ * with a warning where one looks like a key or is nearly the name of a setting.
  *
- * @throws ConfigError with every fault there is
+ * @throws ConfigError with all faults
  */
 export function readConfig(
   environment: Readonly<Record<string, string | undefined>>,
@@ -100,7 +97,7 @@ export class ConfigError extends Error {
   }
 }
 
-/** A prompt may begin and end with quotes of its own. */
+/** A prompt may begin and end with quotes that belong to it. */
 const KEEPS_ITS_QUOTES = 'SYSTEM_PROMPT';
 
 function readTexts(environment: Readonly<Record<string, string | undefined>>) {
@@ -114,10 +111,10 @@ function readTexts(environment: Readonly<Record<string, string | undefined>>) {
 
 const SETTING_NAMES = Object.keys(SETTINGS.shape);
 
-/** Shorter texts could be part of anything. */
+/** A shorter text may be part of another value by chance. */
 const MIN_KEY_LENGTH = 12;
 
-/** A key on another setting's line would be shown with it: models are listed, addresses are logged. */
+/** Other settings are shown: models are listed, addresses are logged. */
 function misplacedKeys(texts: ReadonlyMap<string, string>, keys: readonly ApiKey[]) {
   const secrets = keys
     .map(({ secret }) => secret.reveal())
@@ -138,13 +135,13 @@ const personaFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
     ? ['ANAM_PERSONA_CONFIG: is set together with ANAM_PERSONA_ID; keep one of the two.']
     : [];
 
-/** Programs would be let in to everything. */
+/** A client token would open the operator's routes. */
 const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
   settings?.CLIENT_TOKENS.some((token) => token === settings.ADMIN_TOKEN)
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
-/** A removed setting; to ignore it would leave cores idle without a word. */
+/** A removed setting: if it were ignored, cores would stay idle without a notice. */
 const workersFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
   texts.has('WORKERS')
     ? [
@@ -191,4 +188,39 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
 function toPersona({ ANAM_PERSONA_ID: personaId, ANAM_PERSONA_CONFIG: config }: Settings) {
   if (personaId !== undefined) return { personaId };
   return config === undefined ? null : { config };
+}
+
+/** Shorter names are near to too many others. */
+const MIN_LENGTH = 8;
+
+/** Warns of names that are nearly a setting and therefore not read: `CORS_ORIGIN`, `KEY_COOLDOWN`. */
+function warnOfNearMisses(names: Iterable<string>, known: readonly string[]): readonly string[] {
+  return [...names].flatMap((name) => {
+    const meant = known.includes(name) ? undefined : known.find((ours) => isNear(name, ours));
+    return meant === undefined ? [] : [`${name} is not read: did you mean ${meant}?`];
+  });
+}
+
+const isNear = (name: string, ours: string) =>
+  name.length >= MIN_LENGTH &&
+  ours.length >= MIN_LENGTH &&
+  (ours.startsWith(`${name}_`) || isOneTypoAway(name, ours));
+
+/** Between the common beginning and the common end is one letter at most. */
+function isOneTypoAway(a: string, b: string): boolean {
+  const shorter = Math.min(a.length, b.length);
+  let start = 0;
+  while (start < shorter && a[start] === b[start]) start += 1;
+  let end = 0;
+  while (end < shorter - start && a.at(-1 - end) === b.at(-1 - end)) end += 1;
+  return Math.max(a.length, b.length) - start - end <= 1;
+}
+
+/** In production other origins are refused by default, which looks like a broken server. */
+function originWarnings({
+  isProduction,
+  corsOrigins,
+}: Pick<Config, 'isProduction' | 'corsOrigins'>): readonly string[] {
+  if (!isProduction || corsOrigins.length > 0) return [];
+  return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
 }

@@ -1,13 +1,7 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import { keyVariable, type ProviderFacts } from '../shared/provider.ts';
 import { Secret } from '../shared/secret.ts';
-import {
-  groupKeyVariables,
-  type KeyVariables,
-  type Notes,
-  type Variable,
-} from './key-variables.ts';
-import { isPersonaId, isPlaceholder } from './text.ts';
+import { isPersonaId, isPlaceholder } from './values.ts';
 
 export interface FoundKeys extends Readonly<Notes> {
   /** In the order of the providers; each in numeric order, the unnumbered one first. */
@@ -30,6 +24,133 @@ export function findKeys(
   checkLabels(groups, providers, notes);
   return { keys, ...notes };
 }
+
+/** @returns one sentence that names the key variables that are set to nothing */
+export function blankKeyWarnings(
+  environment: Readonly<Record<string, string | undefined>>,
+  texts: ReadonlyMap<string, string>,
+  providers: readonly ProviderFacts[],
+): readonly string[] {
+  const isKey = (name: string) => matchName(name, providers)?.part === 'key';
+  const blank = Object.keys(environment).filter(
+    (name) => environment[name] !== undefined && !texts.has(name) && isKey(name),
+  );
+  return blank.length === 0 ? [] : [`Empty, and therefore ignored: ${blank.join(', ')}.`];
+}
+
+/** One sentence each, without any value. */
+interface Notes {
+  readonly warnings: string[];
+  readonly faults: string[];
+}
+
+/** A variable that is set, under the name that was written: `_01` and `_1` mean the same number. */
+interface Variable {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The variables of one number of one provider. */
+interface KeyVariables {
+  readonly provider: ProviderFacts;
+  /** Digits without leading zeros, as long as they may be; the unnumbered one is empty. */
+  readonly number: string;
+  key?: Variable;
+  project?: Variable;
+  personaId?: Variable;
+}
+
+/**
+ * Sorts out which variables belong to which key: in the order of the providers, each in numeric order
+ * and the unnumbered one first.
+ *
+ * @param texts the environment's variables, without the blank ones
+ */
+function groupKeyVariables(
+  texts: ReadonlyMap<string, string>,
+  providers: readonly ProviderFacts[],
+  notes: Notes,
+): readonly KeyVariables[] {
+  const groups = new Map<string, KeyVariables>();
+  const warnUnread = createUnreadWarning(providers);
+  for (const [name, text] of [...texts].sort(byName)) {
+    const match = matchName(name, providers);
+    if (match !== null) addTo(groups, match, { name, text }, notes);
+    else notes.warnings.push(...warnUnread(name));
+  }
+  return [...groups.values()].sort((a, b) => byProviderAndNumber(a, b, providers));
+}
+
+interface NameMatch {
+  readonly provider: ProviderFacts;
+  readonly number: string;
+  readonly part: 'key' | 'project' | 'personaId';
+}
+
+const KEY_VARIABLE = /^([A-Z]+)_API_KEY(?:_(\d+))?(_PROJECT|_PERSONA_ID)?$/;
+const LEADING_ZEROS = /^0+(?=\d)/;
+
+function matchName(name: string, providers: readonly ProviderFacts[]): NameMatch | null {
+  const [, prefix, digits = '', suffix] = KEY_VARIABLE.exec(name) ?? [];
+  const provider = providers.find((candidate) => candidate.prefix === prefix);
+  const part = partOf(suffix);
+  if (provider === undefined || (part === 'personaId' && !provider.hasPersonas)) return null;
+  return { provider, number: digits.replace(LEADING_ZEROS, ''), part };
+}
+
+function partOf(suffix: string | undefined): NameMatch['part'] {
+  if (suffix === undefined) return 'key';
+  return suffix === '_PROJECT' ? 'project' : 'personaId';
+}
+
+function addTo(
+  groups: Map<string, KeyVariables>,
+  { provider, number, part }: NameMatch,
+  variable: Variable,
+  { faults }: Notes,
+): void {
+  const name = keyVariable(provider, number);
+  const group = groups.get(name) ?? { provider, number };
+  groups.set(name, group);
+  const other = group[part];
+  if (other === undefined) group[part] = variable;
+  else faults.push(`${other.name}: has the same number as ${variable.name}; keep one of the two.`);
+}
+
+/**
+ * Warns of a variable that looks like a key under another name: `GEMINI_API_KEY`,
+ * `GOOGLE_API_KEY_BACKUP`, `ANAM_KEY`; not of `GOOGLE_MAPS_API_KEY`, which is no mistake.
+ */
+function createUnreadWarning(providers: readonly ProviderFacts[]) {
+  const patterns = providers.map((provider) => {
+    const prefixes = [provider.prefix, ...provider.mistakenPrefixes].join('|');
+    const looksLikeAKey = new RegExp(`^(?:${prefixes})${MISTAKEN_REST}`, 'i');
+    return { looksLikeAKey, key: keyVariable(provider) };
+  });
+  return (name: string): readonly string[] =>
+    patterns
+      .filter(({ looksLikeAKey }) => looksLikeAKey.test(name))
+      .map(
+        ({ key }) =>
+          `${name} is not read: name a key ${key} or ${key}_<number>, and its project ${key}_<number>_PROJECT.`,
+      );
+}
+
+const MISTAKEN_REST = String.raw`(?:_GEMINI|_GENERATIVE_AI|_GENAI|_AI_STUDIO|_AI)?(?:_?\d+)?(?:_?API)?(?:_?\d+)?_?KEYS?(?![A-Z])`;
+
+const byName = ([a]: [string, string], [b]: [string, string]) => compare(a, b);
+
+function byProviderAndNumber(
+  a: KeyVariables,
+  b: KeyVariables,
+  providers: readonly ProviderFacts[],
+): number {
+  const byProvider = providers.indexOf(a.provider) - providers.indexOf(b.provider);
+  // Without leading zeros the longer number is the greater one, however many digits it has.
+  return byProvider || a.number.length - b.number.length || compare(a.number, b.number);
+}
+
+const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
 
 /** @returns one key, or none where the variable holds nothing to use. */
 function toKeys(group: KeyVariables, taken: Map<string, KeyVariables>, notes: Notes): ApiKey[] {
@@ -56,8 +177,8 @@ function noteStray({ provider, number, project, personaId }: KeyVariables, notes
 }
 
 /**
- * What a key may consist of: what an HTTP header carries as it is. Without quotes and backslashes,
- * which JSON would write differently, so that a log line would no longer be recognised to hold a key.
+ * What an HTTP header carries unchanged, without quotes and backslashes: JSON escapes those, and
+ * redaction would not find the key in a log line.
  */
 const KEY_TEXT = /^(?:(?!["'`,\\])[!-~])+$/;
 
@@ -73,7 +194,7 @@ function acceptText({ name, text }: Variable, { warnings, faults }: Notes): bool
   return false;
 }
 
-/** The same key twice is one key: the first variable wins. */
+/** A key that is set twice counts once: the first variable wins. */
 function acceptOnce(
   group: KeyVariables,
   { name, text }: Variable,
@@ -107,9 +228,9 @@ function checkPersonaId({ name, text }: Variable, { faults }: Notes): void {
 const LABEL = /^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u;
 
 /**
- * A label shares one room of names with the ids of the keys that have none: a label that reads like
- * an id is refused, whether or not there is such a key, so that no key added later can join a
- * project by accident. Labels are shown, so none may be a key's text.
+ * A key without a label has its id as its project. So a label that reads like an id is refused, whether
+ * or not there is such a key: a key added later would join that project by accident. Labels are shown,
+ * so none may be a key's text.
  */
 function checkLabels(
   groups: readonly KeyVariables[],

@@ -1,15 +1,18 @@
 import { z } from 'zod';
-import { clientTokens, modelNames, origins, token } from './lists.ts';
-import { isPersonaId } from './text.ts';
 import {
   baseUrl,
+  clientTokens,
   flag,
+  isPersonaId,
   jsonObject,
   matching,
+  modelNames,
   oneOf,
+  origins,
   proxyHops,
   redisUrl,
   seconds,
+  token,
   wholeNumber,
 } from './values.ts';
 

@@ -3,10 +3,10 @@ import type { Config } from './config.ts';
 
 type Provider = ProviderFacts<Config>;
 
-/** So many keys are named; of more, the number says enough. */
+/** The number of keys that are named one by one. */
 const MAX_NAMED = 10;
 
-/** One readable line for each provider, then for the operator, for other instances and for other warnings. */
+/** One line for each provider, one for the operator, then for the shared store and for other warnings. */
 export function startReport(config: Config, providers: readonly Provider[]): readonly string[] {
   const warningsOf = (whose: Provider | null) =>
     config.warnings.filter((warning) => providerIn(warning, providers) === whose);

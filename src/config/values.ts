@@ -1,10 +1,11 @@
 import { z } from 'zod';
 import { isJsonObject, type JsonObject } from '../shared/json.ts';
 
-/**
- * What one variable may hold. A fault says what is wanted and where the value breaks, never the value:
- * somebody may have put a key on the wrong line.
+/*
+ * What one variable may hold. A fault says what is wanted and where the value breaks, never the value,
+ * which may be a key on the wrong line.
  */
+
 export const matching = (isValid: (text: string) => boolean, fault: string) =>
   z.string().refine(isValid, fault);
 
@@ -39,7 +40,7 @@ export const proxyHops = matching(
   'must be the number of proxies in front of this server: "true" would let callers claim any address',
 ).pipe(wholeNumber(0, 10));
 
-/** Whatever else it holds, its password is never said. */
+/** A fault never quotes the address: it may hold a password. */
 export const redisUrl = z.string().transform((text, context): string => {
   const fault = 'must be an address with redis:// or rediss:// and a host';
   if (!/^rediss?:\/\//i.test(text) || !URL.canParse(text)) return reject(context, fault);
@@ -105,8 +106,120 @@ function whereItBreaks(text: string, v8Message: string): string {
   return /^SyntaxError: Unexpected token/.test(v8Message) ? '' : ': it ends too early';
 }
 
-/** Says why a text cannot become a value. */
-export function reject(context: z.RefinementCtx, fault: string): never {
+function reject(context: z.RefinementCtx, fault: string): never {
   context.addIssue(fault);
   return z.NEVER;
 }
+
+const MAX_MODELS = 50;
+const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+/** Names of models, with or without Google's own `models/` in front; each counts once. */
+export const modelNames = z.string().transform((text, context): readonly [string, ...string[]] => {
+  const names = listed(text).map((name) => name.replace(/^models\//, ''));
+  const wrong = names.findIndex((name) => !MODEL_NAME.test(name));
+  if (wrong >= 0) return reject(context, `entry ${wrong + 1} is not the name of a model`);
+  const [first, ...others] = new Set(names);
+  if (first === undefined) return reject(context, 'must name at least one model');
+  if (others.length >= MAX_MODELS) return reject(context, `takes at most ${MAX_MODELS} models`);
+  return [first, ...others];
+});
+
+/** Origins as browsers send them, or `*`. */
+export const origins = z.string().transform((text, context): readonly string[] => {
+  const read = listed(text).map(toOrigin);
+  const wrong = read.indexOf(null);
+  if (wrong < 0) return [...new Set(read.filter((origin) => origin !== null))];
+  const wanted = 'scheme://host or scheme://host:port without a path, or *';
+  return reject(context, `entry ${wrong + 1} is not an origin: ${wanted}`);
+});
+
+const TOKEN = /^[\x21-\x7e]{16,500}$/;
+
+const WANTED_TOKEN =
+  'is no token: 16 to 500 letters, digits and signs without spaces, such as openssl rand -hex 32 prints';
+
+function faultOfToken(text: string): string | null {
+  if (isPlaceholder(text)) return 'still holds the placeholder of a template';
+  return TOKEN.test(text) ? null : WANTED_TOKEN;
+}
+
+export const token = z.string().transform((text, context): string => {
+  const fault = faultOfToken(text);
+  return fault === null ? text : reject(context, fault);
+});
+
+export const clientTokens = z.string().transform((text, context): readonly string[] => {
+  const tokens = listed(text).map(cleanText);
+  const faults = tokens.map(faultOfToken);
+  const wrong = faults.findIndex((fault) => fault !== null);
+  if (wrong < 0) return [...new Set(tokens)];
+  return reject(context, `entry ${wrong + 1} ${faults[wrong]}`);
+});
+
+const listed = (text: string): readonly string[] =>
+  text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+
+const BARE_ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/(?:\[[\da-f:.]+\]|[^\s/?#@:[\]*\\]+)(?::\d{1,5})?$/i;
+
+/** Browsers write an origin in lower case and without the port that its scheme implies. */
+function toOrigin(entry: string): string | null {
+  if (entry === '*') return entry;
+  const bare = entry.replace(/\/$/, '');
+  if (!BARE_ORIGIN.test(bare) || !URL.canParse(bare)) return null;
+  const { origin } = new URL(bare);
+  // URL has no origin for the schemes of apps, such as capacitor://localhost.
+  return origin === 'null' ? bare.toLowerCase() : origin;
+}
+
+/**
+ * Removes spaces and invisible characters around a value, and the quotes that `docker --env-file` and
+ * hosting dashboards leave where dotenv would remove them.
+ */
+export function cleanText(raw: string): string {
+  const text = raw.replace(INVISIBLE_ENDS, '');
+  const quoted = WRAPPING_QUOTES.exec(text)?.[2];
+  return quoted === undefined ? text : cleanText(quoted);
+}
+
+/** Spaces of every kind, and what copying from a web page brings along: BOM, zero width, bidi marks. */
+const INVISIBLE_ENDS = /^[\s\p{Cf}]+|[\s\p{Cf}]+$/gu;
+const WRAPPING_QUOTES = /^(["'`])(.*)\1$/su;
+
+/**
+ * Whether a key is the placeholder of a template. Only what no provider can have issued counts: a text
+ * of template words alone, of filler alone, or a reference that was not expanded.
+ */
+export function isPlaceholder(text: string): boolean {
+  if (NOT_A_KEY.some((pattern) => pattern.test(text))) return true;
+  const words = text.replace(BEGINNING_OF_A_KEY, '');
+  return ASKS_TO_BE_REPLACED.test(words) && words.replace(TEMPLATE_WORDS, '') === '';
+}
+
+/** Anam makes these ids: only their form is known. */
+export const isPersonaId = (text: string): boolean => PERSONA_ID.test(text) && !isPlaceholder(text);
+
+const PERSONA_ID = /^[\w.:-]{1,200}$/;
+
+const NOT_A_KEY: readonly RegExp[] = [
+  // `<key>`, `[key]`, `{{ key }}`, `__KEY__`
+  /^(?:<.*>|\[.*\]|\{.*\}|__[A-Z_]+__)$/s,
+  // `${VAR}`, `$(VAR)`, `$VAR`, `%VAR%`: a reference that was not expanded
+  /^(?:\$\{.*\}|\$\(.*\)|\$[A-Za-z_]\w*|%\w+%)$/s,
+  // `xxx`, `...`, and the same behind the beginning of a real key: `AIzaSyXXXX`
+  /^(?:AIza(?:Sy)?|AQ\.)?[xX*._…-]+$/,
+  // Shown in part only: `AIza…`, `AQ.abc...`, `ab***yz`
+  /(?:…|\.{3})$|\*{3}/,
+  /^(?:none|null|nil|undefined|empty|unset|todo|tbd|n\/a|api[-_ ]?key|key|string)$/i,
+  // The name of a variable
+  /^[A-Z]+_API_KEY(?:_\d+)?$/i,
+];
+
+const BEGINNING_OF_A_KEY = /^(?:AIza(?:Sy)?|AQ\.|sk-)/;
+const ASKS_TO_BE_REPLACED =
+  /^my[-_]|your|add|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder/i;
+const TEMPLATE_WORDS =
+  /your|client|admin|add|goes|get|backup|primary|secondary|main|paid|free|tier|number|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder|google|gemini|studio|generative|anam|api|keys?|token|secret|value|real|actual|own|first|second|third|another|persona|with|this|that|from|the|and|my|me|id|it|in|an|ai|[-_.:,!()\s\d]+/gi;

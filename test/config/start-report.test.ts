@@ -1,8 +1,8 @@
 import { expect, it } from 'vitest';
-import { readConfig } from '../src/config/config.ts';
-import { startReport } from '../src/config/start-report.ts';
-import { anam } from '../src/providers/anam/anam.ts';
-import { google } from '../src/providers/gemini/gemini.ts';
+import { readConfig } from '../../src/config/config.ts';
+import { startReport } from '../../src/config/start-report.ts';
+import { anam } from '../../src/providers/anam/anam.ts';
+import { google } from '../../src/providers/gemini/gemini.ts';
 
 const PROVIDERS = [google, anam];
 
