@@ -1,8 +1,9 @@
 import type { Config } from './config/config.ts';
 import type { TraceSink } from './failover/trace.ts';
 import type { WaitQueues } from './failover/wait-queue.ts';
+import type { AdminView } from './observability/admin-view.ts';
 import type { Metrics, MetricsOptions } from './observability/metrics.ts';
-import type { Monitor, ReportedModels } from './observability/monitor.ts';
+import type { ReportedModels } from './observability/overview.ts';
 import type { KeyPool } from './pool/key-pool.ts';
 import { AVATAR_LANES } from './services/persona-for.ts';
 import type { Service } from './shared/api-key.ts';
@@ -14,18 +15,18 @@ import type { Secret } from './shared/secret.ts';
 /** What whoever runs the server sees and does. */
 export interface Admin {
   readonly token: Secret;
-  readonly monitor: Monitor;
+  readonly view: AdminView;
   readonly metrics: Metrics;
   readonly redact: Redact;
   readonly cooldownMs: number;
-  readonly observers: readonly TraceSink[];
+  readonly sinks: readonly TraceSink[];
 }
 
 export interface AdminParts {
   readonly pool: KeyPool;
   /** The pool's own. */
   readonly lanes: Readonly<Record<Service, readonly string[]>>;
-  readonly lines: WaitQueues;
+  readonly queues: WaitQueues;
   readonly sharing: MetricsOptions['sharing'];
   readonly clock: Clock;
   readonly log: Logger;
@@ -33,22 +34,22 @@ export interface AdminParts {
   readonly measuresProcess: boolean;
 }
 
-/** Nobody watches, and neither monitor nor metrics are loaded, where nobody could look. */
+/** Nobody watches, and neither admin view nor metrics are loaded, where nobody could look. */
 export async function loadAdmin(config: Config, parts: AdminParts): Promise<Admin | null> {
   const { adminToken: token, mode, cooldownMs } = config;
   if (token === null) return null;
-  const [{ createMonitor }, { createMetrics }] = await Promise.all([
-    import('./observability/monitor.ts'),
+  const [{ createAdminView }, { createMetrics }] = await Promise.all([
+    import('./observability/admin-view.ts'),
     import('./observability/metrics.ts'),
   ]);
   const { pool, lanes, redact, sharing } = parts;
   const redis = sharing?.redis ?? null;
   const { inspection, operator } = pool;
   const models = reportedModels(config);
-  const monitor = createMonitor({ ...parts, inspection, operator, models, mode, redis });
+  const view = createAdminView({ ...parts, inspection, operator, models, mode, redis });
   const metrics = createMetrics({ ...parts, models: lanes });
-  const observers = [monitor.observer, metrics.observer];
-  return { token, monitor, metrics, redact, cooldownMs, observers };
+  const sinks = [view.sink, metrics.sink];
+  return { token, view, metrics, redact, cooldownMs, sinks };
 }
 
 /** Callers' personas have a place of their own only where callers may bring one. */

@@ -66,26 +66,26 @@ export async function startUnderstudy(
     now: clock.now,
     ...(share === null ? {} : { peers: share.peers, random }),
   });
-  const lines = createWaitQueues(clock);
+  const queues = createWaitQueues(clock);
   const requestLog = createRequestLog(log, pool.inspection);
   const admin = await loadAdmin(config, {
     pool,
     lanes,
-    lines,
+    queues,
     sharing: share,
     clock,
     log,
     redact,
     measuresProcess,
   });
-  const observer = toAllSinks([requestLog, ...(admin?.observers ?? [])]);
+  const sink = toAllSinks([requestLog, ...(admin?.sinks ?? [])]);
   const failover = createFailover({
     ...config,
     pool,
     clock,
     random,
-    queues: lines,
-    sink: observer,
+    queues,
+    sink,
   });
   const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
   const upstream = { redact, now: clock.now };
@@ -114,7 +114,7 @@ export async function startUnderstudy(
       hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
   });
-  await share?.join(pool, lines);
+  await share?.join(pool, queues);
   const server = createHttpServer(app, log);
   return {
     port: await listen(server, config.port, config.host),

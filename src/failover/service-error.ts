@@ -1,15 +1,17 @@
 /** Why a use case could not be carried out: the reasons that a caller can tell apart. */
-export type ServiceErrorCode =
-  | 'invalid_request'
-  | 'payload_too_large'
-  | 'rate_limited'
-  | 'unauthorized'
-  | 'model_unavailable'
-  | 'all_keys_exhausted'
-  | 'no_keys_configured'
-  | 'upstream_failed'
-  | 'upstream_timeout'
-  | 'client_gone';
+export const SERVICE_ERROR_CODES = [
+  'invalid_request',
+  'payload_too_large',
+  'rate_limited',
+  'unauthorized',
+  'model_unavailable',
+  'all_keys_exhausted',
+  'no_keys_configured',
+  'upstream_failed',
+  'upstream_timeout',
+  'client_gone',
+] as const;
+export type ServiceErrorCode = (typeof SERVICE_ERROR_CODES)[number];
 
 export interface ServiceErrorOptions {
   /** Milliseconds until it makes sense to ask again. */

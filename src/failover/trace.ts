@@ -1,16 +1,21 @@
 import type { Outcome, Parked } from '../pool/lease.ts';
 import type { Service } from '../shared/api-key.ts';
-import type { Usage } from '../shared/failure.ts';
+import { FAILURE_KINDS, type Usage } from '../shared/failure.ts';
 import type { ServiceErrorCode } from './service-error.ts';
 
 /** What a provider is asked for; in OpenTelemetry's words where it has some. */
-export type Operation =
-  | 'chat'
-  | 'generate_content'
-  | 'count_tokens'
-  | 'list_models'
-  | 'session_token'
-  | 'session_start';
+export const OPERATIONS = [
+  'chat',
+  'generate_content',
+  'count_tokens',
+  'list_models',
+  'session_token',
+  'session_start',
+] as const;
+export type Operation = (typeof OPERATIONS)[number];
+
+/** How an attempt may end. */
+export const OUTCOMES = ['success', ...FAILURE_KINDS] as const;
 
 /** Told of what becomes of requests on their way through the keys. It neither throws nor keeps anybody waiting. */
 export interface TraceSink {
@@ -54,11 +59,20 @@ export interface RequestTrace extends TraceHead {
 }
 
 /**
- * `at_fault`: the provider refused the request itself. `broken_off`: the answer began and did not end.
- * `bug`: a fault of our own, which the caller knows as an internal error.
+ * How a request may end. `at_fault`: the provider refused the request itself. `broken_off`: the answer
+ * began and did not end. `bug`: a fault of our own, which the caller knows as an internal error.
  */
+export const REQUEST_ENDS = [
+  'answered',
+  'at_fault',
+  'broken_off',
+  'bug',
+  'client_gone',
+  'refused',
+] as const;
+
 export type RequestEnd =
-  | { readonly kind: 'answered' | 'at_fault' | 'broken_off' | 'client_gone' | 'bug' }
+  | { readonly kind: Exclude<(typeof REQUEST_ENDS)[number], 'refused'> }
   | {
       readonly kind: 'refused';
       readonly code: ServiceErrorCode;

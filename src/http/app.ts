@@ -72,7 +72,7 @@ export function createApp(options: AppOptions): Express {
   const access =
     admin === null ? null : createAdminAccess({ token: admin.token, clock, log, sharedStore });
   const limit = (name: string, perMinute: number) =>
-    limitByAddress(name, perMinute, sharedStore, admin?.monitor.turnedAway);
+    limitByAddress(name, perMinute, sharedStore, admin?.view.turnedAway);
   const readSessionBody = readBytes(maxBodyBytes, { inflate: true });
   const app = express();
   app.disable('x-powered-by');

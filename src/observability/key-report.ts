@@ -1,14 +1,12 @@
 import { createHash } from 'node:crypto';
 import type { KeyFacts, ScopeState } from '../pool/key-facts.ts';
-import type { UntilBy } from '../pool/key-state.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
-import { explain, type Source, sourceOf, type Times } from './explain.ts';
+import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import type { KeyStats } from './key-stats.ts';
-import { latencyOf } from './latency.ts';
 import type { OperatorAction } from './operator-actions.ts';
 
-/** Everything that whoever is on call may want to know of one key; times are ISO 8601 in UTC. */
+/** Everything about one key, for one model; times are ISO 8601 in UTC. */
 export type KeyReport = ReturnType<typeof reportKey>;
 
 export function reportKey(
@@ -18,9 +16,9 @@ export function reportKey(
   now: number,
 ) {
   const { key, model, inFlight, state, scopes, history } = facts;
-  const { calls, successes, failures, firstMs, lastError } = stats;
-  const decisive = scopes.find((scope) => isDecisive(scope, facts));
+  const { lastError, ...counts } = stats;
   const times = { now, blockedUntil: state.until ?? 0 };
+  const decisive = scopes.find((scope) => isDecisive(scope, facts));
   return {
     id: key.id,
     fingerprint: fingerprintOf(key),
@@ -34,12 +32,9 @@ export function reportKey(
     since: isoTimeOrNull(state.since),
     until: isoTimeOrNull(state.until),
     untilBy: state.untilBy ?? null,
-    scopes: scopes.map((scope) => describeScope(scope, key, times)),
+    scopes: scopes.map((scope) => reportScope(scope, key, times)),
     inFlight,
-    calls,
-    successes,
-    failures,
-    latency: latencyOf(firstMs),
+    ...counts,
     lastError: lastError === null ? null : { ...lastError, at: isoTime(lastError.at) },
     lastAction: lastAction === null ? null : { ...lastAction, at: isoTime(lastAction.at) },
     history: history.map((stretch) => ({
@@ -50,29 +45,17 @@ export function reportKey(
   };
 }
 
-/** Tells keys apart and the same key again, and cannot be turned back into one. */
+/** Tells keys apart and cannot be turned back into one. */
 const fingerprintOf = ({ service, secret }: ApiKey): string =>
   createHash('sha256').update(`${service}\n${secret.reveal()}`).digest('hex').slice(0, 10);
 
-/** The one scope that says why the key stands as it does for this model. */
+/** Whether this scope is the reason for the state of the key for this model. */
 const isDecisive = (scope: ScopeState, { model, state }: KeyFacts): boolean =>
   scope.cause === state.cause &&
   scope.since === state.since &&
   (scope.model === null || scope.model === model);
 
-export interface ScopeReport {
-  readonly scope: ScopeState['scope'];
-  readonly model: string | null;
-  readonly state: ScopeState['state'];
-  readonly cause: ScopeState['cause'];
-  readonly explanation: string;
-  readonly source: Source;
-  readonly since: string;
-  readonly until: string;
-  readonly untilBy: UntilBy;
-}
-
-const describeScope = (scope: ScopeState, key: ApiKey, times: Times): ScopeReport => ({
+const reportScope = (scope: ScopeState, key: ApiKey, times: Times) => ({
   scope: scope.scope,
   model: scope.model,
   state: scope.state,
@@ -85,3 +68,93 @@ const describeScope = (scope: ScopeState, key: ApiKey, times: Times): ScopeRepor
 });
 
 const isoTimeOrNull = (at: number | undefined) => (at === undefined ? null : isoTime(at));
+
+/** Where a finding comes from: the provider's own answer, a rule of ours, or a person. */
+function sourceOf({ scope }: ScopeState): 'provider' | 'rule' | 'operator' {
+  if (scope === 'operator') return 'operator';
+  return scope === 'rest' ? 'rule' : 'provider';
+}
+
+/** Milliseconds since the epoch. */
+interface Times {
+  readonly now: number;
+  /** Until when the key is not used, for any reason. */
+  readonly blockedUntil: number;
+}
+
+/** One sentence: why a key is not used, and when that ends. */
+export function explain(finding: ScopeState, key: ApiKey, times: Times): string {
+  return `${reasonFor(finding, key)}; ${outlookFor(finding, times)}`;
+}
+
+function reasonFor(finding: ScopeState, { service, project, id }: ApiKey): string {
+  const { cause, scope } = finding;
+  const model = nameOf(finding.model);
+  const whose = project === id ? 'its project' : `the project ${project}`;
+  switch (cause) {
+    case 'rate_limited':
+      return rateLimit(finding, service, model, whose);
+    case 'quota_exhausted':
+      return `the day's quota of ${model} is spent for ${whose}`;
+    case 'out_of_credit':
+      return `${whose} has no credit left, or its plan or spend cap ends here`;
+    case 'key_rejected':
+      return 'the provider rejects this key: unknown, leaked, blocked or not allowed here';
+    case 'model_unavailable':
+      return scope === 'key_model'
+        ? `this key may not use ${model}`
+        : `${whose} has no quota at all for ${model}`;
+    case 'upstream_down':
+      return `it fails with ${model} while others answer`;
+    case 'operator':
+      return 'taken out of use by the operator';
+    default:
+      return cause;
+  }
+}
+
+function rateLimit(
+  { scope, untilBy }: ScopeState,
+  service: ApiKey['service'],
+  model: string,
+  whose: string,
+): string {
+  if (service === 'anam' && scope === 'project') return 'every slot of its account is busy';
+  return untilBy === 'provider'
+    ? `a rate limit of ${model} is reached for ${whose}`
+    : `the provider refuses ${model} for ${whose} with 429, and does not say for how long`;
+}
+
+/** What stands for a model where there is none. */
+function nameOf(model: string | null): string {
+  if (model === ':unmetered') return 'calls that use no quota';
+  return (model ?? 'any model').replace('-persona', ' persona');
+}
+
+function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
+  const { cause, effect, isBeingTried, until, untilBy, scope } = finding;
+  if (isBeingTried) return 'one request is trying it now';
+  if (blockedUntil > until && effect === 'exhausted') {
+    return `needs action; not tried before ${timeOf(blockedUntil, now)}, for another reason`;
+  }
+  if (until <= now) return 'its time has passed: the next request tries it';
+  const at = timeOf(until, now);
+  if (scope === 'operator') return `back at ${at}, or when it is released`;
+  if (scope === 'rest') return `ejected until ${at}: the last resort until then`;
+  if (effect === 'exhausted') return `needs action; tried again at ${at} in case it was mended`;
+  if (cause === 'quota_exhausted') return `tried again at ${at}; ${resetFrom(now)}`;
+  return untilBy === 'provider' ? `the provider says until ${at}` : `tried again at ${at}`;
+}
+
+const resetFrom = (now: number) =>
+  `resets at midnight Pacific, ${timeOf(nextPacificMidnight(now), now)}`;
+
+const DAY_MS = 86_400_000;
+
+/** In UTC, to the second within the next ten minutes. */
+function timeOf(at: number, now: number): string {
+  const text = isoTime(at);
+  const isSoon = at - now < 600_000;
+  const time = text.slice(11, isSoon ? 19 : 16);
+  return at - now < DAY_MS ? `${time} UTC` : `${time} UTC on ${text.slice(0, 10)}`;
+}

@@ -1,14 +1,14 @@
-import { Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { TraceSink } from '../failover/trace.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
-import { createAttemptMetrics } from './attempt-metrics.ts';
-import { createGenAiMetrics } from './gen-ai-metrics.ts';
-import { type AnsweredRequest, createHttpMetrics } from './http-metrics.ts';
-import { lanesOf, type Models } from './lanes.ts';
-import { createPoolMetrics } from './pool-metrics.ts';
-import { measureProcess } from './process-metrics.ts';
-import { createRequestMetrics } from './request-metrics.ts';
-import { createSharingMetrics, type SharingState } from './sharing-metrics.ts';
+import { SERVICES } from '../shared/api-key.ts';
+import type { RedisState } from '../shared/shared-store.ts';
+import {
+  createRequestMetrics,
+  isMetered,
+  type Models,
+  type ServedModel,
+} from './request-metrics.ts';
 
 export interface MetricsOptions {
   readonly pool: Pick<KeyPool, 'inspection' | 'retryAt'>;
@@ -20,41 +20,185 @@ export interface MetricsOptions {
   readonly sharing: SharingState | null;
 }
 
+/** What this process shares with others through Redis. */
+export interface SharingState {
+  readonly redis: () => RedisState;
+  counts(): {
+    readonly told: number;
+    readonly learnt: number;
+    readonly unread: number;
+    readonly backlog: number;
+  };
+}
+
 /** This process's metrics for Prometheus. */
 export interface Metrics {
-  readonly observer: TraceSink;
+  readonly sink: TraceSink;
   readonly requestAnswered: (answered: AnsweredRequest) => void;
   readonly contentType: string;
-  /** Everything as it stands now, in Prometheus' text format. */
+  /** Every metric with its present value, in Prometheus' text format. */
   text(): Promise<string>;
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
   const { pool, models, measuresProcess, sharing } = options;
   const registry = new Registry();
-  const lanes = lanesOf(models);
-  const poolMetrics = createPoolMetrics(registry, pool, lanes);
-  const requestEnded = createRequestMetrics(registry);
-  const countAttempt = createAttemptMetrics(registry, lanes);
-  const measureCall = createGenAiMetrics(registry, lanes);
+  const served = SERVICES.flatMap((service) =>
+    models[service].map((model) => ({ service, model })),
+  );
+  const updateKeys = createKeyMetrics(registry, pool, served);
+  const sink = createRequestMetrics(registry, served);
   const requestAnswered = createHttpMetrics(registry);
   const updateSharing = sharing === null ? () => {} : createSharingMetrics(registry, sharing);
   if (measuresProcess) measureProcess(registry);
   return {
-    observer: {
-      attemptEnded(attempt) {
-        countAttempt(attempt);
-        measureCall(attempt);
-      },
-      requestEnded,
-    },
+    sink,
     requestAnswered,
     contentType: registry.contentType,
     text() {
-      poolMetrics.countKeys();
-      poolMetrics.countCalls();
+      updateKeys();
       updateSharing();
       return registry.metrics();
     },
   };
+}
+
+/**
+ * The state of the keys. The pool is asked only at a scrape, and counts alone are kept: ten thousand
+ * keys are three numbers for each model.
+ *
+ * @returns what brings the gauges up to date
+ */
+function createKeyMetrics(
+  registry: Registry,
+  pool: MetricsOptions['pool'],
+  served: readonly ServedModel[],
+): () => void {
+  const keys = new Gauge({
+    name: 'understudy_keys',
+    help: 'Keys by their state for a model. exhausted: needs action.',
+    labelNames: ['service', 'model', 'state'],
+    registers: [registry],
+  });
+  const returns = new Gauge({
+    name: 'understudy_key_return_timestamp_seconds',
+    help: 'When the first key is tried again, where none is available for a model.',
+    labelNames: ['service', 'model'],
+    registers: [registry],
+  });
+  const inFlight = new Gauge({
+    name: 'understudy_upstream_calls_in_flight',
+    help: 'Calls to a provider that have not ended yet.',
+    labelNames: ['service'],
+    registers: [registry],
+  });
+  const update = ({ service, model }: ServedModel) => {
+    const { total: _, ...counts } = pool.inspection.counts(service, model);
+    for (const [state, count] of Object.entries(counts)) keys.set({ service, model, state }, count);
+    const returnsAt = counts.available > 0 ? null : pool.retryAt(service, model);
+    if (returnsAt !== null) returns.set({ service, model }, returnsAt / 1000);
+  };
+  return () => {
+    returns.reset();
+    for (const one of served) if (isMetered(one)) update(one);
+    for (const service of SERVICES) inFlight.set({ service }, pool.inspection.inFlight(service));
+  };
+}
+
+export interface AnsweredRequest {
+  readonly method: string;
+  /** The pattern of the path, never the path itself. */
+  readonly route: string;
+  readonly status: number;
+  /** To the end of the answer. */
+  readonly ms: number;
+}
+
+/** OpenTelemetry's advice, in seconds. */
+const HTTP_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
+
+/** Those that OpenTelemetry lists; Node knows a few dozen more. */
+const KNOWN_METHODS: ReadonlySet<string> = new Set(
+  'CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE'.split(' '),
+);
+
+/**
+ * What callers got, after OpenTelemetry's conventions for HTTP servers
+ * (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/). The scheme is left out: behind a
+ * proxy any client may set it by a header.
+ */
+function createHttpMetrics(registry: Registry): Metrics['requestAnswered'] {
+  const duration = new Histogram({
+    name: 'http_server_request_duration_seconds',
+    help: 'How long a request took, to the end of its answer.',
+    labelNames: ['http_request_method', 'http_route', 'http_response_status_code'],
+    buckets: HTTP_SECONDS,
+    registers: [registry],
+  });
+  return ({ method, route, status, ms }) =>
+    duration.observe(
+      {
+        http_request_method: KNOWN_METHODS.has(method) ? method : '_OTHER',
+        http_route: route,
+        http_response_status_code: status,
+      },
+      ms / 1000,
+    );
+}
+
+/** @returns what brings the metrics up to date */
+function createSharingMetrics(registry: Registry, { redis, counts }: SharingState): () => void {
+  const registers = [registry];
+  const up = new Gauge({
+    name: 'understudy_redis_up',
+    help: 'Whether Redis can be used, so that instances share what they know: 1 or 0.',
+    registers,
+  });
+  const backlog = new Gauge({
+    name: 'understudy_sharing_backlog',
+    help: 'Changes of keys that still wait to be published.',
+    registers,
+  });
+  const counters = {
+    told: new Counter({
+      name: 'understudy_sharing_published_total',
+      help: 'Changes of keys that were published to other instances.',
+      registers,
+    }),
+    learnt: new Counter({
+      name: 'understudy_sharing_merged_total',
+      help: 'Changes of keys that came from other instances.',
+      registers,
+    }),
+    unread: new Counter({
+      name: 'understudy_sharing_unreadable_total',
+      help: 'Changes from other instances that could not be read.',
+      registers,
+    }),
+  };
+  return () => {
+    const now = counts();
+    for (const name of ['told', 'learnt', 'unread'] as const) {
+      counters[name].reset();
+      counters[name].inc(now[name]);
+    }
+    backlog.set(now.backlog);
+    up.set(redis() === 'connected' ? 1 : 0);
+  };
+}
+
+/** Gauges with names of counters, which Prometheus' own checks reject. */
+const MISNAMED = [
+  'nodejs_active_handles_total',
+  'nodejs_active_requests_total',
+  'nodejs_active_resources_total',
+];
+
+/**
+ * Memory, CPU, event loop and garbage collection of the whole process. The collectors run until the
+ * process ends, so only `main.ts` asks for them.
+ */
+function measureProcess(registry: Registry): void {
+  collectDefaultMetrics({ register: registry });
+  for (const name of MISNAMED) registry.removeSingleMetric(name);
 }

@@ -1,9 +1,14 @@
+import type { AttemptTrace } from '../failover/trace.ts';
 import type { WaitQueues } from '../failover/wait-queue.ts';
+import type { Inspection } from '../pool/inspection.ts';
 import type { Operator } from '../pool/operator.ts';
-import type { ApiKey } from '../shared/api-key.ts';
+import { provedBy, verdictOf } from '../pool/verdicts.ts';
+import { SERVICES } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
+import { PLAIN } from '../shared/request-shape.ts';
+import type { ReportedModels } from './overview.ts';
 
 /** What an operator did to a key. */
 export interface OperatorAction {
@@ -15,74 +20,95 @@ export interface OperatorAction {
   readonly at: number;
 }
 
-/** Who asks for it, why, and in which request. */
+/** Who asks for an action, why, and in which request. */
 export interface Order extends Pick<OperatorAction, 'who' | 'why'> {
   readonly requestId: string;
 }
 
-/** Where whoever is on call acts on keys: at once, and with a line in the log. */
+/** What an operator may do to a key. It takes effect at once and is logged. */
 export interface OperatorActions {
   /** @returns whether there is such a key */
   release(id: string, order: Order): boolean;
   /** @returns whether there is such a key */
   park(id: string, ms: number, order: Order): boolean;
-  /** What was last done here to a key, by its id; null for nothing. */
+  /** The last action on a key, by its id; null for none. */
   lastOf(id: string): OperatorAction | null;
+  attemptEnded(attempt: AttemptTrace): void;
+  /**
+   * Keys that needed action, were released and have not answered since: a release proves nothing.
+   * Without keys that the operator parked or that need action again.
+   */
+  unprovenKeys(): string[];
 }
 
 export interface OperatorActionsOptions {
+  readonly inspection: Pick<Inspection, 'facts'>;
   readonly operator: Operator;
-  readonly lines: WaitQueues;
+  readonly queues: WaitQueues;
+  readonly models: ReportedModels;
   readonly log: Logger;
   /** For what people type: they paste what they have just used. */
   readonly redact: Redact;
   readonly now: () => number;
-  readonly beforeRelease: (id: string) => void;
-  /** Told after each action. */
+  /** Called after each action. */
   readonly acted: () => void;
 }
 
-export function createOperatorActions({
-  operator,
-  lines,
-  log,
-  redact,
-  now,
-  beforeRelease,
-  acted,
-}: OperatorActionsOptions): OperatorActions {
+export function createOperatorActions(options: OperatorActionsOptions): OperatorActions {
+  const { inspection, operator, queues, models, log, redact, now, acted } = options;
   const last = new Map<string, OperatorAction>();
+  /** When each unproven key was released, in milliseconds since the epoch. */
+  const releasedAt = new Map<string, number>();
+  const scopesOf = (id: string) =>
+    SERVICES.flatMap((service) => inspection.facts(service, models[service][0], id)?.scopes ?? []);
   const clean = (text: string | null) => (text === null ? null : redact(text));
-  const note = (
-    { id }: ApiKey,
-    action: OperatorAction['action'],
-    { requestId, ...order }: Order,
-    until?: number,
-  ): void => {
+
+  function record(id: string, action: OperatorAction['action'], order: Order, until?: number) {
     const [who, why] = [clean(order.who), clean(order.why)];
     last.set(id, { action, who, why, at: now() });
-    const line = { requestId, key: id, action, who, why };
+    const line = { requestId: order.requestId, key: id, action, who, why };
     log.warn(until === undefined ? line : { ...line, until: isoTime(until) }, 'operator');
     acted();
-  };
+  }
+
   return {
-    lastOf: (id) => last.get(id) ?? null,
     release(id, order) {
-      beforeRelease(id);
+      // Asked first: afterwards the pool no longer knows that the key needed action.
+      const neededAction = scopesOf(id).some(({ effect }) => effect === 'exhausted');
       const key = operator.release(id);
       if (key === null) return false;
-      note(key, 'release', order);
-      // Whoever stands in line may have it.
-      lines[key.service].keyProved(null);
+      if (neededAction) releasedAt.set(id, now());
+      record(id, 'release', order);
+      // Waiting requests may use it.
+      queues[key.service].keyProved(null);
       return true;
     },
     park(id, ms, order) {
       const key = operator.park(id, ms);
       if (key === null) return false;
-      note(key, 'park', order, now() + ms);
-      // Whoever waits for it may have nothing to wait for any more.
-      lines[key.service].leaseFailed(null);
+      record(id, 'park', order, now() + ms);
+      // Requests that wait for this key alone are refused.
+      queues[key.service].leaseFailed(null);
       return true;
     },
+    lastOf: (id) => last.get(id) ?? null,
+    attemptEnded(attempt) {
+      const at = releasedAt.get(attempt.key);
+      // An attempt that began before the release does not show the state after it.
+      if (at !== undefined && attempt.startedAt >= at && settles(attempt)) {
+        releasedAt.delete(attempt.key);
+      }
+    },
+    unprovenKeys: () =>
+      [...releasedAt.keys()].filter((id) =>
+        scopesOf(id).every(({ scope, effect }) => scope !== 'operator' && effect !== 'exhausted'),
+      ),
   };
 }
+
+/** Whether the key works, or is parked for a reason that is shown anyway. */
+const settles = ({ outcome, parked }: AttemptTrace) =>
+  outcome.kind === 'success' ||
+  (parked === null
+    ? provedBy(outcome, verdictOf(outcome, PLAIN)) !== 'nothing'
+    : parked.scope !== 'project_model_feature');

@@ -5,13 +5,9 @@ import {
   type TraceSink,
 } from '../failover/trace.ts';
 import type { Inspection } from '../pool/inspection.ts';
-import type { KeyState } from '../pool/key-state.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
-
-/** So many keys that cannot be had are named in a line; more would hide what matters. */
-const MAX_NAMED = 10;
 
 /** One line for each attempt, and one more for a request that needed more than one key or was refused. */
 export function createRequestLog(log: Logger, inspection: Inspection): TraceSink {
@@ -26,44 +22,24 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
       }
     },
     requestEnded(request) {
-      const { end } = request;
+      const { requestId, service, ms, end } = request;
       if (end.kind === 'refused') {
-        const { requestId, service, ms } = request;
         const { code, retryAfterMs } = end;
         const times = {
           ms,
           ...waited(request),
           ...(retryAfterMs === null ? {} : { retryAfterMs }),
         };
-        log.warn({ requestId, service, code, ...times, ...wayOf(request) }, 'refused');
+        log.warn({ requestId, service, code, ...times, ...keysOf(request, inspection) }, 'refused');
       } else if (hasSteppedIn(request) && log.isLevelEnabled('info')) {
-        const { requestId, ms } = request;
-        log.info({ requestId, ms, ...wayOf(request) }, howOf(request));
+        log.info({ requestId, ms, ...keysOf(request, inspection) }, failoverMessage(request));
       }
     },
   };
-
-  function wayOf({ service, models, attempts }: RequestTrace) {
-    const tried = attempts.map(({ key, model, outcome }) => ({
-      key,
-      model,
-      outcome: outcome.kind,
-    }));
-    return { tried, parked: parkedFor(service, models) };
-  }
-
-  /** The keys that cannot be had by now, those that this request has found so among them. */
-  function parkedFor(service: RequestTrace['service'], models: readonly string[]) {
-    return models
-      .flatMap((model) =>
-        inspection.skipped(service, model, MAX_NAMED).map((state) => toLine(model, state)),
-      )
-      .slice(0, MAX_NAMED);
-  }
 }
 
 function attemptLine(attempt: AttemptTrace) {
-  const { requestId, key, model, outcome, ms, firstMs, usage, isProbe: isTrial, parked } = attempt;
+  const { requestId, key, model, outcome, ms, firstMs, usage, isProbe, parked } = attempt;
   return {
     requestId,
     key,
@@ -73,16 +49,37 @@ function attemptLine(attempt: AttemptTrace) {
     ...(firstMs === null ? {} : { firstMs }),
     ...(usage === null ? {} : { tokens: usage.totalTokens }),
     ...waited(attempt),
-    ...(isTrial ? { isTrial } : {}),
+    ...(isProbe ? { isProbe } : {}),
     ...(parked === null ? {} : { parks: parked.scope, until: isoTime(parked.until) }),
   };
 }
 
-const waited = ({ waitedMs }: { readonly waitedMs: number }) => (waitedMs > 0 ? { waitedMs } : {});
+const waited = ({ waitedMs }: AttemptTrace | RequestTrace) => (waitedMs > 0 ? { waitedMs } : {});
 
-function howOf({ attempts, end }: RequestTrace): string {
-  const hadBegun = attempts.at(-1)?.firstMs !== null;
-  if (end.kind === 'client_gone' && !hadBegun) {
+/** A line names at most this many unavailable keys. */
+const MAX_PARKED = 10;
+
+/** The keys that the request tried, and those that are unavailable by now. */
+function keysOf({ service, models, attempts }: RequestTrace, inspection: Inspection) {
+  const tried = attempts.map(({ key, model, outcome }) => ({ key, model, outcome: outcome.kind }));
+  const parked = models.flatMap((model) =>
+    inspection
+      .skipped(service, model, MAX_PARKED)
+      .map(({ id: key, state, cause, since, until }) => ({
+        key,
+        model,
+        state,
+        cause,
+        ...(since === undefined ? {} : { since: isoTime(since) }),
+        ...(until === undefined ? {} : { until: isoTime(until) }),
+      })),
+  );
+  return { tried, parked: parked.slice(0, MAX_PARKED) };
+}
+
+function failoverMessage({ attempts, end }: RequestTrace): string {
+  const hasBegun = attempts.at(-1)?.firstMs !== null;
+  if (end.kind === 'client_gone' && !hasBegun) {
     return 'the client left while another key was stepping in';
   }
   const models = new Set(attempts.map(({ model }) => model)).size;
@@ -90,16 +87,7 @@ function howOf({ attempts, end }: RequestTrace): string {
   return models > 1 && keys < 2 ? 'another model stepped in' : 'another key stepped in';
 }
 
-const toLine = (model: string, { id, state, cause, since, until }: KeyState) => ({
-  key: id,
-  model,
-  state,
-  cause,
-  ...(since === undefined ? {} : { since: isoTime(since) }),
-  ...(until === undefined ? {} : { until: isoTime(until) }),
-});
-
-/** A spent minute is daily business; what parks a key for the whole cooldown is worth a look. */
+/** A spent minute is normal; what parks a key for the whole cooldown deserves a look. */
 function levelOf(failure: Failure): 'info' | 'warn' | 'error' {
   const isUnexplained = failure.kind === 'rate_limited' && failure.retryAfterMs === undefined;
   return isUnexplained ? 'warn' : LEVELS[failure.kind];

@@ -1,37 +1,189 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
-import type { AttemptTrace, RequestTrace } from '../failover/trace.ts';
-import { SERVICES } from '../shared/api-key.ts';
-import { TIMES, WAIT_SECONDS } from './buckets.ts';
-import { ENDS, OPERATIONS, REFUSALS, SERVICE_OF } from './closed-sets.ts';
+import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
+import {
+  type AttemptTrace,
+  OPERATIONS,
+  type Operation,
+  OUTCOMES,
+  REQUEST_ENDS,
+  type RequestTrace,
+  type TraceSink,
+} from '../failover/trace.ts';
+import { SERVICES, type Service, UNMETERED_LANE } from '../shared/api-key.ts';
 
-/** What became of each request of a caller's, and what it took. */
-export function createRequestMetrics(registry: Registry): (request: RequestTrace) => void {
-  const { requests, refusals } = defineCounters(registry);
-  const { failovers, calls, wait } = defineHistograms(registry);
-  return ({ service, operation, end, attempts, waitedMs }) => {
-    const ofService = { service };
-    requests.inc({ service, operation, end: end.kind });
-    if (end.kind === 'refused') refusals.inc({ service, code: end.code });
-    if (end.kind === 'answered') calls.observe(ofService, attempts.length);
-    if (waitedMs > 0) wait.observe(ofService, waitedMs / 1000);
-    failovers.observe(ofService, failoversIn(attempts));
+export type Models = Readonly<Record<Service, readonly string[]>>;
+
+/** A service and one of the models that it has keys for. No caller can add one. */
+export interface ServedModel {
+  readonly service: Service;
+  readonly model: string;
+}
+
+/**
+ * Counts requests and their attempts. Every label is a closed set, so the number of series is bounded,
+ * and each counter begins at 0: Prometheus does not see the first increase of one that appears later.
+ */
+export function createRequestMetrics(
+  registry: Registry,
+  served: readonly ServedModel[],
+): TraceSink {
+  const countAttempt = countAttempts(registry, served);
+  const measureCall = measureCalls(registry, served);
+  return {
+    attemptEnded(attempt) {
+      countAttempt(attempt);
+      measureCall(attempt);
+    },
+    requestEnded: countRequests(registry),
   };
 }
 
-/** How often another key or model stepped in; one that was tried once more is none. */
-function failoversIn(attempts: readonly AttemptTrace[]): number {
-  let count = 0;
-  for (let index = 1; index < attempts.length; index += 1) {
-    const [before, after] = [attempts[index - 1], attempts[index]];
-    if (before?.key !== after?.key || before?.model !== after?.model) count += 1;
+function countAttempts(registry: Registry, served: readonly ServedModel[]) {
+  const labelNames = ['service', 'model', 'outcome'];
+  const attempts = new Counter({
+    name: 'understudy_attempts_total',
+    help: 'Calls to a provider, each with one key, by outcome.',
+    labelNames,
+    registers: [registry],
+  });
+  const probes = new Counter({
+    name: 'understudy_probes_total',
+    help: 'Attempts that probed a key whose cooldown had passed, by outcome.',
+    labelNames,
+    registers: [registry],
+  });
+  for (const one of served) {
+    for (const outcome of OUTCOMES) {
+      attempts.inc({ ...one, outcome }, 0);
+      probes.inc({ ...one, outcome }, 0);
+    }
   }
-  return count;
+  return ({ service, model, outcome, isProbe }: AttemptTrace): void => {
+    const labels = { service, model, outcome: outcome.kind };
+    attempts.inc(labels);
+    if (isProbe) probes.inc(labels);
+  };
 }
 
-function defineCounters(registry: Registry) {
+/** OpenTelemetry's advice, in seconds and in tokens. */
+const CALL_SECONDS = [
+  0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
+];
+const TOKENS = Array.from({ length: 14 }, (_, power) => 4 ** power);
+
+/**
+ * The calls to the providers in OpenTelemetry's words, each dot an underscore and the unit at the end
+ * (https://github.com/open-telemetry/semantic-conventions-genai, `docs/gen-ai/gen-ai-metrics.md`).
+ * The key is no label: ten thousand keys would make ten thousand times as many series.
+ */
+function measureCalls(registry: Registry, served: readonly ServedModel[]) {
+  const call = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model'];
+  const duration = new Histogram({
+    name: 'gen_ai_client_operation_duration_seconds',
+    help: 'How long a call to a provider took, to the end of its answer. Without error_type it succeeded.',
+    labelNames: [...call, 'error_type'],
+    buckets: CALL_SECONDS,
+    registers: [registry],
+  });
+  const firstChunk = new Histogram({
+    name: 'gen_ai_client_operation_time_to_first_chunk_seconds',
+    help: 'How long the first chunk of a streamed answer took.',
+    labelNames: call,
+    buckets: CALL_SECONDS,
+    registers: [registry],
+  });
+  const tokens = new Histogram({
+    name: 'gen_ai_client_token_usage',
+    help: 'Tokens of a call, as the provider counted them. Calls in the protocol of Gemini are not counted.',
+    labelNames: [...call, 'gen_ai_token_type'],
+    buckets: TOKENS,
+    registers: [registry],
+  });
+  for (const one of served) {
+    for (const operation of operationsOf(one)) duration.zero(callLabels({ ...one, operation }));
+  }
+  return (attempt: AttemptTrace): void => {
+    const { outcome, ms, firstMs, usage, operation } = attempt;
+    const labels = callLabels(attempt);
+    const isSuccess = outcome.kind === 'success';
+    duration.observe(isSuccess ? labels : { ...labels, error_type: outcome.kind }, ms / 1000);
+    // A call in the protocol of Gemini may ask for a whole answer, which has no first chunk.
+    if (firstMs !== null && operation === 'chat') firstChunk.observe(labels, firstMs / 1000);
+    if (usage === null) return;
+    tokens.observe({ ...labels, gen_ai_token_type: 'input' }, usage.inputTokens);
+    tokens.observe({ ...labels, gen_ai_token_type: 'output' }, usage.outputTokens);
+  };
+}
+
+const PROVIDERS: Record<Service, string> = { google: 'gcp.gemini', anam: 'anam' };
+
+const callLabels = ({
+  service,
+  model,
+  operation,
+}: ServedModel & { readonly operation: Operation }) => ({
+  gen_ai_operation_name: operation,
+  gen_ai_provider_name: PROVIDERS[service],
+  gen_ai_request_model: model,
+});
+
+/** Whether there is a quota to run out of. */
+export const isMetered = ({ model }: ServedModel) => model !== UNMETERED_LANE;
+
+function operationsOf(served: ServedModel): readonly Operation[] {
+  if (served.service === 'anam') return ['session_token', 'session_start'];
+  return isMetered(served) ? ['chat', 'generate_content'] : ['count_tokens', 'list_models'];
+}
+
+const SERVICE_OF: Record<Operation, Service> = {
+  chat: 'google',
+  generate_content: 'google',
+  count_tokens: 'google',
+  list_models: 'google',
+  session_token: 'anam',
+  session_start: 'anam',
+};
+
+/** How often something was done for one request. */
+const TIMES = [0, 1, 2, 3, 5, 10, 20, 50, 100];
+/** Most requests wait at most `KEY_WAIT_SECONDS`, a few for the outcome of a probe. */
+const WAIT_SECONDS = [0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10, 20, 30, 60];
+
+function countRequests(registry: Registry) {
+  const { requests, refusals } = defineRequestCounters(registry);
+  const histogram = (name: string, help: string, buckets: number[]) =>
+    new Histogram({ name, help, labelNames: ['service'], buckets, registers: [registry] });
+  const failovers = histogram(
+    'understudy_request_failovers',
+    'How often another key or model stepped in, for each request.',
+    TIMES,
+  );
+  const calls = histogram(
+    'understudy_upstream_calls_per_served_request',
+    'How many attempts an answered request took.',
+    TIMES,
+  );
+  const wait = histogram(
+    'understudy_wait_seconds',
+    'How long a request waited for a key to come back, of those that did.',
+    WAIT_SECONDS,
+  );
+  for (const service of SERVICES) {
+    for (const each of [failovers, calls, wait]) each.zero({ service });
+  }
+  return ({ service, operation, end, attempts, waitedMs }: RequestTrace): void => {
+    requests.inc({ service, operation, end: end.kind });
+    if (end.kind === 'refused') refusals.inc({ service, code: end.code });
+    if (end.kind === 'answered') calls.observe({ service }, attempts.length);
+    if (waitedMs > 0) wait.observe({ service }, waitedMs / 1000);
+    failovers.observe({ service }, failoversIn(attempts));
+  };
+}
+
+function defineRequestCounters(registry: Registry) {
   const requests = new Counter({
     name: 'understudy_requests_total',
-    help: 'Requests that went to the keys, by what became of them.',
+    help: 'Requests that needed a key, by how they ended.',
     labelNames: ['service', 'operation', 'end'],
     registers: [registry],
   });
@@ -42,40 +194,23 @@ function defineCounters(registry: Registry) {
     registers: [registry],
   });
   for (const operation of OPERATIONS) {
-    for (const end of ENDS) requests.inc({ service: SERVICE_OF[operation], operation, end }, 0);
+    for (const end of REQUEST_ENDS)
+      requests.inc({ service: SERVICE_OF[operation], operation, end }, 0);
   }
   for (const service of SERVICES) {
-    for (const code of REFUSALS) refusals.inc({ service, code }, 0);
+    for (const code of SERVICE_ERROR_CODES) {
+      if (code !== 'client_gone') refusals.inc({ service, code }, 0);
+    }
   }
   return { requests, refusals };
 }
 
-function defineHistograms(registry: Registry) {
-  const all = {
-    failovers: new Histogram({
-      name: 'understudy_request_failovers',
-      help: 'How often another key or model stepped in, for each request.',
-      labelNames: ['service'],
-      buckets: TIMES,
-      registers: [registry],
-    }),
-    calls: new Histogram({
-      name: 'understudy_upstream_calls_per_served_request',
-      help: 'How many attempts an answered request took.',
-      labelNames: ['service'],
-      buckets: TIMES,
-      registers: [registry],
-    }),
-    wait: new Histogram({
-      name: 'understudy_wait_seconds',
-      help: 'How long a request stood in line for a key to come back, of those that did.',
-      labelNames: ['service'],
-      buckets: WAIT_SECONDS,
-      registers: [registry],
-    }),
-  };
-  for (const service of SERVICES) {
-    for (const histogram of Object.values(all)) histogram.zero({ service });
+/** How often another key or model stepped in. A second attempt with the same key does not count. */
+function failoversIn(attempts: readonly AttemptTrace[]): number {
+  let count = 0;
+  for (let index = 1; index < attempts.length; index += 1) {
+    const [before, after] = [attempts[index - 1], attempts[index]];
+    if (before?.key !== after?.key || before?.model !== after?.model) count += 1;
   }
-  return all;
+  return count;
 }

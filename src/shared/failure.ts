@@ -38,7 +38,20 @@ export type Failure =
   | (Described & { readonly kind: 'misconfigured' })
   | (Described & { readonly kind: 'client_gone' });
 
-export type FailureKind = Failure['kind'];
+/** Every kind of failure; the verdicts' table does not compile with one more or one less. */
+export const FAILURE_KINDS = [
+  'rate_limited',
+  'quota_exhausted',
+  'out_of_credit',
+  'key_rejected',
+  'model_unavailable',
+  'request_fault',
+  'content_blocked',
+  'upstream_down',
+  'misconfigured',
+  'client_gone',
+] as const satisfies readonly Failure['kind'][];
+export type FailureKind = (typeof FAILURE_KINDS)[number];
 
 /** The refusal names no cause: what is special about the request may be the cause. */
 type Unexplained = true;

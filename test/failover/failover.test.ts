@@ -339,13 +339,13 @@ describe('the line of an attempt', () => {
     });
   });
 
-  it('says when it was the trial of a key that comes back', async () => {
+  it('says when it was the probe of a key that comes back', async () => {
     const { clock, lease, ask, lines } = createSetting(['key-0'], () => [{ say: 'Hi' }]);
     lease().report(failed.minute(SECOND));
     clock.advance(SECOND);
     await ask();
     await ask();
-    expect(lines.map(({ outcome, isTrial }) => [outcome, isTrial])).toEqual([
+    expect(lines.map(({ outcome, isProbe }) => [outcome, isProbe])).toEqual([
       ['success', true],
       ['success', undefined],
     ]);
@@ -359,7 +359,7 @@ describe('the line of an attempt', () => {
     await flow(clock, ask(), 100);
     expect(lines).toMatchObject([
       { outcome: 'rate_limited', status: 429 },
-      { outcome: 'success', isTrial: true, waitedMs: 2000 },
+      { outcome: 'success', isProbe: true, waitedMs: 2000 },
     ]);
   });
 

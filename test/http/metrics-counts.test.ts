@@ -84,15 +84,15 @@ describe('a failover', () => {
     expect(['available', 'cooling_down', 'exhausted'].map(keys)).toEqual([0, 1, 1]);
   });
 
-  it('has its trial counted when the key is tried again', async () => {
+  it('has its probe counted when the key is tried again', async () => {
     const app = await startWithFault({ kind: 'day_spent' });
     await app.chat('Hi');
     app.clock.advance(HOUR);
     await app.chat('Hi');
     await app.chat('Hi');
     const { value } = await scrape(app);
-    expect(value('understudy_trials_total')).toBe(1);
-    expect(value('understudy_trials_total', OF_GOOGLE, 'outcome="quota_exhausted"')).toBe(1);
+    expect(value('understudy_probes_total')).toBe(1);
+    expect(value('understudy_probes_total', OF_GOOGLE, 'outcome="quota_exhausted"')).toBe(1);
   });
 });
 

@@ -62,7 +62,7 @@ describe('before anything has happened', () => {
     expect(value('understudy_refusals_total', 'service="anam"', 'code="upstream_failed"')).toBe(0);
     const down = [`model="${MODEL}"`, 'outcome="upstream_down"'];
     expect(value('understudy_attempts_total', OF_GOOGLE, ...down)).toBe(0);
-    expect(value('understudy_trials_total', OF_GOOGLE, ...down)).toBe(0);
+    expect(value('understudy_probes_total', OF_GOOGLE, ...down)).toBe(0);
     expect(value('gen_ai_client_operation_duration_seconds_count', ...CHAT)).toBe(0);
     expect(value('understudy_wait_seconds_count', OF_GOOGLE)).toBe(0);
   });

@@ -1,6 +1,6 @@
 import type { Express, RequestHandler } from 'express';
+import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
-import type { Monitor } from '../../observability/monitor.ts';
 import type { Redact } from '../../shared/redact.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
 import { bearerIn } from '../bearer.ts';
@@ -19,7 +19,7 @@ export interface AdminRoutesOptions {
   readonly access: AdminAccess;
   /** With which other processes count logins too. */
   readonly sharedStore: SharedStore | null;
-  readonly monitor: Monitor;
+  readonly view: AdminView;
   readonly metrics: Metrics;
   readonly redact: Redact;
   /** How long a key is parked by hand when nobody says. */
@@ -42,7 +42,7 @@ function toLogin(access: AdminAccess): RequestHandler {
 
 /** What is for whoever runs the server: without an admin token none of it exists. */
 export function serveAdminRoutes(app: Express, options: AdminRoutesOptions): void {
-  const { access, sharedStore, monitor, metrics, redact, cooldownMs } = options;
+  const { access, sharedStore, view, metrics, redact, cooldownMs } = options;
   serve(app, 'get', ['/metrics'], access.require, metricsRoute(metrics));
   serve(
     app,
@@ -61,11 +61,11 @@ export function serveAdminRoutes(app: Express, options: AdminRoutesOptions): voi
     ...readJsonBody(MAX_BODY),
     logoutRoute(access),
   );
-  serve(app, 'get', ['/api/keys'], access.require, keysRoute(monitor));
-  serve(app, 'get', ['/api/overview'], access.require, overviewRoute(monitor));
+  serve(app, 'get', ['/api/keys'], access.require, keysRoute(view));
+  serve(app, 'get', ['/api/overview'], access.require, overviewRoute(view));
   const toAct = [access.require, ...readJsonBody(MAX_BODY)];
-  serve(app, 'post', ['/api/keys/:id/release'], ...toAct, releaseRoute(monitor));
-  serve(app, 'post', ['/api/keys/:id/park'], ...toAct, parkRoute(monitor, cooldownMs));
+  serve(app, 'post', ['/api/keys/:id/release'], ...toAct, releaseRoute(view));
+  serve(app, 'post', ['/api/keys/:id/park'], ...toAct, parkRoute(view, cooldownMs));
   servePage(app, { path: '/login', folder: 'login' });
   servePage(app, {
     path: '/dashboard',

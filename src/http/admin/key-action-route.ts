@@ -1,6 +1,6 @@
 import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
-import type { Monitor } from '../../observability/monitor.ts';
+import type { AdminView } from '../../observability/admin-view.ts';
 import type { Order } from '../../observability/operator-actions.ts';
 import { SERVICES } from '../../shared/api-key.ts';
 import { HttpError } from '../http-error.ts';
@@ -32,22 +32,22 @@ export const parkBody = z
   .meta({ title: 'ParkRequest', description: 'May be empty, or nothing at all.' });
 
 /** `POST /api/keys/{id}/release`: the key may be used again, whatever was found about it. */
-export function releaseRoute(monitor: Monitor): RequestHandler {
+export function releaseRoute(view: AdminView): RequestHandler {
   return async function postRelease(request, response) {
     const body = validate(releaseBody, bodyOrNone(request));
-    const isFound = monitor.actions.release(idIn(request), orderIn(request, body));
+    const isFound = view.actions.release(idIn(request), orderIn(request, body));
     if (!isFound) throw noSuchKey();
-    sendJson(response, 200, { key: await reportOf(monitor, request) });
+    sendJson(response, 200, { key: await reportOf(view, request) });
   };
 }
 
 /** `POST /api/keys/{id}/park`: the key is used no more, until its time has passed or somebody releases it. */
-export function parkRoute(monitor: Monitor, cooldownMs: number): RequestHandler {
+export function parkRoute(view: AdminView, cooldownMs: number): RequestHandler {
   return async function postPark(request, response) {
     const { seconds = cooldownMs / 1000, ...body } = validate(parkBody, bodyOrNone(request));
-    const isFound = monitor.actions.park(idIn(request), seconds * 1000, orderIn(request, body));
+    const isFound = view.actions.park(idIn(request), seconds * 1000, orderIn(request, body));
     if (!isFound) throw noSuchKey();
-    sendJson(response, 200, { key: await reportOf(monitor, request) });
+    sendJson(response, 200, { key: await reportOf(view, request) });
   };
 }
 
@@ -62,7 +62,7 @@ function orderIn(request: Request, { by = '', reason = '' }: z.output<typeof rel
   };
 }
 
-async function reportOf({ models, keys }: Monitor, request: Request) {
+async function reportOf({ models, keys }: AdminView, request: Request) {
   const id = idIn(request);
   const [report] = await keys(
     SERVICES.map((service) => ({ service, model: models[service][0], id })),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import type { AdminView } from '../../observability/admin-view.ts';
 import type { KeyReport } from '../../observability/key-report.ts';
-import type { Monitor } from '../../observability/monitor.ts';
 import type { KeyState } from '../../pool/key-state.ts';
 import { SERVICES, type Service } from '../../shared/api-key.ts';
 import { invalidField } from '../json-body.ts';
@@ -43,10 +43,10 @@ interface Row extends KeyState {
 }
 
 /** @throws HttpError 400 that names the field */
-export async function listKeys(monitor: Monitor, query: KeysQuery): Promise<KeysPage> {
+export async function listKeys(view: AdminView, query: KeysQuery): Promise<KeysPage> {
   const { state, after, limit } = query;
-  const all = servicesFor(monitor, query).flatMap(({ service, model }) =>
-    monitor.states(service, model).map((row): Row => ({ ...row, service, model })),
+  const all = servicesFor(view, query).flatMap(({ service, model }) =>
+    view.states(service, model).map((row): Row => ({ ...row, service, model })),
   );
   const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
   if (after !== undefined && start === 0) throw invalidField('after', 'There is no such key.');
@@ -55,12 +55,12 @@ export async function listKeys(monitor: Monitor, query: KeysQuery): Promise<Keys
   const page = rest.slice(0, limit);
   return {
     total: all.filter(matches).length,
-    keys: await monitor.keys(page),
+    keys: await view.keys(page),
     next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
   };
 }
 
-function servicesFor({ models }: Monitor, { service, model }: KeysQuery) {
+function servicesFor({ models }: AdminView, { service, model }: KeysQuery) {
   const asked = SERVICES.filter((one) => service === undefined || one === service);
   if (model === undefined) return asked.map((one) => ({ service: one, model: models[one][0] }));
   const found = asked.filter((one) => models[one].includes(model));

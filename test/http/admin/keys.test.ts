@@ -51,13 +51,13 @@ describe('the list of keys', () => {
   });
 
   it.each([
-    [{ fault: { kind: 'leaked' } }, 'key_rejected', /rejects this key.*somebody has to act/],
+    [{ fault: { kind: 'leaked' } }, 'key_rejected', /rejects this key.*needs action/],
     [
       { limits: { rpm: 1 } },
       'rate_limited',
       /^a rate limit of gemini-flash-latest .* the provider says until 18:0\d:\d\d UTC$/,
     ],
-    [{ fault: { kind: 'prepay_empty' } }, 'out_of_credit', /no credit left.*somebody has to act/],
+    [{ fault: { kind: 'prepay_empty' } }, 'out_of_credit', /no credit left.*needs action/],
   ])('explains %o in plain words', async (fault, cause, sentence) => {
     const app = await start(TWO, firstIs(fault));
     for (let i = 0; i < 3; i += 1) await app.chat('Hi');

@@ -1,8 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createKeyStats } from '../../src/observability/key-stats.ts';
-import { LatencySamples, latencyOf } from '../../src/observability/latency.ts';
-import { createLatest } from '../../src/observability/latest.ts';
-import { createMinutes } from '../../src/observability/minutes.ts';
+import { createLatestRequests, createMinutes } from '../../src/observability/recent-requests.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
 
 const MINUTE = 60_000;
@@ -55,7 +53,7 @@ describe('the last hour by minutes', () => {
 
 describe('the latest requests', () => {
   it('are fifty, the newest first, however many there were', () => {
-    const latest = createLatest();
+    const latest = createLatestRequests();
     for (let i = 0; i < 1000; i += 1) latest.requestEnded(requestOf({ requestId: `request-${i}` }));
     const ids = latest.list().map(({ requestId }) => requestId);
     expect(ids).toHaveLength(50);
@@ -63,7 +61,7 @@ describe('the latest requests', () => {
   });
 
   it('keep the last ten attempts of one that had many', () => {
-    const latest = createLatest();
+    const latest = createLatestRequests();
     const attempts = Array.from({ length: 25 }, (_, i) => attemptOf({ key: `google-${i}` }));
     latest.requestEnded(requestOf({ attempts }));
     const [request] = latest.list();
@@ -89,24 +87,28 @@ describe('the stats of a key', () => {
       failures: { key_rejected: 1, client_gone: 1, request_fault: 1, content_blocked: 1 },
       lastError: { at: 5, kind: 'key_rejected', model: 'flash', message: 'leaked', status: 403 },
     });
-    expect(stats.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, firstMs: [] });
+    expect(stats.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, latency: null });
   });
 });
 
 describe('the latency of a key', () => {
+  const answers = (number: number, ms: number) => {
+    const stats = createKeyStats();
+    for (let i = 1; i <= number; i += 1) {
+      stats.attemptEnded(attemptOf({ startedAt: NOON, firstMs: i * ms }));
+    }
+    return stats;
+  };
+
   it('is what half and what nineteen of twenty answers do not exceed', () => {
-    const samples = new LatencySamples();
-    for (let ms = 1; ms <= 20; ms += 1) samples.add(NOON, ms * 10);
-    expect(latencyOf(samples.recent(NOON))).toEqual({ p50Ms: 100, p95Ms: 190, answers: 20 });
+    const { latency } = answers(20, 10).of('google', NOON);
+    expect(latency).toEqual({ p50Ms: 100, p95Ms: 190, answers: 20 });
   });
 
   it('is of the last 64 answers, and none older than five minutes', () => {
-    const samples = new LatencySamples();
-    for (let i = 0; i < 1000; i += 1) samples.add(NOON, i);
-    expect(latencyOf(samples.recent(NOON + 5 * MINUTE - 1))).toMatchObject({
-      p50Ms: 967,
-      answers: 64,
-    });
-    expect(latencyOf(samples.recent(NOON + 5 * MINUTE))).toBeNull();
+    const stats = answers(1000, 1);
+    const last = NOON + 5 * MINUTE - 1;
+    expect(stats.of('google', last).latency).toMatchObject({ p50Ms: 968, answers: 64 });
+    expect(stats.of('google', last + 1).latency).toBeNull();
   });
 });

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { explain } from '../../src/observability/explain.ts';
+import { explain } from '../../src/observability/key-report.ts';
 import type { ScopeState } from '../../src/pool/key-facts.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { Secret } from '../../src/shared/secret.ts';
@@ -52,7 +52,7 @@ it.each<[Partial<ScopeState>, string]>([
   ],
   [
     { cause: 'upstream_down', scope: 'rest' },
-    'it fails with flash while others answer; it rests until 19:00 UTC, and is the last resort until then',
+    'it fails with flash while others answer; ejected until 19:00 UTC: the last resort until then',
   ],
   [
     { cause: 'operator', scope: 'operator', until: NOW + 30 * HOUR },
@@ -60,20 +60,20 @@ it.each<[Partial<ScopeState>, string]>([
   ],
   [
     { cause: 'out_of_credit', scope: 'project', effect: 'exhausted' },
-    'the project shop has no credit left, or its plan or spend cap ends here; somebody has to act; tried again at 19:00 UTC in case they did',
+    'the project shop has no credit left, or its plan or spend cap ends here; needs action; tried again at 19:00 UTC in case it was mended',
   ],
-])('%o is told as it is', (changed, sentence) => {
+])('%o is explained as it is', (changed, sentence) => {
   expect(say(changed)).toBe(sentence);
 });
 
-it('tells of the trial that awaits it, and of one that is under way', () => {
+it('says when a probe is due, and when one is in flight', () => {
   expect(say({ until: NOW })).toMatch(/its time has passed: the next request tries it$/);
   expect(say({ until: NOW, isBeingTried: true })).toMatch(/one request is trying it now$/);
 });
 
-it('promises no trial while something else keeps the key back', () => {
+it('promises no probe while something else keeps the key parked', () => {
   const rejected = { cause: 'key_rejected', scope: 'key', effect: 'exhausted' } as const;
   expect(say({ ...rejected, until: NOW }, NOW + 5 * HOUR)).toMatch(
-    /somebody has to act; not tried before 23:00 UTC, for another reason$/,
+    /needs action; not tried before 23:00 UTC, for another reason$/,
   );
 });

@@ -10,92 +10,78 @@ import type { Redact } from '../shared/redact.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { type KeyReport, reportKey } from './key-report.ts';
 import { createKeyStats } from './key-stats.ts';
-import { createLatest } from './latest.ts';
-import { createMinutes } from './minutes.ts';
 import { createOperatorActions, type OperatorActions } from './operator-actions.ts';
-import { createOverview, type Overview } from './overview.ts';
-import { createReleasedKeys } from './released-keys.ts';
+import { createOverview, type Overview, type ReportedModels } from './overview.ts';
+import { createLatestRequests, createMinutes } from './recent-requests.ts';
 
-/** The models of each service that have a place of their own in what is reported; the first is the default. */
-export type ReportedModels = Readonly<Record<Service, readonly [string, ...string[]]>>;
-
-export interface MonitorOptions {
+export interface AdminViewOptions {
   readonly inspection: Inspection;
   readonly operator: Operator;
-  readonly lines: WaitQueues;
+  readonly queues: WaitQueues;
   readonly models: ReportedModels;
   readonly mode: 'live' | 'demo';
-  /** How this process stands with Redis; null where there is none. */
+  /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
-  readonly clock: Clock;
+  readonly clock: Pick<Clock, 'now'>;
   readonly log: Logger;
   readonly redact: Redact;
 }
 
-/** A key, as it stands for one model. */
-export interface AskedKey {
-  readonly service: Service;
-  readonly model: string;
-  readonly id: string;
-}
-
-/** What whoever is on call sees and does: of this process. */
-export interface Monitor {
-  readonly observer: TraceSink;
-  readonly actions: OperatorActions;
+/** What the operator of this process sees and does. */
+export interface AdminView {
+  readonly sink: TraceSink;
+  readonly actions: Pick<OperatorActions, 'release' | 'park'>;
   /** Our own limit for one address has refused a request. */
   turnedAway(): void;
   readonly models: ReportedModels;
   /** At most a second old; new after an operator's action. */
   overview(): Overview;
-  /** How each key of a service stands for a model. */
+  /** The state of each key of a service for a model. */
   states(service: Service, model: string): readonly KeyState[];
-  /** In the order in which they are asked for; a key that there is not is left out. */
+  /** In the order of the question, without keys that do not exist. */
   keys(asked: readonly AskedKey[]): readonly KeyReport[];
 }
 
-export function createMonitor(options: MonitorOptions): Monitor {
-  const { inspection, operator, lines, models, clock, log, redact } = options;
+/** A key and the model for which its state is asked. */
+interface AskedKey {
+  readonly service: Service;
+  readonly model: string;
+  readonly id: string;
+}
+
+export function createAdminView(options: AdminViewOptions): AdminView {
+  const { inspection, models, clock } = options;
+  const { now } = clock;
   const stats = createKeyStats();
   const minutes = createMinutes();
-  const latest = createLatest();
-  const released = createReleasedKeys(options);
-  const overview = createOverview({
-    ...options,
-    released,
-    startedAt: clock.now(),
-    minutes,
-    latest,
-    now: clock.now,
-  });
-  const { beforeRelease } = released;
-  const acted = () => overview.forget();
-  const acts = { beforeRelease, acted };
-  const actions = createOperatorActions({ operator, lines, log, redact, now: clock.now, ...acts });
+  const latest = createLatestRequests();
+  const actions = createOperatorActions({ ...options, now, acted: () => overview.forget() });
+  const { unprovenKeys } = actions;
+  const overview = createOverview({ ...options, minutes, latest, unprovenKeys, now });
   return {
-    actions,
-    models,
-    turnedAway: () => minutes.turnedAway(clock.now()),
-    observer: {
+    sink: {
       attemptEnded(attempt) {
         stats.attemptEnded(attempt);
-        released.attemptEnded(attempt);
+        actions.attemptEnded(attempt);
       },
       requestEnded(request) {
         minutes.requestEnded(request);
         latest.requestEnded(request);
       },
     },
+    actions,
+    turnedAway: () => minutes.turnedAway(now()),
+    models,
     overview: overview.get,
     states: (service, model) => inspection.states(service, model),
     keys(asked) {
-      const now = clock.now();
+      const at = now();
       return asked
         .map(({ service, model, id }) => inspection.facts(service, model, id))
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;
-          return reportKey(facts, stats.of(id, now), actions.lastOf(id), now);
+          return reportKey(facts, stats.of(id, at), actions.lastOf(id), at);
         });
     },
   };

@@ -1,0 +1,50 @@
+import { expect, it } from 'vitest';
+import { createOverview } from '../../src/observability/overview.ts';
+import { createLatestRequests, createMinutes } from '../../src/observability/recent-requests.ts';
+import { createPool } from '../support/pool.ts';
+
+function createCountedOverview() {
+  const { pool, clock } = createPool(['google-1']);
+  let made = 0;
+  const overview = createOverview({
+    inspection: pool.inspection,
+    models: { google: ['flash'], anam: ['session'] },
+    mode: 'live',
+    redis: null,
+    minutes: createMinutes(),
+    latest: createLatestRequests(),
+    now: clock.now,
+    unprovenKeys: () => {
+      made += 1;
+      return [];
+    },
+  });
+  return { overview, clock, made: () => made };
+}
+
+it('is made once a second, however often it is asked for, and its time is the present', () => {
+  const { overview, clock, made } = createCountedOverview();
+  overview.get();
+  clock.advance(999);
+  expect(overview.get().now).toBe(new Date(clock.now()).toISOString());
+  expect(made()).toBe(1);
+  clock.advance(1);
+  overview.get();
+  expect(made()).toBe(2);
+});
+
+it('is made again when it was forgotten', () => {
+  const { overview, made } = createCountedOverview();
+  overview.get();
+  overview.forget();
+  overview.get();
+  expect(made()).toBe(2);
+});
+
+it('is made again when the clock was set back', () => {
+  const { overview, clock, made } = createCountedOverview();
+  overview.get();
+  clock.set(clock.now() - 1);
+  overview.get();
+  expect(made()).toBe(2);
+});
