@@ -101,11 +101,11 @@ function routesOf({ servesPrograms, servesAdmin }: (typeof KINDS)[number]): stri
     clock: createFakeClock(),
     log: createLogger({ level: 'silent', redact: (text) => text }),
     admin: servesAdmin
-      ? { token: new Secret('token', ADMIN_TOKEN), monitor: {}, metrics: {} }
+      ? { token: new Secret('token', ADMIN_TOKEN), view: {}, metrics: {} }
       : null,
     corsOrigins: [],
     trustProxy: 0,
-    common: null,
+    sharedStore: null,
     redis: null,
     mode: 'live',
   } as unknown as AppOptions);
