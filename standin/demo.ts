@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { readConfig } from '../src/config/config.ts';
+import { ConfigError, readConfig } from '../src/config/config.ts';
 import { cannotListen, PROVIDERS, redactSecretsOf, startUnderstudy } from '../src/server.ts';
 import { createSystemClock } from '../src/shared/clock.ts';
 import { createLogger } from '../src/shared/logger.ts';
@@ -23,7 +23,10 @@ const KEYS: Readonly<Record<string, StandinKey>> = {
   ANAM_API_KEY_2: { key: 'demo-avatar-spare', service: 'anam' },
 };
 
-await runDemo();
+await runDemo().catch((error: unknown) => {
+  if (error instanceof ConfigError) fail(error.message);
+  throw error;
+});
 
 /** Stand-ins for both providers and the server in front of them, in one process. */
 async function runDemo(): Promise<void> {
@@ -38,8 +41,9 @@ async function runDemo(): Promise<void> {
   const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
   const surroundings = { clock, random: Math.random, log, measuresProcess: true };
   const server = await startUnderstudy(config, surroundings).catch((error: unknown) => {
-    process.stderr.write(`${cannotListen(error, config) ?? error}\n`);
-    process.exit(1);
+    const why = cannotListen(error, config);
+    if (why !== null) fail(why);
+    throw error;
   });
   for (const signal of ['SIGTERM', 'SIGINT']) {
     process.on(signal, () => void server.stop(1000).then(() => process.exit(0)));
@@ -79,6 +83,11 @@ function freePort(port: number): Promise<number> {
     probe.once('error', () => resolve(0));
     probe.listen(port, () => probe.close(() => resolve(port)));
   });
+}
+
+function fail(message: string): never {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
 }
 
 /** The id by which the server knows the key of this setting. */

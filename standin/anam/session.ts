@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { isFilled, isObject, parseJson } from '../json.ts';
+import { asText, isJsonObject, parseJson } from '../../src/shared/json.ts';
 import type { KnownKey } from '../provider.ts';
 import { jsonReply, type Reply } from '../reply.ts';
 import type { AnamAccount } from './account.ts';
@@ -97,11 +97,11 @@ interface Persona {
 
 /** @returns the persona that a token is asked for, or the refusal of the body */
 function readPersona(body: unknown): Persona | Reply {
-  const config = isObject(body) ? body.personaConfig : undefined;
-  if (!isObject(config)) return invalidBody([['personaConfig', config]]);
-  const { personaId } = config;
-  if (isFilled(personaId)) return { type: 'stateful', personaId };
-  const missing = ['name', 'avatarId', 'voiceId'].filter((name) => !isFilled(config[name]));
+  const config = isJsonObject(body) ? body.personaConfig : undefined;
+  if (!isJsonObject(config)) return invalidBody([['personaConfig', config]]);
+  const personaId = asText(config.personaId);
+  if (personaId !== '') return { type: 'stateful', personaId };
+  const missing = ['name', 'avatarId', 'voiceId'].filter((name) => asText(config[name]) === '');
   if (missing.length === 0) return { type: 'ephemeral', personaId: null };
   return invalidBody(missing.map((name) => [`personaConfig.${name}`, config[name]]));
 }

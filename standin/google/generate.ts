@@ -1,5 +1,5 @@
+import { parseJson } from '../../src/shared/json.ts';
 import type { CallFault } from '../fault.ts';
-import { parseJson } from '../json.ts';
 import type { KnownKey } from '../provider.ts';
 import type { Reply } from '../reply.ts';
 import type { AnswerShape } from '../standin-key.ts';

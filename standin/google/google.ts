@@ -1,6 +1,6 @@
 import type { Clock } from '../../src/shared/clock.ts';
+import { isJsonObject, parseJson } from '../../src/shared/json.ts';
 import { answerDespite, isOfConnection } from '../fault.ts';
-import { isObject, parseJson } from '../json.ts';
 import { KnownKeys, type Provider } from '../provider.ts';
 import type { QuotaWindows } from '../quota-window.ts';
 import { jsonReply, NOT_FOUND_PAGE, type Reply } from '../reply.ts';
@@ -88,7 +88,7 @@ const ALT_SSE = /(?:^|&)alt=sse(?:&|$)/;
 /** Takes the contents alone, or a whole request in `generateContentRequest`. */
 function countTokens({ text, holder }: GoogleCall, read: RequestReader): Reply {
   const body = parseJson(text);
-  const inner = isObject(body) ? (body.generateContentRequest ?? body) : body;
+  const inner = isJsonObject(body) ? (body.generateContentRequest ?? body) : body;
   const request = read(inner, holder);
   return 'status' in request ? request : jsonReply(200, { totalTokens: request.inputTokens });
 }
@@ -103,7 +103,7 @@ const describeModel = (model: string) => ({
   name: `models/${model}`,
   version: '001',
   displayName: model,
-  description: 'A stand-in that repeats what it was told.',
+  description: 'A stand-in that repeats the last message.',
   inputTokenLimit: 1_048_576,
   outputTokenLimit: 65_536,
   supportedGenerationMethods: ['generateContent', 'countTokens'],

@@ -1,4 +1,4 @@
-import { isFilled, isObject, type JsonObject } from '../json.ts';
+import { asObjects, asText, isJsonObject, type JsonObject } from '../../src/shared/json.ts';
 import type { KnownKey } from '../provider.ts';
 import type { Reply } from '../reply.ts';
 import { CACHED_CONTENT_GONE, fileGone, googleError } from './refusals.ts';
@@ -21,7 +21,7 @@ export type RequestReader = (body: unknown, key: KnownKey) => GoogleRequest | Re
 export function createRequestReader(keys: readonly KnownKey[]): RequestReader {
   const stored = storedByProject(keys);
   return (body, { project }) => {
-    if (!isObject(body)) return invalidJson('Unexpected token.');
+    if (!isJsonObject(body)) return invalidJson('Unexpected token.');
     const unknownField = Object.keys(body).find((name) => !FIELDS.has(name));
     if (unknownField !== undefined) {
       return invalidJson(`Unknown name "${unknownField}": Cannot find field.`);
@@ -77,7 +77,7 @@ function complaintAbout(contents: unknown): string | null {
     return '* GenerateContentRequest.contents: contents is not specified\n';
   }
   for (const [index, content] of contents.entries()) {
-    if (!isObject(content) || !hasParts(content.parts)) {
+    if (!isJsonObject(content) || !hasParts(content.parts)) {
       return `* GenerateContentRequest.contents[${index}].parts: contents.parts must not be empty.\n`;
     }
     if (!ROLES.has(content.role)) return 'Please use a valid role: user, model.';
@@ -86,7 +86,7 @@ function complaintAbout(contents: unknown): string | null {
 }
 
 const hasParts = (parts: unknown) =>
-  Array.isArray(parts) && parts.length > 0 && parts.every(isObject);
+  Array.isArray(parts) && parts.length > 0 && parts.every(isJsonObject);
 
 /** @returns what Gemini 3 refuses about a conversation's function calls and their results */
 function complaintAboutFunctions(contents: readonly Content[]): string | null {
@@ -96,9 +96,9 @@ function complaintAboutFunctions(contents: readonly Content[]): string | null {
   const called = new Set<unknown>();
   for (const part of contents.flatMap(({ parts }) => parts)) {
     const call = functionCallOf(part);
-    if (isObject(call) && isFilled(call.name)) called.add(call.name);
+    if (isJsonObject(call) && asText(call.name) !== '') called.add(call.name);
     const result = functionResponseOf(part);
-    if (isObject(result) && !called.has(result.name)) {
+    if (isJsonObject(result) && !called.has(result.name)) {
       return 'Please ensure that function response turn comes immediately after a function call turn.';
     }
   }
@@ -107,8 +107,8 @@ function complaintAboutFunctions(contents: readonly Content[]): string | null {
 
 /** Parallel calls share the signature of the first. */
 function isUnsigned({ role, parts }: Content): boolean {
-  const first = parts.find((part) => isObject(functionCallOf(part)));
-  return role === 'model' && first !== undefined && !isFilled(signatureOf(first));
+  const first = parts.find((part) => isJsonObject(functionCallOf(part)));
+  return role === 'model' && first !== undefined && asText(signatureOf(first)) === '';
 }
 
 /** What one key of a project stores, all keys of the project may use. */
@@ -126,8 +126,8 @@ function refuseForeign(
   contents: readonly Content[],
   stored: ReadonlySet<string> = new Set(),
 ): Reply | null {
-  const cachedContent = cachedContentOf(body);
-  if (isFilled(cachedContent) && !stored.has(cachedContent)) return CACHED_CONTENT_GONE;
+  const cachedContent = asText(cachedContentOf(body));
+  if (cachedContent !== '' && !stored.has(cachedContent)) return CACHED_CONTENT_GONE;
   const files = contents.flatMap(({ parts }) => parts.flatMap(storedFile));
   const foreign = files.find((name) => !stored.has(name));
   return foreign === undefined ? null : fileGone(foreign);
@@ -138,7 +138,9 @@ const STORED_FILE = /(?:^|\/v1\w*\/)(files\/[^/?#:]+)/;
 /** Such as `files/xyz`; none for media that Google does not store, such as a video's address. */
 function storedFile(part: JsonObject): string[] {
   const fileData = fileDataOf(part);
-  const name = isObject(fileData) ? STORED_FILE.exec(String(fileUriOf(fileData)))?.[1] : undefined;
+  const name = isJsonObject(fileData)
+    ? STORED_FILE.exec(String(fileUriOf(fileData)))?.[1]
+    : undefined;
   return name === undefined ? [] : [name];
 }
 
@@ -146,7 +148,7 @@ function measure(body: JsonObject, contents: readonly Content[]): GoogleRequest 
   const texts = contents.map(({ parts }) => textOf(parts));
   const lastUser = contents.findLastIndex(({ role }) => role !== 'model');
   const system = systemInstructionOf(body);
-  const systemText = isObject(system) ? textOf(system.parts) : '';
+  const systemText = isJsonObject(system) ? textOf(system.parts) : '';
   const { tools } = body;
   return {
     inputTokens: tokensOf(texts.join('').length + systemText.length),
@@ -154,18 +156,19 @@ function measure(body: JsonObject, contents: readonly Content[]): GoogleRequest 
     takesFunctionCalls:
       Array.isArray(tools) &&
       tools.some(offersFunctions) &&
-      contents.at(-1)?.parts.some((part) => isObject(functionResponseOf(part))) === false,
+      contents.at(-1)?.parts.some((part) => isJsonObject(functionResponseOf(part))) === false,
   };
 }
 
 function offersFunctions(tool: unknown): boolean {
-  const offered = isObject(tool) ? functionDeclarationsOf(tool) : null;
+  const offered = isJsonObject(tool) ? functionDeclarationsOf(tool) : null;
   return Array.isArray(offered) && offered.length > 0;
 }
 
 function textOf(parts: unknown): string {
-  if (!Array.isArray(parts)) return '';
-  return parts.map((part: unknown) => (isObject(part) ? String(part.text ?? '') : '')).join('');
+  return asObjects(parts)
+    .map(({ text }) => String(text ?? ''))
+    .join('');
 }
 
 function invalidJson(complaint: string): Reply {

@@ -39,7 +39,7 @@ test('a token is a JWT that names its kind and account and is good for an hour',
   expect(body.sessionToken).not.toContain(key);
 });
 
-test('a persona of its own, without a saved one, makes an ephemeral token', async () => {
+test('a persona without an id makes an ephemeral token', async () => {
   const { standin } = await withStandin({ keys: [keyWith({ personas: [] })] });
   const { body } = await mint(standin, 'a1', { name: 'Cara', avatarId: 'av', voiceId: 'vo' });
   expect(claimsOf(body.sessionToken).type).toBe('ephemeral');
@@ -99,7 +99,7 @@ test('minting more than a minute allows is refused until the next minute', async
   expect((await mint(standin)).status).toBe(200);
 });
 
-test('a started session tells where its engine is', async () => {
+test('a started session names its engine’s address', async () => {
   const { standin } = await withStandin({ keys: [keyWith({})] });
   const { status, body, headers } = await mintAndStart(standin);
   expect(status).toBe(200);

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { startStandin } from '../../standin/standin.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { startProgram } from '../support/program.ts';
@@ -11,7 +11,7 @@ import { startProgram } from '../support/program.ts';
 const DEMO = resolve(import.meta.dirname, '../../standin/demo.ts');
 const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 
-it('needs no key, touches no real one, says that its providers are stand-ins, and ends when told', async () => {
+test('the demo runs without a key, reads no real one, and stops on SIGTERM', async () => {
   const real = await startStandin({
     clock: createFakeClock(),
     keys: [

@@ -146,7 +146,7 @@ test.each([
   expect(answer.body.error.message).toContain(message);
 });
 
-test('an address that is nobody’s, or the wrong verb, meets a page', async () => {
+test('an unknown path and a wrong verb are answered with a 404 page', async () => {
   const { standin } = await withStandin({ keys: KEYS });
   const headers = { 'x-goog-api-key': 'g1' };
   for (const path of ['/', '/v1beta/chat', `/v1beta/models/${MODEL}:generateContent`]) {

@@ -9,7 +9,7 @@ const limitedTo = (limits: Limits) => ({ key: 'g1', service: 'google', limits })
 const detail = (body: Json, type: string): Json =>
   body.error.details.find((one: Json) => one['@type'].endsWith(type));
 
-test('a spent minute is refused until second 00 of the next, and the delay told is honest', async () => {
+test('a spent minute is refused until second 00 of the next, and the delay is honest', async () => {
   const { standin, clock } = await withStandin({ keys: [limitedTo({ rpm: 1 })] }, NOON + 14_190);
   expect((await ask(standin)).status).toBe(200);
   const { status, body } = await read(ask(standin));
@@ -36,7 +36,7 @@ test('a spent minute is refused until second 00 of the next, and the delay told 
   expect((await ask(standin)).status).toBe(200);
 });
 
-test('a spent day is refused until midnight in Los Angeles, and the delay told is a lie', async () => {
+test('a spent day is refused until midnight in Los Angeles, and the delay is too short', async () => {
   const { standin, clock } = await withStandin({ keys: [limitedTo({ rpd: 1 })] }, NOON + 36_000);
   expect((await ask(standin)).status).toBe(200);
   const { status, body } = await read(ask(standin));
@@ -68,7 +68,7 @@ test('input tokens a minute are counted as a quarter of the characters, rounded 
   expect((await ask(standin, { said: 'x'.repeat(40) })).status).toBe(200);
 });
 
-test('minute and day spent together are both named, and the delay lies', async () => {
+test('minute and day spent together are both named, and the delay is too short', async () => {
   const { standin } = await withStandin({ keys: [limitedTo({ rpm: 1, rpd: 1 })] });
   await ask(standin);
   const { body } = await read(ask(standin));
@@ -120,7 +120,7 @@ test('refused requests count against nothing', async () => {
   expect((await ask(standin)).status).toBe(200);
 });
 
-test('at speed 60 a minute lasts a second, and the delay told shrinks with it', async () => {
+test('at speed 60 a minute lasts a second, and the delay shrinks with it', async () => {
   const { standin, clock } = await withStandin(
     { keys: [limitedTo({ rpm: 1 })], speed: 60 },
     NOON + 250,

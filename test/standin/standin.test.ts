@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { logCall, StandinCall } from '../../standin/call-log.ts';
 import { ask, STREAM, withStandin } from './with-standin.ts';
 
 const KEYS = [
@@ -69,11 +70,6 @@ test('closing ends answers that hang', async () => {
   await expect(ask(standin)).rejects.toThrow('fetch failed');
 });
 
-test('a key that the stand-in does not know cannot be given a fault', async () => {
-  const { standin } = await withStandin({ keys: KEYS });
-  expect(() => standin.setFault('other', null)).toThrow(TypeError);
-});
-
 test('a port that is taken is an error at the start', async () => {
   const { standin } = await withStandin({ keys: KEYS });
   const port = Number(new URL(standin.url).port);
@@ -87,4 +83,28 @@ test('a browser may call every route', async () => {
   expect(preflight.headers.get('access-control-allow-headers')).toContain('authorization');
   expect((await ask(standin)).headers.get('access-control-allow-origin')).toBe('*');
   expect(standin.calls).toHaveLength(1);
+});
+
+const callAt = (at: number) =>
+  new StandinCall({ key: 'g1', service: 'google', path: '/', model: '', at });
+
+test('the last ten thousand calls are kept, newest last, and never more than eleven', () => {
+  const calls: StandinCall[] = [];
+  for (let at = 0; at < 25_500; at += 1) logCall(calls, callAt(at));
+  expect(calls.length).toBe(10_500);
+  expect(calls.at(-1)?.at).toBe(25_499);
+  expect(calls[0]?.at).toBe(15_000);
+  for (let at = 25_500; at < 26_000; at += 1) logCall(calls, callAt(at));
+  expect(calls.length).toBe(10_000);
+});
+
+test('a body longer than 64 KB is not kept, and one that is no JSON is none', () => {
+  const call = callAt(0);
+  expect(call.body).toBeUndefined();
+  call.keepBody(JSON.stringify('x'.repeat(65_535)));
+  expect(call.body).toBeUndefined();
+  call.keepBody(JSON.stringify('x'.repeat(65_534)));
+  expect(call.body).toHaveLength(65_534);
+  call.keepBody('no json');
+  expect(call.body).toBeUndefined();
 });

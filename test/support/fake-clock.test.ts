@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { createFakeClock } from '../support/fake-clock.ts';
+import { createFakeClock } from './fake-clock.ts';
 
 test('a timer is still pending one millisecond before its time and fires at it', () => {
   const clock = createFakeClock(0);
