@@ -100,9 +100,7 @@ function routesOf({ servesPrograms, servesAdmin }: (typeof KINDS)[number]): stri
     clientTokens: servesPrograms ? [new Secret('token', CLIENT_TOKEN)] : [],
     clock: createFakeClock(),
     log: createLogger({ level: 'silent', redact: (text) => text }),
-    admin: servesAdmin
-      ? { token: new Secret('token', ADMIN_TOKEN), view: {}, metrics: {} }
-      : null,
+    admin: servesAdmin ? { token: new Secret('token', ADMIN_TOKEN), view: {}, metrics: {} } : null,
     corsOrigins: [],
     trustProxy: 0,
     sharedStore: null,
