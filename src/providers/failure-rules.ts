@@ -1,19 +1,18 @@
 import type { Failure } from '../shared/failure.ts';
-import type { Redact } from '../shared/redact.ts';
-import { withoutLastWord } from './whole-words.ts';
+import { type Redact, withoutLastWord } from '../shared/redact.ts';
 
-/** What a rule finds: a failure that has not been described yet. */
+/** What a rule finds: a failure without the provider's words. */
 export type Finding = WithoutDescription<Failure>;
 
 type WithoutDescription<F> = F extends Failure ? Omit<F, 'message' | 'status'> : never;
 
-/** One row of a classifier's table; of the rows that hold, the first decides. */
+/** One row of a classifier's table; the first row that holds decides. */
 export interface Rule<Refusal> {
   when(refusal: Refusal): boolean;
   readonly failure: Finding | ((refusal: Refusal) => Finding);
 }
 
-/** @returns what the first rule that holds says, else `otherwise`. */
+/** @returns the finding of the first rule that holds, else `otherwise`. */
 export function decide<Refusal>(
   rules: readonly Rule<Refusal>[],
   refusal: Refusal,
@@ -24,7 +23,7 @@ export function decide<Refusal>(
   return typeof rule.failure === 'function' ? rule.failure(refusal) : rule.failure;
 }
 
-/** Completes a finding with the provider's own words, fit for the log. */
+/** Completes a finding with the provider's own words, redacted and shortened for the log. */
 export function describeFailure(
   finding: Finding,
   text: string,
@@ -35,11 +34,11 @@ export function describeFailure(
   return status === undefined ? { ...finding, message } : { ...finding, message, status };
 }
 
-/** A provider's zero is no hint to act on at once; nor is a millisecond, or one request could storm a key. */
+/** Zero or a millisecond is not obeyed: one request could flood a key. */
 const INSTEAD_OF_ZERO_MS = 1000;
 const MIN_RETRY_MS = 500;
 
-/** @param retryAfterMs the provider's hint; none leaves the time open. */
+/** @param retryAfterMs the provider's hint, if there is one */
 export function rateLimited(
   retryAfterMs: number | undefined,
 ): Extract<Finding, { kind: 'rate_limited' }> {
@@ -49,13 +48,25 @@ export function rateLimited(
 }
 
 const MAX_LENGTH = 300;
-/** More is not looked at: what is folded and redacted is seldom cut to less than a tenth. */
+/** Longer texts are cut first: folding and redaction seldom leave less than a tenth. */
 const ENOUGH = 4000;
 const BLANKS_AND_CONTROLS = /[\s\p{Cc}]+/gu;
 
-/** Redacts what folding may have joined, and before it cuts: no half of a key survives the edge. */
+/** Redacts after folding, which may join a key, and before cutting, which may leave half of one. */
 function toLogText(text: string, redact: Redact): string {
   const enough = text.length > ENOUGH ? withoutLastWord(text.slice(0, ENOUGH)) : text;
   const line = redact(enough.replace(BLANKS_AND_CONTROLS, ' ').trim());
   return line.length <= MAX_LENGTH ? line : `${line.slice(0, MAX_LENGTH - 1)}…`;
+}
+
+const MARKUP = /^\s*<[!?a-z]/i;
+const TITLE = /<title[^<>]*>([^<]*)</i;
+const TAGS = /<[^<>]*>/g;
+
+/** Whether a body is a page or XML: a server in between answered, not the API. */
+export const isHtml = (body: string): boolean => MARKUP.test(body);
+
+/** @returns the page's title where it has one, else its text. */
+export function htmlToText(body: string): string {
+  return TITLE.exec(body)?.[1]?.trim() || body.replace(TAGS, ' ');
 }

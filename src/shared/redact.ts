@@ -92,3 +92,22 @@ function decode(word: string): string {
   }
   return plain;
 }
+
+/** No key is longer than this. */
+const MAX_WORD = 512;
+const WORD_AT_START = /^[^\s"',:;<>(){}[\]]+/;
+const WORD_AT_END = /[^\s"',:;<>(){}[\]]+$/;
+
+/*
+ * A provider's text is cut at a whole word: redaction would not find half a key at the cut.
+ */
+
+/** @param cut the beginning of a text that was cut off at its end */
+export function withoutLastWord(cut: string): string {
+  return cut.slice(0, -MAX_WORD) + cut.slice(-MAX_WORD).replace(WORD_AT_END, '');
+}
+
+/** @param cut the end of a text that was cut off at its beginning */
+export function withoutFirstWord(cut: string): string {
+  return cut.slice(0, MAX_WORD).replace(WORD_AT_START, '') + cut.slice(MAX_WORD);
+}

@@ -4,7 +4,7 @@ import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promi
 import { Agent } from 'undici';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createGemini } from '../../src/providers/gemini/gemini.ts';
-import { beginExchange } from '../../src/providers/gemini/lean-fetch.ts';
+import { beginExchange } from '../../src/providers/gemini/transport.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { createRedact } from '../../src/shared/redact.ts';
 import { Secret } from '../../src/shared/secret.ts';

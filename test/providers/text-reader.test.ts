@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { TextReader } from '../../src/providers/gemini/text-reader.ts';
+import { TextReader } from '../../src/providers/gemini/transport.ts';
 
 const HIGH_WATER_MARK = 65_536;
 const PENDING = 'pending';

@@ -1,13 +1,21 @@
 import type { Failure } from '../../shared/failure.ts';
-import { decide, describeFailure, type Finding, type Rule, rateLimited } from '../failure-rules.ts';
+import { asObjects, asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
+import {
+  decide,
+  describeFailure,
+  type Finding,
+  htmlToText,
+  isHtml,
+  type Rule,
+  rateLimited,
+} from '../failure-rules.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
-import { readRateLimitResetMs, readRetryAfterMs } from '../retry-headers.ts';
-import { type AnamError, parseAnamError } from './anam-error.ts';
+import { readRateLimitResetMs, readRetryAfterMs } from '../retry-hints.ts';
 
 /**
- * Sorts a refusal of `POST /v1/auth/session-token`.
+ * Classifies a refusal of `POST /v1/auth/session-token`. Never throws.
  *
- * @param persona whose persona was asked for: a caller's own is no fault of ours. Never throws.
+ * @param persona whose persona was asked for: a caller's persona is not our fault
  */
 export function classifyAnamTokenAnswer(
   answer: ProviderAnswer,
@@ -16,22 +24,21 @@ export function classifyAnamTokenAnswer(
 ): Failure {
   const retryHintMs =
     readRateLimitResetMs(answer.headers) ?? readRetryAfterMs(answer.headers, context.now);
-  return classify(persona === 'ours' ? OUR_PERSONA : CALLERS_PERSONA, answer, context, retryHintMs);
+  return classify(TOKEN_RULES[persona], answer, context, retryHintMs);
 }
 
 /**
- * Sorts a refusal of `POST /v1/engine/session`, where spent minutes, slots and caps first show.
+ * Classifies a refusal of `POST /v1/engine/session`, where spent minutes, slots and caps first show.
  * Never throws.
  *
- * @param context `estimatedWaitSeconds`: Anam's own estimate of when a slot comes free.
+ * @param context `estimatedWaitSeconds`: Anam's estimate of when a slot comes free.
  */
 export function classifyAnamSessionAnswer(
   answer: ProviderAnswer,
   persona: 'ours' | 'callers',
   context: ClassifyContext & { readonly estimatedWaitSeconds?: number | undefined },
 ): Failure {
-  const rules = persona === 'ours' ? OUR_SESSION : CALLERS_SESSION;
-  return classify(rules, answer, context, slotHintMs(context.estimatedWaitSeconds));
+  return classify(SESSION_RULES[persona], answer, context, slotHintMs(context));
 }
 
 /** Whether a session was refused because all slots are taken, of which Anam can say when one comes free. */
@@ -39,10 +46,10 @@ export const isSlotsTaken = ({ status, body }: ProviderAnswer): boolean =>
   hasNoFreeSlot({ status, error: parseAnamError(body) });
 
 interface AnamRefusal {
-  /** Half a JSON is none, but still Anam's. */
-  readonly isCut: boolean;
   readonly status: number;
   readonly error: AnamError;
+  /** A truncated JSON cannot be parsed, but is still Anam's. */
+  readonly isCut: boolean;
   readonly retryHintMs: number | undefined;
 }
 
@@ -55,20 +62,14 @@ function classify(
   retryHintMs: number | undefined,
 ): Failure {
   const error = parseAnamError(body);
-  const finding = decide(rules, { status, error, retryHintMs, isCut }, UPSTREAM_DOWN);
+  const finding = decide(rules, { status, error, isCut, retryHintMs }, UPSTREAM_DOWN);
   return describeFailure(finding, error.message, redact, status);
 }
 
-/** What no rule names is upstream trouble: 5xx, a 2xx without what was asked for, the unheard of. */
+/** What no rule names is upstream trouble: 5xx, a 2xx without what was asked for, unknown statuses. */
 const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };
-const SLOTS_TAKEN = /\bconcurrent session limit reached\b/i;
 
-const answers =
-  (...statuses: readonly number[]) =>
-  ({ status }: AnamRefusal): boolean =>
-    statuses.includes(status);
-
-/** A page or no JSON at these statuses, or a redirect: it was not Anam's API that answered at our address. */
+/** A page or no JSON at these statuses, or a redirect: something else than Anam's API answers at our address. */
 const WRONG_ADDRESS: AnamRule = {
   when: (refusal) =>
     (refusal.error.isHtml && answers(400, 403, 404, 405)(refusal)) ||
@@ -76,7 +77,7 @@ const WRONG_ADDRESS: AnamRule = {
     (refusal.status >= 300 && refusal.status < 400),
   failure: { kind: 'misconfigured' },
 };
-/** A page: the network in front of Anam refuses our address, which says nothing of key or account. */
+/** A page: the network in front of Anam refuses our address, which does not concern key or account. */
 const ADDRESS_REFUSED: AnamRule = {
   when: ({ status, error }) => status === 429 && error.isHtml,
   failure: UPSTREAM_DOWN,
@@ -97,8 +98,10 @@ const tokenRules = (badPersona: Finding, whose: 'key' | 'caller'): readonly Anam
   TIMED_OUT,
 ];
 
-const OUR_PERSONA = tokenRules({ kind: 'misconfigured' }, 'key');
-const CALLERS_PERSONA = tokenRules({ kind: 'request_fault' }, 'caller');
+const TOKEN_RULES = {
+  ours: tokenRules({ kind: 'misconfigured' }, 'key'),
+  callers: tokenRules({ kind: 'request_fault' }, 'caller'),
+};
 
 const sessionRules = (whose: 'key' | 'caller'): readonly AnamRule[] => [
   WRONG_ADDRESS,
@@ -108,7 +111,7 @@ const sessionRules = (whose: 'key' | 'caller'): readonly AnamRule[] => [
     failure: ({ retryHintMs }) => ({ ...rateLimited(retryHintMs), of: 'project' }),
   },
   ADDRESS_REFUSED,
-  // "Spend cap reached", and whatever else Anam calls it: the usage minutes are spent.
+  // "Spend cap reached", and any other text: the usage minutes are spent.
   { when: answers(402, 429), failure: { kind: 'out_of_credit' } },
   { when: answers(400), failure: { kind: 'request_fault', provesNothing: true } },
   // Expired or used: the key that minted it is fine.
@@ -120,18 +123,64 @@ const sessionRules = (whose: 'key' | 'caller'): readonly AnamRule[] => [
   TIMED_OUT,
 ];
 
-const OUR_SESSION = sessionRules('key');
-const CALLERS_SESSION = sessionRules('caller');
+const SESSION_RULES = { ours: sessionRules('key'), callers: sessionRules('caller') };
+
+function answers(...statuses: readonly number[]) {
+  return ({ status }: AnamRefusal): boolean => statuses.includes(status);
+}
+
+const SLOTS_TAKEN = /\bconcurrent session limit reached\b/i;
 
 function hasNoFreeSlot({ status, error }: Pick<AnamRefusal, 'status' | 'error'>): boolean {
   return status === 429 && SLOTS_TAKEN.test(error.reason);
 }
 
-/** How long a busy slot is given where Anam estimates nothing. */
+/** How long a busy slot is parked where Anam estimates nothing. */
 const SLOT_WAIT_MS = 60_000;
-const MS_PER_SECOND = 1000;
 
-function slotHintMs(estimatedWaitSeconds: number | undefined): number {
-  const isEstimated = estimatedWaitSeconds !== undefined && Number.isFinite(estimatedWaitSeconds);
-  return isEstimated ? Math.round(estimatedWaitSeconds * MS_PER_SECOND) : SLOT_WAIT_MS;
+function slotHintMs({
+  estimatedWaitSeconds: seconds,
+}: {
+  estimatedWaitSeconds?: number | undefined;
+}) {
+  return seconds !== undefined && Number.isFinite(seconds)
+    ? Math.round(seconds * 1000)
+    : SLOT_WAIT_MS;
 }
+
+/** What Anam says of a refusal. */
+interface AnamError {
+  /** The sentence under `error`, or under `message`, as some bodies have it. */
+  readonly reason: string;
+  /** The reason and, of a validation error, each fault as `path: message`. */
+  readonly message: string;
+  readonly isHtml: boolean;
+  /** Whether the body is JSON, as Anam's API writes it. */
+  readonly isAnams: boolean;
+}
+
+function parseAnamError(body: string): AnamError {
+  const page = isHtml(body);
+  const json = page ? undefined : parseJson(body);
+  if (!isJsonObject(json)) {
+    return { reason: '', message: page ? htmlToText(body) : body, isHtml: page, isAnams: false };
+  }
+  const reason = readReason(json);
+  const faults = asObjects(json.details).map(readFault);
+  const message = [reason, ...faults].filter(isSaid).join('; ');
+  return { reason, message, isHtml: false, isAnams: true };
+}
+
+function readReason({ error, message, summary }: JsonObject): string {
+  const nested = isJsonObject(error) ? error.message : undefined;
+  return [error, nested, message, summary].map(asText).find(isSaid) ?? '';
+}
+
+function readFault({ path, message }: JsonObject): string {
+  const where = Array.isArray(path) ? path.filter(isStep).join('.') : asText(path);
+  return [where, asText(message)].filter(isSaid).join(': ');
+}
+
+const isStep = (step: unknown) => typeof step === 'string' || typeof step === 'number';
+
+const isSaid = (text: string) => text.trim() !== '';

@@ -1,66 +1,260 @@
 import type { Failure } from '../../shared/failure.ts';
-import { decide, describeFailure, type Finding } from '../failure-rules.ts';
+import { decide, describeFailure, type Finding, type Rule, rateLimited } from '../failure-rules.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
-import { GEMINI_QUOTA_RULES } from './gemini-quota-rules.ts';
-import { type GeminiRefusal, type GeminiRule, readGeminiRefusal } from './gemini-refusal.ts';
-import { GEMINI_400_RULES, GEMINI_403_RULES, GEMINI_404_RULES } from './gemini-request-rules.ts';
-import { type GoogleError, violations } from './google-error.ts';
-
-export type { ClassifyContext };
+import { DURATION_TEXT, parseDurationMs, readRetryAfterMs } from '../retry-hints.ts';
+import { effectiveStatus, type GoogleError, parseGoogleError, violations } from './google-error.ts';
 
 /**
- * Sorts a refusal of Gemini's into the closed set: any answer that is not 2xx, and an error found in
- * a 200 or within its stream, passed in as a 200 with that chunk as the body.
+ * Classifies a refusal of Gemini's: any answer that is not 2xx, and an error within a 200 or its
+ * stream, passed in as a 200 with that chunk as the body.
  *
  * `error.status` and `error.details` decide before the message, the message before HTTP's status:
- * one status covers a spent minute, a spent day and an empty purse. Never throws.
+ * one status covers a spent minute, a spent day and missing credit. Never throws.
  */
 export function classifyGeminiAnswer(answer: ProviderAnswer, context: ClassifyContext): Failure {
-  const refusal = readGeminiRefusal(answer, context.now);
-  const rules = RULES_BY_STATUS.get(refusal.status) ?? OTHER_RULES;
-  const status = isSuccess(answer.status) ? refusal.status : answer.status;
+  const error = parseGoogleError(answer.body);
+  const status = effectiveStatus(error, answer.status);
+  const retryHintMs = googlesHintMs(error) ?? readRetryAfterMs(answer.headers, context.now);
+  const rules = RULES_BY_STATUS.get(status) ?? OTHER_RULES;
   return describeFailure(
-    decide(rules, refusal, UPSTREAM_DOWN),
-    wordsOf(refusal.error),
+    decide(rules, { error, status, retryHintMs }, UPSTREAM_DOWN),
+    describe(error),
     context.redact,
-    status,
+    isWithin(answer.status, 200) ? status : answer.status,
   );
 }
 
-/** Which quota it is stands in the details; the message begins with the same long sentence for each. */
-function wordsOf(error: GoogleError): string {
+interface GeminiRefusal {
+  readonly error: GoogleError;
+  /** The effective status: see `effectiveStatus`. */
+  readonly status: number;
+  /** When to come back, as far as any layer says; zero or less means now. */
+  readonly retryHintMs: number | undefined;
+}
+
+type GeminiRule = Rule<GeminiRefusal>;
+
+/** The quota's id stands in the details; the message begins with the same long sentence for each. */
+function describe(error: GoogleError): string {
   const quotas = violations(error).map(({ quotaId }) => quotaId);
   return [...new Set(quotas), error.message].filter((words) => words !== '').join(': ');
 }
 
+const RETRY_IN = new RegExp(String.raw`\bretry in\s+(${DURATION_TEXT})`, 'i');
+
+/** The larger of RetryInfo and the message's "Please retry in 45.81s": either may be cut short. */
+function googlesHintMs({ details, message }: GoogleError): number | undefined {
+  const hints = details.map((detail) =>
+    detail.type === 'RetryInfo' ? detail.retryDelayMs : undefined,
+  );
+  const said = [...hints, parseDurationMs(RETRY_IN.exec(message)?.[1])].filter(
+    (hint) => hint !== undefined,
+  );
+  return said.length === 0 ? undefined : Math.max(...said);
+}
+
 const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };
 const TIMED_OUT: Finding = { kind: 'upstream_down', timedOut: true };
+const MISCONFIGURED: Finding = { kind: 'misconfigured' };
+const KEY_REJECTED: Finding = { kind: 'key_rejected' };
+const OUT_OF_CREDIT: Finding = { kind: 'out_of_credit' };
+const REQUEST_FAULT: Finding = { kind: 'request_fault' };
+const NOT_ITS_RESOURCE: Finding = { kind: 'request_fault', about: 'resource' };
+const NO_QUOTA: Finding = { kind: 'model_unavailable', whose: 'project' };
+const NOT_FOR_THIS_KEY: Finding = { kind: 'model_unavailable', whose: 'key', isUnexplained: true };
 
-const only = (failure: Finding): readonly GeminiRule[] => [{ when: () => true, failure }];
+/** The key is unknown, its project is switched off, or it is restricted to other callers than us. */
+const BAD_KEY =
+  /^(?:API_KEY_INVALID|CONSUMER_SUSPENDED|CONSUMER_INVALID|SERVICE_DISABLED|API_KEY_(?:\w+_)?BLOCKED)$/;
+const NO_BILLING = /^BILLING_DISABLED$/;
+const MODEL_CAPACITY = /^MODEL_CAPACITY_EXHAUSTED$/;
 
+/*
+ * A 400 often quotes the caller. So its text decides only as Google's own whole sentence, as seen in real
+ * answers and at https://ai.google.dev/gemini-api/docs/troubleshooting.
+ */
+const KEY_INVALID =
+  /^API key (?:not valid|not found|expired)\. Please (?:pass a valid|renew the) API key\.$/i;
+const WRONG_LOCATION = /^User location is not supported for the API use\.$/i;
+const NEEDS_PAID_PLAN = [
+  /^Gemini API free tier is not available in your country\.(?: Please enable billing on your project in Google AI Studio\.)?$/i,
+  /^User location is not supported for the API use without a billing account linked\.$/i,
+];
+
+/** Leaked keys, which never have an ErrorInfo, and the rest of `BAD_KEY` where it is left out. */
+const KEY_REFUSED_TEXT = [
+  /\breported as leaked\b/i,
+  /\bdenied access\b/i,
+  /\b(?:has been|is) suspended\b/i,
+  /\bhas not been used in project\b/i,
+  /\brequests (?:from|to) .{1,300} (?:are|is) blocked\b/i,
+];
+/** Google's resource names, case-sensitive: an uploaded file, a cached content. */
+const STORED_RESOURCE = /\bCachedContent\b|\bcachedContents\/|\bFile\b|\bfiles\//;
+
+/** Seen as "spend cap" and as "monthly spending cap", with a link to `#project-spend-caps`. */
+const SPEND_CAP = /\bspend(?:ing)?[ -]caps?\b/i;
+/** A rolling window over what was spent: it clears by itself, unlike the other money refusals. */
+const SPEND_RATE = /\bspend-based rate limit/i;
+const SPEND_WINDOW_MS = 600_000;
+const PREPAID_CREDIT =
+  /\bprepa(?:y|yment|id) credits?\b|\bcredits? (?:is|are|have been) depleted\b/i;
+/** Not "check your plan and billing details": every spent quota says that. */
+const NEEDS_BILLING =
+  /\bfree tier is not available\b|\benable billing\b|\bbilling (?:is )?required\b|\brequires billing\b/i;
+
+const A_DAY = /PerDay/;
+const A_MINUTE = /PerMinute/;
+const INPUT_TOKENS = /InputTokens/;
+const NAMES_CAUSE = /\bquota exceeded for (?:quota )?metric\b|\bretry in \d/i;
+const CAPACITY_TEXT = /\bno capacity available\b/i;
+/** "limit: 0", but neither "limit: 0.5" nor "limit: 05". */
+const LIMIT_ZERO = /\blimit:\s*0(?!\w|\.\d)/i;
+
+/** By the effective status; the first rule that holds decides. */
 const RULES_BY_STATUS: ReadonlyMap<number, readonly GeminiRule[]> = new Map([
-  [400, GEMINI_400_RULES],
-  [401, only({ kind: 'key_rejected' })],
-  [402, only({ kind: 'out_of_credit' })],
-  [403, GEMINI_403_RULES],
-  [404, GEMINI_404_RULES],
-  [408, only(TIMED_OUT)],
-  [429, GEMINI_QUOTA_RULES],
-  [499, only(UPSTREAM_DOWN)],
-  [504, only(TIMED_OUT)],
+  // INVALID_ARGUMENT and FAILED_PRECONDITION: mostly the request's fault, but a bad key answers so too.
+  [
+    400,
+    [
+      { when: isPage, failure: MISCONFIGURED },
+      { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
+      { when: pointsAtFields, failure: REQUEST_FAULT },
+      { when: says(KEY_INVALID), failure: KEY_REJECTED },
+      { when: says(WRONG_LOCATION), failure: MISCONFIGURED },
+      { when: says(...NEEDS_PAID_PLAN), failure: OUT_OF_CREDIT },
+      { when: always, failure: REQUEST_FAULT },
+    ],
+  ],
+  [401, [{ when: always, failure: KEY_REJECTED }]],
+  [402, [{ when: always, failure: OUT_OF_CREDIT }]],
+  // PERMISSION_DENIED: the key, its money, a resource of another project, or this key and model.
+  [
+    403,
+    [
+      { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
+      { when: hasReason(NO_BILLING), failure: OUT_OF_CREDIT },
+      // Before every other text: it quotes the name that the caller gave the file.
+      { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },
+      { when: says(SPEND_CAP, NEEDS_BILLING), failure: OUT_OF_CREDIT },
+      { when: says(...KEY_REFUSED_TEXT), failure: KEY_REJECTED },
+      { when: isNotGoogles, failure: MISCONFIGURED },
+      { when: always, failure: NOT_FOR_THIS_KEY },
+    ],
+  ],
+  // NOT_FOUND: a wrong address answers without Google's error; a model may be open to another key.
+  [
+    404,
+    [
+      { when: isNotGoogles, failure: MISCONFIGURED },
+      { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },
+      { when: always, failure: NOT_FOR_THIS_KEY },
+    ],
+  ],
+  [408, [{ when: always, failure: TIMED_OUT }]],
+  // RESOURCE_EXHAUSTED: details before the message; no quota at all before a spent one, and the longest
+  // period governs. Money comes without a QuotaFailure, so there the message decides, whatever RetryInfo
+  // says; the spend rate, which clears by itself, comes before what needs action.
+  [
+    429,
+    [
+      // Google's front end doubts our address ("automated queries"): no key's quota.
+      { when: isPage, failure: UPSTREAM_DOWN },
+      { when: hasNoQuotaForAnyModel, failure: KEY_REJECTED },
+      { when: hasReason(MODEL_CAPACITY), failure: UPSTREAM_DOWN },
+      { when: hasNoQuotaForThisModel, failure: NO_QUOTA },
+      // The RetryInfo beside a day's quota is wrong: it is ignored.
+      { when: namesQuota(A_DAY), failure: { kind: 'quota_exhausted' } },
+      { when: namesQuota(A_MINUTE), failure: minuteSpent },
+      { when: says(CAPACITY_TEXT), failure: UPSTREAM_DOWN },
+      { when: says(LIMIT_ZERO), failure: NO_QUOTA },
+      {
+        when: says(SPEND_RATE),
+        failure: ({ retryHintMs = SPEND_WINDOW_MS }) => rateLimited(retryHintMs),
+      },
+      { when: says(PREPAID_CREDIT, SPEND_CAP), failure: OUT_OF_CREDIT },
+      { when: namesSomeCause, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+      {
+        when: always,
+        failure: ({ retryHintMs }) => ({ ...rateLimited(retryHintMs), isUnexplained: true }),
+      },
+    ],
+  ],
+  [499, [{ when: always, failure: UPSTREAM_DOWN }]],
+  [504, [{ when: always, failure: TIMED_OUT }]],
 ]);
 
 /** What no rule names is upstream trouble: 5xx, and a 200 that is empty or unreadable. */
 const OTHER_RULES: readonly GeminiRule[] = [
-  { when: ({ status }) => isWithin(status, 300), failure: { kind: 'misconfigured' } },
-  { when: isForeignRefusal, failure: { kind: 'misconfigured' } },
-  { when: ({ status }) => isWithin(status, 400), failure: { kind: 'request_fault' } },
+  { when: ({ status }) => isWithin(status, 300), failure: MISCONFIGURED },
+  {
+    when: ({ status, error }) => isWithin(status, 400) && !error.isGoogles,
+    failure: MISCONFIGURED,
+  },
+  { when: ({ status }) => isWithin(status, 400), failure: REQUEST_FAULT },
 ];
 
-function isForeignRefusal({ status, error }: GeminiRefusal): boolean {
-  return isWithin(status, 400) && !error.isGoogles;
+function always(): boolean {
+  return true;
 }
 
-const isWithin = (status: number, hundred: number) => status >= hundred && status < hundred + 100;
+/** The message says so. A page's words are not the API's. */
+function says(...phrases: readonly RegExp[]) {
+  return ({ error }: GeminiRefusal): boolean =>
+    !error.isHtml && phrases.some((phrase) => phrase.test(error.message.trim()));
+}
 
-const isSuccess = (status: number) => isWithin(status, 200);
+/** An ErrorInfo gives one of these reasons. */
+function hasReason(reasons: RegExp) {
+  return ({ error }: GeminiRefusal): boolean =>
+    error.details.some((detail) => detail.type === 'ErrorInfo' && reasons.test(detail.reason));
+}
+
+function isPage({ error }: GeminiRefusal): boolean {
+  return error.isHtml;
+}
+
+function isNotGoogles({ error }: GeminiRefusal): boolean {
+  return !error.isGoogles;
+}
+
+function pointsAtFields({ error }: GeminiRefusal): boolean {
+  return error.details.some(({ type }) => type === 'BadRequest');
+}
+
+function namesQuota(period: RegExp) {
+  return ({ error }: GeminiRefusal): boolean =>
+    violations(error).some(({ quotaId }) => period.test(quotaId));
+}
+
+function hasNoQuotaForAnyModel({ error }: GeminiRefusal): boolean {
+  return error.details.some(
+    (detail) =>
+      detail.type === 'ErrorInfo' &&
+      detail.reason === 'RATE_LIMIT_EXCEEDED' &&
+      isZero(detail.metadata.quota_limit_value),
+  );
+}
+
+function hasNoQuotaForThisModel({ error }: GeminiRefusal): boolean {
+  return violations(error).some(({ quotaValue }) => quotaValue === undefined || isZero(quotaValue));
+}
+
+/** A quota, a reason, a time to come back, or the sentence that names a metric. */
+function namesSomeCause({ error }: GeminiRefusal): boolean {
+  return error.details.length > 0 || NAMES_CAUSE.test(error.message);
+}
+
+/** With the smallest limit on input tokens, where nothing but such limits was reached. */
+function minuteSpent({ retryHintMs, error }: GeminiRefusal): Finding {
+  const spent = rateLimited(retryHintMs);
+  const reached = violations(error);
+  const limits = reached.map(({ quotaValue }) => Number(quotaValue));
+  const isReadable = limits.every((limit) => Number.isFinite(limit) && limit > 0);
+  const isOfTokens = reached.every(({ quotaId }) => INPUT_TOKENS.test(quotaId));
+  return isReadable && isOfTokens ? { ...spent, inputTokenLimit: Math.min(...limits) } : spent;
+}
+
+const isZero = (value: unknown) => value === 0 || (typeof value === 'string' && /^0+$/.test(value));
+
+const isWithin = (status: number, hundred: number) => status >= hundred && status < hundred + 100;

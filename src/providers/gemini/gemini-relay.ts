@@ -3,11 +3,9 @@ import { type Failure, UpstreamError } from '../../shared/failure.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
-import { ByteReader } from './byte-reader.ts';
-import { ErrorWatch } from './error-watch.ts';
-import { type AnswerHead, Exchange } from './exchange.ts';
 import type { GeminiOptions } from './gemini.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
+import { type AnswerHead, ByteReader, ErrorWatch, Exchange } from './transport.ts';
 
 /** A request in Gemini's own protocol, to be sent on as it came. */
 export interface RelayRequest {

@@ -17,7 +17,7 @@ import type {
 import { type ReadChunk, readChunk } from './gemini-chunk.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { toGeminiRequest } from './gemini-request.ts';
-import { beginExchange, type LeanExchange } from './lean-fetch.ts';
+import { beginExchange, type LeanExchange } from './transport.ts';
 
 export interface GoogleSettings {
   /** The first is the default, the rest stand in for it in this order. */

@@ -1,10 +1,7 @@
-import { asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
-import { htmlToText, isHtml } from '../html-text.ts';
-import {
-  type GoogleErrorDetail,
-  type QuotaViolation,
-  readGoogleErrorDetails,
-} from './google-error-details.ts';
+import { STATUS_CODES } from 'node:http';
+import { asObjects, asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
+import { htmlToText, isHtml } from '../failure-rules.ts';
+import { parseDurationMs } from '../retry-hints.ts';
 
 /** Google's error, whichever of its many shapes it came in. */
 export interface GoogleError {
@@ -17,6 +14,21 @@ export interface GoogleError {
   /** Whether the body is an error in Google's form at all. */
   readonly isGoogles: boolean;
   readonly isHtml: boolean;
+}
+
+/** One of `error.details`, where it is of a type that decides something. */
+export type GoogleErrorDetail =
+  | { readonly type: 'QuotaFailure'; readonly violations: readonly QuotaViolation[] }
+  | { readonly type: 'RetryInfo'; readonly retryDelayMs: number }
+  | { readonly type: 'ErrorInfo'; readonly reason: string; readonly metadata: JsonObject }
+  /** Google points at fields of the request. */
+  | { readonly type: 'BadRequest' };
+
+export interface QuotaViolation {
+  /** Such as `GenerateRequestsPerDayPerProjectPerModel-FreeTier`; empty where Google names none. */
+  readonly quotaId: string;
+  /** Absent where this project has no such quota at all. */
+  readonly quotaValue?: string;
 }
 
 /** @param body of a refusal, or one event of a stream, with or without its `data:`. */
@@ -46,7 +58,7 @@ function candidates(body: string): readonly string[] {
   return [text, ...text.split(BETWEEN_EVENTS)];
 }
 
-/** What is said under `error`, also within an array or one more layer of text; or the bare error. */
+/** The object under `error`, also within an array or one more layer of text; or the bare error. */
 function findError(json: unknown): JsonObject | undefined {
   const document = typeof json === 'string' ? parseJson(json) : json;
   const parts = Array.isArray(document) ? document : [document];
@@ -73,13 +85,13 @@ function readError(outer: JsonObject, wrappingsLeft: number): GoogleError {
   return {
     ...readCodeAndStatus(outer),
     message,
-    details: readGoogleErrorDetails(outer.details),
+    details: asObjects(outer.details).flatMap((detail) => [...readDetail(detail)]),
     isGoogles: true,
     isHtml: false,
   };
 }
 
-/** The inner error decides; the wrapping speaks only where the inner one has no code of its own. */
+/** The inner error decides; the outer one counts only where the inner one has no code. */
 function unwrap(outer: JsonObject, inner: GoogleError): GoogleError {
   const isSilent = inner.code === undefined && inner.status === undefined;
   return isSilent ? { ...inner, ...readCodeAndStatus(outer) } : inner;
@@ -105,3 +117,80 @@ function toCode(value: unknown): number | undefined {
 function notGoogles(message: string, html: boolean): GoogleError {
   return { message: message.trim(), details: [], isGoogles: false, isHtml: html };
 }
+
+/** Details may come without `@type`, so each is known by the field that only it has. */
+function* readDetail(detail: JsonObject): Generator<GoogleErrorDetail> {
+  const violations = readViolations(detail.violations);
+  if (violations.length > 0) yield { type: 'QuotaFailure', violations };
+  const retryDelayMs = parseDurationMs(detail.retryDelay);
+  if (retryDelayMs !== undefined) yield { type: 'RetryInfo', retryDelayMs };
+  const { reason, metadata, fieldViolations } = detail;
+  if (asText(reason) !== '') {
+    const known = isJsonObject(metadata) ? metadata : {};
+    yield { type: 'ErrorInfo', reason: asText(reason), metadata: known };
+  }
+  if (asObjects(fieldViolations).length > 0) yield { type: 'BadRequest' };
+}
+
+/** Those of a PreconditionFailure have neither an id nor a metric. */
+function readViolations(violations: unknown): readonly QuotaViolation[] {
+  return asObjects(violations)
+    .filter(({ quotaId, quotaMetric }) => asText(quotaId) !== '' || asText(quotaMetric) !== '')
+    .map(({ quotaId, quotaValue }) => {
+      const isGiven = typeof quotaValue === 'string' || typeof quotaValue === 'number';
+      const value = isGiven ? String(quotaValue).trim() : '';
+      return { quotaId: asText(quotaId), ...(value === '' ? {} : { quotaValue: value }) };
+    });
+}
+
+/** google.rpc.Code and the HTTP status that Google documents for each. */
+const GOOGLE_NAMES: Readonly<Record<string, number>> = {
+  INVALID_ARGUMENT: 400,
+  FAILED_PRECONDITION: 400,
+  OUT_OF_RANGE: 400,
+  UNAUTHENTICATED: 401,
+  PERMISSION_DENIED: 403,
+  NOT_FOUND: 404,
+  ALREADY_EXISTS: 409,
+  RESOURCE_EXHAUSTED: 429,
+  CANCELLED: 499,
+  UNKNOWN: 500,
+  INTERNAL: 500,
+  DATA_LOSS: 500,
+  UNIMPLEMENTED: 501,
+  // Documented as 409; but it is a conflict on Google's side, and another try may succeed, as for a 503.
+  ABORTED: 503,
+  UNAVAILABLE: 503,
+  DEADLINE_EXCEEDED: 504,
+};
+
+/** Google's names, and HTTP's own phrases ("Too Many Requests"), which wrapped bodies carry instead. */
+const STATUS_BY_NAME: ReadonlyMap<string, number> = new Map([
+  ...Object.entries(STATUS_CODES).map(([code, phrase]) => [toName(phrase), Number(code)] as const),
+  ...Object.entries(GOOGLE_NAMES),
+]);
+
+/**
+ * The status that an answer really has. A body may contradict the HTTP status (a proxy's 200 or 500
+ * around Google's 429), so its status name decides first, then its number, then HTTP.
+ * 402 alone comes before all: google.rpc.Code has no name for it.
+ */
+export function effectiveStatus(error: GoogleError, httpStatus: number): number {
+  const ofBody = error.code !== undefined && isErrorStatus(error.code) ? error.code : undefined;
+  if (httpStatus === 402 || ofBody === 402) return 402;
+  return statusOfName(error.status) ?? ofBody ?? httpStatus;
+}
+
+function statusOfName(name: string | undefined): number | undefined {
+  const status = STATUS_BY_NAME.get(toName(name));
+  return status !== undefined && isErrorStatus(status) ? status : undefined;
+}
+
+function toName(phrase = ''): string {
+  return phrase
+    .trim()
+    .toUpperCase()
+    .replace(/[^A-Z]+/g, '_');
+}
+
+const isErrorStatus = (status: number) => status >= 400 && status <= 599;
