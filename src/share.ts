@@ -37,14 +37,14 @@ export async function loadShare(config: Config, parts: ShareParts): Promise<Shar
   const { redisUrl: url, redisPrefix: prefix, keys, cooldownMs } = config;
   if (url === null) return null;
   const { Sharing } = await import('./sharing/sharing.ts');
-  const { createRedisExchange } = await import('./sharing/redis/redis-exchange.ts');
-  const { createRedisCommon } = await import('./sharing/redis/redis-common.ts');
-  const { exchange, link } = createRedisExchange({ url, prefix, ...parts });
-  const sharing = new Sharing({ exchange, keys, cooldownMs, clock });
+  const { createRedisStore } = await import('./sharing/redis-store.ts');
+  const store = createRedisStore({ url, prefix, ...parts });
+  const { connection } = store;
+  const sharing = new Sharing({ store: store.records, keys, cooldownMs, clock });
   return {
     peers: sharing.peers,
-    sharedStore: createRedisCommon(link, prefix),
-    redis: () => link.state,
+    sharedStore: store,
+    redis: () => connection.state,
     counts: () => sharing.counts,
     join(pool, lines) {
       const joined = sharing.join(pool.knowledge, {
@@ -55,7 +55,7 @@ export async function loadShare(config: Config, parts: ShareParts): Promise<Shar
     },
     async stop() {
       await atMost(LEAVE_LIMIT_MS, clock, sharing.stop(), undefined);
-      link.close();
+      connection.close();
     },
   };
 }

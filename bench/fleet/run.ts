@@ -92,8 +92,8 @@ async function startPool(
     now: timeline.now,
   };
   if (!isShared) return new KeyPool(common);
-  const exchange = redis.exchangeOf(index);
-  const sharing = new Sharing({ exchange, keys, cooldownMs: HOUR_MS, clock: timeline });
+  const store = redis.storeOf(index);
+  const sharing = new Sharing({ store, keys, cooldownMs: HOUR_MS, clock: timeline });
   const pool = new KeyPool({ ...common, peers: sharing.peers, random });
   await sharing.join(pool.knowledge, { opened() {}, changed() {} });
   return pool;

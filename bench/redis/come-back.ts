@@ -40,7 +40,7 @@ async function measure(count: number): Promise<string[]> {
   const backMs = performance.now() - startedAt;
   await setTimeout(SETTLE_MS);
   const { commands, bytesIn, bytesOut, cpuUs } = since(before, await ledgerOf(stage.client));
-  for (const { link } of instances) link.close();
+  for (const { store } of instances) store.connection.close();
   await stage.stop();
   return [
     String(count),

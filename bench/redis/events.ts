@@ -1,7 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
-import { createRedisCommon } from '../../src/sharing/redis/redis-common.ts';
 import { printTable } from '../support/table.ts';
-import { createInstance, type Instance, MODEL, PREFIX, parkSome } from './instance.ts';
+import { createInstance, type Instance, MODEL, parkSome } from './instance.ts';
 import { type Ledger, ledgerOf, since } from './ledger.ts';
 import { type Stage, startStage, until } from './stage.ts';
 
@@ -23,7 +22,7 @@ export async function measureEvents(): Promise<void> {
     await idleRow(stage),
     toRow('a key is parked', KEYS, await measure(() => parkAll(one))),
     toRow(
-      'it has come back: one asks to try it, tries it, it is open',
+      'its cooldown has passed: one claims the probe, probes it, it is open',
       KEYS,
       await measure(() => openAll(one, other)),
     ),
@@ -34,7 +33,7 @@ export async function measureEvents(): Promise<void> {
     ['what happens', 'commands', 'bytes to Redis', 'bytes from it', 'CPU µs of Redis'],
     rows,
   );
-  for (const { link } of [one, other]) link.close();
+  for (const { store } of [one, other]) store.connection.close();
   await stage.stop();
 }
 
@@ -56,7 +55,7 @@ async function idleRow(stage: Stage): Promise<string[]> {
   const many = Array.from({ length: IDLE_INSTANCES }, () => createInstance(stage.url, 1));
   await Promise.all(many.map(({ join }) => join()));
   const all = await measured(stage, idle);
-  for (const { link } of many) link.close();
+  for (const { store } of many) store.connection.close();
   const times = IDLE_INSTANCES * IDLE_SECONDS;
   return toRow('one instance for one second, nothing happens', times, since(few, all));
 }
@@ -81,7 +80,7 @@ async function openAll({ pool, sharing }: Instance, other: Instance): Promise<vo
   await until(() => other.pool.inspection.counts('google').available === KEYS);
 }
 
-async function countAll({ link }: Instance): Promise<void> {
-  const counter = createRedisCommon(link, PREFIX).counter('chat');
+async function countAll({ store }: Instance): Promise<void> {
+  const counter = store.counter('chat');
   for (let hits = 0; hits < KEYS; hits += 1) await counter.hit(`address-${hits % 10}`, WINDOW_MS);
 }

@@ -44,7 +44,7 @@ async function measure(listeners: number): Promise<string[]> {
   const { cpuUs, bytesOut } = since(before, await ledgerOf(stage.client));
   const { heard } = await reportOf(crowd);
   const allAfterMs = await timeOne(instance, crowd);
-  instance.link.close();
+  instance.store.connection.close();
   await crowd.stop();
   await stage.stop();
   return [
@@ -59,7 +59,7 @@ async function measure(listeners: number): Promise<string[]> {
 }
 
 async function startListeners({ port }: Stage, count: number): Promise<LineProcess> {
-  const args = [String(port), `${PREFIX}news`, String(count)];
+  const args = [String(port), `${PREFIX}changes:0`, String(count)];
   const crowd = spawnLines(process.execPath, script('redis/listeners-process.ts', ...args));
   await crowd.nextLine();
   return crowd;

@@ -3,26 +3,25 @@ import type { ApiKey } from '../../src/shared/api-key.ts';
 import { createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';
-import { createRedisExchange } from '../../src/sharing/redis/redis-exchange.ts';
-import type { RedisLink } from '../../src/sharing/redis/redis-link.ts';
+import { createRedisStore, type RedisStore } from '../../src/sharing/redis-store.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
 
 export const MODEL = 'gemini-flash-latest';
 export const PREFIX = 'understudy:';
 const HOUR = 3_600_000;
 
-/** What of an instance has to do with Redis: a pool that shares. */
+/** The part of an instance that uses Redis: a pool that shares. */
 export interface Instance {
   readonly pool: KeyPool;
   readonly sharing: Sharing;
-  readonly link: RedisLink;
-  /** Resolves once all that Redis knows is known here. */
+  readonly store: RedisStore;
+  /** Resolves once every record in Redis is merged here. */
   join(): Promise<void>;
 }
 
 export function createInstance(redisUrl: string, keyCount: number, cooldownMs = HOUR): Instance {
   const clock = createSystemClock();
-  const { exchange, link } = createRedisExchange({
+  const store = createRedisStore({
     url: new Secret('redis', redisUrl),
     prefix: PREFIX,
     clock,
@@ -30,7 +29,7 @@ export function createInstance(redisUrl: string, keyCount: number, cooldownMs = 
     log: createLogger({ level: 'silent', redact: (text) => text }),
   });
   const keys = Array.from({ length: keyCount }, (_, index) => keyNumber(index));
-  const sharing = new Sharing({ exchange, keys, cooldownMs, clock });
+  const sharing = new Sharing({ store: store.records, keys, cooldownMs, clock });
   const pool = new KeyPool({
     keys,
     models: { google: [MODEL], anam: [] },
@@ -38,8 +37,8 @@ export function createInstance(redisUrl: string, keyCount: number, cooldownMs = 
     now: clock.now,
     peers: sharing.peers,
   });
-  const waiting = { opened() {}, changed() {} };
-  return { pool, sharing, link, join: () => sharing.join(pool.knowledge, waiting) };
+  const listener = { opened() {}, changed() {} };
+  return { pool, sharing, store, join: () => sharing.join(pool.knowledge, listener) };
 }
 
 function keyNumber(index: number): ApiKey {

@@ -53,18 +53,18 @@ async function measure(keys: number): Promise<string[]> {
 }
 
 async function parkAndTell({ url }: Stage, keys: number, count: number): Promise<number> {
-  const { pool, sharing, link, join } = createInstance(url, keys);
+  const { pool, sharing, store, join } = createInstance(url, keys);
   await join();
   const startedAt = performance.now();
   parkSome(pool, count);
-  await until(() => sharing.counts.backlog === 0 && sharing.counts.told >= count);
+  await until(() => sharing.counts.backlog === 0 && sharing.counts.published >= count);
   const toldMs = performance.now() - startedAt;
-  link.close();
+  store.connection.close();
   return toldMs;
 }
 
 async function readAll({ url }: Stage, keys: number, count: number) {
-  const { pool, link, join } = createInstance(url, keys);
+  const { pool, store, join } = createInstance(url, keys);
   const delay = monitorEventLoopDelay({ resolution: 1 });
   delay.enable();
   const startedAt = performance.now();
@@ -73,6 +73,6 @@ async function readAll({ url }: Stage, keys: number, count: number) {
   delay.disable();
   const { cooling_down: known } = pool.inspection.counts('google');
   if (known !== count) throw new Error(`${known} of ${count} are known`);
-  link.close();
+  store.connection.close();
   return { readMs, longestPauseMs: delay.max / 1e6 };
 }

@@ -3,12 +3,12 @@ import type { Subject } from '../pool/health.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 
 /**
- * What a scope is called where processes share: by a hash of the key's text with its service, so that
- * a replaced key starts fresh, or of its project's label. No name can be turned back into a key.
+ * Names of scopes in the shared store: a hash of the key's text with its service, so that a replaced key
+ * starts fresh, or of its project's label. No name can be turned back into a key.
  */
 export interface ScopeNames {
   nameOf(subject: Subject): string;
-  /** @returns null for a name that is none of this process' scopes */
+  /** @returns null for a name that is not one of this instance's scopes */
   subjectOf(name: string): Subject | null;
 }
 
@@ -21,21 +21,21 @@ interface Owner {
 export function createScopeNames(keys: readonly ApiKey[]): ScopeNames {
   const hashes = { key: new Map<string, string>(), project: new Map<string, string>() };
   const owners = { key: new Map<string, Owner>(), project: new Map<string, Owner>() };
-  const enter = (whose: Whose, owner: Owner, hash: string) => {
-    hashes[whose].set(lineOf(owner), hash);
+  const add = (whose: Whose, owner: Owner, hash: string) => {
+    hashes[whose].set(textOf(owner), hash);
     owners[whose].set(hash, owner);
   };
   for (const key of keys) {
     const { service, id, project } = key;
     const hash = hashOf(service, key.secret.reveal());
-    enter('key', { service, of: id }, hash);
+    add('key', { service, of: id }, hash);
     // A key without a label is its own project: replaced, it is another one.
     const ofProject = project === id ? hash : hashOf(service, 'project', project);
-    enter('project', { service, of: project }, ofProject);
+    add('project', { service, of: project }, ofProject);
   }
   return {
     nameOf({ kind, model, ...owner }) {
-      const hash = hashes[WHOSE[kind]].get(lineOf(owner)) ?? '';
+      const hash = hashes[WHOSE[kind]].get(textOf(owner)) ?? '';
       return model === null ? `${kind}:${hash}` : `${kind}:${hash}:${model}`;
     },
     subjectOf(name) {
@@ -60,8 +60,8 @@ const WHOSE = {
 
 const isKind = (text: string): text is Subject['kind'] => Object.hasOwn(WHOSE, text);
 
-const lineOf = ({ service, of }: Owner) => `${service}\n${of}`;
+const textOf = ({ service, of }: Owner) => `${service}\n${of}`;
 
-/** 132 bits of it. */
-const hashOf = (...lines: readonly string[]) =>
-  createHash('sha256').update(lines.join('\n')).digest('base64url').slice(0, 22);
+/** 132 bits of the digest. */
+const hashOf = (...parts: readonly string[]) =>
+  createHash('sha256').update(parts.join('\n')).digest('base64url').slice(0, 22);

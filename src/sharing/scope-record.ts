@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import type { Cause, Known } from '../pool/health.ts';
+import { parseJson } from '../shared/json.ts';
 
 /**
- * What is known of a scope, as text: `openedAt|foundAt|until|finding`. The numbers stand in front for
- * those who merge records without reading the rest; without a finding they are 0, and the last is empty.
- * All times are the exchange's, in milliseconds since the epoch.
+ * What is known of a scope, as text: `openedAt|foundAt|until|finding`. The times come first so that Redis can
+ * merge records without reading the rest; without a finding they are 0 and the rest is empty.
+ * All times are those of the store's clock, in milliseconds since the epoch.
  */
-export function writeRecord({ openedAt, found }: Known, clockAhead: number): string {
-  const there = (at: number) => (at === 0 ? 0 : at + clockAhead);
+export function writeRecord({ openedAt, found }: Known, clockOffset: number): string {
+  const there = (at: number) => (at === 0 ? 0 : at + clockOffset);
   if (found === null) return `${there(openedAt)}|0|0|`;
   const { until, finding } = found;
   const { cause, effect, reach, isHinted, since, foundAt } = finding;
@@ -15,53 +16,48 @@ export function writeRecord({ openedAt, found }: Known, clockAhead: number): str
   return [there(openedAt), there(foundAt), there(until), JSON.stringify(rest)].join('|');
 }
 
-/** What a record may not exceed, whoever wrote it. */
 export interface RecordLimits {
-  readonly clockAhead: number;
+  readonly clockOffset: number;
   readonly now: number;
   readonly cooldownMs: number;
 }
 
-/** Clocks are known to each other to a few milliseconds; events of one millisecond are told apart by less than one. */
+/** Clocks are compared to a few milliseconds; events of one millisecond differ by a fraction of it. */
 const TOLERANCE_MS = 1000;
-/** So long an operator may park a key. */
+/** The longest time for which an operator may park a key. */
 const OPERATORS_MAX_MS = 7 * 86_400_000;
 
-/** @returns null for what is none, or of a version that knows more than this one */
+/** @returns null for an invalid record, or one of a newer version */
 export function readRecord(record: string, limits: RecordLimits): Known | null {
-  const [opened = '', found = '', until = '', ...rest] = record.split('|');
-  const times = TIMES.safeParse([opened, found, until]);
-  if (!times.success) return null;
-  const here = (at: number) => (at === 0 ? 0 : at - limits.clockAhead);
-  // Nothing has happened later than about now, whatever the clock of whoever saw it.
+  const times = readTimes(record);
+  if (times === null) return null;
+  const here = (at: number) => (at === 0 ? 0 : at - limits.clockOffset);
+  // No event lies in the future, whatever the clock of the instance that wrote it.
   const past = (at: number) => Math.min(here(at), limits.now + TOLERANCE_MS);
-  const [openedAt, foundAt, parkedUntil] = times.data;
-  if (foundAt === 0) return { openedAt: past(openedAt), found: null };
-  const finding = readFinding(rest.join('|'));
-  if (finding === null) return null;
+  const openedAt = past(times.openedAt);
+  if (times.foundAt === 0) return { openedAt, found: null };
+  const finding = FINDING.safeParse(parseJson(times.finding)).data;
+  if (finding === undefined) return null;
   const maxMs = finding.cause === 'operator' ? OPERATORS_MAX_MS : limits.cooldownMs;
   return {
-    openedAt: past(openedAt),
+    openedAt,
     found: {
-      until: Math.min(here(parkedUntil), limits.now + maxMs),
-      finding: { ...finding, since: past(finding.since), foundAt: past(foundAt) },
+      until: Math.min(here(times.until), limits.now + maxMs),
+      finding: { ...finding, since: past(finding.since), foundAt: past(times.foundAt) },
     },
   };
 }
 
-function readFinding(text: string) {
-  try {
-    return FINDING.safeParse(JSON.parse(text)).data ?? null;
-  } catch {
-    return null;
-  }
+const RECORD = /^([\d.]+)\|([\d.]+)\|([\d.]+)\|(.*)$/s;
+
+function readTimes(record: string) {
+  const [, openedAt, foundAt, until, finding = ''] = RECORD.exec(record) ?? [];
+  const times = { openedAt: Number(openedAt), foundAt: Number(foundAt), until: Number(until) };
+  const isValid = Object.values(times).every(Number.isFinite);
+  return isValid ? { ...times, finding } : null;
 }
 
-const time = z.coerce.number().min(0).max(8.64e15);
-
-const TIMES = z.tuple([time, time, time]);
-
-/** Resting is a suspicion of one process, and is not shared. */
+/** An ejection is the suspicion of one instance and is not shared. */
 const CAUSES = [
   'rate_limited',
   'quota_exhausted',
@@ -76,5 +72,17 @@ const FINDING = z.object({
   effect: z.enum(['cooling_down', 'exhausted']),
   reach: z.enum(['part', 'whole']),
   isHinted: z.boolean(),
-  since: time,
+  since: z.number().min(0),
 });
+
+/** Clocks drift by some milliseconds; without this every instance would publish every record again. */
+const DRIFT_MS = 50;
+
+/** Whether two records say the same, but for the drift of clocks. */
+export function isSameRecord(one: string | undefined, other: string): boolean {
+  const [a, b] = [readTimes(one ?? ''), readTimes(other)];
+  if (a === null || b === null) return false;
+  const isNear = (x: number, y: number) => Math.abs(x - y) <= DRIFT_MS && (x === 0) === (y === 0);
+  const isOpened = isNear(a.openedAt, b.openedAt);
+  return isOpened && isNear(a.foundAt, b.foundAt) && isNear(a.until, b.until);
+}

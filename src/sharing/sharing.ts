@@ -3,196 +3,198 @@ import type { Peers } from '../pool/peers.ts';
 import type { Scope } from '../pool/scope.ts';
 import { type ApiKey, SERVICES, type Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import type { Exchange, Named, News, Report } from './exchange.ts';
-import { isSameRecord } from './merge-records.ts';
-import { createOutbox, type Outbox } from './outbox.ts';
-import { outlives } from './outlives.ts';
+import { createProbeClaims, type ProbeClaims } from './probe-claims.ts';
+import { createPublisher, type Publisher } from './publisher.ts';
+import type { NamedRecord, RecordChange, RecordStore, RecordUpdate } from './record-store.ts';
 import { createScopeNames, type ScopeNames } from './scope-names.ts';
-import { type RecordLimits, readRecord, writeRecord } from './scope-record.ts';
-import { createProbeClaims, type ProbeClaims } from './trials.ts';
+import { isSameRecord, readRecord, writeRecord } from './scope-record.ts';
 
 export interface SharingOptions {
-  readonly exchange: Exchange;
+  readonly store: RecordStore;
   readonly keys: readonly ApiKey[];
   readonly cooldownMs: number;
   readonly clock: Clock;
 }
 
-/** Whom news may concern. */
-export interface Waiting {
-  /** A key of the service has come back. */
+/** Wakes the requests that wait for a key. */
+export interface SharingListener {
+  /** A key of the service is available again. */
   opened(service: Service): void;
-  /** Something else is different now. */
+  /** Anything else about the service's keys has changed. */
   changed(service: Service): void;
 }
 
 export interface SharingCounts {
-  /** Scopes that were told of, and scopes of which others had something new to tell. */
-  readonly told: number;
-  readonly learnt: number;
+  /** Changes of scopes that were published, and changes that were merged from other instances. */
+  readonly published: number;
+  readonly merged: number;
   /** Records that could not be read. */
-  readonly unread: number;
-  /** Scopes that still wait to be told of. */
+  readonly unreadable: number;
+  /** Scopes that are not published yet. */
   readonly backlog: number;
 }
 
-/** Keeps what a pool knows and what the other processes know the same. */
+/** Keeps what one pool knows and what the shared store knows the same. */
 export class Sharing {
-  /** For the pool that joins. */
+  /** For the pool. */
   readonly peers: Peers;
   readonly #options: SharingOptions;
-  readonly #exchange: Exchange;
+  readonly #store: RecordStore;
   readonly #names: ScopeNames;
-  readonly #outbox: Outbox;
-  readonly #trials: ProbeClaims;
-  #joined: { readonly knowledge: Knowledge; readonly waiting: Waiting } | null = null;
+  readonly #publisher: Publisher;
+  readonly #claims: ProbeClaims;
+  #joined: { readonly knowledge: Knowledge; readonly listener: SharingListener } | null = null;
   #syncing: Promise<void> | null = null;
   #isStale = false;
-  #started: () => void = () => {};
-  #told = 0;
-  #learnt = 0;
-  #unread = 0;
+  #published = 0;
+  #merged = 0;
+  #unreadable = 0;
 
   constructor(options: SharingOptions) {
-    const { exchange, keys } = options;
+    const { store, keys, clock } = options;
     this.#options = options;
-    this.#exchange = exchange;
+    this.#store = store;
     this.#names = createScopeNames(keys);
-    this.#outbox = createOutbox({
-      exchange,
-      reportOf: (scope) => this.#reportOf(scope),
-      answered: (scope, record) => this.#wakeIf(this.#learn(scope, record), scope),
+    this.#publisher = createPublisher({
+      store,
+      updateOf: (scope) => this.#updateOf(scope),
+      merged: (scope, record) => {
+        if (this.#merge(scope, record)) this.#notify(scope);
+      },
     });
-    this.#trials = createProbeClaims({
-      ...options,
-      outbox: this.#outbox,
-      namedOf: (scope) => this.#namedOf(scope),
-      learn: (named) => this.#learnNamed(named),
-      wake: (scope) => this.#wake(scope),
+    this.#claims = createProbeClaims({
+      store,
+      clock,
+      publisher: this.#publisher,
+      recordOf: (scope) => this.#recordOf(scope),
+      merge: (named) => this.#mergeNamed(named),
+      notify: (scope) => this.#notify(scope),
     });
     this.peers = {
-      found: (scope) => this.#outbox.add(scope),
-      ask: (trial) => this.#trials.ask(trial),
+      found: (scope) => this.#publisher.add(scope),
+      ask: (probe) => this.#claims.ask(probe),
     };
   }
 
   get counts(): SharingCounts {
-    const [told, learnt, unread] = [this.#told, this.#learnt, this.#unread];
-    return { told, learnt, unread, backlog: this.#outbox.size };
+    return {
+      published: this.#published,
+      merged: this.#merged,
+      unreadable: this.#unreadable,
+      backlog: this.#publisher.backlog,
+    };
   }
 
   /**
-   * From now on news goes both ways.
+   * Starts to publish and to merge.
    *
-   * @returns resolves once what is there is known here, or the exchange cannot be had
+   * @returns resolves once the store's records are merged here, or the store has failed
    */
-  join(knowledge: Knowledge, waiting: Waiting): Promise<void> {
-    this.#joined = { knowledge, waiting };
+  join(knowledge: Knowledge, listener: SharingListener): Promise<void> {
+    this.#joined = { knowledge, listener };
     return new Promise((resolve) => {
-      this.#started = resolve;
-      this.#exchange.listen({
-        heard: (news) => this.#heard(news),
-        arrived: () => this.#sync(),
+      this.#store.listen({
+        changed: (change) => this.#changed(change),
+        connected: () => void this.#sync().then(resolve),
         failed: resolve,
       });
     });
   }
 
-  /** Tells what still waits to be told, as far as the exchange takes it at once. */
+  /** Gives back claims and publishes the backlog, as far as the store takes it at once. */
   async stop(): Promise<void> {
-    this.#trials.stop();
-    await this.#outbox.flush();
+    this.#claims.stop();
+    await this.#publisher.flush();
   }
 
-  #heard({ isTrialOver, ...named }: News): void {
+  #changed({ endsProbe, ...named }: RecordChange): void {
     const scope = this.#scopeOf(named);
     if (scope === null) return;
-    this.#learn(scope, named.record);
-    if (isTrialOver) this.#joined?.knowledge.probeOver(scope);
-    this.#wake(scope);
+    this.#merge(scope, named.record);
+    if (endsProbe) this.#joined?.knowledge.probeOver(scope);
+    this.#notify(scope);
   }
 
-  /** What each side knows the other may not: first takes what is there, then tells what is not. */
-  #sync(): void {
+  #sync(): Promise<void> {
     this.#isStale = true;
     this.#syncing ??= this.#syncUntilFresh().finally(() => {
       this.#syncing = null;
     });
+    return this.#syncing;
   }
 
   async #syncUntilFresh(): Promise<void> {
     while (this.#isStale) {
       this.#isStale = false;
-      // Where it breaks off, the exchange says so and arrives again.
+      // After a failure the store connects again.
       await this.#syncOnce().catch(() => {});
     }
-    this.#started();
   }
 
+  /** Merges every record of the store, then publishes what the store lacks. */
   async #syncOnce(): Promise<void> {
-    const there = new Map<string, string>();
-    for await (const some of this.#exchange.all()) {
-      for (const named of some) {
-        there.set(named.name, named.record);
-        this.#learnNamed(named);
+    const stored = new Map<string, string>();
+    for await (const batch of this.#store.all()) {
+      for (const named of batch) {
+        stored.set(named.name, named.record);
+        this.#mergeNamed(named);
       }
     }
     for (const scope of this.#joined?.knowledge.all() ?? []) {
-      if (!isKnown(scope)) continue;
-      const { name, record } = this.#namedOf(scope);
-      if (!isSameRecord(there.get(name), record)) this.#outbox.add(scope);
+      if (!hasRecord(scope)) continue;
+      const { name, record } = this.#recordOf(scope);
+      if (!isSameRecord(stored.get(name), record)) this.#publisher.add(scope);
     }
-    for (const service of SERVICES) this.#joined?.waiting.opened(service);
-    await this.#outbox.flush();
+    for (const service of SERVICES) this.#joined?.listener.opened(service);
+    await this.#publisher.flush();
   }
 
-  #learnNamed(named: Named): void {
+  #mergeNamed(named: NamedRecord): void {
     const scope = this.#scopeOf(named);
-    if (scope !== null) this.#learn(scope, named.record);
+    if (scope !== null) this.#merge(scope, named.record);
   }
 
-  #learn(scope: Scope, record: string): boolean {
-    const known = readRecord(record, this.#limits());
-    if (known === null) this.#unread += 1;
-    const isNews = known !== null && this.#joined?.knowledge.learn(scope, known) === true;
-    if (isNews) this.#learnt += 1;
-    return isNews;
-  }
-
-  #limits(): RecordLimits {
+  /** @returns whether anything about the scope has changed */
+  #merge(scope: Scope, record: string): boolean {
     const { clock, cooldownMs } = this.#options;
-    return { clockAhead: this.#exchange.clockAhead(), now: clock.now(), cooldownMs };
+    const limits = { clockOffset: this.#store.clockOffset(), now: clock.now(), cooldownMs };
+    const known = readRecord(record, limits);
+    if (known === null) this.#unreadable += 1;
+    const isNew = known !== null && this.#joined?.knowledge.learn(scope, known) === true;
+    if (isNew) this.#merged += 1;
+    return isNew;
   }
 
-  #scopeOf({ name }: Named): Scope | null {
+  #scopeOf({ name }: NamedRecord): Scope | null {
     const subject = this.#names.subjectOf(name);
     return subject === null ? null : (this.#joined?.knowledge.find(subject) ?? null);
   }
 
-  #reportOf(scope: Scope): Report {
-    this.#told += 1;
-    const { health, permit } = scope;
+  #updateOf(scope: Scope): RecordUpdate {
+    this.#published += 1;
+    const { health, permit, subject } = scope;
+    const needsAction = health.state !== 'ready' && health.finding.effect === 'exhausted';
+    const isLasting = needsAction || subject?.kind === 'operator';
     return {
-      ...this.#namedOf(scope),
-      frees: health.state !== 'half_open' && permit === null && !this.#trials.isAskedFor(scope),
-      outlivesMs: outlives(scope, this.#options.cooldownMs),
+      ...this.#recordOf(scope),
+      endsProbe: health.state !== 'half_open' && permit === null && !this.#claims.isAskedFor(scope),
+      keepMs: isLasting ? WEEK_MS : this.#options.cooldownMs,
     };
   }
 
-  #namedOf(scope: Scope): Named {
-    const name = scope.subject === null ? '' : this.#names.nameOf(scope.subject);
-    return { name, record: writeRecord(scope.known, this.#exchange.clockAhead()) };
+  #recordOf({ subject, known }: Scope): NamedRecord {
+    const name = subject === null ? '' : this.#names.nameOf(subject);
+    return { name, record: writeRecord(known, this.#store.clockOffset()) };
   }
 
-  #wakeIf(isNews: boolean, scope: Scope): void {
-    if (isNews) this.#wake(scope);
-  }
-
-  #wake({ subject, health }: Scope): void {
+  #notify({ subject, health }: Scope): void {
     if (subject === null) return;
-    if (health.state === 'ready') this.#joined?.waiting.opened(subject.service);
-    else this.#joined?.waiting.changed(subject.service);
+    if (health.state === 'ready') this.#joined?.listener.opened(subject.service);
+    else this.#joined?.listener.changed(subject.service);
   }
 }
 
-const isKnown = ({ known }: Scope) => known.openedAt > 0 || known.found !== null;
+const hasRecord = ({ known }: Scope) => known.openedAt > 0 || known.found !== null;
+
+/** What needs action is kept long after its time: the action may come days later. */
+const WEEK_MS = 7 * 86_400_000;

@@ -163,7 +163,7 @@ ifInstalled(REDIS_SERVER, 'instances that are processes', () => {
       expect(Date.now() - backAt).toBeLessThan(5000);
       for (const { group } of servers) {
         expect(group.logs('Redis cannot be used')).toHaveLength(1);
-        expect(group.logs('Redis is there')).toHaveLength(2);
+        expect(group.logs('Redis is connected')).toHaveLength(2);
       }
     },
   );

@@ -88,7 +88,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
         await eachSays('connected', both);
         for (const instance of both) {
           expect(saidOf(instance, 'Redis cannot be used')).toBe(1);
-          expect(saidOf(instance, 'Redis is there')).toBe(2);
+          expect(saidOf(instance, 'Redis is connected')).toBe(2);
         }
       },
     );
@@ -231,7 +231,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
         const text = (await redis.client.get(record)) ?? '';
         const name = record.split('scope:')[1] ?? '';
         const far = text.replace(/\|\d+\|\{/, '|9999999999999|{');
-        const news = (what: string) => redis.client.publish('understudy:news:0', what);
+        const news = (what: string) => redis.client.publish('understudy:changes:0', what);
         for (const rubbish of [
           '',
           'x',
@@ -242,7 +242,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
           await news(rubbish);
         }
         await news(`me\n0\n${name}\n${far}`);
-        await redis.client.lpush('understudy:trial:x', 'a list');
+        await redis.client.lpush('understudy:probe:x', 'a list');
         await redis.client.del('understudy:scopes');
         await redis.client.set('understudy:scopes', 'no set');
         await spendOn(other, 2);

@@ -3,58 +3,41 @@ import { expect, it } from 'vitest';
 import { KeyPool } from '../../src/pool/key-pool.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { Secret } from '../../src/shared/secret.ts';
-import type { Exchange, ExchangeListener, News } from '../../src/sharing/exchange.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
-import { Board } from '../support/board.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
+import { FakeRecordStore } from '../support/fake-record-store.ts';
 import { failed, HOUR } from '../support/pool.ts';
 
 const KEYS: readonly ApiKey[] = [
   { id: 'a', service: 'google', project: 'a', secret: new Secret('a', 'text-of-a') },
 ];
 
-/** Two processes with one key, which is spent; its cooldown has just passed. */
+/** Two instances with one key, which is spent; its cooldown has just passed. */
 async function startTwo() {
   const clock = createFakeClock(Date.UTC(2026, 10, 24, 18));
-  const board = new Board(clock.now);
   const answers = { areLate: false };
-  const listeners = new Map<number, ExchangeListener>();
-  const pass = (news: News | null, teller: number) => {
-    if (news !== null) listeners.get(1 - teller)?.heard(news);
-  };
-  const exchangeOf = (me: number): Exchange => ({
-    isUp: () => true,
-    clockAhead: () => 0,
-    listen: (listener) => void listeners.set(me, listener),
-    tell: async (reports) =>
-      reports.map((report) => {
-        const { record, news } = board.tell(report, me);
-        pass(news, me);
-        return record;
-      }),
-    claim: async (scopes, holdMs) => {
-      const answer = board.claim(scopes, me, holdMs);
+  const shared = new FakeRecordStore({
+    now: clock.now,
+    async send(act) {
+      const answer = act();
       if (answers.areLate) await nextTurn();
       return answer;
     },
-    async *all() {},
   });
-  const startProcess = (me: number): Asker => {
-    const sharing = new Sharing({ exchange: exchangeOf(me), keys: KEYS, cooldownMs: HOUR, clock });
+  const startInstance = (index: number): Asker => {
+    const store = shared.storeOf(index);
+    const sharing = new Sharing({ store, keys: KEYS, cooldownMs: HOUR, clock });
     const models = { google: ['flash'], anam: ['session'] };
     const { peers } = sharing;
     const pool = new KeyPool({ keys: KEYS, models, cooldownMs: HOUR, now: clock.now, peers });
     void sharing.join(pool.knowledge, { opened: () => {}, changed: () => {} });
     return { lease: () => pool.lease('google', 'flash') };
   };
-  const [one, other] = [startProcess(0), startProcess(1)];
+  const [one, other] = [startInstance(0), startInstance(1)];
   one.lease()?.report(failed.day);
   await nextTurn();
   clock.advance(HOUR);
-  const arriveAnew = () => {
-    for (const listener of listeners.values()) listener.arrived();
-  };
-  return { clock, one, other, answers, arriveAnew };
+  return { clock, shared, one, other, answers };
 }
 
 interface Asker {
@@ -68,21 +51,21 @@ async function leaseAsked(asker: Asker) {
   return lease ?? asker.lease();
 }
 
-it('a trial that lasts for longer than a claim is held by itself stays the only one', async () => {
+it('a probe that lasts longer than a claim stays the only one', async () => {
   const { clock, one, other } = await startTwo();
-  const trial = await leaseAsked(one);
-  expect(trial?.isProbe).toBe(true);
+  const probe = await leaseAsked(one);
+  expect(probe?.isProbe).toBe(true);
   for (let second = 0; second < 30; second += 1) {
     clock.advance(1000);
     await nextTurn();
     expect([second, await leaseAsked(other)]).toEqual([second, null]);
   }
-  trial?.report({ kind: 'success' });
+  probe?.report({ kind: 'success' });
   await nextTurn();
   expect((await leaseAsked(other))?.isProbe).toBe(false);
 });
 
-it('who may try a key, but gets no request for two seconds, leaves it to the others', async () => {
+it('an instance that gets no request for its probe for two seconds gives it back', async () => {
   const { clock, one, other } = await startTwo();
   expect(one.lease()).toBeNull();
   await nextTurn();
@@ -95,15 +78,15 @@ it('who may try a key, but gets no request for two seconds, leaves it to the oth
   expect((await leaseAsked(other))?.isProbe).toBe(true);
 });
 
-it('a trial under way stays the only one when everything is told anew', async () => {
-  const { one, other, arriveAnew } = await startTwo();
+it('a probe under way stays the only one when every record is published again', async () => {
+  const { shared, one, other } = await startTwo();
   expect((await leaseAsked(one))?.isProbe).toBe(true);
-  arriveAnew();
+  shared.forgetRecords();
   await nextTurn();
   expect(await leaseAsked(other)).toBeNull();
 });
 
-it('a process that was held up past the limit still hears the answer that is waiting for it', async () => {
+it('a process that stalled past the limit still reads the answer that has arrived', async () => {
   const { clock, one, other, answers } = await startTwo();
   expect((await leaseAsked(one))?.isProbe).toBe(true);
   answers.areLate = true;

@@ -111,10 +111,10 @@ ifInstalled(REDIS_SERVER, 'a session token', () => {
     const personaConfig = { ...GRACE, systemPrompt: 'a secret' };
     const token = await mint(one, { personaConfig });
     await vi.waitFor(
-      async () => expect(await redis.client.keys('understudy:shelf:*')).toHaveLength(1),
+      async () => expect(await redis.client.keys('understudy:text:*')).toHaveLength(1),
       SOON,
     );
-    const [name = ''] = await redis.client.keys('understudy:shelf:*');
+    const [name = ''] = await redis.client.keys('understudy:text:*');
     const everything = [name, await redis.client.get(name)].join('\n');
     for (const secret of [token, 'Grace', 'a secret', 'the-first-anam-key']) {
       expect(everything).not.toContain(secret);

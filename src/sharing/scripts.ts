@@ -1,4 +1,4 @@
-/** How a record is read, and two of them merged: see `scope-record.ts` and `Scope.learn`. */
+/** Reads a record and merges two of them: see `scope-record.ts` and `Scope.learn`. */
 const RECORDS = `
 local function read(text)
   if type(text) ~= 'string' then return nil end
@@ -36,23 +36,23 @@ end
 `;
 
 /**
- * Merges a record into what is there, of about now at the latest, ends the teller's own trial of it if asked to, and passes on
- * what that has changed.
+ * Merges a record into the stored one, with no event later than about now, ends the instance's own probe if
+ * asked to, and publishes what that changes.
  *
- * Keys: record, claim, index. Arguments: teller, name, record, frees (1 or 0), ms that it outlives its
- * time, channel. Answers with the record as it is now.
+ * Keys: record, claim, index. Arguments: instance, name, record, endsProbe (1 or 0), ms to keep it after its
+ * time, channel. Answers with the merged record.
  */
-const TELL = `${RECORDS}
-local told = read(ARGV[3])
-if not told then return redis.error_reply('not a record') end
+const PUBLISH = `${RECORDS}
+local new = read(ARGV[3])
+if not new then return redis.error_reply('not a record') end
 local latest = now() + 1000
-if told.openedAt > latest then told.openedAt, told.opened = latest, string.format('%.0f', latest) end
-if told.foundAt > latest then told.foundAt, told.found = latest, string.format('%.0f', latest) end
+if new.openedAt > latest then new.openedAt, new.opened = latest, string.format('%.0f', latest) end
+if new.foundAt > latest then new.foundAt, new.found = latest, string.format('%.0f', latest) end
 local known, before = get(KEYS[1])
-local after = merge(known or NOTHING, told)
-local freed = false
+local after = merge(known or NOTHING, new)
+local ended = false
 if ARGV[4] == '1' and redis.pcall('GET', KEYS[2]) == ARGV[1] then
-  freed = redis.call('DEL', KEYS[2]) == 1
+  ended = redis.call('DEL', KEYS[2]) == 1
 end
 if after ~= before then
   local at = now()
@@ -66,17 +66,17 @@ if after ~= before then
   redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', at)
   redis.call('PEXPIRE', KEYS[3], math.max(left, redis.call('PTTL', KEYS[3])))
 end
-if freed or after ~= before then
-  redis.call('PUBLISH', ARGV[6], table.concat({ ARGV[1], freed and '1' or '0', ARGV[2], after }, '\\n'))
+if ended or after ~= before then
+  redis.call('PUBLISH', ARGV[6], table.concat({ ARGV[1], ended and '1' or '0', ARGV[2], after }, '\\n'))
 end
 return after`;
 
 /**
- * Gives one process the trial of some scopes: all of them, if each one's time has passed here too and
- * nobody else has it.
+ * Claims the probe of some scopes for one instance: of all, if the cooldown of each has passed here too and
+ * no other instance holds a claim.
  *
- * Keys: record and claim of each scope. Arguments: asker, ms to hold it, then what the asker knows of
- * each. Answers with 1 or 0, the ms after which to ask again, and the records.
+ * Keys: record and claim of each scope. Arguments: instance, ms to hold the claim, then the instance's own
+ * record of each. Answers with 1 or 0, the ms after which to ask again, and the records.
  */
 const CLAIM = `${RECORDS}
 local at = now()
@@ -84,10 +84,10 @@ local retry = -1
 local records = {}
 for index = 1, #KEYS, 2 do
   local known, text = get(KEYS[index])
-  local askers = read(ARGV[2 + (index + 1) / 2])
+  local own = read(ARGV[2 + (index + 1) / 2])
   records[#records + 1] = known and text or ''
-  if known and askers then
-    if known.openedAt > askers.foundAt and not valid(known, known.openedAt) then
+  if known and own then
+    if known.openedAt > own.foundAt and not valid(known, known.openedAt) then
       retry = math.max(retry, 0)
     elseif valid(known, known.openedAt) and known.endsAt > at then
       retry = math.max(retry, known.endsAt - at)
@@ -105,12 +105,21 @@ end
 return { 0, math.ceil(retry), unpack(records) }`;
 
 /**
- * Shows that the server takes what is written, which one it is, and what time it has.
+ * Counts one hit. Key: the count. Argument: the window's length in ms, which begins with the first hit.
+ * Answers with the hits so far and the ms that are left of the window.
+ */
+const HIT = `
+local hits = redis.call('INCR', KEYS[1])
+if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+return { hits, redis.call('PTTL', KEYS[1]) }`;
+
+/**
+ * Shows that the server accepts writes, which server it is, and its time.
  *
- * Keys: its mark. Arguments: a mark for one that has none yet. Answers with the mark and the time in
+ * Key: its mark. Argument: a mark for a server without one. Answers with the mark and the time in
  * milliseconds.
  */
-const PULSE = `
+const HEARTBEAT = `
 local mark = redis.pcall('GET', KEYS[1])
 if type(mark) ~= 'string' then mark = ARGV[1] end
 redis.call('SET', KEYS[1], mark, 'PX', 86400000)
@@ -118,7 +127,8 @@ local time = redis.call('TIME')
 return { mark, time[1] * 1000 + math.floor(time[2] / 1000) }`;
 
 export const SCRIPTS = {
-  tellRecord: { lua: TELL, numberOfKeys: 3 },
-  claimTrial: { lua: CLAIM },
-  pulse: { lua: PULSE, numberOfKeys: 1 },
+  publishRecord: { lua: PUBLISH, numberOfKeys: 3 },
+  claimProbe: { lua: CLAIM },
+  countHit: { lua: HIT, numberOfKeys: 1 },
+  heartbeat: { lua: HEARTBEAT, numberOfKeys: 1 },
 } as const;

@@ -1,0 +1,78 @@
+import type { Scope } from '../pool/scope.ts';
+import type { RecordStore, RecordUpdate } from './record-store.ts';
+
+/** Publishes scopes that changed here. Its queue holds scopes, not messages: each once, however often it changes. */
+export interface Publisher {
+  /** How many scopes are not published yet. */
+  readonly backlog: number;
+  add(scope: Scope): void;
+  /** Resolves when nothing is left to publish, or when the store fails. */
+  flush(): Promise<void>;
+}
+
+export interface PublisherOptions {
+  readonly store: RecordStore;
+  updateOf(scope: Scope): RecordUpdate;
+  /** The store's record after the merge differs from the one that was published. */
+  merged(scope: Scope, record: string): void;
+}
+
+const BATCH = 500;
+/** A script that Redis has forgotten is sent in full the second time; what fails twice in a row would fail again. */
+const MAX_FAILURES = 2;
+
+export function createPublisher({ store, updateOf, merged }: PublisherOptions): Publisher {
+  const queue = new Set<Scope>();
+  let publishing: Promise<void> | null = null;
+
+  async function publishAll(): Promise<void> {
+    // Changes of the same moment share a batch.
+    await null;
+    let failures = 0;
+    while (queue.size > 0 && store.isUp() && failures < MAX_FAILURES) {
+      failures = (await publishBatch()) ? 0 : failures + 1;
+    }
+  }
+
+  async function publishBatch(): Promise<boolean> {
+    const scopes = takeBatch(queue);
+    const updates = scopes.map(updateOf);
+    try {
+      const records = await store.publish(updates);
+      scopes.forEach((scope, index) => {
+        const record = records[index];
+        if (record !== undefined && record !== updates[index]?.record) merged(scope, record);
+      });
+      return true;
+    } catch {
+      // The store reports the failure itself. The scopes go out when it is back, or with the next change.
+      for (const scope of scopes) queue.add(scope);
+      return false;
+    }
+  }
+
+  function flush(): Promise<void> {
+    publishing ??= publishAll().finally(() => {
+      publishing = null;
+    });
+    return publishing;
+  }
+
+  return {
+    get backlog() {
+      return queue.size;
+    },
+    add(scope) {
+      queue.add(scope);
+      void flush();
+    },
+    flush,
+  };
+}
+
+function takeBatch(queue: Set<Scope>): readonly Scope[] {
+  const batch: Scope[] = [];
+  for (const scope of queue) if (batch.push(scope) === BATCH) break;
+  for (const scope of batch) queue.delete(scope);
+  return batch;
+}

@@ -1,0 +1,154 @@
+import { randomUUID } from 'node:crypto';
+import type { Secret } from '../shared/secret.ts';
+import type { SharedStore } from '../shared/shared-store.ts';
+import type {
+  ClaimAnswer,
+  NamedRecord,
+  RecordStore,
+  RecordStoreListener,
+  RecordUpdate,
+} from './record-store.ts';
+import {
+  concernsAllCommands,
+  type RedisClient,
+  RedisConnection,
+  type RedisConnectionOptions,
+} from './redis-connection.ts';
+
+export interface RedisStoreOptions
+  extends Pick<RedisConnectionOptions, 'url' | 'clock' | 'random' | 'log'> {
+  /** Before every name, so that several deployments can share one Redis. */
+  readonly prefix: string;
+}
+
+/** What instances share, in a Redis or a Valkey. */
+export interface RedisStore extends SharedStore {
+  readonly connection: RedisConnection;
+  readonly records: RecordStore;
+}
+
+export function createRedisStore({ prefix, ...options }: RedisStoreOptions): RedisStore {
+  const instance = randomUUID();
+  const names = namesWith(prefix, databaseIn(options.url));
+  let listener: RecordStoreListener | null = null;
+  const connection = new RedisConnection({
+    ...options,
+    channel: names.channel,
+    markKey: names.mark,
+    onMessage: (message) => receive(message, instance, listener),
+    onConnected: () => listener?.connected(),
+    onFailed: () => listener?.failed(),
+  });
+  const publishOne = (client: RedisClient, { name, record, endsProbe, keepMs }: RecordUpdate) =>
+    client.publishRecord(
+      ...[names.record(name), names.claim(name), names.index],
+      ...[instance, name, record, endsProbe ? '1' : '0', String(keepMs), names.channel],
+    );
+  const records: RecordStore = {
+    isUp: () => connection.state === 'connected',
+    clockOffset: () => connection.clockOffset,
+    listen(newListener) {
+      listener = newListener;
+      if (connection.state === 'connected') newListener.connected();
+      else if (connection.state !== 'connecting') newListener.failed();
+    },
+    async publish(updates) {
+      const answers = await connection.run((client) =>
+        Promise.all(updates.map((update) => publishOne(client, update))),
+      );
+      return answers.map(String);
+    },
+    async claim(scopes, holdMs) {
+      const keys = scopes.flatMap(({ name }) => [names.record(name), names.claim(name)]);
+      const own = scopes.map(({ record }) => record);
+      const answer = await connection.run((client) =>
+        client.claimProbe(String(keys.length), ...keys, instance, String(holdMs), ...own),
+      );
+      return readClaim(answer, scopes);
+    },
+    async *all() {
+      const known = await connection.run((client) => readIndex(client, names.index));
+      for (let from = 0; from < known.length; from += BATCH) {
+        const some = known.slice(from, from + BATCH);
+        const found = await connection.run((client) => client.mget(some.map(names.record)));
+        yield named(some, found);
+      }
+    },
+  };
+  return {
+    connection,
+    records,
+    texts: {
+      async put(name, text, ms) {
+        await connection.run((client) => client.set(names.text(name), text, 'PX', ms));
+      },
+      get: (name) => connection.run((client) => client.get(names.text(name))),
+      async take(name, ms) {
+        const set = (client: RedisClient) => client.set(names.text(name), '1', 'PX', ms, 'NX');
+        return (await connection.run(set)) === 'OK';
+      },
+      async remove(name) {
+        await connection.run((client) => client.del(names.text(name)));
+      },
+    },
+    counter: (counter) => ({
+      async hit(name, windowMs) {
+        const key = names.count(counter, name);
+        const answer = await connection.run((client) => client.countHit(key, String(windowMs)));
+        const [total = 0, leftMs = 0] = Array.isArray(answer) ? answer.map(Number) : [];
+        return { total, leftMs };
+      },
+    }),
+  };
+}
+
+const BATCH = 1000;
+
+/** Messages of one channel reach every database, so the channel names its own. */
+const databaseIn = (url: Secret) => new URL(url.reveal()).pathname.slice(1) || '0';
+
+const namesWith = (prefix: string, database: string) => ({
+  record: (name: string) => `${prefix}scope:${name}`,
+  claim: (name: string) => `${prefix}probe:${name}`,
+  index: `${prefix}scopes`,
+  mark: `${prefix}mark`,
+  channel: `${prefix}changes:${database}`,
+  text: (name: string) => `${prefix}text:${name}`,
+  count: (counter: string, name: string) => `${prefix}limit:${counter}:${name}`,
+});
+
+/** Deletes a key of another type that stands in the index's place. */
+async function readIndex(client: RedisClient, index: string): Promise<readonly string[]> {
+  try {
+    return await client.zrange(index, '0', '-1');
+  } catch (error) {
+    if (concernsAllCommands(error)) throw error;
+    await client.del(index);
+    return [];
+  }
+}
+
+function named(names: readonly string[], records: readonly unknown[]): readonly NamedRecord[] {
+  return names.flatMap((name, index) => {
+    const record = records[index];
+    return typeof record === 'string' && record !== '' ? [{ name, record }] : [];
+  });
+}
+
+/** A message has a line each: the instance, whether its probe has ended, the scope's name and its record. */
+function receive(message: string, instance: string, listener: RecordStoreListener | null): void {
+  const [from, endsProbe, name, record] = message.split('\n');
+  if (from === instance || name === undefined || record === undefined) return;
+  listener?.changed({ name, record, endsProbe: endsProbe === '1' });
+}
+
+function readClaim(answer: unknown, scopes: readonly NamedRecord[]): ClaimAnswer {
+  const [isGranted, retryMs, ...records] = Array.isArray(answer) ? answer : [];
+  if (isGranted === 1) return { isGranted: true };
+  const names = scopes.map(({ name }) => name);
+  return {
+    isGranted: false,
+    retryMs: typeof retryMs === 'number' ? retryMs : 0,
+    records: named(names, records),
+  };
+}
