@@ -24,9 +24,9 @@ export interface MetricsOptions {
 export interface SharingState {
   readonly redis: () => RedisState;
   counts(): {
-    readonly told: number;
-    readonly learnt: number;
-    readonly unread: number;
+    readonly published: number;
+    readonly merged: number;
+    readonly unreadable: number;
     readonly backlog: number;
   };
 }
@@ -160,17 +160,17 @@ function createSharingMetrics(registry: Registry, { redis, counts }: SharingStat
     registers,
   });
   const counters = {
-    told: new Counter({
+    published: new Counter({
       name: 'understudy_sharing_published_total',
       help: 'Changes of keys that were published to other instances.',
       registers,
     }),
-    learnt: new Counter({
+    merged: new Counter({
       name: 'understudy_sharing_merged_total',
       help: 'Changes of keys that came from other instances.',
       registers,
     }),
-    unread: new Counter({
+    unreadable: new Counter({
       name: 'understudy_sharing_unreadable_total',
       help: 'Changes from other instances that could not be read.',
       registers,
@@ -178,7 +178,7 @@ function createSharingMetrics(registry: Registry, { redis, counts }: SharingStat
   };
   return () => {
     const now = counts();
-    for (const name of ['told', 'learnt', 'unread'] as const) {
+    for (const name of ['published', 'merged', 'unreadable'] as const) {
       counters[name].reset();
       counters[name].inc(now[name]);
     }
