@@ -16,57 +16,43 @@ const DRAIN_LIMIT_MS = 290_000;
 /** How long kept connections may still bring a request each; at a terminal there is no reason to wait. */
 const LAST_REQUESTS_MS = { SIGTERM: 2000, SIGINT: 0 };
 
-type Environment = Record<string, string | undefined>;
-
 const clock = createSystemClock();
 
 if (process.argv.includes('--demo')) fail('The demo is no part of the server: npm run demo');
 await run();
 
 async function run(): Promise<void> {
-  const environment = realEnvironment();
-  const config = readSettings(environment);
+  // A real variable wins. Libraries read some themselves, such as the address of a proxy.
+  readDotenv({ quiet: true });
+  const config = readSettings();
   const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
   surfaceBugs(log);
   report(config);
-  const understudy = await serve(environment, config, log);
+  const understudy = await serve(config, log);
   stopOnSignals(understudy, log);
   const { port } = understudy;
   const { host, mode } = config;
   log.info({ port, host, mode, pid: process.pid }, 'listening');
 }
 
-/** As it is now: what `.env` says may change, and goes to this process only when it serves. */
-function realEnvironment(): Environment {
-  const environment = { ...process.env };
-  readDotenv({ quiet: true, processEnv: environment });
-  return environment;
-}
-
-function readSettings(environment: Environment): Config {
+function readSettings(): Config {
   try {
-    return readConfig(environment, PROVIDERS);
+    return readConfig(process.env, PROVIDERS);
   } catch (error) {
     if (error instanceof ConfigError) fail(error.message);
     throw error;
   }
 }
 
-/** For whoever starts it; on standard output there are structured lines alone. */
+/** For the person who starts it. Standard output has structured lines only. */
 function report(config: Config): void {
   if (config.logLevel === 'silent') return;
-  process.stderr.write(
-    startReport(config, PROVIDERS)
-      .map((line) => `${line}\n`)
-      .join(''),
-  );
+  for (const line of startReport(config, PROVIDERS)) process.stderr.write(`${line}\n`);
 }
 
-async function serve(environment: Environment, config: Config, log: Logger): Promise<Understudy> {
-  // Some that we use read it themselves, such as the address of a proxy.
-  Object.assign(process.env, environment);
-  const surroundings = { clock, random: Math.random, log, measuresProcess: true };
-  return startUnderstudy(config, surroundings).catch((error: unknown) => {
+function serve(config: Config, log: Logger): Promise<Understudy> {
+  const runtime = { clock, random: Math.random, log, measuresProcess: true };
+  return startUnderstudy(config, runtime).catch((error: unknown) => {
     const why = cannotListen(error, config);
     if (why === null) throw error;
     return fail(redactSecretsOf(config)(why));
@@ -90,13 +76,13 @@ function stopOnSignals(understudy: Understudy, log: Logger): void {
 }
 
 /**
- * Bugs that nobody caught are said with their stack, without any key. A promise that nobody looked
- * at belongs to one request, and the others go on; after anything else nothing can be relied on.
+ * Logs bugs with their stack, without any key. An unhandled rejection belongs to one request, and the
+ * others go on; after an uncaught exception the state of the process is unknown.
  */
 function surfaceBugs(log: Logger): void {
-  process.on('unhandledRejection', (err) => log.error({ err }, 'a promise that nobody looked at'));
+  process.on('unhandledRejection', (err) => log.error({ err }, 'unhandled rejection'));
   process.on('uncaughtException', (err) => {
-    log.fatal({ err }, 'a bug of our own: the process ends');
+    log.fatal({ err }, 'uncaught exception: the process ends');
     process.exit(1);
   });
 }

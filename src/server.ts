@@ -1,12 +1,12 @@
 import { Agent } from 'undici';
-import { loadAdmin } from './admin.ts';
 import type { Config } from './config/config.ts';
 import { createFailover } from './failover/failover.ts';
 import { toAllSinks } from './failover/trace.ts';
-import { createWaitQueues } from './failover/wait-queue.ts';
+import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
 import { drain } from './http/drain.ts';
 import { createHttpServer, listen } from './http/server.ts';
+import type { MetricsOptions } from './observability/metrics.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
@@ -28,13 +28,13 @@ import { Secret } from './shared/secret.ts';
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
 export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
 
-/** What only the outermost caller knows: the real ones in `main.ts`, others in tests and benchmarks. */
-export interface Surroundings {
+/** What the process gives to the server: the real things in `main.ts`, others in tests and benches. */
+export interface Runtime {
   readonly clock: Clock;
   /** From 0 to 1. */
   readonly random: () => number;
   readonly log: Logger;
-  /** Whether the metrics tell of the process too; what measures it goes on to its end. Default: false. */
+  /** Whether the metrics include the process; what measures it runs until the process ends. Default: false. */
   readonly measuresProcess?: boolean;
 }
 
@@ -44,90 +44,95 @@ export interface Understudy {
    * Lets every request in flight have its answer, then frees all that was opened.
    *
    * @param limitMs after which what is still open is cut off
-   * @param farewellMs how long kept connections may still bring a request each; default: 0
+   * @param lastRequestsMs how long kept connections may still bring a request each; default: 0
    * @returns whether everything ended by itself
    */
-  stop(limitMs: number, farewellMs?: number): Promise<boolean>;
+  stop(limitMs: number, lastRequestsMs?: number): Promise<boolean>;
 }
 
-/** Where settings become objects: one pool for the process, and everything that uses it. */
-export async function startUnderstudy(
-  config: Config,
-  surroundings: Surroundings,
-): Promise<Understudy> {
-  const { clock, random, log, measuresProcess = false } = surroundings;
+/** Turns settings into objects: one pool for the process, and everything that uses it. */
+export async function startUnderstudy(config: Config, runtime: Runtime): Promise<Understudy> {
+  const { clock, random, log } = runtime;
   const redact = redactSecretsOf(config);
-  const lanes = { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES };
-  const share = await loadShare(config, { clock, random, log });
+  const models = { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES };
+  const sharing = await loadShare(config, runtime);
   const pool = new KeyPool({
     keys: config.keys,
-    models: lanes,
+    models,
     cooldownMs: config.cooldownMs,
     now: clock.now,
-    ...(share === null ? {} : { peers: share.peers, random }),
+    ...(sharing === null ? {} : { peers: sharing.peers, random }),
   });
   const queues = createWaitQueues(clock);
-  const requestLog = createRequestLog(log, pool.inspection);
-  const admin = await loadAdmin(config, {
-    pool,
-    lanes,
-    queues,
-    sharing: share,
-    clock,
-    log,
-    redact,
-    measuresProcess,
-  });
-  const sink = toAllSinks([requestLog, ...(admin?.sinks ?? [])]);
-  const failover = createFailover({
-    ...config,
-    pool,
-    clock,
-    random,
-    queues,
-    sink,
-  });
+  const admin = await loadAdmin(config, { ...runtime, pool, queues, models, redact, sharing });
+  const sink = toAllSinks([createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])]);
+  const failover = createFailover({ ...config, pool, clock, random, queues, sink });
   const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
   const upstream = { redact, now: clock.now };
   const gemini = { ...upstream, baseUrl: config.googleBaseUrl, dispatcher };
-  const models = config.googleModels;
-  const chat = { failover, stream: createGemini(gemini), models };
+  const chat = { failover, stream: createGemini(gemini), models: config.googleModels };
   const app = createApp({
     ...config,
     admin,
     log,
     clock,
     counts: (service) => pool.inspection.counts(service),
-    redis: share === null ? null : share.redis,
-    sharedStore: share?.sharedStore ?? null,
-    models,
+    redis: sharing?.redis ?? null,
+    sharedStore: sharing?.sharedStore ?? null,
+    models: config.googleModels,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
-    relay: createRelay({ failover, relay: createGeminiRelay(gemini), models }),
+    relay: createRelay({ ...chat, relay: createGeminiRelay(gemini) }),
     avatar: createAvatarSession({
       failover,
       anam: await loadAnam(config, upstream),
       clock,
       keys: config.keys,
-      texts: share?.sharedStore.texts ?? null,
+      texts: sharing?.sharedStore.texts ?? null,
       persona: config.persona,
       hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
   });
-  await share?.join(pool, queues);
+  await sharing?.join(pool, queues);
   const server = createHttpServer(app, log);
   return {
     port: await listen(server, config.port, config.host),
-    async stop(limitMs, farewellMs = 0) {
-      const endedByItself = await drain(server, clock, { limitMs, farewellMs });
-      await share?.stop();
+    async stop(limitMs, lastRequestsMs = 0) {
+      const endedByItself = await drain(server, clock, { limitMs, farewellMs: lastRequestsMs });
+      await sharing?.stop();
       await dispatcher.destroy();
       return endedByItself;
     },
   };
 }
 
-/** Loading axios is a good part of the whole start, and left out where no key would ever use it. */
+interface AdminParts extends Runtime, Pick<MetricsOptions, 'models' | 'sharing'> {
+  readonly pool: KeyPool;
+  readonly queues: WaitQueues;
+  readonly redact: Redact;
+}
+
+/** Null without an admin token: neither the admin view nor the metrics are loaded then. */
+async function loadAdmin(config: Config, parts: AdminParts) {
+  const { adminToken: token, googleModels, allowClientPersona, mode, cooldownMs } = config;
+  if (token === null) return null;
+  const [{ createAdminView }, { createMetrics }] = await Promise.all([
+    import('./observability/admin-view.ts'),
+    import('./observability/metrics.ts'),
+  ]);
+  const { pool, redact, sharing, measuresProcess = false } = parts;
+  const { inspection, operator } = pool;
+  const [ours, callers] = AVATAR_LANES;
+  // The personas of callers are reported only where callers may bring one.
+  const anam = allowClientPersona ? ([ours, callers] as const) : ([ours] as const);
+  const models = { google: googleModels, anam };
+  const redis = sharing?.redis ?? null;
+  const view = createAdminView({ ...parts, inspection, operator, models, mode, redis });
+  const metrics = createMetrics({ ...parts, measuresProcess });
+  return { token, view, metrics, redact, cooldownMs, sinks: [view.sink, metrics.sink] };
+}
+
+/** Null without an Anam key: axios takes a good part of the whole start to load. */
 async function loadAnam(
   { keys, anamBaseUrl: baseUrl }: Config,
   upstream: Omit<AnamOptions, 'baseUrl'>,
@@ -137,7 +142,7 @@ async function loadAnam(
   return createAnam({ ...upstream, baseUrl });
 }
 
-/** As it is written, and as it is sent; shorter texts could be part of anything. */
+/** As it is written and as it is sent. A shorter text could be part of anything. */
 function passwordsIn(redisUrl: Secret | null): readonly Secret[] {
   if (redisUrl === null) return [];
   const { password } = new URL(redisUrl.reveal());
@@ -148,7 +153,7 @@ function passwordsIn(redisUrl: Secret | null): readonly Secret[] {
 
 const MIN_PASSWORD_LENGTH = 6;
 
-/** For the logger too, which has to exist before anything else. */
+/** The logger needs it before anything else exists. */
 export const redactSecretsOf = ({ keys, clientTokens, adminToken, redisUrl }: Config): Redact =>
   createRedact([
     ...passwordsIn(redisUrl),

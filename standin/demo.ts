@@ -39,8 +39,8 @@ async function runDemo(): Promise<void> {
   });
   const config = readConfig(await settingsFor(standin.url), PROVIDERS, 'demo');
   const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
-  const surroundings = { clock, random: Math.random, log, measuresProcess: true };
-  const server = await startUnderstudy(config, surroundings).catch((error: unknown) => {
+  const runtime = { clock, random: Math.random, log, measuresProcess: true };
+  const server = await startUnderstudy(config, runtime).catch((error: unknown) => {
     const why = cannotListen(error, config);
     if (why !== null) fail(why);
     throw error;

@@ -129,8 +129,8 @@ async function understudy(): Promise<number> {
   );
   const destination = { write() {} };
   const log = createLogger({ level: 'info', redact: redactSecretsOf(config), destination });
-  const surroundings = { clock: createSystemClock(), random: Math.random, log };
-  return (await startUnderstudy(config, surroundings)).port;
+  const runtime = { clock: createSystemClock(), random: Math.random, log };
+  return (await startUnderstudy(config, runtime)).port;
 }
 
 function readBody(request: IncomingMessage, then: (body: string) => void): void {
