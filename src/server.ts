@@ -18,9 +18,8 @@ import { createAvatarSession } from './services/avatar-session.ts';
 import { createChat } from './services/chat.ts';
 import { AVATAR_LANES } from './services/persona-for.ts';
 import { createRelay } from './services/relay.ts';
-import { loadShare } from './share.ts';
 import { UNMETERED_LANE } from './shared/api-key.ts';
-import type { Clock } from './shared/clock.ts';
+import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
 import { Secret } from './shared/secret.ts';
@@ -55,7 +54,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const { clock, random, log } = runtime;
   const redact = redactSecretsOf(config);
   const models = { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES };
-  const sharing = await loadShare(config, runtime);
+  const sharing = await loadSharing(config, runtime);
   const pool = new KeyPool({
     keys: config.keys,
     models,
@@ -102,6 +101,40 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       await sharing?.stop();
       await dispatcher.destroy();
       return endedByItself;
+    },
+  };
+}
+
+/** A Redis that does not answer must not delay the start or the end for long. */
+const JOIN_LIMIT_MS = 1000;
+const LEAVE_LIMIT_MS = 500;
+
+/** What instances share; null without a Redis, whose client is then not loaded. */
+async function loadSharing(config: Config, { clock, random, log }: Runtime) {
+  const { redisUrl: url, redisPrefix: prefix, keys, cooldownMs } = config;
+  if (url === null) return null;
+  const [{ Sharing }, { createRedisStore }] = await Promise.all([
+    import('./sharing/sharing.ts'),
+    import('./sharing/redis-store.ts'),
+  ]);
+  const sharedStore = createRedisStore({ url, prefix, clock, random, log });
+  const { connection, records } = sharedStore;
+  const sharing = new Sharing({ store: records, keys, cooldownMs, clock });
+  return {
+    peers: sharing.peers,
+    sharedStore,
+    redis: () => connection.state,
+    counts: () => sharing.counts,
+    join({ knowledge }: KeyPool, queues: WaitQueues) {
+      const joined = sharing.join(knowledge, {
+        opened: (service) => queues[service].keyProved(null),
+        changed: (service) => queues[service].leaseFailed(null),
+      });
+      return atMost(JOIN_LIMIT_MS, clock, joined, undefined);
+    },
+    async stop() {
+      await atMost(LEAVE_LIMIT_MS, clock, sharing.stop(), undefined);
+      connection.close();
     },
   };
 }
