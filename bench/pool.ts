@@ -5,10 +5,12 @@
 import { KeyPool } from '../src/pool/key-pool.ts';
 import type { ApiKey } from '../src/shared/api-key.ts';
 import { Secret } from '../src/shared/secret.ts';
+import { modelTarget } from '../src/shared/target.ts';
 import { machine } from './support/machine.ts';
 import { printTable } from './support/table.ts';
 
 const HOUR = 3_600_000;
+const FLASH = modelTarget('google', 'flash');
 const SIZES = [10, 1000, 100_000];
 const PARKED = [0, 0.9];
 const ROUNDS = 7;
@@ -50,15 +52,15 @@ function poolOf(size: number, share: number): TakeOne {
   });
   const pool = new KeyPool({
     keys,
-    models: { google: ['flash'], anam: [] },
+    targets: [FLASH],
     cooldownMs: HOUR,
     now: Date.now,
   });
   for (let parked = 0; parked < size * share; parked += 1) {
-    pool.lease('google', 'flash')?.report({ kind: 'rate_limited', message: '' });
+    pool.lease(FLASH)?.report({ kind: 'rate_limited', message: '' });
   }
   return () => {
-    pool.lease('google', 'flash')?.report({ kind: 'success' });
+    pool.lease(FLASH)?.report({ kind: 'success' });
   };
 }
 

@@ -16,13 +16,12 @@ import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
 import type { Provider } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar-session.ts';
 import { createChat } from './services/chat.ts';
-import { AVATAR_LANES } from './services/persona-for.ts';
 import { createRelay } from './services/relay.ts';
-import { UNMETERED_LANE } from './shared/api-key.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
 import { Secret } from './shared/secret.ts';
+import { modelTarget, personaTarget, type Target, unmeteredTarget } from './shared/target.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
 export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
@@ -53,23 +52,23 @@ export interface Understudy {
 export async function startUnderstudy(config: Config, runtime: Runtime): Promise<Understudy> {
   const { clock, random, log } = runtime;
   const redact = redactSecretsOf(config);
-  const models = { google: [...config.googleModels, UNMETERED_LANE], anam: AVATAR_LANES };
+  const targets = createTargets(config);
   const sharing = await loadSharing(config, runtime);
   const pool = new KeyPool({
     keys: config.keys,
-    models,
+    targets: targets.all,
     cooldownMs: config.cooldownMs,
     now: clock.now,
     ...(sharing === null ? {} : { peers: sharing.peers, random }),
   });
   const queues = createWaitQueues(clock);
-  const admin = await loadAdmin(config, { ...runtime, pool, queues, models, redact, sharing });
+  const admin = await loadAdmin(config, { ...runtime, pool, queues, targets, redact, sharing });
   const sink = toAllSinks([createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])]);
   const failover = createFailover({ ...config, pool, clock, random, queues, sink });
   const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
   const upstream = { redact, now: clock.now };
   const gemini = { ...upstream, baseUrl: config.googleBaseUrl, dispatcher };
-  const chat = { failover, stream: createGemini(gemini), models: config.googleModels };
+  const chat = { failover, stream: createGemini(gemini), targets: targets.models };
   const app = createApp({
     ...config,
     admin,
@@ -81,9 +80,14 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     models: config.googleModels,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
-    relay: createRelay({ ...chat, relay: createGeminiRelay(gemini) }),
+    relay: createRelay({
+      ...chat,
+      relay: createGeminiRelay(gemini),
+      unmetered: targets.unmetered,
+    }),
     avatar: createAvatarSession({
       failover,
+      targets: targets.personas,
       anam: await loadAnam(config, upstream),
       clock,
       keys: config.keys,
@@ -139,8 +143,24 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
   };
 }
 
-interface AdminParts extends Runtime, Pick<MetricsOptions, 'models' | 'sharing'> {
+type Targets = ReturnType<typeof createTargets>;
+
+function createTargets({ googleModels: [first, ...others] }: Config) {
+  const models: readonly [Target, ...Target[]] = [
+    modelTarget('google', first),
+    ...others.map((model) => modelTarget('google', model)),
+  ];
+  const unmetered = unmeteredTarget('google');
+  const personas = {
+    ours: personaTarget('anam', 'ours'),
+    callers: personaTarget('anam', 'callers'),
+  };
+  return { models, unmetered, personas, all: [...models, unmetered, ...Object.values(personas)] };
+}
+
+interface AdminParts extends Runtime, Pick<MetricsOptions, 'sharing'> {
   readonly pool: KeyPool;
+  readonly targets: Targets;
   readonly queues: WaitQueues;
   readonly redact: Redact;
 }
@@ -153,15 +173,15 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     import('./observability/admin-view.ts'),
     import('./observability/metrics.ts'),
   ]);
-  const { pool, redact, sharing, measuresProcess = false } = parts;
+  const { pool, targets, redact, sharing, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
-  const [ours, callers] = AVATAR_LANES;
+  const { ours, callers } = targets.personas;
   // The personas of callers are reported only where callers may bring one.
-  const anam = allowClientPersona ? ([ours, callers] as const) : ([ours] as const);
-  const models = { google: googleModels, anam };
+  const others = allowClientPersona ? [callers.label] : [];
+  const models = { google: googleModels, anam: [ours.label, ...others] as const };
   const redis = sharing?.redis ?? null;
   const view = createAdminView({ ...parts, inspection, operator, models, mode, redis });
-  const metrics = createMetrics({ ...parts, measuresProcess });
+  const metrics = createMetrics({ ...parts, targets: targets.all, measuresProcess });
   return { token, view, metrics, redact, cooldownMs, sinks: [view.sink, metrics.sink] };
 }
 

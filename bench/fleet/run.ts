@@ -1,6 +1,7 @@
 import { KeyPool } from '../../src/pool/key-pool.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { Secret } from '../../src/shared/secret.ts';
+import { modelTarget } from '../../src/shared/target.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
 import { createRandom } from '../exhaustion/arrivals.ts';
 import { createProvider, type Provider } from './provider.ts';
@@ -23,7 +24,7 @@ export interface Figures {
   readonly messagesPerSecond: number;
 }
 
-const MODEL = 'flash';
+const TARGET = modelTarget('google', 'flash');
 const HOUR_MS = 3_600_000;
 /** The first second of some minute. */
 const START_MS = Date.UTC(2026, 10, 24, 18);
@@ -87,7 +88,7 @@ async function startPool(
 ): Promise<KeyPool> {
   const common = {
     keys,
-    models: { google: [MODEL], anam: [] },
+    targets: [TARGET],
     cooldownMs: HOUR_MS,
     now: timeline.now,
   };
@@ -108,7 +109,7 @@ function ask(
   deadline = timeline.now() + WAIT_MS,
 ): void {
   const again = () => ask(pool, provider, timeline, crowd, deadline);
-  const lease = pool.lease('google', MODEL);
+  const lease = pool.lease(TARGET);
   if (lease === null) {
     if (timeline.now() < deadline) timeline.after(LOOK_AGAIN_MS, again);
     return;

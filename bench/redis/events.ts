@@ -1,6 +1,6 @@
 import { setTimeout } from 'node:timers/promises';
 import { printTable } from '../support/table.ts';
-import { createInstance, type Instance, MODEL, parkSome } from './instance.ts';
+import { createInstance, type Instance, parkSome, TARGET } from './instance.ts';
 import { type Ledger, ledgerOf, since } from './ledger.ts';
 import { type Stage, startStage, until } from './stage.ts';
 
@@ -71,7 +71,7 @@ async function parkAll({ pool, sharing }: Instance): Promise<void> {
 async function openAll({ pool, sharing }: Instance, other: Instance): Promise<void> {
   await setTimeout(COOLDOWN_MS);
   for (let opened = 0; opened < KEYS; ) {
-    const lease = pool.lease('google', MODEL);
+    const lease = pool.lease(TARGET);
     if (lease?.isProbe) opened += 1;
     lease?.report({ kind: 'success' });
     await setTimeout(0);

@@ -3,10 +3,11 @@ import type { ApiKey } from '../../src/shared/api-key.ts';
 import { createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';
+import { modelTarget } from '../../src/shared/target.ts';
 import { createRedisStore, type RedisStore } from '../../src/sharing/redis-store.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
 
-export const MODEL = 'gemini-flash-latest';
+export const TARGET = modelTarget('google', 'gemini-flash-latest');
 export const PREFIX = 'understudy:';
 const HOUR = 3_600_000;
 
@@ -32,7 +33,7 @@ export function createInstance(redisUrl: string, keyCount: number, cooldownMs = 
   const sharing = new Sharing({ store: store.records, keys, cooldownMs, clock });
   const pool = new KeyPool({
     keys,
-    models: { google: [MODEL], anam: [] },
+    targets: [TARGET],
     cooldownMs,
     now: clock.now,
     peers: sharing.peers,
@@ -49,6 +50,6 @@ function keyNumber(index: number): ApiKey {
 /** Leases so many keys and finds the day's quota of each spent. */
 export function parkSome(pool: KeyPool, count: number): void {
   for (let parked = 0; parked < count; parked += 1) {
-    pool.lease('google', MODEL)?.report({ kind: 'quota_exhausted', message: '' });
+    pool.lease(TARGET)?.report({ kind: 'quota_exhausted', message: '' });
   }
 }

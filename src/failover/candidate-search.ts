@@ -5,17 +5,18 @@ import { type Verdict, verdictOf } from '../pool/verdicts.ts';
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
+import type { Target } from '../shared/target.ts';
 
 /** After this many attempts of one request have met upstream trouble, the model counts as overloaded. */
 const MAX_TROUBLES = 3;
-/** So many projects in a row that refuse a special request alike speak for all, of one model. */
+/** So many projects in a row that refuse a special request alike speak for all, of one target. */
 const MAX_ALIKE = 3;
-/** The most calls of one model that may fail for the sake of the request or of upstream. */
+/** The most calls of one target that may fail for the sake of the request or of upstream. */
 const MAX_FRUITLESS = 4;
 
-/** What one request has tried of one model. */
+/** What one request has tried of one target. */
 interface Tried {
-  readonly model: string;
+  readonly target: Target;
   /** Every key is tried once. */
   readonly keys: Set<string>;
   /** Keys that failed without being parked: the pool would offer them again at once. */
@@ -31,14 +32,13 @@ interface Tried {
 
 /** What a search has to know of a lease that failed. */
 interface LeasedKey {
-  readonly model: string;
+  readonly target: Target;
   readonly key: Pick<ApiKey, 'id' | 'project'>;
 }
 
 /** What is looked for. */
 export interface Wanted {
-  readonly service: Service;
-  readonly models: readonly string[];
+  readonly targets: readonly [Target, ...Target[]];
   /** Whether a key can serve the request at all; without it, any. */
   readonly only?: (key: ApiKey) => boolean;
   /** The id of the key that is tried first, if it may be used. */
@@ -47,9 +47,10 @@ export interface Wanted {
   readonly shape?: () => RequestShape;
 }
 
-/** One request's way through the keys: each eligible one once for a model, then the next model. */
+/** One request's way through the keys: each eligible one once for a target, then the next target. */
 export class CandidateSearch {
-  readonly service: Service;
+  /** The first target's. */
+  readonly provider: Service;
   readonly #pool: KeyPool;
   readonly #tried: readonly Tried[];
   readonly #only: Pick<Wanted, 'only'>;
@@ -60,9 +61,9 @@ export class CandidateSearch {
   #troubles = 0;
   #isTooSlow = false;
 
-  constructor(pool: KeyPool, { service, models, only, preferred, reach, shape = PLAIN }: Wanted) {
+  constructor(pool: KeyPool, { targets, only, preferred, reach, shape = PLAIN }: Wanted) {
     this.#pool = pool;
-    this.service = service;
+    this.provider = targets[0].provider;
     this.#only = only === undefined ? {} : { only };
     let known: RequestShape | null = null;
     const shapeOnce = () => {
@@ -75,8 +76,8 @@ export class CandidateSearch {
       shape: shapeOnce,
     };
     this.#preferred = preferred ?? null;
-    this.#tried = models.map((model) => ({
-      model,
+    this.#tried = targets.map((target) => ({
+      target,
       keys: new Set(),
       notParked: new Set(),
       withoutModel: new Set(),
@@ -95,9 +96,9 @@ export class CandidateSearch {
   /**
    * For a request that has waited: also a key that was tried before and has come back since.
    *
-   * @param isWanted whether a key of this model is wanted just now
+   * @param isWanted whether a key of this target is wanted just now
    */
-  nextReturned(isWanted: (model: string) => boolean = () => true): Lease | null {
+  nextReturned(isWanted: (target: Target) => boolean = () => true): Lease | null {
     return this.#lease(returned, isWanted);
   }
 
@@ -106,13 +107,11 @@ export class CandidateSearch {
     return this.#has(returned);
   }
 
-  /** The models of which `nextReturned` could give a key. */
-  returnedModels(): readonly string[] {
+  /** The targets of which `nextReturned` could give a key. */
+  returnedTargets(): readonly Target[] {
     return this.#open()
-      .filter((tried) =>
-        this.#pool.hasLease(this.service, tried.model, this.#choose(returned, tried)),
-      )
-      .map(({ model }) => model);
+      .filter((tried) => this.#pool.hasLease(tried.target, this.#choose(returned, tried)))
+      .map(({ target }) => target);
   }
 
   /** A key that rests: suspected, but better than a refusal. */
@@ -130,7 +129,7 @@ export class CandidateSearch {
   }
 
   failed(lease: LeasedKey, failure: Failure, parked: Parked | null): void {
-    const tried = this.#tried.find(({ model }) => model === lease.model);
+    const tried = this.#tried.find(({ target }) => target === lease.target);
     if (tried === undefined) return;
     this.#question = null;
     const { id, project } = lease.key;
@@ -158,43 +157,41 @@ export class CandidateSearch {
     // Nobody else asks quite the same.
     if (this.#only.only !== undefined || this.#open().some(this.#isOfItsOwn)) return this;
     this.#question ??= this.#open()
-      .map(({ model, notParked }) => [model, ...notParked].join(' '))
+      .map(({ target, notParked }) => [target.provider, target.label, ...notParked].join(' '))
       .join('|');
     return this.#question;
   }
 
-  readonly #isOfItsOwn = ({ model, refusedBy }: Tried): boolean =>
+  readonly #isOfItsOwn = ({ target, refusedBy }: Tried): boolean =>
     refusedBy.size > 0 ||
-    (this.#pool.parksFeatures(this.service, model) && this.#options.shape().feature !== null);
+    (this.#pool.parksFeatures(target) && this.#options.shape().feature !== null);
 
   /** When the first key comes back that this request could use: `now` or later, null for never. */
   returnsAt(): number | null {
     return this.#earliest((tried) =>
-      this.#pool.returnsAt(this.service, tried.model, this.#choose(returned, tried)),
+      this.#pool.returnsAt(tried.target, this.#choose(returned, tried)),
     );
   }
 
   /** When time alone next brings a key back, whatever trials are in flight; null for never. */
   nextDueAt(): number | null {
-    return this.#earliest(({ model }) => this.#pool.nextDueAt(this.service, model));
+    return this.#earliest(({ target }) => this.#pool.nextDueAt(target));
   }
 
   /** Whether it will be known in a moment that a key may be tried. */
   isAsking(): boolean {
-    return this.#open().some(({ model }) => this.#pool.isAsking(this.service, model));
+    return this.#open().some(({ target }) => this.#pool.isAsking(target));
   }
 
   /** When to ask again, whatever this request has tried; null for never. */
   retryAt(): number | null {
-    return soonest(
-      this.#tried.map(({ model }) => this.#pool.retryAt(this.service, model, this.#options)),
-    );
+    return soonest(this.#tried.map(({ target }) => this.#pool.retryAt(target, this.#options)));
   }
 
-  /** Whether every key lacks every model that was asked for. */
+  /** Whether every key lacks the model of every target. */
   isModelUnavailable(): boolean {
-    return this.#tried.every(({ model, withoutModel }) =>
-      this.#pool.isModelUnavailable(this.service, model, { ...this.#only, except: withoutModel }),
+    return this.#tried.every(({ target, withoutModel }) =>
+      this.#pool.isModelUnavailable(target, { ...this.#only, except: withoutModel }),
     );
   }
 
@@ -216,7 +213,7 @@ export class CandidateSearch {
     const tried = this.#open().find(({ keys }) => id !== null && !keys.has(id));
     if (tried === undefined) return null;
     const only = (key: ApiKey) => key.id === id && (this.#only.only?.(key) ?? true);
-    return this.#pool.lease(this.service, tried.model, { ...this.#options, only });
+    return this.#pool.lease(tried.target, { ...this.#options, only });
   }
 
   #choose(select: Selection, tried: Tried): LeaseOptions {
@@ -230,10 +227,10 @@ export class CandidateSearch {
     };
   }
 
-  #lease(select: Selection, isWanted: (model: string) => boolean = () => true): Lease | null {
+  #lease(select: Selection, isWanted: (target: Target) => boolean = () => true): Lease | null {
     for (const tried of this.#open()) {
-      if (!isWanted(tried.model)) continue;
-      const lease = this.#pool.lease(this.service, tried.model, this.#choose(select, tried));
+      if (!isWanted(tried.target)) continue;
+      const lease = this.#pool.lease(tried.target, this.#choose(select, tried));
       if (lease !== null) return lease;
     }
     return null;
@@ -241,7 +238,7 @@ export class CandidateSearch {
 
   #has(select: Selection): boolean {
     return this.#open().some((tried) =>
-      this.#pool.hasLease(this.service, tried.model, this.#choose(select, tried)),
+      this.#pool.hasLease(tried.target, this.#choose(select, tried)),
     );
   }
 }
@@ -253,7 +250,7 @@ function oneMore(before: Tried['alike'], { kind, status }: Failure): Tried['alik
   return { what, times: before.what === what ? before.times + 1 : 1 };
 }
 
-/** Which keys of a model one request may have, by what it has tried of it. */
+/** Which keys of a target one request may have, by what it has tried of it. */
 type Selection = (tried: Tried) => LeaseOptions;
 
 function soonest(times: readonly (number | null)[]): number | null {

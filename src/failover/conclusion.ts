@@ -11,7 +11,7 @@ export function conclude(search: CandidateSearch, errors: readonly UpstreamError
   if (troubles.length > 0) return upstreamTrouble(troubles);
   if (search.isModelUnavailable()) return modelUnavailable();
   const retryAt = search.retryAt();
-  return new ServiceError('all_keys_exhausted', EXHAUSTED[search.service], {
+  return new ServiceError('all_keys_exhausted', EXHAUSTED[search.provider], {
     ...(retryAt === null ? {} : { retryAfterMs: retryAt - now }),
     cause: errors.findLast(({ refusal }) => refusal !== null) ?? errors.at(-1),
   });

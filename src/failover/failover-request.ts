@@ -1,9 +1,10 @@
 import type { Reach } from '../pool/health.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
-import type { ApiKey, Service } from '../shared/api-key.ts';
+import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Usage } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
+import type { Target } from '../shared/target.ts';
 import type { OpenUpstream } from './attempt.ts';
 import type { Operation, TraceSink } from './trace.ts';
 import type { WaitQueues } from './wait-queue.ts';
@@ -33,10 +34,9 @@ export interface Caller {
 }
 
 export interface FailoverRequest<C, T> {
-  readonly service: Service;
   readonly operation: Operation;
   /** In the order of preference: a further one is used when those before have no key left. */
-  readonly models: readonly [string, ...string[]];
+  readonly targets: readonly [Target, ...Target[]];
   readonly caller: Caller;
   /** Whether a key can serve this request at all; without it, any. Asked anew for each attempt. */
   readonly only?: (key: ApiKey) => boolean;
@@ -68,7 +68,7 @@ export interface Answer<C> extends AnsweredBy {
 }
 
 export interface AnsweredBy {
-  readonly model: string;
+  readonly target: Target;
   /** The id of the key. */
   readonly key: string;
   /** Which attempt of the request this is: 1 for the first. */

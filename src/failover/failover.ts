@@ -56,7 +56,7 @@ class Run<C, T> {
   constructor(options: FailoverOptions, request: FailoverRequest<C, T>) {
     this.#options = options;
     this.#request = request;
-    this.#line = options.queues[request.service];
+    this.#line = options.queues[request.targets[0].provider];
     this.#search = new CandidateSearch(options.pool, request);
     this.#story = new RequestTracer(options, request);
     this.#attemptMs = attemptLimitMs(options, request);
@@ -79,8 +79,10 @@ class Run<C, T> {
 
   async #answer(): Promise<T> {
     const { pool, clock } = this.#options;
-    const { service } = this.#request;
-    if (!pool.hasKeys(service)) throw noKeysConfigured(service);
+    const { targets } = this.#request;
+    if (!targets.some(({ provider }) => pool.hasKeys(provider))) {
+      throw noKeysConfigured(targets[0].provider);
+    }
     for (;;) {
       const lease = clock.now() < this.#deadline ? await this.#nextLease() : null;
       if (lease === null) throw conclude(this.#search, this.#errors, clock.now());
@@ -89,7 +91,7 @@ class Run<C, T> {
     }
   }
 
-  /** Good keys of every model, then those that come back soon, then suspected ones, then none. */
+  /** Good keys of every target, then those that come back soon, then suspected ones, then none. */
   async #nextLease(): Promise<Lease | null> {
     const isFirstInLine = this.#errors.length > 0 || this.#line.isEmpty();
     const lease = isFirstInLine ? this.#search.next() : null;
@@ -123,8 +125,8 @@ class Run<C, T> {
 
   async #tryOnce(lease: Lease): Promise<T | typeof FAILED> {
     const options = this.#options;
-    // Of a trial every model hears: what it tests may be the key itself.
-    const concerned = lease.isProbe ? null : lease.model;
+    // A probe concerns every target: it may test the key itself.
+    const concerned = lease.isProbe ? null : lease.target;
     const request = this.#request;
     this.#isInFlight = true;
     const chunks = attempt({
@@ -142,7 +144,7 @@ class Run<C, T> {
     });
     try {
       const attempts = this.#story.attempts + 1;
-      return await request.commit({ model: lease.model, key: lease.key.id, attempts, chunks });
+      return await request.commit({ target: lease.target, key: lease.key.id, attempts, chunks });
     } catch (error) {
       await this.#afterFailure(error);
       return FAILED;
@@ -158,7 +160,7 @@ class Run<C, T> {
     if (outcome.kind === 'success') return;
     this.#parkedUntil = parked?.until ?? null;
     this.#search.failed(lease, outcome, parked);
-    this.#line.leaseFailed(isTrial ? null : lease.model);
+    this.#line.leaseFailed(isTrial ? null : lease.target);
   }
 
   /** Returns when another key may be tried; throws what the caller has to be told otherwise. */

@@ -1,14 +1,13 @@
 import type { Outcome } from '../pool/lease.ts';
-import type { Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
+import type { Target } from '../shared/target.ts';
 import type { AttemptEnd } from './attempt.ts';
 import type { ServiceError } from './service-error.ts';
 import type { AttemptTrace, Operation, RequestEnd, TraceSink } from './trace.ts';
 
 interface Asked {
-  readonly service: Service;
   readonly operation: Operation;
-  readonly models: readonly string[];
+  readonly targets: readonly [Target, ...Target[]];
   readonly caller: { readonly requestId: string };
 }
 
@@ -43,7 +42,8 @@ export class RequestTracer {
       ...this.#told(end.startedAt),
       ...end,
       key: lease.key.id,
-      model: lease.model,
+      service: lease.target.provider,
+      target: lease.target,
     };
     this.#attempts.push(attempt);
     this.#sink.attemptEnded(attempt);
@@ -67,20 +67,20 @@ export class RequestTracer {
   }
 
   #end(end: RequestEnd): void {
-    const { models } = this.#asked;
+    const { targets } = this.#asked;
     this.#sink.requestEnded({
       ...this.#told(this.#startedAt),
-      models,
+      targets,
       attempts: this.#attempts,
       end,
     });
   }
 
   #told(startedAt: number) {
-    const { service, operation, caller } = this.#asked;
+    const { targets, operation, caller } = this.#asked;
     return {
       requestId: caller.requestId,
-      service,
+      service: targets[0].provider,
       operation,
       startedAt,
       ms: this.#clock.now() - startedAt,

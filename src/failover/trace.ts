@@ -1,6 +1,7 @@
 import type { Outcome, Parked } from '../pool/lease.ts';
 import type { Service } from '../shared/api-key.ts';
 import { FAILURE_KINDS, type Usage } from '../shared/failure.ts';
+import type { Target } from '../shared/target.ts';
 import type { ServiceErrorCode } from './service-error.ts';
 
 /** What a provider is asked for; in OpenTelemetry's words where it has some. */
@@ -26,6 +27,7 @@ export interface TraceSink {
 
 interface TraceHead {
   readonly requestId: string;
+  /** The provider: of the attempt, or of the request's first target. */
   readonly service: Service;
   readonly operation: Operation;
   /** Milliseconds since the epoch. */
@@ -40,7 +42,7 @@ interface TraceHead {
 export interface AttemptTrace extends TraceHead {
   /** The id of the key. */
   readonly key: string;
-  readonly model: string;
+  readonly target: Target;
   readonly outcome: Outcome;
   /** Whether this was the one try of a key that had been parked. */
   readonly isProbe: boolean;
@@ -53,7 +55,7 @@ export interface AttemptTrace extends TraceHead {
 
 /** One request of a caller's, with all its attempts. */
 export interface RequestTrace extends TraceHead {
-  readonly models: readonly string[];
+  readonly targets: readonly Target[];
   readonly attempts: readonly AttemptTrace[];
   readonly end: RequestEnd;
 }
@@ -89,8 +91,8 @@ export const toAllSinks = (observers: readonly TraceSink[]): TraceSink => ({
   },
 });
 
-/** Whether another key or model than the first was needed; one that was tried again is none. */
+/** Whether another key or target than the first was needed; one that was tried again is none. */
 export function hasSteppedIn({ attempts }: Pick<RequestTrace, 'attempts'>): boolean {
   const [first] = attempts;
-  return attempts.some(({ key, model }) => key !== first?.key || model !== first.model);
+  return attempts.some(({ key, target }) => key !== first?.key || target !== first.target);
 }

@@ -1,6 +1,7 @@
 import type { Lease } from '../pool/lease.ts';
 import type { Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
+import type { Target } from '../shared/target.ts';
 import { createAlarm } from './alarm.ts';
 import type { CandidateSearch } from './candidate-search.ts';
 import { createProspects, lastChance, nextHope, type Patience } from './patience.ts';
@@ -19,17 +20,17 @@ export interface WaitQueue {
   /**
    * A key has answered, so that there may be room for more: the first two may try.
    *
-   * @param model the one that was asked; null when it was the trial of a key, which concerns every model
+   * @param target null when it was a probe, which concerns every target
    */
-  keyProved(model: string | null): void;
+  keyProved(target: Target | null): void;
   /** A lease has ended without an answer, so that its key may be free again, or spent: the first one may try. */
-  leaseFailed(model: string | null): void;
+  leaseFailed(target: Target | null): void;
 }
 
 /** One for each service. */
 export type WaitQueues = Readonly<Record<Service, WaitQueue>>;
 
-/** So many are let in to a model for each proof that a key works. */
+/** So many are let in to a target for each proof that a key works. */
 const PACE = 2;
 
 interface Waiter {
@@ -85,20 +86,20 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
     else waiter.wakesAt = wakesAt;
   }
 
-  /** A newcomer passes those who can have nothing now, but takes no model from those whom only the pace holds back. */
+  /** A newcomer passes those who can have nothing now, but takes no target from those whom only the pace holds back. */
   function atOnce(search: CandidateSearch): Lease | null {
     if (!search.hasReturned()) return null;
-    const heldBack = modelsHeldBack(waiters);
-    return search.nextReturned((model) => !heldBack.has(model));
+    const heldBack = targetsHeldBack(waiters);
+    return search.nextReturned((target) => !heldBack.has(target));
   }
 
   return {
     isEmpty: () => waiters.size === 0,
-    keyProved(model) {
-      if (waiters.size > 0) serve(shareFor(model, PACE));
+    keyProved(target) {
+      if (waiters.size > 0) serve(shareFor(target, PACE));
     },
-    leaseFailed(model) {
-      if (waiters.size > 0) serve(shareFor(model, 1));
+    leaseFailed(target) {
+      if (waiters.size > 0) serve(shareFor(target, 1));
     },
     wait(search, patience, signal) {
       if (signal.aborted) return Promise.resolve(null);
@@ -127,22 +128,22 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
   };
 }
 
-/** How many are let in to a model; trials are not counted. */
-type ShareOf = (model: string) => number;
+/** How many are let in to a target; trials are not counted. */
+type ShareOf = (target: Target) => number;
 
 const shareFor =
-  (concerned: string | null, share: number): ShareOf =>
-  (model) =>
-    concerned === null || model === concerned ? share : 0;
+  (concerned: Target | null, share: number): ShareOf =>
+  (target) =>
+    concerned === null || target === concerned ? share : 0;
 
 /**
- * Gives keys to those who stand first and can use one. Whoever wants another model is no obstacle:
- * each model has a pace of its own, and whoever asks what was just answered with no is passed by.
+ * Gives keys to those who stand first and can use one. Whoever wants another target is no obstacle:
+ * each target has a pace of its own, and whoever asks what was just answered with no is passed by.
  */
 function letIn(waiters: Iterable<Waiter>, shareOf: ShareOf): void {
-  const served = new Map<string, number>();
+  const served = new Map<Target, number>();
   const inVain = new Set<unknown>();
-  const isOpen = (model: string) => (served.get(model) ?? 0) < shareOf(model);
+  const isOpen = (target: Target) => (served.get(target) ?? 0) < shareOf(target);
   for (const { search, leave } of waiters) {
     if (inVain.has(search.question)) continue;
     const lease = search.nextReturned(isOpen);
@@ -150,18 +151,18 @@ function letIn(waiters: Iterable<Waiter>, shareOf: ShareOf): void {
       inVain.add(search.question);
       continue;
     }
-    if (!lease.isProbe) served.set(lease.model, (served.get(lease.model) ?? 0) + 1);
+    if (!lease.isProbe) served.set(lease.target, (served.get(lease.target) ?? 0) + 1);
     leave(lease);
   }
 }
 
-function modelsHeldBack(waiters: Iterable<Waiter>): ReadonlySet<string> {
+function targetsHeldBack(waiters: Iterable<Waiter>): ReadonlySet<Target> {
   const asked = new Set<unknown>();
-  const models = new Set<string>();
+  const targets = new Set<Target>();
   for (const { search } of waiters) {
     if (asked.has(search.question)) continue;
     asked.add(search.question);
-    for (const model of search.returnedModels()) models.add(model);
+    for (const target of search.returnedTargets()) targets.add(target);
   }
-  return models;
+  return targets;
 }

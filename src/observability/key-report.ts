@@ -3,6 +3,7 @@ import type { KeyFacts, ScopeState } from '../pool/key-facts.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
+import type { Target } from '../shared/target.ts';
 import type { KeyStats } from './key-stats.ts';
 import type { OperatorAction } from './operator-actions.ts';
 
@@ -15,7 +16,7 @@ export function reportKey(
   lastAction: OperatorAction | null,
   now: number,
 ) {
-  const { key, model, inFlight, state, scopes, history } = facts;
+  const { key, target, inFlight, state, scopes, history } = facts;
   const { lastError, ...counts } = stats;
   const times = { now, blockedUntil: state.until ?? 0 };
   const decisive = scopes.find((scope) => isDecisive(scope, facts));
@@ -24,7 +25,7 @@ export function reportKey(
     fingerprint: fingerprintOf(key),
     service: key.service,
     project: key.project,
-    model,
+    model: target.label,
     state: state.state,
     cause: state.cause ?? null,
     explanation: decisive === undefined ? null : explain(decisive, key, times),
@@ -50,14 +51,14 @@ const fingerprintOf = ({ service, secret }: ApiKey): string =>
   createHash('sha256').update(`${service}\n${secret.reveal()}`).digest('hex').slice(0, 10);
 
 /** Whether this scope is the reason for the state of the key for this model. */
-const isDecisive = (scope: ScopeState, { model, state }: KeyFacts): boolean =>
+const isDecisive = (scope: ScopeState, { target, state }: KeyFacts): boolean =>
   scope.cause === state.cause &&
   scope.since === state.since &&
-  (scope.model === null || scope.model === model);
+  (scope.target === null || scope.target === target);
 
 const reportScope = (scope: ScopeState, key: ApiKey, times: Times) => ({
   scope: scope.scope,
-  model: scope.model,
+  model: scope.target?.label ?? null,
   state: scope.state,
   cause: scope.cause,
   explanation: explain(scope, key, times),
@@ -89,7 +90,7 @@ export function explain(finding: ScopeState, key: ApiKey, times: Times): string 
 
 function reasonFor(finding: ScopeState, { service, project, id }: ApiKey): string {
   const { cause, scope } = finding;
-  const model = nameOf(finding.model);
+  const model = nameOf(finding.target);
   const whose = project === id ? 'its project' : `the project ${project}`;
   switch (cause) {
     case 'rate_limited':
@@ -125,10 +126,12 @@ function rateLimit(
     : `the provider refuses ${model} for ${whose} with 429, and does not say for how long`;
 }
 
-/** What stands for a model where there is none. */
-function nameOf(model: string | null): string {
-  if (model === ':unmetered') return 'calls that use no quota';
-  return (model ?? 'any model').replace('-persona', ' persona');
+function nameOf(target: Target | null): string {
+  if (target === null) return 'any model';
+  if (!target.metered) return 'calls that use no quota';
+  return target.persona === null
+    ? target.label
+    : `${target.persona === 'ours' ? 'our' : 'callers'} persona`;
 }
 
 function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {

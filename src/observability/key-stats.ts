@@ -63,7 +63,7 @@ const noCounts = (): Counts => ({
 });
 
 function add(counts: Counts, attempt: AttemptTrace): void {
-  const { outcome, firstMs, startedAt, ms, model } = attempt;
+  const { outcome, firstMs, startedAt, ms, target } = attempt;
   const at = startedAt + ms;
   counts.calls += 1;
   if (firstMs !== null) counts.firstMs.add(at, firstMs);
@@ -73,7 +73,7 @@ function add(counts: Counts, attempt: AttemptTrace): void {
   }
   const { kind, message, status = null } = outcome;
   counts.failures[kind] = (counts.failures[kind] ?? 0) + 1;
-  if (!BLAMELESS.has(kind)) counts.lastError = { at, kind, model, message, status };
+  if (!BLAMELESS.has(kind)) counts.lastError = { at, kind, model: target.label, message, status };
 }
 
 /** Failures that are no fault of the key or its provider. */

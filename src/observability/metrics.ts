@@ -3,17 +3,13 @@ import type { TraceSink } from '../failover/trace.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
 import { SERVICES } from '../shared/api-key.ts';
 import type { RedisState } from '../shared/shared-store.ts';
-import {
-  createRequestMetrics,
-  isMetered,
-  type Models,
-  type ServedModel,
-} from './request-metrics.ts';
+import { type Target, targetLabels } from '../shared/target.ts';
+import { createRequestMetrics } from './request-metrics.ts';
 
 export interface MetricsOptions {
   readonly pool: Pick<KeyPool, 'inspection' | 'retryAt'>;
   /** The pool's own. */
-  readonly models: Models;
+  readonly targets: readonly Target[];
   /** Whether the process itself is measured too. */
   readonly measuresProcess: boolean;
   /** Null for a process that is alone. */
@@ -41,13 +37,10 @@ export interface Metrics {
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { pool, models, measuresProcess, sharing } = options;
+  const { pool, targets, measuresProcess, sharing } = options;
   const registry = new Registry();
-  const served = SERVICES.flatMap((service) =>
-    models[service].map((model) => ({ service, model })),
-  );
-  const updateKeys = createKeyMetrics(registry, pool, served);
-  const sink = createRequestMetrics(registry, served);
+  const updateKeys = createKeyMetrics(registry, pool, targets);
+  const sink = createRequestMetrics(registry, targets);
   const requestAnswered = createHttpMetrics(registry);
   const updateSharing = sharing === null ? () => {} : createSharingMetrics(registry, sharing);
   if (measuresProcess) measureProcess(registry);
@@ -72,18 +65,18 @@ export function createMetrics(options: MetricsOptions): Metrics {
 function createKeyMetrics(
   registry: Registry,
   pool: MetricsOptions['pool'],
-  served: readonly ServedModel[],
+  targets: readonly Target[],
 ): () => void {
   const keys = new Gauge({
     name: 'understudy_keys',
     help: 'Keys by their state for a model. exhausted: needs action.',
-    labelNames: ['service', 'model', 'state'],
+    labelNames: ['service', 'model', 'persona', 'state'],
     registers: [registry],
   });
   const returns = new Gauge({
     name: 'understudy_key_return_timestamp_seconds',
     help: 'When the first key is tried again, where none is available for a model.',
-    labelNames: ['service', 'model'],
+    labelNames: ['service', 'model', 'persona'],
     registers: [registry],
   });
   const inFlight = new Gauge({
@@ -92,15 +85,17 @@ function createKeyMetrics(
     labelNames: ['service'],
     registers: [registry],
   });
-  const update = ({ service, model }: ServedModel) => {
-    const { total: _, ...counts } = pool.inspection.counts(service, model);
-    for (const [state, count] of Object.entries(counts)) keys.set({ service, model, state }, count);
-    const returnsAt = counts.available > 0 ? null : pool.retryAt(service, model);
-    if (returnsAt !== null) returns.set({ service, model }, returnsAt / 1000);
+  const update = (target: Target) => {
+    const { provider: service, label } = target;
+    const labels = { service, ...targetLabels(target) };
+    const { total: _, ...counts } = pool.inspection.counts(service, label);
+    for (const [state, count] of Object.entries(counts)) keys.set({ ...labels, state }, count);
+    const returnsAt = counts.available > 0 ? null : pool.retryAt(target);
+    if (returnsAt !== null) returns.set(labels, returnsAt / 1000);
   };
   return () => {
     returns.reset();
-    for (const one of served) if (isMetered(one)) update(one);
+    for (const target of targets) if (target.metered) update(target);
     for (const service of SERVICES) inFlight.set({ service }, pool.inspection.inFlight(service));
   };
 }

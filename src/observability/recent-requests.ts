@@ -40,10 +40,10 @@ function reportRequest(request: RememberedRequest) {
 }
 
 function reportAttempt(attempt: AttemptTrace) {
-  const { key, model, outcome, isProbe, parked, ms, firstMs, usage } = attempt;
+  const { key, target, outcome, isProbe, parked, ms, firstMs, usage } = attempt;
   return {
     key,
-    model,
+    model: target.label,
     outcome: outcome.kind,
     message: outcome.kind === 'success' ? null : outcome.message,
     // The public name from before "probe" became the word.

@@ -8,6 +8,7 @@ import type { Inspection } from '../pool/inspection.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
+import { targetLabels } from '../shared/target.ts';
 
 /** One line for each attempt, and one more for a request that needed more than one key or was refused. */
 export function createRequestLog(log: Logger, inspection: Inspection): TraceSink {
@@ -39,11 +40,11 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
 }
 
 function attemptLine(attempt: AttemptTrace) {
-  const { requestId, key, model, outcome, ms, firstMs, usage, isProbe, parked } = attempt;
+  const { requestId, key, target, outcome, ms, firstMs, usage, isProbe, parked } = attempt;
   return {
     requestId,
     key,
-    model,
+    ...targetLabels(target),
     outcome: outcome.kind,
     ms,
     ...(firstMs === null ? {} : { firstMs }),
@@ -60,14 +61,19 @@ const waited = ({ waitedMs }: AttemptTrace | RequestTrace) => (waitedMs > 0 ? { 
 const MAX_PARKED = 10;
 
 /** The keys that the request tried, and those that are unavailable by now. */
-function keysOf({ service, models, attempts }: RequestTrace, inspection: Inspection) {
-  const tried = attempts.map(({ key, model, outcome }) => ({ key, model, outcome: outcome.kind }));
-  const parked = models.flatMap((model) =>
+function keysOf({ targets, attempts }: RequestTrace, inspection: Inspection) {
+  const tried = attempts.map(({ key, target, outcome }) => ({
+    key,
+    ...targetLabels(target),
+    outcome: outcome.kind,
+  }));
+  const parked = targets.flatMap((target) =>
     inspection
-      .skipped(service, model, MAX_PARKED)
+
+      .skipped(target.provider, target.label, MAX_PARKED)
       .map(({ id: key, state, cause, since, until }) => ({
         key,
-        model,
+        ...targetLabels(target),
         state,
         cause,
         ...(since === undefined ? {} : { since: isoTime(since) }),
@@ -82,9 +88,9 @@ function failoverMessage({ attempts, end }: RequestTrace): string {
   if (end.kind === 'client_gone' && !hasBegun) {
     return 'the client left while another key was stepping in';
   }
-  const models = new Set(attempts.map(({ model }) => model)).size;
+  const targets = new Set(attempts.map(({ target }) => target)).size;
   const keys = new Set(attempts.map(({ key }) => key)).size;
-  return models > 1 && keys < 2 ? 'another model stepped in' : 'another key stepped in';
+  return targets > 1 && keys < 2 ? 'another model stepped in' : 'another key stepped in';
 }
 
 /** A spent minute is normal; what parks a key for the whole cooldown deserves a look. */

@@ -9,26 +9,16 @@ import {
   type RequestTrace,
   type TraceSink,
 } from '../failover/trace.ts';
-import { SERVICES, type Service, UNMETERED_LANE } from '../shared/api-key.ts';
-
-export type Models = Readonly<Record<Service, readonly string[]>>;
-
-/** A service and one of the models that it has keys for. No caller can add one. */
-export interface ServedModel {
-  readonly service: Service;
-  readonly model: string;
-}
+import { SERVICES, type Service } from '../shared/api-key.ts';
+import { type Target, targetLabels } from '../shared/target.ts';
 
 /**
  * Counts requests and their attempts. Every label is a closed set, so the number of series is bounded,
  * and each counter begins at 0: Prometheus does not see the first increase of one that appears later.
  */
-export function createRequestMetrics(
-  registry: Registry,
-  served: readonly ServedModel[],
-): TraceSink {
-  const countAttempt = countAttempts(registry, served);
-  const measureCall = measureCalls(registry, served);
+export function createRequestMetrics(registry: Registry, targets: readonly Target[]): TraceSink {
+  const countAttempt = countAttempts(registry, targets);
+  const measureCall = measureCalls(registry, targets);
   return {
     attemptEnded(attempt) {
       countAttempt(attempt);
@@ -38,8 +28,8 @@ export function createRequestMetrics(
   };
 }
 
-function countAttempts(registry: Registry, served: readonly ServedModel[]) {
-  const labelNames = ['service', 'model', 'outcome'];
+function countAttempts(registry: Registry, targets: readonly Target[]) {
+  const labelNames = ['service', 'model', 'persona', 'outcome'];
   const attempts = new Counter({
     name: 'understudy_attempts_total',
     help: 'Calls to a provider, each with one key, by outcome.',
@@ -52,14 +42,15 @@ function countAttempts(registry: Registry, served: readonly ServedModel[]) {
     labelNames,
     registers: [registry],
   });
-  for (const one of served) {
+  for (const target of targets) {
     for (const outcome of OUTCOMES) {
-      attempts.inc({ ...one, outcome }, 0);
-      probes.inc({ ...one, outcome }, 0);
+      const labels = { service: target.provider, ...targetLabels(target), outcome };
+      attempts.inc(labels, 0);
+      probes.inc(labels, 0);
     }
   }
-  return ({ service, model, outcome, isProbe }: AttemptTrace): void => {
-    const labels = { service, model, outcome: outcome.kind };
+  return ({ service, target, outcome, isProbe }: AttemptTrace): void => {
+    const labels = { service, ...targetLabels(target), outcome: outcome.kind };
     attempts.inc(labels);
     if (isProbe) probes.inc(labels);
   };
@@ -76,7 +67,7 @@ const TOKENS = Array.from({ length: 14 }, (_, power) => 4 ** power);
  * (https://github.com/open-telemetry/semantic-conventions-genai, `docs/gen-ai/gen-ai-metrics.md`).
  * The key is no label: ten thousand keys would make ten thousand times as many series.
  */
-function measureCalls(registry: Registry, served: readonly ServedModel[]) {
+function measureCalls(registry: Registry, targets: readonly Target[]) {
   const call = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model'];
   const duration = new Histogram({
     name: 'gen_ai_client_operation_duration_seconds',
@@ -99,8 +90,8 @@ function measureCalls(registry: Registry, served: readonly ServedModel[]) {
     buckets: TOKENS,
     registers: [registry],
   });
-  for (const one of served) {
-    for (const operation of operationsOf(one)) duration.zero(callLabels({ ...one, operation }));
+  for (const target of targets) {
+    for (const operation of operationsOf(target)) duration.zero(callLabels({ target, operation }));
   }
   return (attempt: AttemptTrace): void => {
     const { outcome, ms, firstMs, usage, operation } = attempt;
@@ -117,22 +108,15 @@ function measureCalls(registry: Registry, served: readonly ServedModel[]) {
 
 const PROVIDERS: Record<Service, string> = { google: 'gcp.gemini', anam: 'anam' };
 
-const callLabels = ({
-  service,
-  model,
-  operation,
-}: ServedModel & { readonly operation: Operation }) => ({
+const callLabels = ({ target, operation }: Pick<AttemptTrace, 'target' | 'operation'>) => ({
   gen_ai_operation_name: operation,
-  gen_ai_provider_name: PROVIDERS[service],
-  gen_ai_request_model: model,
+  gen_ai_provider_name: PROVIDERS[target.provider],
+  ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
 });
 
-/** Whether there is a quota to run out of. */
-export const isMetered = ({ model }: ServedModel) => model !== UNMETERED_LANE;
-
-function operationsOf(served: ServedModel): readonly Operation[] {
-  if (served.service === 'anam') return ['session_token', 'session_start'];
-  return isMetered(served) ? ['chat', 'generate_content'] : ['count_tokens', 'list_models'];
+function operationsOf({ persona, metered }: Target): readonly Operation[] {
+  if (persona !== null) return ['session_token', 'session_start'];
+  return metered ? ['chat', 'generate_content'] : ['count_tokens', 'list_models'];
 }
 
 const SERVICE_OF: Record<Operation, Service> = {
@@ -210,7 +194,7 @@ function failoversIn(attempts: readonly AttemptTrace[]): number {
   let count = 0;
   for (let index = 1; index < attempts.length; index += 1) {
     const [before, after] = [attempts[index - 1], attempts[index]];
-    if (before?.key !== after?.key || before?.model !== after?.model) count += 1;
+    if (before?.key !== after?.key || before?.target !== after?.target) count += 1;
   }
   return count;
 }

@@ -1,3 +1,4 @@
+import type { Target } from '../shared/target.ts';
 import type { Candidate } from './candidate.ts';
 import { type Allows, EVERY_KEY } from './choice.ts';
 import { DueQueue } from './due-queue.ts';
@@ -8,13 +9,13 @@ import { Ring } from './ring.ts';
 import type { Scope } from './scope.ts';
 
 /**
- * The candidates for one model of one service, each kept where its health puts it: in the rotation,
+ * The candidates for one target, each kept where its health puts it: in the rotation,
  * among those that rest, among those that await somebody else's trial, among those whose trial the other
  * processes have to agree to, or only in a queue of those that come back later. Time alone never takes an entry out of the rotation, so whatever stands
  * there may be leased without asking again.
  */
 export class CandidateSet {
-  readonly model: string;
+  readonly target: Target;
   readonly candidates: Candidate[] = [];
   /** How many of its entries the other processes are being asked for. */
   asked = 0;
@@ -34,8 +35,8 @@ export class CandidateSet {
   readonly #random: (() => number) | null;
 
   /** @param random from 0 to 1, to give a key its place in a ring; null for the end of it */
-  constructor(model: string, random: (() => number) | null = null) {
-    this.model = model;
+  constructor(target: Target, random: (() => number) | null = null) {
+    this.target = target;
     this.#random = random;
   }
 

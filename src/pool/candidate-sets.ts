@@ -1,15 +1,15 @@
-import type { ApiKey, Service } from '../shared/api-key.ts';
+import type { ApiKey } from '../shared/api-key.ts';
+import type { Target } from '../shared/target.ts';
 import { createCandidate, type KeyUse } from './candidate.ts';
 import { CandidateSet } from './candidate-set.ts';
 import type { Subject } from './health.ts';
 import { Scope } from './scope.ts';
 
-export type CandidateSets = Readonly<Record<Service, ReadonlyMap<string, CandidateSet>>>;
+export type CandidateSets = ReadonlyMap<Target, CandidateSet>;
 
 export interface CandidateSetsOptions {
   readonly keys: readonly ApiKey[];
-  readonly models: readonly string[];
-  readonly service: Service;
+  readonly targets: readonly Target[];
   /** From 0 to 1: where a key has its place; null for in order. */
   readonly random: (() => number) | null;
   /** Whether other processes have to agree to each trial. */
@@ -17,56 +17,52 @@ export interface CandidateSetsOptions {
 }
 
 /**
- * One lane for each model, over the same keys: what is found about a key or a project is known in
- * every lane, what is found about a model only in its own.
+ * One candidate set for each target, over its provider's keys: what is found about a key or a project
+ * is known in each of them, what is found about a model only in its own.
  */
-export function createCandidateSets({
-  keys,
-  models,
-  service,
-  random,
-  asksFirst,
-}: CandidateSetsOptions): ReadonlyMap<string, CandidateSet> {
-  const table = (kind: Subject['kind'], model: string | null = null) =>
-    new ScopeTable((of) => new Scope({ kind, service, of, model }, asksFirst));
-  const ofKey = table('key');
-  const ofOperator = table('operator');
-  const ofProject = table('project');
+export function createCandidateSets(options: CandidateSetsOptions): CandidateSets {
+  const { keys, targets, random, asksFirst } = options;
+  const scopes = new ScopeTable(asksFirst);
   const uses = new Map(keys.map(({ id }): [string, KeyUse] => [id, { inFlight: 0 }]));
-  const lanes = models.map((model): [string, CandidateSet] => {
-    const lane = new CandidateSet(model, random);
-    const ofKeyModel = table('key_model', model);
-    const ofProjectModel = table('project_model', model);
+  const createSet = (target: Target): CandidateSet => {
+    const set = new CandidateSet(target, random);
     for (const key of keys) {
-      const scopes = {
-        key: ofKey.get(key.id),
-        key_model: ofKeyModel.get(key.id),
-        project: ofProject.get(key.project),
-        project_model: ofProjectModel.get(key.project),
-        operator: ofOperator.get(key.id),
-      };
+      if (key.service !== target.provider) continue;
       const use = uses.get(key.id) ?? { inFlight: 0 };
-      lane.add(createCandidate({ key, set: lane, use, scopes, rest: new Scope() }));
+      const ofKey = scopes.of(key, target);
+      set.add(createCandidate({ key, set, use, scopes: ofKey, rest: new Scope() }));
     }
-    lane.begin();
-    return [model, lane];
-  });
-  return new Map(lanes);
+    set.begin();
+    return set;
+  };
+  return new Map(targets.map((target) => [target, createSet(target)]));
 }
 
-/** Made once for each name, then shared by all who ask for it. */
+/** Creates each scope once; all candidates that it concerns share it. */
 class ScopeTable {
   readonly #scopes = new Map<string, Scope>();
-  readonly #create: (name: string) => Scope;
+  readonly #asksFirst: boolean;
 
-  constructor(create: (name: string) => Scope) {
-    this.#create = create;
+  constructor(asksFirst: boolean) {
+    this.#asksFirst = asksFirst;
   }
 
-  get(name: string): Scope {
+  of({ id, project, service }: ApiKey, { label: target }: Target) {
+    return {
+      key: this.#get({ kind: 'key', service, of: id, target: null }),
+      key_model: this.#get({ kind: 'key_model', service, of: id, target }),
+      project: this.#get({ kind: 'project', service, of: project, target: null }),
+      project_model: this.#get({ kind: 'project_model', service, of: project, target }),
+      operator: this.#get({ kind: 'operator', service, of: id, target: null }),
+    };
+  }
+
+  #get(subject: Subject): Scope {
+    const { kind, service, of, target } = subject;
+    const name = [kind, service, of, target].join('\n');
     const known = this.#scopes.get(name);
     if (known !== undefined) return known;
-    const scope = this.#create(name);
+    const scope = new Scope(subject, this.#asksFirst);
     this.#scopes.set(name, scope);
     return scope;
   }

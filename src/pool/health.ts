@@ -31,8 +31,8 @@ export interface Subject {
   readonly service: Service;
   /** The id of a key, or a project. */
   readonly of: string;
-  /** Null where it is about all of them. */
-  readonly model: string | null;
+  /** The label of a target; null where it is about all of them. */
+  readonly target: string | null;
 }
 
 /** What is known of a scope, as processes tell each other. */

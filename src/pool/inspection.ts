@@ -11,18 +11,18 @@ const MAX_LOOKED_AT = 1000;
 
 /** What can be asked of a pool without changing anything in it. */
 export interface Inspection {
-  /** How many keys there are, and how they stand for this model; by default for the service's first. */
-  counts(service: Service, model?: string): KeyCounts;
-  /** How each key stands for this model, in the order of the keys. */
-  states(service: Service, model: string): readonly KeyState[];
+  /** How many keys there are, and how they stand for this target, by its label; by default for the service's first. */
+  counts(service: Service, target?: string): KeyCounts;
+  /** How each key stands for this target, in the order of the keys. */
+  states(service: Service, target: string): readonly KeyState[];
   /** The keys that a selection passes over just now, and why: at most `limit`, of the first thousand. */
-  skipped(service: Service, model: string, limit: number): readonly KeyState[];
-  /** @returns null when there is no such key or model */
-  facts(service: Service, model: string, id: string): KeyFacts | null;
+  skipped(service: Service, target: string, limit: number): readonly KeyState[];
+  /** @returns null when there is no such key or target */
+  facts(service: Service, target: string, id: string): KeyFacts | null;
   /** The first of those that come back by themselves; null when none is cooling down. */
-  nextToReturn(service: Service, model: string): KeyState | null;
+  nextToReturn(service: Service, target: string): KeyState | null;
   /** Why keys cannot be had, and how many for each reason. */
-  causes(service: Service, model: string): Readonly<Partial<Record<Cause, number>>>;
+  causes(service: Service, target: string): Readonly<Partial<Record<Cause, number>>>;
   /** Leases that have not ended yet. */
   inFlight(service: Service): number;
 }
@@ -32,47 +32,49 @@ export function createInspection(
   entriesOf: (id: string) => readonly Candidate[],
   now: () => number,
 ): Inspection {
-  const entries = (service: Service, model?: string): readonly Candidate[] => {
-    const [first] = lanes[service].values();
-    return (model === undefined ? first : lanes[service].get(model))?.candidates ?? [];
+  const entries = (service: Service, target?: string): readonly Candidate[] => {
+    for (const [{ provider, label }, { candidates }] of lanes) {
+      if (provider === service && (target === undefined || target === label)) return candidates;
+    }
+    return [];
   };
   return {
-    counts: (service, model) => countKeys(entries(service, model), now()),
-    states(service, model) {
+    counts: (service, target) => countKeys(entries(service, target), now()),
+    states(service, target) {
       const at = now();
-      return entries(service, model).map((entry) => describeCandidate(entry, at));
+      return entries(service, target).map((entry) => describeCandidate(entry, at));
     },
-    skipped(service, model, limit) {
+    skipped(service, target, limit) {
       const at = now();
       const states: KeyState[] = [];
-      for (const entry of entries(service, model).slice(0, MAX_LOOKED_AT)) {
+      for (const entry of entries(service, target).slice(0, MAX_LOOKED_AT)) {
         if (states.length >= limit) break;
         const state = describeCandidate(entry, at);
         if (state.state !== 'available') states.push(state);
       }
       return states;
     },
-    facts(service, model, id) {
+    facts(service, target, id) {
       const siblings = entriesOf(id);
       const entry = siblings.find(
-        ({ key, set: lane }) => key.service === service && lane.model === model,
+        ({ key, set }) => key.service === service && set.target.label === target,
       );
       return entry === undefined ? null : factsOf(entry, siblings, now());
     },
-    nextToReturn(service, model) {
+    nextToReturn(service, target) {
       const at = now();
       let next: KeyState | null = null;
-      for (const entry of entries(service, model)) {
+      for (const entry of entries(service, target)) {
         const state = describeCandidate(entry, at);
         const isSooner = (state.until ?? at) < (next?.until ?? Number.POSITIVE_INFINITY);
         if (state.state === 'cooling_down' && isSooner) next = state;
       }
       return next;
     },
-    causes(service, model) {
+    causes(service, target) {
       const at = now();
       const causes: Partial<Record<Cause, number>> = {};
-      for (const entry of entries(service, model)) {
+      for (const entry of entries(service, target)) {
         const { cause } = describeCandidate(entry, at);
         if (cause !== undefined) causes[cause] = (causes[cause] ?? 0) + 1;
       }

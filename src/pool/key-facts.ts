@@ -1,4 +1,5 @@
 import type { ApiKey } from '../shared/api-key.ts';
+import type { Target } from '../shared/target.ts';
 import type { Candidate } from './candidate.ts';
 import type { Cause } from './health.ts';
 import { historyOf, type Stretch } from './history.ts';
@@ -6,10 +7,10 @@ import { describeCandidate, type KeyState, type UntilBy, untilBy } from './key-s
 import type { Scope } from './scope.ts';
 import type { Effect } from './verdicts.ts';
 
-/** All that is known of one key, seen from one of its models. */
+/** All that is known of one key, seen from one of its targets. */
 export interface KeyFacts {
   readonly key: ApiKey;
-  readonly model: string;
+  readonly target: Target;
   /** Leases that have not ended yet, of any model. */
   readonly inFlight: number;
   readonly state: KeyState;
@@ -21,8 +22,8 @@ export interface KeyFacts {
 
 export interface ScopeState {
   readonly scope: ScopeName;
-  /** The model that it is about; null where it is about all. */
-  readonly model: string | null;
+  /** The target that it is about; null where it is about all. */
+  readonly target: Target | null;
   readonly state: 'parked' | 'half_open';
   /** Whether an attempt is finding out just now. */
   readonly isBeingTried: boolean;
@@ -45,14 +46,14 @@ const OF_MODEL = ['project_model', 'key_model', 'rest'] as const;
  * @param siblings the same key in every lane, that one included
  */
 export function factsOf(entry: Candidate, siblings: readonly Candidate[], now: number): KeyFacts {
-  const { key, set: lane, use } = entry;
+  const { key, set, use } = entry;
   const shared = SHARED.map((name) => describeScope(name, null, entry.scopes[name], now));
   const ofModels = siblings.flatMap((one) =>
-    OF_MODEL.map((name) => describeScope(name, one.set.model, scopeOf(one, name), now)),
+    OF_MODEL.map((name) => describeScope(name, one.set.target, scopeOf(one, name), now)),
   );
   return {
     key,
-    model: lane.model,
+    target: set.target,
     inFlight: use.inFlight,
     state: describeCandidate(entry, now),
     scopes: [...shared, ...ofModels].filter((one) => one !== null),
@@ -65,7 +66,7 @@ const scopeOf = ({ scopes, rest }: Candidate, name: (typeof OF_MODEL)[number]): 
 
 function describeScope(
   scope: ScopeName,
-  model: string | null,
+  target: Target | null,
   found: Scope,
   now: number,
 ): ScopeState | null {
@@ -76,7 +77,7 @@ function describeScope(
   const state = isBeingTried || health.until <= now ? 'half_open' : 'parked';
   return {
     scope,
-    model,
+    target,
     state,
     isBeingTried,
     cause,

@@ -1,5 +1,6 @@
 import type { ApiKey, Service } from '../shared/api-key.ts';
 import { PLAIN } from '../shared/request-shape.ts';
+import type { Target } from '../shared/target.ts';
 import { type Book, createBook } from './book.ts';
 import type { Candidate } from './candidate.ts';
 import { earliest } from './candidate-set.ts';
@@ -16,8 +17,8 @@ import type { Scope } from './scope.ts';
 
 export interface KeyPoolOptions {
   readonly keys: readonly ApiKey[];
-  /** The models of each service, the default first. No other model ever gets a scope. */
-  readonly models: Readonly<Record<Service, readonly string[]>>;
+  /** Each provider's first one is its default. Nothing else ever gets a scope. */
+  readonly targets: readonly Target[];
   /** The longest that anything is parked, in milliseconds. */
   readonly cooldownMs: number;
   /** Milliseconds since the epoch. */
@@ -26,7 +27,7 @@ export interface KeyPoolOptions {
    * From 0 to 1: where in the rotation it begins, and a key that has come back has its place, so that
    * several processes do not go through the keys in step. Default: in order.
    */
-  readonly random?: () => number;
+  readonly random?: (() => number) | null;
   /** Default: none, this process has the keys for itself. */
   readonly peers?: Peers;
 }
@@ -48,24 +49,14 @@ export class KeyPool {
   readonly knowledge: Knowledge;
   readonly #peers: Peers | null;
   readonly #lanes: CandidateSets;
-  readonly #hasKeys: Readonly<Record<Service, boolean>>;
+  readonly #services: ReadonlySet<Service>;
   readonly #book: Book;
 
-  constructor({ keys, models, cooldownMs, now, random, peers }: KeyPoolOptions) {
-    const lanes = (service: Service) =>
-      createCandidateSets({
-        keys: keys.filter((key) => key.service === service),
-        models: models[service],
-        service,
-        random: random ?? null,
-        asksFirst: peers !== undefined,
-      });
+  constructor({ keys, targets, cooldownMs, now, random = null, peers }: KeyPoolOptions) {
+    const asksFirst = peers !== undefined;
     this.#peers = peers ?? null;
-    this.#lanes = { google: lanes('google'), anam: lanes('anam') };
-    this.#hasKeys = {
-      google: keys.some(({ service }) => service === 'google'),
-      anam: keys.some(({ service }) => service === 'anam'),
-    };
+    this.#lanes = createCandidateSets({ keys, targets, random, asksFirst });
+    this.#services = new Set(keys.map(({ service }) => service));
     this.#book = createBook({ cooldownMs, now, tell: (scope) => peers?.found(scope) });
     const entriesOf = indexById(this.#lanes);
     this.inspection = createInspection(this.#lanes, entriesOf, now);
@@ -74,33 +65,33 @@ export class KeyPool {
   }
 
   /**
-   * Round-robin among the usable keys of a service and model.
+   * Round-robin among the usable keys of a target.
    *
-   * @returns null when no key may be used now, or when the model is none of ours
+   * @returns null when no key may be used now, or when the target is none of the pool's
    */
-  lease(service: Service, model: string, options: LeaseOptions = {}): Lease | null {
-    const entry = this.#choose(service, model, options);
-    return entry === null ? null : this.#grant(model, entry, options);
+  lease(target: Target, options: LeaseOptions = {}): Lease | null {
+    const entry = this.#choose(target, options);
+    return entry === null ? null : this.#grant(entry, options);
   }
 
   /** Whether `lease` would grant one now. */
-  hasLease(service: Service, model: string, options: LeaseOptions = {}): boolean {
-    return this.#choose(service, model, options) !== null;
+  hasLease(target: Target, options: LeaseOptions = {}): boolean {
+    return this.#choose(target, options) !== null;
   }
 
   /**
-   * When a key of this service and model may be used again: milliseconds since the epoch, `now` when
+   * When a key of this target may be used again: milliseconds since the epoch, `now` when
    * one may already or when the outcome of a trial is awaited, null when there is no such key.
    */
-  returnsAt(service: Service, model: string, choice: Choice = {}): number | null {
-    const lane = this.#lanes[service].get(model);
+  returnsAt(target: Target, choice: Choice = {}): number | null {
+    const lane = this.#lanes.get(target);
     const now = this.#book.now();
     return lane?.returnsAt(now, allowedBy(choice, lane.features, now)) ?? null;
   }
 
   /** What to promise to whoever is refused: like `returnsAt`, but a key that needs somebody to act only for want of any other. */
-  retryAt(service: Service, model: string, choice: Choice = {}): number | null {
-    const lane = this.#lanes[service].get(model);
+  retryAt(target: Target, choice: Choice = {}): number | null {
+    const lane = this.#lanes.get(target);
     if (lane === undefined) return null;
     const now = this.#book.now();
     const retryAt = lane.retryAt(now, allowedBy(choice, lane.features, now));
@@ -108,19 +99,19 @@ export class KeyPool {
     return feature === null ? retryAt : earliest(retryAt, lane.features.endsAt(feature, now));
   }
 
-  /** When time alone next brings a key of this service and model back, later than now; null for never. */
-  nextDueAt(service: Service, model: string): number | null {
-    return this.#lanes[service].get(model)?.nextDueAt(this.#book.now()) ?? null;
+  /** When time alone next brings a key of this target back, later than now; null for never. */
+  nextDueAt(target: Target): number | null {
+    return this.#lanes.get(target)?.nextDueAt(this.#book.now()) ?? null;
   }
 
   /**
-   * Whether every key of the service lacks the model, so that waiting for one makes no sense.
+   * Whether every key lacks the target's model, so that waiting for one makes no sense.
    *
    * @param choice without the keys that lack it although nothing is parked for it
    */
-  isModelUnavailable(service: Service, model: string, choice: Choice = {}): boolean {
+  isModelUnavailable(target: Target, choice: Choice = {}): boolean {
     const now = this.#book.now();
-    const lane = this.#lanes[service].get(model);
+    const lane = this.#lanes.get(target);
     if (lane === undefined) return true;
     const allows = allowedBy(choice, lane.features, now);
     return lane.candidates.every(
@@ -131,21 +122,21 @@ export class KeyPool {
   }
 
   /** Whether the other processes are just being asked whether a key may be tried: they answer soon. */
-  isAsking(service: Service, model: string): boolean {
-    return (this.#lanes[service].get(model)?.asked ?? 0) > 0;
+  isAsking(target: Target): boolean {
+    return (this.#lanes.get(target)?.asked ?? 0) > 0;
   }
 
   /** Whether special requests may get other answers than plain ones. */
-  parksFeatures(service: Service, model: string): boolean {
-    return this.#lanes[service].get(model)?.features.isEmpty(this.#book.now()) === false;
+  parksFeatures(target: Target): boolean {
+    return this.#lanes.get(target)?.features.isEmpty(this.#book.now()) === false;
   }
 
   hasKeys(service: Service): boolean {
-    return this.#hasKeys[service];
+    return this.#services.has(service);
   }
 
-  #choose(service: Service, model: string, options: LeaseOptions): Candidate | null {
-    const lane = this.#lanes[service].get(model);
+  #choose(target: Target, options: LeaseOptions): Candidate | null {
+    const lane = this.#lanes.get(target);
     if (lane === undefined) return null;
     const now = this.#book.now();
     const allows = allowedBy(options, lane.features, now);
@@ -153,12 +144,12 @@ export class KeyPool {
     return options.lastResort ? lane.nextResting(now, allows) : lane.next(now, allows);
   }
 
-  #grant(model: string, entry: Candidate, options: LeaseOptions): Lease {
+  #grant(entry: Candidate, options: LeaseOptions): Lease {
     const { reach = 'whole', shape = PLAIN } = options;
     const number = this.#book.nextEvent();
     entry.set.rotate(entry);
     const tested = this.#beginTrials(entry, number);
-    return new Lease({ model, entry, reach, shape, book: this.#book, grantedAt: number, tested });
+    return new Lease({ entry, reach, shape, book: this.#book, grantedAt: number, tested });
   }
 
   #beginTrials(entry: Candidate, lease: number): readonly Scope[] {
@@ -181,12 +172,10 @@ function indexById(lanes: CandidateSets): (id: string) => readonly Candidate[] {
 
 function groupById(lanes: CandidateSets): Map<string, Candidate[]> {
   const byId = new Map<string, Candidate[]>();
-  for (const lane of [...lanes.google.values(), ...lanes.anam.values()]) {
-    for (const entry of lane.candidates) {
-      const known = byId.get(entry.key.id);
-      if (known === undefined) byId.set(entry.key.id, [entry]);
-      else known.push(entry);
-    }
+  for (const entry of [...lanes.values()].flatMap(({ candidates }) => candidates)) {
+    const known = byId.get(entry.key.id);
+    if (known === undefined) byId.set(entry.key.id, [entry]);
+    else known.push(entry);
   }
   return byId;
 }

@@ -1,4 +1,3 @@
-import type { Service } from '../shared/api-key.ts';
 import type { Book } from './book.ts';
 import type { Candidate } from './candidate.ts';
 import type { CandidateSets } from './candidate-sets.ts';
@@ -58,11 +57,10 @@ const isRelease = ({ subject, known: before }: Scope, { openedAt, found }: Known
 /** One entry that has the scope: only put together when somebody asks. */
 function indexEntries(lanes: CandidateSets): (subject: Subject) => Candidate | null {
   let entries: Map<string, Candidate> | null = null;
-  return ({ kind, service, of, model }) => {
+  return ({ kind, service, of, target }) => {
     entries ??= indexed(lanes);
-    const anyModel = model ?? firstModel(lanes, service);
     const whose = OF_KEY.has(kind) ? 'key' : 'project';
-    return entries.get([whose, service, anyModel, of].join('\n')) ?? null;
+    return entries.get([whose, service, of, target].join('\n')) ?? null;
   };
 }
 
@@ -71,18 +69,15 @@ const OF_KEY: ReadonlySet<Subject['kind']> = new Set(['key', 'key_model', 'opera
 function indexed(lanes: CandidateSets): Map<string, Candidate> {
   const entries = new Map<string, Candidate>();
   for (const entry of entriesOf(lanes)) {
-    const { key, set: lane } = entry;
-    entries.set(['key', key.service, lane.model, key.id].join('\n'), entry);
-    entries.set(['project', key.service, lane.model, key.project].join('\n'), entry);
+    const { id, service, project } = entry.key;
+    for (const target of [entry.set.target.label, null]) {
+      entries.set(['key', service, id, target].join('\n'), entry);
+      entries.set(['project', service, project, target].join('\n'), entry);
+    }
   }
   return entries;
 }
 
-const firstModel = (lanes: CandidateSets, service: Service) =>
-  lanes[service].keys().next().value ?? '';
-
 function* entriesOf(lanes: CandidateSets): Generator<Candidate> {
-  for (const ofService of Object.values(lanes)) {
-    for (const lane of ofService.values()) yield* lane.candidates;
-  }
+  for (const { candidates } of lanes.values()) yield* candidates;
 }

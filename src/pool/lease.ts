@@ -1,6 +1,7 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Failure } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
+import type { Target } from '../shared/target.ts';
 import type { Book } from './book.ts';
 import type { Candidate } from './candidate.ts';
 import type { Finding, Reach } from './health.ts';
@@ -16,7 +17,6 @@ export interface Parked {
 }
 
 export interface LeaseTerms {
-  readonly model: string;
   readonly entry: Candidate;
   readonly reach: Reach;
   readonly shape: () => RequestShape;
@@ -32,7 +32,6 @@ const FIRST_REST_MS = 30_000;
 
 /** Permission to use one key for one attempt. It ends in exactly one report; a second one changes nothing. */
 export class Lease {
-  readonly model: string;
   readonly #entry: Candidate;
   readonly #reach: Reach;
   readonly #shape: () => RequestShape;
@@ -45,8 +44,7 @@ export class Lease {
   #isProven = false;
   #hasEnded = false;
 
-  constructor({ model, entry, reach, shape, book, grantedAt, tested }: LeaseTerms) {
-    this.model = model;
+  constructor({ entry, reach, shape, book, grantedAt, tested }: LeaseTerms) {
     this.#entry = entry;
     this.#reach = reach;
     this.#shape = shape;
@@ -59,6 +57,10 @@ export class Lease {
 
   get key(): ApiKey {
     return this.#entry.key;
+  }
+
+  get target(): Target {
+    return this.#entry.set.target;
   }
 
   /** Whether the key is half-open, and this lease decides what becomes of it. */

@@ -8,7 +8,7 @@ import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { TextStore } from '../shared/shared-store.ts';
-import { laneFor, type PersonaOptions, tokenRequestFor } from './persona-for.ts';
+import { type PersonaOptions, targetFor, tokenRequestFor } from './persona-for.ts';
 import { startSession } from './session-start.ts';
 import { createSharedTokens } from './shared-tokens.ts';
 import { within } from './within.ts';
@@ -65,9 +65,8 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
       const anam = anamOrThrow();
       try {
         return await failover({
-          service: 'anam',
           operation: 'session_token',
-          models: [laneFor(clientPersona)],
+          targets: [targetFor(clientPersona, options.targets)],
           reach: 'part',
           requestTimeoutMs: MINT_LIMIT_MS,
           attemptTimeoutMs: MINT_ATTEMPT_MS,

@@ -1,8 +1,10 @@
 import type { Answer, AnsweredBy } from '../failover/failover-request.ts';
 import type { ChatChunk, ChatFinish, ToolCall } from '../shared/chat.ts';
+import { modelOf } from '../shared/target.ts';
 import { BLOCKED_REPLY, finishOfBlocked, NO_USAGE } from './blocked-reply.ts';
 
-export interface ChatReply extends ChatFinish, AnsweredBy {
+export interface ChatReply extends ChatFinish, Omit<AnsweredBy, 'target'> {
+  readonly model: string;
   readonly text: string;
   readonly toolCalls: readonly ToolCall[];
 }
@@ -10,8 +12,10 @@ export interface ChatReply extends ChatFinish, AnsweredBy {
 /** Takes the whole answer, so that another key may still step in until its very end. */
 export async function collectReply({
   chunks,
-  ...answeredBy
+  target,
+  ...answered
 }: Answer<ChatChunk>): Promise<ChatReply> {
+  const answeredBy = { ...answered, model: modelOf(target) };
   let text = '';
   const toolCalls: ToolCall[] = [];
   let finish: ChatFinish = { reason: 'other', usage: NO_USAGE };

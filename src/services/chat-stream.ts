@@ -1,11 +1,13 @@
 import { breakOff } from '../failover/conclusion.ts';
 import type { Answer, AnsweredBy } from '../failover/failover-request.ts';
 import type { ChatChunk } from '../shared/chat.ts';
+import { modelOf } from '../shared/target.ts';
 import { begun } from './begun.ts';
 import { BLOCKED_REPLY, finishOfBlocked } from './blocked-reply.ts';
 
 /** An answer that has begun. Whoever gives up on it has to say so by `return()`, as `for await` does. */
-export interface ChatStream extends AnsweredBy {
+export interface ChatStream extends Omit<AnsweredBy, 'target'> {
+  readonly model: string;
   /** Throws a ServiceError when the answer breaks off. */
   readonly chunks: AsyncIterableIterator<ChatChunk, void>;
 }
@@ -13,8 +15,10 @@ export interface ChatStream extends AnsweredBy {
 /** Takes the first piece only: what follows goes out as it comes, and no other key can step in. */
 export async function beginStream({
   chunks,
-  ...answeredBy
+  target,
+  ...answered
 }: Answer<ChatChunk>): Promise<ChatStream> {
+  const answeredBy = { ...answered, model: modelOf(target) };
   try {
     const first = await chunks.next();
     return { ...answeredBy, chunks: begun(first, chunks, breakOff) };

@@ -5,6 +5,7 @@ import type { StreamChat } from '../providers/provider.ts';
 import type { ChatChunk, ChatTurn } from '../shared/chat.ts';
 import { UpstreamError } from '../shared/failure.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
+import { modelOf, type Target } from '../shared/target.ts';
 import { type ChatReply, collectReply } from './chat-reply.ts';
 import { beginStream, type ChatStream } from './chat-stream.ts';
 
@@ -12,7 +13,7 @@ export interface ChatOptions {
   readonly failover: Failover;
   readonly stream: StreamChat;
   /** The first is the default; the others answer when asked for by name, or when those before are spent. */
-  readonly models: readonly [string, ...string[]];
+  readonly targets: readonly [Target, ...Target[]];
   /** Stands before whatever the caller brings of its own. */
   readonly systemPrompt: string | null;
 }
@@ -38,11 +39,12 @@ export interface Chat {
   stream(request: ChatRequest, caller: Caller): Promise<ChatStream>;
 }
 
-export function createChat({ failover, stream, models, systemPrompt }: ChatOptions): Chat {
-  const candidates = (model: string | null): readonly [string, ...string[]] => {
-    if (model === null) return models;
-    if (models.includes(model)) return [model];
-    throw unknownModel(models);
+export function createChat({ failover, stream, targets, systemPrompt }: ChatOptions): Chat {
+  const targetsFor = (model: string | null): readonly [Target, ...Target[]] => {
+    if (model === null) return targets;
+    const target = targets.find((one) => one.model === model);
+    if (target === undefined) throw unknownModel(targets.map(modelOf));
+    return [target];
   };
   const answer = async <T>(
     { turn: asked, model }: ChatRequest,
@@ -52,12 +54,11 @@ export function createChat({ failover, stream, models, systemPrompt }: ChatOptio
     const turn = { ...asked, system: joined(systemPrompt, asked.system) };
     try {
       return await failover({
-        service: 'google',
         operation: 'chat',
-        models: candidates(model),
+        targets: targetsFor(model),
         caller,
         shape: () => shapeOfTurn(turn),
-        open: (lease, signal) => stream(lease.key, lease.model, turn, signal),
+        open: (lease, signal) => stream(lease.key, modelOf(lease.target), turn, signal),
         isLast: (chunk: ChatChunk) => chunk.finish !== null,
         usageOf: ({ finish }) => finish?.usage ?? null,
         commit,

@@ -1,24 +1,24 @@
 import type { TokenRequest } from '../providers/anam/anam-api.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import { UpstreamError } from '../shared/failure.ts';
+import type { PersonaOwner, Target } from '../shared/target.ts';
 
 export interface PersonaOptions {
+  readonly targets: PersonaTargets;
   /** Our own persona; a key may bring one of its own account instead. */
   readonly persona: Persona | null;
   /** Whether there is any persona, ours or of some key. */
   readonly hasPersona: boolean;
 }
 
-/**
- * Anam has no models. What takes their place is whose persona is asked for: that a key's account
- * lacks ours says nothing about those that callers bring.
- */
-const LANES = { ours: 'our-persona', callers: 'callers-persona' } as const;
-export const AVATAR_LANES = [LANES.ours, LANES.callers] as const;
+/** That a key's account lacks our persona says nothing about those that callers bring. */
+export type PersonaTargets = Readonly<Record<PersonaOwner, Target>>;
 
 /** @param clientPersona the persona that the caller brought; null for ours */
-export const laneFor = (clientPersona: Readonly<Record<string, unknown>> | null): string =>
-  clientPersona === null ? LANES.ours : LANES.callers;
+export const targetFor = (
+  clientPersona: Readonly<Record<string, unknown>> | null,
+  targets: PersonaTargets,
+): Target => targets[clientPersona === null ? 'ours' : 'callers'];
 
 /** What a token is asked for with this key: the persona that the caller brought, else ours. */
 export const tokenRequestFor = (

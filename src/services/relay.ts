@@ -9,9 +9,10 @@ import type {
   RelayPiece,
   RelayRequest,
 } from '../providers/gemini/gemini-relay.ts';
-import { type ApiKey, UNMETERED_LANE } from '../shared/api-key.ts';
+import type { ApiKey } from '../shared/api-key.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
+import { modelOf, type Target } from '../shared/target.ts';
 import { begun } from './begun.ts';
 import { ModelSearch } from './model-search.ts';
 import { OwnerSearch, type ResourceOwners } from './resource-owners.ts';
@@ -22,7 +23,10 @@ const UNMETERED_ATTEMPT_MS = 20_000;
 export interface RelayOptions {
   readonly failover: Failover;
   readonly relay: RelayGemini;
-  readonly models: readonly string[];
+  /** One for each model that is served. */
+  readonly targets: readonly Target[];
+  /** For counting tokens and listing models. */
+  readonly unmetered: Target;
 }
 
 export interface RelayCall {
@@ -58,19 +62,20 @@ export type RelayAnswer =
  */
 export type Relay = (call: RelayCall, caller: Caller) => Promise<RelayAnswer>;
 
-export function createRelay({ failover, relay, models }: RelayOptions): Relay {
+export function createRelay({ failover, relay, targets, unmetered }: RelayOptions): Relay {
   const owners: ResourceOwners = new Map();
   return async (call, caller) => {
-    const { model } = call;
-    if (model !== null && !models.includes(model)) throw notServed(model, models);
+    const { model, isMetered } = call;
+    const target = targets.find((one) => one.model === model);
+    if (model !== null && target === undefined) throw notServed(model, targets.map(modelOf));
     const searches = {
       owners: new OwnerSearch(owners, call.resources),
       models: new ModelSearch(),
     };
     try {
       return await failover({
-        service: 'google',
         operation: call.operation,
+        targets: [isMetered && target !== undefined ? target : unmetered],
         caller,
         ...termsOf(call, searches.owners),
         open: ({ key }, signal) => relayOnce(relay(key, call.request, signal), key, call, searches),
@@ -89,14 +94,9 @@ interface Searches {
   readonly models: ModelSearch;
 }
 
-/** Which keys, of which lane, and what their answer proves. */
-function termsOf(
-  { isMetered, comesWhole, model, resources, shape }: RelayCall,
-  owners: OwnerSearch,
-) {
-  const lane = isMetered && model !== null ? model : UNMETERED_LANE;
+/** Which keys, and what their answer proves. */
+function termsOf({ isMetered, comesWhole, resources, shape }: RelayCall, owners: OwnerSearch) {
   return {
-    models: [lane] as const,
     comesWhole,
     shape,
     reach: isMetered ? ('whole' as const) : ('part' as const),

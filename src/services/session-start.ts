@@ -9,7 +9,7 @@ import type { Clock } from '../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import { elsewhere } from './elsewhere.ts';
 import type { MintedToken } from './minted-tokens.ts';
-import { laneFor, type PersonaOptions, tokenRequestFor } from './persona-for.ts';
+import { type PersonaOptions, targetFor, tokenRequestFor } from './persona-for.ts';
 import type { SharedTokens } from './shared-tokens.ts';
 import { within } from './within.ts';
 
@@ -41,9 +41,8 @@ export async function startSession(
   if (!(await tokens.claim(request.token))) throw alreadyUsed();
   try {
     return await failover({
-      service: 'anam',
       operation: 'session_start',
-      models: [laneFor(minted.clientPersona)],
+      targets: [targetFor(minted.clientPersona, options.targets)],
       preferred: minted.keyId,
       requestTimeoutMs: START_LIMIT_MS,
       attemptTimeoutMs: START_ATTEMPT_MS,

@@ -17,9 +17,6 @@ export interface ApiKey {
   readonly personaId?: string;
 }
 
-/** The candidate set of calls that use no model's quota, and so neither prove nor disprove anything about one. */
-export const UNMETERED_LANE = ':unmetered';
-
 /** Who the avatar is: a persona saved in Anam's account, or a whole configuration of one. */
 export type Persona =
   | { readonly personaId: string }

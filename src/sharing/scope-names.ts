@@ -34,16 +34,16 @@ export function createScopeNames(keys: readonly ApiKey[]): ScopeNames {
     add('project', { service, of: project }, ofProject);
   }
   return {
-    nameOf({ kind, model, ...owner }) {
+    nameOf({ kind, target, ...owner }) {
       const hash = hashes[WHOSE[kind]].get(textOf(owner)) ?? '';
-      return model === null ? `${kind}:${hash}` : `${kind}:${hash}:${model}`;
+      return target === null ? `${kind}:${hash}` : `${kind}:${hash}:${target}`;
     },
     subjectOf(name) {
-      const [kind = '', hash = '', ...model] = name.split(':');
+      const [kind = '', hash = '', ...target] = name.split(':');
       if (!isKind(kind)) return null;
       const owner = owners[WHOSE[kind]].get(hash);
       if (owner === undefined) return null;
-      return { kind, ...owner, model: model.length === 0 ? null : model.join(':') };
+      return { kind, ...owner, target: target.length === 0 ? null : target.join(':') };
     },
   };
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { type AttemptEnd, type AttemptOptions, attempt } from '../../src/failover/attempt.ts';
 import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
-import { createPool, failed, HOUR } from '../support/pool.ts';
+import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
 const FIRST_CHUNK_MS = 20_000;
 const IDLE_MS = 30_000;
@@ -124,16 +124,16 @@ describe('an attempt that goes well', () => {
     const { pool, clock, lease: first } = createAttempt([]);
     first.report(failed.minute(1000));
     clock.advance(1000);
-    const trial = pool.lease('google', 'flash');
+    const trial = pool.lease(google('flash'));
     if (trial === null) throw new Error('no trial was granted');
     const { chunks } = createAttempt(['a', LAST], {
       lease: trial,
       clock,
       deadline: clock.now() + HOUR,
     });
-    expect(pool.lease('google', 'flash')).toBeNull();
+    expect(pool.lease(google('flash'))).toBeNull();
     await chunks.next();
-    expect(pool.lease('google', 'flash')).not.toBeNull();
+    expect(pool.lease(google('flash'))).not.toBeNull();
     await chunks.return();
   });
 });

@@ -7,7 +7,8 @@ import { createRequestLog } from '../../src/observability/request-log.ts';
 import type { Clock } from '../../src/shared/clock.ts';
 import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { createPool, failed } from '../support/pool.ts';
+import type { Target } from '../../src/shared/target.ts';
+import { createPool, failed, google } from '../support/pool.ts';
 import { flow } from '../support/start-app.ts';
 
 const SECOND = 1000;
@@ -48,13 +49,12 @@ function createSetting(
   });
   const ask = (wanted = models, signal = new AbortController().signal) =>
     failover({
-      service: 'google',
       operation: 'chat',
-      models: wanted as [string, ...string[]],
+      targets: wanted.map(google) as [Target, ...Target[]],
       caller: { requestId: 'request-1', signal },
       isLast: ({ isLast }: { text: string; isLast: boolean }) => isLast,
-      async *open({ key, model }, attemptSignal) {
-        const call = { key: key.id, model, at: clock.now() - startedAt };
+      async *open({ key, target }, attemptSignal) {
+        const call = { key: key.id, model: target.label, at: clock.now() - startedAt };
         calls.push(call);
         const steps = script(call);
         for (const step of steps) {
@@ -206,7 +206,7 @@ describe('a line behind a key that has proved good', () => {
       return steps;
     });
     const of = (id: string) =>
-      pool.lease('google', 'flash', { except: new Set([id === 'key-0' ? 'key-1' : 'key-0']) });
+      pool.lease(google('flash'), { except: new Set([id === 'key-0' ? 'key-1' : 'key-0']) });
     of('key-0')?.report(failed.down);
     of('key-1')?.report({ kind: 'success' });
     of('key-0')?.report(failed.down);

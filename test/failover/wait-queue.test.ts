@@ -3,8 +3,9 @@ import { CandidateSearch } from '../../src/failover/candidate-search.ts';
 import { createWaitQueue } from '../../src/failover/wait-queue.ts';
 import type { Lease } from '../../src/pool/lease.ts';
 import type { Clock } from '../../src/shared/clock.ts';
+import type { Target } from '../../src/shared/target.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
-import { createPool, failed } from '../support/pool.ts';
+import { createPool, failed, google } from '../support/pool.ts';
 
 const SECOND = 1000;
 const HEARS_FOR_SECONDS = 20;
@@ -28,10 +29,10 @@ function createLine(
 
 function lineBefore({ pool, clock }: ReturnType<typeof createPool>, maxWaiting = 100) {
   const line = createWaitQueue(clock, maxWaiting);
-  const newSearch = () => new CandidateSearch(pool, { service: 'google', models: ['flash'] });
+  const newSearch = () => new CandidateSearch(pool, { targets: [google('flash')] });
   const searchThatFailed = (id: string) => {
     const search = newSearch();
-    search.failed({ key: { id, project: id }, model: 'flash' }, failed.down, null);
+    search.failed({ key: { id, project: id }, target: google('flash') }, failed.down, null);
     return search;
   };
   const stand = (forSeconds = 5, signal = new AbortController().signal, search = newSearch()) =>
@@ -446,7 +447,7 @@ describe('a line with different wishes', () => {
     const stand = (model: string) =>
       outcomeOf(
         line.wait(
-          new CandidateSearch(pool, { service: 'google', models: [model] }),
+          new CandidateSearch(pool, { targets: [google(model)] }),
           patience(clock, 5),
           new AbortController().signal,
         ),
@@ -485,18 +486,18 @@ describe('the pace', () => {
     const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
     lease('flash').report(failed.minute(2 * SECOND));
     const line = createWaitQueue(clock, 100);
-    const stand = (models: string[], signal = new AbortController().signal, seconds = 5) =>
+    const stand = (
+      targets: [Target, ...Target[]],
+      signal = new AbortController().signal,
+      seconds = 5,
+    ) =>
       outcomeOf(
-        line.wait(
-          new CandidateSearch(pool, { service: 'google', models }),
-          patience(clock, seconds),
-          signal,
-        ),
+        line.wait(new CandidateSearch(pool, { targets }), patience(clock, seconds), signal),
       );
     const first = new AbortController();
-    const waiters = [stand(['flash']), stand(['flash']), stand(['flash'])];
-    const impatient = stand(['flash'], first.signal, 2.5);
-    waiters.push(...Array.from({ length: waiting }, () => stand(['flash'])));
+    const waiters = [stand([google('flash')]), stand([google('flash')]), stand([google('flash')])];
+    const impatient = stand([google('flash')], first.signal, 2.5);
+    waiters.push(...Array.from({ length: waiting }, () => stand([google('flash')])));
     clock.advance(2 * SECOND);
     (await leaseOf(waiters[0])).prove();
     line.keyProved(null);
@@ -507,12 +508,12 @@ describe('the pace', () => {
 
   it('of one model is not quickened by the answers and failures of another', async () => {
     const { line, letIn } = await createPaced(10);
-    for (let turn = 0; turn < 5; turn += 1) line.keyProved('pro');
-    for (let turn = 0; turn < 5; turn += 1) line.leaseFailed('pro');
+    for (let turn = 0; turn < 5; turn += 1) line.keyProved(google('pro'));
+    for (let turn = 0; turn < 5; turn += 1) line.leaseFailed(google('pro'));
     expect(await letIn()).toBe(3);
-    line.leaseFailed('flash');
+    line.leaseFailed(google('flash'));
     expect(await letIn()).toBe(3);
-    line.keyProved('flash');
+    line.keyProved(google('flash'));
     expect(await letIn()).toBe(5);
   });
 
@@ -538,10 +539,14 @@ describe('the pace', () => {
     const signal = new AbortController().signal;
     const stand = (search: CandidateSearch) =>
       outcomeOf(line.wait(search, patience(clock, 5), signal));
-    const burnt = new CandidateSearch(pool, { service: 'google', models: ['pro', 'flash'] });
-    burnt.failed({ key: { id: 'google-1', project: 'google-1' }, model: 'pro' }, failed.down, null);
+    const burnt = new CandidateSearch(pool, { targets: [google('pro'), google('flash')] });
+    burnt.failed(
+      { key: { id: 'google-1', project: 'google-1' }, target: google('pro') },
+      failed.down,
+      null,
+    );
     const waiting = stand(burnt);
-    const newcomer = stand(new CandidateSearch(pool, { service: 'google', models: ['pro'] }));
+    const newcomer = stand(new CandidateSearch(pool, { targets: [google('pro')] }));
     expect(await look([waiting, newcomer])).toEqual([STILL_WAITING, 'google-1']);
   });
 });

@@ -3,6 +3,7 @@ import { explain } from '../../src/observability/key-report.ts';
 import type { ScopeState } from '../../src/pool/key-facts.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { Secret } from '../../src/shared/secret.ts';
+import { google } from '../support/pool.ts';
 
 const NOW = Date.UTC(2026, 10, 24, 18);
 const HOUR = 3_600_000;
@@ -16,7 +17,7 @@ const KEY: ApiKey = {
 
 const FINDING: ScopeState = {
   scope: 'project_model',
-  model: 'flash',
+  target: google('flash'),
   state: 'parked',
   isBeingTried: false,
   cause: 'rate_limited',

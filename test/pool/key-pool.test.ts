@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { KeyPool } from '../../src/pool/key-pool.ts';
 import { nextPacificMidnight } from '../../src/shared/pacific-midnight.ts';
-import { createPool, failed, HOUR } from '../support/pool.ts';
+import { createPool, failed, google, HOUR, SESSION } from '../support/pool.ts';
 
 const ids = (times: number, lease: () => { key: { id: string } }) =>
   Array.from({ length: times }, () => lease().key.id);
@@ -23,14 +23,14 @@ describe('rotation', () => {
 
   it('keeps the turn of a key that one request had to avoid', () => {
     const { pool, lease } = createPool(['a', 'b', 'c']);
-    expect(pool.lease('google', 'flash', { except: new Set(['a']) })?.key.id).toBe('b');
+    expect(pool.lease(google('flash'), { except: new Set(['a']) })?.key.id).toBe('b');
     expect(ids(3, lease)).toEqual(['a', 'c', 'b']);
   });
 
   it('knows no model but its own, so that callers cannot grow it', () => {
     const { pool } = createPool(['a']);
-    expect(pool.lease('google', 'constructor')).toBeNull();
-    expect(pool.lease('google', 'gpt')).toBeNull();
+    expect(pool.lease(google('constructor'))).toBeNull();
+    expect(pool.lease(google('gpt'))).toBeNull();
     expect(pool.inspection.skipped('google', 'gpt', 100)).toEqual([]);
   });
 });
@@ -56,16 +56,16 @@ describe('cooldown', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.minute(12_000));
     clock.advance(11_999);
-    expect(pool.lease('google', 'flash')).toBeNull();
+    expect(pool.lease(google('flash'))).toBeNull();
     clock.advance(1);
-    expect(pool.lease('google', 'flash')).not.toBeNull();
+    expect(pool.lease(google('flash'))).not.toBeNull();
   });
 
   it('never parks longer than the cooldown, whatever the provider says', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.minute(48 * HOUR));
     clock.advance(HOUR);
-    expect(pool.lease('google', 'flash')).not.toBeNull();
+    expect(pool.lease(google('flash'))).not.toBeNull();
   });
 
   it("parks a day's quota only until midnight in Los Angeles when that is nearer than the hour", () => {
@@ -73,7 +73,7 @@ describe('cooldown', () => {
     const midnight = nextPacificMidnight(clock.now());
     clock.set(midnight - 10 * 60_000);
     lease().report(failed.day);
-    expect(pool.returnsAt('google', 'flash')).toBe(midnight);
+    expect(pool.returnsAt(google('flash'))).toBe(midnight);
   });
 
   it('tells what a report has parked, and until when, as it stands then', () => {
@@ -90,7 +90,7 @@ describe('cooldown', () => {
     const [first, second] = [lease(), lease()];
     first.report(failed.day);
     second.report(failed.minute(9000));
-    expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + HOUR);
+    expect(pool.returnsAt(google('flash'))).toBe(clock.now() + HOUR);
     expect(pool.inspection.skipped('google', 'flash', 100)[0]?.cause).toBe('quota_exhausted');
   });
 });
@@ -129,8 +129,8 @@ describe('scopes', () => {
   it('parks the whole project for a model of which it has no quota at all', () => {
     const { pool, lease } = createPool(['a@shop', 'b@shop']);
     lease().report(failed.limitZero);
-    expect(pool.lease('google', 'flash')).toBeNull();
-    expect(pool.isModelUnavailable('google', 'flash')).toBe(true);
+    expect(pool.lease(google('flash'))).toBeNull();
+    expect(pool.isModelUnavailable(google('flash'))).toBe(true);
   });
 
   it.each([
@@ -152,9 +152,9 @@ describe('half-open', () => {
     const { pool, clock, lease } = createPool(['a@shop', 'b@shop']);
     lease().report(failed.unhinted);
     clock.advance(HOUR);
-    const granted = Array.from({ length: 50 }, () => pool.lease('google', 'flash'));
+    const granted = Array.from({ length: 50 }, () => pool.lease(google('flash')));
     expect(granted.filter((l) => l !== null)).toHaveLength(1);
-    expect(pool.returnsAt('google', 'flash')).toBe(clock.now());
+    expect(pool.returnsAt(google('flash'))).toBe(clock.now());
   });
 
   it('opens at the first chunk of a success, for every sibling', () => {
@@ -182,9 +182,9 @@ describe('half-open', () => {
     clock.advance(HOUR);
     lease().report(failed.day);
     clock.advance(HOUR - 1);
-    expect(pool.lease('google', 'flash')).toBeNull();
+    expect(pool.lease(google('flash'))).toBeNull();
     clock.advance(1);
-    expect(pool.lease('google', 'flash')).not.toBeNull();
+    expect(pool.lease(google('flash'))).not.toBeNull();
   });
 
   it("opens the key's own scope when the trial meets a spent quota: the key itself is fine", () => {
@@ -206,7 +206,7 @@ describe('half-open', () => {
     lease().report(failure);
     expect(pool.inspection.counts('google').exhausted).toBe(1);
     expect(lease().isProbe).toBe(true);
-    expect(pool.lease('google', 'flash')).toBeNull();
+    expect(pool.lease(google('flash'))).toBeNull();
   });
 
   it('still counts a key that needs somebody as exhausted after its hour, until it succeeds', () => {
@@ -223,19 +223,19 @@ describe('what to promise', () => {
   it('is the first key that comes back by itself; one that needs somebody to act, only for want of any other', () => {
     const { pool, clock, lease } = createPool(['a', 'b']);
     lease().report(failed.badKey);
-    expect(pool.retryAt('google', 'flash')).toBe(clock.now());
+    expect(pool.retryAt(google('flash'))).toBe(clock.now());
     clock.advance(HOUR / 2);
     const spent = lease();
     spent.report(failed.unhinted);
-    expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + HOUR / 2);
-    expect(pool.retryAt('google', 'flash')).toBe(clock.now() + HOUR);
+    expect(pool.returnsAt(google('flash'))).toBe(clock.now() + HOUR / 2);
+    expect(pool.retryAt(google('flash'))).toBe(clock.now() + HOUR);
   });
 
   it('is when the rejected key is tried again where there is no other, and nothing where there is no key', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.badKey);
-    expect(pool.retryAt('google', 'flash')).toBe(clock.now() + HOUR);
-    expect(pool.retryAt('anam', 'session')).toBeNull();
+    expect(pool.retryAt(google('flash'))).toBe(clock.now() + HOUR);
+    expect(pool.retryAt(SESSION)).toBeNull();
   });
 });
 
@@ -285,7 +285,7 @@ describe('upstream trouble', () => {
     const setting = createPool(['a', 'b']);
     const leaseOf = (id: string) => {
       const others = new Set(['a', 'b'].filter((other) => other !== id).concat(except));
-      return setting.pool.lease('google', 'flash', { except: others });
+      return setting.pool.lease(google('flash'), { except: others });
     };
     leaseOf('a')?.report(failed.down);
     leaseOf('b')?.report({ kind: 'success' });
@@ -305,7 +305,7 @@ describe('upstream trouble', () => {
 
   it('offers a resting key as the last resort, and one success ends its rest', () => {
     const { pool } = failTwice();
-    const last = pool.lease('google', 'flash', { lastResort: true });
+    const last = pool.lease(google('flash'), { lastResort: true });
     expect(last?.key.id).toBe('a');
     last?.report({ kind: 'success' });
     expect(pool.inspection.counts('google').available).toBe(2);
@@ -313,7 +313,7 @@ describe('upstream trouble', () => {
 
   it('counts a key as cooling down while it is tried before its rest is over', () => {
     const { pool, clock } = failTwice();
-    const last = pool.lease('google', 'flash', { lastResort: true });
+    const last = pool.lease(google('flash'), { lastResort: true });
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
     clock.advance(30_000);
     expect(pool.inspection.counts('google')).toMatchObject({ available: 2 });
@@ -322,8 +322,8 @@ describe('upstream trouble', () => {
 
   it('ends a rest at the first chunk of whichever answer, trial or not', () => {
     const { pool } = failTwice();
-    pool.lease('google', 'flash', { lastResort: true });
-    const second = pool.lease('google', 'flash', { lastResort: true });
+    pool.lease(google('flash'), { lastResort: true });
+    const second = pool.lease(google('flash'), { lastResort: true });
     expect([second?.key.id, second?.isProbe]).toEqual(['a', false]);
     second?.prove();
     expect(pool.inspection.counts('google').available).toBe(2);
@@ -332,7 +332,7 @@ describe('upstream trouble', () => {
   it('is no reason to wait: a resting key can be had as the last resort', () => {
     const { pool, clock, leaseOf } = failTwice();
     leaseOf('b')?.report(failed.day);
-    expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + HOUR);
+    expect(pool.returnsAt(google('flash'))).toBe(clock.now() + HOUR);
   });
 
   it('doubles the rest when the trouble goes on, at most to the cooldown', () => {
@@ -367,7 +367,7 @@ describe('upstream trouble', () => {
   it('counts fifty leases that hang together as one trouble, not as fifty', () => {
     const { pool, clock } = createPool(['a', 'b']);
     const leaseOf = (id: string) =>
-      pool.lease('google', 'flash', { except: new Set([id === 'a' ? 'b' : 'a']) });
+      pool.lease(google('flash'), { except: new Set([id === 'a' ? 'b' : 'a']) });
     const hanging = Array.from({ length: 50 }, () => leaseOf('a'));
     for (const lease of hanging) {
       lease?.report(failed.down);
@@ -378,7 +378,7 @@ describe('upstream trouble', () => {
 });
 
 describe('a use of a part of what a key is for', () => {
-  const part = (pool: KeyPool) => pool.lease('google', 'flash', { reach: 'part' });
+  const part = (pool: KeyPool) => pool.lease(google('flash'), { reach: 'part' });
 
   it('opens what such a use has parked, and the key itself', () => {
     const { pool, clock } = createPool(['a']);
@@ -386,11 +386,11 @@ describe('a use of a part of what a key is for', () => {
     clock.advance(1000);
     part(pool)?.report({ kind: 'success' });
     expect([
-      pool.lease('google', 'flash')?.isProbe,
+      pool.lease(google('flash'))?.isProbe,
       pool.inspection.counts('google').available,
     ]).toEqual([false, 1]);
 
-    pool.lease('google', 'flash')?.report(failed.badKey);
+    pool.lease(google('flash'))?.report(failed.badKey);
     clock.advance(HOUR);
     part(pool)?.report({ kind: 'success' });
     expect(pool.inspection.counts('google').available).toBe(1);
@@ -413,7 +413,7 @@ describe('a use of a part of what a key is for', () => {
   it('parks for itself what it finds, and for the whole', () => {
     const { pool } = createPool(['a']);
     part(pool)?.report(failed.day);
-    expect(pool.lease('google', 'flash')).toBeNull();
+    expect(pool.lease(google('flash'))).toBeNull();
   });
 });
 
@@ -434,7 +434,7 @@ describe('a fault of the request that was found before anything else', () => {
 describe('a limit of the whole project', () => {
   it('parks all its keys, for every model, as long as it says', () => {
     const { pool, clock } = createPool(['a@shop', 'b@shop', 'c'], ['flash', 'pro']);
-    pool.lease('google', 'flash')?.report(failed.slots(90_000));
+    pool.lease(google('flash'))?.report(failed.slots(90_000));
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 2 });
     expect(pool.inspection.skipped('google', 'pro', 10).map(({ id }) => id)).toEqual(['a', 'b']);
     clock.advance(90_000);
@@ -448,22 +448,22 @@ describe('a request that can use some keys only', () => {
   it('gets one of them, and is told of their times alone', () => {
     const { pool, clock } = createPool(['a', 'b', 'c']);
     const only = { only: ofC };
-    const lease = pool.lease('google', 'flash', only);
+    const lease = pool.lease(google('flash'), only);
     expect(lease?.key.id).toBe('c');
     lease?.report(failed.minute(5000));
-    expect(pool.hasLease('google', 'flash', only)).toBe(false);
-    expect(pool.returnsAt('google', 'flash', only)).toBe(clock.now() + 5000);
-    expect(pool.retryAt('google', 'flash', only)).toBe(clock.now() + 5000);
-    expect(pool.retryAt('google', 'flash')).toBe(clock.now());
-    expect(pool.lease('google', 'flash')?.key.id).toBe('a');
+    expect(pool.hasLease(google('flash'), only)).toBe(false);
+    expect(pool.returnsAt(google('flash'), only)).toBe(clock.now() + 5000);
+    expect(pool.retryAt(google('flash'), only)).toBe(clock.now() + 5000);
+    expect(pool.retryAt(google('flash'))).toBe(clock.now());
+    expect(pool.lease(google('flash'))?.key.id).toBe('a');
   });
 
   it('is told that the model is missing when those keys lack it', () => {
     const { pool } = createPool(['a', 'b', 'c']);
-    pool.lease('google', 'flash', { only: ofC })?.report(failed.noModel);
-    expect(pool.isModelUnavailable('google', 'flash', { only: ofC })).toBe(true);
-    expect(pool.isModelUnavailable('google', 'flash')).toBe(false);
+    pool.lease(google('flash'), { only: ofC })?.report(failed.noModel);
+    expect(pool.isModelUnavailable(google('flash'), { only: ofC })).toBe(true);
+    expect(pool.isModelUnavailable(google('flash'))).toBe(false);
     const others = { except: new Set(['a', 'b']) };
-    expect(pool.isModelUnavailable('google', 'flash', others)).toBe(true);
+    expect(pool.isModelUnavailable(google('flash'), others)).toBe(true);
   });
 });

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Reach } from '../../src/pool/health.ts';
 import type { KeyPool } from '../../src/pool/key-pool.ts';
 import type { Lease, Outcome } from '../../src/pool/lease.ts';
-import { createPool, failed, HOUR } from '../support/pool.ts';
+import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
 const MODELS = ['flash', 'pro'];
 const NAMES = ['a@shop', 'b@shop', 'c', 'd', 'e'];
@@ -109,7 +109,7 @@ function act(step: Step, setting: ReturnType<typeof createPool>, open: Lease[], 
   }
   if (step.do !== 'lease') return null;
   const { model, lastResort, reach } = step;
-  const lease = pool.lease('google', model, { lastResort, reach });
+  const lease = pool.lease(google(model), { lastResort, reach });
   if (lease === null) return null;
   open.push(lease);
   return { lease, lastResort };
@@ -133,7 +133,9 @@ describe('whatever happens to the keys', () => {
       fc.property(anyHistory, (steps) => {
         play(steps, ({ leased, before, clock }) => {
           if (leased === null) return;
-          const state = before.get(leased.lease.model)?.find((s) => s.id === leased.lease.key.id);
+          const state = before
+            .get(leased.lease.target.label)
+            ?.find((s) => s.id === leased.lease.key.id);
           const isParked = (state?.until ?? 0) > clock.now();
           expect(isParked).toBe(leased.lastResort);
           if (isParked) expect(state?.cause).toBe('upstream_down');
@@ -149,7 +151,7 @@ describe('whatever happens to the keys', () => {
         pool.operator.release(id);
         for (const lease of open) lease.report(outcome);
         for (const model of MODELS) {
-          const lease = pool.lease('google', model, { only: (key) => key.id === id });
+          const lease = pool.lease(google(model), { only: (key) => key.id === id });
           expect(lease?.key.id).toBe(id);
           lease?.report({ kind: 'success' });
         }
@@ -166,8 +168,8 @@ describe('whatever happens to the keys', () => {
         clock.advance(HOUR - 1);
         const only = { only: ({ id: one }: { readonly id: string }) => one === id };
         for (const model of MODELS) {
-          expect(pool.lease('google', model, only)).toBeNull();
-          expect(pool.lease('google', model, { ...only, lastResort: true })).toBeNull();
+          expect(pool.lease(google(model), only)).toBeNull();
+          expect(pool.lease(google(model), { ...only, lastResort: true })).toBeNull();
         }
       }),
     );
@@ -222,7 +224,7 @@ describe('whatever happens to the keys', () => {
         for (const lease of open) lease.report(failed.gone);
         const usable = drainOnce(pool);
         const again = Array.from({ length: 2 * usable.length }, () => {
-          const lease = pool.lease('google', 'flash');
+          const lease = pool.lease(google('flash'));
           lease?.report({ kind: 'success' });
           return lease?.key.id;
         });
@@ -238,12 +240,12 @@ describe('whatever happens to the keys', () => {
         const { pool, clock, open } = play(steps);
         for (const lease of open) lease.report(failed.gone);
         clock.advance(HOUR);
-        const bad = pool.lease('google', 'flash');
+        const bad = pool.lease(google('flash'));
         const { id = '', project = '' } = bad?.key ?? {};
         bad?.report(failed.money);
         clock.advance(HOUR);
         const granted = MODELS.flatMap((model) =>
-          Array.from({ length: 20 }, () => pool.lease('google', model)),
+          Array.from({ length: 20 }, () => pool.lease(google(model))),
         );
         const ofProject = granted.filter((lease) => lease?.key.project === project);
         expect(id).not.toBe('');
@@ -258,16 +260,16 @@ describe('whatever happens to the keys', () => {
         const { pool, clock, open } = play(steps);
         for (const lease of open) lease.report(failed.gone);
         spendAll(pool, model, hint);
-        const at = pool.returnsAt('google', model, { except });
+        const at = pool.returnsAt(google(model), { except });
         fc.pre(at !== null);
         expect(at).toBeGreaterThan(clock.now());
-        const due = pool.nextDueAt('google', model) ?? 0;
+        const due = pool.nextDueAt(google(model)) ?? 0;
         expect(due).toBeLessThanOrEqual(at);
         clock.set(due - 1);
-        expect(pool.hasLease('google', model, { except })).toBe(false);
+        expect(pool.hasLease(google(model), { except })).toBe(false);
         clock.set(at);
-        const isBack = pool.hasLease('google', model, { except });
-        expect(isBack || pool.hasLease('google', model, { except, lastResort: true })).toBe(true);
+        const isBack = pool.hasLease(google(model), { except });
+        expect(isBack || pool.hasLease(google(model), { except, lastResort: true })).toBe(true);
       }),
     );
   });
@@ -277,8 +279,8 @@ describe('whatever happens to the keys', () => {
       fc.property(anyHistory, fc.boolean(), (steps, lastResort) => {
         const { pool } = play(steps);
         for (let turn = 0; turn < 10; turn += 1) {
-          const hasLease = pool.hasLease('google', 'flash', { lastResort });
-          expect(pool.lease('google', 'flash', { lastResort }) !== null).toBe(hasLease);
+          const hasLease = pool.hasLease(google('flash'), { lastResort });
+          expect(pool.lease(google('flash'), { lastResort }) !== null).toBe(hasLease);
         }
       }),
     );
@@ -305,14 +307,14 @@ describe('whatever happens to the keys', () => {
         const { pool, clock, lease } = createPool(['a']);
         const leases = hints.map(() => lease());
         for (const [index, hint] of hints.entries()) leases[index]?.report(failed.minute(hint));
-        expect(pool.returnsAt('google', 'flash')).toBe(clock.now() + Math.max(...hints));
+        expect(pool.returnsAt(google('flash'))).toBe(clock.now() + Math.max(...hints));
       }),
     );
   });
 });
 
 function spendAll(pool: KeyPool, model: string, hint: number): void {
-  for (let lease = pool.lease('google', model); lease; lease = pool.lease('google', model)) {
+  for (let lease = pool.lease(google(model)); lease; lease = pool.lease(google(model))) {
     lease.report(failed.minute(hint));
   }
 }
@@ -321,7 +323,7 @@ function spendAll(pool: KeyPool, model: string, hint: number): void {
 function drainOnce(pool: KeyPool): string[] {
   const seen = new Set<string>();
   for (let turn = 0; turn < 2 * NAMES.length; turn += 1) {
-    const lease = pool.lease('google', 'flash');
+    const lease = pool.lease(google('flash'));
     lease?.report({ kind: 'success' });
     if (lease) seen.add(lease.key.id);
   }

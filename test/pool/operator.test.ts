@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createPool, failed, HOUR } from '../support/pool.ts';
+import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
 const MINUTE = 60_000;
 
@@ -7,7 +7,7 @@ function createSetting(names = ['a', 'b'], models = ['flash', 'pro']) {
   const setting = createPool(names, models);
   const { pool } = setting;
   const leaseOf = (id: string, model = 'flash') =>
-    pool.lease('google', model, { only: (key) => key.id === id });
+    pool.lease(google(model), { only: (key) => key.id === id });
   const factsOf = (id: string, model = 'flash') => {
     const facts = pool.inspection.facts('google', model, id);
     if (facts === null) throw new Error('no such key');
@@ -51,7 +51,7 @@ describe('a key that the operator releases', () => {
     const { pool } = createSetting(['a@shop', 'b@shop']);
     const unexplained = { ...failed.unhinted, isUnexplained: true } as const;
     const search = () =>
-      pool.lease('google', 'flash', { shape: () => ({ feature: 'search', tokens: 1 }) });
+      pool.lease(google('flash'), { shape: () => ({ feature: 'search', tokens: 1 }) });
     const before = search();
     pool.operator.release('a');
     expect(before?.report(unexplained)).toBeNull();
@@ -96,9 +96,7 @@ describe('a key that the operator parks', () => {
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
     clock.advance(15 * MINUTE - 1);
     expect([leaseOf('a'), leaseOf('a', 'pro')]).toEqual([null, null]);
-    expect(pool.returnsAt('google', 'flash', { only: ({ id }) => id === 'a' })).toBe(
-      clock.now() + 1,
-    );
+    expect(pool.returnsAt(google('flash'), { only: ({ id }) => id === 'a' })).toBe(clock.now() + 1);
     clock.advance(1);
     expect([leaseOf('a')?.isProbe, leaseOf('a')?.isProbe]).toEqual([false, false]);
     expect(leaseOf('a', 'pro')?.isProbe).toBe(false);
@@ -180,7 +178,7 @@ describe('what is told of a key', () => {
       {
         ...common,
         scope: 'project_model',
-        model: 'flash',
+        target: google('flash'),
         cause: 'rate_limited',
         untilBy: 'provider',
         until: until.minute,
@@ -188,7 +186,7 @@ describe('what is told of a key', () => {
       {
         ...common,
         scope: 'key_model',
-        model: 'pro',
+        target: google('pro'),
         cause: 'model_unavailable',
         untilBy: 'rule',
         until: until.hour,

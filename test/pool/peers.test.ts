@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { AskedProbe } from '../../src/pool/peers.ts';
 import type { Scope } from '../../src/pool/scope.ts';
-import { createPool, failed, HOUR } from '../support/pool.ts';
+import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
 /** A pool whose peers only take note; what they answer is up to the test. */
 function createSetting(names = ['a', 'b'], models = ['flash']) {
@@ -14,9 +14,8 @@ function createSetting(names = ['a', 'b'], models = ['flash']) {
   const setting = createPool(names, models, undefined, peers);
   const { pool, clock } = setting;
   const leaseOf = (id: string, model = 'flash') =>
-    pool.lease('google', model, { only: (key) => key.id === id });
-  const isUsable = (id: string) =>
-    pool.hasLease('google', 'flash', { only: (key) => key.id === id });
+    pool.lease(google(model), { only: (key) => key.id === id });
+  const isUsable = (id: string) => pool.hasLease(google('flash'), { only: (key) => key.id === id });
   const spend = (id: string, model = 'flash') => leaseOf(id, model)?.report(failed.day);
   const askedFor = () => asked.shift() ?? expect.fail('nobody was asked');
   const soon = () => clock.now() + 100;
@@ -50,7 +49,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     const { pool, clock, lease } = createPool(['a'], ['flash'], undefined, peers);
     lease().report(failed.day);
     clock.advance(HOUR);
-    expect(pool.lease('google', 'flash')?.isProbe).toBe(true);
+    expect(pool.lease(google('flash'))?.isProbe).toBe(true);
   });
 
   it('is the next in turn once it may be tried', () => {
@@ -70,8 +69,8 @@ describe('a key whose time has passed, where other processes use it too', () => 
     const until = soon();
     askedFor().deny(until);
     expect(leaseOf('a')).toBeNull();
-    expect(pool.returnsAt('google', 'flash')).toBe(clock.now());
-    expect(pool.nextDueAt('google', 'flash')).toBe(until);
+    expect(pool.returnsAt(google('flash'))).toBe(clock.now());
+    expect(pool.nextDueAt(google('flash'))).toBe(until);
     clock.set(until - 1);
     expect([leaseOf('a'), asked.length]).toEqual([null, 0]);
     clock.set(until);
@@ -130,11 +129,11 @@ describe('a key whose time has passed, where other processes use it too', () => 
     const { pool, clock, spend, asked, askedFor } = createSetting(names);
     for (const name of names) spend(name);
     clock.advance(HOUR);
-    for (const _ of names) pool.lease('google', 'flash');
+    for (const _ of names) pool.lease(google('flash'));
     expect(asked).toHaveLength(4);
-    expect(pool.isAsking('google', 'flash')).toBe(true);
+    expect(pool.isAsking(google('flash'))).toBe(true);
     askedFor().allow();
-    pool.lease('google', 'flash');
+    pool.lease(google('flash'));
     expect(asked).toHaveLength(4);
   });
 
@@ -143,7 +142,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     spend('a');
     const spentAt = clock.now();
     clock.advance(HOUR);
-    pool.returnsAt('google', 'flash');
+    pool.returnsAt(google('flash'));
     clock.set(spentAt);
     for (let call = 0; call < 4; call += 1) expect(lease().key.id).toBe('b');
     expect(asked).toHaveLength(0);
@@ -168,7 +167,7 @@ describe('what other processes are told', () => {
     expect(told).toHaveLength(0);
     spend('a');
     expect(told.map(({ subject }) => subject)).toEqual([
-      { kind: 'project_model', service: 'google', of: 'a', model: 'flash' },
+      { kind: 'project_model', service: 'google', of: 'a', target: 'flash' },
     ]);
     clock.advance(HOUR);
     leaseOf('a');
@@ -190,7 +189,7 @@ describe('what other processes are told', () => {
   it("is the operator's word about every scope of the key, whether or not it is parked here", () => {
     const { pool, told } = createSetting(['a'], ['flash', 'pro']);
     pool.operator.release('a');
-    const kinds = told.map(({ subject }) => [subject?.kind, subject?.model].join(' '));
+    const kinds = told.map(({ subject }) => [subject?.kind, subject?.target].join(' '));
     expect(new Set(kinds)).toEqual(
       new Set([
         ...['key ', 'project ', 'operator '],
@@ -291,9 +290,9 @@ describe('what this process hears of others', () => {
 
   it('is nothing about keys and models that are not here', () => {
     const { pool } = createSetting();
-    const subject = { kind: 'key', service: 'google', of: 'nobody', model: null } as const;
+    const subject = { kind: 'key', service: 'google', of: 'nobody', target: null } as const;
     expect(pool.knowledge.find(subject)).toBeNull();
-    expect(pool.knowledge.find({ ...subject, kind: 'key_model', of: 'a', model: 'x' })).toBeNull();
+    expect(pool.knowledge.find({ ...subject, kind: 'key_model', of: 'a', target: 'x' })).toBeNull();
     expect(pool.knowledge.find({ ...subject, of: 'a' })).not.toBeNull();
   });
 });

@@ -9,7 +9,7 @@ import type { RecordStore } from '../../src/sharing/record-store.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { FakeRecordStore } from '../support/fake-record-store.ts';
-import { failed, HOUR } from '../support/pool.ts';
+import { failed, google, HOUR } from '../support/pool.ts';
 
 const IDS = ['a', 'b', 'c'];
 const INSTANCES = 3;
@@ -85,9 +85,9 @@ function join(store: RecordStore, clock: FakeClock): KeyPool {
     (id): ApiKey => ({ id, service: 'google', project: id, secret: new Secret(id, `text-${id}`) }),
   );
   const sharing = new Sharing({ store, keys, cooldownMs: HOUR, clock });
-  const models = { google: ['flash'], anam: ['session'] };
   const { peers } = sharing;
-  const pool = new KeyPool({ keys, models, cooldownMs: HOUR, now: clock.now, peers });
+  const targets = [google('flash')];
+  const pool = new KeyPool({ keys, targets, cooldownMs: HOUR, now: clock.now, peers });
   void sharing.join(pool.knowledge, { opened: () => {}, changed: () => {} });
   return pool;
 }
@@ -109,7 +109,7 @@ async function act(
 ): Promise<void> {
   switch (step.do) {
     case 'lease': {
-      const lease = pools[step.by]?.lease('google', 'flash');
+      const lease = pools[step.by]?.lease(google('flash'));
       if (lease) open.push(lease);
       return;
     }
@@ -123,7 +123,7 @@ async function act(
       pools[step.by]?.operator.park(step.id, HOUR);
       return;
     case 'spend':
-      pools[step.by]?.lease('google', 'flash')?.report(OUTCOMES.day);
+      pools[step.by]?.lease(google('flash'))?.report(OUTCOMES.day);
       return;
     case 'seconds':
       for (let second = 0; second < 3; second += 1) {

@@ -6,7 +6,7 @@ import { Secret } from '../../src/shared/secret.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { FakeRecordStore } from '../support/fake-record-store.ts';
-import { failed, HOUR } from '../support/pool.ts';
+import { failed, google, HOUR } from '../support/pool.ts';
 
 const KEYS: readonly ApiKey[] = [
   { id: 'a', service: 'google', project: 'a', secret: new Secret('a', 'text-of-a') },
@@ -27,11 +27,16 @@ async function startTwo() {
   const startInstance = (index: number): Asker => {
     const store = shared.storeOf(index);
     const sharing = new Sharing({ store, keys: KEYS, cooldownMs: HOUR, clock });
-    const models = { google: ['flash'], anam: ['session'] };
     const { peers } = sharing;
-    const pool = new KeyPool({ keys: KEYS, models, cooldownMs: HOUR, now: clock.now, peers });
+    const pool = new KeyPool({
+      keys: KEYS,
+      targets: [google('flash')],
+      cooldownMs: HOUR,
+      now: clock.now,
+      peers,
+    });
     void sharing.join(pool.knowledge, { opened: () => {}, changed: () => {} });
-    return { lease: () => pool.lease('google', 'flash') };
+    return { lease: () => pool.lease(google('flash')) };
   };
   const [one, other] = [startInstance(0), startInstance(1)];
   one.lease()?.report(failed.day);

@@ -4,6 +4,7 @@ import type { Peers } from '../../src/pool/peers.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import type { Failure } from '../../src/shared/failure.ts';
 import { Secret } from '../../src/shared/secret.ts';
+import { modelTarget, personaTarget, type Target } from '../../src/shared/target.ts';
 import { createFakeClock } from './fake-clock.ts';
 
 export const HOUR = 3_600_000;
@@ -17,6 +18,17 @@ function googleKeys(...names: string[]): ApiKey[] {
   });
 }
 
+const targets = new Map<string, Target>();
+
+/** Always the same target for one model. */
+export function google(model: string): Target {
+  const target = targets.get(model) ?? modelTarget('google', model);
+  targets.set(model, target);
+  return target;
+}
+
+export const SESSION = personaTarget('anam', 'ours');
+
 /** A pool of Google keys at ten in the morning in Los Angeles, far from any midnight. */
 export function createPool(
   names: string[],
@@ -27,11 +39,11 @@ export function createPool(
   const pool = new KeyPool({
     ...(peers === undefined ? {} : { peers }),
     keys: googleKeys(...names),
-    models: { google: models, anam: ['session'] },
+    targets: [...models.map(google), SESSION],
     cooldownMs: HOUR,
     now: clock.now,
   });
-  const lease = (model = 'flash') => expectLease(pool.lease('google', model));
+  const lease = (model = 'flash') => expectLease(pool.lease(google(model)));
   return { pool, clock, lease };
 }
 

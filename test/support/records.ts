@@ -1,5 +1,7 @@
 import type { AttemptTrace, RequestTrace } from '../../src/failover/trace.ts';
+import { modelTarget } from '../../src/shared/target.ts';
 
+const FLASH = modelTarget('google', 'flash');
 const TOLD = {
   requestId: 'request-1',
   service: 'google',
@@ -13,7 +15,7 @@ const TOLD = {
 export const attemptOf = (changed: Partial<AttemptTrace> = {}): AttemptTrace => ({
   ...TOLD,
   key: 'google',
-  model: 'flash',
+  target: FLASH,
   outcome: { kind: 'success' },
   isProbe: false,
   parked: null,
@@ -25,7 +27,7 @@ export const attemptOf = (changed: Partial<AttemptTrace> = {}): AttemptTrace => 
 /** One request that was answered at once, but for what is said otherwise. */
 export const requestOf = (changed: Partial<RequestTrace> = {}): RequestTrace => ({
   ...TOLD,
-  models: ['flash'],
+  targets: [FLASH],
   attempts: [attemptOf()],
   end: { kind: 'answered' },
   ...changed,

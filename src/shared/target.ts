@@ -1,0 +1,55 @@
+import type { Service } from './api-key.ts';
+
+/**
+ * What a provider is asked for with a key. The pool keeps one candidate set for each target.
+ * Targets are compared by identity: each is created once, at the start.
+ */
+export interface Target {
+  readonly provider: Service;
+  /** Unique within the provider. Reports and Redis use it as a name; code reads the other fields. */
+  readonly label: string;
+  /** Null where the call names no model or does not depend on one. */
+  readonly model: string | null;
+  /** Whether the call uses a quota. An unmetered call neither proves nor disproves one. */
+  readonly metered: boolean;
+  /** Whose persona an avatar session shows; null where there is none. */
+  readonly persona: PersonaOwner | null;
+}
+
+export type PersonaOwner = 'ours' | 'callers';
+
+export const modelTarget = (provider: Service, model: string): Target => ({
+  provider,
+  label: model,
+  model,
+  metered: true,
+  persona: null,
+});
+
+export const unmeteredTarget = (provider: Service): Target => ({
+  provider,
+  label: 'unmetered',
+  model: null,
+  metered: false,
+  persona: null,
+});
+
+export const personaTarget = (provider: Service, persona: PersonaOwner): Target => ({
+  provider,
+  label: `${persona === 'ours' ? 'our' : 'callers'}-persona`,
+  model: null,
+  metered: true,
+  persona,
+});
+
+/** @throws Error for a target without a model */
+export function modelOf({ model, label }: Target): string {
+  if (model === null) throw new Error(`the target ${label} names no model`);
+  return model;
+}
+
+/** What log lines and metrics show of a target. */
+export const targetLabels = ({ model, persona }: Target) => ({
+  ...(model === null ? {} : { model }),
+  ...(persona === null ? {} : { persona }),
+});
