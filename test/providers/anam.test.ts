@@ -88,7 +88,7 @@ it.each([
     kind: 'upstream_down',
     timedOut: false,
     status: 200,
-    message: 'an answer without a session token',
+    message: 'an answer without a sessionToken',
   });
 });
 

@@ -64,85 +64,73 @@ export interface Anam {
 }
 
 export function createAnam({ baseUrl, redact, now }: AnamOptions): Anam {
-  const call = createAnamClient(baseUrl, redact);
+  const call = createCall(baseUrl, redact);
+  const start = ({ token, body }: SessionRequest, signal: AbortSignal) =>
+    call({ url: '/v1/engine/session', credential: token, data: body, signal });
   return {
     async mintToken(key, { persona, personaOf }, signal) {
       const context = { redact, now: now() };
-      const body = JSON.stringify({
-        personaConfig: 'config' in persona ? persona.config : persona,
+      const answer = await call({
+        url: '/v1/auth/session-token',
+        credential: key.secret.reveal(),
+        data: JSON.stringify({ personaConfig: 'config' in persona ? persona.config : persona }),
+        signal,
       });
-      const answer = await call(post(MINT, key.secret.reveal(), body), signal);
-      if (isSuccess(answer)) return tokenIn(answer);
+      if (isSuccess(answer.status)) return textIn(answer, 'sessionToken');
       throw new UpstreamError(classifyAnamTokenAnswer(answer, personaOf, context));
     },
 
-    async startSession(key, { token, body, personaOf }, signal) {
+    async startSession(key, { personaOf, ...request }, signal) {
       const context = { redact, now: now() };
-      const answer = await call(post(START, token, body), signal);
+      const answer = await start(request, signal);
       const words = toWords(answer, redact);
-      if (isSuccess(answer)) return sessionIn(answer, words);
+      if (isSuccess(answer.status)) {
+        textIn(answer, 'sessionId');
+        return words;
+      }
       const estimatedWaitSeconds = isSlotsTaken(answer)
         ? await estimateWait(call, key, signal)
         : undefined;
-      const failure = classifyAnamSessionAnswer(answer, personaOf, {
-        ...context,
-        estimatedWaitSeconds,
-      });
-      throw new UpstreamError(failure, words);
+      const waiting = { ...context, estimatedWaitSeconds };
+      throw new UpstreamError(classifyAnamSessionAnswer(answer, personaOf, waiting), words);
     },
 
-    passOn: async ({ token, body }, signal) =>
-      toWords(await call(post(START, token, body), signal), redact),
+    passOn: async (request, signal) => toWords(await start(request, signal), redact),
 
-    passMetrics: async (body, signal) =>
-      toWords(await call(post(METRICS, null, body), signal), redact),
+    passMetrics: async (data, signal) =>
+      toWords(await call({ url: '/v1/metrics/client', credential: null, data, signal }), redact),
   };
 }
 
-const MINT = '/v1/auth/session-token';
-const START = '/v1/engine/session';
-const METRICS = '/v1/metrics/client';
-const CONCURRENCY = '/v1/sessions/concurrency';
-/** The estimate is worth this long a wait, and no longer: without it the slot gets its minute. */
+/** @throws UpstreamError without the answer's text, which may hold a part of a token */
+function textIn({ status, body }: ProviderAnswer, field: 'sessionToken' | 'sessionId'): string {
+  const json = parseJson(body);
+  const text = isJsonObject(json) ? asText(json[field]) : '';
+  if (text !== '') return text;
+  const message = `an answer without a ${field}`;
+  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status });
+}
+
+/** The estimate is worth a wait of this length: without it the slot is parked for a minute. */
 const ESTIMATE_LIMIT_MS = 1500;
-
-const post = (path: string, credential: string | null, body: string | Buffer): AnamCall => ({
-  method: 'POST',
-  path,
-  credential,
-  body,
-});
-
-function tokenIn({ status, body }: ProviderAnswer): string {
-  const json = parseJson(body);
-  const token = isJsonObject(json) ? asText(json.sessionToken) : '';
-  if (token !== '') return token;
-  // Without its text, which may hold a part of a token.
-  const message = 'an answer without a session token';
-  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status });
-}
-
-function sessionIn({ status, body }: ProviderAnswer, words: ProviderWords): ProviderWords {
-  const json = parseJson(body);
-  if (isJsonObject(json) && asText(json.sessionId) !== '') return words;
-  const message = 'an answer without a session';
-  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message, status });
-}
 
 /** @returns seconds; undefined when Anam does not say */
 async function estimateWait(
-  call: (of: AnamCall, signal: AbortSignal) => Promise<ProviderAnswer>,
+  call: CallAnam,
   key: ApiKey,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const asked: AnamCall = {
-    method: 'GET',
-    path: CONCURRENCY,
-    credential: key.secret.reveal(),
-    limitMs: ESTIMATE_LIMIT_MS,
-  };
+  const url = '/v1/sessions/concurrency';
+  const credential = key.secret.reveal();
   try {
-    const json = parseJson((await call(asked, signal)).body);
+    const answer = await call({
+      method: 'GET',
+      url,
+      credential,
+      timeout: ESTIMATE_LIMIT_MS,
+      signal,
+    });
+    const json = parseJson(answer.body);
     const seconds = isJsonObject(json) ? json.estimatedWaitSeconds : undefined;
     return typeof seconds === 'number' ? seconds : undefined;
   } catch (error) {
@@ -157,79 +145,82 @@ const toWords = ({ status, headers, body }: ProviderAnswer, redact: Redact): Pro
   body: redact(body),
 });
 
-const isSuccess = ({ status }: ProviderAnswer) => status >= 200 && status < 300;
+const isSuccess = (status: number) => status >= 200 && status < 300;
 
 interface AnamCall {
-  readonly method: 'GET' | 'POST';
-  readonly path: string;
-  /** An API key, or to start a session its token; null for what everybody may say. */
+  /** Default: POST. */
+  readonly method?: 'GET';
+  readonly url: string;
+  /** An API key, or the session token that starts a session; null for none. */
   readonly credential: string | null;
   /** JSON. */
-  readonly body?: string | Buffer;
+  readonly data?: string | Buffer;
   /** In milliseconds of real time; default: until the signal aborts. */
-  readonly limitMs?: number;
+  readonly timeout?: number;
+  readonly signal: AbortSignal;
 }
 
 /**
- * One call to Anam, whatever its answer.
+ * One call to Anam.
  *
- * @throws UpstreamError when there is none
+ * @returns its answer, a refusal too
+ * @throws UpstreamError when there is no answer
  */
-type CallAnam = (call: AnamCall, signal: AbortSignal) => Promise<ProviderAnswer>;
+type CallAnam = (call: AnamCall) => Promise<ProviderAnswer>;
+
+function createCall(baseUrl: string, redact: Redact): CallAnam {
+  const client = axios.create({
+    baseURL: baseUrl,
+    method: 'POST',
+    responseType: 'stream',
+    validateStatus: () => true,
+    maxRedirects: 0,
+    // As for Gemini: the address in the settings is the one that is called, whatever HTTP_PROXY says.
+    proxy: false,
+  });
+  return async ({ credential, ...request }) => {
+    const headers = {
+      ...(credential === null ? {} : { authorization: `Bearer ${credential}` }),
+      ...(request.data === undefined ? {} : { 'content-type': 'application/json' }),
+    };
+    try {
+      return await toProviderAnswer(await client.request<Readable>({ ...request, headers }));
+    } catch (error) {
+      // axios's error holds the request with its credentials: only the classified failure goes on.
+      if (!axios.isAxiosError(error)) throw error;
+      throw new UpstreamError(classifyNetworkError(error, redact));
+    }
+  };
+}
 
 /** A refusal is a few hundred bytes, a token about a thousand. */
 const MAX_ANSWER_BYTES = 262_144;
 
-function createAnamClient(baseUrl: string, redact: Redact): CallAnam {
-  const client = axios.create({
-    baseURL: baseUrl,
-    responseType: 'stream',
-    validateStatus: () => true,
-    maxRedirects: 0,
-    // As for Gemini: the address in our settings is the one that is called, whatever HTTP_PROXY says.
-    proxy: false,
-  });
-  return ({ method, path: url, credential, body: data, limitMs: timeout = 0 }, signal) => {
-    const type = data === undefined ? {} : { 'content-type': 'application/json' };
-    const bearer = credential === null ? {} : { authorization: `Bearer ${credential}` };
-    const headers = { ...bearer, ...type };
-    return (
-      client
-        .request<Readable>({ method, url, data, headers, timeout, signal })
-        .then(toProviderAnswer)
-        // What axios throws holds the request with its credentials: only the classified failure goes on.
-        .catch((error: unknown) => {
-          if (!axios.isAxiosError(error)) throw error;
-          throw new UpstreamError(classifyNetworkError(error, redact));
-        })
-    );
-  };
-}
-
-async function toProviderAnswer(response: AxiosResponse<Readable>): Promise<ProviderAnswer> {
-  const { status, headers, data } = response;
-  const { body, isCut, breakOff } = await readText(data);
-  // What has come of a refusal says more than that its end is missing.
-  if (breakOff !== null && status >= 200 && status < 300) throw AxiosError.from(breakOff);
-  return { status, headers: { ...(headers as ProviderAnswer['headers']) }, body, isCut };
-}
-
-/** As much as we want to know of a body, and why there is no more of it. */
-async function readText(stream: Readable) {
+async function toProviderAnswer({
+  status,
+  headers,
+  data,
+}: AxiosResponse<Readable>): Promise<ProviderAnswer> {
   const parts: Buffer[] = [];
   let bytes = 0;
-  let breakOff: Error | null = null;
+  let isBrokenOff = false;
   try {
-    for await (const part of stream) {
+    for await (const part of data) {
       parts.push(part);
       bytes += part.length;
       if (bytes > MAX_ANSWER_BYTES) break;
     }
   } catch (error) {
-    breakOff = error as Error;
+    // What has come of a refusal says more than that its end is missing.
+    if (isSuccess(status)) throw AxiosError.from(error as Error);
+    isBrokenOff = true;
   }
   const text = Buffer.concat(parts).toString();
   const isTooLong = bytes > MAX_ANSWER_BYTES;
-  const body = isTooLong ? withoutLastWord(text) : text;
-  return { body, isCut: isTooLong || breakOff !== null, breakOff };
+  return {
+    status,
+    headers: { ...(headers as ProviderAnswer['headers']) },
+    body: isTooLong ? withoutLastWord(text) : text,
+    isCut: isTooLong || isBrokenOff,
+  };
 }
