@@ -112,3 +112,9 @@ describe('the blueprint of two instances', () => {
     expect({ ...service, envVars, numInstances: 1 }).toEqual(alone);
   });
 });
+
+it('the unit of systemd is given longer than the server takes to end', () => {
+  const unit = readFileSync(resolve(ROOT, 'deploy/systemd/understudy@.service'), 'utf8');
+  const [, seconds] = /^TimeoutStopSec=(\d+)$/m.exec(unit) ?? [];
+  expect(Number(seconds)).toBeGreaterThan(drainLimitSeconds());
+});
