@@ -8,11 +8,12 @@ import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 import type { RedisState } from '../shared/shared-store.ts';
-import { type KeyReport, reportKey } from './key-report.ts';
+import { reportKey } from './key-report.ts';
 import { createKeyStats } from './key-stats.ts';
 import { createOperatorActions, type OperatorActions } from './operator-actions.ts';
-import { createOverview, type Overview, type ReportedModels } from './overview.ts';
+import { createOverview, type ReportedModels } from './overview.ts';
 import { createLatestRequests, createMinutes } from './recent-requests.ts';
+import type { KeyReport, Overview } from './reports.ts';
 
 export interface AdminViewOptions {
   readonly inspection: Inspection;
@@ -39,7 +40,7 @@ export interface AdminView {
   /** The state of each key of a service for a model. */
   states(service: Service, model: string): readonly KeyState[];
   /** In the order of the question, without keys that do not exist. */
-  keys(asked: readonly AskedKey[]): readonly KeyReport[];
+  keys(asked: readonly AskedKey[]): KeyReport[];
 }
 
 /** A key and the model for which its state is asked. */

@@ -6,16 +6,15 @@ import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import type { Target } from '../shared/target.ts';
 import type { KeyStats } from './key-stats.ts';
 import type { OperatorAction } from './operator-actions.ts';
+import type { KeyReport } from './reports.ts';
 
-/** Everything about one key, for one model; times are ISO 8601 in UTC. */
-export type KeyReport = ReturnType<typeof reportKey>;
-
+/** Everything about one key, for one model. */
 export function reportKey(
   facts: KeyFacts,
   stats: KeyStats,
   lastAction: OperatorAction | null,
   now: number,
-) {
+): KeyReport {
   const { key, target, inFlight, state, scopes, history } = facts;
   const { lastError, ...counts } = stats;
   const times = { now, blockedUntil: state.until ?? 0 };

@@ -3,12 +3,10 @@ import { SERVICES, type Service } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import type { createLatestRequests, createMinutes } from './recent-requests.ts';
+import type { Overview } from './reports.ts';
 
 /** The models of each service that reports list; the first is the default. */
 export type ReportedModels = Readonly<Record<Service, readonly [string, ...string[]]>>;
-
-/** The state of the pool and the last hour of requests; times are ISO 8601 in UTC. */
-export type Overview = ReturnType<typeof reportOverview>;
 
 export interface OverviewSources {
   readonly inspection: Inspection;
@@ -45,7 +43,7 @@ export function createOverview(sources: OverviewSources) {
   };
 }
 
-function reportOverview(sources: OverviewSources, startedAt: number, now: number) {
+function reportOverview(sources: OverviewSources, startedAt: number, now: number): Overview {
   const { inspection, models, mode, redis, unprovenKeys, minutes, latest } = sources;
   return {
     now: isoTime(now),

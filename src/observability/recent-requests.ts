@@ -1,5 +1,6 @@
 import { type AttemptTrace, hasSteppedIn, type RequestTrace } from '../failover/trace.ts';
 import { isoTime } from '../shared/clock.ts';
+import type { RequestReport } from './reports.ts';
 
 const MAX_REQUESTS = 50;
 const MAX_ATTEMPTS = 10;
@@ -23,7 +24,7 @@ export function createLatestRequests() {
   };
 }
 
-function reportRequest(request: RememberedRequest) {
+function reportRequest(request: RememberedRequest): RequestReport {
   const { requestId, service, operation, startedAt, ms, waitedMs, end, attemptsInAll } = request;
   return {
     requestId,

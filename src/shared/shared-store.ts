@@ -6,7 +6,8 @@ export interface SharedStore {
 }
 
 /** State of the connection to Redis. `refusing`: it answers, but is full, a replica, or denies access. */
-export type RedisState = 'connecting' | 'connected' | 'unreachable' | 'refusing';
+export const REDIS_STATES = ['connecting', 'connected', 'unreachable', 'refusing'] as const;
+export type RedisState = (typeof REDIS_STATES)[number];
 
 /** Short texts by name, each with a time to live. */
 export interface TextStore {

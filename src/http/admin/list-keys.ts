@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
-import type { KeyReport } from '../../observability/key-report.ts';
+import type { keysPage } from '../../observability/reports.ts';
 import type { KeyState } from '../../pool/key-state.ts';
 import { SERVICES, type Service } from '../../shared/api-key.ts';
 import { invalidField } from '../json-body.ts';
@@ -29,21 +29,16 @@ export const keysQuery = z.strictObject({
 
 export type KeysQuery = z.output<typeof keysQuery>;
 
-export interface KeysPage {
-  /** How many keys there are that match, on all pages. */
-  readonly total: number;
-  readonly keys: readonly KeyReport[];
-  /** What `after` has to be for the next page; null on the last one. */
-  readonly next: string | null;
-}
-
 interface Row extends KeyState {
   readonly service: Service;
   readonly model: string;
 }
 
 /** @throws HttpError 400 that names the field */
-export async function listKeys(view: AdminView, query: KeysQuery): Promise<KeysPage> {
+export async function listKeys(
+  view: AdminView,
+  query: KeysQuery,
+): Promise<z.output<typeof keysPage>> {
   const { state, after, limit } = query;
   const all = servicesFor(view, query).flatMap(({ service, model }) =>
     view.states(service, model).map((row): Row => ({ ...row, service, model })),

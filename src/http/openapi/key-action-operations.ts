@@ -1,9 +1,9 @@
 import { z } from 'zod';
+import { keyReport } from '../../observability/reports.ts';
 import { parkBody, releaseBody } from '../admin/key-action-route.ts';
 import { ADMIN_REFUSALS, ADMIN_SECURITY } from './admin-only.ts';
 import { OURS } from './error-bodies.ts';
 import { AVAILABLE_KEY, PARKED_KEY } from './key-examples.ts';
-import { keyAnswer } from './key-report.ts';
 import type { Answer, Operation, Parameter } from './operation.ts';
 import { refusals } from './refusals.ts';
 
@@ -42,6 +42,11 @@ export const keyActionOperations = (): Operation[] => [
     answers: [done('It is out of use.', PARKED_KEY), ...refused()],
   },
 ];
+
+const keyAnswer = z.strictObject({ key: keyReport }).meta({
+  title: 'KeyAnswer',
+  description: "The key and its present state for its service's first model.",
+});
 
 const ID: Parameter = {
   name: 'id',

@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { Service } from '../../shared/api-key.ts';
+import { REDIS_STATES } from '../../shared/shared-store.ts';
 import { OURS } from './error-bodies.ts';
 import type { Operation } from './operation.ts';
 import { refusals } from './refusals.ts';
-import { redisState } from './report-fields.ts';
 
 /** Both are for everybody, so that a platform and a dashboard need no token. */
 export const keysOperations = (): Operation[] => [
@@ -85,11 +85,14 @@ const health = z
     mode: z
       .enum(['live', 'demo'])
       .meta({ description: '`demo`: the providers behind this server are stand-ins.' }),
-    redis: redisState.optional().meta({
-      description:
-        'How it stands with the Redis that instances share; missing where there is none. ' +
-        '`refusing`: it answers, but is full, a replica, or rejects the login.',
-    }),
+    redis: z
+      .enum(REDIS_STATES)
+      .optional()
+      .meta({
+        description:
+          'How it stands with the Redis that instances share; missing where there is none. ' +
+          '`refusing`: it answers, but is full, a replica, or rejects the login.',
+      }),
   })
   .meta({ title: 'Health' });
 

@@ -1,11 +1,10 @@
+import { keysPage, overview } from '../../observability/reports.ts';
 import { keysQuery } from '../admin/list-keys.ts';
 import { ADMIN_REFUSALS, ADMIN_SECURITY } from './admin-only.ts';
 import { OURS } from './error-bodies.ts';
 import { AVAILABLE_KEY, SPENT_KEY } from './key-examples.ts';
-import { keysPage } from './key-report.ts';
 import type { Operation, Parameter } from './operation.ts';
 import { OVERVIEW } from './overview-example.ts';
-import { overview } from './overview-report.ts';
 import { refusals } from './refusals.ts';
 
 /** What is known of the keys and of the requests. */
