@@ -19,12 +19,12 @@ export function answerChat(
     const facts = { requestId: caller.requestId, now: clock.now() };
     if (answer.kind === 'whole') {
       const reply = await chat.reply(asked, caller);
-      tellWhoAnswered(request, response, reply);
+      tellWhoAnswered(response, reply);
       sendJson(response, 200, answer.body(reply, facts));
       return;
     }
     const { chunks, ...answeredBy } = await chat.stream(asked, caller);
-    tellWhoAnswered(request, response, answeredBy);
+    tellWhoAnswered(response, answeredBy);
     const { model } = answeredBy;
     await sendStream(response, answer.frames({ ...facts, model }), chunks, clock);
   };

@@ -1,6 +1,5 @@
-import type { Request, Response } from 'express';
+import type { Response } from 'express';
 import type { AnsweredBy } from '../failover/failover-request.ts';
-import { adminOf } from './admin/admin-of.ts';
 
 /** Which attempt of the request has answered: more than 1 says that another key or model has stepped in, or one has come back. */
 export const ATTEMPTS_HEADER = 'understudy-attempts';
@@ -8,10 +7,9 @@ export const ATTEMPTS_HEADER = 'understudy-attempts';
 const KEY_HEADER = 'understudy-key';
 
 export function tellWhoAnswered(
-  request: Request,
   response: Response,
   { key, attempts }: Pick<AnsweredBy, 'key' | 'attempts'>,
 ): void {
   response.setHeader(ATTEMPTS_HEADER, String(attempts));
-  if (adminOf(request) !== null) response.setHeader(KEY_HEADER, key);
+  if (response.locals.admin !== undefined) response.setHeader(KEY_HEADER, key);
 }

@@ -7,6 +7,7 @@ import { REDIS_STATES } from '../shared/shared-store.ts';
 /** What the admin routes report, as it goes over the wire. The types derive from the schemas. */
 export type KeyReport = z.output<typeof keyReport>;
 export type Overview = z.output<typeof overview>;
+export type KeysPage = z.output<typeof keysPage>;
 export type RequestReport = z.output<typeof request>;
 
 const MODEL = 'gemini-flash-latest';

@@ -1,26 +1,47 @@
+import { createHmac } from 'node:crypto';
+import { parseCookie, stringifySetCookie } from 'cookie';
 import type { Request, RequestHandler, Response } from 'express';
+import {
+  type IncrementResponse,
+  ipKeyGenerator,
+  MemoryStore,
+  type Options,
+} from 'express-rate-limit';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
-import type { Secret } from '../../shared/secret.ts';
-import { createTokenCheck } from '../../shared/secret.ts';
+import { createTokenCheck, type Secret } from '../../shared/secret.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
 import { bearerIn } from '../bearer.ts';
 import { HttpError } from '../http-error.ts';
-import { type Admin, rememberAdmin } from './admin-of.ts';
-import { createGuesses } from './guesses.ts';
-import { refuseOtherOrigins } from './same-origin.ts';
-import { createSessionCookie, type SessionCookie } from './session-cookie.ts';
+import { SharedHits } from '../shared-hits.ts';
 
-/** Who may see and do what is for whoever runs the server. */
+/** An operator who has shown the admin token. */
+export interface Admin {
+  /** The name given at the login, for the log; null with a bearer token. */
+  readonly name: string | null;
+  /** How the token was shown with this request. */
+  readonly by: 'token' | 'cookie';
+}
+
+declare global {
+  namespace Express {
+    interface Locals {
+      /** Missing for everybody else, and on routes that do not look. */
+      admin?: Admin;
+    }
+  }
+}
+
+/** Guards what is for the operator alone. */
 export interface AdminAccess {
   readonly cookie: SessionCookie;
   /**
-   * Lets in whoever has shown the token before, or brings it as a bearer.
+   * Admits a session cookie or the token as a bearer, and sets `response.locals.admin`.
    *
-   * @throws HttpError 401, or 429 to an address that has guessed too often
+   * @throws HttpError 401, or 429 after too many wrong tokens from one address
    */
   readonly require: RequestHandler;
-  /** Only takes note, for what everybody may use. */
+  /** Sets `response.locals.admin` on routes that are open to everybody. */
   readonly recognise: RequestHandler;
   /** @throws HttpError 401 or 429 */
   checkToken(request: Request, given: string): Promise<void>;
@@ -30,22 +51,18 @@ export interface AdminAccessOptions {
   readonly token: Secret;
   readonly clock: Pick<Clock, 'now'>;
   readonly log: Logger;
-  /** With which other processes count guesses too. */
+  /** Null for a process that is alone; otherwise wrong tokens are counted by all instances. */
   readonly sharedStore: SharedStore | null;
 }
 
-export function createAdminAccess({
-  token,
-  clock,
-  log,
-  sharedStore,
-}: AdminAccessOptions): AdminAccess {
+export function createAdminAccess(options: AdminAccessOptions): AdminAccess {
+  const { token, clock, log, sharedStore } = options;
   const isToken = createTokenCheck([token]);
-  const guesses = createGuesses(log, sharedStore);
+  const judge = limitGuesses(log, sharedStore);
   const cookie = createSessionCookie(token, clock);
 
   const checkToken = (request: Request, given: string): Promise<void> =>
-    guesses.judge(request, isToken(given) !== null);
+    judge(request, isToken(given) !== null);
 
   async function byCookie(request: Request): Promise<Admin | null> {
     const session = await cookie.read(request);
@@ -69,16 +86,15 @@ export function createAdminAccess({
     checkToken,
     async require(request, response, next) {
       response.setHeader('cache-control', 'no-store');
-      const hasToken = bearerIn(request) !== null;
-      const session = hasToken ? null : await byCookie(request);
+      const session = bearerIn(request) === null ? await byCookie(request) : null;
       const admin = session ?? (await byToken(request, response));
-      if (admin.by === 'cookie' && changes(request)) refuseOtherOrigins(request);
-      rememberAdmin(request, admin);
+      if (admin.by === 'cookie' && isChange(request)) refuseOtherOrigins(request);
+      response.locals.admin = admin;
       next();
     },
-    async recognise(request, _response, next) {
+    async recognise(request, response, next) {
       const admin = request.headers.cookie === undefined ? null : await byCookie(request);
-      if (admin !== null) rememberAdmin(request, admin);
+      if (admin !== null) response.locals.admin = admin;
       next();
     },
   };
@@ -89,4 +105,138 @@ const NO_TOKEN = 'Send the ADMIN_TOKEN as a bearer token, or log in at /login.';
 const isUnauthorized = (error: unknown) =>
   error instanceof HttpError && error.code === 'unauthorized';
 
-const changes = ({ method }: Request) => method !== 'GET' && method !== 'HEAD';
+const isChange = ({ method }: Request) => method !== 'GET' && method !== 'HEAD';
+
+/** @throws HttpError 401; otherwise any page could act with the cookie of the operator who views it */
+export function refuseOtherOrigins(request: Request): void {
+  if (!isFromOtherOrigin(request)) return;
+  throw new HttpError(401, 'unauthorized', "Another origin's page may not do this.");
+}
+
+/**
+ * Browsers say where a request comes from. A client that sends neither header is no browser, and
+ * sends no cookie unasked (https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site).
+ */
+function isFromOtherOrigin({ headers }: Request): boolean {
+  const site = headers['sec-fetch-site'];
+  if (site !== undefined) return site !== 'same-origin' && site !== 'none';
+  const { origin, host } = headers;
+  return origin !== undefined && hostIn(origin) !== host;
+}
+
+const hostIn = (origin: string) => (URL.canParse(origin) ? new URL(origin).host : null);
+
+/** Keeps a browser logged in for half a day. */
+export interface SessionCookie {
+  give(request: Request, response: Response, name: string | null): Promise<void>;
+  take(request: Request, response: Response): void;
+  /** @returns null without a cookie, or when it has expired or is not ours */
+  read(request: Request): Promise<Pick<Admin, 'name'> | null>;
+}
+
+export const SESSION_COOKIE = 'understudy_session';
+const LIFETIME_SECONDS = 12 * 3600;
+const PURPOSE = 'understudy dashboard';
+const ALGORITHM = 'HS256';
+
+/**
+ * The cookie is signed with a key derived from the admin token: it survives a restart, holds for every
+ * instance, and ends with the token.
+ */
+function createSessionCookie(token: Secret, { now }: Pick<Clock, 'now'>): SessionCookie {
+  const key = createHmac('sha256', token.reveal()).update(PURPOSE).digest();
+  const verify = async (text: string) => {
+    const { errors, jwtVerify } = await import('jose');
+    try {
+      const terms = { algorithms: [ALGORITHM], audience: PURPOSE, currentDate: new Date(now()) };
+      const { payload } = await jwtVerify(text, key, { ...terms, requiredClaims: ['exp'] });
+      return { name: payload.sub ?? null };
+    } catch (error) {
+      if (error instanceof errors.JOSEError) return null;
+      throw error;
+    }
+  };
+  const set = (request: Request, response: Response, value: string, maxAge: number) =>
+    response.append(
+      'set-cookie',
+      stringifySetCookie(SESSION_COOKIE, value, {
+        httpOnly: true,
+        // Links in alerts lead to the dashboard; changes are refused to other origins anyway.
+        sameSite: 'lax',
+        secure: request.secure,
+        path: '/',
+        maxAge,
+      }),
+    );
+  return {
+    async give(request, response, name) {
+      const { SignJWT } = await import('jose');
+      const issuedAt = Math.floor(now() / 1000);
+      const text = await new SignJWT(name === null ? {} : { sub: name })
+        .setProtectedHeader({ alg: ALGORITHM })
+        .setAudience(PURPOSE)
+        .setExpirationTime(issuedAt + LIFETIME_SECONDS)
+        .sign(key);
+      set(request, response, text, LIFETIME_SECONDS);
+    },
+    take: (request, response) => void set(request, response, '', 0),
+    async read({ headers }) {
+      const text = parseCookie(headers.cookie ?? '')[SESSION_COOKIE];
+      return text === undefined || text === '' ? null : verify(text);
+    },
+  };
+}
+
+const WINDOW_MS = 60_000;
+const MAX_WRONG = 10;
+const MAX_KNOWN_ADDRESSES = 1000;
+
+/**
+ * Limits the wrong tokens that one address may try in a minute; after that even the right token is
+ * refused. An address that has shown the right token before stays admitted: guesses from the same
+ * network must not lock the operator out.
+ *
+ * @returns throws HttpError 401 for a wrong token, 429 after too many
+ */
+function limitGuesses(log: Logger, sharedStore: SharedStore | null) {
+  const here = new MemoryStore();
+  here.init({ windowMs: WINDOW_MS } as Options);
+  // Wrong ones alone.
+  const everywhere = sharedStore === null ? null : new SharedHits(sharedStore.counter('guesses'));
+  everywhere?.init({ windowMs: WINDOW_MS } as Options);
+  const known = new Set<string>();
+  const remember = (address: string) => {
+    known.delete(address);
+    known.add(address);
+    for (const oldest of known) if (known.size > MAX_KNOWN_ADDRESSES) known.delete(oldest);
+  };
+  return async function judge({ ip }: Request, isRight: boolean): Promise<void> {
+    const address = ipKeyGenerator(ip ?? '');
+    const { totalHits, resetTime } = larger(
+      await here.increment(address),
+      everywhere?.known(address) ?? null,
+    );
+    if (totalHits === MAX_WRONG + 1) log.warn({ address }, 'too many wrong admin tokens');
+    const isAdmitted = totalHits <= MAX_WRONG || (isRight && known.has(address));
+    if (!isAdmitted) throw tooMany(resetTime);
+    if (!isRight) {
+      await everywhere?.increment(address);
+      throw new HttpError(401, 'unauthorized', 'This token is wrong.');
+    }
+    remember(address);
+    await here.decrement(address);
+  };
+}
+
+/** The count of all instances does not include the present hit yet. */
+function larger(here: IncrementResponse, everywhere: IncrementResponse | null): IncrementResponse {
+  if (everywhere === null || everywhere.totalHits < here.totalHits) return here;
+  return { ...everywhere, totalHits: everywhere.totalHits + 1 };
+}
+
+function tooMany(resetTime: Date | undefined): HttpError {
+  const ms = (resetTime?.getTime() ?? 0) - Date.now();
+  const seconds = Math.max(1, Math.ceil(ms / 1000));
+  const message = `Too many wrong tokens from this address. Try again in ${seconds} seconds.`;
+  return new HttpError(429, 'rate_limited', message, { retryAfterSeconds: seconds });
+}

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { keyReport } from '../../observability/reports.ts';
-import { parkBody, releaseBody } from '../admin/key-action-route.ts';
+import { parkBody, releaseBody } from '../admin/admin-routes.ts';
 import { ADMIN_REFUSALS, ADMIN_SECURITY } from './admin-only.ts';
 import { OURS } from './error-bodies.ts';
 import { AVAILABLE_KEY, PARKED_KEY } from './key-examples.ts';

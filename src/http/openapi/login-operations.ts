@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { loginBody } from '../admin/login-route.ts';
+import { loginBody } from '../admin/admin-routes.ts';
 import { OURS } from './error-bodies.ts';
 import type { Answer, Operation } from './operation.ts';
 import { refusals } from './refusals.ts';

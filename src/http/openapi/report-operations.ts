@@ -1,5 +1,5 @@
 import { keysPage, overview } from '../../observability/reports.ts';
-import { keysQuery } from '../admin/list-keys.ts';
+import { keysQuery } from '../admin/key-list.ts';
 import { ADMIN_REFUSALS, ADMIN_SECURITY } from './admin-only.ts';
 import { OURS } from './error-bodies.ts';
 import { AVAILABLE_KEY, SPENT_KEY } from './key-examples.ts';

@@ -1,4 +1,4 @@
-import { SESSION_COOKIE } from '../admin/session-cookie.ts';
+import { SESSION_COOKIE } from '../admin/admin-access.ts';
 
 /** The ways in which callers show who they are. */
 export const SECURITY = {

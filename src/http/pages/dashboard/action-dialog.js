@@ -1,7 +1,7 @@
 // @ts-check
 import { html, render } from '/dashboard/lib/lit-html/lit-html.js';
 
-/** @import { KeyReport } from '../../../observability/key-report.ts' */
+/** @import { KeyReport } from '../../../observability/reports.ts' */
 
 const TIMES = [
   { seconds: 900, text: '15 minutes' },

@@ -1,6 +1,6 @@
 // @ts-check
-/** @import { Overview } from '../../../observability/overview.ts' */
-/** @import { KeysPage } from '../../admin/list-keys.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
+/** @import { KeysPage } from '../../../observability/reports.ts' */
 
 /** The login has ended; nothing else will work either. */
 export class LoggedOut extends Error {}

@@ -11,9 +11,9 @@ import { requestsView } from './requests-view.js';
 import { verdict } from './verdict.js';
 import { moment } from './words.js';
 
-/** @import { KeyReport } from '../../../observability/key-report.ts' */
-/** @import { Overview } from '../../../observability/overview.ts' */
-/** @import { KeysPage } from '../../admin/list-keys.ts' */
+/** @import { KeyReport } from '../../../observability/reports.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
+/** @import { KeysPage } from '../../../observability/reports.ts' */
 /** @import { Filter } from './filters-view.js' */
 
 const PAGE_SIZE = '25';

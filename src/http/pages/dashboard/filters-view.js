@@ -2,7 +2,7 @@
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { STATES, serviceName } from './words.js';
 
-/** @import { Overview } from '../../../observability/overview.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {{ service: string, model: string, state: string }} Filter */
 
 /**

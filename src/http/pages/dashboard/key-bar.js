@@ -2,7 +2,7 @@
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { count, plain, STATES } from './words.js';
 
-/** @import { KeyReport } from '../../../observability/key-report.ts' */
+/** @import { KeyReport } from '../../../observability/reports.ts' */
 
 /**
  * By the server's clock: when it was asked, what it is by now, when it started; and how much a bar shows.

@@ -2,7 +2,7 @@
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { moment, plain, sentence } from './words.js';
 
-/** @import { KeyReport } from '../../../observability/key-report.ts' */
+/** @import { KeyReport } from '../../../observability/reports.ts' */
 
 /**
  * What else is known of a key.

@@ -6,8 +6,8 @@ import { keyBar } from './key-bar.js';
 import { keyDetails } from './key-details.js';
 import { atTheEnd, count, plain, STATES, sentence, timeLeft } from './words.js';
 
-/** @import { KeyReport } from '../../../observability/key-report.ts' */
-/** @import { KeysPage } from '../../admin/list-keys.ts' */
+/** @import { KeyReport } from '../../../observability/reports.ts' */
+/** @import { KeysPage } from '../../../observability/reports.ts' */
 /** @import { Times } from './key-bar.js' */
 /**
  * @typedef {object} KeysActions

@@ -2,7 +2,7 @@
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { count } from './words.js';
 
-/** @import { Overview } from '../../../observability/overview.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['minutes'][number]} Minute */
 
 const HEIGHT = 100;

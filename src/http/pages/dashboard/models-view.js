@@ -3,7 +3,7 @@ import { countdown } from '/dashboard/countdown.js';
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { atTheEnd, count, serviceName, timeLeft } from './words.js';
 
-/** @import { Overview } from '../../../observability/overview.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */
 /** @typedef {ServiceReport['models'][number]} ModelReport */
 

@@ -3,7 +3,7 @@ import { repeat } from '/dashboard/lib/lit-html/directives/repeat.js';
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { count, ENDS, moment, plain } from './words.js';
 
-/** @import { Overview } from '../../../observability/overview.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['latest'][number]} RequestReport */
 /** @typedef {RequestReport['attempts'][number]} AttemptReport */
 

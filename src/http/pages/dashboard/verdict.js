@@ -1,7 +1,7 @@
 // @ts-check
 import { count, serviceName } from './words.js';
 
-/** @import { Overview } from '../../../observability/overview.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */
 /** @typedef {Overview['latest'][number]} RequestReport */
 /** @typedef {{ look: 'wait' | 'bad', sentence: string }} Trouble */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
-import type { keysPage } from '../../observability/reports.ts';
+import type { KeysPage } from '../../observability/reports.ts';
 import type { KeyState } from '../../pool/key-state.ts';
 import { SERVICES, type Service } from '../../shared/api-key.ts';
 import { invalidField } from '../json-body.ts';
@@ -35,10 +35,7 @@ interface Row extends KeyState {
 }
 
 /** @throws HttpError 400 that names the field */
-export async function listKeys(
-  view: AdminView,
-  query: KeysQuery,
-): Promise<z.output<typeof keysPage>> {
+export async function listKeys(view: AdminView, query: KeysQuery): Promise<KeysPage> {
   const { state, after, limit } = query;
   const all = servicesFor(view, query).flatMap(({ service, model }) =>
     view.states(service, model).map((row): Row => ({ ...row, service, model })),
