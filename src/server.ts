@@ -4,8 +4,7 @@ import { createFailover } from './failover/failover.ts';
 import { toAllSinks } from './failover/trace.ts';
 import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
-import { drain } from './http/drain.ts';
-import { createHttpServer, listen } from './http/server.ts';
+import { createHttpServer, drain, listen } from './http/listen.ts';
 import type { MetricsOptions } from './observability/metrics.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
@@ -42,7 +41,7 @@ export interface Understudy {
    * Lets every request in flight have its answer, then frees all that was opened.
    *
    * @param limitMs after which what is still open is cut off
-   * @param lastRequestsMs how long kept connections may still bring a request each; default: 0
+   * @param lastRequestsMs how long idle connections may still send one request each; default: 0
    * @returns whether everything ended by itself
    */
   stop(limitMs: number, lastRequestsMs?: number): Promise<boolean>;
@@ -101,7 +100,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   return {
     port: await listen(server, config.port, config.host),
     async stop(limitMs, lastRequestsMs = 0) {
-      const endedByItself = await drain(server, clock, { limitMs, farewellMs: lastRequestsMs });
+      const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       await sharing?.stop();
       await dispatcher.destroy();
       return endedByItself;

@@ -8,7 +8,7 @@ import { GoogleGenerativeAI } from '@google/generative-ai';
 import express from 'express';
 import { Agent } from 'undici';
 import { readConfig } from '../../src/config/config.ts';
-import { createHttpServer, listen } from '../../src/http/server.ts';
+import { createHttpServer, listen } from '../../src/http/listen.ts';
 import { createGemini } from '../../src/providers/gemini/gemini.ts';
 import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createSystemClock } from '../../src/shared/clock.ts';

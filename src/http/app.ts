@@ -7,34 +7,34 @@ import type { Service } from '../shared/api-key.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
-import { logAccess } from './access-log.ts';
+import { trackRequests } from './access.ts';
 import { createAdminAccess } from './admin/admin-access.ts';
 import { type AdminRoutesOptions, serveAdminRoutes } from './admin/admin-routes.ts';
-import { answerChat } from './answer-chat.ts';
-import { readBytes } from './body-limit.ts';
-import { forbidCaching } from './caching.ts';
 import {
+  ANAM_ERRORS,
+  sessionMetricsRoute,
+  sessionStartRoute,
+  sessionTokenRoute,
+} from './avatar-routes.ts';
+import { readBytes, readJsonBody } from './body.ts';
+import {
+  answerChat,
   chatDialectOf,
+  guessErrorForm,
   keepBeginning,
   resumeChat,
-  speakAsCaller,
-  speakAsUnreadCaller,
 } from './chat-route.ts';
-import { allowOrigins } from './cross-origin.ts';
-import { serveDocs } from './docs-page.ts';
-import { speak } from './error-form.ts';
-import { answerErrors, notFound } from './fallbacks.ts';
+import { allowOrigins } from './cors.ts';
+import { answerErrors, notFound, setErrorForm } from './errors.ts';
 import { healthRoute } from './health-route.ts';
-import { readJsonBody } from './json-body.ts';
 import { keysStatusRoute } from './keys-status-route.ts';
 import { limitByAddress } from './limits.ts';
-import { measureRequests } from './measure-requests.ts';
+import { requireHost } from './listen.ts';
 import { openapiRoute } from './openapi-route.ts';
+import { serveDocs } from './pages.ts';
 import { type ProgramRoutesOptions, serveProgramRoutes } from './program-routes.ts';
+import { forbidCaching } from './reply.ts';
 import { serve } from './serve.ts';
-import { ANAM_ERRORS, sessionMetricsRoute, sessionStartRoute } from './session-start-route.ts';
-import { sessionTokenRoute } from './session-token-route.ts';
-import { requireHost } from './unreadable.ts';
 
 interface AdminOptions extends Omit<AdminRoutesOptions, 'access' | 'sharedStore'> {
   readonly token: Secret;
@@ -73,13 +73,17 @@ export function createApp(options: AppOptions): Express {
     admin === null ? null : createAdminAccess({ token: admin.token, clock, log, sharedStore });
   const limit = (name: string, perMinute: number) =>
     limitByAddress(name, perMinute, sharedStore, admin?.view.turnedAway);
-  const readSessionBody = readBytes(maxBodyBytes, { inflate: true });
+  const readSessionBody = readBytes(maxBodyBytes, { inflate: true, isJson: false });
   const app = express();
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
-  if (admin !== null) app.use(measureRequests(admin.metrics, clock));
-  app.use(logAccess(log), helmet(), requireHost, allowOrigins(options.corsOrigins));
+  app.use(
+    trackRequests(log, clock, admin?.metrics ?? null),
+    helmet(),
+    requireHost,
+    allowOrigins(options.corsOrigins),
+  );
 
   serve(app, 'get', ['/health'], healthRoute(mode, options.redis));
   serve(app, 'get', ['/api/keys/status'], keysStatusRoute(counts));
@@ -91,11 +95,10 @@ export function createApp(options: AppOptions): Express {
     ...(access === null ? [] : [access.recognise]),
     keepBeginning,
     ...readJsonBody(maxBodyBytes),
-    speakAsCaller,
     answerChat(chat, chatDialectOf, clock),
   );
   serve(app, 'get', ['/api/chat/:id/stream'], resumeChat);
-  app.use('/api/chat', speakAsUnreadCaller(clock));
+  app.use('/api/chat', guessErrorForm(clock));
   serve(
     app,
     'post',
@@ -106,7 +109,7 @@ export function createApp(options: AppOptions): Express {
     sessionTokenRoute({ avatar, allowClientPersona: options.allowClientPersona }),
   );
 
-  app.use('/api/anam/v1', speak(ANAM_ERRORS));
+  app.use('/api/anam/v1', setErrorForm(ANAM_ERRORS));
   serve(
     app,
     'post',

@@ -1,13 +1,56 @@
-import type { Request, Response } from 'express';
+import type { IncomingMessage } from 'node:http';
+import type { Request, RequestHandler, Response } from 'express';
 import type { Caller } from '../failover/failover-request.ts';
+import { createTokenCheck, type Secret } from '../shared/secret.ts';
+import { HttpError } from './errors.ts';
 
 /** @returns who asks; the signal aborts when the connection closes before the answer is out */
-export function callerOf(request: Request, response: Response): Caller {
+export function callerOf(response: Response): Caller {
   const controller = new AbortController();
   response.once('close', () => {
     if (!response.writableFinished) controller.abort('client gone');
   });
-  // It may have closed while its body was read: then no event comes any more.
+  // No event follows if it closed while the body was read.
   if (response.destroyed) controller.abort('client gone');
-  return { requestId: String(request.id), signal: controller.signal };
+  return { requestId: response.locals.requestId, signal: controller.signal };
 }
+
+/** @returns the token of an `Authorization: Bearer` header; null when there is none */
+export const bearerIn = ({ headers }: Pick<IncomingMessage, 'headers'>): string | null =>
+  BEARER.exec(headers.authorization ?? '')?.[1] ?? null;
+
+const BEARER = /^Bearer +(\S{1,8192}) *$/i;
+
+/** Lets in a program with one of the tokens, as a bearer or where Google's clients put their key. */
+export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
+  const idOf = createTokenCheck(tokens);
+  return function checkClientToken(request, response, next) {
+    const client = tokensIn(request)
+      .map(idOf)
+      .find((id) => id !== null);
+    if (client === undefined) {
+      response.setHeader('www-authenticate', 'Bearer');
+      next(new HttpError('unauthorized', UNKNOWN_TOKEN));
+      return;
+    }
+    response.locals.outcome = { client };
+    next();
+  };
+}
+
+const UNKNOWN_TOKEN =
+  'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-goog-api-key or as ?key=.';
+
+/** Some clients send several, one of them for a proxy. A list means that `?key=` was given twice. */
+function tokensIn(request: Request): readonly string[] {
+  const { headers, query } = request;
+  const keys = [headers['x-goog-api-key'], query.key];
+  return [
+    bearerIn(request) ?? '',
+    ...keys.map((key) => (typeof key === 'string' ? key.trim() : '')),
+  ];
+}
+
+/** Google's clients put their key in a place of their own. */
+export const isGoogleClient = ({ headers, query }: Request): boolean =>
+  (headers['x-goog-api-key'] ?? '') !== '' || (query.key ?? '') !== '';

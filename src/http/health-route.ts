@@ -1,5 +1,5 @@
 import type { RequestHandler } from 'express';
-import { sendJson } from './send-json.ts';
+import { sendJson } from './reply.ts';
 
 /** `GET /health`: 200 while the process can serve, whatever the keys do, or the platform would restart it for nothing. */
 export function healthRoute(

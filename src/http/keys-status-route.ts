@@ -1,7 +1,7 @@
 import type { RequestHandler } from 'express';
 import type { KeyCounts } from '../pool/counts.ts';
 import { SERVICES, type Service } from '../shared/api-key.ts';
-import { sendJson } from './send-json.ts';
+import { sendJson } from './reply.ts';
 
 /** `GET /api/keys/status`: how many keys can be used. Always 200, whatever the keys do. */
 export function keysStatusRoute(counts: (service: Service) => KeyCounts): RequestHandler {

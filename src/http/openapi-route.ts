@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import type { DescribedServer } from './openapi/described-server.ts';
-import { JSON_TYPE } from './send-json.ts';
+import { JSON_TYPE } from './reply.ts';
 
 /** `GET /openapi.json`: what this very server can be asked. Written when somebody first wants it. */
 export function openapiRoute(server: DescribedServer): RequestHandler {

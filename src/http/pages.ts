@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
-import { notFound } from './fallbacks.ts';
+import { notFound } from './errors.ts';
 import { serve } from './serve.ts';
 
 /** A page for people: one HTML file, and whatever it loads, all from our own origin. */
@@ -22,7 +22,7 @@ export interface Page {
 }
 
 /** They need no build: the compiled server finds them where the source lies. */
-const FOLDER = fileURLToPath(new URL('../../src/http/pages/', import.meta.url));
+const FOLDER = fileURLToPath(new URL('../../src/http/pages', import.meta.url));
 
 export function servePage(app: Express, page: Page): void {
   const { path, libraries = {}, before = [] } = page;
@@ -88,3 +88,17 @@ function folderOf(library: string): string {
 }
 
 const require = createRequire(import.meta.url);
+
+const PATH = '/docs';
+
+/** `GET /docs`: the document of `/openapi.json` as a page on which every route can be tried. */
+export function serveDocs(app: Express): void {
+  app.use(`${PATH}/lib/swagger-ui`, onlyWhatThePageLoads);
+  servePage(app, { path: PATH, folder: 'docs', libraries: { 'swagger-ui': 'swagger-ui-dist' } });
+}
+
+/** The package holds ten megabytes more. */
+const LOADED: ReadonlySet<string> = new Set(['/swagger-ui.css', '/swagger-ui-bundle.js']);
+
+const onlyWhatThePageLoads: RequestHandler = (request, response, next) =>
+  LOADED.has(request.path) ? next() : notFound(request, response, next);

@@ -1,5 +1,5 @@
 import type { Express, RequestHandler } from 'express';
-import { methodNotAllowed } from './fallbacks.ts';
+import { methodNotAllowed } from './errors.ts';
 
 /** One way of asking for these paths; every other is refused by name. */
 export function serve(

@@ -4,8 +4,7 @@ import { connect } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import express from 'express';
 import { afterEach, describe, expect, it } from 'vitest';
-import { drain } from '../../src/http/drain.ts';
-import { createHttpServer, listen } from '../../src/http/server.ts';
+import { createHttpServer, drain, listen } from '../../src/http/listen.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
@@ -62,7 +61,7 @@ describe('a server that drains', () => {
   it('answers one more request on a kept connection until the farewell is over, and says it is the last', async () => {
     const { clock, server, agent, ask } = await start();
     await (await ask()).ended;
-    const drained = drain(server, clock, { limitMs: 60_000, farewellMs: 2000 });
+    const drained = drain(server, clock, { limitMs: 60_000, idleMs: 2000 });
     for (let passed = 0; passed < 1950; passed += 50) {
       clock.advance(50);
       await settle();
@@ -77,7 +76,7 @@ describe('a server that drains', () => {
   it('closes a kept connection on which nothing came in that time', async () => {
     const { clock, server, agent, ask } = await start();
     await (await ask()).ended;
-    const drained = drain(server, clock, { limitMs: 60_000, farewellMs: 2000 });
+    const drained = drain(server, clock, { limitMs: 60_000, idleMs: 2000 });
     for (let passed = 0; passed < 2050; passed += 50) {
       clock.advance(50);
       await settle();
@@ -90,7 +89,7 @@ describe('a server that drains', () => {
     const { clock, server, agent, ask, finishSlow } = await start();
     const { connection, ended } = await ask('/slow');
     expect(connection).toBe('keep-alive');
-    const drained = drain(server, clock, { limitMs: 60_000, farewellMs: 2000 });
+    const drained = drain(server, clock, { limitMs: 60_000, idleMs: 2000 });
     clock.advance(10_000);
     finishSlow();
     await ended;
@@ -106,7 +105,7 @@ describe('a server that drains', () => {
   it('cuts off what is still open at the limit, and says so', async () => {
     const { clock, server, ask } = await start();
     const broken = expect((await ask('/slow')).ended).rejects.toThrow();
-    const drained = drain(server, clock, { limitMs: 60_000, farewellMs: 0 });
+    const drained = drain(server, clock, { limitMs: 60_000, idleMs: 0 });
     clock.advance(59_999);
     await settle();
     expect(server.listening).toBe(false);
@@ -119,7 +118,7 @@ describe('a server that drains', () => {
     const { clock, server, port } = await start();
     const socket = connect(port, '127.0.0.1');
     await Promise.all([once(socket, 'connect'), once(server, 'connection')]);
-    const drained = drain(server, clock, { limitMs: 60_000, farewellMs: 0 });
+    const drained = drain(server, clock, { limitMs: 60_000, idleMs: 0 });
     socket.write('GET / HTTP/1.1\r\nhost: here\r\n\r\n');
     const [answer] = await once(socket, 'data');
     expect(String(answer)).toMatch(/^HTTP\/1\.1 200 OK\r\n[\s\S]*connection: close/i);

@@ -3,7 +3,7 @@ import { request as httpRequest } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import express from 'express';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { createHttpServer } from '../../src/http/server.ts';
+import { createHttpServer } from '../../src/http/listen.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Answer, startApp } from '../support/start-app.ts';
 

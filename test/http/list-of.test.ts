@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { listOf } from '../../src/http/list-of.ts';
+import { listOf } from '../../src/http/validate.ts';
 
 it('looks at no more than twenty faulty entries, however many there are', () => {
   let looked = 0;

@@ -11,9 +11,9 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { createTokenCheck, type Secret } from '../../shared/secret.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
-import { bearerIn } from '../bearer.ts';
-import { HttpError } from '../http-error.ts';
-import { SharedHits } from '../shared-hits.ts';
+import { bearerIn } from '../caller.ts';
+import { HttpError } from '../errors.ts';
+import { SharedHits } from '../limits.ts';
 
 /** An operator who has shown the admin token. */
 export interface Admin {
@@ -21,15 +21,6 @@ export interface Admin {
   readonly name: string | null;
   /** How the token was shown with this request. */
   readonly by: 'token' | 'cookie';
-}
-
-declare global {
-  namespace Express {
-    interface Locals {
-      /** Missing for everybody else, and on routes that do not look. */
-      admin?: Admin;
-    }
-  }
 }
 
 /** Guards what is for the operator alone. */
@@ -72,7 +63,7 @@ export function createAdminAccess(options: AdminAccessOptions): AdminAccess {
   async function byToken(request: Request, response: Response): Promise<Admin> {
     const given = bearerIn(request);
     try {
-      if (given === null) throw new HttpError(401, 'unauthorized', NO_TOKEN);
+      if (given === null) throw new HttpError('unauthorized', NO_TOKEN);
       await checkToken(request, given);
     } catch (error) {
       if (isUnauthorized(error)) response.setHeader('www-authenticate', 'Bearer');
@@ -110,7 +101,7 @@ const isChange = ({ method }: Request) => method !== 'GET' && method !== 'HEAD';
 /** @throws HttpError 401; otherwise any page could act with the cookie of the operator who views it */
 export function refuseOtherOrigins(request: Request): void {
   if (!isFromOtherOrigin(request)) return;
-  throw new HttpError(401, 'unauthorized', "Another origin's page may not do this.");
+  throw new HttpError('unauthorized', "Another origin's page may not do this.");
 }
 
 /**
@@ -221,7 +212,7 @@ function limitGuesses(log: Logger, sharedStore: SharedStore | null) {
     if (!isAdmitted) throw tooMany(resetTime);
     if (!isRight) {
       await everywhere?.increment(address);
-      throw new HttpError(401, 'unauthorized', 'This token is wrong.');
+      throw new HttpError('unauthorized', 'This token is wrong.');
     }
     remember(address);
     await here.decrement(address);
@@ -238,5 +229,5 @@ function tooMany(resetTime: Date | undefined): HttpError {
   const ms = (resetTime?.getTime() ?? 0) - Date.now();
   const seconds = Math.max(1, Math.ceil(ms / 1000));
   const message = `Too many wrong tokens from this address. Try again in ${seconds} seconds.`;
-  return new HttpError(429, 'rate_limited', message, { retryAfterSeconds: seconds });
+  return new HttpError('rate_limited', message, { retryAfterSeconds: seconds });
 }

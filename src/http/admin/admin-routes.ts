@@ -6,14 +6,14 @@ import type { Order } from '../../observability/operator-actions.ts';
 import { SERVICES } from '../../shared/api-key.ts';
 import type { Redact } from '../../shared/redact.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
-import { bearerIn } from '../bearer.ts';
-import { forbidCaching } from '../caching.ts';
-import { HttpError } from '../http-error.ts';
-import { bodyOrNone, readJsonBody, validate } from '../json-body.ts';
+import { bodyOrNone, readJsonBody } from '../body.ts';
+import { bearerIn } from '../caller.ts';
+import { HttpError } from '../errors.ts';
 import { limitByAddress } from '../limits.ts';
 import { servePage } from '../pages.ts';
-import { sendJson, sendText } from '../send-json.ts';
+import { forbidCaching, sendJson, sendText } from '../reply.ts';
 import { serve } from '../serve.ts';
+import { validate } from '../validate.ts';
 import { type AdminAccess, refuseOtherOrigins } from './admin-access.ts';
 
 import { keysQuery, listKeys } from './key-list.ts';
@@ -151,7 +151,7 @@ export const parkBody = z
 function releaseRoute(view: AdminView): RequestHandler {
   return async function postRelease(request, response) {
     const body = validate(releaseBody, bodyOrNone(request));
-    const isFound = view.actions.release(idIn(request), orderIn(request, response, body));
+    const isFound = view.actions.release(idIn(request), orderIn(response, body));
     if (!isFound) throw noSuchKey();
     sendJson(response, 200, { key: await reportOf(view, request) });
   };
@@ -161,11 +161,7 @@ function releaseRoute(view: AdminView): RequestHandler {
 function parkRoute(view: AdminView, cooldownMs: number): RequestHandler {
   return async function postPark(request, response) {
     const { seconds = cooldownMs / 1000, ...body } = validate(parkBody, bodyOrNone(request));
-    const isFound = view.actions.park(
-      idIn(request),
-      seconds * 1000,
-      orderIn(request, response, body),
-    );
+    const isFound = view.actions.park(idIn(request), seconds * 1000, orderIn(response, body));
     if (!isFound) throw noSuchKey();
     sendJson(response, 200, { key: await reportOf(view, request) });
   };
@@ -175,12 +171,11 @@ const idIn = ({ params }: Request) => String(params.id);
 
 /** Who has logged in with a name need not give it again. */
 function orderIn(
-  request: Request,
   { locals }: Response,
   { by = '', reason = '' }: z.output<typeof releaseBody>,
 ): Order {
   return {
-    requestId: String(request.id),
+    requestId: locals.requestId,
     who: by || (locals.admin?.name ?? null),
     why: reason || null,
   };
@@ -194,7 +189,7 @@ async function reportOf({ models, keys }: AdminView, request: Request) {
   return report;
 }
 
-const noSuchKey = () => new HttpError(404, 'not_found', 'There is no such key.');
+const noSuchKey = () => new HttpError('not_found', 'There is no such key.');
 
 /** `GET /api/keys`: all that is known of each key, page by page. */
 function keysRoute(view: AdminView): RequestHandler {

@@ -3,7 +3,7 @@ import type { AdminView } from '../../observability/admin-view.ts';
 import type { KeysPage } from '../../observability/reports.ts';
 import type { KeyState } from '../../pool/key-state.ts';
 import { SERVICES, type Service } from '../../shared/api-key.ts';
-import { invalidField } from '../json-body.ts';
+import { invalidField } from '../validate.ts';
 
 const MAX_LIMIT = 500;
 

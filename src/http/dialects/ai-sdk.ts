@@ -1,30 +1,30 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatMessage, UserPart } from '../../shared/chat.ts';
-import { PLAIN_ERRORS } from '../error-form.ts';
-import { validate } from '../json-body.ts';
-import { listOf } from '../list-of.ts';
-import { NOT_A_DATA_URL, readDataUrl } from './data-url.ts';
+import { PLAIN_ERRORS } from '../errors.ts';
+import { listOf, validate } from '../validate.ts';
 import {
-  type ChatCall,
   COMMENT,
   type Dialect,
+  DONE,
   EVENT_STREAM,
   type Frames,
+  hasText,
+  MAX_MESSAGES,
+  MAX_PARTS,
+  modelName,
+  NOT_A_DATA_URL,
+  plainText,
+  readDataUrl,
   type StreamFacts,
+  toEvent,
 } from './dialect.ts';
-import { plainText } from './plain-text.ts';
-import { isSaid, MAX_MESSAGES, MAX_PARTS, modelName, spoken, text } from './said.ts';
 
-/** What goes on, what is skipped, and a file that nobody but the browser could read. */
+/** What is sent on, what is skipped, and a file that only the browser could read. */
 type Part = UserPart | { readonly kind: 'skipped' | 'unreadable' };
 
 const textPart = z
-  .looseObject({ type: z.literal('text'), text })
-  .transform((part): Part => ({ kind: 'text', text: part.text }));
-
-const spokenPart = z
-  .looseObject({ type: z.literal('text'), text: spoken })
+  .looseObject({ type: z.literal('text'), text: z.string() })
   .transform((part): Part => ({ kind: 'text', text: part.text }));
 
 const filePart = z
@@ -32,7 +32,7 @@ const filePart = z
   .meta({ description: 'The `url` is a data URL in base64.' })
   .transform(({ url }): Part => readDataUrl(url) ?? { kind: 'unreadable' });
 
-/** Of the many kinds that a part may have, all but those that we send on are skipped. */
+/** All other kinds of parts are skipped. */
 const otherThan = (...kinds: string[]) =>
   z
     .looseObject({
@@ -50,7 +50,7 @@ const message = z.discriminatedUnion('role', [
   }),
   z.looseObject({
     role: z.enum(['system', 'assistant']),
-    parts: listOf(z.union([spokenPart, otherThan('text')]), MAX_PARTS),
+    parts: listOf(z.union([textPart, otherThan('text')]), MAX_PARTS),
   }),
 ]);
 
@@ -69,7 +69,7 @@ export const aiSdkBody = z
  */
 export const aiSdk: Dialect = {
   errors: PLAIN_ERRORS,
-  read(request): ChatCall {
+  read(request) {
     const { messages, model } = validate(endsWithUser, request.body);
     const isPlain = request.query.protocol === 'text';
     return {
@@ -98,7 +98,7 @@ const endsWithUser = aiSdkBody.superRefine(({ messages }, context) => {
   if (last?.role !== 'user' || !last.parts.some((one) => hasContent(one) || isUnreadable(one))) {
     context.addIssue({ code: 'custom', path: ['messages', index], message: NOT_ASKED });
   }
-  // One that was refused before stays in the conversation, which goes on without it.
+  // Files of earlier messages were refused before: the conversation goes on without them.
   for (const [place, one] of last?.parts.entries() ?? []) {
     if (!isUnreadable(one)) continue;
     const path = ['messages', index, 'parts', place, 'url'];
@@ -111,7 +111,7 @@ const NOT_ASKED = "The last one must be the user's, with a text or a file in it.
 const isUnreadable = ({ kind }: Part) => kind === 'unreadable';
 
 const hasContent = (one: Part): one is UserPart =>
-  one.kind === 'media' || (one.kind === 'text' && isSaid(one.text));
+  one.kind === 'media' || (one.kind === 'text' && hasText(one.text));
 
 function toMessage({ role, parts }: UiMessage): ChatMessage[] {
   const filled = parts.filter(hasContent);
@@ -124,45 +124,37 @@ function systemOf(messages: readonly UiMessage[]): string | null {
   const texts = messages
     .filter(({ role }) => role === 'system')
     .flatMap(({ parts }) => parts)
-    .flatMap((one) => (one.kind === 'text' && isSaid(one.text) ? [one.text] : []));
+    .flatMap((one) => (one.kind === 'text' && hasText(one.text) ? [one.text] : []));
   return texts.length === 0 ? null : texts.join('\n\n');
 }
 
-/** Of an answer there is one text, and one step. */
+/** An answer has one step with one text. */
 const TEXT_ID = 'text';
 
-/** Older clients take one field too many for a broken stream: nothing is added to any part. */
+/** Older clients reject a stream with an extra field: nothing is added to any part. */
 function toUiMessageStream({ model, requestId }: StreamFacts): Frames {
   let isTextOpen = false;
   return {
     headers: { ...EVENT_STREAM, 'x-vercel-ai-ui-message-stream': 'v1' },
-    begin: toEvents(
-      { type: 'start', messageMetadata: { model, requestId } },
-      { type: 'start-step' },
-    ),
+    begin:
+      toEvent({ type: 'start', messageMetadata: { model, requestId } }) +
+      toEvent({ type: 'start-step' }),
     piece({ text: delta }) {
       if (delta === '') return '';
-      const opening = isTextOpen ? '' : toEvents({ type: 'text-start', id: TEXT_ID });
+      const opening = isTextOpen ? '' : toEvent({ type: 'text-start', id: TEXT_ID });
       isTextOpen = true;
-      return opening + toEvents({ type: 'text-delta', id: TEXT_ID, delta });
+      return opening + toEvent({ type: 'text-delta', id: TEXT_ID, delta });
     },
-    end: ({ reason, usage }) =>
-      (isTextOpen ? toEvents({ type: 'text-end', id: TEXT_ID }) : '') +
-      toEvents(
-        { type: 'finish-step' },
-        {
-          type: 'finish',
-          finishReason: reason,
-          messageMetadata: { model, requestId, usage },
-        },
-      ) +
-      DONE,
-    fail: ({ message: errorText }) => toEvents({ type: 'error', errorText }) + DONE,
+    end({ reason: finishReason, usage }) {
+      const messageMetadata = { model, requestId, usage };
+      return (
+        (isTextOpen ? toEvent({ type: 'text-end', id: TEXT_ID }) : '') +
+        toEvent({ type: 'finish-step' }) +
+        toEvent({ type: 'finish', finishReason, messageMetadata }) +
+        DONE
+      );
+    },
+    fail: ({ message: errorText }) => toEvent({ type: 'error', errorText }) + DONE,
     keepAlive: COMMENT,
   };
 }
-
-const DONE = 'data: [DONE]\n\n';
-
-const toEvents = (...parts: readonly object[]) =>
-  parts.map((one) => `data: ${JSON.stringify(one)}\n\n`).join('');

@@ -1,20 +1,18 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import { PLAIN_ERRORS } from '../error-form.ts';
-import { validate } from '../json-body.ts';
-import { listOf } from '../list-of.ts';
-import type { ChatCall, Dialect } from './dialect.ts';
-import { plainText } from './plain-text.ts';
-import { isSaid, MAX_MESSAGES, spoken, text } from './said.ts';
-import { toMessages } from './turns.ts';
+import { PLAIN_ERRORS } from '../errors.ts';
+import { listOf, validate } from '../validate.ts';
+import { type Dialect, hasText, MAX_MESSAGES, plainText, toMessages } from './dialect.ts';
 
-/** Where one of these stands the body is the AI SDK's. */
+/** A body with one of these fields is the AI SDK's. */
 const without = (field: string) => ({ not: { required: [field] } });
 
-const message = z.discriminatedUnion('role', [
-  z.looseObject({ role: z.literal('user'), content: text }).meta(without('parts')),
-  z.looseObject({ role: z.enum(['persona', 'assistant']), content: spoken }).meta(without('parts')),
-]);
+const message = z
+  .looseObject({
+    role: z.enum(['user', 'persona', 'assistant'], 'Invalid input'),
+    content: z.string(),
+  })
+  .meta(without('parts'));
 
 export const anamBody = z
   .looseObject({
@@ -30,18 +28,18 @@ export const anamBody = z
   })
   .superRefine(({ messages }, context) => {
     const last = messages.at(-1);
-    if (last?.role === 'user' && isSaid(last.content)) return;
+    if (last?.role === 'user' && hasText(last.content)) return;
     const fault = "The last message must be the user's, and must not be empty.";
     context.addIssue({ code: 'custom', path: ['messages'], message: fault });
   });
 
 /**
- * The dialect of Anam's example for a language model of one's own: the browser sends what the user
- * and the persona have said, and reads the answer as plain text, to hand it to the avatar.
+ * The dialect of Anam's example for a custom language model: the browser sends what the user and the
+ * persona have said, and reads the answer as plain text for the avatar.
  */
 export const anamLlm: Dialect = {
   errors: PLAIN_ERRORS,
-  read({ body }): ChatCall {
+  read({ body }) {
     const { messages } = validate(anamBody, body);
     const turn = { system: null, messages: toMessages(messages) };
     return { request: { turn, model: null }, answer: { kind: 'stream', frames: plainText } };

@@ -1,10 +1,10 @@
 import type { Request } from 'express';
+import { z } from 'zod';
 import type { ChatRequest } from '../../services/chat.ts';
 import type { ChatReply } from '../../services/chat-reply.ts';
-import type { ChatChunk, ChatFinish } from '../../shared/chat.ts';
-import { STREAM_CACHING } from '../caching.ts';
-import type { ErrorForm } from '../error-form.ts';
-import type { HttpError } from '../http-error.ts';
+import type { ChatChunk, ChatFinish, ChatMessage, MediaPart } from '../../shared/chat.ts';
+import type { ErrorForm, HttpError } from '../errors.ts';
+import { STREAM_CACHING, TEXT_TYPE } from '../reply.ts';
 
 /** How one kind of caller asks, is answered and is refused. */
 export interface Dialect {
@@ -18,7 +18,7 @@ export interface ChatCall {
   readonly answer: AnswerForm;
 }
 
-/** The answer as one JSON body, or in pieces as they come. */
+/** The answer as one JSON body, or as a stream. */
 export type AnswerForm =
   | { readonly kind: 'whole'; readonly body: (reply: ChatReply, facts: AnswerFacts) => unknown }
   | { readonly kind: 'stream'; readonly frames: (facts: StreamFacts) => Frames };
@@ -34,25 +34,103 @@ export interface StreamFacts extends AnswerFacts {
   readonly model: string;
 }
 
-/** What goes over the wire for each part of a streamed answer. */
+/** What is written for each part of a streamed answer. */
 export interface Frames {
   readonly headers: Readonly<Record<string, string>>;
-  /** Goes out with the first piece. */
+  /** Written with the first piece. */
   readonly begin: string;
   piece(chunk: ChatChunk): string;
   end(finish: ChatFinish): string;
-  /** Takes the place of the end; null where only a broken connection can tell. */
+  /** Takes the place of the end; null where the form has no errors and the connection is broken off. */
   fail(error: HttpError): string | null;
-  /** Keeps whoever stands in between from taking silence for the end; null where that cannot be said. */
+  /** Sent during silence, so that no proxy closes the connection; null where the form has no comments. */
   readonly keepAlive: string | null;
 }
 
-/** What every stream of events says of itself; nobody in between may keep or hold it back. */
 export const EVENT_STREAM = {
   'content-type': 'text/event-stream',
   'cache-control': STREAM_CACHING,
   'x-accel-buffering': 'no',
 } as const;
 
-/** A comment, which every reader of events skips. */
+/** Readers of events skip comments. */
 export const COMMENT = ': keep-alive\n\n';
+export const DONE = 'data: [DONE]\n\n';
+
+export const toEvent = (data: object): string => `data: ${JSON.stringify(data)}\n\n`;
+
+/** The text alone. Only a broken connection shows that it is incomplete. */
+export const plainText = (): Frames => ({
+  headers: { ...EVENT_STREAM, 'content-type': TEXT_TYPE },
+  begin: '',
+  piece: ({ text }) => text,
+  end: () => '',
+  fail: () => null,
+  keepAlive: null,
+});
+
+export const MAX_MESSAGES = 1000;
+/** Of one message. */
+export const MAX_PARTS = 1000;
+
+/** What a user says. An assistant's text may be empty: it was our answer, and the caller cannot mend it. */
+export const userText = z.string().refine(hasText, 'Must not be empty.').meta({ pattern: '\\S' });
+
+export function hasText(value: string): boolean {
+  return value.trim() !== '';
+}
+
+const PREFIXES = /^(?:(?:models|google)\/)+/;
+
+/** The name of a model, without `models/` and `google/`, which some callers write before it. */
+export const modelName = z
+  .string()
+  .max(200)
+  .transform((name) => name.replace(PREFIXES, ''));
+
+interface TextTurn {
+  /** Any role but `user` is the assistant. */
+  readonly role: string;
+  readonly content: string;
+}
+
+/** For dialects of text only. Turns without text are left out: the provider would refuse them. */
+export const toMessages = (turns: readonly TextTurn[]): ChatMessage[] =>
+  turns
+    .filter(({ content }) => hasText(content))
+    .map(({ role, content }) => ({
+      role: role === 'user' ? 'user' : 'assistant',
+      parts: [{ kind: 'text', text: content }],
+    }));
+
+/** Up to the comma. The expression would need too much of the stack for a longer head. */
+const MAX_HEAD = 1000;
+const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,$/i;
+const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
+
+export const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
+
+/** A data URL in base64 with a media type. */
+export const dataUrl = z.string().transform((url, context): MediaPart => {
+  const media = readDataUrl(url);
+  if (media !== null) return media;
+  context.addIssue({ code: 'custom', message: NOT_A_DATA_URL });
+  return z.NEVER;
+});
+
+/**
+ * Many clients send `image/jpg`, which Google does not know: it becomes `image/jpeg`.
+ *
+ * @returns null for what is no such URL
+ */
+export function readDataUrl(url: unknown): MediaPart | null {
+  if (typeof url !== 'string') return null;
+  const head = url.slice(0, url.slice(0, MAX_HEAD).indexOf(',') + 1);
+  const mediaType = DATA_URL.exec(head)?.[1]?.toLowerCase();
+  if (mediaType === undefined) return null;
+  const data = url.slice(head.length);
+  const isWhole = data.length % 4 === 0 || !data.endsWith('=');
+  return isWhole && data.length % 4 !== 1 && BASE64.test(data)
+    ? { kind: 'media', mediaType: mediaType === 'image/jpg' ? 'image/jpeg' : mediaType, data }
+    : null;
+}

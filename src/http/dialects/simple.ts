@@ -1,30 +1,31 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatReply } from '../../services/chat-reply.ts';
-import { OUR_ERRORS } from '../error-form.ts';
-import { validate } from '../json-body.ts';
-import { listOf } from '../list-of.ts';
+import { OUR_ERRORS } from '../errors.ts';
+import { listOf, validate } from '../validate.ts';
 import {
   type AnswerFacts,
-  type ChatCall,
   COMMENT,
   type Dialect,
   EVENT_STREAM,
   type Frames,
+  MAX_MESSAGES,
+  modelName,
   type StreamFacts,
+  toEvent,
+  toMessages,
+  userText,
 } from './dialect.ts';
-import { MAX_MESSAGES, modelName, said, spoken } from './said.ts';
-import { toMessages } from './turns.ts';
 
-/** Google's own word for the assistant is `model`. */
+/** Google calls the assistant `model`. */
 const turn = z.discriminatedUnion('role', [
-  z.strictObject({ role: z.literal('user'), content: said }),
-  z.strictObject({ role: z.enum(['assistant', 'model']), content: spoken }),
+  z.strictObject({ role: z.literal('user'), content: userText }),
+  z.strictObject({ role: z.enum(['assistant', 'model']), content: z.string() }),
 ]);
 
 export const chatBody = z
   .strictObject({
-    message: said.meta({ description: 'What the person says.', examples: ['Hello!'] }),
+    message: userText.meta({ description: 'What the person says.', examples: ['Hello!'] }),
     history: listOf(turn, MAX_MESSAGES)
       .default([])
       .meta({ description: 'What was said before, oldest first. Nothing by default.' }),
@@ -38,10 +39,10 @@ export const chatBody = z
   })
   .meta({ title: 'ChatRequest', description: 'A message, with what was said before.' });
 
-/** Our own dialect: a message with its history in; the reply whole, or as events. */
+/** Our own dialect: a message with its history; the answer is one JSON body or a stream of events. */
 export const simple: Dialect = {
   errors: OUR_ERRORS,
-  read(request): ChatCall {
+  read(request) {
     const { message, history, model, stream } = validate(chatBody, request.body);
     const messages = toMessages([...history, { role: 'user', content: message }]);
     return {
@@ -70,11 +71,10 @@ const toBody = (reply: ChatReply, { requestId }: AnswerFacts) => ({
 const toEvents = ({ model, requestId }: StreamFacts): Frames => ({
   headers: EVENT_STREAM,
   begin: '',
-  piece: (chunk) => (chunk.text === '' ? '' : toEvent('delta', { text: chunk.text })),
-  end: ({ reason, usage }) => toEvent('done', { model, finishReason: reason, usage, requestId }),
-  fail: ({ code, message }) => toEvent('error', { code, message, requestId }),
+  piece: ({ text }) => (text === '' ? '' : named('delta', { text })),
+  end: ({ reason, usage }) => named('done', { model, finishReason: reason, usage, requestId }),
+  fail: ({ code, message }) => named('error', { code, message, requestId }),
   keepAlive: COMMENT,
 });
 
-const toEvent = (name: string, data: unknown) =>
-  `event: ${name}\ndata: ${JSON.stringify(data)}\n\n`;
+const named = (name: string, data: object) => `event: ${name}\n${toEvent(data)}`;

@@ -1,4 +1,4 @@
-import { tokenBody } from '../session-token-route.ts';
+import { tokenBody } from '../avatar-routes.ts';
 import {
   anything,
   METRICS_EXAMPLES,

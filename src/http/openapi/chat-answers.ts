@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ERROR_CODES } from '../http-error.ts';
+import { ERROR_CODES } from '../errors.ts';
 import type { Content } from './operation.ts';
 
 const REQUEST_ID = '0b2c1d9e-5f1a-4c1e-9d8e-3c7f3a0f6a51';

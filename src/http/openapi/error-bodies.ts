@@ -1,9 +1,8 @@
 import { z } from 'zod';
-import { OPENAI_ERRORS } from '../dialects/openai/errors.ts';
-import { type ErrorForm, OUR_ERRORS, PLAIN_ERRORS } from '../error-form.ts';
-import { GEMINI_ERRORS } from '../gemini/errors.ts';
-import { ERROR_CODES } from '../http-error.ts';
-import { ANAM_ERRORS } from '../session-start-route.ts';
+import { ANAM_ERRORS } from '../avatar-routes.ts';
+import { GEMINI_ERRORS } from '../dialects/gemini.ts';
+import { OPENAI_ERRORS } from '../dialects/openai.ts';
+import { ERROR_CODES, type ErrorForm, OUR_ERRORS, PLAIN_ERRORS } from '../errors.ts';
 
 /** How a form's text looks, and what it is called where several stand side by side. */
 export interface ErrorBody {

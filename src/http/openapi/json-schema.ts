@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
-import { shapeOfList } from '../list-of.ts';
+import { shapeOfList } from '../validate.ts';
 
 /** A JSON schema of what the given one accepts. */
 export function toJsonSchema(schema: z.ZodType): JsonObject {

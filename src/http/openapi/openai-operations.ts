@@ -1,4 +1,4 @@
-import { completionBody } from '../dialects/openai/request.ts';
+import { completionBody } from '../dialects/openai-request.ts';
 import type { DescribedServer } from './described-server.ts';
 import { OPENAIS } from './error-bodies.ts';
 import { ANSWERED_BY } from './headers.ts';

@@ -1,9 +1,7 @@
 import { noKeysConfigured, upstreamFailed, upstreamTimeout } from '../../failover/conclusion.ts';
 import { ServiceError } from '../../failover/service-error.ts';
-import { MEGABYTE, TOO_LARGE } from '../body-limit.ts';
-import { HttpError } from '../http-error.ts';
-import { invalidField, NOT_JSON } from '../json-body.ts';
-import { toHttpError } from '../to-http-error.ts';
+import { bodyTooLarge, HttpError, toHttpError } from '../errors.ts';
+import { invalidField } from '../validate.ts';
 import type { HeaderName } from './headers.ts';
 
 /** One way of being refused, with when it comes and what it looks like. */
@@ -15,8 +13,7 @@ export interface RefusalSample {
 
 const RETRY_AFTER: readonly HeaderName[] = ['retry-after'];
 
-const bodyFault = (type: string, limit?: number) =>
-  toHttpError(Object.assign(new Error(type), { type, limit }));
+const bodyFault = (type: string) => toHttpError(Object.assign(new Error(type), { type }));
 
 const exhausted = (sentence: string) =>
   toHttpError(new ServiceError('all_keys_exhausted', sentence, { retryAfterMs: 720_000 }));
@@ -36,15 +33,15 @@ export const REFUSALS = {
   },
   payload_too_large: {
     when: 'The body is larger than `MAX_BODY_MB`: unless that is set, 5 MB, or 20 MB with a token.',
-    error: bodyFault(TOO_LARGE, 5 * MEGABYTE),
+    error: bodyTooLarge(5 * 2 ** 20),
   },
   over_16_kb: {
     when: 'The body is larger than 16 KB.',
-    error: bodyFault(TOO_LARGE, 16 * 1024),
+    error: bodyTooLarge(16 * 1024),
   },
   unsupported_media_type: {
     when: 'The body is no JSON in UTF-8.',
-    error: bodyFault(NOT_JSON),
+    error: new HttpError('unsupported_media_type', 'Send the body as application/json.'),
   },
   unsupported_encoding: {
     when: 'The body is compressed in a way that is not understood here.',
@@ -52,55 +49,46 @@ export const REFUSALS = {
   },
   unauthorized: {
     when: 'The token is missing or wrong.',
-    error: new HttpError(401, 'unauthorized', 'The token is missing or unknown.'),
+    error: new HttpError('unauthorized', 'The token is missing or unknown.'),
     headers: ['www-authenticate'],
   },
   admin_token_missing: {
     when: 'The admin token is missing or wrong.',
-    error: new HttpError(401, 'unauthorized', 'This token is wrong.'),
+    error: new HttpError('unauthorized', 'This token is wrong.'),
     headers: ['www-authenticate'],
   },
   admin_token_wrong: {
     when: 'The token in the body is wrong.',
-    error: new HttpError(401, 'unauthorized', 'This token is wrong.'),
+    error: new HttpError('unauthorized', 'This token is wrong.'),
   },
   other_origin: {
     when: "A browser sends this for another origin's page.",
-    error: new HttpError(401, 'unauthorized', "Another origin's page may not do this."),
+    error: new HttpError('unauthorized', "Another origin's page may not do this."),
   },
   session_token_missing: {
     when: 'The session token is missing, or has been used.',
-    error: new HttpError(401, 'unauthorized', 'Session token is missing.'),
+    error: new HttpError('unauthorized', 'Session token is missing.'),
   },
   model_unavailable: {
     when: 'The model is not served, or no key may use it.',
-    error: new HttpError(
-      404,
-      'model_unavailable',
-      'None of the API keys may use what was asked for.',
-    ),
+    error: new HttpError('model_unavailable', 'None of the API keys may use what was asked for.'),
   },
   persona_unavailable: {
     when: 'No key may use the persona.',
-    error: new HttpError(
-      404,
-      'model_unavailable',
-      'None of the API keys may use what was asked for.',
-    ),
+    error: new HttpError('model_unavailable', 'None of the API keys may use what was asked for.'),
   },
   key_unknown: {
     when: 'There is no key with this id.',
-    error: new HttpError(404, 'not_found', 'There is no such key.'),
+    error: new HttpError('not_found', 'There is no such key.'),
   },
   method_not_allowed: {
     when: 'This path is asked in another way; `Allow` says how it may be.',
-    error: new HttpError(405, 'method_not_allowed', 'PUT is not allowed here.'),
+    error: new HttpError('method_not_allowed', 'PUT is not allowed here.'),
     headers: ['allow'],
   },
   rate_limited: {
     when: 'Too many requests from this address.',
     error: new HttpError(
-      429,
       'rate_limited',
       'Too many requests from this address. Try again in 12 seconds.',
       { retryAfterSeconds: 12 },
@@ -110,7 +98,6 @@ export const REFUSALS = {
   special_request_refused: {
     when: 'Three projects refused what is special about the request (media, a schema, its length), without a cause.',
     error: new HttpError(
-      429,
       'rate_limited',
       'The provider refused this request: Resource has been exhausted (e.g. check quota).',
       { retryAfterSeconds: 3600 },
@@ -120,7 +107,6 @@ export const REFUSALS = {
   too_many_guesses: {
     when: 'More than ten wrong tokens from this address within a minute; then the right one is refused too.',
     error: new HttpError(
-      429,
       'rate_limited',
       'Too many wrong tokens from this address. Try again in 12 seconds.',
       { retryAfterSeconds: 12 },

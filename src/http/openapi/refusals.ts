@@ -1,4 +1,4 @@
-import type { HttpError } from '../http-error.ts';
+import type { HttpError } from '../errors.ts';
 import type { ErrorBody } from './error-bodies.ts';
 import type { Answer, Content } from './operation.ts';
 import { REFUSALS, type RefusalName, type RefusalSample } from './refusal-samples.ts';

@@ -1,24 +1,79 @@
 import { randomUUID } from 'node:crypto';
-import type { ChatReply } from '../../../services/chat-reply.ts';
-import type { FinishReason, ToolCall } from '../../../shared/chat.ts';
-import type { Usage } from '../../../shared/failure.ts';
+import type { ChatReply } from '../../services/chat-reply.ts';
+import type { FinishReason, ToolCall } from '../../shared/chat.ts';
+import type { Usage } from '../../shared/failure.ts';
+import type { ErrorCode, ErrorForm, HttpError } from '../errors.ts';
+import { JSON_TYPE } from '../reply.ts';
 import {
   type AnswerFacts,
   COMMENT,
+  type Dialect,
+  DONE,
   EVENT_STREAM,
   type Frames,
   type StreamFacts,
-} from '../dialect.ts';
-import { toOpenaiError } from './errors.ts';
+  toEvent,
+} from './dialect.ts';
+import { readCompletionRequest } from './openai-request.ts';
 
-export interface CompletionForm {
-  /** Whether one more chunk tells the tokens, and all others say that they do not. */
+/** https://platform.openai.com/docs/guides/error-codes */
+export const OPENAI_ERRORS: ErrorForm = {
+  type: JSON_TYPE,
+  text: (error) => JSON.stringify(toOpenaiError(error)),
+  headers: ({ retryAfterSeconds }) =>
+    retryAfterSeconds !== null && retryAfterSeconds > MAX_HONOURED_SECONDS
+      ? { 'x-should-retry': 'false' }
+      : {},
+};
+
+function toOpenaiError(error: HttpError) {
+  const { message, status, code } = error;
+  return {
+    error: { message, type: toType(status), param: paramOf(error), code: CODES[code] ?? code },
+  };
+}
+
+/** The official clients ignore a longer `retry-after` and repeat the request at once. */
+const MAX_HONOURED_SECONDS = 60;
+
+function toType(status: number): string {
+  if (status >= 500) return 'server_error';
+  return status === 429 ? 'rate_limit_error' : 'invalid_request_error';
+}
+
+const paramOf = ({ details }: HttpError) => details[0]?.path || null;
+
+/** Where OpenAI has its own code. */
+const CODES: Partial<Record<ErrorCode, string>> = {
+  unauthorized: 'invalid_api_key',
+  model_unavailable: 'model_not_found',
+};
+
+/**
+ * The dialect of OpenAI's chat completions, which most clients speak
+ * (https://platform.openai.com/docs/api-reference/chat). What is not supported is refused by name.
+ */
+export const openai: Dialect = {
+  errors: OPENAI_ERRORS,
+  read({ body }) {
+    const { request, isStreamed, ...form } = readCompletionRequest(body);
+    return {
+      request,
+      answer: isStreamed
+        ? { kind: 'stream', frames: (facts) => toCompletionChunks(facts, form) }
+        : { kind: 'whole', body: (reply, facts) => toCompletion(reply, facts, form) },
+    };
+  },
+};
+
+interface CompletionForm {
+  /** Whether one more chunk has the usage, and all others `usage: null`. */
   readonly includesUsage: boolean;
   readonly isOneCallAtATime: boolean;
 }
 
 /** The whole answer as one chat completion. */
-export function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm) {
+function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm) {
   const calls = reply.toolCalls.slice(0, mostCalls(form)).map(toToolCall);
   const message = {
     role: 'assistant',
@@ -33,8 +88,8 @@ export function toCompletion(reply: ChatReply, facts: AnswerFacts, form: Complet
   };
 }
 
-/** The same in pieces. */
-export function toCompletionChunks(facts: StreamFacts, form: CompletionForm): Frames {
+/** The answer as a stream of chunks. */
+function toCompletionChunks(facts: StreamFacts, form: CompletionForm): Frames {
   const { includesUsage } = form;
   const common = {
     ...identity('chat.completion.chunk', facts.model, facts),
@@ -47,19 +102,19 @@ export function toCompletionChunks(facts: StreamFacts, form: CompletionForm): Fr
     headers: EVENT_STREAM,
     begin: toChunk({ role: 'assistant', content: '' }),
     piece({ text, toolCalls = [] }) {
-      const said = text === '' ? '' : toChunk({ content: text });
+      const content = text === '' ? '' : toChunk({ content: text });
       const called = toolCalls.slice(0, mostCalls(form) - calls).map((call) => {
         const delta = { tool_calls: [{ index: calls, ...toToolCall(call) }] };
         calls += 1;
         return toChunk(delta);
       });
-      return said + called.join('');
+      return content + called.join('');
     },
     end({ reason, usage }) {
       const counted = { ...common, choices: [], usage: toUsage(usage) };
       return toChunk({}, FINISH[reason]) + (includesUsage ? toEvent(counted) : '') + DONE;
     },
-    // Without the last word, so that nobody takes it for a whole answer.
+    // Without `[DONE]`: clients would take it for a complete answer.
     fail: (error) => toEvent(toOpenaiError(error)),
     keepAlive: COMMENT,
   };
@@ -67,10 +122,6 @@ export function toCompletionChunks(facts: StreamFacts, form: CompletionForm): Fr
 
 const mostCalls = ({ isOneCallAtATime }: CompletionForm) =>
   isOneCallAtATime ? 1 : Number.POSITIVE_INFINITY;
-
-const DONE = 'data: [DONE]\n\n';
-
-const toEvent = (data: object) => `data: ${JSON.stringify(data)}\n\n`;
 
 const identity = (object: string, model: string, { requestId, now }: AnswerFacts) => ({
   id: `chatcmpl-${requestId}`,
@@ -89,7 +140,7 @@ const FINISH: Record<FinishReason, string> = {
 
 /**
  * The signature travels where Google's own OpenAI-compatible routes put it. The id has less than 40
- * characters: other providers refuse longer ones when a client moves its conversation to them.
+ * characters: other providers refuse longer ones when a client continues its conversation there.
  */
 const toToolCall = ({ name, input, signature }: ToolCall) => ({
   id: `call_${randomUUID().replaceAll('-', '')}`,

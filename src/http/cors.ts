@@ -1,6 +1,6 @@
 import cors from 'cors';
 import type { RequestHandler } from 'express';
-import { ATTEMPTS_HEADER } from './who-answered.ts';
+import { ATTEMPTS_HEADER } from './reply.ts';
 
 /** Any port of this machine, where a frontend is being developed. */
 const LOCALHOST = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/;

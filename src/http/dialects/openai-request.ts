@@ -1,13 +1,10 @@
 import { z } from 'zod';
-import type { ChatRequest } from '../../../services/chat.ts';
-import type { GenerationSettings } from '../../../shared/chat.ts';
-import { isJsonObject } from '../../../shared/json.ts';
-import { invalidField, validate } from '../../json-body.ts';
-import { jsonObject } from '../../json-object.ts';
-import { modelName } from '../said.ts';
-import { readConversation } from './conversation.ts';
-import { messages } from './messages.ts';
-import { isGiven, toolChoice, tools, toTools } from './tools.ts';
+import type { ChatRequest } from '../../services/chat.ts';
+import type { GenerationSettings, ToolChoice, Tools } from '../../shared/chat.ts';
+import { isJsonObject } from '../../shared/json.ts';
+import { invalidField, jsonObject, listOf, validate } from '../validate.ts';
+import { modelName } from './dialect.ts';
+import { messages, readConversation } from './openai-messages.ts';
 
 const MAX_PARAMETERS = 100;
 
@@ -15,8 +12,8 @@ const tokens = z.int().min(1);
 const penalty = z.number().min(-2).max(2);
 
 /**
- * Tokens that each effort may cost, as Google's own OpenAI-compatible routes have it
- * (https://ai.google.dev/gemini-api/docs/openai#thinking); what is beyond them gets the most there is.
+ * Tokens that each effort may cost, as on Google's own OpenAI-compatible routes
+ * (https://ai.google.dev/gemini-api/docs/openai#thinking).
  */
 const EFFORTS = {
   none: 0,
@@ -52,8 +49,32 @@ const responseFormat = z.discriminatedUnion('type', [
   }),
 ]);
 
-/** What changes the answer, and is done. */
-const HEEDED = {
+const MAX_TOOLS = 128;
+const named = z.looseObject({ name: z.string().min(1).max(64) });
+
+const tool = z.looseObject({
+  type: z.literal('function', 'Only functions are supported.'),
+  function: named.extend({
+    description: z.string().nullish(),
+    parameters: jsonObject.nullish(),
+  }),
+});
+
+const tools = listOf(tool, MAX_TOOLS);
+
+const mode = z.enum(['none', 'auto', 'required'], 'Must be none, auto, required or function.');
+
+const toolChoice = z.union(
+  [
+    mode,
+    z.looseObject({ type: z.literal('function'), function: named }),
+    z.looseObject({ type: mode }).transform(({ type }) => type),
+  ],
+  'Must be none, auto, required or a function.',
+);
+
+/** Parameters that shape the answer. */
+const SUPPORTED = {
   model: modelName,
   messages,
   stream: z.boolean().nullish(),
@@ -79,13 +100,13 @@ const HEEDED = {
   parallel_tool_calls: z.boolean().nullish(),
 };
 
-/** What changes nothing as long as it says what would happen anyway. */
+/** Parameters with one accepted value, which changes nothing. */
 const only = <const Value extends string | number | boolean>(value: Value) =>
   z.literal(value, `Only ${value} is supported.`).nullish();
 
 const USE_TOOLS = 'This is not supported: send tools and tool_choice.';
 
-const AS_IT_IS = {
+const FIXED = {
   n: only(1),
   logprobs: only(false),
   top_logprobs: only(0),
@@ -99,7 +120,7 @@ const AS_IT_IS = {
 
 const anything = z.unknown().optional();
 
-/** What concerns OpenAI's own housekeeping, and never the words of an answer. */
+/** They concern OpenAI's own housekeeping, never the answer. */
 const IGNORED = {
   metadata: anything,
   prediction: anything,
@@ -112,7 +133,7 @@ const IGNORED = {
 };
 
 export const completionBody = z
-  .object({ ...IGNORED, ...HEEDED, ...AS_IT_IS })
+  .object({ ...IGNORED, ...SUPPORTED, ...FIXED })
   .catchall(z.null('This parameter is not supported.').optional())
   .meta({
     title: 'ChatCompletionRequest',
@@ -127,7 +148,7 @@ export interface CompletionRequest {
   readonly request: ChatRequest;
   readonly isStreamed: boolean;
   readonly includesUsage: boolean;
-  /** Gemini calls as many as it likes: of those, only the first is handed on. */
+  /** Gemini has no such limit: only its first call is handed on. */
   readonly isOneCallAtATime: boolean;
 }
 
@@ -161,7 +182,7 @@ function toSettings(body: CompletionBody): GenerationSettings {
     maxOutputTokens: body.max_completion_tokens ?? body.max_tokens,
     stop: typeof stop === 'string' ? [stop] : stop,
     seed: body.seed,
-    // Newer models refuse any penalty, be it the neutral one.
+    // Newer models refuse any penalty, even a neutral one.
     presencePenalty: body.presence_penalty || null,
     frequencyPenalty: body.frequency_penalty || null,
     thinking: toThinking(body),
@@ -169,7 +190,7 @@ function toSettings(body: CompletionBody): GenerationSettings {
   });
 }
 
-/** Google's own configuration goes before what other providers call by other names. */
+/** Google's own configuration wins over the parameters of other providers. */
 function toThinking(body: CompletionBody): GenerationSettings['thinking'] | null {
   const config = body.extra_body?.google?.thinking_config ?? body.google?.thinking_config ?? {};
   const { thinking_budget: budget, thinking_level: level, include_thoughts } = config;
@@ -200,3 +221,33 @@ const withoutGaps = <T extends object>(settings: T) =>
   Object.fromEntries(
     Object.entries(settings).filter(([, value]) => value !== undefined && value !== null),
   ) as WithoutGaps<T>;
+
+/** @returns null when there are no tools */
+function toTools(
+  declared: z.output<typeof tools>,
+  choice: z.output<typeof toolChoice> | null,
+): Tools | null {
+  if (declared.length === 0) {
+    if (choice !== null && choice !== 'none' && choice !== 'auto') throw noSuchTool();
+    return null;
+  }
+  const declarations = declared.map(({ function: { name, description, parameters } }) => ({
+    name,
+    ...(isGiven(description) ? { description } : {}),
+    ...(isGiven(parameters) ? { parameters } : {}),
+  }));
+  const chosen = toChoice(choice);
+  const isKnown = chosen.kind !== 'one' || declarations.some(({ name }) => name === chosen.name);
+  if (!isKnown) throw noSuchTool();
+  return { declarations, choice: chosen };
+}
+
+const isGiven = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null;
+
+function toChoice(choice: z.output<typeof toolChoice> | null): ToolChoice {
+  if (choice === null) return { kind: 'auto' };
+  if (typeof choice !== 'string') return { kind: 'one', name: choice.function.name };
+  return { kind: choice === 'required' ? 'any' : choice };
+}
+
+const noSuchTool = () => invalidField('tool_choice', 'There is no such tool.');

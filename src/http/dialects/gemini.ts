@@ -1,0 +1,150 @@
+import type { Request, RequestHandler, Response } from 'express';
+import { ServiceError } from '../../failover/service-error.ts';
+import type { Relay, RelayAnswer, RelayCall } from '../../services/relay.ts';
+import type { Clock } from '../../shared/clock.ts';
+import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
+import { PLAIN } from '../../shared/request-shape.ts';
+import { callerOf } from '../caller.ts';
+import type { ErrorForm, HttpError } from '../errors.ts';
+import { JSON_TYPE, STREAM_CACHING, sendText, sent, write } from '../reply.ts';
+import { resourcesIn, shapeIn } from './gemini-shape.ts';
+
+/** A request in Gemini's own protocol: Google's answer is passed on byte by byte. */
+export function relayRoute(
+  relay: Relay,
+  readCall: (request: Request) => RelayCall,
+  clock: Clock,
+): RequestHandler {
+  return async function postRelay(request, response) {
+    const call = readCall(request);
+    const answer = await relay(call, callerOf(response));
+    const isStream = answer.kind === 'answer' && call.isMetered && !call.comesWhole;
+    if (isStream) response.setHeader('cache-control', STREAM_CACHING);
+    if (answer.kind === 'refusal') sendRefusal(response, answer.refusal);
+    else await sendAnswer(response, answer, clock);
+  };
+}
+
+function sendRefusal(response: Response, { status, type, body }: ProviderWords): void {
+  response.locals.outcome = { ...response.locals.outcome, code: 'refused_by_google' };
+  sendText(response, status, type, body);
+}
+
+async function sendAnswer(
+  response: Response,
+  { head, pieces }: Extract<RelayAnswer, { kind: 'answer' }>,
+  clock: Clock,
+): Promise<void> {
+  for (const [name, value] of Object.entries(head.headers)) response.setHeader(name, value);
+  response.setHeader('x-accel-buffering', 'no');
+  response.statusCode = head.status;
+  try {
+    for await (const { bytes } of pieces) await write(response, bytes, clock);
+  } catch (error) {
+    // An error that Google sent within its stream is passed on.
+    response.locals.failInStream = () => lastBodyIn(error);
+    throw error;
+  }
+  response.end();
+  await sent(response, clock);
+}
+
+function lastBodyIn(error: unknown): string | null {
+  const cause = error instanceof ServiceError ? error.cause : null;
+  return cause instanceof UpstreamError ? (cause.refusal?.body ?? null) : null;
+}
+
+const MODEL = String.raw`[A-Za-z0-9][\w.-]{0,99}`;
+
+/** These paths go on to Google as they come, so they are restricted to these letters. */
+export const METHOD_PATH = new RegExp(
+  `^/(?:v1|v1alpha|v1beta)/models/(?<model>${MODEL}):(?<method>generateContent|streamGenerateContent|countTokens)$`,
+);
+/** One of Google's models, or their list. */
+export const MODELS_PATH = new RegExp(`^/(?:v1|v1alpha|v1beta)/models(?:/(?<model>${MODEL}))?$`);
+
+/** Headers of the caller that go on to Google. `accept-encoding` would change the encoding of the answer. */
+const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client'];
+
+/** Counting tokens uses no model's quota. */
+const UNMETERED = 'countTokens';
+/** Sends nothing before its answer is complete. */
+const WHOLE = 'generateContent';
+
+export function readMethodCall(request: Request): RelayCall {
+  const { model = '', method } = METHOD_PATH.exec(request.path)?.groups ?? {};
+  const body = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
+  const isMetered = method !== UNMETERED;
+  return {
+    operation: isMetered ? 'generate_content' : 'count_tokens',
+    request: { method: 'POST', path: pathOf(request), headers: headersOf(request), body },
+    model,
+    isMetered,
+    comesWhole: method === WHOLE,
+    resources: resourcesIn(body),
+    shape: () => shapeIn(request, body),
+  };
+}
+
+export const readModelsCall = (request: Request): RelayCall => ({
+  operation: 'list_models',
+  request: { method: 'GET', path: pathOf(request), headers: headersOf(request), body: null },
+  model: null,
+  isMetered: false,
+  comesWhole: false,
+  resources: [],
+  shape: PLAIN,
+});
+
+const NO_BODY = Buffer.alloc(0);
+
+const headersOf = ({ headers }: Request): Record<string, string> =>
+  Object.fromEntries(
+    PASSED_ON.flatMap((name) => {
+      const value = headers[name];
+      return typeof value === 'string' ? [[name, value]] : [];
+    }),
+  );
+
+/**
+ * Drops every parameter but those that shape the answer: the others hold credentials, name another
+ * project to bill, or carry headers of their own.
+ */
+function pathOf({ path, originalUrl }: Request): string {
+  const query = QUERY.exec(originalUrl)?.[1] ?? '';
+  const kept = query.split('&').filter((pair) => PASSED_PARAMETER.test(pair));
+  return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
+}
+
+const QUERY = /\?([^#]*)/;
+/** Without a semicolon, which some servers read as a separator. */
+const PASSED_PARAMETER = /^(?:alt|fields|prettyPrint|page_?size|page_?token)=(?:(?!%3b)[^;])*$/i;
+
+/** Google's form: https://cloud.google.com/apis/design/errors */
+export const GEMINI_ERRORS: ErrorForm = {
+  type: JSON_TYPE,
+  text({ status: code, message, retryAfterSeconds }: HttpError) {
+    const details = retryAfterSeconds === null ? {} : { details: [retryInfo(retryAfterSeconds)] };
+    return JSON.stringify({
+      error: { code, message, status: STATUSES[code] ?? 'INTERNAL', ...details },
+    });
+  },
+};
+
+const retryInfo = (seconds: number) => ({
+  '@type': 'type.googleapis.com/google.rpc.RetryInfo',
+  retryDelay: `${seconds}s`,
+});
+
+const STATUSES: Readonly<Record<number, string>> = {
+  400: 'INVALID_ARGUMENT',
+  401: 'UNAUTHENTICATED',
+  404: 'NOT_FOUND',
+  405: 'UNIMPLEMENTED',
+  413: 'INVALID_ARGUMENT',
+  415: 'INVALID_ARGUMENT',
+  429: 'RESOURCE_EXHAUSTED',
+  502: 'UNAVAILABLE',
+  503: 'UNAVAILABLE',
+  504: 'DEADLINE_EXCEEDED',
+};

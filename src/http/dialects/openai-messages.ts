@@ -1,0 +1,235 @@
+import { z } from 'zod';
+import type {
+  AssistantPart,
+  ChatMessage,
+  ChatTurn,
+  TextPart,
+  ToolResult,
+  UserPart,
+} from '../../shared/chat.ts';
+import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
+import { holdsTooManyValues, replaceLoneSurrogates } from '../body.ts';
+import { invalidField, isTooDeep, listOf } from '../validate.ts';
+import { dataUrl, hasText, MAX_MESSAGES, MAX_PARTS } from './dialect.ts';
+
+const textPart = z
+  .looseObject({ type: z.literal('text'), text: z.string() })
+  .transform((part) => ({ kind: 'text' as const, text: part.text }));
+
+const imagePart = z
+  .looseObject({ type: z.literal('image_url'), image_url: z.looseObject({ url: dataUrl }) })
+  .transform((part) => part.image_url.url);
+
+const filePart = z
+  .looseObject({ type: z.literal('file'), file: z.looseObject({ file_data: dataUrl }) })
+  .transform((part) => part.file.file_data);
+
+const userPart = z.discriminatedUnion(
+  'type',
+  [textPart, imagePart, filePart],
+  'Parts may be of type text, image_url or file.',
+);
+
+const texts = z.union([
+  z.string().transform((text) => [text]),
+  listOf(textPart, MAX_PARTS).transform((parts) => parts.map(({ text }) => text)),
+]);
+
+const toolCall = z.looseObject({
+  id: z.string().min(1).max(200),
+  type: z.literal('function').optional(),
+  function: z.looseObject({
+    name: z.string().min(1).max(200),
+    arguments: z
+      .string()
+      .nullish()
+      .transform((json, context) => readArguments(json ?? '') ?? notAnObject(context)),
+  }),
+  extra_content: z
+    .looseObject({ google: z.looseObject({ thought_signature: z.string().optional() }).optional() })
+    .optional(),
+});
+
+const haveOwnIds = (calls: readonly { readonly id: string }[]) =>
+  new Set(calls.map(({ id }) => id)).size === calls.length;
+
+const message = z.discriminatedUnion('role', [
+  z.looseObject({ role: z.enum(['system', 'developer']), content: texts }),
+  z.looseObject({
+    role: z.literal('user'),
+    content: z.union([z.string().transform(toTextParts), listOf(userPart, MAX_PARTS)]),
+  }),
+  z.looseObject({
+    role: z.literal('assistant'),
+    content: texts.nullish(),
+    tool_calls: listOf(toolCall, MAX_PARTS).refine(haveOwnIds, 'Two calls have one id.').nullish(),
+    function_call: z.null('Send tool_calls instead.').optional(),
+  }),
+  z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: texts.nullish() }),
+]);
+
+export const messages = listOf(message, MAX_MESSAGES)
+  .refine(({ length }) => length > 0, 'Must not be empty.')
+  .meta({
+    minItems: 1,
+    description: 'The conversation; its last message of the user or of a tool.',
+  });
+
+type Message = z.output<typeof message>;
+type OpenaiToolCall = z.output<typeof toolCall>;
+
+/** Some clients write `null` where a call has no arguments. */
+const readArguments = (json: string): JsonObject | null =>
+  json.trim() === 'null' ? {} : readObject(json);
+
+/** @returns null unless the text is a JSON object of ordinary depth; an empty text is an empty object */
+function readObject(json: string): JsonObject | null {
+  if (json.trim() === '') return {};
+  if (holdsTooManyValues(json)) return null;
+  const value = parseJson(replaceLoneSurrogates(json));
+  return isJsonObject(value) && !isTooDeep(value) ? value : null;
+}
+
+function notAnObject(context: z.RefinementCtx): never {
+  context.addIssue({ code: 'custom', message: 'Must be a JSON object, as text.' });
+  return z.NEVER;
+}
+
+type Conversation = Pick<ChatTurn, 'system' | 'messages'>;
+
+/**
+ * Splits the messages into the system's texts and the conversation. The results of one answer's tool
+ * calls stand together in the order of the calls: the provider identifies them by nothing else.
+ *
+ * @throws HttpError when a result belongs to no call, or when there is nothing to answer
+ */
+export function readConversation(all: readonly Message[]): Conversation {
+  const system = all.flatMap(systemTexts);
+  const messages = all.flatMap((message, index) => toMessages(message, index, all));
+  // Some prompts have instructions only.
+  if (messages.length === 0 && system.length > 0) {
+    const parts = system.flatMap(toTextParts);
+    return { system: null, messages: [{ role: 'user', parts }] };
+  }
+  if (!asksSomething(all, messages)) throw invalidField('messages', NOTHING_ASKED);
+  return { system: system.length === 0 ? null : system.join('\n\n'), messages };
+}
+
+const NOTHING_ASKED = 'The last one must be of the user or of a tool, and must not be empty.';
+
+const systemTexts = (message: Message): readonly string[] =>
+  isSystem(message) ? message.content.filter(hasText) : [];
+
+const isSystem = (
+  message: Message,
+): message is Extract<Message, { role: 'system' | 'developer' }> =>
+  message.role === 'system' || message.role === 'developer';
+
+function asksSomething(all: readonly Message[], messages: readonly ChatMessage[]): boolean {
+  const last = all.findLast((message) => !isSystem(message));
+  const isEmpty = last?.role === 'user' && !last.content.some(hasContent);
+  return !isEmpty && messages.length > 0 && messages.at(-1)?.role !== 'assistant';
+}
+
+function toMessages(message: Message, index: number, all: readonly Message[]): ChatMessage[] {
+  switch (message.role) {
+    case 'system':
+    case 'developer':
+      return [];
+    case 'user':
+      return unlessEmpty({ role: 'user', parts: message.content.filter(hasContent) });
+    case 'assistant':
+      return [
+        ...unlessEmpty({ role: 'assistant', parts: toAssistantParts(message) }),
+        ...resultsOf(message.tool_calls ?? [], index, all),
+      ];
+    case 'tool':
+      return checkedResult(message, index, all);
+    default:
+      return message satisfies never;
+  }
+}
+
+const unlessEmpty = (message: Extract<ChatMessage, { parts: unknown }>): ChatMessage[] =>
+  message.parts.length === 0 ? [] : [message];
+
+/** The provider refuses a call without its result directly after it. */
+function resultsOf(
+  calls: readonly OpenaiToolCall[],
+  caller: number,
+  all: readonly Message[],
+): ChatMessage[] {
+  const following = all.slice(caller + 1);
+  const end = following.findIndex(({ role }) => role !== 'tool');
+  const results = end < 0 ? following : following.slice(0, end);
+  const outputs = calls.map(({ id, function: { name } }, index): ToolResult => {
+    const result = results.find((one) => one.role === 'tool' && one.tool_call_id === id);
+    if (result?.role === 'tool') return { name, output: toOutput(result.content) };
+    throw invalidField(`messages.${caller}.tool_calls.${index}`, NO_RESULT);
+  });
+  return outputs.length === 0 ? [] : [{ role: 'tool', results: outputs }];
+}
+
+const NO_RESULT = 'No message of a tool after it has its result.';
+
+/**
+ * The result was read with its call.
+ *
+ * @throws HttpError for a result of no call, and for a second one of the same call
+ */
+function checkedResult(
+  { tool_call_id: id }: Extract<Message, { role: 'tool' }>,
+  index: number,
+  all: readonly Message[],
+): ChatMessage[] {
+  const caller = all.slice(0, index).findLastIndex(({ role }) => role !== 'tool');
+  const between = all.slice(caller + 1, index);
+  const isSecond = between.some((one) => one.role === 'tool' && one.tool_call_id === id);
+  if (isSecond) throw invalidField(`messages.${index}.tool_call_id`, 'This call has its result.');
+  const calls = all[caller]?.role === 'assistant' ? (all[caller].tool_calls ?? []) : [];
+  if (calls.some((call) => call.id === id)) return [];
+  throw invalidField(`messages.${index}.tool_call_id`, NO_SUCH_CALL);
+}
+
+const NO_SUCH_CALL = 'The assistant before it has made no call with this id.';
+
+const hasContent = (part: UserPart) => part.kind === 'media' || hasText(part.text);
+
+function toTextParts(text: string): readonly TextPart[] {
+  return [{ kind: 'text', text }];
+}
+
+function toAssistantParts({
+  content,
+  tool_calls: calls,
+}: Extract<Message, { role: 'assistant' }>): AssistantPart[] {
+  return [
+    ...(content ?? []).filter(hasText).flatMap(toTextParts),
+    ...(calls ?? []).map(toCallPart),
+  ];
+}
+
+function toCallPart({ function: called, extra_content: extra }: OpenaiToolCall): AssistantPart {
+  const signature = extra?.google?.thought_signature;
+  return {
+    kind: 'tool-call',
+    name: called.name,
+    input: called.arguments,
+    ...(signature === undefined ? {} : { signature }),
+  };
+}
+
+/**
+ * The provider accepts objects only, and none with a key that begins with `$`, such as a JSON schema:
+ * anything else goes as text within an object.
+ */
+function toOutput(content: Extract<Message, { role: 'tool' }>['content']): ToolResult['output'] {
+  const text = (content ?? []).join('');
+  const output = readObject(text);
+  return output === null || hasDollarKey(output) ? { result: text } : output;
+}
+
+function hasDollarKey(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
+}

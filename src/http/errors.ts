@@ -1,0 +1,204 @@
+import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
+import { type FieldFault, ServiceError } from '../failover/service-error.ts';
+import type { Clock } from '../shared/clock.ts';
+import type { Logger } from '../shared/logger.ts';
+import { answerUnread, JSON_TYPE, sendText, TEXT_TYPE } from './reply.ts';
+
+const STATUSES = {
+  invalid_request: 400,
+  payload_too_large: 413,
+  unsupported_media_type: 415,
+  unauthorized: 401,
+  not_found: 404,
+  model_unavailable: 404,
+  method_not_allowed: 405,
+  rate_limited: 429,
+  internal_error: 500,
+  upstream_failed: 502,
+  upstream_timeout: 504,
+  all_keys_exhausted: 503,
+  no_keys_configured: 503,
+} as const;
+
+export type ErrorCode = keyof typeof STATUSES;
+
+export const ERROR_CODES = Object.keys(STATUSES) as ErrorCode[];
+
+export interface HttpErrorOptions {
+  readonly retryAfterSeconds?: number | null;
+  readonly details?: readonly FieldFault[];
+  readonly cause?: unknown;
+}
+
+/** Why a request fails, as the caller sees it. */
+export class HttpError extends Error {
+  override readonly name = 'HttpError';
+  readonly status: number;
+  readonly code: ErrorCode;
+  readonly retryAfterSeconds: number | null;
+  readonly details: readonly FieldFault[];
+
+  constructor(code: ErrorCode, message: string, options: HttpErrorOptions = {}) {
+    super(message, { cause: options.cause });
+    this.status = STATUSES[code];
+    this.code = code;
+    this.retryAfterSeconds = options.retryAfterSeconds ?? null;
+    this.details = options.details ?? [];
+  }
+}
+
+/** How an error is written for one kind of caller. */
+export interface ErrorForm {
+  readonly type: string;
+  text(error: HttpError, requestId: string): string;
+  /** Further headers besides `retry-after`. */
+  headers?(error: HttpError): Readonly<Record<string, string>>;
+  /** Where a caller expects another status than ours. */
+  status?(error: HttpError): number;
+}
+
+export const OUR_ERRORS: ErrorForm = {
+  type: JSON_TYPE,
+  text: (error, requestId) => JSON.stringify(errorBody(error, requestId)),
+};
+
+/** The sentence alone, for clients that show the body to a person. */
+export const PLAIN_ERRORS: ErrorForm = { type: TEXT_TYPE, text: ({ message }) => message };
+
+/** For routes whose callers all expect the same form. */
+export const setErrorForm = (form: ErrorForm): RequestHandler =>
+  function setForm(_request, response, next) {
+    response.locals.errorForm = form;
+    next();
+  };
+
+/** How a request ended, for its line in the access log. */
+export interface Outcome {
+  /** The id of the client token. */
+  readonly client?: string;
+  readonly code?: string;
+  readonly retryAfterSeconds?: number;
+}
+
+export interface ErrorBody {
+  readonly error: {
+    readonly code: ErrorCode;
+    readonly message: string;
+    readonly requestId: string;
+    readonly retryAfterSeconds?: number;
+    readonly details?: readonly FieldFault[];
+  };
+}
+
+export function errorBody(error: HttpError, requestId: string): ErrorBody {
+  const { code, message, retryAfterSeconds, details } = error;
+  return {
+    error: {
+      code,
+      message,
+      requestId,
+      ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
+      ...(details.length === 0 ? {} : { details }),
+    },
+  };
+}
+
+export const notFound: RequestHandler = (_request, _response, next) =>
+  next(new HttpError('not_found', 'There is nothing here.'));
+
+/** For a known path with another method than it allows. */
+export const methodNotAllowed = (...allowed: string[]): RequestHandler =>
+  function refuseMethod({ method }, response, next) {
+    response.setHeader('allow', allowed.join(', '));
+    next(new HttpError('method_not_allowed', `${method} is not allowed here.`));
+  };
+
+/** The last handler: every thrown error becomes one answer, and a bug of ours a log line with its stack. */
+export function answerErrors(log: Logger, clock: Clock): ErrorRequestHandler {
+  return function answerError(thrown, _request, response, _next) {
+    if (thrown instanceof ServiceError && thrown.code === 'client_gone') return;
+    const error = toHttpError(thrown);
+    const { locals } = response;
+    if (error.code === 'internal_error') {
+      log.error({ requestId: locals.requestId, err: thrown }, 'internal error');
+    }
+    locals.outcome = { ...locals.outcome, ...outcomeOf(error) };
+    if (response.destroyed) return;
+    if (response.headersSent) endStream(response, error);
+    else refuse(response, error, clock);
+  };
+}
+
+const outcomeOf = ({ code, retryAfterSeconds }: HttpError): Outcome =>
+  retryAfterSeconds === null ? { code } : { code, retryAfterSeconds };
+
+function endStream(response: Response, error: HttpError): void {
+  const lastEvent = response.writableEnded ? null : response.locals.failInStream?.(error);
+  if (typeof lastEvent === 'string') response.end(lastEvent);
+  // What was written before goes out; the missing end is the only sign of the failure.
+  else response.socket?.destroySoon();
+}
+
+function refuse(response: Response, error: HttpError, clock: Clock): void {
+  const { requestId, errorForm } = response.locals;
+  const form: ErrorForm = errorForm ?? OUR_ERRORS;
+  if (error.retryAfterSeconds !== null) {
+    response.setHeader('retry-after', String(error.retryAfterSeconds));
+  }
+  for (const [name, value] of Object.entries(form.headers?.(error) ?? {})) {
+    response.setHeader(name, value);
+  }
+  const status = form.status?.(error) ?? error.status;
+  const text = form.text(error, requestId);
+  const isUnread = error.code === 'payload_too_large' && !response.req.complete;
+  if (isUnread) answerUnread(response, { status, type: form.type, body: text }, clock);
+  else sendText(response, status, form.type, text);
+}
+
+/** An unexpected error is a bug of ours: the caller learns nothing about it but the request's id. */
+export function toHttpError(error: unknown): HttpError {
+  if (error instanceof HttpError) return error;
+  if (error instanceof ServiceError) return fromService(error);
+  return fromBodyParser(error) ?? internalError(error);
+}
+
+function fromService(error: ServiceError): HttpError {
+  const { code, message, details, retryAfterMs } = error;
+  if (code === 'client_gone') return internalError(error);
+  const retryAfterSeconds =
+    retryAfterMs === null ? null : Math.max(1, Math.ceil(retryAfterMs / 1000));
+  return new HttpError(code, message, { retryAfterSeconds, details, cause: error });
+}
+
+const internalError = (cause: unknown) =>
+  new HttpError('internal_error', 'Something went wrong on our side.', { cause });
+
+/** By the names that body-parser gives them. */
+const BODY_FAULTS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
+  'entity.parse.failed': ['invalid_request', 'The body is not valid JSON.'],
+  'request.aborted': ['invalid_request', 'The body ended too early.'],
+  'request.size.invalid': ['invalid_request', 'The body is not as long as it says.'],
+  'encoding.unsupported': ['unsupported_media_type', 'This content encoding is not supported.'],
+  'charset.unsupported': ['unsupported_media_type', 'Send the body as UTF-8.'],
+};
+
+function fromBodyParser(error: unknown): HttpError | null {
+  if (!(error instanceof Error)) return null;
+  const { type, status, limit } = error as { type?: unknown; status?: unknown; limit?: unknown };
+  if (type === 'entity.too.large') return bodyTooLarge(Number(limit), error);
+  const fault = BODY_FAULTS[String(type)];
+  if (fault !== undefined) return bodyFault(...fault, error);
+  const isCallersFault = typeof status === 'number' && status >= 400 && status < 500;
+  if (!isCallersFault) return null;
+  return new HttpError('invalid_request', 'The request could not be read.', { cause: error });
+}
+
+export const bodyFault = (code: ErrorCode, message: string, cause?: unknown): HttpError =>
+  new HttpError(code, message, { details: [{ path: '', message }], cause });
+
+const MEGABYTE = 2 ** 20;
+
+export function bodyTooLarge(limit: number, cause?: unknown): HttpError {
+  const size = limit < MEGABYTE ? `${limit / 1024} KB` : `${limit / MEGABYTE} MB`;
+  return bodyFault('payload_too_large', `The body is larger than ${size}.`, cause);
+}

@@ -1,0 +1,122 @@
+import type { ServerResponse } from 'node:http';
+import type { RequestHandler, Response } from 'express';
+import type { AnsweredBy } from '../failover/failover-request.ts';
+import type { Clock } from '../shared/clock.ts';
+import type { ProviderWords } from '../shared/failure.ts';
+
+export const JSON_TYPE = 'application/json; charset=utf-8';
+export const TEXT_TYPE = 'text/plain; charset=utf-8';
+
+/** One write, and no ETag. */
+export const sendJson = (response: ServerResponse, status: number, body: unknown): void =>
+  sendText(response, status, JSON_TYPE, JSON.stringify(body));
+
+export function sendText(
+  response: ServerResponse,
+  status: number,
+  type: string,
+  text: string,
+): void {
+  const bytes = Buffer.from(text);
+  response.writeHead(status, { 'content-type': type, 'content-length': bytes.length });
+  response.end(bytes);
+}
+
+/** Credentials, their refusals, and what holds only now must not be cached. */
+export const forbidCaching: RequestHandler = (_request, response, next) => {
+  response.setHeader('cache-control', 'no-store');
+  next();
+};
+
+/**
+ * For every stream. Without `no-transform` a proxy that compresses, such as Next.js behind `rewrites`,
+ * would hold the text back until its buffer is full.
+ */
+export const STREAM_CACHING = 'no-cache, no-transform';
+
+/** Which attempt has answered: more than 1 means failover to another key or model. */
+export const ATTEMPTS_HEADER = 'understudy-attempts';
+/** The id of the key that has answered, for the admin alone. */
+const KEY_HEADER = 'understudy-key';
+
+export function setAnsweredBy(
+  response: Response,
+  { key, attempts }: Pick<AnsweredBy, 'key' | 'attempts'>,
+): void {
+  response.setHeader(ATTEMPTS_HEADER, String(attempts));
+  if (response.locals.admin !== undefined) response.setHeader(KEY_HEADER, key);
+}
+
+/**
+ * How long a client may read nothing before it is cut off. The system reports room only after megabytes
+ * were read, so a slow reader needs its time.
+ */
+const STALL_MS = 120_000;
+
+/** Resolves when there is room for more, or when the client has gone. */
+export async function write(
+  response: ServerResponse,
+  text: string | Uint8Array,
+  clock: Clock,
+): Promise<void> {
+  if (text.length > 0 && !response.write(text)) await until('drain', response, clock);
+}
+
+/** Resolves when all bytes have been handed to the system, or when the client has gone. */
+export const sent = (response: ServerResponse, clock: Clock): Promise<void> =>
+  until('finish', response, clock);
+
+async function until(
+  event: 'drain' | 'finish',
+  response: ServerResponse,
+  clock: Clock,
+): Promise<void> {
+  if (response.destroyed || response.writableFinished) return;
+  let taken = response.socket?.bytesWritten ?? 0;
+  let limit = clock.after(STALL_MS, destroyIfStalled);
+  await new Promise<void>((resolve) => {
+    const finish = () => {
+      response.off(event, finish);
+      response.off('close', finish);
+      resolve();
+    };
+    response.on(event, finish);
+    response.on('close', finish);
+  });
+  limit.cancel();
+
+  /** A pipelined response without a socket still waits for its turn. */
+  function destroyIfStalled(): void {
+    const { socket } = response;
+    if (socket !== null && socket.bytesWritten === taken) {
+      response.destroy();
+      return;
+    }
+    taken = socket?.bytesWritten ?? 0;
+    limit = clock.after(STALL_MS, destroyIfStalled);
+  }
+}
+
+/** A client that sends a large body may read the answer only after a while. */
+const LINGER_MS = 5000;
+
+/**
+ * Answers a request whose body has not come whole, and ends the connection. To close while data arrives
+ * would reset the connection, and the client could lose the answer. So further data is read and dropped
+ * for a short time.
+ */
+export function answerUnread(
+  response: ServerResponse,
+  { status, type, body }: ProviderWords,
+  clock: Clock,
+): void {
+  const bytes = Buffer.from(body);
+  const headers = { 'content-type': type, 'content-length': bytes.length, connection: 'close' };
+  response.writeHead(status, headers);
+  response.write(bytes);
+  const end = () => response.end();
+  const limit = clock.after(LINGER_MS, end);
+  response.once('close', () => limit.cancel());
+  response.req.once('end', end);
+  response.req.resume();
+}
