@@ -100,7 +100,7 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
 
 const SUCCESS: Outcome = { kind: 'success' };
 const ABANDONED: Failure = { kind: 'client_gone', message: 'nobody waited for the rest' };
-const OUR_BUG: Failure = { kind: 'misconfigured', message: 'a bug of our own' };
+const OUR_BUG: Failure = { kind: 'internal_error', message: 'a bug of our own' };
 
 const failureIn = (error: unknown) => (error instanceof UpstreamError ? error.failure : OUR_BUG);
 
@@ -110,10 +110,10 @@ const unknownUsage = () => null;
 const usageIn = (outcome: Outcome, told: Usage | null) =>
   outcome.kind === 'content_blocked' ? (outcome.usage ?? told) : told;
 
-/** The three reasons of our own for which an attempt is stopped; only the last one may blame the key. */
+/** Why we stop an attempt; only the last reason may blame the key. */
 const failureBy: Record<StoppedBy, Failure> = {
   client: { kind: 'client_gone', message: 'the client hung up' },
-  deadline: { kind: 'client_gone', message: "the request's own deadline has passed" },
+  deadline: { kind: 'deadline_exceeded', message: "the request's own deadline has passed" },
   limit: { kind: 'upstream_down', timedOut: true, message: 'no answer within the limit' },
 };
 

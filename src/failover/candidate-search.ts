@@ -3,7 +3,7 @@ import type { KeyPool, LeaseOptions } from '../pool/key-pool.ts';
 import type { Lease, Parked } from '../pool/lease.ts';
 import { type Verdict, verdictOf } from '../pool/verdicts.ts';
 import type { ApiKey, Service } from '../shared/api-key.ts';
-import type { Failure } from '../shared/failure.ts';
+import type { Failure, FailureKind } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 
@@ -135,7 +135,7 @@ export class CandidateSearch {
     const { id, project } = lease.key;
     tried.keys.add(id);
     if (parked === null) tried.notParked.add(id);
-    if (failure.kind === 'model_unavailable') tried.withoutModel.add(id);
+    if (LACKING.has(failure.kind)) tried.withoutModel.add(id);
     if (failure.kind === 'upstream_down') this.#metTrouble(tried, failure.timedOut);
     const isRefused = this.verdictOf(failure).request === 'next_project';
     tried.alike = isRefused ? oneMore(tried.alike, failure) : NONE_ALIKE;
@@ -242,6 +242,8 @@ export class CandidateSearch {
     );
   }
 }
+
+const LACKING: ReadonlySet<FailureKind> = new Set(['model_unavailable', 'not_owned']);
 
 const NONE_ALIKE = { what: '', times: 0 };
 

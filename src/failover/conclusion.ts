@@ -88,6 +88,7 @@ export function breakOff(error: unknown): never {
   if (!(error instanceof UpstreamError)) throw error;
   const { failure } = error;
   if (failure.kind === 'client_gone') throw clientGone();
+  if (failure.kind === 'deadline_exceeded') throw upstreamTimeout(error);
   if (failure.kind === 'upstream_down' && failure.timedOut) throw upstreamTimeout(error);
   throw new ServiceError('upstream_failed', 'The answer broke off. Please try again.', {
     cause: error,

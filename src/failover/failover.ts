@@ -182,9 +182,11 @@ class Run<C, T> {
         throw error;
       case 'our_fault':
         throw ourFault(error);
-      case 'stop':
+      case 'timeout':
         this.#checkCaller();
         throw upstreamTimeout(error);
+      case 'stop':
+        throw clientGone();
       default:
         action satisfies never;
     }

@@ -57,7 +57,7 @@ export class RequestTracer {
 
   /** By a bug of our own. */
   broke(): void {
-    this.#end({ kind: 'bug' });
+    this.#end({ kind: 'internal_error' });
   }
 
   /** With a refusal, or because the caller has gone. */
@@ -101,5 +101,8 @@ const ENDS: Record<Outcome['kind'], Exclude<RequestEnd['kind'], 'refused'>> = {
   key_rejected: 'broken_off',
   model_unavailable: 'broken_off',
   upstream_down: 'broken_off',
+  not_owned: 'broken_off',
   misconfigured: 'broken_off',
+  deadline_exceeded: 'broken_off',
+  internal_error: 'internal_error',
 };

@@ -62,13 +62,13 @@ export interface RequestTrace extends TraceHead {
 
 /**
  * How a request may end. `at_fault`: the provider refused the request itself. `broken_off`: the answer
- * began and did not end. `bug`: a fault of our own, which the caller knows as an internal error.
+ * began and did not end. `internal_error`: a bug of ours.
  */
 export const REQUEST_ENDS = [
   'answered',
   'at_fault',
   'broken_off',
-  'bug',
+  'internal_error',
   'client_gone',
   'refused',
 ] as const;

@@ -136,14 +136,14 @@ function nameOf(target: Target | null): string {
 function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
   const { cause, effect, isBeingTried, until, untilBy, scope } = finding;
   if (isBeingTried) return 'one request is trying it now';
-  if (blockedUntil > until && effect === 'exhausted') {
+  if (blockedUntil > until && effect === 'needs_action') {
     return `needs action; not tried before ${timeOf(blockedUntil, now)}, for another reason`;
   }
   if (until <= now) return 'its time has passed: the next request tries it';
   const at = timeOf(until, now);
   if (scope === 'operator') return `back at ${at}, or when it is released`;
   if (scope === 'rest') return `ejected until ${at}: the last resort until then`;
-  if (effect === 'exhausted') return `needs action; tried again at ${at} in case it was mended`;
+  if (effect === 'needs_action') return `needs action; tried again at ${at} in case it was mended`;
   if (cause === 'quota_exhausted') return `tried again at ${at}; ${resetFrom(now)}`;
   return untilBy === 'provider' ? `the provider says until ${at}` : `tried again at ${at}`;
 }

@@ -78,9 +78,12 @@ function add(counts: Counts, attempt: AttemptTrace): void {
 
 /** Failures that are no fault of the key or its provider. */
 const BLAMELESS: ReadonlySet<FailureKind> = new Set([
+  'not_owned',
   'request_fault',
   'content_blocked',
+  'deadline_exceeded',
   'client_gone',
+  'internal_error',
 ]);
 
 const LATENCY_WINDOW_MS = 300_000;

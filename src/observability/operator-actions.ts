@@ -74,7 +74,7 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
   return {
     release(id, order) {
       // Asked first: afterwards the pool no longer knows that the key needed action.
-      const neededAction = scopesOf(id).some(({ effect }) => effect === 'exhausted');
+      const neededAction = scopesOf(id).some(({ effect }) => effect === 'needs_action');
       const key = operator.release(id);
       if (key === null) return false;
       if (neededAction) releasedAt.set(id, now());
@@ -101,7 +101,9 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
     },
     unprovenKeys: () =>
       [...releasedAt.keys()].filter((id) =>
-        scopesOf(id).every(({ scope, effect }) => scope !== 'operator' && effect !== 'exhausted'),
+        scopesOf(id).every(
+          ({ scope, effect }) => scope !== 'operator' && effect !== 'needs_action',
+        ),
       ),
   };
 }

@@ -77,7 +77,7 @@ export function createMinutes() {
       const minute = minuteOf(startedAt + ms);
       minute.requests += 1;
       if (end.kind === 'refused') minute.refused += 1;
-      if (end.kind === 'broken_off' || end.kind === 'bug') minute.brokenOff += 1;
+      if (end.kind === 'broken_off' || end.kind === 'internal_error') minute.brokenOff += 1;
       if (end.kind !== 'answered') return;
       minute.answered += 1;
       if (hasSteppedIn(request)) minute.fallbacks += 1;

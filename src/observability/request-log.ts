@@ -105,9 +105,12 @@ const LEVELS: Record<FailureKind, 'info' | 'warn' | 'error'> = {
   out_of_credit: 'error',
   key_rejected: 'error',
   model_unavailable: 'warn',
+  not_owned: 'info',
   request_fault: 'info',
   content_blocked: 'info',
   upstream_down: 'warn',
   misconfigured: 'error',
+  deadline_exceeded: 'warn',
   client_gone: 'info',
+  internal_error: 'error',
 };

@@ -25,10 +25,15 @@ export class CandidateSet {
   readonly #untried = new Ring();
   /** By when to look again: the parked that come back by themselves, the others, and the end of a rest. */
   readonly #returning = new DueQueue();
-  readonly #exhausted = new DueQueue();
+  readonly #needingAction = new DueQueue();
   readonly #endOfRest = new DueQueue();
   readonly #endOfTrial = new DueQueue();
-  readonly #queues = [this.#returning, this.#exhausted, this.#endOfRest, this.#endOfTrial] as const;
+  readonly #queues = [
+    this.#returning,
+    this.#needingAction,
+    this.#endOfRest,
+    this.#endOfTrial,
+  ] as const;
   readonly proofs = new Proofs();
   readonly features = new FeatureParks();
 
@@ -100,13 +105,13 @@ export class CandidateSet {
    */
   returnsAt(now: number, allows: Allows): number | null {
     if (this.#isBack(now, allows)) return now;
-    return earliest(this.#returning.dueAt(allows), this.#exhausted.dueAt(allows));
+    return earliest(this.#returning.dueAt(allows), this.#needingAction.dueAt(allows));
   }
 
   /** The same, but what needs somebody to act counts only when nothing comes back by itself. */
   retryAt(now: number, allows: Allows): number | null {
     if (this.#isBack(now, allows)) return now;
-    return this.#returning.dueAt(allows) ?? this.#exhausted.dueAt(allows);
+    return this.#returning.dueAt(allows) ?? this.#needingAction.dueAt(allows);
   }
 
   /** When time alone next changes anything here, as milliseconds since the epoch; null for never. */
@@ -116,8 +121,8 @@ export class CandidateSet {
   }
 
   #shelve(entry: Candidate, until: number): void {
-    const isExhausted = entry.all.some(needsAction);
-    this.#put(entry, null, isExhausted ? this.#exhausted : this.#returning, until);
+    const isHeld = entry.all.some(needsAction);
+    this.#put(entry, null, isHeld ? this.#needingAction : this.#returning, until);
   }
 
   /** A trial of ours tells by itself when it ends; of one elsewhere we may never hear. */

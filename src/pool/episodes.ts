@@ -5,7 +5,7 @@ import type { Effect } from './verdicts.ts';
 export interface Episode {
   /** Milliseconds since the epoch. */
   readonly from: number;
-  /** When it was, or will be, over; `Infinity` while it waits for somebody to act. */
+  /** When it was, or will be, over; `Infinity` while it needs action. */
   readonly to: number;
   readonly cause: Cause;
   readonly effect: Effect;
@@ -28,7 +28,7 @@ export function withEpisode(
   episodes: readonly Episode[],
   { now, until, finding: { cause, effect } }: Parking,
 ): readonly Episode[] {
-  const to = effect === 'exhausted' ? Number.POSITIVE_INFINITY : until;
+  const to = effect === 'needs_action' ? Number.POSITIVE_INFINITY : until;
   const kept = episodes.filter((one) => one.to > now - REMEMBERED_MS);
   const last = kept.at(-1);
   if (last !== undefined && last.cause === cause && last.to >= now) {

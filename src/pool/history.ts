@@ -1,14 +1,14 @@
 import type { Candidate } from './candidate.ts';
 import { type Episode, REMEMBERED_MS } from './episodes.ts';
 import type { Cause } from './health.ts';
-import type { Effect } from './verdicts.ts';
+import { countedAs } from './key-state.ts';
 
 /** A time in which a key could not be had. */
 export interface Stretch {
   /** Milliseconds since the epoch. */
   readonly from: number;
   readonly to: number;
-  readonly state: Effect;
+  readonly state: ReturnType<typeof countedAs>;
   readonly cause: Cause;
 }
 
@@ -33,12 +33,14 @@ function stretchAt(
   const [gravest] = episodes
     .filter((episode) => episode.from <= from && episode.to >= to)
     .sort(byGravity);
-  return gravest === undefined ? [] : [{ from, to, state: gravest.effect, cause: gravest.cause }];
+  return gravest === undefined
+    ? []
+    : [{ from, to, state: countedAs(gravest.effect), cause: gravest.cause }];
 }
 
-/** Whatever needs somebody to act outweighs what comes back by itself; then what lasts longer. */
+/** What needs action outweighs what comes back by itself; then the longer one. */
 const byGravity = (a: Episode, b: Episode) =>
-  Number(b.effect === 'exhausted') - Number(a.effect === 'exhausted') || b.to - a.to;
+  Number(b.effect === 'needs_action') - Number(a.effect === 'needs_action') || b.to - a.to;
 
 /** Of neighbours that say the same one is made. */
 function joined(stretches: readonly Stretch[]): readonly Stretch[] {

@@ -6,13 +6,16 @@ import type { Effect } from './verdicts.ts';
 /** How one key stands for one model, and why. */
 export interface KeyState {
   readonly id: string;
-  readonly state: 'available' | Effect;
+  readonly state: 'available' | 'cooling_down' | 'exhausted';
   readonly cause?: Cause;
   /** Milliseconds since the epoch. */
   readonly since?: number;
   readonly until?: number;
   readonly untilBy?: UntilBy;
 }
+
+/** The word for an effect in public reports. */
+export const countedAs = (effect: Effect) => (effect === 'needs_action' ? 'exhausted' : effect);
 
 /** Who says until when: the provider, the operator, or a rule of ours, by which it is only tried again then. */
 export type UntilBy = 'provider' | 'rule' | 'operator';
@@ -31,9 +34,16 @@ export function describeCandidate(entry: Candidate, now: number): KeyState {
   if (entry.isUntroubled) return { id, state: 'available' };
   const blocking = entry.all.find(needsAction) ?? longestBlocked(entry, now) ?? resting(entry, now);
   if (blocking === null || blocking.health.state === 'ready') return { id, state: 'available' };
-  const { effect: state, cause, since } = blocking.health.finding;
+  const { effect, cause, since } = blocking.health.finding;
   const end = lastToEnd(blocking.health, longestBlocked(entry, now)?.health);
-  return { id, state, cause, since, until: end.until, untilBy: untilBy(end.finding) };
+  return {
+    id,
+    state: countedAs(effect),
+    cause,
+    since,
+    until: end.until,
+    untilBy: untilBy(end.finding),
+  };
 }
 
 type Troubled = Exclude<Health, { readonly state: 'ready' }>;
@@ -46,7 +56,7 @@ const lastToEnd = (gravest: Troubled, longest: Health | undefined): Troubled =>
 
 /** Whether the scope stays as it is until somebody has acted and a trial has succeeded. */
 export const needsAction = ({ health }: Scope) =>
-  health.state !== 'ready' && health.finding.effect === 'exhausted';
+  health.state !== 'ready' && health.finding.effect === 'needs_action';
 
 function longestBlocked(entry: Candidate, now: number): Scope | null {
   let longest: Scope | null = null;

@@ -1,12 +1,13 @@
-import type { Failure, FailureKind } from '../shared/failure.ts';
+import { FAILURE_KINDS, type Failure, type FailureKind } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 
 /** What a finding is about: one key, one key's use of a model, a project, or a project's quota of a model. */
 export type ScopeKind = 'key' | 'key_model' | 'project' | 'project_model';
 
-/** How a parked scope counts: it comes back by itself, or somebody has to act. */
-export type Effect = 'cooling_down' | 'exhausted';
+/** How a parked scope becomes usable: by itself once its cooldown has passed, or after an action by a person. */
+export const EFFECTS = ['cooling_down', 'needs_action'] as const;
+export type Effect = (typeof EFFECTS)[number];
 
 type Proof = 'everything' | 'key' | 'nothing';
 
@@ -35,9 +36,8 @@ export type Park =
     };
 
 /**
- * What becomes of the request: the next key; the next project, but only a few of them; another key,
- * but only a few and after a pause; an answer to the client (its own fault, or content that was
- * blocked); our own fault; silence.
+ * What the request does next. `next_project`: the next key, but only of a few projects. `another_key`:
+ * only a few keys, after a pause. `answer`: the caller gets the failure. `our_fault`: 502. `timeout`: 504.
  */
 export type RequestAction =
   | 'next_key'
@@ -45,6 +45,7 @@ export type RequestAction =
   | 'another_key'
   | 'answer'
   | 'our_fault'
+  | 'timeout'
   | 'stop';
 
 const WHOLE_COOLDOWN = Number.POSITIVE_INFINITY;
@@ -65,26 +66,34 @@ const VERDICTS = {
     request: 'next_key',
   },
   out_of_credit: {
-    park: () => exhausted('project'),
+    park: () => needsAction('project'),
     proves: 'key',
     request: 'next_key',
   },
   key_rejected: {
-    park: () => exhausted('key'),
+    park: () => needsAction('key'),
     proves: 'nothing',
     request: 'next_key',
   },
   model_unavailable: {
-    park: ({ whose }) => (whose === 'caller' ? null : cooling(`${whose}_model`, WHOLE_COOLDOWN)),
+    park: ({ whose }) => cooling(`${whose}_model`, WHOLE_COOLDOWN),
     proves: 'nothing',
     request: 'next_key',
   },
+  not_owned: { park: parksNothing, proves: 'nothing', request: 'next_key' },
   request_fault: { park: parksNothing, proves: 'everything', request: 'answer' },
   content_blocked: { park: parksNothing, proves: 'everything', request: 'answer' },
   upstream_down: { park: parksNothing, proves: 'nothing', request: 'another_key' },
   misconfigured: { park: parksNothing, proves: 'nothing', request: 'our_fault' },
+  deadline_exceeded: { park: parksNothing, proves: 'nothing', request: 'timeout' },
   client_gone: { park: parksNothing, proves: 'nothing', request: 'stop' },
+  internal_error: { park: parksNothing, proves: 'nothing', request: 'our_fault' },
 } satisfies { readonly [K in FailureKind]: Verdict<Extract<Failure, { kind: K }>> };
+
+/** The kinds of failure that may park a scope. */
+export const PARKING_KINDS: readonly FailureKind[] = FAILURE_KINDS.filter(
+  (kind) => VERDICTS[kind].park !== parksNothing,
+);
 
 /** A refusal that a special request may have caused: plain requests go on with the key. */
 const unexplained = (feature: string): Verdict => ({
@@ -118,5 +127,5 @@ export const provedBy = (failure: Failure, { proves }: Verdict): Proof =>
 
 const cooling = (scope: ScopeKind, ms: number) =>
   ({ scope, ms, effect: 'cooling_down', isHinted: false }) as const;
-const exhausted = (scope: ScopeKind) =>
-  ({ scope, ms: WHOLE_COOLDOWN, effect: 'exhausted', isHinted: false }) as const;
+const needsAction = (scope: ScopeKind) =>
+  ({ scope, ms: WHOLE_COOLDOWN, effect: 'needs_action', isHinted: false }) as const;

@@ -1,5 +1,4 @@
-import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
-import { elsewhere } from './elsewhere.ts';
+import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 
 /** So many keys are asked about a model before the last one's word is taken for that of all. */
 const MAX_ASKED = 3;
@@ -19,7 +18,7 @@ export class ModelSearch {
       return error;
     this.#asked += 1;
     this.refusal = error.refusal;
-    if (this.#asked < MAX_ASKED) return elsewhere(error);
+    if (this.#asked < MAX_ASKED) return notOwned(error);
     const { message } = error.failure;
     return new UpstreamError({ kind: 'request_fault', message }, error.refusal);
   }

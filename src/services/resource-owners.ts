@@ -1,6 +1,5 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
-import { elsewhere } from './elsewhere.ts';
+import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 
 /** More are not remembered: the oldest is forgotten, and looked for again when it is named. */
 const MAX_REMEMBERED = 10_000;
@@ -52,7 +51,7 @@ export class OwnerSearch {
     return this.#refusal;
   }
 
-  /** @returns the failure as the request has to take it: elsewhere the resource may be known */
+  /** @returns the failure for the failover: another project may own the resource */
   explain({ project }: ApiKey, error: unknown): unknown {
     if (!(error instanceof UpstreamError) || !isAboutResource(error)) return error;
     if (this.#owner !== null || this.#names.length === 0) {
@@ -63,7 +62,7 @@ export class OwnerSearch {
     this.#strangers.add(project);
     this.#refusal = error.refusal;
     this.#remember({ owner: null, strangers: this.#strangers, refusal: error.refusal });
-    return this.#asked >= MAX_ASKED ? error : elsewhere(error);
+    return this.#asked >= MAX_ASKED ? error : notOwned(error);
   }
 
   #remember(known: Known): void {

@@ -6,8 +6,7 @@ import { ServiceError } from '../failover/service-error.ts';
 import type { Anam, SessionRequest } from '../providers/anam/anam-api.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
-import { elsewhere } from './elsewhere.ts';
+import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { MintedToken } from './minted-tokens.ts';
 import { type PersonaOptions, targetFor, tokenRequestFor } from './persona-for.ts';
 import type { SharedTokens } from './shared-tokens.ts';
@@ -83,7 +82,7 @@ async function startOn(
 function onlyHere(error: unknown): never {
   if (!(error instanceof UpstreamError)) throw error;
   const { kind } = error.failure;
-  throw kind === 'request_fault' || kind === 'misconfigured' ? elsewhere(error) : error;
+  throw kind === 'request_fault' || kind === 'misconfigured' ? notOwned(error) : error;
 }
 
 /** A token that we have just minted cannot be spent by the caller: what is wrong with it is upstream's trouble. */

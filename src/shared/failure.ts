@@ -1,71 +1,72 @@
-/**
- * What went wrong in an attempt: the closed set into which `upstream/` sorts whatever the providers
- * answer, and the only word that `upstream/` and `pool/` have in common.
- */
-export type Failure =
-  /** A short window is spent. Without `retryAfterMs` the provider gave no hint. */
-  | (Described & {
-      readonly kind: 'rate_limited';
-      readonly retryAfterMs?: number;
-      /** Whose limit it is, where it is not the project's for one model. */
-      readonly of?: 'project';
-      /** The limit on input tokens a minute, where it is that limit which was reached. */
-      readonly inputTokenLimit?: number;
-      readonly isUnexplained?: Unexplained;
-    })
-  /** The day's quota is spent. */
-  | (Described & { readonly kind: 'quota_exhausted' })
-  /** Credit, plan or spend cap: only the owner of the project can mend it. */
-  | (Described & { readonly kind: 'out_of_credit' })
-  /** The key itself is bad for our use: unknown, leaked, suspended, blocked. */
-  | (Described & { readonly kind: 'key_rejected' })
-  | (Described & {
-      readonly kind: 'model_unavailable';
-      readonly whose: ModelOwner;
-      readonly isUnexplained?: Unexplained;
-    })
-  /** The caller's own fault: every key would answer the same. */
-  | (Described & {
-      readonly kind: 'request_fault';
-      /** It was found before anything was looked at that a key may lack. */
-      readonly provesNothing?: true;
-      /** What in the request: a stored thing that another project may own, or the token of a session. */
-      readonly about?: 'resource' | 'session_token';
-    })
-  | (Described & { readonly kind: 'content_blocked'; readonly usage?: Usage })
-  | (Described & { readonly kind: 'upstream_down'; readonly timedOut: boolean })
-  /** Our address, our base URL or our persona setting: no key's fault, none of the caller's. */
-  | (Described & { readonly kind: 'misconfigured' })
-  | (Described & { readonly kind: 'client_gone' });
-
-/** Every kind of failure; the verdicts' table does not compile with one more or one less. */
+/** Every kind of failure; the table of verdicts does not compile with one more or one less. */
 export const FAILURE_KINDS = [
   'rate_limited',
   'quota_exhausted',
   'out_of_credit',
   'key_rejected',
   'model_unavailable',
+  'not_owned',
   'request_fault',
   'content_blocked',
   'upstream_down',
   'misconfigured',
+  'deadline_exceeded',
   'client_gone',
+  'internal_error',
 ] as const satisfies readonly Failure['kind'][];
 export type FailureKind = (typeof FAILURE_KINDS)[number];
+
+/** What went wrong in an attempt. `providers/` classifies into this closed set; the pool decides by it. */
+export type Failure =
+  /** A short window is spent. Without `retryAfterMs` the provider gave no hint. */
+  | (Described & {
+      readonly kind: 'rate_limited';
+      readonly retryAfterMs?: number;
+      /** Set where the limit is the project's for all models. */
+      readonly of?: 'project';
+      /** The limit on input tokens a minute, where that limit was reached. */
+      readonly inputTokenLimit?: number;
+      readonly isUnexplained?: Unexplained;
+    })
+  /** The day's quota is spent. */
+  | (Described & { readonly kind: 'quota_exhausted' })
+  /** Credit, plan or spend cap: only the owner of the project can change it. */
+  | (Described & { readonly kind: 'out_of_credit' })
+  /** The key is unknown, leaked, suspended or blocked. */
+  | (Described & { readonly kind: 'key_rejected' })
+  /** This key, or its whole project ("limit 0"), may not use the model; for Anam: the persona. */
+  | (Described & {
+      readonly kind: 'model_unavailable';
+      readonly whose: 'key' | 'project';
+      readonly isUnexplained?: Unexplained;
+    })
+  /** The caller names a file, a cached content, a persona or a model that this key has no access to. */
+  | (Described & { readonly kind: 'not_owned' })
+  /** Every key would refuse the request alike. */
+  | (Described & {
+      readonly kind: 'request_fault';
+      /** The provider refused it before it looked at anything that a key may lack. */
+      readonly provesNothing?: true;
+      /** The part at fault: something stored that another project may own, or the token of a session. */
+      readonly about?: 'resource' | 'session_token';
+    })
+  | (Described & { readonly kind: 'content_blocked'; readonly usage?: Usage })
+  | (Described & { readonly kind: 'upstream_down'; readonly timedOut: boolean })
+  /** Our address, base URL or persona setting is wrong. */
+  | (Described & { readonly kind: 'misconfigured' })
+  /** The request's own deadline passed during the attempt. */
+  | (Described & { readonly kind: 'deadline_exceeded' })
+  | (Described & { readonly kind: 'client_gone' })
+  /** A bug of ours. */
+  | (Described & { readonly kind: 'internal_error' });
 
 /** The refusal names no cause: what is special about the request may be the cause. */
 type Unexplained = true;
 
-/**
- * Who lacks the model (for Anam: the persona): this one key, or its whole project ("limit 0").
- * `caller` means that the caller named something which we keep no health of: nothing is parked.
- */
-export type ModelOwner = 'key' | 'project' | 'caller';
-
 interface Described {
-  /** For the log: redacted by whoever made it, at most a few hundred characters. */
+  /** For the log: already redacted, at most a few hundred characters. */
   readonly message: string;
-  /** The HTTP status that the provider answered with, where it answered. */
+  /** The HTTP status of the provider's answer, where there is one. */
   readonly status?: number;
 }
 
@@ -76,10 +77,11 @@ export interface Usage {
   readonly totalTokens: number;
 }
 
-/** How a classified failure travels from `upstream/` to the failover loop. */
+/** A classified failure of an attempt. */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';
   readonly failure: Failure;
+  /** The provider's answer, for a caller that uses the provider's protocol. */
   readonly refusal: ProviderWords | null;
 
   constructor(failure: Failure, refusal: ProviderWords | null = null) {
@@ -89,7 +91,11 @@ export class UpstreamError extends Error {
   }
 }
 
-/** The provider's own words, without any key, for a caller who speaks its language. */
+/** The same refusal, as a matter of this key alone. */
+export const notOwned = ({ failure: { message }, refusal }: UpstreamError): UpstreamError =>
+  new UpstreamError({ kind: 'not_owned', message }, refusal);
+
+/** A provider's refusal as it was written, without any key. */
 export interface ProviderWords {
   readonly status: number;
   /** The content type. */

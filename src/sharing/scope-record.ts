@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { Cause, Known } from '../pool/health.ts';
+import type { Known } from '../pool/health.ts';
+import { EFFECTS, PARKING_KINDS } from '../pool/verdicts.ts';
 import { parseJson } from '../shared/json.ts';
 
 /**
@@ -57,19 +58,12 @@ function readTimes(record: string) {
   return isValid ? { ...times, finding } : null;
 }
 
-/** An ejection is the suspicion of one instance and is not shared. */
-const CAUSES = [
-  'rate_limited',
-  'quota_exhausted',
-  'out_of_credit',
-  'key_rejected',
-  'model_unavailable',
-  'operator',
-] as const satisfies readonly Cause[];
+/** An ejection is local to one instance and is not shared. */
+const CAUSES = [...PARKING_KINDS, 'operator'] as const;
 
 const FINDING = z.object({
   cause: z.enum(CAUSES),
-  effect: z.enum(['cooling_down', 'exhausted']),
+  effect: z.enum(EFFECTS),
   reach: z.enum(['part', 'whole']),
   isHinted: z.boolean(),
   since: z.number().min(0),

@@ -173,7 +173,7 @@ export class Sharing {
   #updateOf(scope: Scope): RecordUpdate {
     this.#published += 1;
     const { health, permit, subject } = scope;
-    const needsAction = health.state !== 'ready' && health.finding.effect === 'exhausted';
+    const needsAction = health.state !== 'ready' && health.finding.effect === 'needs_action';
     const isLasting = needsAction || subject?.kind === 'operator';
     return {
       ...this.#recordOf(scope),

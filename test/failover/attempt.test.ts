@@ -164,7 +164,7 @@ describe('an attempt that upstream fails', () => {
     const { chunks, ends, expectNothingLeft, pool } = createAttempt([bug]);
     await expect(all(chunks)).rejects.toBe(bug);
     expect(ends).toMatchObject([
-      { outcome: { kind: 'misconfigured', message: 'a bug of our own' } },
+      { outcome: { kind: 'internal_error', message: 'a bug of our own' } },
     ]);
     expect(pool.inspection.counts('google').available).toBe(1);
     expectNothingLeft();
@@ -219,7 +219,7 @@ describe('an attempt that upstream is silent to', () => {
     const { next, isOver } = await silentFor(short, 4999);
     expect(isOver).toBe(false);
     short.clock.advance(1);
-    expect(await failureOf(next)).toMatchObject({ kind: 'client_gone' });
+    expect(await failureOf(next)).toMatchObject({ kind: 'deadline_exceeded' });
     expect(short.pool.inspection.counts('google').available).toBe(1);
     short.expectNothingLeft();
   });
@@ -227,7 +227,7 @@ describe('an attempt that upstream is silent to', () => {
   it('ends at once when the deadline had passed before it began', async () => {
     const tried = createAttempt(['silence'], { deadline: 0 });
     const { next } = await silentFor(tried, 0);
-    expect(await failureOf(next)).toMatchObject({ kind: 'client_gone' });
+    expect(await failureOf(next)).toMatchObject({ kind: 'deadline_exceeded' });
     tried.expectNothingLeft();
   });
 

@@ -316,7 +316,9 @@ describe('the summary of a request', () => {
   it('blames neither key nor client for a bug of our own', async () => {
     const { ask, lines } = createSetting(['key-0'], () => [{ fail: new TypeError('a bug') }]);
     await outcomeOf(ask());
-    expect(lines).toMatchObject([{ level: 50, outcome: 'misconfigured', why: 'a bug of our own' }]);
+    expect(lines).toMatchObject([
+      { level: 50, outcome: 'internal_error', why: 'a bug of our own' },
+    ]);
   });
 });
 

@@ -60,7 +60,7 @@ it.each<[Partial<ScopeState>, string]>([
     'taken out of use by the operator; back at 00:00 UTC on 2026-11-26, or when it is released',
   ],
   [
-    { cause: 'out_of_credit', scope: 'project', effect: 'exhausted' },
+    { cause: 'out_of_credit', scope: 'project', effect: 'needs_action' },
     'the project shop has no credit left, or its plan or spend cap ends here; needs action; tried again at 19:00 UTC in case it was mended',
   ],
 ])('%o is explained as it is', (changed, sentence) => {
@@ -73,7 +73,7 @@ it('says when a probe is due, and when one is in flight', () => {
 });
 
 it('promises no probe while something else keeps the key parked', () => {
-  const rejected = { cause: 'key_rejected', scope: 'key', effect: 'exhausted' } as const;
+  const rejected = { cause: 'key_rejected', scope: 'key', effect: 'needs_action' } as const;
   expect(say({ ...rejected, until: NOW }, NOW + 5 * HOUR)).toMatch(
     /needs action; not tried before 23:00 UTC, for another reason$/,
   );

@@ -17,7 +17,7 @@ describe('the last hour by minutes', () => {
     minutes.requestEnded(requestOf({ ...at, attempts: [first, second] }));
     minutes.requestEnded(requestOf({ ...at, end: refused }));
     minutes.requestEnded(requestOf({ ...at, end: { kind: 'broken_off' } }));
-    minutes.requestEnded(requestOf({ ...at, end: { kind: 'bug' } }));
+    minutes.requestEnded(requestOf({ ...at, end: { kind: 'internal_error' } }));
     minutes.requestEnded(requestOf({ ...at, end: { kind: 'client_gone' } }));
     const list = minutes.list(NOON + MINUTE - 1);
     expect(list).toHaveLength(60);

@@ -138,7 +138,9 @@ describe('scopes', () => {
     ['blocked content', failed.blocked],
     ['a client that hung up', failed.gone],
     ['a fault of our own settings', failed.ours],
-    ['a model that only the caller named', failed.callersModel],
+    ['what belongs to another project', failed.notOwned],
+    ["the request's own deadline", failed.late],
+    ['a bug of ours', failed.bug],
     ['upstream trouble', failed.down],
   ])('parks nothing for %s', (_, failure) => {
     const { pool, lease } = createPool(['a', 'b']);

@@ -13,6 +13,7 @@ const REJECTED = { kind: 'key_rejected' };
 const NO_CREDIT = { kind: 'out_of_credit' };
 const DOWN = { kind: 'upstream_down', timedOut: false };
 const TIMED_OUT = { kind: 'upstream_down', timedOut: true };
+const NOT_OWNED = { kind: 'not_owned' };
 const lacks = (whose: string) => ({ kind: 'model_unavailable', whose });
 const FAULT_OF_TOKEN = {
   kind: 'request_fault',
@@ -41,8 +42,8 @@ describe('the token route', () => {
     ['a 400 about our persona', 400, INVALID, OURS, FAULT],
     ['a bad key', 401, { error: 'Invalid API key' }, REJECTED, REJECTED],
     ['no plan', 402, { error: 'Payment required' }, NO_CREDIT, NO_CREDIT],
-    ['a plan without the option', 403, { error: 'Forbidden' }, lacks('key'), lacks('caller')],
-    ['a persona of another account', 404, { message: 'No' }, lacks('key'), lacks('caller')],
+    ['a plan without the option', 403, { error: 'Forbidden' }, lacks('key'), NOT_OWNED],
+    ['a persona of another account', 404, { message: 'No' }, lacks('key'), NOT_OWNED],
     ['a page at 404: a wrong base URL', 404, HTML, OURS, OURS],
     ['a page at 403', 403, HTML, OURS, OURS],
     ['a page at 429: our address is refused, not the key', 429, HTML, DOWN, DOWN],
@@ -116,7 +117,7 @@ describe('the session route', () => {
     'of a persona that its caller brought says nothing of the key: %i',
     (status) => {
       const answer = answerOf(status, { error: 'No' });
-      expect(bare(classifyAnamSessionAnswer(answer, 'callers', context))).toEqual(lacks('caller'));
+      expect(bare(classifyAnamSessionAnswer(answer, 'callers', context))).toEqual(NOT_OWNED);
     },
   );
 
@@ -148,7 +149,7 @@ describe('the session route', () => {
 
 describe('whatever comes', () => {
   const KINDS =
-    /^(rate_limited|out_of_credit|key_rejected|model_unavailable|request_fault|upstream_down|misconfigured)$/;
+    /^(rate_limited|out_of_credit|key_rejected|model_unavailable|not_owned|request_fault|upstream_down|misconfigured)$/;
   const status = fc.oneof(fc.integer(), fc.constantFrom(200, 400, 401, 402, 403, 404, 429, 503));
   const secretText = fc.string().map((text) => `${text.repeat(30)}${KEY}`);
   const body = fc.oneof(

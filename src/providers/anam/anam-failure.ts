@@ -87,23 +87,27 @@ const TIMED_OUT: AnamRule = {
   failure: { kind: 'upstream_down', timedOut: true },
 };
 
-const tokenRules = (badPersona: Finding, whose: 'key' | 'caller'): readonly AnamRule[] => [
+/** The saved persona of our setting may not be used by this key; a caller's persona says nothing of another. */
+const NOT_FOR_THIS_KEY: Finding = { kind: 'model_unavailable', whose: 'key' };
+const NOT_OWNED: Finding = { kind: 'not_owned' };
+
+const tokenRules = (badPersona: Finding, noAccess: Finding): readonly AnamRule[] => [
   WRONG_ADDRESS,
   ADDRESS_REFUSED,
   { when: answers(400), failure: badPersona },
   { when: answers(401), failure: { kind: 'key_rejected' } },
   { when: answers(402), failure: { kind: 'out_of_credit' } },
-  { when: answers(403, 404), failure: { kind: 'model_unavailable', whose } },
+  { when: answers(403, 404), failure: noAccess },
   { when: answers(429), failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
   TIMED_OUT,
 ];
 
 const TOKEN_RULES = {
-  ours: tokenRules({ kind: 'misconfigured' }, 'key'),
-  callers: tokenRules({ kind: 'request_fault' }, 'caller'),
+  ours: tokenRules({ kind: 'misconfigured' }, NOT_FOR_THIS_KEY),
+  callers: tokenRules({ kind: 'request_fault' }, NOT_OWNED),
 };
 
-const sessionRules = (whose: 'key' | 'caller'): readonly AnamRule[] => [
+const sessionRules = (noAccess: Finding): readonly AnamRule[] => [
   WRONG_ADDRESS,
   // Slots are counted for the whole organisation.
   {
@@ -119,11 +123,11 @@ const sessionRules = (whose: 'key' | 'caller'): readonly AnamRule[] => [
     when: answers(401),
     failure: { kind: 'request_fault', provesNothing: true, about: 'session_token' },
   },
-  { when: answers(403, 404), failure: { kind: 'model_unavailable', whose } },
+  { when: answers(403, 404), failure: noAccess },
   TIMED_OUT,
 ];
 
-const SESSION_RULES = { ours: sessionRules('key'), callers: sessionRules('caller') };
+const SESSION_RULES = { ours: sessionRules(NOT_FOR_THIS_KEY), callers: sessionRules(NOT_OWNED) };
 
 function answers(...statuses: readonly number[]) {
   return ({ status }: AnamRefusal): boolean => statuses.includes(status);

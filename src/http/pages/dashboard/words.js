@@ -19,7 +19,7 @@ export const ENDS = {
   broken_off: { word: 'broke off', look: 'bad-text' },
   client_gone: { word: 'the client left', look: 'quiet' },
   refused: { word: 'refused', look: 'bad-text' },
-  bug: { word: 'a bug of this server', look: 'bad-text' },
+  internal_error: { word: 'a bug of this server', look: 'bad-text' },
 };
 
 /** @param {string} name `quota_exhausted` */
