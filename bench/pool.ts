@@ -48,7 +48,7 @@ function measure(size: number, share: number) {
 function poolOf(size: number, share: number): TakeOne {
   const keys = Array.from({ length: size }, (_, index): ApiKey => {
     const id = `google-${index}`;
-    return { id, service: 'google', project: id, secret: new Secret(id, id) };
+    return { id, provider: 'google', project: id, secret: new Secret(id, id) };
   });
   const pool = new KeyPool({
     keys,

@@ -10,17 +10,18 @@ import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
 import type { Anam, AnamOptions } from './providers/anam/anam-api.ts';
-import { createGemini, google } from './providers/gemini/gemini.ts';
+import { google } from './providers/gemini/gemini.ts';
 import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
-import type { Provider } from './providers/provider.ts';
+import type { Provider, StreamChat, UpstreamContext } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar-session.ts';
 import { createChat } from './services/chat.ts';
 import { createRelay } from './services/relay.ts';
+import type { ProviderName } from './shared/api-key.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { createRedact, type Redact } from './shared/redact.ts';
 import { Secret } from './shared/secret.ts';
-import { modelTarget, personaTarget, type Target, unmeteredTarget } from './shared/target.ts';
+import type { Target } from './shared/target.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
 export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
@@ -31,6 +32,8 @@ export interface Runtime {
   /** From 0 to 1. */
   readonly random: () => number;
   readonly log: Logger;
+  /** Default: all that there are. */
+  readonly providers?: readonly Provider<Config>[];
   /** Whether the metrics include the process; what measures it runs until the process ends. Default: false. */
   readonly measuresProcess?: boolean;
 }
@@ -49,44 +52,57 @@ export interface Understudy {
 
 /** Turns settings into objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(config: Config, runtime: Runtime): Promise<Understudy> {
-  const { clock, random, log } = runtime;
+  const { clock, random, log, providers = PROVIDERS } = runtime;
   const redact = redactSecretsOf(config);
-  const targets = createTargets(config);
+  const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
   const pool = new KeyPool({
     keys: config.keys,
-    targets: targets.all,
+    targets,
     cooldownMs: config.cooldownMs,
     now: clock.now,
     ...(sharing === null ? {} : { peers: sharing.peers, random }),
   });
   const queues = createWaitQueues(clock);
-  const admin = await loadAdmin(config, { ...runtime, pool, queues, targets, redact, sharing });
+  const admin = await loadAdmin(config, {
+    ...runtime,
+    providers,
+    pool,
+    queues,
+    targets,
+    redact,
+    sharing,
+  });
   const sink = toAllSinks([createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])]);
-  const failover = createFailover({ ...config, pool, clock, random, queues, sink });
+  const failover = createFailover({ ...config, providers, pool, clock, random, queues, sink });
   const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
-  const upstream = { redact, now: clock.now };
-  const gemini = { ...upstream, baseUrl: config.googleBaseUrl, dispatcher };
-  const chat = { failover, stream: createGemini(gemini), targets: targets.models };
+  const upstream = { dispatcher, redact, now: clock.now };
+  const clients = createChatClients(providers, config, upstream);
+  const chatTargets = targets.filter(
+    ({ provider, model }) => model !== null && clients.has(provider),
+  );
+  const chat = { failover, clients, targets: chatTargets };
   const app = createApp({
     ...config,
     admin,
     log,
     clock,
-    counts: (service) => pool.inspection.counts(service),
+    countKeys: () =>
+      Object.fromEntries(providers.map(({ name }) => [name, pool.inspection.counts(name)])),
     redis: sharing?.redis ?? null,
     sharedStore: sharing?.sharedStore ?? null,
-    models: config.googleModels,
+    chatTargets,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
     relay: createRelay({
-      ...chat,
-      relay: createGeminiRelay(gemini),
-      unmetered: targets.unmetered,
+      failover,
+      relay: createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl }),
+      targets: targets.filter(({ provider }) => provider === google.name),
     }),
     avatar: createAvatarSession({
       failover,
-      targets: targets.personas,
+      provider: anam,
+      targets: targets.filter(({ provider }) => provider === anam.name),
       anam: await loadAnam(config, upstream),
       clock,
       keys: config.keys,
@@ -130,8 +146,8 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     counts: () => sharing.counts,
     join({ knowledge }: KeyPool, queues: WaitQueues) {
       const joined = sharing.join(knowledge, {
-        opened: (service) => queues[service].keyProved(null),
-        changed: (service) => queues[service].leaseFailed(null),
+        opened: (provider) => queues(provider).keyProved(null),
+        changed: (provider) => queues(provider).leaseFailed(null),
       });
       return atMost(JOIN_LIMIT_MS, clock, joined, undefined);
     },
@@ -142,31 +158,30 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
   };
 }
 
-type Targets = ReturnType<typeof createTargets>;
-
-function createTargets({ googleModels: [first, ...others] }: Config) {
-  const models: readonly [Target, ...Target[]] = [
-    modelTarget('google', first),
-    ...others.map((model) => modelTarget('google', model)),
-  ];
-  const unmetered = unmeteredTarget('google');
-  const personas = {
-    ours: personaTarget('anam', 'ours'),
-    callers: personaTarget('anam', 'callers'),
-  };
-  return { models, unmetered, personas, all: [...models, unmetered, ...Object.values(personas)] };
+function createChatClients(
+  providers: readonly Provider<Config>[],
+  config: Config,
+  upstream: UpstreamContext,
+): ReadonlyMap<ProviderName, StreamChat> {
+  const clients = new Map<ProviderName, StreamChat>();
+  for (const provider of providers) {
+    const client = provider.createChat?.(config, upstream);
+    if (client !== undefined) clients.set(provider.name, client);
+  }
+  return clients;
 }
 
-interface AdminParts extends Runtime, Pick<MetricsOptions, 'sharing'> {
+interface AdminParts
+  extends Omit<Runtime, 'providers'>,
+    Pick<MetricsOptions, 'sharing' | 'targets' | 'providers'> {
   readonly pool: KeyPool;
-  readonly targets: Targets;
   readonly queues: WaitQueues;
   readonly redact: Redact;
 }
 
 /** Null without an admin token: neither the admin view nor the metrics are loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
-  const { adminToken: token, googleModels, allowClientPersona, mode, cooldownMs } = config;
+  const { adminToken: token, allowClientPersona, mode, cooldownMs } = config;
   if (token === null) return null;
   const [{ createAdminView }, { createMetrics }] = await Promise.all([
     import('./observability/admin-view.ts'),
@@ -174,13 +189,12 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   ]);
   const { pool, targets, redact, sharing, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
-  const { ours, callers } = targets.personas;
   // The personas of callers are reported only where callers may bring one.
-  const others = allowClientPersona ? [callers.label] : [];
-  const models = { google: googleModels, anam: [ours.label, ...others] as const };
-  const redis = sharing?.redis ?? null;
-  const view = createAdminView({ ...parts, inspection, operator, models, mode, redis });
-  const metrics = createMetrics({ ...parts, targets: targets.all, measuresProcess });
+  const isReported = ({ metered, persona }: Target) =>
+    metered && (persona !== 'callers' || allowClientPersona);
+  const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
+  const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
+  const metrics = createMetrics({ ...parts, measuresProcess });
   return { token, view, metrics, redact, cooldownMs, sinks: [view.sink, metrics.sink] };
 }
 
@@ -189,7 +203,7 @@ async function loadAnam(
   { keys, anamBaseUrl: baseUrl }: Config,
   upstream: Omit<AnamOptions, 'baseUrl'>,
 ): Promise<Anam | null> {
-  if (!keys.some(({ service }) => service === 'anam')) return null;
+  if (!keys.some(({ provider }) => provider === anam.name)) return null;
   const { createAnam } = await import('./providers/anam/anam-api.ts');
   return createAnam({ ...upstream, baseUrl });
 }

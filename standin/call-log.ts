@@ -1,5 +1,5 @@
-import type { Service } from '../src/shared/api-key.ts';
 import { parseJson } from '../src/shared/json.ts';
+import type { Service } from './standin-key.ts';
 
 const LONGEST_BODY_KEPT = 65_536;
 

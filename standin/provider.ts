@@ -1,8 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
-import type { Service } from '../src/shared/api-key.ts';
 import type { CallFault, Fault } from './fault.ts';
 import type { Reply } from './reply.ts';
-import type { StandinKey } from './standin-key.ts';
+import type { Service, StandinKey } from './standin-key.ts';
 
 /** A provider that the stand-in plays. It answers with data and holds no connection. */
 export interface Provider {

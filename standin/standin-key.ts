@@ -1,5 +1,7 @@
-import type { Service } from '../src/shared/api-key.ts';
 import type { Fault } from './fault.ts';
+
+/** The providers that there is a stand-in for. */
+export type Service = 'google' | 'anam';
 
 /** One key that the stand-in knows; every other key is answered as an invalid one. */
 export interface StandinKey {

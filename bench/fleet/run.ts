@@ -71,7 +71,7 @@ export async function runFleet({ instances, keys: count, isShared }: Fleet): Pro
 
 function keyNumber(index: number): ApiKey {
   const id = `google-${index}`;
-  return { id, service: 'google', project: id, secret: new Secret(id, `text-of-${id}`) };
+  return { id, provider: 'google', project: id, secret: new Secret(id, `text-of-${id}`) };
 }
 
 interface Surroundings {

@@ -44,7 +44,7 @@ export function createInstance(redisUrl: string, keyCount: number, cooldownMs = 
 
 function keyNumber(index: number): ApiKey {
   const id = `google-${index}`;
-  return { id, service: 'google', project: id, secret: new Secret(id, `text-of-${id}`) };
+  return { id, provider: 'google', project: id, secret: new Secret(id, `text-of-${id}`) };
 }
 
 /** Leases so many keys and finds the day's quota of each spent. */

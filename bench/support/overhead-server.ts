@@ -97,7 +97,7 @@ const streamGemini = createGemini({
 });
 const key = {
   id: 'google',
-  service: 'google',
+  provider: 'google',
   project: 'google',
   secret: new Secret('google', KEY),
 } as const;

@@ -161,11 +161,11 @@ function toKeys(group: KeyVariables, taken: Map<string, KeyVariables>, notes: No
   }
   if (!acceptText(key, notes) || !acceptOnce(group, key, taken, notes)) return [];
   if (personaId !== undefined) checkPersonaId(personaId, notes);
-  const { name: service } = provider;
-  const id = number === '' ? service : `${service}-${number}`;
+  const { name } = provider;
+  const id = number === '' ? name : `${name}-${number}`;
   const secret = new Secret(id, key.text);
   const persona = personaId === undefined ? {} : { personaId: personaId.text };
-  return [{ id, service, project: project?.text ?? id, secret, ...persona }];
+  return [{ id, provider: name, project: project?.text ?? id, secret, ...persona }];
 }
 
 function noteStray({ provider, number, project, personaId }: KeyVariables, notes: Notes): void {

@@ -40,7 +40,7 @@ function providerIn(warning: string, providers: readonly Provider[]): Provider |
 }
 
 function describeKeys(config: Config, provider: Provider): string {
-  const keys = config.keys.filter(({ service }) => service === provider.name);
+  const keys = config.keys.filter((key) => key.provider === provider.name);
   if (keys.length === 0) return provider.withoutKeys;
   const projects = new Set(keys.map(({ project }) => project)).size;
   const named = keys.slice(0, MAX_NAMED).map(({ id }) => id);

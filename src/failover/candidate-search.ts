@@ -2,7 +2,7 @@ import type { Reach } from '../pool/health.ts';
 import type { KeyPool, LeaseOptions } from '../pool/key-pool.ts';
 import type { Lease, Parked } from '../pool/lease.ts';
 import { type Verdict, verdictOf } from '../pool/verdicts.ts';
-import type { ApiKey, Service } from '../shared/api-key.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
@@ -50,7 +50,7 @@ export interface Wanted {
 /** One request's way through the keys: each eligible one once for a target, then the next target. */
 export class CandidateSearch {
   /** The first target's. */
-  readonly provider: Service;
+  readonly provider: ProviderName;
   readonly #pool: KeyPool;
   readonly #tried: readonly Tried[];
   readonly #only: Pick<Wanted, 'only'>;

@@ -1,26 +1,26 @@
-import type { Service } from '../shared/api-key.ts';
 import { type Failure, type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import { keyVariable, type ProviderFacts } from '../shared/provider.ts';
 import type { CandidateSearch } from './candidate-search.ts';
 import { ServiceError } from './service-error.ts';
 
 /** Everything was tried and nothing answered: what the caller is told, by the gravest of the reasons. */
-export function conclude(search: CandidateSearch, errors: readonly UpstreamError[], now: number) {
+export function conclude(
+  search: CandidateSearch,
+  errors: readonly UpstreamError[],
+  now: number,
+  { exhaustedMessage }: Pick<ProviderFacts, 'exhaustedMessage'>,
+) {
   const troubles = errors
     .map(({ failure }) => failure)
     .filter((failure) => failure.kind === 'upstream_down');
   if (troubles.length > 0) return upstreamTrouble(troubles);
   if (search.isModelUnavailable()) return modelUnavailable();
   const retryAt = search.retryAt();
-  return new ServiceError('all_keys_exhausted', EXHAUSTED[search.provider], {
+  return new ServiceError('all_keys_exhausted', exhaustedMessage, {
     ...(retryAt === null ? {} : { retryAfterMs: retryAt - now }),
     cause: errors.findLast(({ refusal }) => refusal !== null) ?? errors.at(-1),
   });
 }
-
-const EXHAUSTED: Record<Service, string> = {
-  google: "I'm experiencing high demand right now. Please try again in a few minutes.",
-  anam: 'All Anam API keys exhausted. Please try again later.',
-};
 
 /**
  * The provider has refused this request for what is special about it, alike with every project that was
@@ -75,13 +75,8 @@ export const ourFault = (cause?: unknown) =>
 
 export const clientGone = () => new ServiceError('client_gone', 'The client has gone.');
 
-const FIRST_VARIABLE: Record<Service, string> = {
-  google: 'GOOGLE_API_KEY',
-  anam: 'ANAM_API_KEY',
-};
-
-export const noKeysConfigured = (service: Service) =>
-  new ServiceError('no_keys_configured', `No API keys available. Set ${FIRST_VARIABLE[service]}.`);
+export const noKeysConfigured = (provider: Pick<ProviderFacts, 'prefix'>) =>
+  new ServiceError('no_keys_configured', `No API keys available. Set ${keyVariable(provider)}.`);
 
 /** An answer that had begun ends too early: what its reader is told. */
 export function breakOff(error: unknown): never {

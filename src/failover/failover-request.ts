@@ -3,6 +3,7 @@ import type { KeyPool } from '../pool/key-pool.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Usage } from '../shared/failure.ts';
+import type { ProviderFacts } from '../shared/provider.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import type { OpenUpstream } from './attempt.ts';
@@ -15,6 +16,8 @@ export interface FailoverOptions {
   /** From 0 to 1. */
   readonly random: () => number;
   readonly queues: WaitQueues;
+  /** Of every target that a request names. */
+  readonly providers: readonly ProviderFacts[];
   /** Told of every attempt and every request. */
   readonly sink: TraceSink;
   /** Until the first chunk, over all attempts and waiting. */

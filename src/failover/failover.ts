@@ -1,5 +1,6 @@
 import type { Lease } from '../pool/lease.ts';
 import { UpstreamError } from '../shared/failure.ts';
+import { providerOf } from '../shared/provider.ts';
 import { type AttemptEnd, attempt } from './attempt.ts';
 import { CandidateSearch } from './candidate-search.ts';
 import {
@@ -56,7 +57,7 @@ class Run<C, T> {
   constructor(options: FailoverOptions, request: FailoverRequest<C, T>) {
     this.#options = options;
     this.#request = request;
-    this.#line = options.queues[request.targets[0].provider];
+    this.#line = options.queues(request.targets[0].provider);
     this.#search = new CandidateSearch(options.pool, request);
     this.#story = new RequestTracer(options, request);
     this.#attemptMs = attemptLimitMs(options, request);
@@ -78,14 +79,13 @@ class Run<C, T> {
   }
 
   async #answer(): Promise<T> {
-    const { pool, clock } = this.#options;
+    const { pool, clock, providers } = this.#options;
     const { targets } = this.#request;
-    if (!targets.some(({ provider }) => pool.hasKeys(provider))) {
-      throw noKeysConfigured(targets[0].provider);
-    }
+    const provider = providerOf(providers, targets[0].provider);
+    if (!targets.some((target) => pool.hasKeys(target.provider))) throw noKeysConfigured(provider);
     for (;;) {
       const lease = clock.now() < this.#deadline ? await this.#nextLease() : null;
-      if (lease === null) throw conclude(this.#search, this.#errors, clock.now());
+      if (lease === null) throw conclude(this.#search, this.#errors, clock.now(), provider);
       const result = await this.#tryOnce(lease);
       if (result !== FAILED) return result;
     }
@@ -139,7 +139,7 @@ class Run<C, T> {
       firstChunkMs: this.#attemptMs,
       idleMs: options.streamIdleMs,
       deadline: this.#deadline,
-      onProven: () => this.#line.keyProved(concerned),
+      onProven: () => this.#queueOf(lease).keyProved(concerned),
       onEnd: (end) => this.#attemptEnded(end),
     });
     try {
@@ -160,7 +160,11 @@ class Run<C, T> {
     if (outcome.kind === 'success') return;
     this.#parkedUntil = parked?.until ?? null;
     this.#search.failed(lease, outcome, parked);
-    this.#line.leaseFailed(isTrial ? null : lease.target);
+    this.#queueOf(lease).leaseFailed(isTrial ? null : lease.target);
+  }
+
+  #queueOf({ target }: Lease): WaitQueue {
+    return this.#options.queues(target.provider);
   }
 
   /** Returns when another key may be tried; throws what the caller has to be told otherwise. */

@@ -42,7 +42,6 @@ export class RequestTracer {
       ...this.#told(end.startedAt),
       ...end,
       key: lease.key.id,
-      service: lease.target.provider,
       target: lease.target,
     };
     this.#attempts.push(attempt);
@@ -77,10 +76,9 @@ export class RequestTracer {
   }
 
   #told(startedAt: number) {
-    const { targets, operation, caller } = this.#asked;
+    const { operation, caller } = this.#asked;
     return {
       requestId: caller.requestId,
-      service: targets[0].provider,
       operation,
       startedAt,
       ms: this.#clock.now() - startedAt,

@@ -1,5 +1,4 @@
 import type { Outcome, Parked } from '../pool/lease.ts';
-import type { Service } from '../shared/api-key.ts';
 import { FAILURE_KINDS, type Usage } from '../shared/failure.ts';
 import type { Target } from '../shared/target.ts';
 import type { ServiceErrorCode } from './service-error.ts';
@@ -27,8 +26,6 @@ export interface TraceSink {
 
 interface TraceHead {
   readonly requestId: string;
-  /** The provider: of the attempt, or of the request's first target. */
-  readonly service: Service;
   readonly operation: Operation;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
@@ -55,7 +52,7 @@ export interface AttemptTrace extends TraceHead {
 
 /** One request of a caller's, with all its attempts. */
 export interface RequestTrace extends TraceHead {
-  readonly targets: readonly Target[];
+  readonly targets: readonly [Target, ...Target[]];
   readonly attempts: readonly AttemptTrace[];
   readonly end: RequestEnd;
 }

@@ -1,5 +1,5 @@
 import type { Lease } from '../pool/lease.ts';
-import type { Service } from '../shared/api-key.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Target } from '../shared/target.ts';
 import { createAlarm } from './alarm.ts';
@@ -27,8 +27,8 @@ export interface WaitQueue {
   leaseFailed(target: Target | null): void;
 }
 
-/** One for each service. */
-export type WaitQueues = Readonly<Record<Service, WaitQueue>>;
+/** One for each provider. */
+export type WaitQueues = (provider: ProviderName) => WaitQueue;
 
 /** So many are let in to a target for each proof that a key works. */
 const PACE = 2;
@@ -41,13 +41,17 @@ interface Waiter {
   leave(lease: Lease | null): void;
 }
 
-/** How many requests of a service may stand in line for a key that is about to come back. */
+/** How many requests of a provider may stand in line for a key that is about to come back. */
 const MAX_WAITING = 1000;
 
-export const createWaitQueues = (clock: Clock): WaitQueues => ({
-  google: createWaitQueue(clock, MAX_WAITING),
-  anam: createWaitQueue(clock, MAX_WAITING),
-});
+export function createWaitQueues(clock: Clock): WaitQueues {
+  const queues = new Map<ProviderName, WaitQueue>();
+  return (provider) => {
+    const queue = queues.get(provider) ?? createWaitQueue(clock, MAX_WAITING);
+    queues.set(provider, queue);
+    return queue;
+  };
+}
 
 /**
  * First come, first served. A key that has just come back may have room for one more answer or for a

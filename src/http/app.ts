@@ -3,10 +3,11 @@ import helmet from 'helmet';
 import type { KeyCounts } from '../pool/counts.ts';
 import type { AvatarSession } from '../services/avatar-session.ts';
 import type { Chat } from '../services/chat.ts';
-import type { Service } from '../shared/api-key.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
+import { modelOf } from '../shared/target.ts';
 import { trackRequests } from './access.ts';
 import { createAdminAccess } from './admin/admin-access.ts';
 import { type AdminRoutesOptions, serveAdminRoutes } from './admin/admin-routes.ts';
@@ -43,7 +44,7 @@ interface AdminOptions extends Omit<AdminRoutesOptions, 'access' | 'sharedStore'
 export interface AppOptions extends ProgramRoutesOptions {
   readonly chat: Chat;
   readonly avatar: AvatarSession;
-  readonly counts: (service: Service) => KeyCounts;
+  readonly countKeys: () => Readonly<Record<ProviderName, KeyCounts>>;
   /** What other processes count and keep too; null where this one is alone. */
   readonly sharedStore: SharedStore | null;
   /** How it stands with the Redis that instances share; null where there is none. */
@@ -68,7 +69,7 @@ export interface AppOptions extends ProgramRoutesOptions {
 const METRICS_PER_SESSION = 20;
 
 export function createApp(options: AppOptions): Express {
-  const { chat, avatar, counts, log, clock, mode, admin, sharedStore, maxBodyBytes } = options;
+  const { chat, avatar, countKeys, log, clock, mode, admin, sharedStore, maxBodyBytes } = options;
   const access =
     admin === null ? null : createAdminAccess({ token: admin.token, clock, log, sharedStore });
   const limit = (name: string, perMinute: number) =>
@@ -86,7 +87,7 @@ export function createApp(options: AppOptions): Express {
   );
 
   serve(app, 'get', ['/health'], healthRoute(mode, options.redis));
-  serve(app, 'get', ['/api/keys/status'], keysStatusRoute(counts));
+  serve(app, 'get', ['/api/keys/status'], keysStatusRoute(countKeys));
   serve(
     app,
     'post',
@@ -136,6 +137,7 @@ export function createApp(options: AppOptions): Express {
     ['/openapi.json'],
     openapiRoute({
       ...options,
+      models: options.chatTargets.map(modelOf),
       servesPrograms: options.clientTokens.length > 0,
       servesAdmin: admin !== null,
     }),

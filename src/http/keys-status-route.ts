@@ -1,12 +1,14 @@
 import type { RequestHandler } from 'express';
 import type { KeyCounts } from '../pool/counts.ts';
-import { SERVICES, type Service } from '../shared/api-key.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import { sendJson } from './reply.ts';
 
 /** `GET /api/keys/status`: how many keys can be used. Always 200, whatever the keys do. */
-export function keysStatusRoute(counts: (service: Service) => KeyCounts): RequestHandler {
+export function keysStatusRoute(
+  countKeys: () => Readonly<Record<ProviderName, KeyCounts>>,
+): RequestHandler {
   return function getKeysStatus(_request, response) {
-    const apiKeys = Object.fromEntries(SERVICES.map((service) => [service, counts(service)]));
+    const apiKeys = countKeys();
     const isOk = Object.values(apiKeys).every(
       ({ total, available }) => total === 0 || available > 0,
     );

@@ -3,6 +3,7 @@ import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Secret } from '../shared/secret.ts';
+import { modelOf, type Target } from '../shared/target.ts';
 import { readBytes, readJsonBody } from './body.ts';
 import { isGoogleClient, requireClientToken } from './caller.ts';
 import { answerChat } from './chat-route.ts';
@@ -24,15 +25,16 @@ export interface ProgramRoutesOptions {
   /** Without our own system prompt, which is for people who chat. */
   readonly completions: Chat;
   readonly relay: Relay;
-  readonly models: readonly string[];
+  /** The targets that chats may name. */
+  readonly chatTargets: readonly Target[];
   readonly maxProgramBodyBytes: number;
   readonly clock: Clock;
 }
 
 /** The routes for other programs, in the protocols that they speak already: OpenAI's and Gemini's. */
 export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions): void {
-  const { clientTokens, completions, relay, models, clock, maxProgramBodyBytes } = options;
-  const listModels = openaiModelsRoute(models, clock.now());
+  const { clientTokens, completions, relay, chatTargets, clock, maxProgramBodyBytes } = options;
+  const listModels = openaiModelsRoute(chatTargets, clock.now());
   const relayModels = relayRoute(relay, readModelsCall, clock);
   app.use(readProgramAddress);
   app.use(['/v1', '/v1alpha', '/v1beta'], requireClientToken(clientTokens));
@@ -90,12 +92,12 @@ const tidied = (path: string): string =>
     .replace(/^(\/\w+(?:\/openai)?\/models\/)(?:(?:models|google)\/)+/i, '$1');
 
 /** `GET /v1/models` and `/v1/models/{model}`, in OpenAI's form: the models that are served. */
-function openaiModelsRoute(models: readonly string[], startedAt: number): RequestHandler {
-  const described = models.map((id) => ({
-    id,
+function openaiModelsRoute(targets: readonly Target[], startedAt: number): RequestHandler {
+  const described = targets.map((target) => ({
+    id: modelOf(target),
     object: 'model',
     created: Math.floor(startedAt / 1000),
-    owned_by: 'google',
+    owned_by: target.provider,
   }));
   return function getModels({ path }, response) {
     const model = MODELS_PATH.exec(path)?.groups?.model;

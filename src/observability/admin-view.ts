@@ -3,15 +3,15 @@ import type { WaitQueues } from '../failover/wait-queue.ts';
 import type { Inspection } from '../pool/inspection.ts';
 import type { KeyState } from '../pool/key-state.ts';
 import type { Operator } from '../pool/operator.ts';
-import type { Service } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 import type { RedisState } from '../shared/shared-store.ts';
+import type { Target } from '../shared/target.ts';
 import { reportKey } from './key-report.ts';
 import { createKeyStats } from './key-stats.ts';
 import { createOperatorActions, type OperatorActions } from './operator-actions.ts';
-import { createOverview, type ReportedModels } from './overview.ts';
+import { createOverview } from './overview.ts';
 import { createLatestRequests, createMinutes } from './recent-requests.ts';
 import type { KeyReport, Overview } from './reports.ts';
 
@@ -19,7 +19,8 @@ export interface AdminViewOptions {
   readonly inspection: Inspection;
   readonly operator: Operator;
   readonly queues: WaitQueues;
-  readonly models: ReportedModels;
+  /** Those that are reported; each provider's first is its default. */
+  readonly targets: readonly Target[];
   readonly mode: 'live' | 'demo';
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
@@ -34,24 +35,23 @@ export interface AdminView {
   readonly actions: Pick<OperatorActions, 'release' | 'park'>;
   /** Our own limit for one address has refused a request. */
   turnedAway(): void;
-  readonly models: ReportedModels;
+  readonly targets: readonly Target[];
   /** At most a second old; new after an operator's action. */
   overview(): Overview;
-  /** The state of each key of a service for a model. */
-  states(service: Service, model: string): readonly KeyState[];
+  /** The state of each key for a target. */
+  states(target: Target): readonly KeyState[];
   /** In the order of the question, without keys that do not exist. */
   keys(asked: readonly AskedKey[]): KeyReport[];
 }
 
-/** A key and the model for which its state is asked. */
+/** A key and the target for which its state is asked. */
 interface AskedKey {
-  readonly service: Service;
-  readonly model: string;
+  readonly target: Target;
   readonly id: string;
 }
 
 export function createAdminView(options: AdminViewOptions): AdminView {
-  const { inspection, models, clock } = options;
+  const { inspection, targets, clock } = options;
   const { now } = clock;
   const stats = createKeyStats();
   const minutes = createMinutes();
@@ -72,13 +72,13 @@ export function createAdminView(options: AdminViewOptions): AdminView {
     },
     actions,
     turnedAway: () => minutes.turnedAway(now()),
-    models,
+    targets,
     overview: overview.get,
-    states: (service, model) => inspection.states(service, model),
+    states: ({ provider, label }) => inspection.states(provider, label),
     keys(asked) {
       const at = now();
       return asked
-        .map(({ service, model, id }) => inspection.facts(service, model, id))
+        .map(({ target, id }) => inspection.facts(target.provider, target.label, id))
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;

@@ -22,7 +22,7 @@ export function reportKey(
   return {
     id: key.id,
     fingerprint: fingerprintOf(key),
-    service: key.service,
+    service: key.provider,
     project: key.project,
     model: target.label,
     state: state.state,
@@ -46,8 +46,8 @@ export function reportKey(
 }
 
 /** Tells keys apart and cannot be turned back into one. */
-const fingerprintOf = ({ service, secret }: ApiKey): string =>
-  createHash('sha256').update(`${service}\n${secret.reveal()}`).digest('hex').slice(0, 10);
+const fingerprintOf = ({ provider, secret }: ApiKey): string =>
+  createHash('sha256').update(`${provider}\n${secret.reveal()}`).digest('hex').slice(0, 10);
 
 /** Whether this scope is the reason for the state of the key for this model. */
 const isDecisive = (scope: ScopeState, { target, state }: KeyFacts): boolean =>
@@ -87,13 +87,13 @@ export function explain(finding: ScopeState, key: ApiKey, times: Times): string 
   return `${reasonFor(finding, key)}; ${outlookFor(finding, times)}`;
 }
 
-function reasonFor(finding: ScopeState, { service, project, id }: ApiKey): string {
+function reasonFor(finding: ScopeState, { project, id }: ApiKey): string {
   const { cause, scope } = finding;
   const model = nameOf(finding.target);
   const whose = project === id ? 'its project' : `the project ${project}`;
   switch (cause) {
     case 'rate_limited':
-      return rateLimit(finding, service, model, whose);
+      return rateLimit(finding, model, whose);
     case 'quota_exhausted':
       return `the day's quota of ${model} is spent for ${whose}`;
     case 'out_of_credit':
@@ -113,13 +113,8 @@ function reasonFor(finding: ScopeState, { service, project, id }: ApiKey): strin
   }
 }
 
-function rateLimit(
-  { scope, untilBy }: ScopeState,
-  service: ApiKey['service'],
-  model: string,
-  whose: string,
-): string {
-  if (service === 'anam' && scope === 'project') return 'every slot of its account is busy';
+function rateLimit({ scope, untilBy }: ScopeState, model: string, whose: string): string {
+  if (scope === 'project') return 'every slot of its account is busy';
   return untilBy === 'provider'
     ? `a rate limit of ${model} is reached for ${whose}`
     : `the provider refuses ${model} for ${whose} with 429, and does not say for how long`;

@@ -1,15 +1,16 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import type { TraceSink } from '../failover/trace.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
-import { SERVICES } from '../shared/api-key.ts';
+import type { ProviderFacts } from '../shared/provider.ts';
 import type { RedisState } from '../shared/shared-store.ts';
-import { type Target, targetLabels } from '../shared/target.ts';
+import { defaultTargets, type Target, targetLabels } from '../shared/target.ts';
 import { createRequestMetrics } from './request-metrics.ts';
 
 export interface MetricsOptions {
   readonly pool: Pick<KeyPool, 'inspection' | 'retryAt'>;
   /** The pool's own. */
   readonly targets: readonly Target[];
+  readonly providers: readonly ProviderFacts[];
   /** Whether the process itself is measured too. */
   readonly measuresProcess: boolean;
   /** Null for a process that is alone. */
@@ -37,10 +38,10 @@ export interface Metrics {
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { pool, targets, measuresProcess, sharing } = options;
+  const { pool, targets, providers, measuresProcess, sharing } = options;
   const registry = new Registry();
   const updateKeys = createKeyMetrics(registry, pool, targets);
-  const sink = createRequestMetrics(registry, targets);
+  const sink = createRequestMetrics(registry, targets, providers);
   const requestAnswered = createHttpMetrics(registry);
   const updateSharing = sharing === null ? () => {} : createSharingMetrics(registry, sharing);
   if (measuresProcess) measureProcess(registry);
@@ -96,7 +97,9 @@ function createKeyMetrics(
   return () => {
     returns.reset();
     for (const target of targets) if (target.metered) update(target);
-    for (const service of SERVICES) inFlight.set({ service }, pool.inspection.inFlight(service));
+    for (const { provider: service } of defaultTargets(targets)) {
+      inFlight.set({ service }, pool.inspection.inFlight(service));
+    }
   };
 }
 

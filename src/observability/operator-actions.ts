@@ -3,12 +3,11 @@ import type { WaitQueues } from '../failover/wait-queue.ts';
 import type { Inspection } from '../pool/inspection.ts';
 import type { Operator } from '../pool/operator.ts';
 import { provedBy, verdictOf } from '../pool/verdicts.ts';
-import { SERVICES } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 import { PLAIN } from '../shared/request-shape.ts';
-import type { ReportedModels } from './overview.ts';
+import { defaultTargets, type Target } from '../shared/target.ts';
 
 /** What an operator did to a key. */
 export interface OperatorAction {
@@ -45,7 +44,7 @@ export interface OperatorActionsOptions {
   readonly inspection: Pick<Inspection, 'facts'>;
   readonly operator: Operator;
   readonly queues: WaitQueues;
-  readonly models: ReportedModels;
+  readonly targets: readonly Target[];
   readonly log: Logger;
   /** For what people type: they paste what they have just used. */
   readonly redact: Redact;
@@ -55,12 +54,13 @@ export interface OperatorActionsOptions {
 }
 
 export function createOperatorActions(options: OperatorActionsOptions): OperatorActions {
-  const { inspection, operator, queues, models, log, redact, now, acted } = options;
+  const { inspection, operator, queues, targets, log, redact, now, acted } = options;
   const last = new Map<string, OperatorAction>();
   /** When each unproven key was released, in milliseconds since the epoch. */
   const releasedAt = new Map<string, number>();
+  const defaults = defaultTargets(targets);
   const scopesOf = (id: string) =>
-    SERVICES.flatMap((service) => inspection.facts(service, models[service][0], id)?.scopes ?? []);
+    defaults.flatMap(({ provider, label }) => inspection.facts(provider, label, id)?.scopes ?? []);
   const clean = (text: string | null) => (text === null ? null : redact(text));
 
   function record(id: string, action: OperatorAction['action'], order: Order, until?: number) {
@@ -80,7 +80,7 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
       if (neededAction) releasedAt.set(id, now());
       record(id, 'release', order);
       // Waiting requests may use it.
-      queues[key.service].keyProved(null);
+      queues(key.provider).keyProved(null);
       return true;
     },
     park(id, ms, order) {
@@ -88,7 +88,7 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
       if (key === null) return false;
       record(id, 'park', order, now() + ms);
       // Requests that wait for this key alone are refused.
-      queues[key.service].leaseFailed(null);
+      queues(key.provider).leaseFailed(null);
       return true;
     },
     lastOf: (id) => last.get(id) ?? null,

@@ -1,16 +1,13 @@
 import type { Inspection } from '../pool/inspection.ts';
-import { SERVICES, type Service } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { RedisState } from '../shared/shared-store.ts';
+import { defaultTargets, type Target } from '../shared/target.ts';
 import type { createLatestRequests, createMinutes } from './recent-requests.ts';
 import type { Overview } from './reports.ts';
 
-/** The models of each service that reports list; the first is the default. */
-export type ReportedModels = Readonly<Record<Service, readonly [string, ...string[]]>>;
-
 export interface OverviewSources {
   readonly inspection: Inspection;
-  readonly models: ReportedModels;
+  readonly targets: readonly Target[];
   readonly mode: 'live' | 'demo';
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
@@ -44,29 +41,31 @@ export function createOverview(sources: OverviewSources) {
 }
 
 function reportOverview(sources: OverviewSources, startedAt: number, now: number): Overview {
-  const { inspection, models, mode, redis, unprovenKeys, minutes, latest } = sources;
+  const { inspection, targets, mode, redis, unprovenKeys, minutes, latest } = sources;
   return {
     now: isoTime(now),
     startedAt: isoTime(startedAt),
     mode,
     redis: redis === null ? null : redis(),
     unprovenKeys: unprovenKeys(),
-    services: SERVICES.map((service) => ({
-      service,
-      inFlight: inspection.inFlight(service),
-      models: models[service].map((model) => reportModel(inspection, service, model)),
+    services: defaultTargets(targets).map(({ provider }) => ({
+      service: provider,
+      inFlight: inspection.inFlight(provider),
+      models: targets
+        .filter((target) => target.provider === provider)
+        .map((target) => reportTarget(inspection, target)),
     })),
     minutes: minutes.list(now).map((minute) => ({ ...minute, at: isoTime(minute.at) })),
     latest: latest.list(),
   };
 }
 
-function reportModel(inspection: Inspection, service: Service, model: string) {
-  const { until, untilBy = null } = inspection.nextToReturn(service, model) ?? {};
+function reportTarget(inspection: Inspection, { provider, label }: Target) {
+  const { until, untilBy = null } = inspection.nextToReturn(provider, label) ?? {};
   return {
-    model,
-    ...inspection.counts(service, model),
-    causes: inspection.causes(service, model),
+    model: label,
+    ...inspection.counts(provider, label),
+    causes: inspection.causes(provider, label),
     nextReturnAt: until === undefined ? null : isoTime(until),
     nextReturnBy: untilBy,
   };

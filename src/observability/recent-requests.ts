@@ -25,10 +25,10 @@ export function createLatestRequests() {
 }
 
 function reportRequest(request: RememberedRequest): RequestReport {
-  const { requestId, service, operation, startedAt, ms, waitedMs, end, attemptsInAll } = request;
+  const { requestId, targets, operation, startedAt, ms, waitedMs, end, attemptsInAll } = request;
   return {
     requestId,
-    service,
+    service: targets[0].provider,
     operation,
     at: isoTime(startedAt + ms),
     ms,

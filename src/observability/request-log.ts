@@ -23,7 +23,7 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
       }
     },
     requestEnded(request) {
-      const { requestId, service, ms, end } = request;
+      const { requestId, targets, ms, end } = request;
       if (end.kind === 'refused') {
         const { code, retryAfterMs } = end;
         const times = {
@@ -31,7 +31,16 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
           ...waited(request),
           ...(retryAfterMs === null ? {} : { retryAfterMs }),
         };
-        log.warn({ requestId, service, code, ...times, ...keysOf(request, inspection) }, 'refused');
+        log.warn(
+          {
+            requestId,
+            service: targets[0].provider,
+            code,
+            ...times,
+            ...keysOf(request, inspection),
+          },
+          'refused',
+        );
       } else if (hasSteppedIn(request) && log.isLevelEnabled('info')) {
         log.info({ requestId, ms, ...keysOf(request, inspection) }, failoverMessage(request));
       }

@@ -2,29 +2,32 @@ import { Counter, Histogram, type Registry } from 'prom-client';
 import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import {
   type AttemptTrace,
-  OPERATIONS,
   type Operation,
   OUTCOMES,
   REQUEST_ENDS,
   type RequestTrace,
   type TraceSink,
 } from '../failover/trace.ts';
-import { SERVICES, type Service } from '../shared/api-key.ts';
-import { type Target, targetLabels } from '../shared/target.ts';
+import { type ProviderFacts, providerOf } from '../shared/provider.ts';
+import { defaultTargets, type Target, targetLabels } from '../shared/target.ts';
 
 /**
  * Counts requests and their attempts. Every label is a closed set, so the number of series is bounded,
  * and each counter begins at 0: Prometheus does not see the first increase of one that appears later.
  */
-export function createRequestMetrics(registry: Registry, targets: readonly Target[]): TraceSink {
+export function createRequestMetrics(
+  registry: Registry,
+  targets: readonly Target[],
+  providers: readonly ProviderFacts[],
+): TraceSink {
   const countAttempt = countAttempts(registry, targets);
-  const measureCall = measureCalls(registry, targets);
+  const measureCall = measureCalls(registry, targets, providers);
   return {
     attemptEnded(attempt) {
       countAttempt(attempt);
       measureCall(attempt);
     },
-    requestEnded: countRequests(registry),
+    requestEnded: countRequests(registry, targets),
   };
 }
 
@@ -49,8 +52,8 @@ function countAttempts(registry: Registry, targets: readonly Target[]) {
       probes.inc(labels, 0);
     }
   }
-  return ({ service, target, outcome, isProbe }: AttemptTrace): void => {
-    const labels = { service, ...targetLabels(target), outcome: outcome.kind };
+  return ({ target, outcome, isProbe }: AttemptTrace): void => {
+    const labels = { service: target.provider, ...targetLabels(target), outcome: outcome.kind };
     attempts.inc(labels);
     if (isProbe) probes.inc(labels);
   };
@@ -67,7 +70,11 @@ const TOKENS = Array.from({ length: 14 }, (_, power) => 4 ** power);
  * (https://github.com/open-telemetry/semantic-conventions-genai, `docs/gen-ai/gen-ai-metrics.md`).
  * The key is no label: ten thousand keys would make ten thousand times as many series.
  */
-function measureCalls(registry: Registry, targets: readonly Target[]) {
+function measureCalls(
+  registry: Registry,
+  targets: readonly Target[],
+  providers: readonly ProviderFacts[],
+) {
   const call = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model'];
   const duration = new Histogram({
     name: 'gen_ai_client_operation_duration_seconds',
@@ -90,6 +97,11 @@ function measureCalls(registry: Registry, targets: readonly Target[]) {
     buckets: TOKENS,
     registers: [registry],
   });
+  const callLabels = ({ target, operation }: Pick<AttemptTrace, 'target' | 'operation'>) => ({
+    gen_ai_operation_name: operation,
+    gen_ai_provider_name: providerOf(providers, target.provider).metricName,
+    ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
+  });
   for (const target of targets) {
     for (const operation of operationsOf(target)) duration.zero(callLabels({ target, operation }));
   }
@@ -106,35 +118,18 @@ function measureCalls(registry: Registry, targets: readonly Target[]) {
   };
 }
 
-const PROVIDERS: Record<Service, string> = { google: 'gcp.gemini', anam: 'anam' };
-
-const callLabels = ({ target, operation }: Pick<AttemptTrace, 'target' | 'operation'>) => ({
-  gen_ai_operation_name: operation,
-  gen_ai_provider_name: PROVIDERS[target.provider],
-  ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
-});
-
 function operationsOf({ persona, metered }: Target): readonly Operation[] {
   if (persona !== null) return ['session_token', 'session_start'];
   return metered ? ['chat', 'generate_content'] : ['count_tokens', 'list_models'];
 }
-
-const SERVICE_OF: Record<Operation, Service> = {
-  chat: 'google',
-  generate_content: 'google',
-  count_tokens: 'google',
-  list_models: 'google',
-  session_token: 'anam',
-  session_start: 'anam',
-};
 
 /** How often something was done for one request. */
 const TIMES = [0, 1, 2, 3, 5, 10, 20, 50, 100];
 /** Most requests wait at most `KEY_WAIT_SECONDS`, a few for the outcome of a probe. */
 const WAIT_SECONDS = [0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10, 20, 30, 60];
 
-function countRequests(registry: Registry) {
-  const { requests, refusals } = defineRequestCounters(registry);
+function countRequests(registry: Registry, served: readonly Target[]) {
+  const { requests, refusals } = defineRequestCounters(registry, served);
   const histogram = (name: string, help: string, buckets: number[]) =>
     new Histogram({ name, help, labelNames: ['service'], buckets, registers: [registry] });
   const failovers = histogram(
@@ -152,10 +147,11 @@ function countRequests(registry: Registry) {
     'How long a request waited for a key to come back, of those that did.',
     WAIT_SECONDS,
   );
-  for (const service of SERVICES) {
+  for (const { provider: service } of defaultTargets(served)) {
     for (const each of [failovers, calls, wait]) each.zero({ service });
   }
-  return ({ service, operation, end, attempts, waitedMs }: RequestTrace): void => {
+  return ({ targets, operation, end, attempts, waitedMs }: RequestTrace): void => {
+    const service = targets[0].provider;
     requests.inc({ service, operation, end: end.kind });
     if (end.kind === 'refused') refusals.inc({ service, code: end.code });
     if (end.kind === 'answered') calls.observe({ service }, attempts.length);
@@ -164,7 +160,10 @@ function countRequests(registry: Registry) {
   };
 }
 
-function defineRequestCounters(registry: Registry) {
+/** A client that left is refused nothing. */
+const REFUSAL_CODES = SERVICE_ERROR_CODES.filter((code) => code !== 'client_gone');
+
+function defineRequestCounters(registry: Registry, targets: readonly Target[]) {
   const requests = new Counter({
     name: 'understudy_requests_total',
     help: 'Requests that needed a key, by how they ended.',
@@ -177,14 +176,12 @@ function defineRequestCounters(registry: Registry) {
     labelNames: ['service', 'code'],
     registers: [registry],
   });
-  for (const operation of OPERATIONS) {
-    for (const end of REQUEST_ENDS)
-      requests.inc({ service: SERVICE_OF[operation], operation, end }, 0);
-  }
-  for (const service of SERVICES) {
-    for (const code of SERVICE_ERROR_CODES) {
-      if (code !== 'client_gone') refusals.inc({ service, code }, 0);
+  for (const target of targets) {
+    const { provider: service } = target;
+    for (const operation of operationsOf(target)) {
+      for (const end of REQUEST_ENDS) requests.inc({ service, operation, end }, 0);
     }
+    for (const code of REFUSAL_CODES) refusals.inc({ service, code }, 0);
   }
   return { requests, refusals };
 }

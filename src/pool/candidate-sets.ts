@@ -27,7 +27,7 @@ export function createCandidateSets(options: CandidateSetsOptions): CandidateSet
   const createSet = (target: Target): CandidateSet => {
     const set = new CandidateSet(target, random);
     for (const key of keys) {
-      if (key.service !== target.provider) continue;
+      if (key.provider !== target.provider) continue;
       const use = uses.get(key.id) ?? { inFlight: 0 };
       const ofKey = scopes.of(key, target);
       set.add(createCandidate({ key, set, use, scopes: ofKey, rest: new Scope() }));
@@ -47,19 +47,19 @@ class ScopeTable {
     this.#asksFirst = asksFirst;
   }
 
-  of({ id, project, service }: ApiKey, { label: target }: Target) {
+  of({ id, project, provider }: ApiKey, { label: target }: Target) {
     return {
-      key: this.#get({ kind: 'key', service, of: id, target: null }),
-      key_model: this.#get({ kind: 'key_model', service, of: id, target }),
-      project: this.#get({ kind: 'project', service, of: project, target: null }),
-      project_model: this.#get({ kind: 'project_model', service, of: project, target }),
-      operator: this.#get({ kind: 'operator', service, of: id, target: null }),
+      key: this.#get({ kind: 'key', provider, of: id, target: null }),
+      key_model: this.#get({ kind: 'key_model', provider, of: id, target }),
+      project: this.#get({ kind: 'project', provider, of: project, target: null }),
+      project_model: this.#get({ kind: 'project_model', provider, of: project, target }),
+      operator: this.#get({ kind: 'operator', provider, of: id, target: null }),
     };
   }
 
   #get(subject: Subject): Scope {
-    const { kind, service, of, target } = subject;
-    const name = [kind, service, of, target].join('\n');
+    const { kind, provider, of, target } = subject;
+    const name = [kind, provider, of, target].join('\n');
     const known = this.#scopes.get(name);
     if (known !== undefined) return known;
     const scope = new Scope(subject, this.#asksFirst);

@@ -1,4 +1,4 @@
-import type { Service } from '../shared/api-key.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import type { FailureKind } from '../shared/failure.ts';
 import type { Effect, ScopeKind } from './verdicts.ts';
 
@@ -28,7 +28,7 @@ export interface Finding {
 /** What a scope is about: by this other processes know it too. */
 export interface Subject {
   readonly kind: ScopeKind | 'operator';
-  readonly service: Service;
+  readonly provider: ProviderName;
   /** The id of a key, or a project. */
   readonly of: string;
   /** The label of a target; null where it is about all of them. */

@@ -1,4 +1,4 @@
-import type { ApiKey, Service } from '../shared/api-key.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { PLAIN } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import { type Book, createBook } from './book.ts';
@@ -40,7 +40,7 @@ export interface LeaseOptions extends Choice {
 }
 
 /**
- * Every service's keys and what is known of their health: pure and synchronous. It keeps no timer,
+ * Every provider's keys and what is known of their health: pure and synchronous. It keeps no timer,
  * does no I/O, compares times only when asked, and never looks at a key's text.
  */
 export class KeyPool {
@@ -49,14 +49,14 @@ export class KeyPool {
   readonly knowledge: Knowledge;
   readonly #peers: Peers | null;
   readonly #lanes: CandidateSets;
-  readonly #services: ReadonlySet<Service>;
+  readonly #providers: ReadonlySet<ProviderName>;
   readonly #book: Book;
 
   constructor({ keys, targets, cooldownMs, now, random = null, peers }: KeyPoolOptions) {
     const asksFirst = peers !== undefined;
     this.#peers = peers ?? null;
     this.#lanes = createCandidateSets({ keys, targets, random, asksFirst });
-    this.#services = new Set(keys.map(({ service }) => service));
+    this.#providers = new Set(keys.map(({ provider }) => provider));
     this.#book = createBook({ cooldownMs, now, tell: (scope) => peers?.found(scope) });
     const entriesOf = indexById(this.#lanes);
     this.inspection = createInspection(this.#lanes, entriesOf, now);
@@ -131,8 +131,8 @@ export class KeyPool {
     return this.#lanes.get(target)?.features.isEmpty(this.#book.now()) === false;
   }
 
-  hasKeys(service: Service): boolean {
-    return this.#services.has(service);
+  hasKeys(provider: ProviderName): boolean {
+    return this.#providers.has(provider);
   }
 
   #choose(target: Target, options: LeaseOptions): Candidate | null {

@@ -57,10 +57,10 @@ const isRelease = ({ subject, known: before }: Scope, { openedAt, found }: Known
 /** One entry that has the scope: only put together when somebody asks. */
 function indexEntries(lanes: CandidateSets): (subject: Subject) => Candidate | null {
   let entries: Map<string, Candidate> | null = null;
-  return ({ kind, service, of, target }) => {
+  return ({ kind, provider, of, target }) => {
     entries ??= indexed(lanes);
     const whose = OF_KEY.has(kind) ? 'key' : 'project';
-    return entries.get([whose, service, of, target].join('\n')) ?? null;
+    return entries.get([whose, provider, of, target].join('\n')) ?? null;
   };
 }
 
@@ -69,10 +69,10 @@ const OF_KEY: ReadonlySet<Subject['kind']> = new Set(['key', 'key_model', 'opera
 function indexed(lanes: CandidateSets): Map<string, Candidate> {
   const entries = new Map<string, Candidate>();
   for (const entry of entriesOf(lanes)) {
-    const { id, service, project } = entry.key;
+    const { id, provider, project } = entry.key;
     for (const target of [entry.set.target.label, null]) {
-      entries.set(['key', service, id, target].join('\n'), entry);
-      entries.set(['project', service, project, target].join('\n'), entry);
+      entries.set(['key', provider, id, target].join('\n'), entry);
+      entries.set(['project', provider, project, target].join('\n'), entry);
     }
   }
   return entries;

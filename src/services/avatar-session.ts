@@ -7,6 +7,7 @@ import type { Anam, SessionRequest } from '../providers/anam/anam-api.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import type { ProviderFacts } from '../shared/provider.ts';
 import type { TextStore } from '../shared/shared-store.ts';
 import { type PersonaOptions, targetFor, tokenRequestFor } from './persona-for.ts';
 import { startSession } from './session-start.ts';
@@ -20,6 +21,7 @@ const MINT_ATTEMPT_MS = 20_000;
 
 export interface AvatarSessionOptions extends PersonaOptions {
   readonly failover: Failover;
+  readonly provider: ProviderFacts;
   /** Null where no key is configured. */
   readonly anam: Anam | null;
   readonly clock: Clock;
@@ -57,7 +59,7 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
   const { failover, clock } = options;
   const tokens = createSharedTokens(options);
   const anamOrThrow = () => {
-    if (options.anam === null) throw noKeysConfigured('anam');
+    if (options.anam === null) throw noKeysConfigured(options.provider);
     return options.anam;
   };
   return {

@@ -2,6 +2,7 @@ import type { Failover } from '../failover/failover.ts';
 import type { Answer, Caller } from '../failover/failover-request.ts';
 import { ServiceError } from '../failover/service-error.ts';
 import type { StreamChat } from '../providers/provider.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import type { ChatChunk, ChatTurn } from '../shared/chat.ts';
 import { UpstreamError } from '../shared/failure.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
@@ -11,9 +12,10 @@ import { beginStream, type ChatStream } from './chat-stream.ts';
 
 export interface ChatOptions {
   readonly failover: Failover;
-  readonly stream: StreamChat;
+  /** By the name of the provider. */
+  readonly clients: ReadonlyMap<ProviderName, StreamChat>;
   /** The first is the default; the others answer when asked for by name, or when those before are spent. */
-  readonly targets: readonly [Target, ...Target[]];
+  readonly targets: readonly Target[];
   /** Stands before whatever the caller brings of its own. */
   readonly systemPrompt: string | null;
 }
@@ -39,12 +41,17 @@ export interface Chat {
   stream(request: ChatRequest, caller: Caller): Promise<ChatStream>;
 }
 
-export function createChat({ failover, stream, targets, systemPrompt }: ChatOptions): Chat {
+export function createChat({ failover, clients, targets, systemPrompt }: ChatOptions): Chat {
   const targetsFor = (model: string | null): readonly [Target, ...Target[]] => {
-    if (model === null) return targets;
-    const target = targets.find((one) => one.model === model);
-    if (target === undefined) throw unknownModel(targets.map(modelOf));
-    return [target];
+    const wanted = targets.filter((target) => model === null || target.model === model);
+    const [first, ...others] = wanted;
+    if (first === undefined) throw unknownModel(targets.map(modelOf));
+    return [first, ...others];
+  };
+  const clientOf = ({ provider }: Target): StreamChat => {
+    const client = clients.get(provider);
+    if (client === undefined) throw new Error(`${provider} answers no chats`);
+    return client;
   };
   const answer = async <T>(
     { turn: asked, model }: ChatRequest,
@@ -58,7 +65,7 @@ export function createChat({ failover, stream, targets, systemPrompt }: ChatOpti
         targets: targetsFor(model),
         caller,
         shape: () => shapeOfTurn(turn),
-        open: (lease, signal) => stream(lease.key, modelOf(lease.target), turn, signal),
+        open: ({ key, target }, signal) => clientOf(target)(key, modelOf(target), turn, signal),
         isLast: (chunk: ChatChunk) => chunk.finish !== null,
         usageOf: ({ finish }) => finish?.usage ?? null,
         commit,

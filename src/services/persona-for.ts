@@ -1,24 +1,29 @@
 import type { TokenRequest } from '../providers/anam/anam-api.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import { UpstreamError } from '../shared/failure.ts';
-import type { PersonaOwner, Target } from '../shared/target.ts';
+import { type Target, targetWhere } from '../shared/target.ts';
 
 export interface PersonaOptions {
-  readonly targets: PersonaTargets;
+  /** Anam's. */
+  readonly targets: readonly Target[];
   /** Our own persona; a key may bring one of its own account instead. */
   readonly persona: Persona | null;
   /** Whether there is any persona, ours or of some key. */
   readonly hasPersona: boolean;
 }
 
-/** That a key's account lacks our persona says nothing about those that callers bring. */
-export type PersonaTargets = Readonly<Record<PersonaOwner, Target>>;
-
-/** @param clientPersona the persona that the caller brought; null for ours */
-export const targetFor = (
+/**
+ * That a key's account lacks our persona says nothing about those that callers bring.
+ *
+ * @param clientPersona the persona that the caller brought; null for ours
+ */
+export function targetFor(
   clientPersona: Readonly<Record<string, unknown>> | null,
-  targets: PersonaTargets,
-): Target => targets[clientPersona === null ? 'ours' : 'callers'];
+  targets: readonly Target[],
+): Target {
+  const owner = clientPersona === null ? 'ours' : 'callers';
+  return targetWhere(targets, ({ persona }) => persona === owner);
+}
 
 /** What a token is asked for with this key: the persona that the caller brought, else ours. */
 export const tokenRequestFor = (

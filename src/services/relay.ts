@@ -12,7 +12,7 @@ import type {
 import type { ApiKey } from '../shared/api-key.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
-import { modelOf, type Target } from '../shared/target.ts';
+import { modelOf, type Target, targetWhere } from '../shared/target.ts';
 import { begun } from './begun.ts';
 import { ModelSearch } from './model-search.ts';
 import { OwnerSearch, type ResourceOwners } from './resource-owners.ts';
@@ -23,10 +23,8 @@ const UNMETERED_ATTEMPT_MS = 20_000;
 export interface RelayOptions {
   readonly failover: Failover;
   readonly relay: RelayGemini;
-  /** One for each model that is served. */
+  /** Gemini's: one for each model that is served, and an unmetered one for counting tokens and listing models. */
   readonly targets: readonly Target[];
-  /** For counting tokens and listing models. */
-  readonly unmetered: Target;
 }
 
 export interface RelayCall {
@@ -62,12 +60,14 @@ export type RelayAnswer =
  */
 export type Relay = (call: RelayCall, caller: Caller) => Promise<RelayAnswer>;
 
-export function createRelay({ failover, relay, targets, unmetered }: RelayOptions): Relay {
+export function createRelay({ failover, relay, targets }: RelayOptions): Relay {
+  const models = targets.filter(({ model }) => model !== null);
+  const unmetered = targetWhere(targets, ({ metered }) => !metered);
   const owners: ResourceOwners = new Map();
   return async (call, caller) => {
     const { model, isMetered } = call;
-    const target = targets.find((one) => one.model === model);
-    if (model !== null && target === undefined) throw notServed(model, targets.map(modelOf));
+    const target = models.find((one) => one.model === model);
+    if (model !== null && target === undefined) throw notServed(model, models.map(modelOf));
     const searches = {
       owners: new OwnerSearch(owners, call.resources),
       models: new ModelSearch(),

@@ -83,8 +83,8 @@ export function createSharedTokens({
 }
 
 /** A key has one id here and perhaps another elsewhere. */
-const hashOf = ({ service, secret }: ApiKey) =>
-  createHash('sha256').update(`${service}\n${secret.reveal()}`).digest('base64url');
+const hashOf = ({ provider, secret }: ApiKey) =>
+  createHash('sha256').update(`${provider}\n${secret.reveal()}`).digest('base64url');
 
 const MINTED = z.object({
   key: z.string(),

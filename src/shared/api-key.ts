@@ -1,15 +1,13 @@
 import type { Secret } from './secret.ts';
 
-export type Service = 'google' | 'anam';
+/** `google`, `anam`: the ids of its keys begin with it. Public JSON, logs and metrics call it the service. */
+export type ProviderName = string;
 
-/** The services in the order in which they are listed everywhere. */
-export const SERVICES = ['google', 'anam'] as const satisfies readonly Service[];
-
-/** One API key of one service, known everywhere by its id and never by its text. */
+/** One API key of one provider, known everywhere by its id and never by its text. */
 export interface ApiKey {
   /** `google-2`, from `GOOGLE_API_KEY_2`; the unnumbered one is `google`. */
   readonly id: string;
-  readonly service: Service;
+  readonly provider: ProviderName;
   /** The quota owner. Keys with one project share a quota; a key without a label is its own project. */
   readonly project: string;
   readonly secret: Secret;

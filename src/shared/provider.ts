@@ -1,7 +1,5 @@
-import type { ApiKey, Service } from './api-key.ts';
-
-/** `google`, `anam`: the ids of its keys begin with it, and public JSON calls it the service. */
-export type ProviderName = Service;
+import type { ApiKey, ProviderName } from './api-key.ts';
+import type { Target } from './target.ts';
 
 /**
  * What the layers may know of a provider without knowing which one it is; the whole record is in
@@ -23,6 +21,8 @@ export interface ProviderFacts<Settings = never> {
   readonly exhaustedMessage: string;
   /** In the start report, where no key is set. */
   readonly withoutKeys: string;
+  /** What its keys are asked for, the default first. Called once, as targets are compared by identity. */
+  createTargets(settings: Settings): readonly [Target, ...Target[]];
   /** In the start report: what the keys do. */
   describeUse(settings: Settings): string;
   /** What looks wrong in the settings, one sentence each. */
@@ -36,3 +36,13 @@ export interface ProviderFacts<Settings = never> {
  */
 export const keyVariable = ({ prefix }: Pick<ProviderFacts, 'prefix'>, number = ''): string =>
   `${prefix}_API_KEY${number === '' ? '' : `_${number}`}`;
+
+/** @throws Error where there is none of this name */
+export function providerOf<P extends Pick<ProviderFacts, 'name'>>(
+  providers: readonly P[],
+  name: ProviderName,
+): P {
+  const provider = providers.find((candidate) => candidate.name === name);
+  if (provider === undefined) throw new Error(`no provider is called ${name}`);
+  return provider;
+}

@@ -1,11 +1,11 @@
-import type { Service } from './api-key.ts';
+import type { ProviderName } from './api-key.ts';
 
 /**
  * What a provider is asked for with a key. The pool keeps one candidate set for each target.
  * Targets are compared by identity: each is created once, at the start.
  */
 export interface Target {
-  readonly provider: Service;
+  readonly provider: ProviderName;
   /** Unique within the provider. Reports and Redis use it as a name; code reads the other fields. */
   readonly label: string;
   /** Null where the call names no model or does not depend on one. */
@@ -18,7 +18,7 @@ export interface Target {
 
 export type PersonaOwner = 'ours' | 'callers';
 
-export const modelTarget = (provider: Service, model: string): Target => ({
+export const modelTarget = (provider: ProviderName, model: string): Target => ({
   provider,
   label: model,
   model,
@@ -26,7 +26,7 @@ export const modelTarget = (provider: Service, model: string): Target => ({
   persona: null,
 });
 
-export const unmeteredTarget = (provider: Service): Target => ({
+export const unmeteredTarget = (provider: ProviderName): Target => ({
   provider,
   label: 'unmetered',
   model: null,
@@ -34,7 +34,7 @@ export const unmeteredTarget = (provider: Service): Target => ({
   persona: null,
 });
 
-export const personaTarget = (provider: Service, persona: PersonaOwner): Target => ({
+export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Target => ({
   provider,
   label: `${persona === 'ours' ? 'our' : 'callers'}-persona`,
   model: null,
@@ -53,3 +53,19 @@ export const targetLabels = ({ model, persona }: Target) => ({
   ...(model === null ? {} : { model }),
   ...(persona === null ? {} : { persona }),
 });
+
+/** The default of each provider: its first target. */
+export const defaultTargets = (targets: readonly Target[]): readonly Target[] =>
+  targets.filter(
+    ({ provider }, index) => targets.findIndex((other) => other.provider === provider) === index,
+  );
+
+/** @throws Error where there is no such target */
+export function targetWhere(
+  targets: readonly Target[],
+  isWanted: (target: Target) => boolean,
+): Target {
+  const target = targets.find(isWanted);
+  if (target === undefined) throw new Error('a target is missing');
+  return target;
+}

@@ -3,7 +3,7 @@ import type { Subject } from '../pool/health.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 
 /**
- * Names of scopes in the shared store: a hash of the key's text with its service, so that a replaced key
+ * Names of scopes in the shared store: a hash of the key's text with its provider, so that a replaced key
  * starts fresh, or of its project's label. No name can be turned back into a key.
  */
 export interface ScopeNames {
@@ -13,7 +13,7 @@ export interface ScopeNames {
 }
 
 interface Owner {
-  readonly service: ApiKey['service'];
+  readonly provider: ApiKey['provider'];
   /** A key's id, or a project. */
   readonly of: string;
 }
@@ -26,12 +26,12 @@ export function createScopeNames(keys: readonly ApiKey[]): ScopeNames {
     owners[whose].set(hash, owner);
   };
   for (const key of keys) {
-    const { service, id, project } = key;
-    const hash = hashOf(service, key.secret.reveal());
-    add('key', { service, of: id }, hash);
+    const { provider, id, project } = key;
+    const hash = hashOf(provider, key.secret.reveal());
+    add('key', { provider, of: id }, hash);
     // A key without a label is its own project: replaced, it is another one.
-    const ofProject = project === id ? hash : hashOf(service, 'project', project);
-    add('project', { service, of: project }, ofProject);
+    const ofProject = project === id ? hash : hashOf(provider, 'project', project);
+    add('project', { provider, of: project }, ofProject);
   }
   return {
     nameOf({ kind, target, ...owner }) {
@@ -60,7 +60,7 @@ const WHOSE = {
 
 const isKind = (text: string): text is Subject['kind'] => Object.hasOwn(WHOSE, text);
 
-const textOf = ({ service, of }: Owner) => `${service}\n${of}`;
+const textOf = ({ provider, of }: Owner) => `${provider}\n${of}`;
 
 /** 132 bits of the digest. */
 const hashOf = (...parts: readonly string[]) =>

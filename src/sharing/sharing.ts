@@ -1,7 +1,7 @@
 import type { Knowledge } from '../pool/knowledge.ts';
 import type { Peers } from '../pool/peers.ts';
 import type { Scope } from '../pool/scope.ts';
-import { type ApiKey, SERVICES, type Service } from '../shared/api-key.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { createProbeClaims, type ProbeClaims } from './probe-claims.ts';
 import { createPublisher, type Publisher } from './publisher.ts';
@@ -18,10 +18,10 @@ export interface SharingOptions {
 
 /** Wakes the requests that wait for a key. */
 export interface SharingListener {
-  /** A key of the service is available again. */
-  opened(service: Service): void;
-  /** Anything else about the service's keys has changed. */
-  changed(service: Service): void;
+  /** A key of the provider is available again. */
+  opened(provider: ProviderName): void;
+  /** Anything else about the provider's keys has changed. */
+  changed(provider: ProviderName): void;
 }
 
 export interface SharingCounts {
@@ -145,7 +145,8 @@ export class Sharing {
       const { name, record } = this.#recordOf(scope);
       if (!isSameRecord(stored.get(name), record)) this.#publisher.add(scope);
     }
-    for (const service of SERVICES) this.#joined?.listener.opened(service);
+    const providers = new Set(this.#options.keys.map(({ provider }) => provider));
+    for (const provider of providers) this.#joined?.listener.opened(provider);
     await this.#publisher.flush();
   }
 
@@ -189,8 +190,8 @@ export class Sharing {
 
   #notify({ subject, health }: Scope): void {
     if (subject === null) return;
-    if (health.state === 'ready') this.#joined?.listener.opened(subject.service);
-    else this.#joined?.listener.changed(subject.service);
+    if (health.state === 'ready') this.#joined?.listener.opened(subject.provider);
+    else this.#joined?.listener.changed(subject.provider);
   }
 }
 

@@ -22,7 +22,7 @@ describe('which variables are keys', () => {
       GOOGLE_API_KEY_0: 'google-zero',
     };
     const { keys, warnings, faults } = find(variables);
-    expect(keys.map(({ id, service, project }) => [id, service, project])).toEqual([
+    expect(keys.map(({ id, provider: service, project }) => [id, service, project])).toEqual([
       ['google', 'google', 'google'],
       ['google-0', 'google', 'google-0'],
       ['google-9', 'google', 'google-9'],

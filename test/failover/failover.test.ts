@@ -4,6 +4,7 @@ import { pause } from '../../src/failover/pause.ts';
 import { ServiceError } from '../../src/failover/service-error.ts';
 import { createWaitQueues } from '../../src/failover/wait-queue.ts';
 import { createRequestLog } from '../../src/observability/request-log.ts';
+import { google as googleProvider } from '../../src/providers/gemini/gemini.ts';
 import type { Clock } from '../../src/shared/clock.ts';
 import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
 import { createLogger } from '../../src/shared/logger.ts';
@@ -38,6 +39,7 @@ function createSetting(
     clock,
     random: () => 0.5,
     queues: createWaitQueues(clock),
+    providers: [googleProvider],
     sink: createRequestLog(
       createLogger({ level: 'debug', redact: (text) => text, destination }),
       pool.inspection,

@@ -10,7 +10,7 @@ const HOUR = 3_600_000;
 
 const KEY: ApiKey = {
   id: 'google',
-  service: 'google',
+  provider: 'google',
   project: 'shop',
   secret: new Secret('google', 'x'),
 };

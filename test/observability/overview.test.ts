@@ -1,14 +1,14 @@
 import { expect, it } from 'vitest';
 import { createOverview } from '../../src/observability/overview.ts';
 import { createLatestRequests, createMinutes } from '../../src/observability/recent-requests.ts';
-import { createPool } from '../support/pool.ts';
+import { createPool, google, SESSION } from '../support/pool.ts';
 
 function createCountedOverview() {
   const { pool, clock } = createPool(['google-1']);
   let made = 0;
   const overview = createOverview({
     inspection: pool.inspection,
-    models: { google: ['flash'], anam: ['session'] },
+    targets: [google('flash'), SESSION],
     mode: 'live',
     redis: null,
     minutes: createMinutes(),

@@ -167,7 +167,7 @@ describe('what other processes are told', () => {
     expect(told).toHaveLength(0);
     spend('a');
     expect(told.map(({ subject }) => subject)).toEqual([
-      { kind: 'project_model', service: 'google', of: 'a', target: 'flash' },
+      { kind: 'project_model', provider: 'google', of: 'a', target: 'flash' },
     ]);
     clock.advance(HOUR);
     leaseOf('a');
@@ -290,7 +290,7 @@ describe('what this process hears of others', () => {
 
   it('is nothing about keys and models that are not here', () => {
     const { pool } = createSetting();
-    const subject = { kind: 'key', service: 'google', of: 'nobody', target: null } as const;
+    const subject = { kind: 'key', provider: 'google', of: 'nobody', target: null } as const;
     expect(pool.knowledge.find(subject)).toBeNull();
     expect(pool.knowledge.find({ ...subject, kind: 'key_model', of: 'a', target: 'x' })).toBeNull();
     expect(pool.knowledge.find({ ...subject, of: 'a' })).not.toBeNull();

@@ -345,7 +345,7 @@ describe('a reader that does not read', () => {
 
 const KEY: ApiKey = {
   id: 'google',
-  service: 'google',
+  provider: 'google',
   project: 'google',
   secret: new Secret('google', 'g-one'),
 };

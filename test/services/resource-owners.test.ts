@@ -7,7 +7,7 @@ import { Secret } from '../../src/shared/secret.ts';
 const NAME = 'cachedContents/abc';
 const keyOf = (project: string): ApiKey => ({
   id: project,
-  service: 'google',
+  provider: 'google',
   project,
   secret: new Secret(project, project),
 });

@@ -82,7 +82,7 @@ function createInstances() {
 
 function join(store: RecordStore, clock: FakeClock): KeyPool {
   const keys = IDS.map(
-    (id): ApiKey => ({ id, service: 'google', project: id, secret: new Secret(id, `text-${id}`) }),
+    (id): ApiKey => ({ id, provider: 'google', project: id, secret: new Secret(id, `text-${id}`) }),
   );
   const sharing = new Sharing({ store, keys, cooldownMs: HOUR, clock });
   const { peers } = sharing;

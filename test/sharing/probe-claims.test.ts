@@ -9,7 +9,7 @@ import { FakeRecordStore } from '../support/fake-record-store.ts';
 import { failed, google, HOUR } from '../support/pool.ts';
 
 const KEYS: readonly ApiKey[] = [
-  { id: 'a', service: 'google', project: 'a', secret: new Secret('a', 'text-of-a') },
+  { id: 'a', provider: 'google', project: 'a', secret: new Secret('a', 'text-of-a') },
 ];
 
 /** Two instances with one key, which is spent; its cooldown has just passed. */

@@ -14,7 +14,7 @@ const MORNING = Date.UTC(2026, 10, 24, 18);
 function googleKeys(...names: string[]): ApiKey[] {
   return names.map((name) => {
     const [id = name, project = id] = name.split('@');
-    return { id, service: 'google', project, secret: new Secret(id, `text-of-${id}`) };
+    return { id, provider: 'google', project, secret: new Secret(id, `text-of-${id}`) };
   });
 }
 

@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Order } from '../../observability/operator-actions.ts';
-import { SERVICES } from '../../shared/api-key.ts';
 import type { Redact } from '../../shared/redact.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
+import { defaultTargets } from '../../shared/target.ts';
 import { bodyOrNone, readJsonBody } from '../body.ts';
 import { bearerIn } from '../caller.ts';
 import { HttpError } from '../errors.ts';
@@ -181,11 +181,9 @@ function orderIn(
   };
 }
 
-async function reportOf({ models, keys }: AdminView, request: Request) {
+async function reportOf({ targets, keys }: AdminView, request: Request) {
   const id = idIn(request);
-  const [report] = await keys(
-    SERVICES.map((service) => ({ service, model: models[service][0], id })),
-  );
+  const [report] = await keys(defaultTargets(targets).map((target) => ({ target, id })));
   return report;
 }
 

@@ -2,14 +2,14 @@ import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { KeysPage } from '../../observability/reports.ts';
 import type { KeyState } from '../../pool/key-state.ts';
-import { SERVICES, type Service } from '../../shared/api-key.ts';
+import { defaultTargets, type Target } from '../../shared/target.ts';
 import { invalidField } from '../validate.ts';
 
 const MAX_LIMIT = 500;
 
 /** A query's values are texts. */
 export const keysQuery = z.strictObject({
-  service: z.enum(SERVICES).optional().meta({
+  service: z.string().optional().meta({
     description: 'Only the keys of this service.',
   }),
   model: z.string().optional().meta({
@@ -30,15 +30,14 @@ export const keysQuery = z.strictObject({
 export type KeysQuery = z.output<typeof keysQuery>;
 
 interface Row extends KeyState {
-  readonly service: Service;
-  readonly model: string;
+  readonly target: Target;
 }
 
 /** @throws HttpError 400 that names the field */
 export async function listKeys(view: AdminView, query: KeysQuery): Promise<KeysPage> {
   const { state, after, limit } = query;
-  const all = servicesFor(view, query).flatMap(({ service, model }) =>
-    view.states(service, model).map((row): Row => ({ ...row, service, model })),
+  const all = targetsFor(view, query).flatMap((target) =>
+    view.states(target).map((row): Row => ({ ...row, target })),
   );
   const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
   if (after !== undefined && start === 0) throw invalidField('after', 'There is no such key.');
@@ -52,13 +51,14 @@ export async function listKeys(view: AdminView, query: KeysQuery): Promise<KeysP
   };
 }
 
-function servicesFor({ models }: AdminView, { service, model }: KeysQuery) {
-  const asked = SERVICES.filter((one) => service === undefined || one === service);
-  if (model === undefined) return asked.map((one) => ({ service: one, model: models[one][0] }));
-  const found = asked.filter((one) => models[one].includes(model));
-  if (found.length === 0) {
-    const known = asked.flatMap((one) => models[one]).join(', ');
-    throw invalidField('model', `Must be one of: ${known}.`);
+function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): readonly Target[] {
+  const asked = targets.filter(({ provider }) => service === undefined || provider === service);
+  if (asked.length === 0) {
+    const known = defaultTargets(targets).map(({ provider }) => `"${provider}"`);
+    throw invalidField('service', `Invalid option: expected one of ${known.join('|')}`);
   }
-  return found.map((one) => ({ service: one, model }));
+  if (model === undefined) return defaultTargets(asked);
+  const found = asked.filter(({ label }) => label === model);
+  if (found.length > 0) return found;
+  throw invalidField('model', `Must be one of: ${asked.map(({ label }) => label).join(', ')}.`);
 }

@@ -137,11 +137,11 @@ export const REFUSALS = {
   },
   no_google_keys_configured: {
     when: 'No key of this service is set.',
-    error: toHttpError(noKeysConfigured('google')),
+    error: toHttpError(noKeysConfigured({ prefix: 'GOOGLE' })),
   },
   no_anam_keys_configured: {
     when: 'No key of this service is set.',
-    error: toHttpError(noKeysConfigured('anam')),
+    error: toHttpError(noKeysConfigured({ prefix: 'ANAM' })),
   },
 } satisfies Record<string, RefusalSample>;
 

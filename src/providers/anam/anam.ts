@@ -1,5 +1,6 @@
 import type { Persona } from '../../shared/api-key.ts';
 import { keyVariable } from '../../shared/provider.ts';
+import { personaTarget } from '../../shared/target.ts';
 import type { Provider } from '../provider.ts';
 
 export interface AnamSettings {
@@ -19,6 +20,8 @@ export const anam: Provider<AnamSettings> = {
   exhaustedMessage: 'All Anam API keys exhausted. Please try again later.',
   withoutKeys: 'no key, so there is no avatar. Set ANAM_API_KEY if there is to be one.',
 
+  createTargets: () => [personaTarget('anam', 'ours'), personaTarget('anam', 'callers')],
+
   describeUse({ persona, allowClientPersona }) {
     const ours = persona === null ? 'no persona for all keys' : 'a persona for all keys';
     return allowClientPersona ? `${ours}, and callers may bring their own` : ours;
@@ -26,7 +29,7 @@ export const anam: Provider<AnamSettings> = {
 
   /** A key without a persona can start nothing. */
   warningsFor({ keys, persona, allowClientPersona }) {
-    const without = keys.find((key) => key.service === 'anam' && key.personaId === undefined);
+    const without = keys.find((key) => key.provider === 'anam' && key.personaId === undefined);
     if (without === undefined || persona !== null || allowClientPersona) return [];
     const own = `${keyVariable(anam, without.id.slice('anam-'.length))}_PERSONA_ID`;
     return [

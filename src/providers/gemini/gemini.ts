@@ -6,6 +6,7 @@ import {
 } from '@google/generative-ai';
 import type { ChatChunk, ChatFinish } from '../../shared/chat.ts';
 import { UpstreamError } from '../../shared/failure.ts';
+import { modelTarget, unmeteredTarget } from '../../shared/target.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type {
   ClassifyContext,
@@ -35,6 +36,11 @@ export const google: Provider<GoogleSettings> = {
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
+  createTargets: ({ googleModels: [first, ...others] }) => [
+    modelTarget('google', first),
+    ...others.map((model) => modelTarget('google', model)),
+    unmeteredTarget('google'),
+  ],
   describeUse: ({ googleModels: [first, ...others] }) =>
     [`answers with ${first}`, ...others.map((model) => `then ${model}`)].join(', '),
   warningsFor: () => [],

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { type AppOptions, createApp } from '../../../src/http/app.ts';
 import { createLogger } from '../../../src/shared/logger.ts';
 import { Secret } from '../../../src/shared/secret.ts';
+import { modelTarget } from '../../../src/shared/target.ts';
 import { ADMIN_TOKEN } from '../../support/admin.ts';
 import { readDocument } from '../../support/documented.ts';
 import { createFakeClock } from '../../support/fake-clock.ts';
@@ -97,6 +98,7 @@ interface Layer {
 function routesOf({ servesPrograms, servesAdmin }: (typeof KINDS)[number]): string[] {
   const app = createApp({
     ...SERVER,
+    chatTargets: [modelTarget('google', MODEL)],
     clientTokens: servesPrograms ? [new Secret('token', CLIENT_TOKEN)] : [],
     clock: createFakeClock(),
     log: createLogger({ level: 'silent', redact: (text) => text }),
