@@ -13,7 +13,7 @@ import type { Anam, AnamOptions } from './providers/anam/anam-api.ts';
 import { google } from './providers/gemini/gemini.ts';
 import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
 import type { Provider, StreamChat, UpstreamContext } from './providers/provider.ts';
-import { createAvatarSession } from './services/avatar-session.ts';
+import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
 import { createRelay } from './services/relay.ts';
 import type { ProviderName } from './shared/api-key.ts';

@@ -1,7 +1,7 @@
 import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { KeyCounts } from '../pool/counts.ts';
-import type { AvatarSession } from '../services/avatar-session.ts';
+import type { AvatarSession } from '../services/avatar.ts';
 import type { Chat } from '../services/chat.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { Logger } from '../shared/logger.ts';

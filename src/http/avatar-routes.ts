@@ -1,7 +1,7 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import { ServiceError } from '../failover/service-error.ts';
-import type { AvatarSession } from '../services/avatar-session.ts';
+import type { AvatarSession } from '../services/avatar.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import { bodyOrNone } from './body.ts';
 import { bearerIn, callerOf } from './caller.ts';

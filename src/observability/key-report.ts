@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import type { KeyFacts, ScopeState } from '../pool/key-facts.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
+import { digestOf } from '../shared/secret.ts';
 import type { Target } from '../shared/target.ts';
 import type { KeyStats } from './key-stats.ts';
 import type { OperatorAction } from './operator-actions.ts';
@@ -47,7 +47,7 @@ export function reportKey(
 
 /** Tells keys apart and cannot be turned back into one. */
 const fingerprintOf = ({ provider, secret }: ApiKey): string =>
-  createHash('sha256').update(`${provider}\n${secret.reveal()}`).digest('hex').slice(0, 10);
+  digestOf(provider, secret.reveal()).toString('hex').slice(0, 10);
 
 /** Whether this scope is the reason for the state of the key for this model. */
 const isDecisive = (scope: ScopeState, { target, state }: KeyFacts): boolean =>

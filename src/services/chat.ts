@@ -1,14 +1,13 @@
 import type { Failover } from '../failover/failover.ts';
-import type { Answer, Caller } from '../failover/failover-request.ts';
+import type { Answer, AnsweredBy, Caller } from '../failover/failover-request.ts';
 import { ServiceError } from '../failover/service-error.ts';
 import type { StreamChat } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
-import type { ChatChunk, ChatTurn } from '../shared/chat.ts';
-import { UpstreamError } from '../shared/failure.ts';
+import type { ChatChunk, ChatFinish, ChatTurn, ToolCall } from '../shared/chat.ts';
+import { UpstreamError, type Usage } from '../shared/failure.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { modelOf, type Target } from '../shared/target.ts';
-import { type ChatReply, collectReply } from './chat-reply.ts';
-import { beginStream, type ChatStream } from './chat-stream.ts';
+import { resumed } from './answer.ts';
 
 export interface ChatOptions {
   readonly failover: Failover;
@@ -22,21 +21,21 @@ export interface ChatOptions {
 
 export interface ChatRequest {
   readonly turn: ChatTurn;
-  /** One of the models that are served; null leaves the choice to us. */
+  /** One of the served models; null leaves the choice to the server. */
   readonly model: string | null;
 }
 
 export interface Chat {
   /**
-   * The whole answer at once. A key that fails halfway is no harm: nothing has been given away yet.
+   * The whole answer at once. Until its end another key may take over.
    *
    * @throws ServiceError
    */
   reply(request: ChatRequest, caller: Caller): Promise<ChatReply>;
   /**
-   * The answer as it comes, from its first piece on: until then another key may step in, never after.
+   * The answer as it comes. Until its first chunk another key may take over, never after.
    *
-   * @throws ServiceError when nothing could answer; afterwards the stream throws it
+   * @throws ServiceError when no key could answer; later failures are thrown by the stream
    */
   stream(request: ChatRequest, caller: Caller): Promise<ChatStream>;
 }
@@ -80,7 +79,7 @@ export function createChat({ failover, clients, targets, systemPrompt }: ChatOpt
   };
 }
 
-/** Functions of the caller's own are as plain as text: agents send them with every request. */
+/** A caller's functions are as plain as text: agents send them with every request. */
 function shapeOfTurn(turn: ChatTurn): RequestShape {
   const hasMedia = turn.messages.some(
     (message) => message.role === 'user' && message.parts.some(({ kind }) => kind === 'media'),
@@ -95,7 +94,7 @@ function shapeOfTurn(turn: ChatTurn): RequestShape {
 const joined = (ours: string | null, callers: string | null) =>
   ours === null || callers === null ? (ours ?? callers) : `${ours}\n\n${callers}`;
 
-/** The one failure that is the caller's own to hear about: what was wrong with its request. */
+/** A fault of the request is the only failure whose message goes to the caller. */
 function forCaller(error: unknown): unknown {
   if (!(error instanceof UpstreamError)) return error;
   const message = `The provider refused this request: ${error.failure.message}`;
@@ -105,4 +104,64 @@ function forCaller(error: unknown): unknown {
 function unknownModel(models: readonly string[]): ServiceError {
   const message = `This model is not served. Ask for one of: ${models.join(', ')}.`;
   return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
+}
+
+export interface ChatReply extends ChatFinish, ChatAnsweredBy {
+  readonly text: string;
+  readonly toolCalls: readonly ToolCall[];
+}
+
+interface ChatAnsweredBy extends Omit<AnsweredBy, 'target'> {
+  readonly model: string;
+}
+
+async function collectReply(answer: Answer<ChatChunk>): Promise<ChatReply> {
+  let text = '';
+  const toolCalls: ToolCall[] = [];
+  let finish: ChatFinish = { reason: 'other', usage: NO_USAGE };
+  try {
+    for await (const chunk of answer.chunks) {
+      text += chunk.text;
+      if (chunk.toolCalls !== undefined) toolCalls.push(...chunk.toolCalls);
+      finish = chunk.finish ?? finish;
+    }
+  } catch (error) {
+    finish = finishOfBlocked(error);
+  }
+  // A part of blocked content is no answer.
+  return finish.reason === 'content-filter'
+    ? { text: BLOCKED_REPLY, toolCalls: [], ...answeredBy(answer), ...finish }
+    : { text, toolCalls, ...answeredBy(answer), ...finish };
+}
+
+/** An answer whose first chunk has come. A reader that stops early must call `return()`, as `for await` does. */
+export interface ChatStream extends ChatAnsweredBy {
+  /** Throws a ServiceError when the answer breaks off. */
+  readonly chunks: AsyncIterableIterator<ChatChunk, void>;
+}
+
+async function beginStream(answer: Answer<ChatChunk>): Promise<ChatStream> {
+  const first = await answer.chunks.next().catch((error: unknown) => ({
+    done: false as const,
+    value: { text: BLOCKED_REPLY, finish: finishOfBlocked(error) },
+  }));
+  return { ...answeredBy(answer), chunks: resumed(first, answer.chunks) };
+}
+
+const answeredBy = ({ target, key, attempts }: Answer<ChatChunk>): ChatAnsweredBy => ({
+  model: modelOf(target),
+  key,
+  attempts,
+});
+
+/** What a person reads instead of an answer that the provider blocked. */
+const BLOCKED_REPLY = "I can't help with that. Could you ask in a different way?";
+
+const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0 };
+
+/** Content that is blocked before its first chunk is an answer too; every other error is thrown again. */
+function finishOfBlocked(error: unknown): ChatFinish {
+  const failure = error instanceof UpstreamError ? error.failure : null;
+  if (failure?.kind !== 'content_blocked') throw error;
+  return { reason: 'content-filter', usage: failure.usage ?? NO_USAGE };
 }

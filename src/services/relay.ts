@@ -1,4 +1,4 @@
-import { breakOff, refusalIn } from '../failover/conclusion.ts';
+import { refusalIn } from '../failover/conclusion.ts';
 import type { Failover } from '../failover/failover.ts';
 import type { Answer, Caller } from '../failover/failover-request.ts';
 import { ServiceError } from '../failover/service-error.ts';
@@ -10,14 +10,12 @@ import type {
   RelayRequest,
 } from '../providers/gemini/gemini-relay.ts';
 import type { ApiKey } from '../shared/api-key.ts';
-import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import { modelOf, type Target, targetWhere } from '../shared/target.ts';
-import { begun } from './begun.ts';
-import { ModelSearch } from './model-search.ts';
-import { OwnerSearch, type ResourceOwners } from './resource-owners.ts';
+import { resumed } from './answer.ts';
 
-/** Counting tokens and listing models need no thought: what takes longer hangs. */
+/** The provider answers unmetered calls at once; a call that takes longer hangs. */
 const UNMETERED_ATTEMPT_MS = 20_000;
 
 export interface RelayOptions {
@@ -30,33 +28,32 @@ export interface RelayOptions {
 export interface RelayCall {
   readonly operation: Operation;
   readonly request: RelayRequest;
-  /** The model that is named, if any. */
+  /** The model in the request, if any. */
   readonly model: string | null;
   /** Whether it uses the model's quota. */
   readonly isMetered: boolean;
   /** Whether the answer begins only when it is complete. */
   readonly comesWhole: boolean;
-  /** Cached contents and uploaded files that are named. */
+  /** The cached contents and uploaded files in the request. */
   readonly resources: readonly string[];
-  /** What Google may refuse for the request's own sake. */
   readonly shape: () => RequestShape;
 }
 
-/** Google's answer that has begun, or its refusal of a request that is at fault itself. */
+/** Google's answer from its first bytes on, or its refusal of a faulty request. */
 export type RelayAnswer =
   | {
       readonly kind: 'answer';
       readonly head: RelayHead;
-      /** Throws a ServiceError when it breaks off; Google's own words, if it said any, are in its cause. */
+      /** Throws a ServiceError when the answer breaks off; Google's own words, if any, are in its cause. */
       readonly pieces: AsyncIterableIterator<RelayPiece, void>;
     }
   | { readonly kind: 'refusal'; readonly refusal: ProviderWords };
 
 /**
- * Sends a request in Gemini's own protocol through the pool: until the first bytes of the answer
- * another key may step in.
+ * Sends a request in Gemini's own protocol through the pool. Until the first bytes of the answer another key
+ * may take over.
  *
- * @throws ServiceError when nothing could answer
+ * @throws ServiceError when no key could answer
  */
 export type Relay = (call: RelayCall, caller: Caller) => Promise<RelayAnswer>;
 
@@ -88,13 +85,12 @@ export function createRelay({ failover, relay, targets }: RelayOptions): Relay {
   };
 }
 
-/** What one request learns on its way through the keys. */
+/** What one request finds out from key to key. */
 interface Searches {
   readonly owners: OwnerSearch;
   readonly models: ModelSearch;
 }
 
-/** Which keys, and what their answer proves. */
 function termsOf({ isMetered, comesWhole, resources, shape }: RelayCall, owners: OwnerSearch) {
   return {
     comesWhole,
@@ -121,11 +117,11 @@ async function* relayOnce(
   }
 }
 
-/** @returns Google's own words to a caller who is at fault; throws when it is not the caller's fault */
+/** @returns Google's own words for a faulty request; throws the error when the fault is not the request's */
 function refusalFor(error: unknown, { owners, models }: Searches): ProviderWords {
-  const isNobodys = error instanceof ServiceError && error.code === 'model_unavailable';
+  const isNoKeys = error instanceof ServiceError && error.code === 'model_unavailable';
   const refusal = error instanceof UpstreamError ? error.refusal : refusedWith(error);
-  const words = refusal ?? (isNobodys ? (owners.giveUp() ?? models.refusal) : null);
+  const words = refusal ?? (isNoKeys ? (owners.giveUp() ?? models.refusal) : null);
   if (words === null) throw error;
   return words;
 }
@@ -136,7 +132,7 @@ async function begin({ chunks }: Answer<RelayPiece>): Promise<RelayAnswer> {
   const first = await chunks.next();
   const head = first.done ? null : first.value.head;
   if (head === null) throw new Error('an answer without a head');
-  return { kind: 'answer', head, pieces: begun(first, chunks, breakOff) };
+  return { kind: 'answer', head, pieces: resumed(first, chunks) };
 }
 
 const notServed = (model: string, models: readonly string[]) =>
@@ -144,3 +140,111 @@ const notServed = (model: string, models: readonly string[]) =>
     'model_unavailable',
     `models/${model.slice(0, 100)} is not served. Ask for one of: ${models.join(', ')}.`,
   );
+
+/** So many keys may deny a model before the request is refused. */
+const MAX_KEYS_WITHOUT_MODEL = 3;
+
+/**
+ * For a call that uses no quota and so parks nothing: without a limit each such call would ask every key
+ * for a model that none has.
+ */
+class ModelSearch {
+  /** From the last key that lacks the model. */
+  refusal: ProviderWords | null = null;
+  #asked = 0;
+
+  /** @returns the failure as failover has to treat it */
+  explain(error: unknown): unknown {
+    if (!(error instanceof UpstreamError) || error.failure.kind !== 'model_unavailable')
+      return error;
+    this.#asked += 1;
+    this.refusal = error.refusal;
+    if (this.#asked < MAX_KEYS_WITHOUT_MODEL) return notOwned(error);
+    const { message } = error.failure;
+    return new UpstreamError({ kind: 'request_fault', message }, error.refusal);
+  }
+}
+
+/** Of so many resources the owners are remembered; the oldest is forgotten and searched again. */
+const MAX_RESOURCES = 10_000;
+/** One request asks so many projects for an unknown resource; the next request continues from there. */
+const MAX_PROJECTS = 10;
+
+/** What is known of a cached content or an uploaded file, which only keys of its own project can use. */
+interface Ownership {
+  readonly owner: string | null;
+  /** Projects that do not own it. */
+  readonly strangers: ReadonlySet<string>;
+  /** From the last stranger. */
+  readonly refusal: ProviderWords | null;
+}
+
+/** By the resource's name, the oldest first. */
+export type ResourceOwners = Map<string, Ownership>;
+
+/** One request's search for the project that owns the resources in it. */
+export class OwnerSearch {
+  readonly #owners: ResourceOwners;
+  readonly #names: readonly string[];
+  readonly #owner: string | null;
+  readonly #strangers: Set<string>;
+  #refusal: ProviderWords | null;
+  #asked = 0;
+
+  constructor(owners: ResourceOwners, names: readonly string[]) {
+    const known = names.flatMap((name) => owners.get(name) ?? []);
+    this.#owners = owners;
+    this.#names = names;
+    this.#owner = known.find(({ owner }) => owner !== null)?.owner ?? null;
+    this.#strangers = new Set(known.flatMap(({ strangers }) => [...strangers]));
+    this.#refusal = known.at(-1)?.refusal ?? null;
+  }
+
+  /** Whether this key may be of the owner. */
+  accepts({ project }: ApiKey): boolean {
+    return this.#owner === null ? !this.#strangers.has(project) : project === this.#owner;
+  }
+
+  /** Google has answered with this key. */
+  found({ project }: ApiKey): void {
+    this.#remember({ owner: project, strangers: new Set(), refusal: null });
+  }
+
+  /** Every project was asked: the next request starts again. */
+  giveUp(): ProviderWords | null {
+    this.#forget();
+    return this.#refusal;
+  }
+
+  /** @returns the failure as failover has to treat it */
+  explain({ project }: ApiKey, error: unknown): unknown {
+    if (!(error instanceof UpstreamError) || !isAboutResource(error)) return error;
+    if (this.#owner !== null || this.#names.length === 0) {
+      this.#forget();
+      return error;
+    }
+    this.#asked += 1;
+    this.#strangers.add(project);
+    this.#refusal = error.refusal;
+    this.#remember({ owner: null, strangers: this.#strangers, refusal: error.refusal });
+    return this.#asked >= MAX_PROJECTS ? error : notOwned(error);
+  }
+
+  #remember(known: Ownership): void {
+    for (const name of this.#names) {
+      this.#owners.delete(name);
+      this.#owners.set(name, known);
+    }
+    for (const oldest of this.#owners.keys()) {
+      if (this.#owners.size <= MAX_RESOURCES) break;
+      this.#owners.delete(oldest);
+    }
+  }
+
+  #forget(): void {
+    for (const name of this.#names) this.#owners.delete(name);
+  }
+}
+
+const isAboutResource = ({ failure }: UpstreamError) =>
+  failure.kind === 'request_fault' && failure.about === 'resource';

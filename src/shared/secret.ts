@@ -45,5 +45,6 @@ export function createTokenCheck(tokens: readonly Secret[]): (given: string) => 
   };
 }
 
-/** All digests have one length, as `timingSafeEqual` needs. */
-const digestOf = (text: string) => createHash('sha256').update(text).digest();
+/** SHA-256 of lines of text. */
+export const digestOf = (...lines: readonly string[]): Buffer =>
+  createHash('sha256').update(lines.join('\n')).digest();

@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import type { Subject } from '../pool/health.ts';
 import type { ApiKey } from '../shared/api-key.ts';
+import { digestOf } from '../shared/secret.ts';
 
 /**
  * Names of scopes in the shared store: a hash of the key's text with its provider, so that a replaced key
@@ -64,4 +64,6 @@ const textOf = ({ provider, of }: Owner) => `${provider}\n${of}`;
 
 /** 132 bits of the digest. */
 const hashOf = (...parts: readonly string[]) =>
-  createHash('sha256').update(parts.join('\n')).digest('base64url').slice(0, 22);
+  digestOf(...parts)
+    .toString('base64url')
+    .slice(0, 22);

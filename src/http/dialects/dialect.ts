@@ -1,7 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatRequest } from '../../services/chat.ts';
-import type { ChatReply } from '../../services/chat-reply.ts';
+import type { ChatReply, ChatRequest } from '../../services/chat.ts';
 import type { ChatChunk, ChatFinish, ChatMessage, MediaPart } from '../../shared/chat.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, TEXT_TYPE } from '../reply.ts';

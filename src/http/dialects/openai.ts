@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ChatReply } from '../../services/chat-reply.ts';
+import type { ChatReply } from '../../services/chat.ts';
 import type { FinishReason, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
 import type { ErrorCode, ErrorForm, HttpError } from '../errors.ts';

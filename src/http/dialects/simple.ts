@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatReply } from '../../services/chat-reply.ts';
+import type { ChatReply } from '../../services/chat.ts';
 import { OUR_ERRORS } from '../errors.ts';
 import { listOf, validate } from '../validate.ts';
 import {

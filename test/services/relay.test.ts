@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { OwnerSearch, type ResourceOwners } from '../../src/services/resource-owners.ts';
+import { OwnerSearch, type ResourceOwners } from '../../src/services/relay.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { UpstreamError } from '../../src/shared/failure.ts';
 import { Secret } from '../../src/shared/secret.ts';
@@ -20,7 +20,7 @@ const kindOf = (error: unknown) => (error as UpstreamError).failure;
 
 const newOwners = (): ResourceOwners => new Map();
 
-/** Asks project after project until none is left, or until it has to stop; each says that it is none of its. */
+/** Asks project after project until none is left, or until the search stops; none owns the resource. */
 function askAll(owners: ResourceOwners, projects: readonly string[]) {
   const search = new OwnerSearch(owners, [NAME]);
   const asked: string[] = [];
@@ -33,10 +33,10 @@ function askAll(owners: ResourceOwners, projects: readonly string[]) {
   return { search, asked, isStopped: false };
 }
 
-describe('the search for who owns a resource', () => {
+describe('the search for the owner of a resource', () => {
   const projects = Array.from({ length: 15 }, (_, index) => `p${index}`);
 
-  it('asks ten projects at most, and the next request goes on from there', () => {
+  it('asks ten projects at most, and the next request continues from there', () => {
     const owners = newOwners();
     const first = askAll(owners, projects);
     expect([first.asked, first.isStopped]).toEqual([projects.slice(0, 10), true]);
@@ -44,14 +44,14 @@ describe('the search for who owns a resource', () => {
     expect([second.asked, second.isStopped]).toEqual([projects.slice(10), false]);
   });
 
-  it('has the last words of those who do not own it, and asks anew after all were asked', () => {
+  it('keeps the refusal of the last project, and starts again after all were asked', () => {
     const owners = newOwners();
     const { search } = askAll(owners, ['a', 'b']);
     expect(search.giveUp()?.body).toBe('b');
     expect(askAll(owners, ['a', 'b']).asked).toEqual(['a', 'b']);
   });
 
-  it('is over for good once the owner is known, until it is the owner no more', () => {
+  it('is over once the owner is known, until that project refuses too', () => {
     const owners = newOwners();
     new OwnerSearch(owners, [NAME]).found(keyOf('a'));
     const next = new OwnerSearch(owners, [NAME]);
@@ -60,7 +60,7 @@ describe('the search for who owns a resource', () => {
     expect(new OwnerSearch(owners, [NAME]).accepts(keyOf('b'))).toBe(true);
   });
 
-  it('leaves alone whatever else goes wrong', () => {
+  it('passes on every other error as it is', () => {
     const search = new OwnerSearch(newOwners(), [NAME]);
     const other = new UpstreamError({ kind: 'request_fault', message: 'bad', status: 400 });
     for (const error of [other, new Error('a bug')]) {
@@ -69,7 +69,7 @@ describe('the search for who owns a resource', () => {
     expect(search.accepts(keyOf('a'))).toBe(true);
   });
 
-  it('remembers ten thousand at most', () => {
+  it('remembers ten thousand owners at most', () => {
     const owners = newOwners();
     for (let index = 0; index <= 10_000; index += 1) {
       new OwnerSearch(owners, [`files/${index}`]).found(keyOf('a'));

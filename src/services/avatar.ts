@@ -1,0 +1,256 @@
+import {
+  clientGone,
+  noKeysConfigured,
+  upstreamFailed,
+  upstreamTimeout,
+} from '../failover/conclusion.ts';
+import type { Failover } from '../failover/failover.ts';
+import type { Caller } from '../failover/failover-request.ts';
+import { ServiceError } from '../failover/service-error.ts';
+import type { Anam, SessionRequest, TokenRequest } from '../providers/anam/anam-api.ts';
+import type { ApiKey, Persona } from '../shared/api-key.ts';
+import type { Clock } from '../shared/clock.ts';
+import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import type { ProviderFacts } from '../shared/provider.ts';
+import type { TextStore } from '../shared/shared-store.ts';
+import { type Target, targetWhere } from '../shared/target.ts';
+import { onlyChunk } from './answer.ts';
+import { createSessionTokens, type MintedToken, type SessionTokens } from './session-tokens.ts';
+
+const METRICS_LIMIT_MS = 10_000;
+/** A token is usually minted within a second; a call that takes longer hangs. */
+const MINT_LIMIT_MS = 60_000;
+const MINT_ATTEMPT_MS = 20_000;
+
+export interface AvatarSessionOptions extends PersonaOptions {
+  readonly failover: Failover;
+  readonly provider: ProviderFacts;
+  /** Null where no key is configured. */
+  readonly anam: Anam | null;
+  readonly clock: Clock;
+  readonly keys: readonly ApiKey[];
+  /** Shares the minted tokens with other instances; null without a shared store. */
+  readonly texts: TextStore | null;
+}
+
+export interface AvatarSession {
+  /**
+   * A token that lets one browser start one avatar session within the hour.
+   *
+   * @param clientPersona the caller's own persona config, or null for ours
+   * @throws ServiceError
+   */
+  mintToken(clientPersona: Record<string, unknown> | null, caller: Caller): Promise<string>;
+  /**
+   * Starts the session of a token with the account that minted it, or with another account and the same
+   * persona when the first has nothing left. An unknown token is passed on as it is.
+   *
+   * @returns Anam's answer: the session, or the refusal of the request itself
+   * @throws ServiceError when no account could start it; Anam's refusal is in the cause
+   */
+  start(request: SessionRequest, caller: Caller): Promise<ProviderWords>;
+  /**
+   * Passes on what the browser's SDK reports to Anam about its connections.
+   *
+   * @returns Anam's answer, whatever it is
+   * @throws ServiceError when there is none
+   */
+  passMetrics(body: Buffer, caller: Caller): Promise<ProviderWords>;
+}
+
+export function createAvatarSession(options: AvatarSessionOptions): AvatarSession {
+  const { failover, clock } = options;
+  const tokens = createSessionTokens(options);
+  const anamOrThrow = () => {
+    if (options.anam === null) throw noKeysConfigured(options.provider);
+    return options.anam;
+  };
+  return {
+    async mintToken(clientPersona, caller) {
+      const anam = anamOrThrow();
+      try {
+        return await failover({
+          operation: 'session_token',
+          targets: [targetFor(clientPersona, options.targets)],
+          reach: 'part',
+          requestTimeoutMs: MINT_LIMIT_MS,
+          attemptTimeoutMs: MINT_ATTEMPT_MS,
+          caller,
+          async *open({ key }, signal) {
+            const request = tokenRequestFor(key, clientPersona, options);
+            const token = await anam.mintToken(key, request, signal);
+            tokens.remember(token, { keyId: key.id, clientPersona });
+            yield token;
+          },
+          isLast: () => true,
+          commit: onlyChunk,
+        });
+      } catch (error) {
+        const isOurSetting = clientPersona === null && !options.hasPersona;
+        throw isOurSetting && isUpstreamFailure(error) ? noPersona(error) : forCaller(error);
+      }
+    },
+    start: (request, caller) =>
+      startSession(request, caller, { ...options, anam: anamOrThrow(), tokens }),
+    async passMetrics(body, caller) {
+      const anam = anamOrThrow();
+      return within(METRICS_LIMIT_MS, clock, caller, (signal) => anam.passMetrics(body, signal));
+    },
+  };
+}
+
+const isUpstreamFailure = (error: unknown) =>
+  error instanceof ServiceError && error.code === 'upstream_failed';
+
+const noPersona = (cause: unknown) =>
+  new ServiceError('upstream_failed', 'No persona is configured. Set ANAM_PERSONA_ID.', { cause });
+
+function forCaller(error: unknown): unknown {
+  if (!(error instanceof UpstreamError)) return error;
+  const { kind, message } = error.failure;
+  if (kind !== 'request_fault') return upstreamFailed(error);
+  return new ServiceError('invalid_request', `Anam refused this persona: ${message}`, {
+    details: [{ path: 'personaConfig', message }],
+    cause: error,
+  });
+}
+
+interface SessionStartOptions extends PersonaOptions {
+  readonly failover: Failover;
+  readonly anam: Anam;
+  readonly clock: Clock;
+  readonly tokens: SessionTokens;
+}
+
+/** The browser's SDK asks again after ten seconds; before that there must be time for more than one account. */
+const START_LIMIT_MS = 9500;
+const START_ATTEMPT_MS = 5000;
+
+async function startSession(
+  request: SessionRequest,
+  caller: Caller,
+  options: SessionStartOptions,
+): Promise<ProviderWords> {
+  const { failover, anam, clock, tokens } = options;
+  const minted = await tokens.find(request.token);
+  if (minted === null) {
+    return within(START_LIMIT_MS, clock, caller, (signal) => anam.passOn(request, signal));
+  }
+  if (!(await tokens.claim(request.token))) throw alreadyUsed();
+  try {
+    return await failover({
+      operation: 'session_start',
+      targets: [targetFor(minted.clientPersona, options.targets)],
+      preferred: minted.keyId,
+      requestTimeoutMs: START_LIMIT_MS,
+      attemptTimeoutMs: START_ATTEMPT_MS,
+      caller,
+      async *open({ key }, signal) {
+        yield await startOn(key, request, minted, signal, options);
+      },
+      isLast: () => true,
+      commit: onlyChunk,
+    });
+  } catch (error) {
+    tokens.release(request.token);
+    if (!(error instanceof UpstreamError)) throw error;
+    if (error.refusal === null) throw upstreamFailed(error);
+    return error.refusal;
+  }
+}
+
+const alreadyUsed = () => new ServiceError('unauthorized', 'Session token has already been used.');
+
+/** The key that minted the token uses it; any other key mints a new one for the same persona. */
+async function startOn(
+  key: ApiKey,
+  { token, body }: SessionRequest,
+  { keyId, clientPersona }: MintedToken,
+  signal: AbortSignal,
+  options: SessionStartOptions,
+): Promise<ProviderWords> {
+  const { anam } = options;
+  const asked = tokenRequestFor(key, clientPersona, options);
+  const { personaOf } = asked;
+  if (key.id === keyId) return anam.startSession(key, { token, body, personaOf }, signal);
+  const fresh = await anam.mintToken(key, asked, signal).catch(asNotOwned);
+  return anam.startSession(key, { token: fresh, body, personaOf }, signal).catch(asUpstreamDown);
+}
+
+/** The first account accepted this persona, so the refusal concerns this account alone. */
+function asNotOwned(error: unknown): never {
+  if (!(error instanceof UpstreamError)) throw error;
+  const { kind } = error.failure;
+  throw kind === 'request_fault' || kind === 'misconfigured' ? notOwned(error) : error;
+}
+
+/** The caller cannot have spent a token that was minted a moment ago: its refusal is upstream trouble. */
+function asUpstreamDown(error: unknown): never {
+  if (!(error instanceof UpstreamError)) throw error;
+  const { failure } = error;
+  if (failure.kind !== 'request_fault' || failure.about !== 'session_token') throw error;
+  throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message: failure.message });
+}
+
+interface PersonaOptions {
+  /** Anam's. */
+  readonly targets: readonly Target[];
+  /** Our own persona; a key's own persona takes precedence. */
+  readonly persona: Persona | null;
+  /** Whether we or any key has a persona. */
+  readonly hasPersona: boolean;
+}
+
+/** A key's account that lacks our persona may still show those that callers bring. */
+function targetFor(
+  clientPersona: Readonly<Record<string, unknown>> | null,
+  targets: readonly Target[],
+): Target {
+  const owner = clientPersona === null ? 'ours' : 'callers';
+  return targetWhere(targets, ({ persona }) => persona === owner);
+}
+
+const tokenRequestFor = (
+  key: ApiKey,
+  clientPersona: Readonly<Record<string, unknown>> | null,
+  options: PersonaOptions,
+): TokenRequest =>
+  clientPersona === null
+    ? { persona: ourPersona(key, options), personaOf: 'ours' }
+    : { persona: { config: clientPersona }, personaOf: 'callers' };
+
+/** A saved persona belongs to one account, so the key's own persona comes first. */
+function ourPersona({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptions): Persona {
+  if (personaId !== undefined) return { personaId };
+  if (persona !== null) return persona;
+  const message = 'no persona is set: ANAM_PERSONA_ID, ANAM_PERSONA_CONFIG or one of this key';
+  throw new UpstreamError(
+    hasPersona
+      ? { kind: 'model_unavailable', whose: 'key', message }
+      : { kind: 'misconfigured', message },
+  );
+}
+
+/**
+ * One call upstream without a key of ours, which ends with its caller or its time limit.
+ *
+ * @throws ServiceError
+ */
+async function within<T>(
+  limitMs: number,
+  clock: Clock,
+  { signal }: Caller,
+  call: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const limit = new AbortController();
+  const timer = clock.after(limitMs, () => limit.abort());
+  try {
+    return await call(AbortSignal.any([signal, limit.signal]));
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error;
+    if (signal.aborted) throw clientGone();
+    throw limit.signal.aborted ? upstreamTimeout(error) : upstreamFailed(error);
+  } finally {
+    timer.cancel();
+  }
+}

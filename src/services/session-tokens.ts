@@ -1,0 +1,185 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import type { ApiKey } from '../shared/api-key.ts';
+import { atMost, type Clock } from '../shared/clock.ts';
+import { parseJson } from '../shared/json.ts';
+import { digestOf } from '../shared/secret.ts';
+import type { TextStore } from '../shared/shared-store.ts';
+
+/** What is kept of a session token, so that its session can start with another key. */
+export interface MintedToken {
+  /** The id of the key that minted it. */
+  readonly keyId: string;
+  /** The persona that its caller brought; null for ours. */
+  readonly clientPersona: Readonly<Record<string, unknown>> | null;
+}
+
+/** The session tokens that any instance has minted within the last hour. */
+export interface SessionTokens {
+  remember(token: string, minted: MintedToken): void;
+  /** @returns null for a token that is unknown or older than an hour */
+  find(token: string): Promise<MintedToken | null>;
+  /**
+   * Claims the token's only session, until it is released.
+   *
+   * @returns false when it is claimed already
+   */
+  claim(token: string): Promise<boolean>;
+  release(token: string): void;
+}
+
+export interface SessionTokensOptions {
+  readonly clock: Clock;
+  readonly keys: readonly ApiKey[];
+  /** Shares the tokens with other instances; null without a shared store. */
+  readonly texts: TextStore | null;
+}
+
+/** A session token is valid for an hour (PROVIDERS: `POST /v1/auth/session-token`). */
+const LIFETIME_MS = 3_600_000;
+/** The shared store usually answers in a millisecond; a slower answer is not waited for. */
+const ANSWER_LIMIT_MS = 250;
+/** A token with a longer persona is not shared: its session starts on this instance, or with its own key. */
+const MAX_SHARED_LENGTH = 100_000;
+
+export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions): SessionTokens {
+  const own = new OwnTokens(clock);
+  const hashById = new Map(keys.map((key) => [key.id, hashOf(key)]));
+  const idByHash = new Map(keys.map((key) => [hashOf(key), key.id]));
+  const soon = <T>(answer: Promise<T>, otherwise: T) =>
+    atMost(ANSWER_LIMIT_MS, clock, answer, otherwise);
+  return {
+    remember(token, minted) {
+      own.remember(token, minted);
+      if (texts === null) return;
+      const { keyId, clientPersona } = minted;
+      const text = seal(JSON.stringify({ key: hashById.get(keyId), clientPersona }), token);
+      if (text.length <= MAX_SHARED_LENGTH)
+        texts.put(nameOf(token), text, LIFETIME_MS).catch(() => {});
+    },
+    async find(token) {
+      const known = own.find(token);
+      if (known !== null || texts === null) return known;
+      const sealed = await soon(texts.get(nameOf(token)), null);
+      const shared = SHARED.safeParse(parseJson(unseal(sealed ?? '', token))).data;
+      const keyId = idByHash.get(shared?.key ?? '');
+      if (shared === undefined || keyId === undefined) return null;
+      own.remember(token, { keyId, clientPersona: shared.clientPersona });
+      return own.find(token);
+    },
+    async claim(token) {
+      if (!own.claim(token)) return false;
+      if (texts === null || (await soon(texts.take(claimOf(token), LIFETIME_MS), true)))
+        return true;
+      own.release(token);
+      return false;
+    },
+    release(token) {
+      own.release(token);
+      texts?.remove(claimOf(token)).catch(() => {});
+    },
+  };
+}
+
+/** A key may have another id on another instance. */
+const hashOf = ({ provider, secret }: ApiKey) =>
+  digestOf(provider, secret.reveal()).toString('base64url');
+
+const SHARED = z.object({
+  key: z.string(),
+  clientPersona: z.record(z.string(), z.unknown()).nullable(),
+});
+
+/** At most so many tokens are kept: the oldest is forgotten, and then treated as an unknown one. */
+const MAX_TOKENS = 10_000;
+/** Of all personas that callers brought, in characters. */
+const MAX_SIZE = 32_000_000;
+
+interface Kept extends MintedToken {
+  readonly until: number;
+  readonly size: number;
+  isClaimed: boolean;
+}
+
+/** The tokens that this instance knows, by their digests: nobody can start a session with what is kept. */
+class OwnTokens {
+  readonly #now: () => number;
+  /** In the order in which they expire. */
+  readonly #kept = new Map<string, Kept>();
+  #size = 0;
+
+  constructor({ now }: Clock) {
+    this.#now = now;
+  }
+
+  remember(token: string, { keyId, clientPersona }: MintedToken): void {
+    const digest = digestOf(token).toString('base64url');
+    this.#forget(digest);
+    const size = clientPersona === null ? 0 : JSON.stringify(clientPersona).length;
+    const until = this.#now() + LIFETIME_MS;
+    this.#kept.set(digest, { keyId, clientPersona, until, size, isClaimed: false });
+    this.#size += size;
+    for (const [oldest, kept] of this.#kept) {
+      const isRoom = this.#kept.size <= MAX_TOKENS && this.#size <= MAX_SIZE;
+      if (isRoom && kept.until > this.#now()) break;
+      this.#forget(oldest);
+    }
+  }
+
+  find(token: string): Kept | null {
+    const kept = this.#kept.get(digestOf(token).toString('base64url'));
+    return kept !== undefined && kept.until > this.#now() ? kept : null;
+  }
+
+  claim(token: string): boolean {
+    const kept = this.find(token);
+    if (kept === null || kept.isClaimed) return false;
+    kept.isClaimed = true;
+    return true;
+  }
+
+  release(token: string): void {
+    const kept = this.find(token);
+    if (kept !== null) kept.isClaimed = false;
+  }
+
+  #forget(digest: string): void {
+    this.#size -= this.#kept.get(digest)?.size ?? 0;
+    this.#kept.delete(digest);
+  }
+}
+
+/** The name of a token in the shared store, which does not reveal the token. */
+const nameOf = (token: string): string => digestOf('name', token).toString('base64url');
+
+const claimOf = (token: string) => `${nameOf(token)}:claim`;
+
+const CIPHER = 'aes-256-gcm';
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+
+/** Encrypts a text with the token, so that nobody without the token can read it. */
+function seal(text: string, token: string): string {
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv(CIPHER, digestOf('seal', token), nonce);
+  const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
+  return Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString('base64');
+}
+
+/** @returns an empty text for what was not sealed with this token */
+function unseal(sealed: string, token: string): string {
+  const bytes = Buffer.from(sealed, 'base64');
+  const body = NONCE_BYTES + TAG_BYTES;
+  if (bytes.length < body) return '';
+  const decipher = createDecipheriv(
+    CIPHER,
+    digestOf('seal', token),
+    bytes.subarray(0, NONCE_BYTES),
+  );
+  decipher.setAuthTag(bytes.subarray(NONCE_BYTES, body));
+  try {
+    return decipher.update(bytes.subarray(body), undefined, 'utf8') + decipher.final('utf8');
+  } catch {
+    return '';
+  }
+}
