@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import request, { type Response } from 'supertest';
 import { afterEach } from 'vitest';
 import { type Config, readConfig } from '../../src/config/config.ts';
+import type { Provider } from '../../src/providers/provider.ts';
 import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
@@ -45,6 +46,8 @@ export interface Setting {
   readonly mode?: Config['mode'];
   /** Default: one of its own. */
   readonly clock?: FakeClock;
+  /** Beside Google and Anam. */
+  readonly moreProviders?: readonly Provider<Config>[];
 }
 
 const running: (() => Promise<unknown>)[] = [];
@@ -68,11 +71,12 @@ export async function startApp(setting: Setting): Promise<App> {
     ANAM_BASE_URL: standin.url,
     ...environment,
   };
-  const config = readConfig(settings, PROVIDERS, setting.mode);
+  const providers = [...PROVIDERS, ...(setting.moreProviders ?? [])];
+  const config = readConfig(settings, providers, setting.mode);
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
   const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });
-  const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log });
+  const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log, providers });
   const url = `http://127.0.0.1:${understudy.port}`;
   let stopped: Promise<boolean> | null = null;
   const stop = () => {
