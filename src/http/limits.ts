@@ -12,12 +12,12 @@ import { HttpError } from './errors.ts';
 const WINDOW_SECONDS = 60;
 
 /**
- * Our own limit for one client address, told in the standard `RateLimit` headers.
+ * Our own limit for one client address, with the standard `RateLimit` headers.
  *
- * @param name what the headers call it
+ * @param name its name in the headers
  * @param perMinute 0 is off
- * @param sharedStore with which other processes count too
- * @param turnedAway called for each request that it refuses
+ * @param sharedStore counts the requests of all instances
+ * @param turnedAway called for each refused request
  */
 export function limitByAddress(
   name: string,
@@ -33,7 +33,7 @@ export function limitByAddress(
     standardHeaders: 'draft-8',
     legacyHeaders: false,
     ...(sharedStore === null ? {} : { store: new SharedHits(sharedStore.counter(name)) }),
-    // Its checks of what proxies say would go to the console, past our log, with what a client sent.
+    // Its warnings about proxy headers would go to the console, with what a client sent.
     validate: false,
     handler(_request, response, next) {
       turnedAway();
@@ -51,13 +51,13 @@ interface Hits {
 }
 
 /**
- * Hits of one address, counted here and by all processes together. Nobody waits for the others: their
- * count comes a moment later and holds for the next hit. While it cannot be had, ours is good enough.
+ * Counts the requests of an address here and in the shared store. No request waits for the store: its
+ * count arrives a moment later and holds for the next request. Without it our own count holds.
  */
 export class SharedHits implements Store {
   readonly #here = new MemoryStore();
   readonly #counter: Counter;
-  /** What all have counted together, as far as we have heard. */
+  /** The counts of all instances, as of the store's last answers. */
   readonly #everywhere = new Map<string, Hits>();
   #windowMs = 60_000;
   #sweptAt = 0;
@@ -74,7 +74,7 @@ export class SharedHits implements Store {
   async increment(key: string): Promise<IncrementResponse> {
     const here = await this.#here.increment(key);
     this.#counter.hit(key, this.#windowMs).then(
-      ({ total, leftMs }) => this.#heard(key, total, leftMs),
+      ({ total, leftMs }) => this.#merge(key, total, leftMs),
       () => {},
     );
     const everywhere = this.#everywhere.get(key);
@@ -86,14 +86,14 @@ export class SharedHits implements Store {
     };
   }
 
-  /** What all have counted together of late, without counting it; null when nothing is known. */
+  /** The count of all instances, without counting a request; null when it is unknown. */
   known(key: string): IncrementResponse | null {
     const everywhere = this.#everywhere.get(key);
     if (everywhere === undefined || isOver(everywhere)) return null;
     return { totalHits: everywhere.total, resetTime: everywhere.resetTime };
   }
 
-  /** Of ours alone. */
+  /** Our own count only. */
   async decrement(key: string): Promise<void> {
     await this.#here.decrement(key);
   }
@@ -107,7 +107,7 @@ export class SharedHits implements Store {
     this.#here.shutdown();
   }
 
-  #heard(key: string, total: number, leftMs: number): void {
+  #merge(key: string, total: number, leftMs: number): void {
     const now = Date.now();
     const known = this.#everywhere.get(key);
     const sinceThen = known === undefined || isOver(known) ? 0 : known.total;

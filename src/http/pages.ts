@@ -7,21 +7,21 @@ import helmet from 'helmet';
 import { notFound } from './errors.ts';
 import { serve } from './serve.ts';
 
-/** A page for people: one HTML file, and whatever it loads, all from our own origin. */
+/** A page for a browser: one HTML file and what it loads, all from our own origin. */
 export interface Page {
-  /** Where it is; what belongs to it lies below. */
+  /** Its path; its files lie below. */
   readonly path: string;
   /** Its folder in `pages/`, which holds an `index.html`. */
   readonly folder: string;
-  /** Folders of packages, by the names under which the page loads them (`lit-html` for `/dashboard/lib/lit-html/…`). */
+  /** Folders of packages by the name in the URL (`lit-html` for `/dashboard/lib/lit-html/…`). */
   readonly libraries?: Readonly<Record<string, string>>;
   /** Addresses besides our own that it may connect to. */
   readonly connectsTo?: readonly string[];
-  /** Asked before the page itself is given out; its files are no secret. */
+  /** Handlers before the page itself; its files need no protection. */
   readonly before?: readonly RequestHandler[];
 }
 
-/** They need no build: the compiled server finds them where the source lies. */
+/** Pages are not compiled: the server in `dist/` serves them from `src/`. */
 const FOLDER = fileURLToPath(new URL('../../src/http/pages', import.meta.url));
 
 export function servePage(app: Express, page: Page): void {
@@ -32,19 +32,19 @@ export function servePage(app: Express, page: Page): void {
   for (const [name, module] of Object.entries(libraries)) {
     app.use(`${path}/lib/${name}`, files(folderOf(module)));
   }
-  // The page itself is given out above alone.
+  // The page is served at its own path only.
   app.use(`${path}/index.html`, notFound);
   app.use(path, files(folder), files(join(FOLDER, 'shared')));
 }
 
-/** At the start, or a deployment without them would be found out by the first who looks. */
+/** Checked at the start, so that a deployment without the pages fails at once. */
 function requireFolder(folder: string): string {
   if (!existsSync(folder))
     throw new Error(`${folder} is missing: the pages are deployed as source`);
   return folder;
 }
 
-/** Nothing inline, nothing from elsewhere, in nobody's frame. */
+/** No inline code, no other origins, no frames. */
 const restrict = ({ connectsTo = [] }: Page): RequestHandler =>
   helmet.contentSecurityPolicy({
     useDefaults: false,
@@ -70,7 +70,7 @@ function sendPage(file: string): RequestHandler {
   };
 }
 
-/** Asked for again each time, but only sent when they have changed. */
+/** Browsers revalidate these files each time. */
 const files = (folder: string): RequestHandler =>
   express.static(folder, {
     index: false,
@@ -91,13 +91,13 @@ const require = createRequire(import.meta.url);
 
 const PATH = '/docs';
 
-/** `GET /docs`: the document of `/openapi.json` as a page on which every route can be tried. */
+/** `GET /docs`: Swagger UI for `/openapi.json`. */
 export function serveDocs(app: Express): void {
   app.use(`${PATH}/lib/swagger-ui`, onlyWhatThePageLoads);
   servePage(app, { path: PATH, folder: 'docs', libraries: { 'swagger-ui': 'swagger-ui-dist' } });
 }
 
-/** The package holds ten megabytes more. */
+/** The package has ten megabytes more. */
 const LOADED: ReadonlySet<string> = new Set(['/swagger-ui.css', '/swagger-ui-bundle.js']);
 
 const onlyWhatThePageLoads: RequestHandler = (request, response, next) =>

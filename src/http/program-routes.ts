@@ -22,7 +22,7 @@ import { serve } from './serve.ts';
 
 export interface ProgramRoutesOptions {
   readonly clientTokens: readonly Secret[];
-  /** Without our own system prompt, which is for people who chat. */
+  /** Without our own system prompt, which is for the web chat. */
   readonly completions: Chat;
   readonly relay: Relay;
   /** The targets that chats may name. */
@@ -31,7 +31,7 @@ export interface ProgramRoutesOptions {
   readonly clock: Clock;
 }
 
-/** The routes for other programs, in the protocols that they speak already: OpenAI's and Gemini's. */
+/** The routes for programs, in OpenAI's and Gemini's own protocols. */
 export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions): void {
   const { clientTokens, completions, relay, chatTargets, clock, maxProgramBodyBytes } = options;
   const listModels = openaiModelsRoute(chatTargets, clock.now());
@@ -45,7 +45,7 @@ export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions):
     ...readJsonBody(maxProgramBodyBytes),
     answerChat(completions, () => openai, clock),
   );
-  // As they come: they go on to Google unread.
+  // Compressed bodies go on to Google as they are.
   const readCall = readBytes(maxProgramBodyBytes, { inflate: false, isJson: true });
   serve(app, 'post', [METHOD_PATH], readCall, relayRoute(relay, readMethodCall, clock));
   serve(app, 'get', [MODELS_PATH], (request, response, next) =>
@@ -74,7 +74,7 @@ const readProgramAddress: RequestHandler = (request, response, next) => {
 
 const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
 const OPENAI = new RegExp(`^${COMPLETIONS_PATH}$|^/v1(?:alpha|beta)?/openai(?:/|$)`, 'i');
-/** `/v1` belongs to both; where the path does not tell, the place of the token does. */
+/** `/v1` belongs to both; where the path does not decide, the place of the token does. */
 const GEMINI = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
 /** Where Google has OpenAI's protocol. */
 const GOOGLES_OPENAI = /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|models(?:\/[^:]*)?)$/i;

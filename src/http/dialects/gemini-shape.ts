@@ -19,7 +19,7 @@ const plainContent = z.strictObject({
   parts: z.array(plainPart).nullish(),
 });
 
-/** Text, how it is generated, and functions of the caller's own, which agents send with every request. */
+/** Text, generation settings, and function declarations, which agents send with every request. */
 const plainRequest = z.strictObject({
   contents: z.array(plainContent).nullish(),
   generationconfig: z
@@ -46,7 +46,7 @@ const plainRequest = z.strictObject({
 
 const plainCall = plainRequest.extend({ generatecontentrequest: plainRequest.nullish() });
 
-/** What is metered or refused apart; whatever else is not plain is special under the name `other`. */
+/** Features that are metered or refused apart. All else that is not plain is called `other`. */
 const FEATURES: ReadonlyMap<string, string> = new Map([
   ['codeexecution', 'code_execution'],
   ['filedata', 'media'],
@@ -87,10 +87,10 @@ function specialIn(text: string): readonly string[] {
   );
 }
 
-/** A text in quotes; with a colon behind it, the name of a field. */
+/** A JSON string; with a colon behind it, the name of a field. */
 const QUOTED = /"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?/gs;
 
-/** Of two fields with one name, Google may read another one than we do. */
+/** Of two fields with the same name, Google may read the other one: such a body is special. */
 function countWrittenFields(text: string): number {
   let count = 0;
   for (const [, colon] of text.matchAll(QUOTED)) if (colon !== undefined) count += 1;
@@ -115,17 +115,17 @@ function withPlainNames(value: unknown): unknown {
   );
 }
 
-/** Whether it is worth reading a body: most name none of these. */
+/** A body without these is not parsed. */
 const HINTS = ['cachedContent', 'cached_content', 'fileUri', 'file_uri'].map((hint) =>
   Buffer.from(hint),
 );
 
 const MAX_RESOURCES = 20;
 const CACHED_CONTENT = /^cachedContents\/[\w-]+$/;
-/** As the file's name or its address; what lives elsewhere belongs to nobody's project. */
+/** A file's name or address; files elsewhere belong to no project. */
 const FILE = /^(?:https:\/\/[^/]+\/v\w+\/)?(files\/[\w-]+)$/;
 
-/** The cached contents and uploaded files that a request names, where Google looks for them. */
+/** The cached contents and uploaded files that a request names: only their own project can use them. */
 export function resourcesIn(body: Buffer): readonly string[] {
   if (!HINTS.some((hint) => body.includes(hint))) return [];
   const whole = asObject(parseJson(body.toString()));
