@@ -13,9 +13,9 @@ export interface ChatOptions {
   readonly failover: Failover;
   /** By the name of the provider. */
   readonly clients: ReadonlyMap<ProviderName, StreamChat>;
-  /** The first is the default; the others answer when asked for by name, or when those before are spent. */
+  /** The first is the default; the others answer when named, or when those before have no key left. */
   readonly targets: readonly Target[];
-  /** Stands before whatever the caller brings of its own. */
+  /** Put before the caller's own system prompt. */
   readonly systemPrompt: string | null;
 }
 

@@ -1,9 +1,9 @@
 import type { Usage } from './failure.ts';
 
-/** One turn of a conversation as every dialect and every upstream understands it. */
+/** One turn of a conversation, the same for every dialect and every provider. */
 export interface ChatTurn {
   readonly system: string | null;
-  /** Oldest first; the last one is what is to be answered. */
+  /** Oldest first; the last one is to be answered. */
   readonly messages: readonly ChatMessage[];
   readonly settings?: GenerationSettings;
   readonly tools?: Tools;
@@ -33,7 +33,7 @@ export type AssistantPart = TextPart | (ToolCall & { readonly kind: 'tool-call' 
 export interface ToolCall {
   readonly name: string;
   readonly input: Readonly<Record<string, unknown>>;
-  /** The provider's own note to itself, which must come back with the call. */
+  /** The provider's own data, which must come back with the call. */
   readonly signature?: string;
 }
 
@@ -56,12 +56,12 @@ export interface ToolDeclaration {
   readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
-/** `one` must be called by its name; `any` leaves the choice of which. */
+/** `one` must be called, by its name; `any` leaves the choice to the model. */
 export type ToolChoice =
   | { readonly kind: 'auto' | 'any' | 'none' }
   | { readonly kind: 'one'; readonly name: string };
 
-/** What is left out is the provider's to decide. */
+/** The provider decides what is left out. */
 export interface GenerationSettings {
   readonly temperature?: number;
   readonly topP?: number;
@@ -72,7 +72,7 @@ export interface GenerationSettings {
   readonly presencePenalty?: number;
   readonly frequencyPenalty?: number;
   readonly thinking?: ThinkingSettings;
-  /** The answer is to be JSON: of this schema, where there is one. */
+  /** The answer is to be JSON, of this schema if given. */
   readonly json?: { readonly schema?: Readonly<Record<string, unknown>> };
 }
 
@@ -85,7 +85,7 @@ export interface ThinkingSettings {
   readonly includeThoughts?: boolean;
 }
 
-/** A piece of the answer. The one that carries a finish reason is the last. */
+/** A part of the answer. The last one has a finish reason. */
 export interface ChatChunk {
   readonly text: string;
   readonly toolCalls?: readonly ToolCall[];

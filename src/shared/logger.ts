@@ -12,9 +12,8 @@ export interface LoggerOptions {
 }
 
 /**
- * Structured logs, one JSON object a line. Each finished line passes `redact`, whoever wrote it, and is
- * written before the next one begins: none is lost or out of order when the process ends, and a
- * reader that has gone does not hold the end back.
+ * Structured logs, one JSON object a line. Every line passes `redact` and is written synchronously, so that
+ * none is lost or out of order when the process ends.
  */
 export function createLogger({ level, redact, destination }: LoggerOptions): Logger {
   const options = {

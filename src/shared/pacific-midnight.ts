@@ -1,7 +1,7 @@
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Built once: making a formatter costs far more than using it. */
+/** Created once: creating a formatter costs far more than using it. */
 const pacificTime = new Intl.DateTimeFormat('en-US', {
   timeZone: 'America/Los_Angeles',
   hourCycle: 'h23',
@@ -11,7 +11,7 @@ const pacificTime = new Intl.DateTimeFormat('en-US', {
 });
 
 /**
- * When Google's day quotas begin anew: "requests per day reset at midnight Pacific time"
+ * When Google's daily quotas start again: "requests per day reset at midnight Pacific time"
  * (https://ai.google.dev/gemini-api/docs/rate-limits).
  *
  * @param now milliseconds since the epoch
@@ -22,11 +22,11 @@ export function nextPacificMidnight(now: number): number {
   const guess = wholeSecond - timeOfDay(wholeSecond) + DAY_MS;
   const offBy = timeOfDay(guess);
   if (offBy === 0) return guess;
-  // The clocks changed on the way: the guess is an hour past midnight, or an hour short of it.
+  // The day has 23 or 25 hours: the guess is an hour past midnight, or an hour short of it.
   return offBy < DAY_MS / 2 ? guess - offBy : guess + (DAY_MS - offBy);
 }
 
-/** Milliseconds since midnight on a clock on a wall in Los Angeles. */
+/** Milliseconds since midnight, local time in Los Angeles. */
 function timeOfDay(at: number): number {
   const parts = pacificTime.formatToParts(at);
   const part = (type: 'hour' | 'minute' | 'second') =>

@@ -1,6 +1,6 @@
 import type { Secret } from './secret.ts';
 
-/** Replaces every key's text, and whatever looks like one, by a placeholder. */
+/** Replaces the text of every key, and everything that looks like a key, by a placeholder. */
 export type Redact = (text: string) => string;
 
 const REDACTED = '[redacted]';
@@ -9,8 +9,8 @@ const REDACTED = '[redacted]';
 const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}|(?<=\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
 
 /**
- * Whoever echoes a key may have written it for a URL, a page, a JSON text or as base64: it is found in
- * these forms too. Costs hardly more for thousands of keys than for one, as long as their lengths are few.
+ * Also finds keys that are escaped for a URL, a page or a JSON text, or encoded as base64. The cost hardly grows
+ * with the number of keys, as long as their lengths are few.
  */
 export function createRedact(secrets: Iterable<Secret>): Redact {
   const withoutOurs = createRedactOurs([...secrets].map((secret) => secret.reveal()));
@@ -25,7 +25,7 @@ function createRedactOurs(texts: readonly string[]): Redact {
   const beginning = Math.min(shortest, BEGINNING);
   const beginnings = new Set([...forms].map((form) => form.slice(0, beginning)));
   const letter = `[${alphabetOf(forms)}]`;
-  // Only where enough of the keys' own letters stand together can a key be; looked at from its beginning alone.
+  // A key can only be in a run of enough of the keys' own letters.
   const words = new RegExp(`(?<!${letter})${letter}{${shortest},}`, 'g');
 
   const redactIn = (word: string): string => {
@@ -49,12 +49,12 @@ function createRedactOurs(texts: readonly string[]): Redact {
   return (text) => text.replace(words, redactWord);
 }
 
-/** Long enough to be rare in other texts, so that the many lengths of keys are seldom tried. */
+/** Long enough to be rare in other texts, so that the lengths of keys are seldom tried. */
 const BEGINNING = 8;
 
 /**
- * Three letters are written as four, so the key looks another way for each place in its three at which
- * it may begin. Without the letters at both ends, which depend on what was encoded beside the key.
+ * Base64 encodes three bytes as four letters, so a key has another form for each offset within the three.
+ * The letters at both ends depend on the text around the key and are left out.
  */
 function base64Forms(text: string): readonly string[] {
   return [0, 1, 2].flatMap((place) => {
@@ -65,7 +65,7 @@ function base64Forms(text: string): readonly string[] {
   });
 }
 
-/** Every letter of the forms and of the escapes that `decode` knows, for use in a pattern. */
+/** Every letter of the forms and of the escapes that `decode` knows, as a pattern. */
 function alphabetOf(forms: Iterable<string>): string {
   const letters = new Set('0123456789abcdefABCDEFuxX%&#;\\');
   for (const form of forms) for (const letter of form.split('')) letters.add(letter);
@@ -75,10 +75,10 @@ function alphabetOf(forms: Iterable<string>): string {
 
 const ESCAPE = /%([\da-f]{2})|&#x0*([\da-f]{1,4});|\\u([\da-f]{4})|&#0*(\d{1,4});|\\(.)/gi;
 
-/** Somebody may have escaped what was escaped already. */
+/** A text may be escaped more than once. */
 const MAX_LAYERS = 3;
 
-/** What a URL's, a page's and a JSON text's escapes stand for. */
+/** Replaces the escapes of a URL, a page and a JSON text by what they stand for. */
 function decode(word: string): string {
   let plain = word;
   for (let layer = 0; layer < MAX_LAYERS && /[%&\\]/.test(plain); layer += 1) {

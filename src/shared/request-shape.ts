@@ -1,4 +1,4 @@
-/** What a request has in it that a provider may refuse for the request's own sake. */
+/** What in a request may be the reason for a provider's refusal. */
 export interface RequestShape {
   /** What is special about it, such as `search` or `media+schema`; null for plain text of ordinary size. */
   readonly feature: string | null;
@@ -10,7 +10,7 @@ export const PLAIN = (): RequestShape => ({ feature: null, tokens: 0 });
 
 /** For plain English these are characters; other scripts have more bytes and more tokens for each. */
 const BYTES_PER_TOKEN = 4;
-/** A longer request may meet limits that ordinary ones never see. */
+/** A longer request may exceed limits that ordinary ones never reach. */
 const ORDINARY_TOKENS = 30_000;
 
 /**
