@@ -80,7 +80,7 @@ export function readConfig(
       ...blankKeyWarnings(environment, texts, providers),
       ...warnings,
       ...warnOfNearMisses(texts.keys(), SETTING_NAMES),
-      ...providers.flatMap((provider) => provider.warningsFor(config)),
+      ...providers.flatMap((provider) => provider.warningsFor?.(config) ?? []),
       ...originWarnings(config),
     ],
   };

@@ -94,7 +94,8 @@ function matchName(name: string, providers: readonly ProviderFacts[]): NameMatch
   const [, prefix, digits = '', suffix] = KEY_VARIABLE.exec(name) ?? [];
   const provider = providers.find((candidate) => candidate.prefix === prefix);
   const part = partOf(suffix);
-  if (provider === undefined || (part === 'personaId' && !provider.hasPersonas)) return null;
+  if (provider === undefined || (part === 'personaId' && provider.hasPersonas !== true))
+    return null;
   return { provider, number: digits.replace(LEADING_ZEROS, ''), part };
 }
 
@@ -123,7 +124,7 @@ function addTo(
  */
 function createUnreadWarning(providers: readonly ProviderFacts[]) {
   const patterns = providers.map((provider) => {
-    const prefixes = [provider.prefix, ...provider.mistakenPrefixes].join('|');
+    const prefixes = [provider.prefix, ...(provider.mistakenPrefixes ?? [])].join('|');
     const looksLikeAKey = new RegExp(`^(?:${prefixes})${MISTAKEN_REST}`, 'i');
     return { looksLikeAKey, key: keyVariable(provider) };
   });

@@ -12,9 +12,9 @@ export interface ProviderFacts<Settings = never> {
   /** What the names of its variables begin with: `GOOGLE` for `GOOGLE_API_KEY_2`. */
   readonly prefix: string;
   /** What people write instead: a variable that begins so and looks like a key gets a warning. */
-  readonly mistakenPrefixes: readonly string[];
+  readonly mistakenPrefixes?: readonly string[];
   /** Whether a key may bring a persona of its own account: `ANAM_API_KEY_2_PERSONA_ID`. */
-  readonly hasPersonas: boolean;
+  readonly hasPersonas?: boolean;
   /** `gen_ai_provider_name` in the metrics, as OpenTelemetry calls it. */
   readonly metricName: string;
   /** To a caller, when no key can answer. */
@@ -26,7 +26,7 @@ export interface ProviderFacts<Settings = never> {
   /** In the start report: what the keys do. */
   describeUse(settings: Settings): string;
   /** What looks wrong in the settings, one sentence each. */
-  warningsFor(settings: Settings & { readonly keys: readonly ApiKey[] }): readonly string[];
+  warningsFor?(settings: Settings & { readonly keys: readonly ApiKey[] }): readonly string[];
 }
 
 /**

@@ -18,14 +18,11 @@ import { type Setting, startApp } from '../support/start-app.ts';
 const acme = (baseUrl: string): Provider => ({
   name: 'acme',
   prefix: 'ACME',
-  mistakenPrefixes: [],
-  hasPersonas: false,
   metricName: 'acme.chat',
   exhaustedMessage: 'Acme is busy.',
   withoutKeys: 'no key. Set ACME_API_KEY.',
   createTargets: () => [modelTarget('acme', 'acme-1')],
   describeUse: () => 'answers with acme-1',
-  warningsFor: () => [],
   createChat(_settings, { dispatcher, redact, now }): StreamChat {
     return async function* streamAcme(key, model, { messages }, signal) {
       const { statusCode, headers, body } = await request(`${baseUrl}/v1/chat/completions`, {

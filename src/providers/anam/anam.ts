@@ -14,7 +14,6 @@ export interface AnamSettings {
 export const anam: Provider<AnamSettings> = {
   name: 'anam',
   prefix: 'ANAM',
-  mistakenPrefixes: [],
   hasPersonas: true,
   metricName: 'anam',
   exhaustedMessage: 'All Anam API keys exhausted. Please try again later.',

@@ -32,7 +32,6 @@ export const google: Provider<GoogleSettings> = {
   name: 'google',
   prefix: 'GOOGLE',
   mistakenPrefixes: ['GEMINI'],
-  hasPersonas: false,
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
@@ -43,7 +42,6 @@ export const google: Provider<GoogleSettings> = {
   ],
   describeUse: ({ googleModels: [first, ...others] }) =>
     [`answers with ${first}`, ...others.map((model) => `then ${model}`)].join(', '),
-  warningsFor: () => [],
   createChat: ({ googleBaseUrl: baseUrl }, context) => createGemini({ ...context, baseUrl }),
 };
 

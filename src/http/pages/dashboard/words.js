@@ -1,9 +1,6 @@
 // @ts-check
-/** @type {Record<string, string>} */
-const SERVICES = { google: 'Google', anam: 'Anam' };
-
 /** @param {string} service */
-export const serviceName = (service) => SERVICES[service] ?? service;
+export const serviceName = (service) => `${service.charAt(0).toUpperCase()}${service.slice(1)}`;
 
 /** @type {Record<string, { word: string, sign: string, look: string }>} */
 export const STATES = {
