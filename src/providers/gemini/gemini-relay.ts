@@ -5,7 +5,7 @@ import { classifyNetworkError } from '../network-failure.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import type { GeminiOptions } from './gemini.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import { type AnswerHead, ByteReader, ErrorWatch, Exchange } from './transport.ts';
+import { type AnswerHead, ErrorWatch, Exchange } from './transport.ts';
 
 /** A request in Gemini's own protocol, to be sent on as it came. */
 export interface RelayRequest {
@@ -50,19 +50,15 @@ export function createGeminiRelay({
   const base = pathname === '/' ? '' : pathname;
   return async function* relayGemini(key, { method, path, headers, body }, signal) {
     const exchange = new Exchange(dispatcher, signal);
-    const reader = new ByteReader(exchange);
     try {
-      const head = await exchange.send(
-        {
-          origin,
-          path: base + path,
-          method,
-          headers: { ...headers, 'x-goog-api-key': key.secret.reveal() },
-          body,
-        },
-        reader,
-      );
-      yield* readAnswer(head, reader, { redact, now: now() });
+      const head = await exchange.send({
+        origin,
+        path: base + path,
+        method,
+        headers: { ...headers, 'x-goog-api-key': key.secret.reveal() },
+        body,
+      });
+      yield* readAnswer(head, exchange, { redact, now: now() });
     } catch (error) {
       throw explain(error, exchange, { redact, now: now() });
     } finally {
@@ -73,13 +69,13 @@ export function createGeminiRelay({
 
 async function* readAnswer(
   head: AnswerHead,
-  reader: ByteReader,
+  exchange: Exchange,
   context: ClassifyContext,
 ): AsyncGenerator<RelayPiece, void, undefined> {
   const watch = new ErrorWatch();
   let next: RelayHead | null = toRelayHead(head, context.redact);
   try {
-    for await (const bytes of passGood(reader, watch)) {
+    for await (const bytes of passGood(exchange, watch)) {
       yield { head: next, bytes };
       next = null;
     }
@@ -93,10 +89,10 @@ async function* readAnswer(
 
 /** Up to an error, of which nobody waits for more than its last bracket. */
 async function* passGood(
-  reader: ByteReader,
+  exchange: Exchange,
   watch: ErrorWatch,
 ): AsyncGenerator<Buffer, void, undefined> {
-  for (let bytes = await reader.take(); bytes !== null; bytes = await reader.take()) {
+  for (let bytes = await exchange.take(); bytes !== null; bytes = await exchange.take()) {
     const passed = watch.pass(bytes);
     if (passed.length > 0) yield passed;
     if (watch.hasWholeError) return;

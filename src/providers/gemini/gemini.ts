@@ -18,7 +18,7 @@ import type {
 import { type ReadChunk, readChunk } from './gemini-chunk.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { toGeminiRequest } from './gemini-request.ts';
-import { beginExchange, type LeanExchange } from './transport.ts';
+import { SdkExchange } from './transport.ts';
 
 export interface GoogleSettings {
   /** The first is the default, the rest stand in for it in this order. */
@@ -56,7 +56,7 @@ export interface GeminiOptions extends UpstreamContext {
  */
 export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions): StreamChat {
   return async function* streamGemini(key, model, turn, signal) {
-    const exchange = beginExchange(dispatcher, signal);
+    const exchange = new SdkExchange(dispatcher, signal);
     try {
       const client = new GoogleGenerativeAI(key.secret.reveal());
       // The SDK's types end where its support did; what it is given it passes on.
@@ -95,7 +95,7 @@ function withFetch<T>(fetch: typeof globalThis.fetch, call: () => Promise<T>): P
  */
 async function* readAnswer(
   stream: AsyncGenerator<EnhancedGenerateContentResponse>,
-  exchange: LeanExchange,
+  exchange: SdkExchange,
   signal: AbortSignal,
   context: ClassifyContext,
 ): AsyncGenerator<ChatChunk, void, undefined> {
@@ -144,7 +144,7 @@ const GARBLED = { kind: 'upstream_down', timedOut: false, status: 200 } as const
 /** Reads from the socket only while a chunk is wanted. */
 async function* allOf(
   stream: AsyncGenerator<EnhancedGenerateContentResponse>,
-  exchange: LeanExchange,
+  exchange: SdkExchange,
 ): AsyncGenerator<EnhancedGenerateContentResponse, void, undefined> {
   for (;;) {
     exchange.isWanted = true;
@@ -188,7 +188,7 @@ function toChunk(read: ReadChunk, hasBegun: boolean, context: ClassifyContext): 
 }
 
 /** The stream ended in good order, but the answer did not: nothing came at all, or no finish reason. */
-function unfinished(hasBegun: boolean, exchange: LeanExchange, context: ClassifyContext) {
+function unfinished(hasBegun: boolean, exchange: SdkExchange, context: ClassifyContext) {
   const failure = classifyGeminiAnswer(inStream(exchange.tail), context);
   const message = hasBegun ? 'the answer broke off' : 'an answer without candidates';
   return new UpstreamError(failure.kind === 'upstream_down' ? { ...failure, message } : failure);
@@ -198,7 +198,7 @@ function unfinished(hasBegun: boolean, exchange: LeanExchange, context: Classify
  * What the SDK threw, put back into what happened: a refusal, the network, or a stream that it could
  * not read. Anything else is a bug of ours and surfaces as it is.
  */
-function explain(error: unknown, exchange: LeanExchange, context: ClassifyContext): unknown {
+function explain(error: unknown, exchange: SdkExchange, context: ClassifyContext): unknown {
   if (error instanceof UpstreamError) return error;
   const { refusal, networkError, tail } = exchange;
   if (refusal !== null) return new UpstreamError(classifyGeminiAnswer(refusal, context));

@@ -1,23 +1,20 @@
 import type { Dispatcher } from 'undici';
+import { parseJson } from '../../shared/json.ts';
 import { withoutFirstWord, withoutLastWord } from '../../shared/redact.ts';
 import type { ProviderAnswer } from '../provider.ts';
 
 /** Enough of a refusal to understand it, in bytes; the rest is read and dropped. */
 const MAX_REFUSAL_BYTES = 65_536;
-
-/** Takes the body of a good answer as it comes, and slows its sender down where it has to. */
-export interface BodyReader {
-  push(bytes: Buffer): void;
-  /** Once. With an error the body is not whole. */
-  finish(end: { readonly error: unknown } | 'complete'): void;
-}
+/** With more than this unread, in bytes, the sender is asked to pause. */
+const HIGH_WATER_MARK = 65_536;
 
 /** The head of a good answer. */
 export type AnswerHead = Pick<ProviderAnswer, 'status' | 'headers'>;
 
 /**
- * One HTTP exchange with a provider, without what Node's `fetch` costs: the body of a good answer
- * goes to a reader, and of any other there is kept what its classification needs.
+ * One HTTP exchange with a provider, without what Node's `fetch` costs (bench/README.md). The body of a
+ * good answer is taken piece by piece, and a slow reader slows its sender down; of any other answer the
+ * exchange keeps what its classification needs.
  */
 export class Exchange implements Dispatcher.DispatchHandler {
   /** The answer, when it was not a 2xx. */
@@ -26,13 +23,16 @@ export class Exchange implements Dispatcher.DispatchHandler {
   networkError: unknown = null;
   readonly #dispatcher: Dispatcher;
   readonly #signal: AbortSignal;
-  readonly #refusalBytes: Buffer[] = [];
-  #reader: BodyReader | null = null;
-  #refusalSize = 0;
   #controller: Dispatcher.DispatchController | null = null;
   #status = 0;
   #headers: ProviderAnswer['headers'] = {};
   #answer: { resolve(head: AnswerHead): void; reject(error: unknown): void } | null = null;
+  /** Of a good answer what has not been taken yet; of a refusal what is kept. */
+  #body: Buffer[] = [];
+  #size = 0;
+  #isPaused = false;
+  #isWanted = true;
+  #wake: (() => void) | null = null;
   #isOver = false;
 
   /** @param signal Aborts the exchange. Its listener is gone once the exchange is over. */
@@ -42,8 +42,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   /** @returns the head of a 2xx; rejects when there is none: see `refusal` and `networkError` */
-  send(request: Dispatcher.DispatchOptions, reader: BodyReader): Promise<AnswerHead> {
-    this.#reader = reader;
+  send(request: Dispatcher.DispatchOptions): Promise<AnswerHead> {
     return new Promise((resolve, reject) => {
       this.#answer = { resolve, reject };
       if (this.#signal.aborted) {
@@ -55,12 +54,22 @@ export class Exchange implements Dispatcher.DispatchHandler {
     });
   }
 
-  pause(): void {
-    this.#controller?.pause();
+  /** While it is false, `take` hands out nothing: for a reader that reads ahead of its own reader. */
+  set isWanted(wanted: boolean) {
+    this.#isWanted = wanted;
+    if (wanted) this.#wake?.();
   }
 
-  resume(): void {
-    this.#controller?.resume();
+  /** @returns what has come since the last time, or null at the end; throws where the body breaks off */
+  async take(): Promise<Buffer | null> {
+    while (this.#size === 0 ? !this.#isOver : !this.#isWanted) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    if (this.#size > 0) return this.#takeAll();
+    if (this.networkError !== null) throw this.networkError;
+    return null;
   }
 
   /** Frees the connection: at once if it is still busy, else by leaving it to the next request. */
@@ -86,212 +95,95 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (isSuccess(status)) this.#answer?.resolve({ status, headers });
   }
 
-  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (isSuccess(this.#status)) this.#reader?.push(chunk);
-    else this.#keepRefusal(chunk);
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const isGood = isSuccess(this.#status);
+    if (isGood || this.#size < MAX_REFUSAL_BYTES) this.#body.push(chunk);
+    this.#size += chunk.length;
+    if (!isGood) return;
+    this.#wake?.();
+    if (this.#size > HIGH_WATER_MARK && !this.#isPaused) {
+      this.#isPaused = true;
+      controller.pause();
+    }
   }
 
   onResponseEnd(): void {
     this.#end();
-    if (isSuccess(this.#status)) this.#reader?.finish('complete');
-    else this.#refuse();
+    if (!isSuccess(this.#status)) this.#refuse();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#fail(error);
   }
 
+  #takeAll(): Buffer {
+    const [first, ...rest] = this.#body;
+    const all = first !== undefined && rest.length === 0 ? first : Buffer.concat(this.#body);
+    this.#body = [];
+    this.#size = 0;
+    if (this.#isPaused) {
+      this.#isPaused = false;
+      this.#controller?.resume();
+    }
+    return all;
+  }
+
   #refuse(): void {
-    const whole = Buffer.concat(this.#refusalBytes);
-    const kept = whole.subarray(0, MAX_REFUSAL_BYTES).toString();
-    const body = whole.length > MAX_REFUSAL_BYTES ? withoutLastWord(kept) : kept;
+    const kept = Buffer.concat(this.#body).subarray(0, MAX_REFUSAL_BYTES).toString();
+    const body = this.#size > MAX_REFUSAL_BYTES ? withoutLastWord(kept) : kept;
     this.refusal = { status: this.#status, headers: this.#headers, body };
     this.#answer?.reject(new Error('the provider refused'));
   }
 
-  #keepRefusal(chunk: Buffer): void {
-    if (this.#refusalSize < MAX_REFUSAL_BYTES) this.#refusalBytes.push(chunk);
-    this.#refusalSize += chunk.length;
-  }
-
   #fail(error: unknown): void {
     if (this.#isOver) return;
-    this.#end();
     // What has come of a refusal says more than that its end is missing.
-    if (this.#status >= 300) {
-      this.#refuse();
-      return;
-    }
-    this.networkError = error;
-    this.#reader?.finish({ error });
-    this.#answer?.reject(error);
+    const isRefusal = this.#status >= 300;
+    if (!isRefusal) this.networkError = error;
+    this.#end();
+    if (isRefusal) this.#refuse();
+    else this.#answer?.reject(error);
   }
 
   #end(): void {
     this.#isOver = true;
     this.#signal.removeEventListener('abort', this.close);
+    this.#wake?.();
   }
 }
 
 const isSuccess = (status: number) => status >= 200 && status < 300;
 
-/**
- * One HTTP exchange with the provider, seen from two sides. The SDK gets a `fetch` that costs a
- * fraction of Node's (bench/README.md); we keep what the SDK loses: the status, headers and body of a refusal, the network's own
- * error, and how far a stream had come.
- */
-export interface LeanExchange {
-  readonly fetch: typeof globalThis.fetch;
-  /** The answer, when it was not a 2xx. */
-  readonly refusal: ProviderAnswer | null;
-  /** What the network reported, when there was no complete answer. */
-  readonly networkError: unknown;
-  /** What has come since the last complete event. */
-  readonly tail: string;
-  /** Whether somebody waits for more: while nobody does, nothing more is read from the socket. */
-  isWanted: boolean;
-  /** Frees the connection: at once if it is still busy, else by leaving it to the next request. */
-  close(): void;
-}
-
-/** @param signal Aborts the exchange. Its listener is gone once the exchange is over. */
-export function beginExchange(dispatcher: Dispatcher, signal: AbortSignal): LeanExchange {
-  const exchange = new Exchange(dispatcher, signal);
-  const reader = new TextReader(exchange);
-  return {
-    fetch: (async (url: string, init: RequestInit) => {
-      const { origin, pathname, search } = new URL(url);
-      const headers = Object.fromEntries(init.headers as Headers);
-      const body = init.body as string;
-      const request = { origin, path: pathname + search, method: 'POST', headers, body } as const;
-      const { status } = await exchange.send(request, reader);
-      return readableOnce(reader, status);
-    }) as typeof globalThis.fetch,
-    get refusal() {
-      return exchange.refusal;
-    },
-    get networkError() {
-      return exchange.networkError;
-    },
-    get tail() {
-      return reader.tail;
-    },
-    set isWanted(wanted: boolean) {
-      reader.isWanted = wanted;
-    },
-    close: exchange.close,
-  };
-}
-
-/**
- * The part of a `Response` that the SDK touches when it streams. Our reader already speaks text, so
- * the decoder that the SDK wants to pipe the body through is left out.
- */
-function readableOnce(reader: TextReader, status: number): Response {
-  const body = { pipeThrough: () => ({ getReader: () => reader }) };
-  return { ok: true, status, body } as unknown as Response;
-}
-
-/** With more than this unread, in characters or bytes, the sender is asked to pause. */
-const HIGH_WATER_MARK = 65_536;
-
-export interface FlowControl {
-  pause(): void;
-  resume(): void;
-}
-
 type ReadResult =
   | { readonly done: false; readonly value: string }
   | { readonly done: true; readonly value: undefined };
 
-interface Waiting {
-  resolve(result: ReadResult): void;
-  reject(error: unknown): void;
-}
-
-type End = { readonly error: unknown } | 'complete';
-
-const DONE: ReadResult = { done: true, value: undefined };
-
 /**
- * Text on its way from a socket to one reader. Nothing is handed out while nobody wants it, so that
- * a slow client slows the provider down instead of filling our memory.
+ * An exchange as the SDK wants one: through `fetch`, with the body as text. It keeps what the SDK loses
+ * of an answer that breaks off.
  */
-export class TextReader {
+export class SdkExchange extends Exchange {
+  /** The last event, complete or not. */
+  tail = '';
   readonly #decoder = new TextDecoder('utf-8', { fatal: true });
-  readonly #flow: FlowControl;
-  #text = '';
-  #tail = '';
-  #waiting: Waiting | null = null;
-  #end: End | null = null;
-  #isWanted = true;
-  #isPaused = false;
 
-  constructor(flow: FlowControl) {
-    this.#flow = flow;
-  }
+  readonly fetch = (async (url: string, init: RequestInit) => {
+    const { origin, pathname, search } = new URL(url);
+    const headers = Object.fromEntries(init.headers as Headers);
+    const body = init.body as string;
+    const path = pathname + search;
+    const { status } = await this.send({ origin, path, method: 'POST', headers, body });
+    // What the SDK touches of a response: it pipes the body through a decoder, which is left out here.
+    const reader = { read: () => this.#read() };
+    return { ok: true, status, body: { pipeThrough: () => ({ getReader: () => reader }) } };
+  }) as unknown as typeof globalThis.fetch;
 
-  /** The last event, complete or not: where an answer that breaks off says why. */
-  get tail(): string {
-    return this.#tail;
-  }
-
-  set isWanted(wanted: boolean) {
-    this.#isWanted = wanted;
-    if (wanted) this.#deliver();
-  }
-
-  push(bytes: Uint8Array): void {
-    try {
-      this.#append(withoutLineSeparators(this.#decoder.decode(bytes, { stream: true })));
-    } catch (error) {
-      this.finish({ error });
-    }
-  }
-
-  finish(end: End): void {
-    this.#end ??= end;
-    this.#deliver();
-  }
-
-  read(): Promise<ReadResult> {
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      this.#deliver();
-    });
-  }
-
-  #append(text: string): void {
-    this.#text += text;
-    this.#tail = lastOf(lastEvent(this.#tail + text));
-    this.#deliver();
-    if (this.#text.length > HIGH_WATER_MARK && !this.#isPaused) {
-      this.#isPaused = true;
-      this.#flow.pause();
-    }
-  }
-
-  #deliver(): void {
-    const waiting = this.#waiting;
-    if (waiting === null) return;
-    if (this.#text !== '' && this.#isWanted) this.#handOut(waiting);
-    else if (this.#text === '' && this.#end !== null) this.#close(waiting, this.#end);
-  }
-
-  #handOut(waiting: Waiting): void {
-    const value = this.#text;
-    this.#text = '';
-    this.#waiting = null;
-    waiting.resolve({ done: false, value });
-    if (!this.#isPaused) return;
-    this.#isPaused = false;
-    this.#flow.resume();
-  }
-
-  #close(waiting: Waiting, end: End): void {
-    this.#waiting = null;
-    if (end === 'complete') waiting.resolve(DONE);
-    else waiting.reject(end.error);
+  async #read(): Promise<ReadResult> {
+    const bytes = await this.take();
+    if (bytes === null) return { done: true, value: undefined };
+    const text = withoutLineSeparators(this.#decoder.decode(bytes, { stream: true }));
+    this.tail = lastOf(lastEvent(this.tail + text));
+    return { done: false, value: text };
   }
 }
 
@@ -308,60 +200,11 @@ function lastEvent(text: string): string {
   return lastBreak < 0 ? text : text.slice(lastBreak);
 }
 
+/** The most of an event that is kept, in characters. */
+const MAX_TAIL = 65_536;
+
 const lastOf = (text: string) =>
-  text.length <= HIGH_WATER_MARK ? text : withoutFirstWord(text.slice(-HIGH_WATER_MARK));
-
-/** Bytes on their way from a socket to one reader, as they came: nothing is copied. */
-export class ByteReader implements BodyReader {
-  readonly #flow: FlowControl;
-  #waiting: Buffer[] = [];
-  #size = 0;
-  #isPaused = false;
-  #end: { readonly error: unknown } | 'complete' | null = null;
-  #wake: (() => void) | null = null;
-
-  constructor(flow: FlowControl) {
-    this.#flow = flow;
-  }
-
-  push(bytes: Buffer): void {
-    this.#waiting.push(bytes);
-    this.#size += bytes.length;
-    if (this.#size > HIGH_WATER_MARK && !this.#isPaused) {
-      this.#isPaused = true;
-      this.#flow.pause();
-    }
-    this.#wake?.();
-  }
-
-  finish(end: { readonly error: unknown } | 'complete'): void {
-    this.#end ??= end;
-    this.#wake?.();
-  }
-
-  /** @returns what has come since the last time, or null at the end; throws where the body breaks off */
-  async take(): Promise<Buffer | null> {
-    while (this.#waiting.length === 0 && this.#end === null) {
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    const [first, ...rest] = this.#waiting;
-    if (first !== undefined) return this.#handOut(first, rest);
-    if (this.#end !== 'complete' && this.#end !== null) throw this.#end.error;
-    return null;
-  }
-
-  #handOut(first: Buffer, rest: readonly Buffer[]): Buffer {
-    this.#waiting = [];
-    this.#size = 0;
-    if (this.#isPaused) {
-      this.#isPaused = false;
-      this.#flow.resume();
-    }
-    return rest.length === 0 ? first : Buffer.concat([first, ...rest]);
-  }
-}
+  text.length <= MAX_TAIL ? text : withoutFirstWord(text.slice(-MAX_TAIL));
 
 const NAME = Buffer.from('"error"');
 /** Longer than whatever may stand between the beginning of a line and the name of its first field. */
@@ -464,10 +307,5 @@ function isWhole(error: string): boolean {
     .replace(/^data:[ \t]*/, '')
     .replace(/^[[,]\s*/, '')
     .replace(/\]\s*$/, '');
-  try {
-    JSON.parse(json);
-    return true;
-  } catch {
-    return false;
-  }
+  return parseJson(json) !== undefined;
 }

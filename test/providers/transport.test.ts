@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import { Agent } from 'undici';
+import { Agent, type Dispatcher } from 'undici';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createGemini } from '../../src/providers/gemini/gemini.ts';
-import { beginExchange } from '../../src/providers/gemini/transport.ts';
+import { type Exchange, SdkExchange } from '../../src/providers/gemini/transport.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { createRedact } from '../../src/shared/redact.ts';
 import { Secret } from '../../src/shared/secret.ts';
@@ -58,8 +58,11 @@ async function startServer(listener: Listener) {
 type Server = Awaited<ReturnType<typeof startServer>>;
 
 /** One exchange, asked for as the SDK asks. */
-function begin({ url, dispatcher }: Server, signal = new AbortController().signal) {
-  const exchange = beginExchange(dispatcher, signal);
+function begin(
+  { url, dispatcher }: { url: string; dispatcher: Dispatcher },
+  signal = new AbortController().signal,
+) {
+  const exchange = new SdkExchange(dispatcher, signal);
   const ask = () =>
     exchange.fetch(`${url}/v1beta/models/m:streamGenerateContent?alt=sse`, {
       method: 'POST',
@@ -279,6 +282,61 @@ describe('a connection', () => {
     expect(removed.mock.calls.map(([, listener]) => listener)).toEqual(
       expect.arrayContaining(listeners),
     );
+  });
+});
+
+/** An exchange whose answer has come already, in these pieces, to its end. */
+async function answered(...pieces: readonly (string | Uint8Array)[]) {
+  const controller = { pause() {}, resume() {} } as unknown as Dispatcher.DispatchController;
+  const dispatcher = {
+    dispatch(_request: Dispatcher.DispatchOptions, handler: Exchange) {
+      handler.onRequestStart(controller);
+      handler.onResponseStart(controller, 200, {});
+      for (const piece of pieces) handler.onResponseData(controller, Buffer.from(piece));
+      handler.onResponseEnd();
+    },
+  } as unknown as Dispatcher;
+  const { exchange, ask } = begin({ url: 'http://nowhere', dispatcher });
+  return { exchange, text: readAll(await ask()) };
+}
+
+describe('the text of an answer', () => {
+  it('comes whole, wherever its characters are cut', async () => {
+    const bytes = Buffer.from('für 🦉');
+    for (let cut = 0; cut <= bytes.length; cut += 1) {
+      const { text } = await answered(bytes.subarray(0, cut), bytes.subarray(cut));
+      expect(await text).toBe('für 🦉');
+    }
+  });
+
+  it('cannot be read where it is no UTF-8', async () => {
+    const { text } = await answered(new Uint8Array([0x61, 0xff]));
+    await expect(text).rejects.toThrow(TypeError);
+  });
+
+  it('has what ends a line only in JavaScript as JSON may write it too', async () => {
+    const { text } = await answered('"a\u2028b\u2029c"');
+    expect(await text).toBe('"a\\u2028b\\u2029c"');
+  });
+
+  it.each([
+    ['everything before the first end of an event', ['data: a'], 'data: a'],
+    ['the last event, when nothing has come since', ['data: a\n\ndata: b\n\n'], '\n\ndata: b\n\n'],
+    ['so when more than a blank line follows', ['a\n\nb\r\n\r\n', '\r\n'], '\n\nb\r\n\r\n\r\n'],
+    ['nothing when nothing has come', [], ''],
+    ['what came since the last event', ['data: a\n\ndata: b\n\nda', 'ta: c'], '\n\ndata: c'],
+    ['so when the break itself is cut', ['data: a\r\n', '\r\nb'], '\r\n\r\nb'],
+  ])('leaves as its tail %s', async (_, pieces, tail) => {
+    const { exchange, text } = await answered(...pieces);
+    await text;
+    expect(exchange.tail).toBe(tail);
+  });
+
+  it('leaves no tail of more than 64 K characters', async () => {
+    const { exchange, text } = await answered('x'.repeat(200_000), 'the end');
+    await text;
+    expect(exchange.tail.length).toBeLessThanOrEqual(65_536);
+    expect(exchange.tail.endsWith('xthe end')).toBe(true);
   });
 });
 
