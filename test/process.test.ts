@@ -1,7 +1,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { Agent, get, request } from 'node:http';
+import { Agent, request } from 'node:http';
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -13,7 +13,7 @@ import { createFakeClock, type FakeClock } from './support/fake-clock.ts';
 const ROOT = resolve(import.meta.dirname, '..');
 const PATIENCE = { timeout: 10_000, interval: 20 };
 
-/** Built apart from `dist/`, which somebody else may be building or running at the same time. */
+/** Built apart from `dist/`, which another process may be building or running at the same time. */
 let built: string;
 
 beforeAll(async () => {
@@ -90,92 +90,138 @@ async function start(
 
 /** Providers in this process, whose time stands still until the test moves it. */
 async function standIn(
-  options: Omit<StandinOptions, 'clock'>,
+  keys: StandinOptions['keys'],
 ): Promise<{ standin: Standin; clock: FakeClock; environment: Record<string, string> }> {
   const clock = createFakeClock();
-  const standin = await startStandin({ clock, ...options });
+  const standin = await startStandin({ clock, keys });
   opened.push(() => standin.close());
-  const [key = ''] = options.keys.map((held) => held.key);
-  const environment = {
-    GOOGLE_API_KEY: key,
-    GOOGLE_BASE_URL: standin.url,
-    ANAM_BASE_URL: standin.url,
-  };
+  const variables = keys.map(({ key }, index) => [`GOOGLE_API_KEY_${index + 1}`, key]);
+  const environment = { ...Object.fromEntries(variables), GOOGLE_BASE_URL: standin.url };
   return { standin, clock, environment };
 }
 
 const KEY = { key: 'g-one', service: 'google' } as const;
-const HALFWAY = { chunks: 2, chunkMs: 1000, text: 'The whole answer.' };
 
-/** What stands there besides the report at the start. */
+/** What standard error has besides the report at the start. */
 const complaints = (stderr: string) =>
   stderr
     .split('\n')
     .filter((line) => line !== '' && !/^(google|anam|on call|settings): /.test(line));
 
-const chat = (url: string) =>
-  fetch(`${url}/api/chat`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: '{"message":"Hi"}',
-  });
+interface Told {
+  readonly status: number | undefined;
+  /** Of the header `connection`. */
+  readonly connection: string | undefined;
+  readonly text: string;
+}
 
-const isRefused = (url: string) =>
-  fetch(`${url}/health`).then(
-    () => false,
-    ({ cause }) => cause?.code === 'ECONNREFUSED',
-  );
+const JSON_BODY = { 'content-type': 'application/json' };
+
+/** Over the agent's connections, which stay open; by default over one that nothing else uses. */
+function post(
+  url: string,
+  body: string,
+  { agent = keptAgent(), headers = {}, signal }: Over = {},
+): Promise<Told> {
+  return new Promise((resolve, reject) => {
+    const how = { method: 'POST', agent, headers: { ...JSON_BODY, ...headers }, signal };
+    const asked = request(url, how, async (response) => {
+      const { statusCode: status, headers: given } = response;
+      let text = '';
+      for await (const part of response.setEncoding('utf8')) text += part;
+      resolve({ status, connection: given.connection, text });
+    });
+    asked.once('error', reject);
+    asked.end(body);
+  });
+}
+
+interface Over {
+  readonly agent?: Agent;
+  readonly headers?: Record<string, string>;
+  readonly signal?: AbortSignal;
+}
+
+function keptAgent(): Agent {
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  opened.push(() => agent.destroy());
+  return agent;
+}
+
+const chat = (url: string, more: object = {}, over?: Over) =>
+  post(`${url}/api/chat`, JSON.stringify({ message: 'Hi', ...more }), over);
+
+const messagesIn = (stdout: string) =>
+  stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line).msg);
 
 describe('the process', () => {
-  it('starts with one key and answers', async () => {
-    const { environment, standin } = await standIn({ keys: [KEY] });
+  it('starts with one key, answers, and says last that it has stopped', async () => {
+    const { environment, standin } = await standIn([KEY]);
     const startedAt = performance.now();
-    const { url, stdout, stderr } = await start(environment);
-    const health = await fetch(`${url}/health`);
+    const server = await start(environment);
+    const health = await fetch(`${server.url}/health`);
     const coldStartMs = Math.round(performance.now() - startedAt);
     process.stdout.write(`cold start until /health: ${coldStartMs} ms\n`);
     expect([health.status, await health.json()]).toEqual([200, { status: 'ok', mode: 'live' }]);
-    expect((await chat(url)).status).toBe(200);
+    expect((await chat(server.url)).status).toBe(200);
     expect(standin.callsOf('g-one')).toBe(1);
-    expect(stderr().trim().split('\n')).toEqual([
-      'google: 1 key (google) in 1 project; answers with gemini-flash-latest.',
+    server.process.kill('SIGINT');
+    expect(await server.ended).toBe(0);
+    expect(messagesIn(server.stdout()).slice(-3)).toEqual([
+      'request',
+      'stopping: no new connections, answers in flight go out',
+      'stopped',
+    ]);
+    expect(server.stderr().trim().split('\n')).toEqual([
+      'google: 1 key (google-1) in 1 project; answers with gemini-flash-latest.',
       'anam: no key, so there is no avatar. Set ANAM_API_KEY if there is to be one.',
       'on call: no dashboard and no metrics. Set ADMIN_TOKEN to have them.',
     ]);
-    for (const line of stdout().trim().split('\n'))
-      expect(JSON.parse(line).msg).toBeTypeOf('string');
-    expect(stdout() + stderr()).not.toContain('g-one');
+    expect(server.stdout() + server.stderr()).not.toContain('g-one');
   });
 
-  it('starts without any key, and says what is missing when asked', async () => {
-    const { url } = await start({});
-    expect((await fetch(`${url}/health`)).status).toBe(200);
-    const answer = await chat(url);
-    expect([answer.status, ((await answer.json()) as { error: object }).error]).toEqual([
-      503,
-      expect.objectContaining({ code: 'no_keys_configured' }),
-    ]);
+  it('starts without any key, and ends although its log is no longer read', async () => {
+    const server = await start({});
+    const { status, text } = await chat(server.url);
+    expect([status, JSON.parse(text).error.code]).toEqual([503, 'no_keys_configured']);
+    server.process.stdout?.destroy();
+    server.process.kill('SIGINT');
+    await vi.waitFor(() => expect(server.process.exitCode).toBe(0), PATIENCE);
   });
 
-  it('lists every faulty setting at once, without any value, and ends with 1', async () => {
+  it('reads the .env file of the working directory, where a real variable wins', async () => {
+    const { standin, environment } = await standIn([KEY]);
+    const dotenv = `GOOGLE_API_KEY_1=from-the-file\nGOOGLE_BASE_URL="${standin.url}"\n`;
+    const { GOOGLE_API_KEY_1 = '' } = environment;
+    const { url, stderr } = await start({ GOOGLE_API_KEY_1 }, { dotenv });
+    expect((await chat(url)).status).toBe(200);
+    expect(standin.calls.map(({ key }) => key)).toEqual(['g-one']);
+    expect(complaints(stderr())).toEqual([]);
+  });
+});
+
+describe('the process ends with 1', () => {
+  it('after it has listed every faulty setting, also those of .env, without any value', async () => {
     const secret = ['AI', 'zaSy', 'Oops-this-went-on-the-wrong-line0'].join('');
-    const { ended, stdout, stderr } = await launch({
-      PORT: '99999',
+    const environment = {
       LOG_LEVEL: secret,
       TRUST_PROXY: 'true',
       ANAM_PERSONA_CONFIG: `{"apiKey":"${secret}"`,
       GOOGLE_API_KEY: `${secret} and more`,
       GOOGLE_BASE_URL: `https://user:${secret}@example.test`,
-    });
+    };
+    const dotenv = `PORT=Oops-my-password\nHOST="a b"\n`;
+    const { ended, stdout, stderr } = await launch(environment, { dotenv });
     expect(await ended).toBe(1);
-    const named = stderr()
-      .trim()
-      .split('\n')
-      .map((line) => line.split(':')[0]);
-    expect(named.toSorted()).toEqual([
+    const lines = stderr().trim().split('\n');
+    expect(lines.map((line) => line.split(':')[0]).toSorted()).toEqual([
       'ANAM_PERSONA_CONFIG',
       'GOOGLE_API_KEY',
       'GOOGLE_BASE_URL',
+      'HOST',
       'LOG_LEVEL',
       'PORT',
       'TRUST_PROXY',
@@ -184,7 +230,7 @@ describe('the process', () => {
     expect(stderr() + stdout()).not.toMatch(/ {4}at /);
   });
 
-  it('says in one line that its port is taken, and ends with 1', async () => {
+  it('and one line when its port is taken', async () => {
     const taken = createServer().listen(0, '127.0.0.1');
     await once(taken, 'listening');
     opened.push(() => taken.close());
@@ -194,282 +240,130 @@ describe('the process', () => {
     expect(complaints(stderr())).toEqual([`PORT: ${port} is already in use on 127.0.0.1.`]);
   });
 
-  it('names the command of the demo when it is started with --demo, and ends with 1', async () => {
-    const { ended, stderr } = await launch(HERE, { args: ['--demo'] });
-    expect(await ended).toBe(1);
-    expect(stderr()).toBe('The demo is no part of the server: npm run demo\n');
-  });
-
-  it('says in one line that its address is not to be had, and ends with 1', async () => {
+  it('and one line when its address belongs to another machine', async () => {
     const { ended, stderr } = await launch({ HOST: '203.0.113.1', PORT: '0' });
     expect(await ended).toBe(1);
     expect(complaints(stderr())).toEqual([expect.stringContaining('203.0.113.1')]);
   });
-});
 
-describe('the .env file', () => {
-  it('of the working directory is read', async () => {
-    const { standin, environment } = await standIn({ keys: [KEY] });
-    const dotenv = Object.entries(environment)
-      .map(([name, text]) => `${name}="${text}"`)
-      .join('\n');
-    const { url, stderr } = await start({}, { dotenv });
-    expect((await chat(url)).status).toBe(200);
-    expect(standin.callsOf('g-one')).toBe(1);
-    expect(complaints(stderr())).toEqual([]);
-  });
-
-  it('gives way to a real variable', async () => {
-    const { standin, environment } = await standIn({ keys: [KEY] });
-    const { url } = await start(environment, { dotenv: 'GOOGLE_API_KEY=from-the-file\n' });
-    expect((await chat(url)).status).toBe(200);
-    expect(standin.calls.map(({ key }) => key)).toEqual(['g-one']);
-  });
-
-  it('is checked like any other, and its faults show no value', async () => {
-    const { ended, stderr } = await launch({}, { dotenv: 'PORT=my-password\nHOST="a b"\n' });
+  it('and the command of the demo when it is started with --demo', async () => {
+    const { ended, stderr } = await launch(HERE, { args: ['--demo'] });
     expect(await ended).toBe(1);
-    expect(stderr()).toMatch(/^PORT: .*\nHOST: .*\n$/);
-    expect(stderr()).not.toContain('my-password');
+    expect(stderr()).toBe('The demo is no part of the server: npm run demo\n');
   });
 });
 
 describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
-  it('an answer that is halfway comes to its end, nobody new is let in, and it ends with 0', async () => {
-    const { standin, clock, environment } = await standIn({ keys: [{ ...KEY, answer: HALFWAY }] });
-    const server = await start(environment);
-    const answer = chat(server.url);
-    await vi.waitFor(() => expect(clock.pendingTimers()).toBe(1), PATIENCE);
-    server.process.kill(signal);
-    await vi.waitFor(async () => expect(await isRefused(server.url)).toBe(true), PATIENCE);
-    expect([server.process.exitCode, standin.openRequests()]).toEqual([null, 1]);
+  const SLOW_MS = 3000;
+  const HALFWAY = { chunks: 2, chunkMs: 1000, text: 'The whole answer.' };
+  /** Some calls get half an answer at once, the others nothing yet. */
+  const KEYS = [
+    { ...KEY, answer: HALFWAY },
+    { key: 'g-two', service: 'google', fault: { kind: 'slow', ms: SLOW_MS } },
+  ] as const;
 
-    clock.advance(1000);
-    const { status, body } = await answer.then(async (response) => ({
-      status: response.status,
-      body: (await response.json()) as Record<string, unknown>,
-    }));
-    expect([status, body.reply, body.finishReason]).toEqual([200, 'The whole answer.', 'stop']);
+  it('every answer that is under way comes to its end, nothing else holds the process, and it ends with 0', async () => {
+    const { standin, clock, environment } = await standIn(KEYS);
+    const server = await start(environment);
+    const { url } = server;
+    const idle = keptAgent();
+    await post(`${url}/api/keys/status`, '', { agent: idle });
+    const silent = connect(Number(new URL(url).port), '127.0.0.1');
+    opened.push(() => silent.destroy());
+    await once(silent, 'connect');
+    const leaving = new AbortController();
+    const answers = [
+      chat(url),
+      chat(url),
+      chat(url, { stream: true }),
+      chat(url, { stream: true }),
+    ];
+    const left = chat(url, {}, { signal: leaving.signal });
+    await vi.waitFor(() => expect(clock.pendingTimers()).toBe(5), PATIENCE);
+    expect(Object.values(idle.freeSockets).flat()).toHaveLength(1);
+
+    server.process.kill(signal);
+    await vi.waitFor(async () => expect(await isRefused(url)).toBe(true), PATIENCE);
+    leaving.abort();
+    await expect(left).rejects.toThrow();
+    await vi.waitFor(() => expect(standin.openRequests()).toBe(4), PATIENCE);
+    expect(server.process.exitCode).toBeNull();
+
+    clock.advance(SLOW_MS);
+    const told = await Promise.all(answers);
+    for (const { status, connection, text } of told.slice(0, 2)) {
+      expect([status, connection]).toEqual([200, 'close']);
+      expect(JSON.parse(text).finishReason).toBe('stop');
+    }
+    for (const { text } of told.slice(2)) {
+      expect(text).toMatch(/event: done\ndata: .*"finishReason":"stop"/);
+    }
     expect(await server.ended).toBe(0);
     expect(server.stdout()).toContain('"endedByItself":true');
     expect(complaints(server.stderr())).toEqual([]);
   });
-
-  it('an answer that has not begun yet comes too', async () => {
-    const slow = { ...KEY, fault: { kind: 'slow', ms: 3000 } as const };
-    const { clock, environment } = await standIn({ keys: [slow] });
-    const server = await start(environment);
-    const answer = chat(server.url);
-    await vi.waitFor(() => expect(clock.pendingTimers()).toBe(1), PATIENCE);
-    server.process.kill(signal);
-    await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
-    clock.advance(3000);
-    expect((await answer).status).toBe(200);
-    expect(await server.ended).toBe(0);
-  });
 });
 
-describe('when it is told to stop', () => {
-  it('a stream that has begun goes on to its last word', async () => {
-    const { clock, environment } = await standIn({ keys: [{ ...KEY, answer: HALFWAY }] });
-    const server = await start(environment);
-    const response = await fetch(`${server.url}/api/chat`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ message: 'Hi', stream: true }),
-    });
-    await vi.waitFor(() => expect(clock.pendingTimers()).toBe(1), PATIENCE);
-    server.process.kill('SIGTERM');
-    await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
-    clock.advance(1000);
-    expect(await response.text()).toMatch(/event: done\ndata: .*"finishReason":"stop"/);
-    expect(await server.ended).toBe(0);
-    expect(server.stdout()).toContain('"endedByItself":true');
-  });
-
-  it('a second time, it ends at once', async () => {
-    const { standin, environment } = await standIn({
-      keys: [{ ...KEY, fault: { kind: 'hang_mid_stream' } }],
-    });
-    const server = await start(environment);
-    const answer = chat(server.url);
-    await vi.waitFor(() => expect(standin.openRequests()).toBe(1), PATIENCE);
-    server.process.kill('SIGTERM');
-    await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
-    expect(server.process.exitCode).toBeNull();
-    server.process.kill('SIGTERM');
-    await expect(answer).rejects.toThrow();
-    expect(await server.ended).toBe(1);
-    await vi.waitFor(() => expect(standin.openRequests()).toBe(0), PATIENCE);
-  });
-
-  it('connections on which nothing happens any more do not hold it back', async () => {
-    const server = await start({});
-    const agent = new Agent({ keepAlive: true, maxSockets: 5 });
-    opened.push(() => agent.destroy());
-    await Promise.all(Array.from({ length: 5 }, () => healthOver(agent, server.url)));
-    expect(Object.values(agent.freeSockets).flat()).toHaveLength(5);
-    server.process.kill('SIGTERM');
-    expect(await server.ended).toBe(0);
-  });
-
-  it('connections on which nothing ever happened, as browsers open in advance, do not either', async () => {
-    const server = await start({});
-    const silent = connect(Number(new URL(server.url).port), '127.0.0.1');
-    await once(silent, 'connect');
-    opened.push(() => silent.destroy());
-    await fetch(`${server.url}/health`);
-    server.process.kill('SIGTERM');
-    await vi.waitFor(() => expect(server.process.exitCode).toBe(0), PATIENCE);
-  });
-
-  it('a kept connection that still had an answer to come does not hold it back afterwards', async () => {
-    const { clock, environment } = await standIn({ keys: [{ ...KEY, answer: HALFWAY }] });
-    const server = await start(environment);
-    const answer = chat(server.url);
-    await vi.waitFor(() => expect(clock.pendingTimers()).toBe(1), PATIENCE);
-    server.process.kill('SIGTERM');
-    await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
-    clock.advance(1000);
-    expect((await answer).status).toBe(200);
-    expect(await server.ended).toBe(0);
-  });
-
-  it('it ends although nobody reads its log any more', async () => {
-    const { environment } = await standIn({ keys: [KEY] });
-    const server = await start(environment);
-    server.process.stdout?.destroy();
-    server.process.kill('SIGTERM');
-    await vi.waitFor(() => expect(server.process.exitCode).toBe(0), PATIENCE);
-  });
-
-  it('it says last that it has stopped, after everything else', async () => {
-    const { environment } = await standIn({ keys: [KEY] });
-    const server = await start(environment);
-    expect((await chat(server.url)).status).toBe(200);
-    server.process.kill('SIGTERM');
-    await server.ended;
-    const messages = server
-      .stdout()
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line).msg);
-    expect(messages.slice(-3)).toEqual([
-      'request',
-      'stopping: no new connections, answers in flight go out',
-      'stopped',
-    ]);
-  });
-
-  it('the answer says that it is the last of its connection, so that nobody asks once more on it', async () => {
-    const { clock, environment } = await standIn({ keys: [{ ...KEY, answer: HALFWAY }] });
-    const server = await start(environment);
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    opened.push(() => agent.destroy());
-    const connection = connectionAfterChat(agent, server.url);
-    await vi.waitFor(() => expect(clock.pendingTimers()).toBe(1), PATIENCE);
-    server.process.kill('SIGTERM');
-    await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
-    clock.advance(1000);
-    expect(await connection).toBe('close');
-    expect(await server.ended).toBe(0);
-  });
-
-  it('a client that leaves meanwhile does not hold it back', async () => {
-    const { standin, environment } = await standIn({ keys: [{ ...KEY, fault: { kind: 'hang' } }] });
-    const server = await start(environment);
-    const controller = new AbortController();
-    const answer = fetch(`${server.url}/api/chat`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: '{"message":"Hi"}',
-      signal: controller.signal,
-    });
-    await vi.waitFor(() => expect(standin.openRequests()).toBe(1), PATIENCE);
-    server.process.kill('SIGTERM');
-    await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
-    controller.abort();
-    await expect(answer).rejects.toThrow();
-    expect(await server.ended).toBe(0);
-    expect(standin.calls[0]?.aborted).toBe(true);
-  });
+it('a second signal ends the process at once', async () => {
+  const { standin, environment } = await standIn([{ ...KEY, fault: { kind: 'hang_mid_stream' } }]);
+  const server = await start(environment);
+  const answer = chat(server.url);
+  await vi.waitFor(() => expect(standin.openRequests()).toBe(1), PATIENCE);
+  server.process.kill('SIGTERM');
+  await vi.waitFor(() => expect(server.stdout()).toContain('stopping'), PATIENCE);
+  expect(server.process.exitCode).toBeNull();
+  server.process.kill('SIGTERM');
+  await expect(answer).rejects.toThrow();
+  expect(await server.ended).toBe(1);
+  await vi.waitFor(() => expect(standin.openRequests()).toBe(0), PATIENCE);
 });
 
-/** What the answer says of its connection. */
-function connectionAfterChat(agent: Agent, url: string): Promise<string | undefined> {
-  return new Promise((resolve, reject) => {
-    const headers = { 'content-type': 'application/json' };
-    const asked = request(`${url}/api/chat`, { method: 'POST', agent, headers }, (response) => {
-      response.resume();
-      response.once('end', () => resolve(response.headers.connection));
-    });
-    asked.once('error', reject);
-    asked.end('{"message":"Hi"}');
-  });
-}
+const isRefused = (url: string) =>
+  fetch(`${url}/health`).then(
+    () => false,
+    ({ cause }) => cause?.code === 'ECONNREFUSED',
+  );
 
-function healthOver(agent: Agent, url: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    get(`${url}/health`, { agent }, (response) => {
-      response.resume();
-      response.once('end', () => setImmediate(resolve));
-    }).once('error', reject);
-  });
-}
-
-describe('400 connections that stay open after a megabyte each', () => {
+it('connections that stay open after a megabyte each hold none of it', {
+  timeout: 60_000,
+}, async () => {
   const CLIENT_TOKEN = 'program-token-0123456789';
-  const junk = JSON.stringify('x'.repeat(1_000_000));
-
-  it.each([
+  const PATHS = [
     ['/api/login', 413],
     ['/api/chat', 400],
     ['/v1beta/models/gemini-flash-latest:generateContent', 400],
-  ])(
-    'at %s leave a process with a heap of 256 MB below 350 MB',
-    async (path, status) => {
-      const { environment } = await standIn({ keys: [KEY] });
-      const { url, process: server } = await start({
-        ...environment,
-        ADMIN_TOKEN: 'admin-token-0123456789',
-        CLIENT_TOKENS: CLIENT_TOKEN,
-        RATE_LIMIT_CHAT: '0',
-        NODE_OPTIONS: '--max-old-space-size=256',
-        // Each connection has an address of its own, so that no limit by address ends this early.
-        TRUST_PROXY: '1',
-      });
-      for (let from = 0; from < 20; from += 1) {
-        const headers = (index: number) => ({
-          'content-type': 'application/json',
-          'x-goog-api-key': CLIENT_TOKEN,
-          'x-forwarded-for': `198.51.${from}.${index}`,
-        });
-        const answers = Array.from({ length: 20 }, (_, index) =>
-          postOnItsOwn(url + path, junk, headers(index)),
-        );
-        expect(await Promise.all(answers)).toEqual(answers.map(() => status));
-      }
-      expect((await fetch(`${url}/health`)).status).toBe(200);
-      expect(await residentMb(server)).toBeLessThan(350);
-    },
-    60_000,
-  );
-
-  /** On a connection that stays open, and is not used again. */
-  async function postOnItsOwn(url: string, body: string, headers: Record<string, string>) {
-    const agent = new Agent({ keepAlive: true });
-    opened.push(() => agent.destroy());
-    const asked = request(url, { method: 'POST', agent, headers });
-    asked.on('error', () => {});
-    asked.end(body);
-    const [response] = await once(asked, 'response');
-    response.resume();
-    await once(response, 'end');
-    return response.statusCode;
-  }
-
-  async function residentMb({ pid }: ChildProcess): Promise<number> {
-    const status = await readFile(`/proc/${pid}/status`, 'utf8');
-    return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
+  ] as const;
+  const CONNECTIONS = 160;
+  const junk = JSON.stringify('x'.repeat(1_000_000));
+  const { environment } = await standIn([KEY]);
+  const { url, process: server } = await start({
+    ...environment,
+    ADMIN_TOKEN: 'admin-token-0123456789',
+    CLIENT_TOKENS: CLIENT_TOKEN,
+    RATE_LIMIT_CHAT: '0',
+    // Texts of a megabyte would fill it long before the last connection.
+    NODE_OPTIONS: '--max-old-space-size=64',
+    // Each connection has an address of its own, so that no limit by address ends this early.
+    TRUST_PROXY: '1',
+  });
+  for (const [path, status] of PATHS) {
+    const before = await residentMb(server);
+    for (let from = 0; from < CONNECTIONS; from += 20) {
+      const answers = Array.from({ length: 20 }, (_, index) =>
+        post(url + path, junk, {
+          headers: {
+            'x-goog-api-key': CLIENT_TOKEN,
+            'x-forwarded-for': `198.51.${from / 20}.${index}`,
+          },
+        }),
+      );
+      for (const answer of await Promise.all(answers)) expect(answer.status).toBe(status);
+    }
+    expect((await residentMb(server)) - before, path).toBeLessThan(CONNECTIONS * 0.75);
   }
 });
+
+async function residentMb({ pid }: ChildProcess): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) / 1024;
+}
