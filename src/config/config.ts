@@ -5,49 +5,12 @@ import { blankKeyWarnings, findKeys } from './keys.ts';
 import { SETTINGS, type Settings } from './settings.ts';
 import { cleanText } from './values.ts';
 
-export interface Config {
+export interface Config extends Readonly<ReturnType<typeof toConfig>> {
   readonly mode: 'live' | 'demo';
-  readonly isProduction: boolean;
-  /** 0 takes any free port. */
-  readonly port: number;
-  readonly host: string;
   /** In the order of the providers; each in numeric order, the unnumbered one first. */
   readonly keys: readonly ApiKey[];
   /** For the start-up log: one sentence each, and never a secret. */
   readonly warnings: readonly string[];
-  /** The first is the default, the rest stand in for it in this order. */
-  readonly googleModels: readonly [string, ...string[]];
-  readonly systemPrompt: string | null;
-  readonly persona: Persona | null;
-  readonly allowClientPersona: boolean;
-  /** Base URLs end before the API's version and without a slash. */
-  readonly googleBaseUrl: string;
-  readonly anamBaseUrl: string;
-  readonly cooldownMs: number;
-  readonly keyWaitMs: number;
-  readonly requestTimeoutMs: number;
-  readonly attemptTimeoutMs: number;
-  readonly streamIdleMs: number;
-  /** `localhost` lets every port of this machine in; an empty list lets no other origin in. */
-  readonly corsOrigins: 'localhost' | readonly string[];
-  /** Opens the operator's routes; without one they do not exist. */
-  readonly adminToken: Secret | null;
-  /** Of programs that may use the compatible routes; without any they do not exist. */
-  readonly clientTokens: readonly Secret[];
-  /** For each client address; 0 is off. */
-  readonly chatPerMinute: number;
-  readonly sessionsPerMinute: number;
-  /** The number of proxies in front of this server. */
-  readonly trustProxy: number;
-  /** The largest request body on routes that need no token. */
-  readonly maxBodyBytes: number;
-  /** The largest request body of a program with a token. */
-  readonly maxProgramBodyBytes: number;
-  /** The store that several instances share; null for a single instance. */
-  readonly redisUrl: Secret | null;
-  /** What every name in Redis begins with. */
-  readonly redisPrefix: string;
-  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 }
 
 /**
@@ -151,16 +114,20 @@ const workersFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
 
 const MEGABYTE = 2 ** 20;
 
-function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'> {
+function toConfig(settings: Settings) {
   const isProduction = settings.NODE_ENV === 'production';
+  const secret = (id: string, text: string | null) => (text === null ? null : new Secret(id, text));
   return {
     isProduction,
+    /** 0 takes any free port. */
     port: settings.PORT,
     host: settings.HOST,
+    /** The first is the default, the rest stand in for it in this order. */
     googleModels: settings.GOOGLE_MODELS,
     systemPrompt: settings.SYSTEM_PROMPT,
     persona: toPersona(settings),
     allowClientPersona: settings.ALLOW_CLIENT_PERSONA,
+    /** Base URLs end before the API's version and without a slash. */
     googleBaseUrl: settings.GOOGLE_BASE_URL,
     anamBaseUrl: settings.ANAM_BASE_URL,
     cooldownMs: settings.KEY_COOLDOWN_SECONDS,
@@ -168,24 +135,35 @@ function toConfig(settings: Settings): Omit<Config, 'mode' | 'keys' | 'warnings'
     requestTimeoutMs: settings.REQUEST_TIMEOUT_SECONDS,
     attemptTimeoutMs: settings.ATTEMPT_TIMEOUT_SECONDS,
     streamIdleMs: settings.STREAM_IDLE_SECONDS,
-    corsOrigins: settings.CORS_ORIGINS ?? (isProduction ? [] : 'localhost'),
-    adminToken:
-      settings.ADMIN_TOKEN === null ? null : new Secret('admin-token', settings.ADMIN_TOKEN),
+    /** `localhost` allows every port of this machine; an empty list allows no other origin. */
+    corsOrigins: settings.CORS_ORIGINS ?? (isProduction ? [] : ('localhost' as const)),
+    /** Opens the operator's routes; without one they do not exist. */
+    adminToken: secret('admin-token', settings.ADMIN_TOKEN),
+    /** Of programs that may use the compatible routes; without any they do not exist. */
     clientTokens: settings.CLIENT_TOKENS.map(
       (token, index) => new Secret(`client-${index + 1}`, token),
     ),
+    /** For each client address; 0 is off. */
     chatPerMinute: settings.RATE_LIMIT_CHAT,
     sessionsPerMinute: settings.RATE_LIMIT_SESSIONS,
+    /** The number of proxies in front of this server. */
     trustProxy: settings.TRUST_PROXY,
+    /** The largest request body on routes that need no token. */
     maxBodyBytes: (settings.MAX_BODY_MB ?? 5) * MEGABYTE,
+    /** The largest request body of a program with a token. */
     maxProgramBodyBytes: (settings.MAX_BODY_MB ?? 20) * MEGABYTE,
-    redisUrl: settings.REDIS_URL === null ? null : new Secret('redis', settings.REDIS_URL),
+    /** The store that several instances share; null for a single instance. */
+    redisUrl: secret('redis', settings.REDIS_URL),
+    /** What every name in Redis begins with. */
     redisPrefix: settings.REDIS_PREFIX,
     logLevel: settings.LOG_LEVEL,
   };
 }
 
-function toPersona({ ANAM_PERSONA_ID: personaId, ANAM_PERSONA_CONFIG: config }: Settings) {
+function toPersona({
+  ANAM_PERSONA_ID: personaId,
+  ANAM_PERSONA_CONFIG: config,
+}: Settings): Persona | null {
   if (personaId !== undefined) return { personaId };
   return config === undefined ? null : { config };
 }

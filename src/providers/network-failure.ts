@@ -4,17 +4,17 @@ import type { Redact } from '../shared/redact.ts';
 import { decide, describeFailure, type Finding, type Rule } from './failure-rules.ts';
 
 /**
- * Sorts what was thrown before any answer came: connection, DNS, TLS, time. The real reason often
- * lies in `cause`, or among the `errors` of one attempt for each address. Never throws.
+ * Classifies what was thrown before any answer came: connection, DNS, TLS, time. The real reason is often
+ * in `cause`, or among the `errors` of one attempt for each address. Never throws.
  *
- * An abort of our own is not told apart here: whoever holds the signal knows why it fired.
+ * An abort of our own is not recognised here: the owner of the signal knows why it fired.
  */
 export function classifyNetworkError(error: unknown, redact: Redact): Failure {
   const chain = readChain(error);
   return describeFailure(decide(RULES, chain, UPSTREAM_DOWN), toText(chain), redact);
 }
 
-/** One error of the chain, reduced to what tells it apart. */
+/** One error of the chain, reduced to what identifies it. */
 interface Link {
   readonly name: string;
   readonly code: string;
@@ -24,15 +24,15 @@ interface Link {
 const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };
 const TIMED_OUT: Finding = { kind: 'upstream_down', timedOut: true };
 
-/** Node, undici and axios refuse to send: only our own setting can be the reason. */
+/** Node, undici and axios refuse to send: a setting of ours is wrong. */
 const UNUSABLE_REQUEST =
   /^(?:ERR_(?:INVALID_URL|INVALID_PROTOCOL|INVALID_CHAR|INVALID_HTTP_TOKEN|UNESCAPED_CHARACTERS)|UND_ERR_INVALID_ARG)$/;
-/** The same where no code says so: `fetch`, its headers (bytes only), and axios's adapter. */
+/** The same where there is no code: `fetch`, its headers (bytes only), and axios's adapter. */
 const UNUSABLE_REQUEST_TEXT =
   /\bunsupported protocol\b|\bprotocol \S+ not supported|\bunknown scheme\b|\b(?:failed to parse|invalid) url\b|\bbad port\b|\binvalid header (?:name|value)\b|\binvalid character in header\b|\bto a ByteString\b/i;
 /** `ETIMEDOUT`, `ESOCKETTIMEDOUT`, `UND_ERR_CONNECT_TIMEOUT` and its siblings. */
 const TIMEOUT_CODE = /TIMEDOUT$|_TIMEOUT$/;
-/** axios calls its own timeout ECONNABORTED, as it calls an abort: the message tells them apart. */
+/** axios uses ECONNABORTED for its own timeout and for an abort: the message distinguishes them. */
 const TIMEOUT_TEXT = /\btime(?:d )?-?out\b|TIMEDOUT\b/i;
 
 const RULES: readonly Rule<readonly Link[]>[] = [
@@ -46,7 +46,7 @@ const isUnusableRequest = ({ code, message }: Link) =>
 const isTimeout = ({ name, code, message }: Link) =>
   name === 'TimeoutError' || TIMEOUT_CODE.test(code) || TIMEOUT_TEXT.test(message);
 
-/** Enough for any real chain, and an end for one that is a circle. */
+/** Enough for any real chain; it also ends a circular one. */
 const MAX_LINKS = 8;
 
 function readChain(error: unknown): readonly Link[] {

@@ -41,7 +41,7 @@ export interface ProviderAnswer {
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly body: string;
-  /** Whether the body broke off, or we stopped reading it. */
+  /** Whether the body broke off or was too long to be read whole. */
   readonly isCut?: boolean;
 }
 

@@ -22,7 +22,7 @@ export interface AnamOptions {
 /** What a session token is asked for. */
 export interface TokenRequest {
   readonly persona: Persona;
-  /** Whose persona it is decides whose fault a refusal of it is. */
+  /** Decides whose fault a refusal of the persona is. */
   readonly personaOf: 'ours' | 'callers';
 }
 
@@ -53,13 +53,13 @@ export interface Anam {
     signal: AbortSignal,
   ): Promise<ProviderWords>;
   /**
-   * Starts the session of a token that nobody here has minted.
+   * Starts the session of a token that was minted elsewhere.
    *
    * @returns Anam's answer, whatever it is
    * @throws UpstreamError when there is none
    */
   passOn(request: SessionRequest, signal: AbortSignal): Promise<ProviderWords>;
-  /** The same for what the browser's SDK measures: without any credential. */
+  /** The same for the metrics of the browser's SDK: without a credential. */
   passMetrics(body: Buffer, signal: AbortSignal): Promise<ProviderWords>;
 }
 
@@ -211,7 +211,7 @@ async function toProviderAnswer({
       if (bytes > MAX_ANSWER_BYTES) break;
     }
   } catch (error) {
-    // What has come of a refusal says more than that its end is missing.
+    // A refusal that breaks off is still a refusal.
     if (isSuccess(status)) throw AxiosError.from(error as Error);
     isBrokenOff = true;
   }

@@ -152,7 +152,7 @@ function slotHintMs({
     : SLOT_WAIT_MS;
 }
 
-/** What Anam says of a refusal. */
+/** The body of a refusal. */
 interface AnamError {
   /** The sentence under `error`, or under `message`, as some bodies have it. */
   readonly reason: string;

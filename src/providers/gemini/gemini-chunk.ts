@@ -4,8 +4,8 @@ import type { Usage } from '../../shared/failure.ts';
 import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
 
 /**
- * A chunk as it may really come: the SDK's types promise too much, and know neither errors nor
- * thoughts; a gateway in between may write `null` for whatever is not there.
+ * A chunk as it may really come. The SDK's types promise too much and lack errors and thoughts; a gateway
+ * may write `null` for what is absent.
  */
 export interface RawChunk {
   readonly error?: unknown;
@@ -31,12 +31,12 @@ interface RawPart {
   readonly thoughtSignature?: unknown;
 }
 
-/** What a chunk of the SDK's says: a piece of the answer, an error, a block, or nothing to hand on. */
+/** What a chunk holds: a piece of the answer, an error, a block, or nothing of these. */
 export type ReadChunk =
   | { readonly kind: 'error'; readonly body: string }
   | { readonly kind: 'blocked'; readonly reason: string; readonly usage: Usage }
   | { readonly kind: 'piece'; readonly chunk: ChatChunk }
-  /** The model has failed at its own answer; another try may succeed. */
+  /** The model produced an unusable answer; another try may succeed. */
   | { readonly kind: 'garbled'; readonly reason: string; readonly usage: Usage }
   | { readonly kind: 'nothing' };
 
@@ -70,11 +70,11 @@ function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
   return { kind: 'piece', chunk: { ...said, finish: { reason, usage } } };
 }
 
-/** A reason is there: neither left out nor written as nothing, which protobuf calls unspecified. */
+/** Protobuf writes an absent reason as `…_UNSPECIFIED`. */
 const isSaid = (reason: string | null | undefined): reason is string =>
   typeof reason === 'string' && reason !== '' && !reason.endsWith('_UNSPECIFIED');
 
-/** Thoughts are the model's own and no part of the answer. */
+/** Without thoughts, which are no part of the answer. */
 function readParts({ content }: RawCandidate): Pick<ChatChunk, 'text' | 'toolCalls'> {
   const parts = content?.parts;
   if (!Array.isArray(parts)) return { text: '' };
@@ -82,7 +82,7 @@ function readParts({ content }: RawCandidate): Pick<ChatChunk, 'text' | 'toolCal
   let toolCalls: ToolCall[] | undefined;
   for (const part of parts as readonly (RawPart | null)[]) {
     if (part?.thought !== true && typeof part?.text === 'string') text += part.text;
-    // A call of nothing could never be answered.
+    // A call without a name cannot be answered.
     if (isJsonObject(part?.functionCall) && asText(part.functionCall.name) !== '') {
       toolCalls ??= [];
       toolCalls.push(toToolCall(part.functionCall, part.thoughtSignature));
@@ -119,7 +119,7 @@ function toFinishReason(reason: string): FinishReason {
   return BLOCKED.has(reason) ? 'content-filter' : 'other';
 }
 
-/** Thoughts are paid for as output, and counted apart from the candidates. */
+/** Thoughts are billed as output, and counted apart from the candidates. */
 function usageOf({ usageMetadata }: RawChunk): Usage {
   const inputTokens = toCount(usageMetadata?.promptTokenCount) ?? 0;
   const outputTokens =

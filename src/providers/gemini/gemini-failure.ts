@@ -28,13 +28,13 @@ interface GeminiRefusal {
   readonly error: GoogleError;
   /** The effective status: see `effectiveStatus`. */
   readonly status: number;
-  /** When to come back, as far as any layer says; zero or less means now. */
+  /** When to retry, by the error or a header; zero or less means now. */
   readonly retryHintMs: number | undefined;
 }
 
 type GeminiRule = Rule<GeminiRefusal>;
 
-/** The quota's id stands in the details; the message begins with the same long sentence for each. */
+/** The ids of the quotas come first: the message begins with the same long sentence for each. */
 function describe(error: GoogleError): string {
   const quotas = violations(error).map(({ quotaId }) => quotaId);
   return [...new Set(quotas), error.message].filter((words) => words !== '').join(': ');

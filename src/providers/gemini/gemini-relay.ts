@@ -7,7 +7,7 @@ import type { GeminiOptions } from './gemini.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { type AnswerHead, ErrorWatch, Exchange } from './transport.ts';
 
-/** A request in Gemini's own protocol, to be sent on as it came. */
+/** A request in Gemini's own protocol, sent on unchanged. */
 export interface RelayRequest {
   readonly method: 'GET' | 'POST';
   /** With the API's version and the query. */
@@ -19,7 +19,7 @@ export interface RelayRequest {
 
 export interface RelayHead {
   readonly status: number;
-  /** What Google says about its answer, as far as it concerns the caller. */
+  /** Those of Google's headers that concern the caller. */
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -87,7 +87,7 @@ async function* readAnswer(
   if (next !== null) throw new UpstreamError(EMPTY);
 }
 
-/** Up to an error, of which nobody waits for more than its last bracket. */
+/** Yields the answer up to an error. When the error is whole, it does not wait for the end of the stream. */
 async function* passGood(
   exchange: Exchange,
   watch: ErrorWatch,
@@ -115,7 +115,7 @@ const toRelayHead = ({ status, headers }: AnswerHead, redact: Redact): RelayHead
 
 const EMPTY: Failure = { kind: 'upstream_down', timedOut: false, message: 'an empty answer' };
 
-/** A refusal, the network, or an error in the stream; anything else is a bug of ours and surfaces as it is. */
+/** Classifies a refusal, a network error or an error in the stream; a bug of ours surfaces as it is. */
 function explain(error: unknown, exchange: Exchange, context: ClassifyContext): unknown {
   if (error instanceof UpstreamError) return error;
   const { refusal, networkError } = exchange;

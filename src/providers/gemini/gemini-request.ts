@@ -11,7 +11,7 @@ import type {
   UserPart,
 } from '../../shared/chat.ts';
 
-/** A turn as Gemini wants it asked (https://ai.google.dev/api/generate-content). */
+/** A turn in Gemini's form (https://ai.google.dev/api/generate-content). */
 export function toGeminiRequest({ system, messages, settings, tools }: ChatTurn) {
   return {
     contents: toContents(messages),
@@ -68,8 +68,8 @@ function toModelParts(parts: readonly AssistantPart[]) {
 type ToolCallPart = Extract<AssistantPart, { kind: 'tool-call' }>;
 
 /**
- * Newer models refuse a call that comes back without the signature they gave it; of parallel calls only
- * the first has one. For a call whose signature got lost on the way there is a word that says so
+ * Newer models refuse a call that comes back without its signature; of parallel calls only the first has
+ * one. A fixed word stands for a signature that got lost
  * (https://ai.google.dev/gemini-api/docs/thought-signatures).
  */
 function toFunctionCall({ name, input, signature }: ToolCallPart, isFirst: boolean) {
@@ -86,9 +86,9 @@ const toFunctionResponse = ({ name, output }: ToolResult) => ({
   functionResponse: { name, response: output },
 });
 
-function toGenerationConfig({ stop, thinking, json, ...alike }: GenerationSettings) {
+function toGenerationConfig({ stop, thinking, json, ...rest }: GenerationSettings) {
   return {
-    ...alike,
+    ...rest,
     ...(stop === undefined ? {} : { stopSequences: stop }),
     ...(thinking === undefined ? {} : { thinkingConfig: toThinkingConfig(thinking) }),
     ...(json === undefined ? {} : { responseMimeType: 'application/json' }),

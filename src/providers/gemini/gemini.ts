@@ -21,7 +21,7 @@ import { toGeminiRequest } from './gemini-request.ts';
 import { SdkExchange } from './transport.ts';
 
 export interface GoogleSettings {
-  /** The first is the default, the rest stand in for it in this order. */
+  /** The first is the default; the others are its fallbacks, in this order. */
   readonly googleModels: readonly [string, ...string[]];
   /** Without a trailing slash and without the API's version. */
   readonly googleBaseUrl: string;
@@ -51,20 +51,20 @@ export interface GeminiOptions extends UpstreamContext {
 }
 
 /**
- * The one place that knows the legacy SDK. It builds the request and parses the stream; the bytes
- * travel through our own exchange, which keeps what the SDK drops of a refusal.
+ * The adapter of the legacy SDK: nothing else imports it. The SDK builds the request and parses the
+ * stream; the bytes travel through our own exchange, which keeps what the SDK drops of a refusal.
  */
 export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions): StreamChat {
   return async function* streamGemini(key, model, turn, signal) {
     const exchange = new SdkExchange(dispatcher, signal);
     try {
       const client = new GoogleGenerativeAI(key.secret.reveal());
-      // The SDK's types end where its support did; what it is given it passes on.
+      // The SDK's types lack newer fields, which it passes on all the same.
       const request = toGeminiRequest(turn) as unknown as GenerateContentRequest;
       const { stream, response } = await withFetch(exchange.fetch, () =>
         client.getGenerativeModel({ model }, { baseUrl }).generateContentStream(request),
       );
-      // When a stream breaks off, this promise rejects too, and nobody else looks at it.
+      // When a stream breaks off, this promise rejects too: unhandled, it would end the process.
       response.catch(() => {});
       yield* readAnswer(stream, exchange, signal, { redact, now: now() });
     } catch (error) {
@@ -76,8 +76,8 @@ export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions
 }
 
 /**
- * The SDK takes `fetch` from the global scope, and does so before its first await. The global is
- * ours only until then, within one synchronous call, so nobody else in the process can meet it.
+ * The SDK takes `fetch` from the global scope before its first await. The global is replaced only until
+ * then, within one synchronous call, so that no other code can see it.
  */
 function withFetch<T>(fetch: typeof globalThis.fetch, call: () => Promise<T>): Promise<T> {
   const original = globalThis.fetch;
@@ -89,10 +89,7 @@ function withFetch<T>(fetch: typeof globalThis.fetch, call: () => Promise<T>): P
   }
 }
 
-/**
- * Hands on the pieces of the answer to the end of the stream: some gateways write a finish reason on
- * every chunk, so that only the last one counts.
- */
+/** The pieces of the answer. Some gateways write a finish reason on every chunk: only the last one counts. */
 async function* readAnswer(
   stream: AsyncGenerator<EnhancedGenerateContentResponse>,
   exchange: SdkExchange,
@@ -106,7 +103,7 @@ async function* readAnswer(
       if (chunk !== null) yield answer.add(chunk);
     }
   } catch (error) {
-    // Silence after a finish reason is an end too.
+    // A stream that is silent after a finish reason has ended.
     const isEnd = answer.isComplete || (signal.aborted && answer.finish !== null);
     if (!isEnd) throw error;
   }
@@ -116,19 +113,19 @@ async function* readAnswer(
 
 class AnswerSoFar {
   hasBegun = false;
-  /** Whether the only finish reason was on the last piece: no later failure matters then. */
+  /** Whether the only finish reason was on the last piece: a later failure does not matter then. */
   isComplete = false;
   #hasCalls = false;
   #finish: ChatFinish | null = null;
 
-  /** Gemini stops alike for an answer that is complete and for one that waits for its tools. */
+  /** Gemini gives one reason for an answer that is complete and for one that waits for its tools. */
   get finish(): ChatFinish | null {
     const finish = this.#finish;
     const isCall = this.#hasCalls && finish?.reason === 'stop';
     return isCall ? { ...finish, reason: 'tool-calls' } : finish;
   }
 
-  /** @returns the piece, without a finish that another one came before */
+  /** @returns the piece, without its finish where an earlier one had a finish */
   add(chunk: ChatChunk): ChatChunk {
     this.hasBegun = true;
     this.#hasCalls ||= chunk.toolCalls !== undefined;
@@ -155,7 +152,7 @@ async function* allOf(
   }
 }
 
-/** The SDK trips over a chunk that is no object; to us that is a stream that cannot be read. */
+/** The SDK throws a TypeError at a chunk that is no object: the stream cannot be read. */
 async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {
   try {
     return await stream.next();
@@ -164,11 +161,11 @@ async function nextOf(stream: AsyncGenerator<EnhancedGenerateContentResponse>) {
   }
 }
 
-/** A block before any text is a failure of its own kind; after some text it only ends the answer. */
+/** A block before any text is a failure; after some text it only ends the answer. */
 function toChunk(read: ReadChunk, hasBegun: boolean, context: ClassifyContext): ChatChunk | null {
   switch (read.kind) {
     case 'nothing':
-      // Between the pieces of an answer it is a sign of life all the same.
+      // Between the pieces of an answer it shows that the provider is alive.
       return hasBegun ? SILENCE : null;
     case 'garbled':
       if (hasBegun) return { text: '', finish: { reason: 'other', usage: read.usage } };
@@ -187,7 +184,7 @@ function toChunk(read: ReadChunk, hasBegun: boolean, context: ClassifyContext): 
   }
 }
 
-/** The stream ended in good order, but the answer did not: nothing came at all, or no finish reason. */
+/** The stream ended, but the answer did not: nothing came at all, or no finish reason. */
 function unfinished(hasBegun: boolean, exchange: SdkExchange, context: ClassifyContext) {
   const failure = classifyGeminiAnswer(inStream(exchange.tail), context);
   const message = hasBegun ? 'the answer broke off' : 'an answer without candidates';
@@ -195,8 +192,8 @@ function unfinished(hasBegun: boolean, exchange: SdkExchange, context: ClassifyC
 }
 
 /**
- * What the SDK threw, put back into what happened: a refusal, the network, or a stream that it could
- * not read. Anything else is a bug of ours and surfaces as it is.
+ * Classifies what the SDK threw: a refusal, a network error, or a stream that it could not read.
+ * Anything else is a bug of ours and surfaces as it is.
  */
 function explain(error: unknown, exchange: SdkExchange, context: ClassifyContext): unknown {
   if (error instanceof UpstreamError) return error;

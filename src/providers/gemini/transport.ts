@@ -54,7 +54,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     });
   }
 
-  /** While it is false, `take` hands out nothing: for a reader that reads ahead of its own reader. */
+  /** While it is false, `take` hands out nothing: the SDK would read ahead of its own reader. */
   set isWanted(wanted: boolean) {
     this.#isWanted = wanted;
     if (wanted) this.#wake?.();
@@ -137,7 +137,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   #fail(error: unknown): void {
     if (this.#isOver) return;
-    // What has come of a refusal says more than that its end is missing.
+    // A refusal that breaks off is still a refusal.
     const isRefusal = this.#status >= 300;
     if (!isRefusal) this.networkError = error;
     this.#end();
@@ -188,8 +188,8 @@ export class SdkExchange extends Exchange {
 }
 
 /**
- * JSON may hold these two as they are, but the SDK's pattern for an event takes them for the end of
- * a line and cannot read on. They only ever stand inside a JSON text, where this means the same.
+ * JSON may hold U+2028 and U+2029 unescaped, but the SDK's pattern for an event takes them for the end of
+ * a line and fails. They occur only inside a JSON text, where the escape means the same.
  */
 const withoutLineSeparators = (text: string) =>
   text.replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
@@ -207,7 +207,7 @@ const lastOf = (text: string) =>
   text.length <= MAX_TAIL ? text : withoutFirstWord(text.slice(-MAX_TAIL));
 
 const NAME = Buffer.from('"error"');
-/** Longer than whatever may stand between the beginning of a line and the name of its first field. */
+/** Longer than what may precede the first field of a line, in bytes. */
 const BEFORE = 64;
 const MAX_ERROR_BYTES = 65_536;
 
@@ -288,7 +288,7 @@ export class ErrorWatch {
     return MAY_BEGIN.exec(this.#windowBefore(all, all.length))?.[1]?.length ?? 0;
   }
 
-  /** What stands before this place, as letters; where it is cut off, it does not seem to begin a line. */
+  /** The text before this place. Where it is cut off it begins with a letter, so that it does not look like the beginning of a line. */
   #windowBefore(all: Buffer, at: number): string {
     const from = Math.max(0, at - BEFORE);
     const isLineStart = from === 0 && this.#startsLine;
