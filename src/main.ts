@@ -1,13 +1,8 @@
 import { config as readDotenv } from 'dotenv';
-import { type Config, ConfigError, readConfig } from './config/config.ts';
+import { type Config, ConfigError, readConfig, redactSecretsOf } from './config/config.ts';
 import { startReport } from './config/start-report.ts';
-import {
-  cannotListen,
-  PROVIDERS,
-  redactSecretsOf,
-  startUnderstudy,
-  type Understudy,
-} from './server.ts';
+import { ListenError } from './http/listen.ts';
+import { PROVIDERS, startUnderstudy, type Understudy } from './server.ts';
 import { createSystemClock } from './shared/clock.ts';
 import { createLogger, type Logger } from './shared/logger.ts';
 
@@ -53,9 +48,8 @@ function report(config: Config): void {
 function serve(config: Config, log: Logger): Promise<Understudy> {
   const runtime = { clock, random: Math.random, log, measuresProcess: true };
   return startUnderstudy(config, runtime).catch((error: unknown) => {
-    const why = cannotListen(error, config);
-    if (why === null) throw error;
-    return fail(redactSecretsOf(config)(why));
+    if (error instanceof ListenError) fail(redactSecretsOf(config)(error.message));
+    throw error;
   });
 }
 

@@ -1,5 +1,5 @@
 import { Agent } from 'undici';
-import type { Config } from './config/config.ts';
+import { type Config, redactSecretsOf } from './config/config.ts';
 import { createFailover } from './failover/failover.ts';
 import { toAllSinks } from './failover/trace.ts';
 import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
@@ -12,15 +12,13 @@ import { anam } from './providers/anam/anam.ts';
 import type { Anam, AnamOptions } from './providers/anam/anam-api.ts';
 import { google } from './providers/gemini/gemini.ts';
 import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
-import type { Provider, StreamChat, UpstreamContext } from './providers/provider.ts';
+import type { Provider } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
 import { createRelay } from './services/relay.ts';
-import type { ProviderName } from './shared/api-key.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
-import { createRedact, type Redact } from './shared/redact.ts';
-import { Secret } from './shared/secret.ts';
+import type { Redact } from './shared/redact.ts';
 import type { Target } from './shared/target.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
@@ -77,7 +75,11 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const failover = createFailover({ ...config, providers, pool, clock, random, queues, sink });
   const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
   const upstream = { dispatcher, redact, now: clock.now };
-  const clients = createChatClients(providers, config, upstream);
+  const clients = new Map(
+    providers.flatMap(({ name, createChat }) =>
+      createChat === undefined ? [] : [[name, createChat(config, upstream)]],
+    ),
+  );
   const chatTargets = targets.filter(
     ({ provider, model }) => model !== null && clients.has(provider),
   );
@@ -158,19 +160,6 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
   };
 }
 
-function createChatClients(
-  providers: readonly Provider<Config>[],
-  config: Config,
-  upstream: UpstreamContext,
-): ReadonlyMap<ProviderName, StreamChat> {
-  const clients = new Map<ProviderName, StreamChat>();
-  for (const provider of providers) {
-    const client = provider.createChat?.(config, upstream);
-    if (client !== undefined) clients.set(provider.name, client);
-  }
-  return clients;
-}
-
 interface AdminParts
   extends Omit<Runtime, 'providers'>,
     Pick<MetricsOptions, 'sharing' | 'targets' | 'providers'> {
@@ -207,38 +196,3 @@ async function loadAnam(
   const { createAnam } = await import('./providers/anam/anam-api.ts');
   return createAnam({ ...upstream, baseUrl });
 }
-
-/** As it is written and as it is sent. A shorter text could be part of anything. */
-function passwordsIn(redisUrl: Secret | null): readonly Secret[] {
-  if (redisUrl === null) return [];
-  const { password } = new URL(redisUrl.reveal());
-  return [redisUrl.reveal(), password, decodeURIComponent(password)]
-    .filter(({ length }) => length >= MIN_PASSWORD_LENGTH)
-    .map((text) => new Secret('redis', text));
-}
-
-const MIN_PASSWORD_LENGTH = 6;
-
-/** The logger needs it before anything else exists. */
-export const redactSecretsOf = ({ keys, clientTokens, adminToken, redisUrl }: Config): Redact =>
-  createRedact([
-    ...passwordsIn(redisUrl),
-    ...keys.map(({ secret }) => secret),
-    ...clientTokens,
-    ...(adminToken === null ? [] : [adminToken]),
-  ]);
-
-/** @returns why the address cannot be listened on; null when the error is another one */
-export function cannotListen(
-  error: unknown,
-  { port, host }: Pick<Config, 'port' | 'host'>,
-): string | null {
-  if (!isSystemError(error)) return null;
-  const { code, message } = error;
-  if (code === 'EADDRINUSE') return `PORT: ${port} is already in use on ${host}.`;
-  if (code === 'EACCES') return `PORT: ${port} needs more rights than this process has.`;
-  return `Cannot listen on ${host}:${port}: ${message}`;
-}
-
-const isSystemError = (error: unknown): error is NodeJS.ErrnoException =>
-  error instanceof Error && (error as NodeJS.ErrnoException).syscall !== undefined;

@@ -1,6 +1,7 @@
 import { createServer } from 'node:net';
-import { ConfigError, readConfig } from '../src/config/config.ts';
-import { cannotListen, PROVIDERS, redactSecretsOf, startUnderstudy } from '../src/server.ts';
+import { ConfigError, readConfig, redactSecretsOf } from '../src/config/config.ts';
+import { ListenError } from '../src/http/listen.ts';
+import { PROVIDERS, startUnderstudy } from '../src/server.ts';
 import { createSystemClock } from '../src/shared/clock.ts';
 import { createLogger } from '../src/shared/logger.ts';
 import { startStandin } from './standin.ts';
@@ -41,8 +42,7 @@ async function runDemo(): Promise<void> {
   const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
   const runtime = { clock, random: Math.random, log, measuresProcess: true };
   const server = await startUnderstudy(config, runtime).catch((error: unknown) => {
-    const why = cannotListen(error, config);
-    if (why !== null) fail(why);
+    if (error instanceof ListenError) fail(error.message);
     throw error;
   });
   for (const signal of ['SIGTERM', 'SIGINT']) {

@@ -1,6 +1,6 @@
 import { Agent, request } from 'undici';
-import { readConfig } from '../../src/config/config.ts';
-import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { readConfig, redactSecretsOf } from '../../src/config/config.ts';
+import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { createRandom } from './arrivals.ts';
 import type { Contender, Surroundings } from './contender.ts';

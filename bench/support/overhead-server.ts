@@ -7,10 +7,10 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { GoogleGenerativeAI } from '@google/generative-ai';
 import express from 'express';
 import { Agent } from 'undici';
-import { readConfig } from '../../src/config/config.ts';
+import { readConfig, redactSecretsOf } from '../../src/config/config.ts';
 import { createHttpServer, listen } from '../../src/http/listen.ts';
 import { createGemini } from '../../src/providers/gemini/gemini.ts';
-import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';

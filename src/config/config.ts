@@ -1,5 +1,6 @@
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { ProviderFacts } from '../shared/provider.ts';
+import { createRedact, type Redact } from '../shared/redact.ts';
 import { Secret } from '../shared/secret.ts';
 import { blankKeyWarnings, findKeys } from './keys.ts';
 import { SETTINGS, type Settings } from './settings.ts';
@@ -202,3 +203,23 @@ function originWarnings({
   if (!isProduction || corsOrigins.length > 0) return [];
   return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
 }
+
+/** Removes every secret of the settings from a text. */
+export const redactSecretsOf = ({ keys, clientTokens, adminToken, redisUrl }: Config): Redact =>
+  createRedact([
+    ...passwordsIn(redisUrl),
+    ...keys.map(({ secret }) => secret),
+    ...clientTokens,
+    ...(adminToken === null ? [] : [adminToken]),
+  ]);
+
+/** As it is written and as it is sent. A shorter text could be part of anything. */
+function passwordsIn(redisUrl: Secret | null): readonly Secret[] {
+  if (redisUrl === null) return [];
+  const { password } = new URL(redisUrl.reveal());
+  return [redisUrl.reveal(), password, decodeURIComponent(password)]
+    .filter(({ length }) => length >= MIN_PASSWORD_LENGTH)
+    .map((text) => new Secret('redis', text));
+}
+
+const MIN_PASSWORD_LENGTH = 6;

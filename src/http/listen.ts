@@ -81,16 +81,34 @@ function endAll(unfinished: Unfinished): void {
   }
 }
 
-/** @returns the port, once connections are accepted; rejects when the address cannot be had */
+/**
+ * @returns the port, once connections are accepted
+ * @throws ListenError
+ */
 export function listen(server: Server, port: number, host: string): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', reject);
+    const refuse = (cause: NodeJS.ErrnoException) => reject(new ListenError(port, host, cause));
+    server.once('error', refuse);
     server.listen({ port, host, backlog: BACKLOG }, () => {
-      server.off('error', reject);
+      server.off('error', refuse);
       const address = server.address();
       resolve(typeof address === 'object' && address !== null ? address.port : port);
     });
   });
+}
+
+/** The server cannot have its address. The message is for the person who starts it. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError';
+
+  constructor(port: number, host: string, cause: NodeJS.ErrnoException) {
+    const messages: Readonly<Record<string, string>> = {
+      EADDRINUSE: `PORT: ${port} is already in use on ${host}.`,
+      EACCES: `PORT: ${port} needs more rights than this process has.`,
+    };
+    const otherwise = `Cannot listen on ${host}:${port}: ${cause.message}`;
+    super(messages[cause.code ?? ''] ?? otherwise, { cause });
+  }
 }
 
 /**

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { readConfig } from '../../src/config/config.ts';
-import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { readConfig, redactSecretsOf } from '../../src/config/config.ts';
+import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { startStandin } from '../../standin/standin.ts';
 import { createFakeClock } from '../support/fake-clock.ts';

@@ -1,6 +1,6 @@
 import { afterEach } from 'vitest';
-import { readConfig } from '../../src/config/config.ts';
-import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { readConfig, redactSecretsOf } from '../../src/config/config.ts';
+import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { type Clock, createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';

@@ -1,9 +1,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import request, { type Response } from 'supertest';
 import { afterEach } from 'vitest';
-import { type Config, readConfig } from '../../src/config/config.ts';
+import { type Config, readConfig, redactSecretsOf } from '../../src/config/config.ts';
 import type { Provider } from '../../src/providers/provider.ts';
-import { PROVIDERS, redactSecretsOf, startUnderstudy } from '../../src/server.ts';
+import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
 import { createFakeClock, type FakeClock } from './fake-clock.ts';
