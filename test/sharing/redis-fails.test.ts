@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { describe, expect, it, vi } from 'vitest';
+import { Secret } from '../../src/shared/secret.ts';
+import { createRedisClient } from '../../src/sharing/redis-connection.ts';
 import { type CuttableLine, startCuttableLine } from '../support/cuttable-line.ts';
 import { ifInstalled } from '../support/installed.ts';
 import { type Instance, keySettings, startInstance, startProviders } from '../support/instances.ts';
-import { startLoads } from '../support/loads.ts';
+import { startLoads } from '../support/load.ts';
 import { freePort, REDIS_SERVER, type RedisServer, startRedis } from '../support/redis.ts';
 
 const KEYS = Array.from({ length: 12 }, (_, index) => ({
@@ -23,12 +25,13 @@ async function startTwo(
   const start = (redisUrl = url) =>
     startInstance({
       environment: { ...keySettings(KEYS), REDIS_URL: redisUrl, GOOGLE_BASE_URL: standin.url },
+      timersFaster: 5,
     });
   const [one, other] = [await start(), await start()];
-  /** One instance finds the key spent; it meets each key within so many calls. */
+  /** One instance finds the key spent: so many calls use each key once. */
   const spendOn = async (instance: Instance, number: number) => {
     standin.setFault(`the-key-with-number-${number}`, DAY_SPENT);
-    for (const _ of KEYS) await instance.chat('hello');
+    await Promise.all(KEYS.map(() => instance.chat('hello')));
   };
   return { redis, standin, one, other, start, spendOn };
 }
@@ -54,13 +57,12 @@ const saidOf = (instance: Instance, words: string) =>
 const LONG = { timeout: 30_000 };
 
 ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
-  /** What breaks it, and what mends it. */
   const troubles = {
     'it is killed and comes back empty': {
       break: (redis: RedisServer) => redis.signal('SIGKILL'),
       mend: (redis: RedisServer) => redis.startAgain(),
     },
-    'it stands still without a word': {
+    'it hangs': {
       break: (redis: RedisServer) => redis.signal('SIGSTOP'),
       mend: (redis: RedisServer) => redis.signal('SIGCONT'),
     },
@@ -68,7 +70,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
 
   for (const [title, trouble] of Object.entries(troubles)) {
     it(
-      `${title}: every request is answered, and what each has learnt meanwhile is merged`,
+      `${title}: every request is answered, and what each instance found meanwhile is merged`,
       LONG,
       async () => {
         const { redis, one, other, spendOn } = await startTwo();
@@ -76,7 +78,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
         const load = startLoads(both);
         await load.goOn(20);
         await trouble.break(redis);
-        await load.goOn(100);
+        await load.goOn(50);
         await eachSays('unreachable', both);
         await load.goOn(20);
         expect(await load.stop()).toEqual([]);
@@ -95,7 +97,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
   }
 
   it(
-    'its network is cut both ways: every request is answered, and it is all merged afterwards',
+    'its network is cut both ways: every request is answered, and the findings are merged afterwards',
     LONG,
     async () => {
       const lines: CuttableLine[] = [];
@@ -109,7 +111,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
       const load = startLoads(both);
       await load.goOn(20);
       cut();
-      await load.goOn(100);
+      await load.goOn(50);
       await eachSays('unreachable', both);
       expect(await load.stop()).toEqual([]);
       await spendOn(one, 1);
@@ -119,7 +121,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
     },
   );
 
-  it('it is down at the start: the instance serves at once, and joins later', LONG, async () => {
+  it('it is down at the start: the instance serves at once, and shares later', LONG, async () => {
     const { redis, one, other, start, spendOn } = await startTwo();
     await redis.signal('SIGKILL');
     const late = await start();
@@ -130,7 +132,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
     await eachKnowsOf(1, [one, other, late]);
   });
 
-  it('it is flushed: what instances know is put there again for the next one', LONG, async () => {
+  it('it is flushed: the instances publish again what they know', LONG, async () => {
     const { redis, one, other, start, spendOn } = await startTwo();
     await spendOn(one, 1);
     await eachKnowsOf(1, [one, other]);
@@ -140,7 +142,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
   });
 
   it(
-    'it is full: said once, each goes on alone, and all is told when there is room',
+    'it is full: logged once, each instance works alone, and publishes when there is room',
     LONG,
     async () => {
       const { redis, one, other, spendOn } = await startTwo();
@@ -157,7 +159,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
   );
 
   it(
-    'another master takes its place, without what was last said: it hears of it again',
+    'another master takes its place without the last records: the instances publish them again',
     LONG,
     async () => {
       const { redis, one, other, start, spendOn } = await startTwo();
@@ -173,7 +175,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
     },
   );
 
-  it('a password is wanted: it says so, and not the one that it has tried', LONG, async () => {
+  it('it wants a password: logged without the one that was tried', LONG, async () => {
     const { redis, start } = await startTwo();
     await redis.client.config('SET', 'requirepass', 'the-right-password');
     const url = redis.url.replace('//', '//:a-wrong-password-for-it@');
@@ -183,23 +185,19 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
     expect(locked.logText()).not.toContain('a-wrong-password-for-it');
   });
 
-  it(
-    'it knows of no passwords and echoes the one that it got: the log does not',
-    LONG,
-    async () => {
-      const { standin } = await startTwo();
-      const odd = await startRedis('--rename-command', 'AUTH', '');
-      const lost = await startInstance({
-        environment: {
-          ...keySettings(KEYS),
-          REDIS_URL: odd.url.replace('//', '//:a-password-that-is-echoed@'),
-          GOOGLE_BASE_URL: standin.url,
-        },
-      });
-      await vi.waitFor(() => expect(saidOf(lost, 'Redis cannot be used')).toBe(1), SOON);
-      expect(lost.logText()).not.toContain('a-password');
-    },
-  );
+  it('it knows no passwords and echoes the one it got: the log does not', LONG, async () => {
+    const { standin } = await startTwo();
+    const odd = await startRedis('--rename-command', 'AUTH', '');
+    const lost = await startInstance({
+      environment: {
+        ...keySettings(KEYS),
+        REDIS_URL: odd.url.replace('//', '//:a-password-that-is-echoed@'),
+        GOOGLE_BASE_URL: standin.url,
+      },
+    });
+    await vi.waitFor(() => expect(saidOf(lost, 'Redis cannot be used')).toBe(1), SOON);
+    expect(lost.logText()).not.toContain('a-password');
+  });
 
   it('something else answers on its port: every request is answered', LONG, async () => {
     const { start } = await startTwo();
@@ -219,9 +217,9 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
     babble.close();
   });
 
-  describe('and while there is rubbish in it', () => {
+  describe('and holds invalid data', () => {
     it(
-      'what can be read is learnt, what cannot is left, and no key is lost for longer than a cooldown',
+      'what is valid is merged, what is not is ignored, and no key is parked for longer than a cooldown',
       LONG,
       async () => {
         const { redis, one, other, start, spendOn } = await startTwo();
@@ -231,7 +229,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
         const text = (await redis.client.get(record)) ?? '';
         const name = record.split('scope:')[1] ?? '';
         const far = text.replace(/\|\d+\|\{/, '|9999999999999|{');
-        const news = (what: string) => redis.client.publish('understudy:changes:0', what);
+        const change = (what: string) => redis.client.publish('understudy:changes:0', what);
         for (const rubbish of [
           '',
           'x',
@@ -239,9 +237,9 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
           `me\n0\n${name}\nrubbish`,
           `me\n0\nnobody\n${far}`,
         ]) {
-          await news(rubbish);
+          await change(rubbish);
         }
-        await news(`me\n0\n${name}\n${far}`);
+        await change(`me\n0\n${name}\n${far}`);
         await redis.client.lpush('understudy:probe:x', 'a list');
         await redis.client.del('understudy:scopes');
         await redis.client.set('understudy:scopes', 'no set');
@@ -256,41 +254,40 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
   });
 });
 
-ifInstalled(REDIS_SERVER, 'what is in Redis', () => {
-  it(
-    'is no text of a key, goes by itself, and stands under the prefix of the deployment',
-    LONG,
-    async () => {
-      const redis = await startRedis();
-      const standin = await startProviders(KEYS);
-      const environment = {
-        ...keySettings(KEYS),
-        GOOGLE_API_KEY_1_PROJECT: 'the-shop',
-        REDIS_URL: redis.url,
-        GOOGLE_BASE_URL: standin.url,
-        RATE_LIMIT_CHAT: '1000',
-      };
-      const ours = await startInstance({ environment });
-      const theirs = await startInstance({
-        environment: { ...environment, REDIS_PREFIX: 'other:' },
-      });
-      standin.setFault('the-key-with-number-1', DAY_SPENT);
-      standin.setFault('the-key-with-number-2', { kind: 'bad_key' });
-      for (const _ of KEYS) await ours.chat('hello');
-      await vi.waitFor(
-        async () => expect(await redis.client.keys('*scope:*')).toHaveLength(2),
-        SOON,
-      );
-      const names = await redis.client.keys('*');
-      expect(new Set(names.map((name) => name.split(':')[0]))).toEqual(
-        new Set(['understudy', 'other']),
-      );
-      expect(await coolingOf(theirs)).toBe(0);
-      for (const name of names)
-        expect([name, await redis.client.pttl(name)]).not.toEqual([name, -1]);
-      const dump = await Promise.all(names.map((name) => redis.client.dump(name)));
-      const everything = [...names, ...dump].join('\n');
-      expect(everything).not.toMatch(/the-key-with|the-shop/);
-    },
-  );
+it('a connection is tried again after two seconds at most, however long Redis stays away', () => {
+  const { options } = createRedisClient(new Secret('redis', 'redis://localhost'), () => 1);
+  expect([1, 2, 10, 100_000].map((times) => options.retryStrategy?.(times))).toEqual([
+    100, 200, 2000, 2000,
+  ]);
+});
+
+ifInstalled(REDIS_SERVER, 'the data in Redis', () => {
+  it('contains no text of a key, expires, and has the prefix of the deployment', LONG, async () => {
+    const redis = await startRedis();
+    const standin = await startProviders(KEYS);
+    const environment = {
+      ...keySettings(KEYS),
+      GOOGLE_API_KEY_1_PROJECT: 'the-shop',
+      REDIS_URL: redis.url,
+      GOOGLE_BASE_URL: standin.url,
+      RATE_LIMIT_CHAT: '1000',
+    };
+    const ours = await startInstance({ environment });
+    const theirs = await startInstance({
+      environment: { ...environment, REDIS_PREFIX: 'other:' },
+    });
+    standin.setFault('the-key-with-number-1', DAY_SPENT);
+    standin.setFault('the-key-with-number-2', { kind: 'bad_key' });
+    await Promise.all(KEYS.map(() => ours.chat('hello')));
+    await vi.waitFor(async () => expect(await redis.client.keys('*scope:*')).toHaveLength(2), SOON);
+    const names = await redis.client.keys('*');
+    expect(new Set(names.map((name) => name.split(':')[0]))).toEqual(
+      new Set(['understudy', 'other']),
+    );
+    expect(await coolingOf(theirs)).toBe(0);
+    for (const name of names) expect([name, await redis.client.pttl(name)]).not.toEqual([name, -1]);
+    const dump = await Promise.all(names.map((name) => redis.client.dump(name)));
+    const everything = [...names, ...dump].join('\n');
+    expect(everything).not.toMatch(/the-key-with|the-shop/);
+  });
 });

@@ -6,7 +6,7 @@ import { createLogger } from '../../src/shared/logger.ts';
 import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
 import type { LogLine } from './start-app.ts';
 
-/** One of several servers with the same keys, in real time. */
+/** One of several servers with the same keys. */
 export interface Instance {
   readonly url: string;
   readonly logs: readonly LogLine[];
@@ -23,6 +23,8 @@ export interface InstanceSetting {
   readonly environment: Readonly<Record<string, string>>;
   /** How far its clock is ahead of this machine's. */
   readonly clockAheadMs?: number;
+  /** How many times faster its timers run than real time: for tests that wait for heartbeats. */
+  readonly timersFaster?: number;
   /** From 0 to 1; at 0 its rotation begins with the first key. Default: any. */
   readonly random?: () => number;
 }
@@ -45,6 +47,17 @@ export async function startProviders(
   return standin;
 }
 
+/** When the stand-in was called with this key. */
+export const timesOf = (standin: Standin, wanted: string): readonly number[] =>
+  standin.calls.filter(({ key }) => key === wanted).map(({ at }) => at);
+
+/**
+ * Milliseconds between calls, without those of one moment: several instances may find a key spent before they
+ * know of each other.
+ */
+export const gapsOf = (times: readonly number[]): readonly number[] =>
+  times.map((at, index) => at - (times[index - 1] ?? at)).filter((gap) => gap > 500);
+
 /** Settings of so many keys, each a project of its own. */
 export const keySettings = (keys: StandinOptions['keys']): Record<string, string> =>
   Object.fromEntries(keys.map(({ key }, index) => [`GOOGLE_API_KEY_${index + 1}`, key]));
@@ -63,8 +76,11 @@ export async function startInstance(setting: InstanceSetting): Promise<Instance>
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
   const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });
-  const { random = Math.random } = setting;
-  const clock = clockAhead(setting.clockAheadMs ?? 0);
+  const { random = Math.random, clockAheadMs = 0, timersFaster = 1 } = setting;
+  const clock: Clock = {
+    now: () => systemClock.now() + clockAheadMs,
+    after: (delayMs, callback) => systemClock.after(delayMs / timersFaster, callback),
+  };
   const understudy = await startUnderstudy(config, { clock, random, log });
   const url = `http://127.0.0.1:${understudy.port}`;
   let stopped: Promise<boolean> | null = null;
@@ -94,8 +110,3 @@ export async function startInstance(setting: InstanceSetting): Promise<Instance>
     get: async (path, headers = {}) => (await fetch(`${url}${path}`, { headers })).json(),
   };
 }
-
-const clockAhead = (ms: number): Clock => ({
-  now: () => systemClock.now() + ms,
-  after: systemClock.after,
-});

@@ -1,14 +1,16 @@
 import { once } from 'node:events';
 import { Agent, type IncomingMessage, request } from 'node:http';
+import { vi } from 'vitest';
 
+/** Chats without a pause until they are stopped. */
 export interface Load {
-  /** How many answers have come so far. */
-  answered(): number;
+  /** Resolves once this many more are answered, by each server of several. */
+  goOn(answers: number): Promise<void>;
   /** Asks nothing more. @returns what went wrong, one sentence each, once all answers are here */
   stop(): Promise<readonly string[]>;
 }
 
-export interface LoadOptions {
+interface LoadOptions {
   readonly url: string;
   /** How many ask at the same time, each again as soon as it has its answer. */
   readonly callers: number;
@@ -16,7 +18,7 @@ export interface LoadOptions {
   readonly connections: 'kept' | 'fresh';
 }
 
-/** Chats without a pause, through Node's own client, which tries nothing twice. */
+/** Through Node's own client, which sends nothing twice. */
 export function startLoad({ url, callers, connections }: LoadOptions): Load {
   const agent = new Agent({ keepAlive: connections === 'kept', maxSockets: callers });
   const faults: string[] = [];
@@ -31,7 +33,10 @@ export function startLoad({ url, callers, connections }: LoadOptions): Load {
   };
   const calls = Array.from({ length: callers }, call);
   return {
-    answered: () => answered,
+    async goOn(answers) {
+      const wanted = answered + answers;
+      await vi.waitUntil(() => answered >= wanted, { timeout: 20_000, interval: 10 });
+    },
     async stop() {
       isWanted = false;
       await Promise.all(calls);
@@ -40,6 +45,24 @@ export function startLoad({ url, callers, connections }: LoadOptions): Load {
     },
   };
 }
+
+/** At each of several servers. */
+export const startLoads = (servers: readonly { readonly url: string }[]): Load =>
+  together(servers.map(({ url }) => startLoad({ url, callers: 3, connections: 'kept' })));
+
+export const MIXED_CALLERS = { kept: 6, fresh: 3 };
+
+/** At one address, over kept connections and over fresh ones. */
+export const startMixedLoad = (url: string): Load =>
+  together([
+    startLoad({ url, callers: MIXED_CALLERS.kept, connections: 'kept' }),
+    startLoad({ url, callers: MIXED_CALLERS.fresh, connections: 'fresh' }),
+  ]);
+
+const together = (loads: readonly Load[]): Load => ({
+  goOn: async (answers) => void (await Promise.all(loads.map((load) => load.goOn(answers)))),
+  stop: async () => (await Promise.all(loads.map((load) => load.stop()))).flat(),
+});
 
 /** @returns what went wrong; null when the whole answer came. By default over a connection of its own. */
 async function chat(url: string, agent = new Agent()): Promise<string | null> {
