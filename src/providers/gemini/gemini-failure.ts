@@ -1,6 +1,6 @@
 import type { Failure } from '../../shared/failure.ts';
 import { decide, describeFailure, type Finding, type Rule, rateLimited } from '../failure-rules.ts';
-import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
+import { type ClassifyContext, isSuccess, type ProviderAnswer } from '../provider.ts';
 import { DURATION_TEXT, parseDurationMs, readRetryAfterMs } from '../retry-hints.ts';
 import { effectiveStatus, type GoogleError, parseGoogleError, violations } from './google-error.ts';
 
@@ -15,12 +15,12 @@ export function classifyGeminiAnswer(answer: ProviderAnswer, context: ClassifyCo
   const error = parseGoogleError(answer.body);
   const status = effectiveStatus(error, answer.status);
   const retryHintMs = googlesHintMs(error) ?? readRetryAfterMs(answer.headers, context.now);
-  const rules = RULES_BY_STATUS.get(status) ?? OTHER_RULES;
+  const rules = RULES_BY_STATUS[status] ?? OTHER_RULES;
   return describeFailure(
     decide(rules, { error, status, retryHintMs }, UPSTREAM_DOWN),
     describe(error),
     context.redact,
-    isWithin(answer.status, 200) ? status : answer.status,
+    isSuccess(answer.status) ? status : answer.status,
   );
 }
 
@@ -112,77 +112,65 @@ const CAPACITY_TEXT = /\bno capacity available\b/i;
 const LIMIT_ZERO = /\blimit:\s*0(?!\w|\.\d)/i;
 
 /** By the effective status; the first rule that holds decides. */
-const RULES_BY_STATUS: ReadonlyMap<number, readonly GeminiRule[]> = new Map([
+const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
   // INVALID_ARGUMENT and FAILED_PRECONDITION: mostly the request's fault, but a bad key answers so too.
-  [
-    400,
-    [
-      { when: isPage, failure: MISCONFIGURED },
-      { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
-      { when: pointsAtFields, failure: REQUEST_FAULT },
-      { when: says(KEY_INVALID), failure: KEY_REJECTED },
-      { when: says(WRONG_LOCATION), failure: MISCONFIGURED },
-      { when: says(...NEEDS_PAID_PLAN), failure: OUT_OF_CREDIT },
-      { when: always, failure: REQUEST_FAULT },
-    ],
+  400: [
+    { when: isPage, failure: MISCONFIGURED },
+    { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
+    { when: pointsAtFields, failure: REQUEST_FAULT },
+    { when: says(KEY_INVALID), failure: KEY_REJECTED },
+    { when: says(WRONG_LOCATION), failure: MISCONFIGURED },
+    { when: says(...NEEDS_PAID_PLAN), failure: OUT_OF_CREDIT },
+    { when: always, failure: REQUEST_FAULT },
   ],
-  [401, [{ when: always, failure: KEY_REJECTED }]],
-  [402, [{ when: always, failure: OUT_OF_CREDIT }]],
+  401: [{ when: always, failure: KEY_REJECTED }],
+  402: [{ when: always, failure: OUT_OF_CREDIT }],
   // PERMISSION_DENIED: the key, its money, a resource of another project, or this key and model.
-  [
-    403,
-    [
-      { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
-      { when: hasReason(NO_BILLING), failure: OUT_OF_CREDIT },
-      // Before every other text: it quotes the name that the caller gave the file.
-      { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },
-      { when: says(SPEND_CAP, NEEDS_BILLING), failure: OUT_OF_CREDIT },
-      { when: says(...KEY_REFUSED_TEXT), failure: KEY_REJECTED },
-      { when: isNotGoogles, failure: MISCONFIGURED },
-      { when: always, failure: NOT_FOR_THIS_KEY },
-    ],
+  403: [
+    { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
+    { when: hasReason(NO_BILLING), failure: OUT_OF_CREDIT },
+    // Before every other text: it quotes the name that the caller gave the file.
+    { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },
+    { when: says(SPEND_CAP, NEEDS_BILLING), failure: OUT_OF_CREDIT },
+    { when: says(...KEY_REFUSED_TEXT), failure: KEY_REJECTED },
+    { when: isNotGoogles, failure: MISCONFIGURED },
+    { when: always, failure: NOT_FOR_THIS_KEY },
   ],
   // NOT_FOUND: a wrong address answers without Google's error; a model may be open to another key.
-  [
-    404,
-    [
-      { when: isNotGoogles, failure: MISCONFIGURED },
-      { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },
-      { when: always, failure: NOT_FOR_THIS_KEY },
-    ],
+  404: [
+    { when: isNotGoogles, failure: MISCONFIGURED },
+    { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },
+    { when: always, failure: NOT_FOR_THIS_KEY },
   ],
-  [408, [{ when: always, failure: TIMED_OUT }]],
+  408: [{ when: always, failure: TIMED_OUT }],
   // RESOURCE_EXHAUSTED: details before the message; no quota at all before a spent one, and the longest
   // period governs. Money comes without a QuotaFailure, so there the message decides, whatever RetryInfo
   // says; the spend rate, which clears by itself, comes before what needs action.
-  [
-    429,
-    [
-      // Google's front end doubts our address ("automated queries"): no key's quota.
-      { when: isPage, failure: UPSTREAM_DOWN },
-      { when: hasNoQuotaForAnyModel, failure: KEY_REJECTED },
-      { when: hasReason(MODEL_CAPACITY), failure: UPSTREAM_DOWN },
-      { when: hasNoQuotaForThisModel, failure: NO_QUOTA },
-      // The RetryInfo beside a day's quota is wrong: it is ignored.
-      { when: namesQuota(A_DAY), failure: { kind: 'quota_exhausted' } },
-      { when: namesQuota(A_MINUTE), failure: minuteSpent },
-      { when: says(CAPACITY_TEXT), failure: UPSTREAM_DOWN },
-      { when: says(LIMIT_ZERO), failure: NO_QUOTA },
-      {
-        when: says(SPEND_RATE),
-        failure: ({ retryHintMs = SPEND_WINDOW_MS }) => rateLimited(retryHintMs),
-      },
-      { when: says(PREPAID_CREDIT, SPEND_CAP), failure: OUT_OF_CREDIT },
-      { when: namesSomeCause, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
-      {
-        when: always,
-        failure: ({ retryHintMs }) => ({ ...rateLimited(retryHintMs), isUnexplained: true }),
-      },
-    ],
+  429: [
+    // Google's front end doubts our address ("automated queries"): no key's quota.
+    { when: isPage, failure: UPSTREAM_DOWN },
+    { when: hasNoQuotaForAnyModel, failure: KEY_REJECTED },
+    { when: hasReason(MODEL_CAPACITY), failure: UPSTREAM_DOWN },
+    { when: hasNoQuotaForThisModel, failure: NO_QUOTA },
+    // The RetryInfo beside a day's quota is wrong: it is ignored.
+    { when: namesQuota(A_DAY), failure: { kind: 'quota_exhausted' } },
+    { when: namesQuota(A_MINUTE), failure: minuteSpent },
+    { when: says(CAPACITY_TEXT), failure: UPSTREAM_DOWN },
+    { when: says(LIMIT_ZERO), failure: NO_QUOTA },
+    {
+      when: says(SPEND_RATE),
+      failure: ({ retryHintMs = SPEND_WINDOW_MS }) => rateLimited(retryHintMs),
+    },
+    { when: says(PREPAID_CREDIT, SPEND_CAP), failure: OUT_OF_CREDIT },
+    { when: namesSomeCause, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+    {
+      when: always,
+      failure: ({ retryHintMs }) => ({ ...rateLimited(retryHintMs), isUnexplained: true }),
+    },
   ],
-  [499, [{ when: always, failure: UPSTREAM_DOWN }]],
-  [504, [{ when: always, failure: TIMED_OUT }]],
-]);
+  499: [{ when: always, failure: UPSTREAM_DOWN }],
+  504: [{ when: always, failure: TIMED_OUT }],
+};
 
 /** What no rule names is upstream trouble: 5xx, and a 200 that is empty or unreadable. */
 const OTHER_RULES: readonly GeminiRule[] = [
