@@ -3,19 +3,130 @@ import { z } from 'zod';
 import { ServiceError } from '../failover/service-error.ts';
 import type { AvatarSession } from '../services/avatar.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
-import { bodyOrNone } from './body.ts';
+import { bodyOrNone, readBytes, readJsonBody } from './body.ts';
 import { bearerIn, callerOf } from './caller.ts';
 import { type ErrorForm, HttpError } from './errors.ts';
 import { JSON_TYPE, sendJson, sendText } from './reply.ts';
-import { invalidField, jsonObject, validate } from './validate.ts';
+import type { Route } from './route.ts';
+import { invalidField, jsonObject, linked, validate } from './validate.ts';
 
-export interface SessionTokenOptions {
+export interface AvatarRoutesOptions {
   readonly avatar: AvatarSession;
   /** Whether the caller may bring its own persona. */
   readonly allowClientPersona: boolean;
+  /** In bytes. */
+  readonly maxBodyBytes: number;
+  /** For one client address, of a name and a number of requests a minute. */
+  readonly limit: (name: string, perMinute: number) => RequestHandler[];
+  readonly sessionsPerMinute: number;
 }
 
-export const tokenBody = z
+/** Anam's SDK reports about each connection several times. */
+const METRICS_PER_SESSION = 20;
+
+export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
+  const { avatar, allowClientPersona, maxBodyBytes, limit, sessionsPerMinute } = options;
+  const readSessionBody = readBytes(maxBodyBytes, { inflate: true, isJson: false });
+  const asAnam = { usesKeys: true, passesOn: 'Anam', errorForms: [ANAM_ERRORS] };
+  return [
+    {
+      method: 'post',
+      path: '/api/anam/session-token',
+      aliases: ['/api/session-token'],
+      id: 'createSessionToken',
+      tag: 'Avatar',
+      summary: 'Get a token for one avatar session',
+      description: TOKENS,
+      usesKeys: true,
+      limit: limit('sessions', sessionsPerMinute),
+      body: {
+        schema: tokenBody,
+        isRequired: false,
+        examples: {
+          ourPersona: { summary: "The server's persona", value: {} },
+          ...(allowClientPersona ? CALLERS_PERSONA : {}),
+        },
+      },
+      answer: {
+        description: 'The token, good for an hour. It must not be cached.',
+        content: { 'application/json': sessionToken },
+      },
+      errors: ['model_unavailable'],
+      isUncached: true,
+      handlers: [...readJsonBody(maxBodyBytes), postSessionToken(avatar, allowClientPersona)],
+    },
+    {
+      ...asAnam,
+      method: 'post',
+      path: '/api/anam/v1/engine/session',
+      id: 'startSession',
+      tag: 'Avatar',
+      summary: 'Start the session of a token',
+      description: STARTING,
+      auth: 'session',
+      limit: limit('session-starts', sessionsPerMinute),
+      body: {
+        schema: linked('SessionRequest', ANAM_DOCS),
+        isRequired: false,
+        examples: { start: { value: { clientMetadata: { client: 'js-sdk', version: '4.27.0' } } } },
+      },
+      answer: {
+        description: 'The session has started.',
+        content: { 'application/json': linked('Session', ANAM_DOCS) },
+      },
+      errors: ['model_unavailable'],
+      isUncached: true,
+      handlers: [readSessionBody, postSession(avatar)],
+    },
+    {
+      ...asAnam,
+      method: 'post',
+      path: '/api/anam/v1/metrics/client',
+      id: 'passMetrics',
+      tag: 'Avatar',
+      summary: "Pass on what Anam's SDK measures",
+      limit: limit('session-metrics', sessionsPerMinute * METRICS_PER_SESSION),
+      body: {
+        schema: linked('ClientMetrics', ANAM_DOCS),
+        isRequired: false,
+        examples: {
+          connection: {
+            value: { metrics: [{ name: 'client_metric_connection', value: 1, tags: {} }] },
+          },
+        },
+      },
+      answer: {
+        description: 'Anam has taken it.',
+        content: { 'application/json': z.looseObject({}) },
+      },
+      handlers: [readSessionBody, postMetrics(avatar)],
+    },
+  ];
+}
+
+const ANAM_DOCS = 'https://docs.anam.ai';
+
+const TOKENS = `The server decides who the avatar is (\`ANAM_PERSONA_ID\` or \`ANAM_PERSONA_CONFIG\`); with
+\`ALLOW_CLIENT_PERSONA=true\` the caller may bring a persona.`;
+
+const STARTING = `Anam's SDK calls this to start, with this server as its \`baseUrl\`. When the account behind the token has no
+minutes, slots or credit left, the same persona starts on another. With no account left the answer is 429, which the SDK does not
+repeat.`;
+
+const CALLERS_PERSONA = {
+  clientPersona: {
+    summary: "The caller's persona",
+    value: {
+      personaConfig: { name: 'Ada', avatarId: 'an-avatar', voiceId: 'a-voice', llmId: 'a-model' },
+    },
+  },
+};
+
+const sessionToken = z
+  .strictObject({ sessionToken: z.string().min(1) })
+  .meta({ id: 'SessionToken' });
+
+const tokenBody = z
   .strictObject({
     personaConfig: jsonObject
       .refine((config) => Object.keys(config).length > 0, 'Must not be empty.')
@@ -28,16 +139,12 @@ export const tokenBody = z
       }),
   })
   .meta({
-    title: 'SessionTokenRequest',
+    id: 'SessionTokenRequest',
     description: 'Empty, or nothing at all, for our persona.',
   });
 
-/** `POST /api/anam/session-token`: a token for one avatar session. */
-export function sessionTokenRoute({
-  avatar,
-  allowClientPersona,
-}: SessionTokenOptions): RequestHandler {
-  return async function postSessionToken(request, response) {
+function postSessionToken(avatar: AvatarSession, allowClientPersona: boolean): RequestHandler {
+  return async function mintSessionToken(request, response) {
     const { personaConfig } = validate(tokenBody, bodyOrNone(request));
     if (personaConfig !== undefined && !allowClientPersona) throw personaNotAllowed();
     const sessionToken = await avatar.mintToken(personaConfig ?? null, callerOf(response));
@@ -63,13 +170,16 @@ const personaNotAllowed = () =>
 /** Anam's form. Exhaustion is a 429 there: Anam's SDK would repeat a request that got a 5xx. */
 export const ANAM_ERRORS: ErrorForm = {
   type: JSON_TYPE,
+  schema: z
+    .looseObject({ error: z.string(), message: z.string().optional() })
+    .meta({ id: 'AnamError' }),
   text: ({ message }) => JSON.stringify({ error: message, message }),
   status: ({ code, status }) => (code === 'all_keys_exhausted' ? 429 : status),
 };
 
-/** `POST /api/anam/v1/engine/session`: the session start of Anam's SDK, which takes us for Anam. */
-export function sessionStartRoute(avatar: AvatarSession): RequestHandler {
-  return async function postSession(request, response) {
+/** For Anam's SDK, which takes us for Anam. */
+function postSession(avatar: AvatarSession): RequestHandler {
+  return async function startSession(request, response) {
     const token = bearerIn(request);
     if (token === null) throw new HttpError('unauthorized', 'Session token is missing.');
     const caller = callerOf(response);
@@ -85,9 +195,8 @@ export function sessionStartRoute(avatar: AvatarSession): RequestHandler {
   };
 }
 
-/** `POST /api/anam/v1/metrics/client`: what the SDK reports about its connections. */
-export function sessionMetricsRoute(avatar: AvatarSession): RequestHandler {
-  return async function postMetrics(request, response) {
+function postMetrics(avatar: AvatarSession): RequestHandler {
+  return async function passMetrics(request, response) {
     passOn(response, await avatar.passMetrics(bodyOf(request), callerOf(response)));
   };
 }

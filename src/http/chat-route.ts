@@ -1,17 +1,148 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
+import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { ChatChunk, ChatFinish } from '../shared/chat.ts';
 import type { Clock } from '../shared/clock.ts';
+import { modelOf, type Target } from '../shared/target.ts';
+import { readJsonBody } from './body.ts';
 import { callerOf } from './caller.ts';
-import { aiSdk, isAiSdk } from './dialects/ai-sdk.ts';
-import { anamLlm, isAnamLlm } from './dialects/anam-llm.ts';
+import { aiSdk, aiSdkBody, isAiSdk } from './dialects/ai-sdk.ts';
+import { anamBody, anamLlm, isAnamLlm } from './dialects/anam-llm.ts';
 import type { Dialect, Frames } from './dialects/dialect.ts';
-import { simple } from './dialects/simple.ts';
+import { chatBody, chatReply, simple } from './dialects/simple.ts';
+import { OUR_ERRORS, PLAIN_ERRORS } from './errors.ts';
 import { sendJson, sent, setAnsweredBy, write } from './reply.ts';
+import type { RequestBody, Route } from './route.ts';
 
-/** `POST /api/chat` speaks three dialects, told apart by the shape of the body alone. */
-export function chatDialectOf(request: Request): Dialect {
+export interface ChatRoutesOptions {
+  readonly chat: Chat;
+  readonly clock: Clock;
+  /** The targets that chats may name. */
+  readonly chatTargets: readonly Target[];
+  /** In bytes. */
+  readonly maxBodyBytes: number;
+  readonly limit: readonly RequestHandler[];
+  /** Notes the admin; empty without an admin token. */
+  readonly recognise: readonly RequestHandler[];
+}
+
+export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
+  {
+    method: 'post',
+    path: '/api/chat',
+    id: 'chat',
+    tag: 'Chat',
+    summary: 'Send a message and get its answer',
+    description: CHAT,
+    usesKeys: true,
+    limit: options.limit,
+    query: z.object({
+      protocol: z.enum(['text']).optional().meta({
+        description: "For the AI SDK's `TextStreamChatTransport`: the text alone.",
+      }),
+    }),
+    body: {
+      schema: z.union([chatBody, aiSdkBody, anamBody]),
+      examples: examplesFor(options.chatTargets),
+    },
+    answer: {
+      description: 'The answer, whole or as a stream.',
+      content: {
+        'application/json': chatReply,
+        'text/event-stream': z.string().meta({ examples: [EVENTS] }),
+        'text/plain': z.string(),
+      },
+      saysWhoAnswered: true,
+    },
+    errors: ['model_unavailable', 'rate_limited'],
+    errorForms: [OUR_ERRORS, PLAIN_ERRORS],
+    handlers: [
+      ...options.recognise,
+      keepBeginning,
+      ...readJsonBody(options.maxBodyBytes),
+      answerChat(options.chat, chatDialectOf, options.clock),
+    ],
+  },
+  {
+    method: 'get',
+    path: '/api/chat/{id}/stream',
+    id: 'resumeChat',
+    tag: 'Chat',
+    summary: 'See whether an answer is running that can be resumed',
+    description:
+      '`useChat({resume: true})` asks this at each page load. An answer ends with its connection, so none can be resumed.',
+    params: z.object({ id: z.string().meta({ examples: ['chat-1'] }) }),
+    answer: { status: 204, description: 'None is running.' },
+    isPolled: true,
+    handlers: [resumeChat],
+  },
+];
+
+const CHAT = `Three dialects, told apart by the shape of the body alone: our own, that of the AI SDK's \`useChat\`, and that of
+Anam's example for a custom language model.
+
+With \`"stream": true\`, or without it and with \`Accept: text/event-stream\`, our own dialect answers in events: \`delta\`
+\`{text}\` for each piece, then one \`done\` \`{model, finishReason, usage, requestId}\`, or one \`error\`
+\`{code, message, requestId}\`. The AI SDK gets its [UI message stream](https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol),
+Anam's example gets plain text; an error is a sentence as \`text/plain\` for both.
+
+Until the first piece is out, another key may step in, and a failure is an ordinary error with its status. A later failure is the
+last event of the stream, or, in plain text, a broken connection. Close the connection to stop.`;
+
+const EVENTS = [
+  'event: delta\ndata: {"text":"Hi! How can I help?"}\n\n',
+  'event: done\ndata: {"model":"gemini-flash-latest","finishReason":"stop",',
+  '"usage":{"inputTokens":3,"outputTokens":7,"totalTokens":10},"requestId":"0b2c1d9e"}\n\n',
+].join('');
+
+const PIXEL =
+  'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+
+const toUiMessages = (...parts: readonly object[]) => [{ id: 'm1', role: 'user', parts }];
+
+const examplesFor = (targets: readonly Target[]): RequestBody['examples'] => {
+  const [model] = targets.map(modelOf);
+  return {
+    message: { value: { message: 'Hello!' } },
+    history: {
+      summary: 'With what was said before',
+      value: {
+        message: 'And in winter?',
+        history: [
+          { role: 'user', content: 'Is Lisbon warm in summer?' },
+          { role: 'assistant', content: 'Yes, very.' },
+        ],
+      },
+    },
+    stream: { summary: 'Answered in events', value: { message: 'Hello!', model, stream: true } },
+    aiSdk: {
+      summary: 'From `useChat` of the AI SDK',
+      value: { messages: toUiMessages({ type: 'text', text: 'Hello!' }) },
+    },
+    aiSdkImage: {
+      summary: 'From `useChat`, with an image',
+      value: {
+        messages: toUiMessages(
+          { type: 'text', text: 'What is this?' },
+          { type: 'file', mediaType: 'image/png', url: PIXEL },
+        ),
+      },
+    },
+    anam: {
+      summary: "From Anam's example for a custom language model",
+      value: {
+        messages: [
+          { role: 'user', content: 'Hi' },
+          { role: 'persona', content: 'Hello! I am Ada.' },
+          { role: 'user', content: 'What can you do?' },
+        ],
+      },
+    },
+  };
+};
+
+function chatDialectOf(request: Request): Dialect {
   if (isAiSdk(request)) return aiSdk;
   return isAnamLlm(request) ? anamLlm : simple;
 }
@@ -89,12 +220,12 @@ const isWritable = ({ headersSent, writableEnded, writableNeedDrain }: ServerRes
  * `GET /api/chat/{id}/stream`: a page with `useChat({resume: true})` asks at each load whether it can join
  * a running answer. It never can: an answer ends with its connection.
  */
-export const resumeChat: RequestHandler = (_request, response) => {
+const resumeChat: RequestHandler = (_request, response) => {
   response.writeHead(204).end();
 };
 
 /** Stands before the parser, which keeps nothing of a body that it refuses. */
-export const keepBeginning: RequestHandler = (request, response, next) => {
+const keepBeginning: RequestHandler = (request, response, next) => {
   request.once('data', (chunk: Buffer) => {
     response.locals.beginning = chunk;
   });

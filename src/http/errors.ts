@@ -1,4 +1,5 @@
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express';
+import { z } from 'zod';
 import { type FieldFault, ServiceError } from '../failover/service-error.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -50,6 +51,8 @@ export class HttpError extends Error {
 /** How an error is written for one kind of caller. */
 export interface ErrorForm {
   readonly type: string;
+  /** Of the text, for the OpenAPI document. */
+  readonly schema: z.ZodType;
   text(error: HttpError, requestId: string): string;
   /** Further headers besides `retry-after`. */
   headers?(error: HttpError): Readonly<Record<string, string>>;
@@ -57,13 +60,40 @@ export interface ErrorForm {
   status?(error: HttpError): number;
 }
 
+const errorSchema = z
+  .strictObject({
+    error: z.strictObject({
+      code: z.enum(ERROR_CODES),
+      message: z.string().meta({ description: 'A sentence that may be shown to a person.' }),
+      requestId: z.string(),
+      retryAfterSeconds: z.int().min(1).optional(),
+      details: z
+        .array(
+          z.strictObject({
+            path: z.string().meta({
+              description: '`history.3.content`; empty for the body as a whole.',
+            }),
+            message: z.string(),
+          }),
+        )
+        .optional()
+        .meta({ description: 'Each faulty field.' }),
+    }),
+  })
+  .meta({ id: 'Error' });
+
 export const OUR_ERRORS: ErrorForm = {
   type: JSON_TYPE,
+  schema: errorSchema,
   text: (error, requestId) => JSON.stringify(errorBody(error, requestId)),
 };
 
 /** The sentence alone, for clients that show the body to a person. */
-export const PLAIN_ERRORS: ErrorForm = { type: TEXT_TYPE, text: ({ message }) => message };
+export const PLAIN_ERRORS: ErrorForm = {
+  type: TEXT_TYPE,
+  schema: z.string().min(1).meta({ id: 'ErrorSentence', description: 'The sentence alone.' }),
+  text: ({ message }) => message,
+};
 
 /** For routes whose callers all expect the same form. */
 export const setErrorForm = (form: ErrorForm): RequestHandler =>
@@ -80,17 +110,7 @@ export interface Outcome {
   readonly retryAfterSeconds?: number;
 }
 
-export interface ErrorBody {
-  readonly error: {
-    readonly code: ErrorCode;
-    readonly message: string;
-    readonly requestId: string;
-    readonly retryAfterSeconds?: number;
-    readonly details?: readonly FieldFault[];
-  };
-}
-
-export function errorBody(error: HttpError, requestId: string): ErrorBody {
+export function errorBody(error: HttpError, requestId: string): z.output<typeof errorSchema> {
   const { code, message, retryAfterSeconds, details } = error;
   return {
     error: {
@@ -98,7 +118,7 @@ export function errorBody(error: HttpError, requestId: string): ErrorBody {
       message,
       requestId,
       ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
-      ...(details.length === 0 ? {} : { details }),
+      ...(details.length === 0 ? {} : { details: [...details] }),
     },
   };
 }
@@ -156,7 +176,7 @@ function refuse(response: Response, error: HttpError, clock: Clock): void {
 }
 
 /** An unexpected error is a bug of ours: the caller learns nothing about it but the request's id. */
-export function toHttpError(error: unknown): HttpError {
+function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof ServiceError) return fromService(error);
   return fromBodyParser(error) ?? internalError(error);

@@ -1,10 +1,13 @@
 import type { Admin } from './admin/admin-access.ts';
 import type { ErrorForm, HttpError, Outcome } from './errors.ts';
+import type { Route } from './route.ts';
 
 /** What the server knows of one request, in `response.locals`. */
 interface RequestLocals {
   /** The caller's own id of the request, or a new one. */
   requestId: string;
+  /** Missing where the path is unknown, or the request was refused before. */
+  route?: Route;
   /** Missing for other callers, and on routes that do not look. */
   admin?: Admin;
   /** How an error is written for this caller. Default: our own form. */

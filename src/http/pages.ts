@@ -4,17 +4,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
+import { z } from 'zod';
 import { notFound } from './errors.ts';
-import { serve } from './serve.ts';
+import { type Route, serveRoutes } from './route.ts';
 
 /** A page for a browser: one HTML file and what it loads, all from our own origin. */
-export interface Page {
-  /** Its path; its files lie below. */
-  readonly path: string;
+export interface Page extends Pick<Route, 'path' | 'id' | 'tag' | 'summary' | 'auth'> {
   /** Its folder in `pages/`, which holds an `index.html`. */
   readonly folder: string;
   /** Folders of packages by the name in the URL (`lit-html` for `/dashboard/lib/lit-html/…`). */
   readonly libraries?: Readonly<Record<string, string>>;
+  /** The only files that it loads of its libraries, below `lib`. Default: all. */
+  readonly loads?: readonly string[];
   /** Addresses besides our own that it may connect to. */
   readonly connectsTo?: readonly string[];
   /** Handlers before the page itself; its files need no protection. */
@@ -24,17 +25,30 @@ export interface Page {
 /** Pages are not compiled: the server in `dist/` serves them from `src/`. */
 const FOLDER = fileURLToPath(new URL('../../src/http/pages', import.meta.url));
 
-export function servePage(app: Express, page: Page): void {
-  const { path, libraries = {}, before = [] } = page;
-  const folder = requireFolder(join(FOLDER, page.folder));
-  app.use(path, restrict(page));
-  serve(app, 'get', [path], ...before, sendPage(join(folder, 'index.html')));
-  for (const [name, module] of Object.entries(libraries)) {
-    app.use(`${path}/lib/${name}`, files(folderOf(module)));
+/** @returns the route of the page itself */
+export function servePage(app: Express, page: Page): Route {
+  const { folder: name, libraries = {}, connectsTo, before = [], loads, ...described } = page;
+  const folder = requireFolder(join(FOLDER, name));
+  const route: Route = {
+    ...described,
+    method: 'get',
+    answer: {
+      description: 'The page; 304 if it has not changed.',
+      content: { 'text/html': z.string() },
+    },
+    handlers: [...before, sendPage(join(folder, 'index.html'))],
+  };
+  const { path } = route;
+  app.use(path, restrict(connectsTo));
+  serveRoutes(app, [route]);
+  if (loads !== undefined) app.use(`${path}/lib`, only(loads));
+  for (const [library, module] of Object.entries(libraries)) {
+    app.use(`${path}/lib/${library}`, files(folderOf(module)));
   }
-  // The page is served at its own path only.
+  // Only the route above serves the page itself.
   app.use(`${path}/index.html`, notFound);
   app.use(path, files(folder), files(join(FOLDER, 'shared')));
+  return route;
 }
 
 /** Checked at the start, so that a deployment without the pages fails at once. */
@@ -45,7 +59,7 @@ function requireFolder(folder: string): string {
 }
 
 /** No inline code, no other origins, no frames. */
-const restrict = ({ connectsTo = [] }: Page): RequestHandler =>
+const restrict = (connectsTo: readonly string[] = []): RequestHandler =>
   helmet.contentSecurityPolicy({
     useDefaults: false,
     directives: {
@@ -89,16 +103,18 @@ function folderOf(library: string): string {
 
 const require = createRequire(import.meta.url);
 
-const PATH = '/docs';
+const only = (paths: readonly string[]): RequestHandler =>
+  function refuseOthers(request, response, next) {
+    if (paths.includes(request.path)) next();
+    else notFound(request, response, next);
+  };
 
-/** `GET /docs`: Swagger UI for `/openapi.json`. */
-export function serveDocs(app: Express): void {
-  app.use(`${PATH}/lib/swagger-ui`, onlyWhatThePageLoads);
-  servePage(app, { path: PATH, folder: 'docs', libraries: { 'swagger-ui': 'swagger-ui-dist' } });
-}
-
-/** The package has ten megabytes more. */
-const LOADED: ReadonlySet<string> = new Set(['/swagger-ui.css', '/swagger-ui-bundle.js']);
-
-const onlyWhatThePageLoads: RequestHandler = (request, response, next) =>
-  LOADED.has(request.path) ? next() : notFound(request, response, next);
+export const DOCS: Page = {
+  path: '/docs',
+  id: 'getDocs',
+  tag: 'Developers',
+  summary: 'Read this document as a page, and try the routes',
+  folder: 'docs',
+  libraries: { 'swagger-ui': 'swagger-ui-dist' },
+  loads: ['/swagger-ui/swagger-ui.css', '/swagger-ui/swagger-ui-bundle.js'],
+};

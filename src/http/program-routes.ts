@@ -1,4 +1,5 @@
 import type { Express, RequestHandler } from 'express';
+import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -10,7 +11,7 @@ import { answerChat } from './chat-route.ts';
 import {
   GEMINI_ERRORS,
   METHOD_PATH,
-  MODELS_PATH,
+  MODEL_NAME,
   readMethodCall,
   readModelsCall,
   relayRoute,
@@ -18,10 +19,10 @@ import {
 import { OPENAI_ERRORS, openai } from './dialects/openai.ts';
 import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
-import { serve } from './serve.ts';
+import type { RequestBody, Route } from './route.ts';
+import { linked } from './validate.ts';
 
 export interface ProgramRoutesOptions {
-  readonly clientTokens: readonly Secret[];
   /** Without our own system prompt, which is for the web chat. */
   readonly completions: Chat;
   readonly relay: Relay;
@@ -31,27 +32,204 @@ export interface ProgramRoutesOptions {
   readonly clock: Clock;
 }
 
+/** Stands before the routes: reads the address of a program's request and requires its token. */
+export const admitPrograms = (app: Express, clientTokens: readonly Secret[]): void =>
+  void app
+    .use(readProgramAddress)
+    .use(['/v1', '/v1alpha', '/v1beta'], requireClientToken(clientTokens));
+
 /** The routes for programs, in OpenAI's and Gemini's own protocols. */
-export function serveProgramRoutes(app: Express, options: ProgramRoutesOptions): void {
-  const { clientTokens, completions, relay, chatTargets, clock, maxProgramBodyBytes } = options;
-  const listModels = openaiModelsRoute(chatTargets, clock.now());
-  const relayModels = relayRoute(relay, readModelsCall, clock);
-  app.use(readProgramAddress);
-  app.use(['/v1', '/v1alpha', '/v1beta'], requireClientToken(clientTokens));
-  serve(
-    app,
-    'post',
-    [COMPLETIONS_PATH],
-    ...readJsonBody(maxProgramBodyBytes),
-    answerChat(completions, () => openai, clock),
-  );
+export const programRoutes = (options: ProgramRoutesOptions): Route[] => [
+  completionsRoute(options),
+  methodsRoute(options),
+  ...modelsRoutes(options),
+];
+
+const OPENAI = 'https://platform.openai.com/docs/api-reference';
+const GOOGLE = 'https://ai.google.dev/api';
+
+const completionsRoute = (options: ProgramRoutesOptions): Route => ({
+  method: 'post',
+  path: COMPLETIONS_PATH,
+  id: 'createChatCompletion',
+  tag: 'OpenAI',
+  summary: 'Create a chat completion',
+  description: COMPLETIONS,
+  auth: 'client',
+  usesKeys: true,
+  body: {
+    schema: linked('ChatCompletionRequest', `${OPENAI}/chat/create`),
+    examples: completionExamples(options.chatTargets),
+  },
+  answer: {
+    description: 'The completion; with `"stream": true` in pieces, then `data: [DONE]`.',
+    content: {
+      'application/json': linked('ChatCompletion', `${OPENAI}/chat/object`),
+      'text/event-stream': z
+        .string()
+        .meta({ description: `[Reference](${OPENAI}/chat-streaming)` }),
+    },
+    saysWhoAnswered: true,
+  },
+  errors: ['model_unavailable', 'rate_limited'],
+  errorForms: [OPENAI_ERRORS],
+  handlers: [
+    ...readJsonBody(options.maxProgramBodyBytes),
+    answerChat(options.completions, () => openai, options.clock),
+  ],
+});
+
+const COMPLETIONS =
+  'Also at `/v1beta/openai/chat/completions`, as at Google. A parameter that would change the answer and is not supported is refused by name.';
+
+const HELLO = [{ role: 'user', content: 'Hello!' }];
+
+const completionExamples = (targets: readonly Target[]): RequestBody['examples'] => {
+  const [model] = targets.map(modelOf);
+  return {
+    hello: { value: { model, messages: HELLO } },
+    stream: {
+      summary: 'In pieces, with the tokens',
+      value: { model, messages: HELLO, stream: true, stream_options: { include_usage: true } },
+    },
+    tools: {
+      summary: 'With a function that may be called',
+      value: {
+        model,
+        messages: HELLO,
+        tools: [
+          { type: 'function', function: { name: 'weather', parameters: { type: 'object' } } },
+        ],
+      },
+    },
+  };
+};
+
+const methodsRoute = ({
+  relay,
+  chatTargets,
+  clock,
+  maxProgramBodyBytes,
+}: ProgramRoutesOptions): Route => ({
+  method: 'post',
+  path: '/v1beta/models/{model}:{method}',
+  aliases: ['/v1/models/{model}:{method}', '/v1alpha/models/{model}:{method}'],
+  pattern: METHOD_PATH,
+  id: 'callModel',
+  tag: 'Gemini',
+  summary: "Call a method of Gemini's API",
+  description: `Body and answer are Google's own, byte for byte: [generate](${GOOGLE}/generate-content), [count](${GOOGLE}/tokens).`,
+  auth: 'client',
+  usesKeys: true,
+  passesOn: 'Google',
+  params: z.object({
+    model: z.enum(chatTargets.map(modelOf)).meta({ description: 'One of `GOOGLE_MODELS`.' }),
+    method: z.enum(['generateContent', 'streamGenerateContent', 'countTokens']),
+  }),
+  query: z.object({
+    alt: z.enum(['sse', 'json']).optional().meta({
+      description: 'With `sse` the pieces of a stream come as events, otherwise as one JSON list.',
+    }),
+  }),
+  body: {
+    schema: linked('GenerateContentRequest', `${GOOGLE}/generate-content#request-body`),
+    examples: { hello: { value: { contents: [{ role: 'user', parts: [{ text: 'Hello!' }] }] } } },
+  },
+  answer: {
+    description: "Google's answer.",
+    content: {
+      'application/json': z.union([z.looseObject({}), z.array(z.looseObject({}))]),
+      'text/event-stream': z.string(),
+    },
+  },
+  errors: ['model_unavailable'],
+  errorForms: [GEMINI_ERRORS],
   // Compressed bodies go on to Google as they are.
-  const readCall = readBytes(maxProgramBodyBytes, { inflate: false, isJson: true });
-  serve(app, 'post', [METHOD_PATH], readCall, relayRoute(relay, readMethodCall, clock));
-  serve(app, 'get', [MODELS_PATH], (request, response, next) =>
-    (response.locals.protocol === 'gemini' ? relayModels : listModels)(request, response, next),
-  );
+  handlers: [
+    readBytes(maxProgramBodyBytes, { inflate: false, isJson: true }),
+    relayRoute(relay, readMethodCall, clock),
+  ],
+});
+
+/** `/v1` belongs to both protocols; the place of the token tells them apart. */
+function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Route[] {
+  const listModels = sendOpenaiModels(chatTargets, clock.now());
+  const relayModels = relayRoute(relay, readModelsCall, clock);
+  const oneModel = z.object({
+    model: z
+      .string()
+      .max(100)
+      .meta({ examples: chatTargets.slice(0, 1).map(modelOf) }),
+  });
+  const common = {
+    method: 'get',
+    auth: 'client',
+    usesKeys: true,
+    passesOn: 'Google',
+    answer: {
+      description: "In OpenAI's or Google's form.",
+      content: { 'application/json': z.looseObject({}) },
+    },
+    errors: ['model_unavailable'],
+  } as const;
+  const ofBoth = {
+    ...common,
+    tag: 'OpenAI',
+    description: `With the token as bearer in [OpenAI's form](${OPENAI}/models), as \`x-goog-api-key\` or \`?key=\` in Google's. Under \`/v1beta/openai/models\` always in OpenAI's form.`,
+    errorForms: [OPENAI_ERRORS, GEMINI_ERRORS],
+    handlers: [
+      ((request, response, next) =>
+        (response.locals.protocol === 'gemini' ? relayModels : listModels)(
+          request,
+          response,
+          next,
+        )) satisfies RequestHandler,
+    ],
+  } as const;
+  const ofGoogle = {
+    ...common,
+    tag: 'Gemini',
+    description: `[Google's own list](${GOOGLE}/models), which is longer than what is served.`,
+    errorForms: [GEMINI_ERRORS],
+    handlers: [relayModels],
+  } as const;
+  return [
+    {
+      ...ofBoth,
+      path: '/v1/models',
+      pattern: /^\/v1\/models$/,
+      id: 'listModels',
+      summary: 'List the models',
+    },
+    {
+      ...ofBoth,
+      path: '/v1/models/{model}',
+      pattern: modelPath('v1'),
+      id: 'getModel',
+      summary: 'See whether a model is served',
+      params: oneModel,
+    },
+    {
+      ...ofGoogle,
+      path: '/v1beta/models',
+      aliases: ['/v1alpha/models'],
+      pattern: /^\/(?:v1beta|v1alpha)\/models$/,
+      id: 'listGoogleModels',
+      summary: "List Google's models",
+    },
+    {
+      ...ofGoogle,
+      path: '/v1beta/models/{model}',
+      aliases: ['/v1alpha/models/{model}'],
+      pattern: modelPath('(?:v1beta|v1alpha)'),
+      id: 'getGoogleModel',
+      summary: 'Read what Google says of one of its models',
+      params: oneModel,
+    },
+  ];
 }
+
+const modelPath = (version: string) => new RegExp(`^/${version}/models/${MODEL_NAME}$`);
 
 const COMPLETIONS_PATH = '/v1/chat/completions';
 
@@ -63,7 +241,7 @@ const COMPLETIONS_PATH = '/v1/chat/completions';
 const readProgramAddress: RequestHandler = (request, response, next) => {
   const path = tidied(request.path);
   if (PROGRAM.test(path)) {
-    const isOpenai = OPENAI.test(path) || !(GEMINI.test(path) || isGoogleClient(request));
+    const isOpenai = OPENAI_PATH.test(path) || !(GEMINI_PATH.test(path) || isGoogleClient(request));
     response.locals.protocol = isOpenai ? 'openai' : 'gemini';
     response.locals.errorForm = isOpenai ? OPENAI_ERRORS : GEMINI_ERRORS;
     // In place: a proxy may send `http://host` before the path, and the router counts its characters.
@@ -73,9 +251,9 @@ const readProgramAddress: RequestHandler = (request, response, next) => {
 };
 
 const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
-const OPENAI = new RegExp(`^${COMPLETIONS_PATH}$|^/v1(?:alpha|beta)?/openai(?:/|$)`, 'i');
+const OPENAI_PATH = new RegExp(`^${COMPLETIONS_PATH}$|^/v1(?:alpha|beta)?/openai(?:/|$)`, 'i');
 /** `/v1` belongs to both; where the path does not decide, the place of the token does. */
-const GEMINI = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
+const GEMINI_PATH = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
 /** Where Google has OpenAI's protocol. */
 const GOOGLES_OPENAI = /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|models(?:\/[^:]*)?)$/i;
 
@@ -91,16 +269,16 @@ const tidied = (path: string): string =>
     .replace(/(?<=.)\/$/, '')
     .replace(/^(\/\w+(?:\/openai)?\/models\/)(?:(?:models|google)\/)+/i, '$1');
 
-/** `GET /v1/models` and `/v1/models/{model}`, in OpenAI's form: the models that are served. */
-function openaiModelsRoute(targets: readonly Target[], startedAt: number): RequestHandler {
+/** The models that are served, or one of them, in OpenAI's form. */
+function sendOpenaiModels(targets: readonly Target[], startedAt: number): RequestHandler {
   const described = targets.map((target) => ({
     id: modelOf(target),
     object: 'model',
     created: Math.floor(startedAt / 1000),
     owned_by: target.provider,
   }));
-  return function getModels({ path }, response) {
-    const model = MODELS_PATH.exec(path)?.groups?.model;
+  return function sendModels({ params }, response) {
+    const { model } = params;
     if (model === undefined) {
       sendJson(response, 200, { object: 'list', data: described });
       return;

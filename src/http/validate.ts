@@ -71,18 +71,20 @@ export const jsonObject = z
   })
   .meta({ type: 'object' });
 
+/** A JSON object that is described elsewhere. */
+export const linked = (id: string, url: string) =>
+  z.looseObject({}).meta({ id, description: `[Reference](${url})`, externalDocs: { url } });
+
 /** After so many faulty entries the rest is not read: a body could hold half a million for each megabyte. */
 const MAX_FAULTY = 20;
+
+/** For the OpenAPI document: the schema of a list does not show what it is made of. */
+export const listShapes = new WeakMap<object, ListShape>();
 
 interface ListShape {
   readonly item: z.ZodType;
   readonly max: number;
 }
-
-const shapes = new WeakMap<object, ListShape>();
-
-/** For the OpenAPI document: the schema of a list does not show what it is made of. */
-export const shapeOfList = (schema: object): ListShape | null => shapes.get(schema) ?? null;
 
 /** A list that stops reading after {@link MAX_FAULTY} faults, as `z.array` does not. */
 export function listOf<T>(item: z.ZodType<T>, max: number) {
@@ -93,7 +95,7 @@ export function listOf<T>(item: z.ZodType<T>, max: number) {
       // Else later checks would look at entries that were not read.
       abort: true,
     });
-  shapes.set(list, { item, max });
+  listShapes.set(list, { item, max });
   return list.transform((values, context): T[] => {
     const read: T[] = [];
     let faulty = 0;

@@ -12,19 +12,28 @@ export type RequestReport = z.output<typeof request>;
 
 const MODEL = 'gemini-flash-latest';
 
-const count = z.int().min(0).meta({ example: 1 });
+const count = z
+  .int()
+  .min(0)
+  .meta({ examples: [1] });
 /** Without a minimum: the clock may be set back in between. */
-const milliseconds = z.int().meta({ example: 430 });
+const milliseconds = z.int().meta({ examples: [430] });
 const time = z
   .string()
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
-  .meta({ format: 'date-time', example: '2026-11-24T18:20:00.000Z' });
-const keyId = z.string().min(1).meta({
-  description: '`google-2` for `GOOGLE_API_KEY_2`, `google` for the one without a number.',
-  example: 'google-2',
-});
-const service = z.string().meta({ example: 'google' });
-const model = z.string().min(1).meta({ example: MODEL });
+  .meta({ format: 'date-time', examples: ['2026-11-24T18:20:00.000Z'] });
+const keyId = z
+  .string()
+  .min(1)
+  .meta({
+    description: '`google-2` for `GOOGLE_API_KEY_2`, `google` for the one without a number.',
+    examples: ['google-2'],
+  });
+const service = z.string().meta({ examples: ['google'] });
+const model = z
+  .string()
+  .min(1)
+  .meta({ examples: [MODEL] });
 const failure = z.enum(FAILURE_KINDS);
 const cause = z.enum([...FAILURE_KINDS, 'operator']);
 const origin = z.enum(['provider', 'rule', 'operator']);
@@ -78,7 +87,7 @@ export const keyReport = z
       .regex(/^[0-9a-f]{10}$/)
       .meta({
         description: 'Equal for equal keys, whatever their ids. It does not reveal the key.',
-        example: '3f2a9c0b17',
+        examples: ['3f2a9c0b17'],
       }),
     service,
     project: z.string().meta({ description: 'Keys of one project share a quota.' }),
@@ -118,7 +127,7 @@ export const keyReport = z
       .array(z.strictObject({ from: time, to: time, state: unavailable, cause }))
       .meta({ description: 'When the key was not available within the last hour, oldest first.' }),
   })
-  .meta({ description: 'A key and its state for one model. Times are in UTC.' });
+  .meta({ id: 'Key', description: 'A key and its state for one model. Times are in UTC.' });
 
 export const keysPage = z
   .strictObject({
@@ -126,7 +135,7 @@ export const keysPage = z
     keys: z.array(keyReport),
     next: keyId.nullable().meta({ description: 'The next `after`. Null: the last page.' }),
   })
-  .meta({ title: 'KeysPage' });
+  .meta({ id: 'KeysPage' });
 
 const minute = z.strictObject({
   at: time.meta({ description: 'The start of the minute.' }),
@@ -214,4 +223,4 @@ export const overview = z
     }),
     latest: z.array(request).meta({ description: 'The latest requests, newest first.' }),
   })
-  .meta({ title: 'Overview', description: 'Of this process, since its start. Times are in UTC.' });
+  .meta({ id: 'Overview', description: 'Of this process, since its start. Times are in UTC.' });

@@ -97,4 +97,5 @@ export interface ChatFinish {
   readonly usage: Usage;
 }
 
-export type FinishReason = 'stop' | 'length' | 'tool-calls' | 'content-filter' | 'other';
+export const FINISH_REASONS = ['stop', 'length', 'tool-calls', 'content-filter', 'other'] as const;
+export type FinishReason = (typeof FINISH_REASONS)[number];

@@ -77,8 +77,8 @@ describe('before anything has happened', () => {
 
 describe('HTTP requests', () => {
   it.each([
-    ['the pattern of their path', '/v1/models/gemini-flash-latest', 200, '/v1beta/models/{model}'],
-    ['nothing of a path that there is not', '/wp-login.php', 404, 'other'],
+    ['the path of their route', '/v1/models/gemini-flash-latest', 200, '/v1/models/{model}'],
+    ['nothing of an unknown path', '/wp-login.php', 404, 'other'],
   ])('are counted by %s', async (_, path, status, route) => {
     const app = await startMetered({ ...TWO_KEYS, CLIENT_TOKENS: CLIENT_TOKEN });
     await app.get(path, { authorization: `Bearer ${CLIENT_TOKEN}` });

@@ -1,5 +1,11 @@
-import type { Answered } from './documented.ts';
 import { type App, flow } from './start-app.ts';
+
+/** An answer as it came over the wire. */
+export interface Answered {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
 
 /** Any request, while fake time goes on until its whole answer is there. */
 export const send = ({ url, clock }: App, path: string, sent: RequestInit): Promise<Answered> =>

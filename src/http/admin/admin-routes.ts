@@ -1,8 +1,9 @@
-import type { Express, Request, RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Order } from '../../observability/operator-actions.ts';
+import { keyReport, keysPage, overview } from '../../observability/reports.ts';
 import type { Redact } from '../../shared/redact.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
 import { defaultTargets } from '../../shared/target.ts';
@@ -10,12 +11,11 @@ import { bodyOrNone, readJsonBody } from '../body.ts';
 import { bearerIn } from '../caller.ts';
 import { HttpError } from '../errors.ts';
 import { limitByAddress } from '../limits.ts';
-import { servePage } from '../pages.ts';
-import { forbidCaching, sendJson, sendText } from '../reply.ts';
-import { serve } from '../serve.ts';
+import type { Page } from '../pages.ts';
+import { sendJson, sendText } from '../reply.ts';
+import type { Route } from '../route.ts';
 import { validate } from '../validate.ts';
 import { type AdminAccess, refuseOtherOrigins } from './admin-access.ts';
-
 import { keysQuery, listKeys } from './key-list.ts';
 
 export interface AdminRoutesOptions {
@@ -34,8 +34,149 @@ const LOGINS_PER_MINUTE = 30;
 /** In bytes. */
 const MAX_BODY = 16 * 1024;
 
-/** A browser that brings nothing is shown the way; everybody else is told what is missing. */
-function toLogin(access: AdminAccess): RequestHandler {
+/** What is for the operator: without an admin token none of it exists. */
+export function adminRoutes(options: AdminRoutesOptions): Route[] {
+  const { access, sharedStore, view, metrics, redact, cooldownMs } = options;
+  const readBody = readJsonBody(MAX_BODY);
+  const reading = { method: 'get', tag: 'Admin', auth: 'admin', isPolled: true } as const;
+  const acting = { method: 'post', tag: 'Admin', auth: 'admin' } as const;
+  const onKey = {
+    ...acting,
+    params: z.object({ id: z.string().meta({ examples: ['google-2'] }) }),
+    answer: { description: 'The key as it is now.', content: { 'application/json': keyAnswer } },
+    errors: ['not_found'],
+  } as const;
+  return [
+    {
+      ...reading,
+      path: '/api/keys',
+      id: 'listKeys',
+      summary: 'See the state of each key, and why',
+      description:
+        'In the order of the settings, those of Google first. No answer holds the text of a key.',
+      query: keysQuery,
+      answer: { description: 'One page of keys.', content: { 'application/json': keysPage } },
+      handlers: [access.require, getKeys(view)],
+    },
+    {
+      ...reading,
+      path: '/api/overview',
+      id: 'getOverview',
+      summary: 'See what became of the requests, and how many keys can be used',
+      description: 'Of this process, since its start; at most a second old.',
+      answer: {
+        description: 'The last hour, and the latest requests.',
+        content: { 'application/json': overview },
+      },
+      handlers: [access.require, getOverview(view)],
+    },
+    {
+      ...onKey,
+      path: '/api/keys/{id}/release',
+      id: 'releaseKey',
+      summary: 'Let a key be used again',
+      description:
+        'At once, whatever was found about it. What was found about its project is forgotten for all keys of the project.',
+      body: {
+        schema: releaseBody,
+        isRequired: false,
+        examples: { named: { value: { by: 'Ana', reason: 'quota was raised' } } },
+      },
+      handlers: [access.require, ...readBody, postRelease(view)],
+    },
+    {
+      ...onKey,
+      path: '/api/keys/{id}/park',
+      id: 'parkKey',
+      summary: 'Take a key out of use',
+      description:
+        'Until its time has passed or an operator releases it. Its running calls go on. A later order replaces this one.',
+      body: {
+        schema: parkBody,
+        isRequired: false,
+        examples: { named: { value: { by: 'Ana', reason: 'bill is strange', seconds: 900 } } },
+      },
+      handlers: [access.require, ...readBody, postPark(view, cooldownMs)],
+    },
+    {
+      ...reading,
+      path: '/metrics',
+      id: 'getMetrics',
+      summary: 'Read the metrics for Prometheus',
+      description: 'Of this process, since its start.',
+      answer: { description: "Prometheus' text format.", content: { 'text/plain': z.string() } },
+      handlers: [access.require, getMetrics(metrics)],
+    },
+    {
+      method: 'post',
+      path: '/api/login',
+      id: 'logIn',
+      tag: 'Admin',
+      summary: 'Get a cookie for the admin token',
+      description:
+        'It is good for twelve hours, as long as the token is the same. Programs need none: they send the token itself.',
+      limit: limitByAddress('logins', LOGINS_PER_MINUTE, sharedStore),
+      body: { schema: loginBody, examples: { named: { value: { token: '…', name: 'Ana' } } } },
+      answer: { description: 'The cookie is set.', content: { 'application/json': done } },
+      errors: ['unauthorized'],
+      isUncached: true,
+      handlers: [...readBody, postLogin(access, redact)],
+    },
+    {
+      method: 'post',
+      path: '/api/logout',
+      id: 'logOut',
+      tag: 'Admin',
+      summary: 'Take the cookie away',
+      answer: { description: 'There is no cookie now.', content: { 'application/json': done } },
+      errors: ['unauthorized', 'payload_too_large', 'unsupported_media_type'],
+      isUncached: true,
+      handlers: [...readBody, postLogout(access)],
+    },
+  ];
+}
+
+const keyAnswer = z.strictObject({ key: keyReport }).meta({ id: 'KeyAnswer' });
+
+const done = z.strictObject({ status: z.literal('ok') }).meta({ id: 'Done' });
+
+export const adminPages = (access: AdminAccess): Page[] => [
+  {
+    path: '/login',
+    id: 'getLogin',
+    tag: 'Admin',
+    summary: 'Log in on a page',
+    folder: 'login',
+  },
+  {
+    path: '/dashboard',
+    id: 'getDashboard',
+    tag: 'Admin',
+    summary:
+      'Watch the keys on a page, and act on them; a browser without the cookie goes to `/login`',
+    auth: 'admin',
+    folder: 'dashboard',
+    libraries: { 'lit-html': 'lit-html' },
+    before: [redirectToLogin(access), access.require],
+  },
+  {
+    path: '/playground',
+    id: 'getPlayground',
+    tag: 'Admin',
+    summary: 'Try the chat and the avatar on a page',
+    folder: 'playground',
+    libraries: {
+      'lit-html': 'lit-html',
+      'eventsource-parser': 'eventsource-parser/dist',
+      anam: '@anam-ai/js-sdk/dist/umd',
+    },
+    // Anam's answer names the host of the avatar.
+    connectsTo: ['https://*.anam.ai', 'wss://*.anam.ai'],
+  },
+];
+
+/** Only for a browser without a cookie or token: other callers get an error that says what is missing. */
+function redirectToLogin(access: AdminAccess): RequestHandler {
   return async function sendToLogin(request, response, next) {
     const isBrowser = bearerIn(request) === null && request.accepts(['json', 'html']) === 'html';
     if (isBrowser && (await access.cookie.read(request)) === null) response.redirect(303, '/login');
@@ -43,55 +184,9 @@ function toLogin(access: AdminAccess): RequestHandler {
   };
 }
 
-/** What is for whoever runs the server: without an admin token none of it exists. */
-export function serveAdminRoutes(app: Express, options: AdminRoutesOptions): void {
-  const { access, sharedStore, view, metrics, redact, cooldownMs } = options;
-  serve(app, 'get', ['/metrics'], access.require, metricsRoute(metrics));
-  serve(
-    app,
-    'post',
-    ['/api/login'],
-    forbidCaching,
-    ...limitByAddress('logins', LOGINS_PER_MINUTE, sharedStore),
-    ...readJsonBody(MAX_BODY),
-    loginRoute(access, redact),
-  );
-  serve(
-    app,
-    'post',
-    ['/api/logout'],
-    forbidCaching,
-    ...readJsonBody(MAX_BODY),
-    logoutRoute(access),
-  );
-  serve(app, 'get', ['/api/keys'], access.require, keysRoute(view));
-  serve(app, 'get', ['/api/overview'], access.require, overviewRoute(view));
-  const toAct = [access.require, ...readJsonBody(MAX_BODY)];
-  serve(app, 'post', ['/api/keys/:id/release'], ...toAct, releaseRoute(view));
-  serve(app, 'post', ['/api/keys/:id/park'], ...toAct, parkRoute(view, cooldownMs));
-  servePage(app, { path: '/login', folder: 'login' });
-  servePage(app, {
-    path: '/dashboard',
-    folder: 'dashboard',
-    libraries: { 'lit-html': 'lit-html' },
-    before: [toLogin(access), access.require],
-  });
-  servePage(app, {
-    path: '/playground',
-    folder: 'playground',
-    libraries: {
-      'lit-html': 'lit-html',
-      'eventsource-parser': 'eventsource-parser/dist',
-      anam: '@anam-ai/js-sdk/dist/umd',
-    },
-    // Only Anam's answer says which of its hosts the avatar lives on.
-    connectsTo: ['https://*.anam.ai', 'wss://*.anam.ai'],
-  });
-}
-
 const MAX_NAME = 60;
 
-export const loginBody = z
+const loginBody = z
   .strictObject({
     token: z
       .string()
@@ -99,14 +194,13 @@ export const loginBody = z
       .max(1000)
       .meta({ description: '`ADMIN_TOKEN`.' }),
     name: z.string().trim().max(MAX_NAME).optional().meta({
-      description: 'Who it is: stands in the log beside whatever is done to a key.',
+      description: 'Your name, for the log of what is done to keys.',
     }),
   })
-  .meta({ title: 'LoginRequest' });
+  .meta({ id: 'LoginRequest' });
 
-/** `POST /api/login`: the admin token for a cookie, so that a browser need not keep it. */
-function loginRoute({ checkToken, cookie }: AdminAccess, redact: Redact): RequestHandler {
-  return async function postLogin(request, response) {
+function postLogin({ checkToken, cookie }: AdminAccess, redact: Redact): RequestHandler {
+  return async function logIn(request, response) {
     const { token, name = '' } = validate(loginBody, request.body);
     refuseOtherOrigins(request);
     await checkToken(request, token);
@@ -115,9 +209,8 @@ function loginRoute({ checkToken, cookie }: AdminAccess, redact: Redact): Reques
   };
 }
 
-/** `POST /api/logout` */
-function logoutRoute({ cookie }: AdminAccess): RequestHandler {
-  return function postLogout(request, response) {
+function postLogout({ cookie }: AdminAccess): RequestHandler {
+  return function logOut(request, response) {
     refuseOtherOrigins(request);
     cookie.take(request, response);
     sendJson(response, 200, { status: 'ok' });
@@ -129,27 +222,26 @@ const note = z.string().trim().max(200);
 
 const whoAndWhy = {
   by: note.optional().meta({
-    description: 'Who does it, for the log. Default: the name that was given at the login.',
+    description: 'Who does it, for the log. Default: the name given at the login.',
   }),
   reason: note.optional().meta({ description: 'Why, for the log.' }),
 };
 
-export const releaseBody = z
+const releaseBody = z
   .strictObject(whoAndWhy)
-  .meta({ title: 'ReleaseRequest', description: 'May be empty, or nothing at all.' });
+  .meta({ id: 'ReleaseRequest', description: 'May be empty, or nothing at all.' });
 
-export const parkBody = z
+const parkBody = z
   .strictObject({
     ...whoAndWhy,
     seconds: z.number().min(1).max(MAX_SECONDS).optional().meta({
       description: 'How long, from now, in seconds. Default: `KEY_COOLDOWN_SECONDS`.',
     }),
   })
-  .meta({ title: 'ParkRequest', description: 'May be empty, or nothing at all.' });
+  .meta({ id: 'ParkRequest', description: 'May be empty, or nothing at all.' });
 
-/** `POST /api/keys/{id}/release`: the key may be used again, whatever was found about it. */
-function releaseRoute(view: AdminView): RequestHandler {
-  return async function postRelease(request, response) {
+function postRelease(view: AdminView): RequestHandler {
+  return async function releaseKey(request, response) {
     const body = validate(releaseBody, bodyOrNone(request));
     const isFound = view.actions.release(idIn(request), orderIn(response, body));
     if (!isFound) throw noSuchKey();
@@ -157,9 +249,8 @@ function releaseRoute(view: AdminView): RequestHandler {
   };
 }
 
-/** `POST /api/keys/{id}/park`: the key is used no more, until its time has passed or somebody releases it. */
-function parkRoute(view: AdminView, cooldownMs: number): RequestHandler {
-  return async function postPark(request, response) {
+function postPark(view: AdminView, cooldownMs: number): RequestHandler {
+  return async function parkKey(request, response) {
     const { seconds = cooldownMs / 1000, ...body } = validate(parkBody, bodyOrNone(request));
     const isFound = view.actions.park(idIn(request), seconds * 1000, orderIn(response, body));
     if (!isFound) throw noSuchKey();
@@ -189,23 +280,20 @@ async function reportOf({ targets, keys }: AdminView, request: Request) {
 
 const noSuchKey = () => new HttpError('not_found', 'There is no such key.');
 
-/** `GET /api/keys`: all that is known of each key, page by page. */
-function keysRoute(view: AdminView): RequestHandler {
-  return async function getKeys(request, response) {
+function getKeys(view: AdminView): RequestHandler {
+  return async function sendKeys(request, response) {
     sendJson(response, 200, await listKeys(view, validate(keysQuery, request.query)));
   };
 }
 
-/** `GET /api/overview`: what the dashboard shows besides the keys. */
-function overviewRoute(view: AdminView): RequestHandler {
-  return async function getOverview(_request, response) {
+function getOverview(view: AdminView): RequestHandler {
+  return async function sendOverview(_request, response) {
     sendJson(response, 200, await view.overview());
   };
 }
 
-/** `GET /metrics`: what Prometheus reads. */
-function metricsRoute(metrics: Pick<Metrics, 'contentType' | 'text'>): RequestHandler {
-  return async function getMetrics(_request, response) {
+function getMetrics(metrics: Pick<Metrics, 'contentType' | 'text'>): RequestHandler {
+  return async function sendMetrics(_request, response) {
     sendText(response, 200, metrics.contentType, await metrics.text());
   };
 }

@@ -61,7 +61,7 @@ export const aiSdkBody = z
       .meta({ minItems: 1, description: "UI messages, the last of them the user's." }),
     model: modelName.nullish().meta({ description: 'One of `GOOGLE_MODELS`.' }),
   })
-  .meta({ title: 'AiSdkChatRequest', description: "What the AI SDK's `useChat` sends." });
+  .meta({ id: 'AiSdkChatRequest', description: "What the AI SDK's `useChat` sends." });
 
 /**
  * The dialect of the Vercel AI SDK's `useChat` and its transports: UI messages in, a UI message stream

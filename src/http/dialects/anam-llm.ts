@@ -23,7 +23,7 @@ export const anamBody = z
   })
   .meta({
     ...without('trigger'),
-    title: 'AnamChatRequest',
+    id: 'AnamChatRequest',
     description: "What Anam's example for a language model of one's own sends.",
   })
   .superRefine(({ messages }, context) => {

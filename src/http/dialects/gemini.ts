@@ -7,6 +7,7 @@ import { PLAIN } from '../../shared/request-shape.ts';
 import { callerOf } from '../caller.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { JSON_TYPE, STREAM_CACHING, sendText, sent, write } from '../reply.ts';
+import { linked } from '../validate.ts';
 import { resourcesIn, shapeIn } from './gemini-shape.ts';
 
 /** A request in Gemini's own protocol: Google's answer is passed on byte by byte. */
@@ -54,14 +55,12 @@ function lastBodyIn(error: unknown): string | null {
   return cause instanceof UpstreamError ? (cause.refusal?.body ?? null) : null;
 }
 
-const MODEL = String.raw`[A-Za-z0-9][\w.-]{0,99}`;
+/** The paths go on to Google as they come, so they are restricted to these letters. */
+export const MODEL_NAME = String.raw`(?<model>[A-Za-z0-9][\w.-]{0,99})`;
 
-/** These paths go on to Google as they come, so they are restricted to these letters. */
 export const METHOD_PATH = new RegExp(
-  `^/(?:v1|v1alpha|v1beta)/models/(?<model>${MODEL}):(?<method>generateContent|streamGenerateContent|countTokens)$`,
+  `^/(?:v1|v1alpha|v1beta)/models/${MODEL_NAME}:(?<method>generateContent|streamGenerateContent|countTokens)$`,
 );
-/** One of Google's models, or their list. */
-export const MODELS_PATH = new RegExp(`^/(?:v1|v1alpha|v1beta)/models(?:/(?<model>${MODEL}))?$`);
 
 /** Headers of the caller that go on to Google. `accept-encoding` would change the encoding of the answer. */
 const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client'];
@@ -123,6 +122,7 @@ const PASSED_PARAMETER = /^(?:alt|fields|prettyPrint|page_?size|page_?token)=(?:
 /** Google's form: https://cloud.google.com/apis/design/errors */
 export const GEMINI_ERRORS: ErrorForm = {
   type: JSON_TYPE,
+  schema: linked('GoogleError', 'https://cloud.google.com/apis/design/errors'),
   text({ status: code, message, retryAfterSeconds }: HttpError) {
     const details = retryAfterSeconds === null ? {} : { details: [retryInfo(retryAfterSeconds)] };
     return JSON.stringify({

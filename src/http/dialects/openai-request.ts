@@ -132,15 +132,9 @@ const IGNORED = {
   user: anything,
 };
 
-export const completionBody = z
+const completionBody = z
   .object({ ...IGNORED, ...SUPPORTED, ...FIXED })
-  .catchall(z.null('This parameter is not supported.').optional())
-  .meta({
-    title: 'ChatCompletionRequest',
-    description: 'What would change the answer and cannot be done is refused by name.',
-    maxProperties: MAX_PARAMETERS,
-    externalDocs: { url: 'https://platform.openai.com/docs/api-reference/chat/create' },
-  });
+  .catchall(z.null('This parameter is not supported.').optional());
 
 type CompletionBody = z.output<typeof completionBody>;
 

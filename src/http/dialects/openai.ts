@@ -4,6 +4,7 @@ import type { FinishReason, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
 import type { ErrorCode, ErrorForm, HttpError } from '../errors.ts';
 import { JSON_TYPE } from '../reply.ts';
+import { linked } from '../validate.ts';
 import {
   type AnswerFacts,
   COMMENT,
@@ -19,6 +20,7 @@ import { readCompletionRequest } from './openai-request.ts';
 /** https://platform.openai.com/docs/guides/error-codes */
 export const OPENAI_ERRORS: ErrorForm = {
   type: JSON_TYPE,
+  schema: linked('OpenaiError', 'https://platform.openai.com/docs/guides/error-codes'),
   text: (error) => JSON.stringify(toOpenaiError(error)),
   headers: ({ retryAfterSeconds }) =>
     retryAfterSeconds !== null && retryAfterSeconds > MAX_HONOURED_SECONDS

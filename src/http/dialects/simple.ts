@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatReply } from '../../services/chat.ts';
+import { FINISH_REASONS } from '../../shared/chat.ts';
 import { OUR_ERRORS } from '../errors.ts';
 import { listOf, validate } from '../validate.ts';
 import {
@@ -37,7 +38,23 @@ export const chatBody = z
       description: 'Whether the answer comes as events. By default the `Accept` header decides.',
     }),
   })
-  .meta({ title: 'ChatRequest', description: 'A message, with what was said before.' });
+  .meta({ id: 'ChatRequest', description: 'A message, with what was said before.' });
+
+const usage = z.strictObject({
+  inputTokens: z.int(),
+  outputTokens: z.int(),
+  totalTokens: z.int(),
+});
+
+export const chatReply = z
+  .strictObject({
+    reply: z.string().meta({ examples: ['Hi! How can I help?'] }),
+    model: z.string().meta({ examples: ['gemini-flash-latest'] }),
+    finishReason: z.enum(FINISH_REASONS),
+    usage,
+    requestId: z.string(),
+  })
+  .meta({ id: 'ChatReply' });
 
 /** Our own dialect: a message with its history; the answer is one JSON body or a stream of events. */
 export const simple: Dialect = {
@@ -60,7 +77,7 @@ const EVENTS = 'text/event-stream';
 const prefersEvents = (request: Request) =>
   request.accepts(['application/json', EVENTS]) === EVENTS;
 
-const toBody = (reply: ChatReply, { requestId }: AnswerFacts) => ({
+const toBody = (reply: ChatReply, { requestId }: AnswerFacts): z.output<typeof chatReply> => ({
   reply: reply.text,
   model: reply.model,
   finishReason: reply.reason,
