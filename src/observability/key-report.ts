@@ -16,7 +16,6 @@ export function reportKey(
   now: number,
 ): KeyReport {
   const { key, target, inFlight, state, scopes, history } = facts;
-  const { lastError, ...counts } = stats;
   const times = { now, blockedUntil: state.until ?? 0 };
   const decisive = scopes.find((scope) => isDecisive(scope, facts));
   return {
@@ -34,9 +33,8 @@ export function reportKey(
     untilBy: state.untilBy ?? null,
     scopes: scopes.map((scope) => reportScope(scope, key, times)),
     inFlight,
-    ...counts,
-    lastError: lastError === null ? null : { ...lastError, at: isoTime(lastError.at) },
-    lastAction: lastAction === null ? null : { ...lastAction, at: isoTime(lastAction.at) },
+    ...stats,
+    lastAction,
     history: history.map((stretch) => ({
       ...stretch,
       from: isoTime(stretch.from),

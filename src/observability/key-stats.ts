@@ -1,34 +1,13 @@
 import type { AttemptTrace } from '../failover/trace.ts';
+import { isoTime } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
+import type { KeyReport } from './reports.ts';
 
 /** The calls with one key since the start of the process. */
-export interface KeyStats {
-  readonly calls: number;
-  readonly successes: number;
-  readonly failures: Readonly<Partial<Record<FailureKind, number>>>;
-  /** Null when there was no answer in the last minutes. */
-  readonly latency: Latency | null;
-  readonly lastError: LastError | null;
-}
-
-export interface LastError {
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-  readonly kind: FailureKind;
-  readonly model: string;
-  /** The provider's message, without any key. */
-  readonly message: string;
-  /** The HTTP status; null when the provider did not answer. */
-  readonly status: number | null;
-}
-
-/** Milliseconds until the first chunk of an answer. */
-interface Latency {
-  readonly p50Ms: number;
-  readonly p95Ms: number;
-  /** The number of answers that this is about. */
-  readonly answers: number;
-}
+export type KeyStats = Pick<
+  KeyReport,
+  'calls' | 'successes' | 'failures' | 'latency' | 'lastError'
+>;
 
 /** The stats of every key, by its id. */
 export function createKeyStats() {
@@ -46,12 +25,8 @@ export function createKeyStats() {
   };
 }
 
-interface Counts {
-  calls: number;
-  successes: number;
-  readonly failures: Partial<Record<FailureKind, number>>;
+interface Counts extends Omit<KeyStats, 'latency'> {
   readonly firstMs: LatencySamples;
-  lastError: LastError | null;
 }
 
 const noCounts = (): Counts => ({
@@ -73,7 +48,8 @@ function add(counts: Counts, attempt: AttemptTrace): void {
   }
   const { kind, message, status = null } = outcome;
   counts.failures[kind] = (counts.failures[kind] ?? 0) + 1;
-  if (!BLAMELESS.has(kind)) counts.lastError = { at, kind, model: target.label, message, status };
+  if (BLAMELESS.has(kind)) return;
+  counts.lastError = { at: isoTime(at), kind, model: target.label, message, status };
 }
 
 /** Failures that are no fault of the key or its provider. */
@@ -102,7 +78,7 @@ class LatencySamples {
     this.#next = (this.#next + 1) % MAX_SAMPLES;
   }
 
-  latency(now: number): Latency | null {
+  latency(now: number): KeyReport['latency'] {
     const isRecent = (_: number, index: number) => (this.#at[index] ?? 0) > now - LATENCY_WINDOW_MS;
     const sorted = this.#ms.filter(isRecent).sort();
     if (sorted.length === 0) return null;

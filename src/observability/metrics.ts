@@ -20,12 +20,7 @@ export interface MetricsOptions {
 /** What this process shares with others through Redis. */
 export interface SharingState {
   readonly redis: () => RedisState;
-  counts(): {
-    readonly published: number;
-    readonly merged: number;
-    readonly unreadable: number;
-    readonly backlog: number;
-  };
+  counts(): Readonly<Record<'published' | 'merged' | 'unreadable' | 'backlog', number>>;
 }
 
 /** This process's metrics for Prometheus. */
@@ -43,7 +38,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const updateKeys = createKeyMetrics(registry, pool, targets);
   const sink = createRequestMetrics(registry, targets, providers);
   const requestAnswered = createHttpMetrics(registry);
-  const updateSharing = sharing === null ? () => {} : createSharingMetrics(registry, sharing);
+  if (sharing !== null) createSharingMetrics(registry, sharing);
   if (measuresProcess) measureProcess(registry);
   return {
     sink,
@@ -51,7 +46,6 @@ export function createMetrics(options: MetricsOptions): Metrics {
     contentType: registry.contentType,
     text() {
       updateKeys();
-      updateSharing();
       return registry.metrics();
     },
   };
@@ -80,11 +74,16 @@ function createKeyMetrics(
     labelNames: ['service', 'model', 'persona'],
     registers: [registry],
   });
-  const inFlight = new Gauge({
+  new Gauge({
     name: 'understudy_upstream_calls_in_flight',
     help: 'Calls to a provider that have not ended yet.',
     labelNames: ['service'],
     registers: [registry],
+    collect() {
+      for (const { provider: service } of defaultTargets(targets)) {
+        this.set({ service }, pool.inspection.inFlight(service));
+      }
+    },
   });
   const update = (target: Target) => {
     const { provider: service, label } = target;
@@ -97,9 +96,6 @@ function createKeyMetrics(
   return () => {
     returns.reset();
     for (const target of targets) if (target.metered) update(target);
-    for (const { provider: service } of defaultTargets(targets)) {
-      inFlight.set({ service }, pool.inspection.inFlight(service));
-    }
   };
 }
 
@@ -144,45 +140,38 @@ function createHttpMetrics(registry: Registry): Metrics['requestAnswered'] {
     );
 }
 
-/** @returns what brings the metrics up to date */
-function createSharingMetrics(registry: Registry, { redis, counts }: SharingState): () => void {
+/** Read at each scrape. */
+function createSharingMetrics(registry: Registry, { redis, counts }: SharingState): void {
   const registers = [registry];
-  const up = new Gauge({
+  new Gauge({
     name: 'understudy_redis_up',
     help: 'Whether Redis can be used, so that instances share what they know: 1 or 0.',
     registers,
+    collect() {
+      this.set(redis() === 'connected' ? 1 : 0);
+    },
   });
-  const backlog = new Gauge({
+  new Gauge({
     name: 'understudy_sharing_backlog',
     help: 'Changes of keys that still wait to be published.',
     registers,
+    collect() {
+      this.set(counts().backlog);
+    },
   });
-  const counters = {
-    published: new Counter({
-      name: 'understudy_sharing_published_total',
-      help: 'Changes of keys that were published to other instances.',
+  const counter = (kind: 'published' | 'merged' | 'unreadable', help: string) =>
+    new Counter({
+      name: `understudy_sharing_${kind}_total`,
+      help,
       registers,
-    }),
-    merged: new Counter({
-      name: 'understudy_sharing_merged_total',
-      help: 'Changes of keys that came from other instances.',
-      registers,
-    }),
-    unreadable: new Counter({
-      name: 'understudy_sharing_unreadable_total',
-      help: 'Changes from other instances that could not be read.',
-      registers,
-    }),
-  };
-  return () => {
-    const now = counts();
-    for (const name of ['published', 'merged', 'unreadable'] as const) {
-      counters[name].reset();
-      counters[name].inc(now[name]);
-    }
-    backlog.set(now.backlog);
-    up.set(redis() === 'connected' ? 1 : 0);
-  };
+      collect() {
+        this.reset();
+        this.inc(counts()[kind]);
+      },
+    });
+  counter('published', 'Changes of keys that were published to other instances.');
+  counter('merged', 'Changes of keys that came from other instances.');
+  counter('unreadable', 'Changes from other instances that could not be read.');
 }
 
 /** Gauges with names of counters, which Prometheus' own checks reject. */

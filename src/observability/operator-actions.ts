@@ -8,16 +8,10 @@ import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 import { PLAIN } from '../shared/request-shape.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
+import type { KeyReport } from './reports.ts';
 
 /** What an operator did to a key. */
-export interface OperatorAction {
-  readonly action: 'release' | 'park';
-  /** Null when not given. */
-  readonly who: string | null;
-  readonly why: string | null;
-  /** Milliseconds since the epoch. */
-  readonly at: number;
-}
+export type OperatorAction = NonNullable<KeyReport['lastAction']>;
 
 /** Who asks for an action, why, and in which request. */
 export interface Order extends Pick<OperatorAction, 'who' | 'why'> {
@@ -65,7 +59,7 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
 
   function record(id: string, action: OperatorAction['action'], order: Order, until?: number) {
     const [who, why] = [clean(order.who), clean(order.why)];
-    last.set(id, { action, who, why, at: now() });
+    last.set(id, { action, who, why, at: isoTime(now()) });
     const line = { requestId: order.requestId, key: id, action, who, why };
     log.warn(until === undefined ? line : { ...line, until: isoTime(until) }, 'operator');
     acted();

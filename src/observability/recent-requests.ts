@@ -1,6 +1,6 @@
 import { type AttemptTrace, hasSteppedIn, type RequestTrace } from '../failover/trace.ts';
 import { isoTime } from '../shared/clock.ts';
-import type { RequestReport } from './reports.ts';
+import type { Overview, RequestReport } from './reports.ts';
 
 const MAX_REQUESTS = 50;
 const MAX_ATTEMPTS = 10;
@@ -97,19 +97,9 @@ export function createMinutes() {
   };
 }
 
-/** The requests that ended within one minute. */
-interface Minute {
-  /** The start of the minute, in milliseconds since the epoch. */
+/** The requests that ended within one minute, which began at this time since the epoch. */
+interface Minute extends Omit<Overview['minutes'][number], 'at'> {
   readonly at: number;
-  requests: number;
-  answered: number;
-  /** Answered requests that needed another key or model than the first. */
-  fallbacks: number;
-  refused: number;
-  /** Answers that broke off, and requests that met a bug of ours. */
-  brokenOff: number;
-  /** Requests refused by our own limit for one address; `requests` does not include them. */
-  turnedAway: number;
 }
 
 const startOfMinute = (at: number) => at - (at % MINUTE_MS);

@@ -25,22 +25,11 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
     requestEnded(request) {
       const { requestId, targets, ms, end } = request;
       if (end.kind === 'refused') {
+        const service = targets[0].provider;
         const { code, retryAfterMs } = end;
-        const times = {
-          ms,
-          ...waited(request),
-          ...(retryAfterMs === null ? {} : { retryAfterMs }),
-        };
-        log.warn(
-          {
-            requestId,
-            service: targets[0].provider,
-            code,
-            ...times,
-            ...keysOf(request, inspection),
-          },
-          'refused',
-        );
+        const later = retryAfterMs === null ? {} : { retryAfterMs };
+        const line = { requestId, service, code, ms, ...waited(request), ...later };
+        log.warn({ ...line, ...keysOf(request, inspection) }, 'refused');
       } else if (hasSteppedIn(request) && log.isLevelEnabled('info')) {
         log.info({ requestId, ms, ...keysOf(request, inspection) }, failoverMessage(request));
       }
@@ -78,7 +67,6 @@ function keysOf({ targets, attempts }: RequestTrace, inspection: Inspection) {
   }));
   const parked = targets.flatMap((target) =>
     inspection
-
       .skipped(target.provider, target.label, MAX_PARKED)
       .map(({ id: key, state, cause, since, until }) => ({
         key,

@@ -85,7 +85,13 @@ describe('the stats of a key', () => {
       calls: 5,
       successes: 1,
       failures: { key_rejected: 1, client_gone: 1, request_fault: 1, content_blocked: 1 },
-      lastError: { at: 5, kind: 'key_rejected', model: 'flash', message: 'leaked', status: 403 },
+      lastError: {
+        at: '1970-01-01T00:00:00.005Z',
+        kind: 'key_rejected',
+        model: 'flash',
+        message: 'leaked',
+        status: 403,
+      },
     });
     expect(stats.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, latency: null });
   });
