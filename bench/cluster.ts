@@ -1,12 +1,11 @@
 /**
- * What several instances are worth, and what it costs that they know of each
- * other: calls wasted on spent keys, requests a second, CPU, and how soon news arrives. The built
- * server, everything in processes of its own; fails when a bound is missed.
+ * What several instances gain and what sharing costs: calls wasted on spent keys, requests a second, CPU, and the
+ * delay of a finding. The built server, everything in processes of its own; fails when a bound is missed.
  *
  *     npm run bench:cluster [-- PART …]
  */
 import { measureFullSpeed } from './cluster/full-speed.ts';
-import { measureNews } from './cluster/news.ts';
+import { measurePropagation } from './cluster/propagation.ts';
 import { measureRunningOut } from './cluster/running-out.ts';
 import { machine } from './support/machine.ts';
 import { startRedis } from './support/redis-process.ts';
@@ -14,7 +13,7 @@ import { startRedis } from './support/redis-process.ts';
 const PARTS = {
   'running-out': measureRunningOut,
   'full-speed': measureFullSpeed,
-  news: measureNews,
+  propagation: measurePropagation,
 };
 
 const wanted = process.argv.slice(2);

@@ -1,6 +1,6 @@
 /**
  * A simulation of more instances than a machine holds: real pools that really share, with a provider,
- * a Redis and a time that are not. What is wasted on keys that are spent, and what Redis is told.
+ * a Redis and a time that are simulated. Counts the calls wasted on spent keys, and the commands to Redis.
  */
 import { type Figures, type Fleet, runFleet } from './fleet/run.ts';
 import { printTable } from './support/table.ts';

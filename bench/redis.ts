@@ -1,7 +1,6 @@
 /**
- * What sharing costs Redis: commands, bytes and CPU of each thing that happens, the memory of what is
- * known, what a new instance reads, and what it takes to tell a thousand of them. A real Redis, the
- * real code on our side.
+ * What sharing costs Redis: commands, bytes and CPU of each event, the memory of the records, what a new instance
+ * reads, and the cost of a thousand subscribers. A real Redis, the real code on our side.
  *
  *     npm run bench:redis [-- PART …]
  */

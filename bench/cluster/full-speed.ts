@@ -2,8 +2,17 @@ import type { Child } from '../support/child.ts';
 import { loadOf } from '../support/load-of.ts';
 import type { RedisProcess } from '../support/redis-process.ts';
 import { printTable } from '../support/table.ts';
-import { type Fleet, ONE, ONE_WITH_REDIS, SETTINGS, type Setting, startFleet } from './setting.ts';
-import { type StandinShape, settingsFor, startStandinProcess } from './standin.ts';
+import {
+  type Fleet,
+  ONE,
+  ONE_WITH_REDIS,
+  SETTINGS,
+  type Setting,
+  type StandinShape,
+  settingsFor,
+  startFleet,
+  startStandinProcess,
+} from './stage.ts';
 
 const SHAPE: StandinShape = {
   answer: { chunks: 1, text: 'A short answer, as a chat gives them.' },
@@ -20,7 +29,7 @@ const SECONDS = 4;
 /** For each process: every one has to be warm. */
 const WARM_UP_SECONDS = 2;
 const ROUNDS = 2;
-/** Nothing is told while nothing changes; far more than chance only is a finding. */
+/** Nothing is published while nothing changes, so only chance may differ. */
 const MOST_CPU_BESIDE_ONE = 1.5;
 
 /** @returns a sentence for each bound that was missed */

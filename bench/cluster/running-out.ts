@@ -3,8 +3,16 @@ import type { RedisProcess } from '../support/redis-process.ts';
 import { runScript } from '../support/run-script.ts';
 import { printTable } from '../support/table.ts';
 import type { CallersReport } from './callers-process.ts';
-import { isShared, ONE, SETTINGS, type Setting, startFleet } from './setting.ts';
-import { type StandinShape, settingsFor, startStandinProcess } from './standin.ts';
+import {
+  isShared,
+  ONE,
+  SETTINGS,
+  type Setting,
+  type StandinShape,
+  settingsFor,
+  startFleet,
+  startStandinProcess,
+} from './stage.ts';
 
 /** So many times faster than real ones the quota windows are: a minute lasts 5 seconds. */
 const SPEED = 12;
@@ -26,7 +34,7 @@ const SHAPE: StandinShape = {
   ].map((limits, index) => ({ key: `bench-key-${index + 1}`, service: 'google', limits })),
 };
 
-/** Of what one instance wastes; what is being asked while the news is on its way is wasted too. */
+/** Compared with one instance; calls made while a finding is on its way are wasted too. */
 const MOST_BESIDE_ONE = 1.5;
 
 /** @returns a sentence for each bound that was missed */
@@ -55,7 +63,7 @@ const HEAD = [
 
 interface Figures extends CallersReport {
   readonly calls: number;
-  /** Calls upstream that answered nobody. */
+  /** Calls upstream that answered no request. */
   readonly wasted: number;
 }
 

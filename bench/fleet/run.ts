@@ -4,9 +4,14 @@ import { Secret } from '../../src/shared/secret.ts';
 import { modelTarget } from '../../src/shared/target.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
 import { createRandom } from '../exhaustion/arrivals.ts';
-import { createProvider, type Provider } from './provider.ts';
-import { createSimulatedRedis, type SimulatedRedis } from './simulated-redis.ts';
-import { createTimeline, type Timeline } from './timeline.ts';
+import {
+  createProvider,
+  createSimulatedRedis,
+  createTimeline,
+  type Provider,
+  type SimulatedRedis,
+  type Timeline,
+} from './simulation.ts';
 
 /** How many there are, and whether they know of each other. */
 export interface Fleet {

@@ -1,17 +1,25 @@
 import { setTimeout } from 'node:timers/promises';
 import { printTable } from '../support/table.ts';
-import { createInstance, type Instance, PREFIX, parkSome } from './instance.ts';
-import { ledgerOf, since } from './ledger.ts';
-import { type Stage, startStage, until } from './stage.ts';
+import {
+  createInstance,
+  type Instance,
+  PREFIX,
+  parkSome,
+  type Stage,
+  since,
+  startStage,
+  until,
+  usageOf,
+} from './stage.ts';
 
 const INSTANCES = [1, 10, 50];
 const KEYS = 1000;
 const PARKED = 900;
-/** After it, whoever had to tell something has told it. */
+/** By then every instance has published what it knows. */
 const SETTLE_MS = 3000;
 const LOOK_MS = 5;
 
-/** All know the same, and what Redis knew is lost: each tells what it does not find there. */
+/** All know the same, and Redis loses everything: each instance publishes what it does not find there. */
 export async function measureComeBack(): Promise<void> {
   const rows: string[][] = [];
   for (const instances of INSTANCES) rows.push(await measure(instances));
@@ -33,13 +41,13 @@ export async function measureComeBack(): Promise<void> {
 async function measure(count: number): Promise<string[]> {
   const stage = await startStage();
   const instances = await startAll(stage, count);
-  const before = await ledgerOf(stage.client);
+  const before = await usageOf(stage.client);
   const startedAt = performance.now();
   await stage.client.flushall();
   while ((await stage.client.zcard(`${PREFIX}scopes`)) < PARKED) await setTimeout(LOOK_MS);
   const backMs = performance.now() - startedAt;
   await setTimeout(SETTLE_MS);
-  const { commands, bytesIn, bytesOut, cpuUs } = since(before, await ledgerOf(stage.client));
+  const { commands, bytesIn, bytesOut, cpuUs } = since(before, await usageOf(stage.client));
   for (const { store } of instances) store.connection.close();
   await stage.stop();
   return [

@@ -1,11 +1,20 @@
 import { setTimeout } from 'node:timers/promises';
 import { printTable } from '../support/table.ts';
-import { createInstance, type Instance, parkSome, TARGET } from './instance.ts';
-import { type Ledger, ledgerOf, since } from './ledger.ts';
-import { type Stage, startStage, until } from './stage.ts';
+import {
+  createInstance,
+  type Instance,
+  parkSome,
+  type RedisUsage,
+  type Stage,
+  since,
+  startStage,
+  TARGET,
+  until,
+  usageOf,
+} from './stage.ts';
 
 const KEYS = 1000;
-/** To be told from what Redis does for itself. */
+/** Many, so that their cost stands out from what Redis does for itself. */
 const IDLE_INSTANCES = 100;
 const IDLE_SECONDS = 10;
 const COOLDOWN_MS = 3000;
@@ -37,13 +46,17 @@ export async function measureEvents(): Promise<void> {
   await stage.stop();
 }
 
-async function measured({ client }: Stage, act: () => Promise<unknown>): Promise<Ledger> {
-  const before = await ledgerOf(client);
+async function measured({ client }: Stage, act: () => Promise<unknown>): Promise<RedisUsage> {
+  const before = await usageOf(client);
   await act();
-  return since(before, await ledgerOf(client));
+  return since(before, await usageOf(client));
 }
 
-const toRow = (title: string, times: number, { commands, bytesIn, bytesOut, cpuUs }: Ledger) => [
+const toRow = (
+  title: string,
+  times: number,
+  { commands, bytesIn, bytesOut, cpuUs }: RedisUsage,
+) => [
   title,
   (commands / times).toFixed(1),
   ...[bytesIn, bytesOut, cpuUs].map((sum) => (sum / times).toFixed(0)),
@@ -67,7 +80,7 @@ async function parkAll({ pool, sharing }: Instance): Promise<void> {
   await until(() => sharing.counts.backlog === 0);
 }
 
-/** Whoever wants a key has a few asked for at a time. */
+/** Each lease that finds no key claims a few probes at a time. */
 async function openAll({ pool, sharing }: Instance, other: Instance): Promise<void> {
   await setTimeout(COOLDOWN_MS);
   for (let opened = 0; opened < KEYS; ) {

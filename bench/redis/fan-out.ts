@@ -2,9 +2,16 @@ import { setTimeout } from 'node:timers/promises';
 import { script } from '../support/script.ts';
 import { type LineProcess, spawnLines } from '../support/spawn-lines.ts';
 import { printTable } from '../support/table.ts';
-import { createInstance, type Instance, PREFIX, parkSome } from './instance.ts';
-import { ledgerOf, since } from './ledger.ts';
-import { type Stage, startStage } from './stage.ts';
+import {
+  createInstance,
+  type Instance,
+  PREFIX,
+  parkSome,
+  type Stage,
+  since,
+  startStage,
+  usageOf,
+} from './stage.ts';
 
 const LISTENERS = [1, 10, 100, 1000];
 /** So many keys are parked, one after the other. */
@@ -12,11 +19,11 @@ const PARKED = 300;
 const PAUSE_MS = 5;
 const SETTLE_MS = 300;
 
-/** A key is parked and as many as there are instances hear of it. */
+/** A key is parked, and every instance receives the change. */
 export async function measureFanOut(): Promise<void> {
   const rows: string[][] = [];
   for (const listeners of LISTENERS) rows.push(await measure(listeners));
-  console.log('### Telling many\n');
+  console.log('### One change to many instances\n');
   printTable(HEAD, rows);
 }
 
@@ -27,7 +34,7 @@ const HEAD = [
   'bytes out for each parked',
   'CPU µs of Redis for each parked',
   'so many a second fill its core',
-  'all have heard after, ms',
+  'all have received it after, ms',
 ];
 
 async function measure(listeners: number): Promise<string[]> {
@@ -35,14 +42,14 @@ async function measure(listeners: number): Promise<string[]> {
   const instance = createInstance(stage.url, 2 * PARKED);
   await instance.join();
   const crowd = await startListeners(stage, listeners);
-  const before = await ledgerOf(stage.client);
+  const before = await usageOf(stage.client);
   for (let parked = 0; parked < PARKED; parked += 1) {
     parkSome(instance.pool, 1);
     await setTimeout(PAUSE_MS);
   }
   await setTimeout(SETTLE_MS);
-  const { cpuUs, bytesOut } = since(before, await ledgerOf(stage.client));
-  const { heard } = await reportOf(crowd);
+  const { cpuUs, bytesOut } = since(before, await usageOf(stage.client));
+  const { received } = await reportOf(crowd);
   const allAfterMs = await timeOne(instance, crowd);
   instance.store.connection.close();
   await crowd.stop();
@@ -50,7 +57,7 @@ async function measure(listeners: number): Promise<string[]> {
   return [
     listeners.toLocaleString('en'),
     String(PARKED),
-    heard.toLocaleString('en'),
+    received.toLocaleString('en'),
     (bytesOut / PARKED).toFixed(0),
     (cpuUs / PARKED).toFixed(0),
     ((1e6 * PARKED) / cpuUs).toFixed(0),
@@ -65,12 +72,12 @@ async function startListeners({ port }: Stage, count: number): Promise<LineProce
   return crowd;
 }
 
-async function reportOf(crowd: LineProcess): Promise<{ heard: number; lastAt: number }> {
+async function reportOf(crowd: LineProcess): Promise<{ received: number; lastAt: number }> {
   crowd.signal('SIGUSR2');
   return JSON.parse(await crowd.nextLine());
 }
 
-/** Milliseconds until the last one has heard. */
+/** Milliseconds until the last one has received the change. */
 async function timeOne({ pool }: Instance, crowd: LineProcess): Promise<number> {
   const startedAt = Date.now();
   parkSome(pool, 1);

@@ -8,11 +8,11 @@ import { connect, type Socket } from 'node:net';
 const [, , port = '', channel = '', count = '0'] = process.argv;
 const SUBSCRIBE = `*2\r\n$9\r\nSUBSCRIBE\r\n$${channel.length}\r\n${channel}\r\n`;
 const MESSAGE = '$7\r\nmessage\r\n';
-let heard = 0;
+let received = 0;
 let lastAt = 0;
 
 await Promise.all(Array.from({ length: Number(count) }, listen));
-process.on('SIGUSR2', () => console.log(JSON.stringify({ heard, lastAt })));
+process.on('SIGUSR2', () => console.log(JSON.stringify({ received, lastAt })));
 console.log('all listen');
 
 function listen(): Promise<void> {
@@ -21,13 +21,13 @@ function listen(): Promise<void> {
     socket.once('error', reject);
     socket.once('data', () => {
       resolve();
-      socket.on('data', hear);
+      socket.on('data', receive);
     });
   });
 }
 
 /** The scripts' messages are small: whether one is split between two reads does not matter much here. */
-function hear(part: Buffer): void {
-  heard += part.toString('latin1').split(MESSAGE).length - 1;
+function receive(part: Buffer): void {
+  received += part.toString('latin1').split(MESSAGE).length - 1;
   lastAt = Date.now();
 }

@@ -1,8 +1,15 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { printTable } from '../support/table.ts';
-import { createInstance, PREFIX, parkSome } from './instance.ts';
-import { ledgerOf, since } from './ledger.ts';
-import { type Stage, startStage, until } from './stage.ts';
+import {
+  createInstance,
+  PREFIX,
+  parkSome,
+  type Stage,
+  since,
+  startStage,
+  until,
+  usageOf,
+} from './stage.ts';
 
 const KEYS = [10, 1000, 100_000];
 const PARKED = 0.9;
@@ -18,7 +25,7 @@ export async function measureRecords(): Promise<void> {
 const HEAD = [
   'keys',
   'parked at once',
-  'told within, s',
+  'published within, s',
   'Redis memory, MB',
   'bytes a record',
   '`MEMORY USAGE` of one',
@@ -29,20 +36,20 @@ const HEAD = [
 
 async function measure(keys: number): Promise<string[]> {
   const stage = await startStage();
-  const empty = await ledgerOf(stage.client);
+  const empty = await usageOf(stage.client);
   const count = keys * PARKED;
-  const toldMs = await parkAndTell(stage, keys, count);
-  const full = await ledgerOf(stage.client);
+  const publishedMs = await parkAndPublish(stage, keys, count);
+  const full = await usageOf(stage.client);
   const { memory } = since(empty, full);
   const [name = ''] = await stage.client.zrange(`${PREFIX}scopes`, '0', '0');
   const usage = await stage.client.memory('USAGE', `${PREFIX}scope:${name}`);
   const { readMs, longestPauseMs } = await readAll(stage, keys, count);
-  const { bytesOut } = since(full, await ledgerOf(stage.client));
+  const { bytesOut } = since(full, await usageOf(stage.client));
   await stage.stop();
   return [
     keys.toLocaleString('en'),
     count.toLocaleString('en'),
-    (toldMs / 1000).toFixed(2),
+    (publishedMs / 1000).toFixed(2),
     (memory / 1e6).toFixed(2),
     (memory / count).toFixed(0),
     String(usage),
@@ -52,15 +59,15 @@ async function measure(keys: number): Promise<string[]> {
   ];
 }
 
-async function parkAndTell({ url }: Stage, keys: number, count: number): Promise<number> {
+async function parkAndPublish({ url }: Stage, keys: number, count: number): Promise<number> {
   const { pool, sharing, store, join } = createInstance(url, keys);
   await join();
   const startedAt = performance.now();
   parkSome(pool, count);
   await until(() => sharing.counts.backlog === 0 && sharing.counts.published >= count);
-  const toldMs = performance.now() - startedAt;
+  const publishedMs = performance.now() - startedAt;
   store.connection.close();
-  return toldMs;
+  return publishedMs;
 }
 
 async function readAll({ url }: Stage, keys: number, count: number) {

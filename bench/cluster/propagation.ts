@@ -4,8 +4,14 @@ import { quantile } from '../support/quantile.ts';
 import type { RedisProcess } from '../support/redis-process.ts';
 import { runScript } from '../support/run-script.ts';
 import { printTable } from '../support/table.ts';
-import { SETTINGS, type Setting, startFleet } from './setting.ts';
-import { type StandinShape, settingsFor, startStandinProcess } from './standin.ts';
+import {
+  SETTINGS,
+  type Setting,
+  type StandinShape,
+  settingsFor,
+  startFleet,
+  startStandinProcess,
+} from './stage.ts';
 
 const SHAPE: StandinShape = {
   answer: { firstChunkMs: 200, chunks: 1 },
@@ -15,16 +21,16 @@ const SHAPE: StandinShape = {
   })),
 };
 const TOKEN = 'bench-admin-token-0123456789';
-const TOLD = 200;
-/** So that it is told at no particular moment of anything. */
+const CHANGES = 200;
+/** So that changes fall on no particular moment. */
 const PAUSE_MS = 20;
 const WARM_UP = 20;
-/** Of what must be known within a second. */
+/** A finding must be known everywhere within a second. */
 const MOST_MS = 1000;
 const LOADS = [0, 150];
 
 /** @returns a sentence for each bound that was missed */
-export async function measureNews(redis: RedisProcess): Promise<readonly string[]> {
+export async function measurePropagation(redis: RedisProcess): Promise<readonly string[]> {
   const setting = SETTINGS.find(({ hasRedis, instances }) => hasRedis && instances === 2);
   if (setting === undefined) return [];
   const rows: string[][] = [];
@@ -34,10 +40,13 @@ export async function measureNews(redis: RedisProcess): Promise<readonly string[
     const most = took.at(-1) ?? Number.NaN;
     const shares = [0.5, 0.9, 0.99].map((share) => quantile(took, share));
     rows.push([String(perSecond), String(took.length), ...[...shares, most].map(inMs)]);
-    if (!(most < MOST_MS)) missed.push(`news: ${inMs(most)} ms at ${perSecond} requests/s`);
+    if (!(most < MOST_MS)) missed.push(`propagation: ${inMs(most)} ms at ${perSecond} requests/s`);
   }
-  console.log('### News from one instance to another through Redis\n');
-  printTable(['requests/s meanwhile', 'told', 'p50 ms', 'p90 ms', 'p99 ms', 'at most, ms'], rows);
+  console.log('### A finding on its way from one instance to another through Redis\n');
+  printTable(
+    ['requests/s meanwhile', 'changes', 'p50 ms', 'p90 ms', 'p99 ms', 'at most, ms'],
+    rows,
+  );
   return missed;
 }
 
@@ -48,10 +57,10 @@ async function measure(setting: Setting, perSecond: number, redis: RedisProcess)
   const environment = { ADMIN_TOKEN: TOKEN, ...settingsFor(SHAPE, standin) };
   const fleet = await startFleet(setting, environment, redis);
   const load = perSecond === 0 ? null : loadWhile(fleet.urls, perSecond);
-  const [teller = '', hearer = ''] = fleet.urls;
+  const [sender = '', receiver = ''] = fleet.urls;
   const took: number[] = [];
-  for (let told = 0; told < WARM_UP + TOLD; told += 1) {
-    took.push(await tell(teller, hearer, told % 2 === 0 ? 'park' : 'release'));
+  for (let change = 0; change < WARM_UP + CHANGES; change += 1) {
+    took.push(await timeOne(sender, receiver, change % 2 === 0 ? 'park' : 'release'));
     await setTimeout(PAUSE_MS);
   }
   await load;
@@ -60,27 +69,31 @@ async function measure(setting: Setting, perSecond: number, redis: RedisProcess)
   return took.slice(WARM_UP);
 }
 
-/** As long as it takes to tell all, and a little more. */
+/** A little longer than all changes take. */
 const loadWhile = (urls: readonly string[], perSecond: number) =>
   runScript('cluster/callers-process.ts', urls.join(','), String(perSecond), '10', '1');
 
 const agent = new Agent();
 
 /** @returns milliseconds from asking one instance to knowing that the other one knows; two HTTP requests are in it */
-async function tell(teller: string, hearer: string, action: 'park' | 'release'): Promise<number> {
+async function timeOne(
+  sender: string,
+  receiver: string,
+  action: 'park' | 'release',
+): Promise<number> {
   const expected = SHAPE.keys.length - (action === 'park' ? 1 : 0);
   const startedAt = performance.now();
-  const said = request(`${teller}/api/keys/google-7/${action}`, {
+  const sent = request(`${sender}/api/keys/google-7/${action}`, {
     method: 'POST',
     headers: { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' },
     body: JSON.stringify(action === 'park' ? { seconds: 600 } : {}),
     dispatcher: agent,
   });
-  while ((await availableAt(hearer)) !== expected) {
-    if (performance.now() - startedAt > 10 * MOST_MS) throw new Error('the news never came');
+  while ((await availableAt(receiver)) !== expected) {
+    if (performance.now() - startedAt > 10 * MOST_MS) throw new Error('the finding never arrived');
   }
   const ms = performance.now() - startedAt;
-  const { statusCode, body } = await said;
+  const { statusCode, body } = await sent;
   await body.dump();
   if (statusCode !== 200) throw new Error(`${action}: ${statusCode}`);
   return ms;
