@@ -7,28 +7,16 @@ import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
  * A chunk as it may really come. The SDK's types promise too much and lack errors and thoughts; a gateway
  * may write `null` for what is absent.
  */
-export interface RawChunk {
+interface RawChunk {
   readonly error?: unknown;
   readonly candidates?: readonly (RawCandidate | null)[] | null;
   readonly promptFeedback?: { readonly blockReason?: string | null } | null;
-  readonly usageMetadata?: {
-    readonly promptTokenCount?: unknown;
-    readonly candidatesTokenCount?: unknown;
-    readonly thoughtsTokenCount?: unknown;
-    readonly totalTokenCount?: unknown;
-  } | null;
+  readonly usageMetadata?: JsonObject | null;
 }
 
 interface RawCandidate {
   readonly finishReason?: string | null;
   readonly content?: { readonly parts?: unknown } | null;
-}
-
-interface RawPart {
-  readonly text?: unknown;
-  readonly thought?: unknown;
-  readonly functionCall?: unknown;
-  readonly thoughtSignature?: unknown;
 }
 
 /** What a chunk holds: a piece of the answer, an error, a block, or nothing of these. */
@@ -42,14 +30,11 @@ export type ReadChunk =
 
 export function readChunk(value: EnhancedGenerateContentResponse): ReadChunk {
   const raw = value as unknown as RawChunk;
-  if (raw.error !== undefined && raw.error !== null)
-    return { kind: 'error', body: JSON.stringify(raw) };
+  if ((raw.error ?? null) !== null) return { kind: 'error', body: JSON.stringify(raw) };
   const blockReason = raw.promptFeedback?.blockReason;
   if (isSaid(blockReason)) return { kind: 'blocked', reason: blockReason, usage: usageOf(raw) };
-  const candidate = raw.candidates?.[0];
-  return candidate === undefined || candidate === null
-    ? { kind: 'nothing' }
-    : readCandidate(candidate, raw);
+  const candidate = raw.candidates?.[0] ?? null;
+  return candidate === null ? { kind: 'nothing' } : readCandidate(candidate, raw);
 }
 
 function readCandidate(candidate: RawCandidate, raw: RawChunk): ReadChunk {
@@ -80,7 +65,7 @@ function readParts({ content }: RawCandidate): Pick<ChatChunk, 'text' | 'toolCal
   if (!Array.isArray(parts)) return { text: '' };
   let text = '';
   let toolCalls: ToolCall[] | undefined;
-  for (const part of parts as readonly (RawPart | null)[]) {
+  for (const part of parts as readonly (JsonObject | null)[]) {
     if (part?.thought !== true && typeof part?.text === 'string') text += part.text;
     // A call without a name cannot be answered.
     if (isJsonObject(part?.functionCall) && asText(part.functionCall.name) !== '') {
