@@ -1,6 +1,6 @@
 import type { Lease } from '../pool/lease.ts';
 import { UpstreamError } from '../shared/failure.ts';
-import { providerOf } from '../shared/provider.ts';
+import { type ProviderFacts, providerOf } from '../shared/provider.ts';
 import { type AttemptEnd, attempt } from './attempt.ts';
 import { CandidateSearch } from './candidate-search.ts';
 import {
@@ -79,13 +79,14 @@ class Run<C, T> {
   }
 
   async #answer(): Promise<T> {
-    const { pool, clock, providers } = this.#options;
+    const { pool, clock } = this.#options;
     const { targets } = this.#request;
-    const provider = providerOf(providers, targets[0].provider);
-    if (!targets.some((target) => pool.hasKeys(target.provider))) throw noKeysConfigured(provider);
+    if (!targets.some(({ provider }) => pool.hasKeys(provider))) {
+      throw noKeysConfigured(this.#provider());
+    }
     for (;;) {
       const lease = clock.now() < this.#deadline ? await this.#nextLease() : null;
-      if (lease === null) throw conclude(this.#search, this.#errors, clock.now(), provider);
+      if (lease === null) throw conclude(this.#search, this.#errors, clock.now(), this.#provider());
       const result = await this.#tryOnce(lease);
       if (result !== FAILED) return result;
     }
@@ -161,6 +162,11 @@ class Run<C, T> {
     this.#parkedUntil = parked?.until ?? null;
     this.#search.failed(lease, outcome, parked);
     this.#queueOf(lease).leaseFailed(isTrial ? null : lease.target);
+  }
+
+  /** Of the first target. */
+  #provider(): ProviderFacts {
+    return providerOf(this.#options.providers, this.#request.targets[0].provider);
   }
 
   #queueOf({ target }: Lease): WaitQueue {

@@ -8,7 +8,7 @@ import {
   type RequestTrace,
   type TraceSink,
 } from '../failover/trace.ts';
-import { type ProviderFacts, providerOf } from '../shared/provider.ts';
+import type { ProviderFacts } from '../shared/provider.ts';
 import { defaultTargets, type Target, targetLabels } from '../shared/target.ts';
 
 /**
@@ -97,9 +97,10 @@ function measureCalls(
     buckets: TOKENS,
     registers: [registry],
   });
+  const names = new Map(providers.map(({ name, metricName }) => [name, metricName]));
   const callLabels = ({ target, operation }: Pick<AttemptTrace, 'target' | 'operation'>) => ({
     gen_ai_operation_name: operation,
-    gen_ai_provider_name: providerOf(providers, target.provider).metricName,
+    gen_ai_provider_name: names.get(target.provider) ?? target.provider,
     ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
   });
   for (const target of targets) {

@@ -45,8 +45,6 @@ export interface ProviderAnswer {
   readonly isCut?: boolean;
 }
 
-export const isSuccess = (status: number): boolean => status >= 200 && status < 300;
-
 /** What every classifier needs besides the answer itself. */
 export interface ClassifyContext {
   readonly redact: Redact;

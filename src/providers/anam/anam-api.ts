@@ -5,7 +5,7 @@ import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { asText, isJsonObject, parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import { isSuccess, type ProviderAnswer } from '../provider.ts';
+import type { ProviderAnswer } from '../provider.ts';
 import {
   classifyAnamSessionAnswer,
   classifyAnamTokenAnswer,
@@ -144,6 +144,8 @@ const toWords = ({ status, headers, body }: ProviderAnswer, redact: Redact): Pro
   type: redact(String(headers['content-type'] ?? 'application/json; charset=utf-8')),
   body: redact(body),
 });
+
+const isSuccess = (status: number) => status >= 200 && status < 300;
 
 interface AnamCall {
   /** Default: POST. */

@@ -1,6 +1,6 @@
 import type { Failure } from '../../shared/failure.ts';
 import { decide, describeFailure, type Finding, type Rule, rateLimited } from '../failure-rules.ts';
-import { type ClassifyContext, isSuccess, type ProviderAnswer } from '../provider.ts';
+import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import { DURATION_TEXT, parseDurationMs, readRetryAfterMs } from '../retry-hints.ts';
 import { effectiveStatus, type GoogleError, parseGoogleError, violations } from './google-error.ts';
 
@@ -20,7 +20,7 @@ export function classifyGeminiAnswer(answer: ProviderAnswer, context: ClassifyCo
     decide(rules, { error, status, retryHintMs }, UPSTREAM_DOWN),
     describe(error),
     context.redact,
-    isSuccess(answer.status) ? status : answer.status,
+    isWithin(answer.status, 200) ? status : answer.status,
   );
 }
 

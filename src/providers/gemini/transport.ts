@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
 import { parseJson } from '../../shared/json.ts';
 import { withoutFirstWord, withoutLastWord } from '../../shared/redact.ts';
-import { isSuccess, type ProviderAnswer } from '../provider.ts';
+import type { ProviderAnswer } from '../provider.ts';
 
 /** Enough of a refusal to understand it, in bytes; the rest is read and dropped. */
 const MAX_REFUSAL_BYTES = 65_536;
@@ -151,6 +151,8 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#wake?.();
   }
 }
+
+const isSuccess = (status: number) => status >= 200 && status < 300;
 
 type ReadResult =
   | { readonly done: false; readonly value: string }
