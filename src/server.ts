@@ -184,7 +184,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
   const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
   const metrics = createMetrics({ ...parts, measuresProcess });
-  return { token, view, metrics, redact, cooldownMs, sinks: [view.sink, metrics.sink] };
+  return { token, view, metrics, redact, cooldownMs, sinks: [...view.sinks, metrics.sink] };
 }
 
 /** Null without an Anam key: axios takes a good part of the whole start to load. */

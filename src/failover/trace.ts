@@ -78,13 +78,13 @@ export type RequestEnd =
       readonly retryAfterMs: number | null;
     };
 
-/** Each is told of everything, in this order. */
-export const toAllSinks = (observers: readonly TraceSink[]): TraceSink => ({
+/** Passes everything on to each sink, in this order. */
+export const toAllSinks = (sinks: readonly Partial<TraceSink>[]): TraceSink => ({
   attemptEnded(attempt) {
-    for (const observer of observers) observer.attemptEnded(attempt);
+    for (const sink of sinks) sink.attemptEnded?.(attempt);
   },
   requestEnded(request) {
-    for (const observer of observers) observer.requestEnded(request);
+    for (const sink of sinks) sink.requestEnded?.(request);
   },
 });
 

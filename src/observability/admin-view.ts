@@ -12,7 +12,7 @@ import { reportKey } from './key-report.ts';
 import { createKeyStats } from './key-stats.ts';
 import { createOperatorActions, type OperatorActions } from './operator-actions.ts';
 import { createOverview } from './overview.ts';
-import { createLatestRequests, createMinutes } from './recent-requests.ts';
+import { createRecentRequests } from './recent-requests.ts';
 import type { KeyReport, Overview } from './reports.ts';
 
 export interface AdminViewOptions {
@@ -31,7 +31,7 @@ export interface AdminViewOptions {
 
 /** What the operator of this process sees and does. */
 export interface AdminView {
-  readonly sink: TraceSink;
+  readonly sinks: readonly Partial<TraceSink>[];
   readonly actions: Pick<OperatorActions, 'release' | 'park'>;
   /** Our own limit for one address has refused a request. */
   turnedAway(): void;
@@ -54,24 +54,13 @@ export function createAdminView(options: AdminViewOptions): AdminView {
   const { inspection, targets, clock } = options;
   const { now } = clock;
   const stats = createKeyStats();
-  const minutes = createMinutes();
-  const latest = createLatestRequests();
-  const actions = createOperatorActions({ ...options, now, acted: () => overview.forget() });
-  const { unprovenKeys } = actions;
-  const overview = createOverview({ ...options, minutes, latest, unprovenKeys, now });
+  const recent = createRecentRequests();
+  const actions = createOperatorActions({ ...options, stats, now, acted: () => overview.forget() });
+  const overview = createOverview({ ...options, recent, unprovenKeys: actions.unprovenKeys, now });
   return {
-    sink: {
-      attemptEnded(attempt) {
-        stats.attemptEnded(attempt);
-        actions.attemptEnded(attempt);
-      },
-      requestEnded(request) {
-        minutes.requestEnded(request);
-        latest.requestEnded(request);
-      },
-    },
+    sinks: [stats, recent],
     actions,
-    turnedAway: () => minutes.turnedAway(now()),
+    turnedAway: () => recent.turnedAway(now()),
     targets,
     overview: overview.get,
     states: ({ provider, label }) => inspection.states(provider, label),

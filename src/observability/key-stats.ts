@@ -1,6 +1,8 @@
 import type { AttemptTrace } from '../failover/trace.ts';
+import { provedBy, verdictOf } from '../pool/verdicts.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
+import { PLAIN } from '../shared/request-shape.ts';
 import type { KeyReport } from './reports.ts';
 
 /** The calls with one key since the start of the process. */
@@ -10,23 +12,36 @@ export type KeyStats = Pick<
 >;
 
 /** The stats of every key, by its id. */
-export function createKeyStats() {
+export interface AllKeyStats {
+  attemptEnded(attempt: AttemptTrace): void;
+  of(id: string, now: number): KeyStats;
+  /**
+   * Whether an attempt that began at this time or later has shown the state of the key: it works, or it
+   * is parked for a reason that is shown anyway.
+   */
+  hasSettledSince(id: string, at: number): boolean;
+}
+
+export function createKeyStats(): AllKeyStats {
   const byKey = new Map<string, Counts>();
   return {
-    attemptEnded(attempt: AttemptTrace): void {
+    attemptEnded(attempt) {
       const counts = byKey.get(attempt.key) ?? noCounts();
       byKey.set(attempt.key, counts);
       add(counts, attempt);
     },
-    of(id: string, now: number): KeyStats {
-      const { firstMs, ...counts } = byKey.get(id) ?? noCounts();
+    of(id, now) {
+      const { firstMs, settledAt: _, ...counts } = byKey.get(id) ?? noCounts();
       return { ...counts, latency: firstMs.latency(now) };
     },
+    hasSettledSince: (id, at) => (byKey.get(id)?.settledAt ?? 0) >= at,
   };
 }
 
 interface Counts extends Omit<KeyStats, 'latency'> {
   readonly firstMs: LatencySamples;
+  /** When the last attempt began that settled the key; 0 for none. */
+  settledAt: number;
 }
 
 const noCounts = (): Counts => ({
@@ -35,6 +50,7 @@ const noCounts = (): Counts => ({
   failures: {},
   firstMs: new LatencySamples(),
   lastError: null,
+  settledAt: 0,
 });
 
 function add(counts: Counts, attempt: AttemptTrace): void {
@@ -42,6 +58,7 @@ function add(counts: Counts, attempt: AttemptTrace): void {
   const at = startedAt + ms;
   counts.calls += 1;
   if (firstMs !== null) counts.firstMs.add(at, firstMs);
+  if (settles(attempt)) counts.settledAt = Math.max(counts.settledAt, startedAt);
   if (outcome.kind === 'success') {
     counts.successes += 1;
     return;
@@ -51,6 +68,12 @@ function add(counts: Counts, attempt: AttemptTrace): void {
   if (BLAMELESS.has(kind)) return;
   counts.lastError = { at: isoTime(at), kind, model: target.label, message, status };
 }
+
+const settles = ({ outcome, parked }: AttemptTrace) =>
+  outcome.kind === 'success' ||
+  (parked === null
+    ? provedBy(outcome, verdictOf(outcome, PLAIN)) !== 'nothing'
+    : parked.scope !== 'project_model_feature');
 
 /** Failures that are no fault of the key or its provider. */
 const BLAMELESS: ReadonlySet<FailureKind> = new Set([

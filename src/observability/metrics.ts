@@ -1,10 +1,14 @@
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { TraceSink } from '../failover/trace.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
 import type { ProviderFacts } from '../shared/provider.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target, targetLabels } from '../shared/target.ts';
-import { createRequestMetrics } from './request-metrics.ts';
+import {
+  type AnsweredRequest,
+  createHttpMetrics,
+  createRequestMetrics,
+} from './request-metrics.ts';
 
 export interface MetricsOptions {
   readonly pool: Pick<KeyPool, 'inspection' | 'retryAt'>;
@@ -97,47 +101,6 @@ function createKeyMetrics(
     returns.reset();
     for (const target of targets) if (target.metered) update(target);
   };
-}
-
-export interface AnsweredRequest {
-  readonly method: string;
-  /** The pattern of the path, never the path itself. */
-  readonly route: string;
-  readonly status: number;
-  /** To the end of the answer. */
-  readonly ms: number;
-}
-
-/** OpenTelemetry's advice, in seconds. */
-const HTTP_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10];
-
-/** Those that OpenTelemetry lists; Node knows a few dozen more. */
-const KNOWN_METHODS: ReadonlySet<string> = new Set(
-  'CONNECT DELETE GET HEAD OPTIONS PATCH POST PUT TRACE'.split(' '),
-);
-
-/**
- * What callers got, after OpenTelemetry's conventions for HTTP servers
- * (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/). The scheme is left out: behind a
- * proxy any client may set it by a header.
- */
-function createHttpMetrics(registry: Registry): Metrics['requestAnswered'] {
-  const duration = new Histogram({
-    name: 'http_server_request_duration_seconds',
-    help: 'How long a request took, to the end of its answer.',
-    labelNames: ['http_request_method', 'http_route', 'http_response_status_code'],
-    buckets: HTTP_SECONDS,
-    registers: [registry],
-  });
-  return ({ method, route, status, ms }) =>
-    duration.observe(
-      {
-        http_request_method: KNOWN_METHODS.has(method) ? method : '_OTHER',
-        http_route: route,
-        http_response_status_code: status,
-      },
-      ms / 1000,
-    );
 }
 
 /** Read at each scrape. */

@@ -1,13 +1,12 @@
-import type { AttemptTrace } from '../failover/trace.ts';
 import type { WaitQueues } from '../failover/wait-queue.ts';
 import type { Inspection } from '../pool/inspection.ts';
+import type { ScopeState } from '../pool/key-facts.ts';
 import type { Operator } from '../pool/operator.ts';
-import { provedBy, verdictOf } from '../pool/verdicts.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
-import { PLAIN } from '../shared/request-shape.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
+import type { AllKeyStats } from './key-stats.ts';
 import type { KeyReport } from './reports.ts';
 
 /** What an operator did to a key. */
@@ -26,7 +25,6 @@ export interface OperatorActions {
   park(id: string, ms: number, order: Order): boolean;
   /** The last action on a key, by its id; null for none. */
   lastOf(id: string): OperatorAction | null;
-  attemptEnded(attempt: AttemptTrace): void;
   /**
    * Keys that needed action, were released and have not answered since: a release proves nothing.
    * Without keys that the operator parked or that need action again.
@@ -37,6 +35,7 @@ export interface OperatorActions {
 export interface OperatorActionsOptions {
   readonly inspection: Pick<Inspection, 'facts'>;
   readonly operator: Operator;
+  readonly stats: Pick<AllKeyStats, 'hasSettledSince'>;
   readonly queues: WaitQueues;
   readonly targets: readonly Target[];
   readonly log: Logger;
@@ -48,9 +47,9 @@ export interface OperatorActionsOptions {
 }
 
 export function createOperatorActions(options: OperatorActionsOptions): OperatorActions {
-  const { inspection, operator, queues, targets, log, redact, now, acted } = options;
+  const { inspection, operator, stats, queues, targets, log, redact, now, acted } = options;
   const last = new Map<string, OperatorAction>();
-  /** When each unproven key was released, in milliseconds since the epoch. */
+  /** When each key was released that needed action, in milliseconds since the epoch. */
   const releasedAt = new Map<string, number>();
   const defaults = defaultTargets(targets);
   const scopesOf = (id: string) =>
@@ -68,7 +67,7 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
   return {
     release(id, order) {
       // Asked first: afterwards the pool no longer knows that the key needed action.
-      const neededAction = scopesOf(id).some(({ effect }) => effect === 'needs_action');
+      const neededAction = scopesOf(id).some(needsAction);
       const key = operator.release(id);
       if (key === null) return false;
       if (neededAction) releasedAt.set(id, now());
@@ -86,25 +85,12 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
       return true;
     },
     lastOf: (id) => last.get(id) ?? null,
-    attemptEnded(attempt) {
-      const at = releasedAt.get(attempt.key);
-      // An attempt that began before the release does not show the state after it.
-      if (at !== undefined && attempt.startedAt >= at && settles(attempt)) {
-        releasedAt.delete(attempt.key);
-      }
-    },
     unprovenKeys: () =>
-      [...releasedAt.keys()].filter((id) =>
-        scopesOf(id).every(
-          ({ scope, effect }) => scope !== 'operator' && effect !== 'needs_action',
-        ),
-      ),
+      [...releasedAt]
+        .filter(([id, at]) => !stats.hasSettledSince(id, at))
+        .map(([id]) => id)
+        .filter((id) => scopesOf(id).every((one) => one.scope !== 'operator' && !needsAction(one))),
   };
 }
 
-/** Whether the key works, or is parked for a reason that is shown anyway. */
-const settles = ({ outcome, parked }: AttemptTrace) =>
-  outcome.kind === 'success' ||
-  (parked === null
-    ? provedBy(outcome, verdictOf(outcome, PLAIN)) !== 'nothing'
-    : parked.scope !== 'project_model_feature');
+const needsAction = ({ effect }: ScopeState) => effect === 'needs_action';

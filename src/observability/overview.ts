@@ -2,7 +2,7 @@ import type { Inspection } from '../pool/inspection.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
-import type { createLatestRequests, createMinutes } from './recent-requests.ts';
+import type { RecentRequests } from './recent-requests.ts';
 import type { Overview } from './reports.ts';
 
 export interface OverviewSources {
@@ -12,8 +12,7 @@ export interface OverviewSources {
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
   readonly unprovenKeys: () => string[];
-  readonly minutes: ReturnType<typeof createMinutes>;
-  readonly latest: ReturnType<typeof createLatestRequests>;
+  readonly recent: Pick<RecentRequests, 'minutes' | 'latest'>;
   readonly now: () => number;
 }
 
@@ -41,7 +40,7 @@ export function createOverview(sources: OverviewSources) {
 }
 
 function reportOverview(sources: OverviewSources, startedAt: number, now: number): Overview {
-  const { inspection, targets, mode, redis, unprovenKeys, minutes, latest } = sources;
+  const { inspection, targets, mode, redis, unprovenKeys, recent } = sources;
   return {
     now: isoTime(now),
     startedAt: isoTime(startedAt),
@@ -55,8 +54,8 @@ function reportOverview(sources: OverviewSources, startedAt: number, now: number
         .filter((target) => target.provider === provider)
         .map((target) => reportTarget(inspection, target)),
     })),
-    minutes: minutes.list(now).map((minute) => ({ ...minute, at: isoTime(minute.at) })),
-    latest: latest.list(),
+    minutes: recent.minutes(now),
+    latest: recent.latest(),
   };
 }
 

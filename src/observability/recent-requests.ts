@@ -4,24 +4,87 @@ import type { Overview, RequestReport } from './reports.ts';
 
 const MAX_REQUESTS = 50;
 const MAX_ATTEMPTS = 10;
+const MINUTE_MS = 60_000;
+const KEPT_MINUTES = 60;
+
+/** The requests of the last hour by minute, and the latest ones with their last attempts. */
+export interface RecentRequests {
+  requestEnded(request: RequestTrace): void;
+  /** Our own limit for one address has refused a request. */
+  turnedAway(now: number): void;
+  /** Sixty minutes, oldest first; the present one is the last. */
+  minutes(now: number): Overview['minutes'];
+  /** Newest first. */
+  latest(): RequestReport[];
+}
+
+export function createRecentRequests(): RecentRequests {
+  /** By minute since the epoch, modulo an hour. */
+  const minutes = new Map<number, Minute>();
+  const latest: RememberedRequest[] = [];
+  const minuteOf = (at: number): Minute => {
+    const start = startOfMinute(at);
+    const known = minutes.get(slotOf(start));
+    if (known?.start === start) return known;
+    const fresh = emptyMinute(start);
+    minutes.set(slotOf(start), fresh);
+    return fresh;
+  };
+  return {
+    requestEnded(request) {
+      count(request, minuteOf(request.startedAt + request.ms));
+      const { attempts } = request;
+      const attemptsInAll = attempts.length;
+      latest.push({ ...request, attempts: attempts.slice(-MAX_ATTEMPTS), attemptsInAll });
+      if (latest.length > 2 * MAX_REQUESTS) latest.splice(0, MAX_REQUESTS);
+    },
+    turnedAway(now) {
+      minuteOf(now).turnedAway += 1;
+    },
+    minutes(now) {
+      const first = startOfMinute(now) - (KEPT_MINUTES - 1) * MINUTE_MS;
+      return Array.from({ length: KEPT_MINUTES }, (_, index) => {
+        const at = first + index * MINUTE_MS;
+        const known = minutes.get(slotOf(at));
+        const { start, ...counts } = known?.start === at ? known : emptyMinute(at);
+        return { at: isoTime(start), ...counts };
+      });
+    },
+    latest: () => latest.slice(-MAX_REQUESTS).reverse().map(reportRequest),
+  };
+}
+
+/** The requests that ended within one minute. */
+interface Minute extends Omit<Overview['minutes'][number], 'at'> {
+  /** Milliseconds since the epoch. */
+  readonly start: number;
+}
+
+const startOfMinute = (at: number) => at - (at % MINUTE_MS);
+const slotOf = (start: number) => (start / MINUTE_MS) % KEPT_MINUTES;
+
+const emptyMinute = (start: number): Minute => ({
+  start,
+  requests: 0,
+  answered: 0,
+  fallbacks: 0,
+  refused: 0,
+  brokenOff: 0,
+  turnedAway: 0,
+});
+
+function count(request: RequestTrace, minute: Minute): void {
+  const { kind } = request.end;
+  minute.requests += 1;
+  if (kind === 'refused') minute.refused += 1;
+  if (kind === 'broken_off' || kind === 'internal_error') minute.brokenOff += 1;
+  if (kind !== 'answered') return;
+  minute.answered += 1;
+  if (hasSteppedIn(request)) minute.fallbacks += 1;
+}
 
 interface RememberedRequest extends RequestTrace {
   readonly attemptsInAll: number;
-}
-
-/** The latest requests, each with its last attempts; times are ISO 8601 in UTC. */
-export function createLatestRequests() {
-  const kept: RememberedRequest[] = [];
-  return {
-    requestEnded(request: RequestTrace): void {
-      const { attempts } = request;
-      const attemptsInAll = attempts.length;
-      kept.push({ ...request, attempts: attempts.slice(-MAX_ATTEMPTS), attemptsInAll });
-      if (kept.length > 2 * MAX_REQUESTS) kept.splice(0, MAX_REQUESTS);
-    },
-    /** Newest first. */
-    list: () => kept.slice(-MAX_REQUESTS).reverse().map(reportRequest),
-  };
 }
 
 function reportRequest(request: RememberedRequest): RequestReport {
@@ -55,62 +118,3 @@ function reportAttempt(attempt: AttemptTrace) {
     tokens: usage?.totalTokens ?? null,
   };
 }
-
-const MINUTE_MS = 60_000;
-const KEPT_MINUTES = 60;
-
-/** The requests of the last hour, minute by minute. */
-export function createMinutes() {
-  /** By minute since the epoch, modulo an hour. */
-  const kept = new Map<number, Minute>();
-  const minuteOf = (at: number): Minute => {
-    const start = startOfMinute(at);
-    const known = kept.get(slotOf(start));
-    if (known?.at === start) return known;
-    const fresh = emptyMinute(start);
-    kept.set(slotOf(start), fresh);
-    return fresh;
-  };
-  return {
-    requestEnded(request: RequestTrace): void {
-      const { startedAt, ms, end } = request;
-      const minute = minuteOf(startedAt + ms);
-      minute.requests += 1;
-      if (end.kind === 'refused') minute.refused += 1;
-      if (end.kind === 'broken_off' || end.kind === 'internal_error') minute.brokenOff += 1;
-      if (end.kind !== 'answered') return;
-      minute.answered += 1;
-      if (hasSteppedIn(request)) minute.fallbacks += 1;
-    },
-    turnedAway(now: number): void {
-      minuteOf(now).turnedAway += 1;
-    },
-    /** Sixty minutes, oldest first; the present one is the last. */
-    list(now: number): Readonly<Minute>[] {
-      const first = startOfMinute(now) - (KEPT_MINUTES - 1) * MINUTE_MS;
-      return Array.from({ length: KEPT_MINUTES }, (_, index) => {
-        const start = first + index * MINUTE_MS;
-        const known = kept.get(slotOf(start));
-        return known?.at === start ? { ...known } : emptyMinute(start);
-      });
-    },
-  };
-}
-
-/** The requests that ended within one minute, which began at this time since the epoch. */
-interface Minute extends Omit<Overview['minutes'][number], 'at'> {
-  readonly at: number;
-}
-
-const startOfMinute = (at: number) => at - (at % MINUTE_MS);
-const slotOf = (start: number) => (start / MINUTE_MS) % KEPT_MINUTES;
-
-const emptyMinute = (at: number): Minute => ({
-  at,
-  requests: 0,
-  answered: 0,
-  fallbacks: 0,
-  refused: 0,
-  brokenOff: 0,
-  turnedAway: 0,
-});

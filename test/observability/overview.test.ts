@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { createOverview } from '../../src/observability/overview.ts';
-import { createLatestRequests, createMinutes } from '../../src/observability/recent-requests.ts';
+import { createRecentRequests } from '../../src/observability/recent-requests.ts';
 import { createPool, google, SESSION } from '../support/pool.ts';
 
 function createCountedOverview() {
@@ -11,8 +11,7 @@ function createCountedOverview() {
     targets: [google('flash'), SESSION],
     mode: 'live',
     redis: null,
-    minutes: createMinutes(),
-    latest: createLatestRequests(),
+    recent: createRecentRequests(),
     now: clock.now,
     unprovenKeys: () => {
       made += 1;

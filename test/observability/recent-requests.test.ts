@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createKeyStats } from '../../src/observability/key-stats.ts';
-import { createLatestRequests, createMinutes } from '../../src/observability/recent-requests.ts';
+import { createRecentRequests } from '../../src/observability/recent-requests.ts';
+import { isoTime } from '../../src/shared/clock.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
 
 const MINUTE = 60_000;
@@ -10,19 +11,19 @@ describe('the last hour by minutes', () => {
   const refused = { kind: 'refused', code: 'all_keys_exhausted', retryAfterMs: null } as const;
 
   it('counts each request in the minute in which it ended, by what became of it', () => {
-    const minutes = createMinutes();
+    const recent = createRecentRequests();
     const at = { startedAt: NOON - 1000, ms: 1000 };
     const [first, second] = [attemptOf({ key: 'google' }), attemptOf({ key: 'google-2' })];
-    minutes.requestEnded(requestOf(at));
-    minutes.requestEnded(requestOf({ ...at, attempts: [first, second] }));
-    minutes.requestEnded(requestOf({ ...at, end: refused }));
-    minutes.requestEnded(requestOf({ ...at, end: { kind: 'broken_off' } }));
-    minutes.requestEnded(requestOf({ ...at, end: { kind: 'internal_error' } }));
-    minutes.requestEnded(requestOf({ ...at, end: { kind: 'client_gone' } }));
-    const list = minutes.list(NOON + MINUTE - 1);
+    recent.requestEnded(requestOf(at));
+    recent.requestEnded(requestOf({ ...at, attempts: [first, second] }));
+    recent.requestEnded(requestOf({ ...at, end: refused }));
+    recent.requestEnded(requestOf({ ...at, end: { kind: 'broken_off' } }));
+    recent.requestEnded(requestOf({ ...at, end: { kind: 'internal_error' } }));
+    recent.requestEnded(requestOf({ ...at, end: { kind: 'client_gone' } }));
+    const list = recent.minutes(NOON + MINUTE - 1);
     expect(list).toHaveLength(60);
     expect(list.at(-1)).toEqual({
-      at: NOON,
+      at: isoTime(NOON),
       requests: 6,
       answered: 2,
       fallbacks: 1,
@@ -34,37 +35,37 @@ describe('the last hour by minutes', () => {
   });
 
   it.each([1, 37, 59])('has its place for minute %i, with nothing before it', (minute) => {
-    const minutes = createMinutes();
-    minutes.requestEnded(requestOf({ startedAt: NOON + minute * MINUTE }));
-    const list = minutes.list(NOON + minute * MINUTE);
-    expect(list.at(-1)).toMatchObject({ at: NOON + minute * MINUTE, requests: 1 });
+    const recent = createRecentRequests();
+    recent.requestEnded(requestOf({ startedAt: NOON + minute * MINUTE }));
+    const list = recent.minutes(NOON + minute * MINUTE);
+    expect(list.at(-1)).toMatchObject({ at: isoTime(NOON + minute * MINUTE), requests: 1 });
     expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
   });
 
   it('forgets what is an hour old, and does not take it for now', () => {
-    const minutes = createMinutes();
-    minutes.requestEnded(requestOf({ startedAt: NOON }));
-    expect(minutes.list(NOON + 59 * MINUTE)[0]).toMatchObject({ at: NOON, requests: 1 });
-    expect(minutes.list(NOON + 60 * MINUTE).every(({ requests }) => requests === 0)).toBe(true);
-    minutes.requestEnded(requestOf({ startedAt: NOON + 60 * MINUTE }));
-    expect(minutes.list(NOON + 60 * MINUTE).at(-1)).toMatchObject({ requests: 1 });
+    const recent = createRecentRequests();
+    recent.requestEnded(requestOf({ startedAt: NOON }));
+    expect(recent.minutes(NOON + 59 * MINUTE)[0]).toMatchObject({ at: isoTime(NOON), requests: 1 });
+    expect(recent.minutes(NOON + 60 * MINUTE).every(({ requests }) => requests === 0)).toBe(true);
+    recent.requestEnded(requestOf({ startedAt: NOON + 60 * MINUTE }));
+    expect(recent.minutes(NOON + 60 * MINUTE).at(-1)).toMatchObject({ requests: 1 });
   });
 });
 
 describe('the latest requests', () => {
   it('are fifty, the newest first, however many there were', () => {
-    const latest = createLatestRequests();
-    for (let i = 0; i < 1000; i += 1) latest.requestEnded(requestOf({ requestId: `request-${i}` }));
-    const ids = latest.list().map(({ requestId }) => requestId);
+    const recent = createRecentRequests();
+    for (let i = 0; i < 1000; i += 1) recent.requestEnded(requestOf({ requestId: `request-${i}` }));
+    const ids = recent.latest().map(({ requestId }) => requestId);
     expect(ids).toHaveLength(50);
     expect([ids[0], ids[49]]).toEqual(['request-999', 'request-950']);
   });
 
   it('keep the last ten attempts of one that had many', () => {
-    const latest = createLatestRequests();
+    const recent = createRecentRequests();
     const attempts = Array.from({ length: 25 }, (_, i) => attemptOf({ key: `google-${i}` }));
-    latest.requestEnded(requestOf({ attempts }));
-    const [request] = latest.list();
+    recent.requestEnded(requestOf({ attempts }));
+    const [request] = recent.latest();
     expect(request?.attemptsInAll).toBe(25);
     expect(request?.attempts.map(({ key }) => key).at(0)).toBe('google-15');
     expect(request?.attempts).toHaveLength(10);
