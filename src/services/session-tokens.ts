@@ -101,7 +101,7 @@ interface Kept extends MintedToken {
   isClaimed: boolean;
 }
 
-/** The tokens that this instance knows, by their digests: nobody can start a session with what is kept. */
+/** The tokens that this instance knows, by their digests: what is kept starts no session. */
 class OwnTokens {
   readonly #now: () => number;
   /** In the order in which they expire. */
@@ -158,7 +158,7 @@ const CIPHER = 'aes-256-gcm';
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** Encrypts a text with the token, so that nobody without the token can read it. */
+/** Encrypts a text so that only the token decrypts it. */
 function seal(text: string, token: string): string {
   const nonce = randomBytes(NONCE_BYTES);
   const cipher = createCipheriv(CIPHER, digestOf('seal', token), nonce);

@@ -235,7 +235,7 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
           'x',
           '\n\n\n',
           `me\n0\n${name}\nrubbish`,
-          `me\n0\nnobody\n${far}`,
+          `me\n0\nunknown\n${far}`,
         ]) {
           await change(rubbish);
         }

@@ -47,10 +47,10 @@ const start = (instance: Instance, token: string) =>
   instance.post('/api/anam/v1/engine/session', {}, { authorization: `Bearer ${token}` });
 
 ifInstalled(REDIS_SERVER, 'limits by address', () => {
-  it('are of all instances together', async () => {
+  it('count all instances together', async () => {
     const { one, other } = await startTwo({ RATE_LIMIT_CHAT: '6' });
     for (let call = 0; call < 4; call += 1) expect(await statusOf(one)).toBe(200);
-    // The first is judged by what this instance has seen, and meanwhile it hears of the others.
+    // The first is counted by this instance alone; its own count of all arrives meanwhile.
     expect(await statusOf(other)).toBe(200);
     await vi.waitFor(async () => expect(await statusOf(other)).toBe(429), SOON);
     await vi.waitFor(async () => expect(await statusOf(one)).toBe(429), SOON);
@@ -58,7 +58,7 @@ ifInstalled(REDIS_SERVER, 'limits by address', () => {
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThan(50);
   });
 
-  it("are each instance's own while there is no Redis, and shared again afterwards", async () => {
+  it('count each instance alone while Redis is down, and all together afterwards', async () => {
     const { redis, one, other } = await startTwo({ RATE_LIMIT_CHAT: '3' });
     await redis.signal('SIGKILL');
     const statuses = [];
@@ -106,7 +106,7 @@ ifInstalled(REDIS_SERVER, 'a session token', () => {
     expect(answers.map(({ status }) => status).sort()).toEqual([200, 401]);
   });
 
-  it('is of no use to whoever can read Redis', async () => {
+  it('cannot be used by a reader of Redis', async () => {
     const { redis, one } = await startTwo({ ALLOW_CLIENT_PERSONA: 'true' });
     const personaConfig = { ...GRACE, systemPrompt: 'a secret' };
     const token = await mint(one, { personaConfig });
@@ -123,7 +123,7 @@ ifInstalled(REDIS_SERVER, 'a session token', () => {
     expect(await redis.client.pttl(name)).toBeGreaterThan(3_500_000);
   });
 
-  it('is passed on as it is where nobody can be asked, and nobody waits for that', async () => {
+  it('is passed on as it is when Redis does not answer, without a wait', async () => {
     const { redis, one, other } = await startTwo();
     const token = await mint(one);
     await redis.signal('SIGSTOP');

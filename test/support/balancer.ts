@@ -6,9 +6,9 @@ interface Server {
   readonly url: string;
 }
 
-/** What stands before several servers: each new connection goes to the next of those that accept. */
+/** A balancer in front of several servers: each new connection goes to the next one that accepts. */
 export interface Balancer extends Server {
-  /** From now on to these, and to no others; what is open stays open. */
+  /** New connections go to these servers only; open ones stay open. */
   sendTo(servers: readonly Server[]): void;
   /** How many connections this server has from here. */
   openTo(server: Server): number;
@@ -20,7 +20,7 @@ afterEach(() => {
   for (const stop of running.splice(0)) stop();
 });
 
-/** Until the end of the test. It reads nothing of what it passes on, and tries nothing twice that has been accepted. */
+/** Until the end of the test. It passes bytes on unread and retries no accepted connection. */
 export async function startBalancer(servers: readonly Server[]): Promise<Balancer> {
   let targets = servers;
   let turn = 0;
@@ -71,7 +71,7 @@ export async function startBalancer(servers: readonly Server[]): Promise<Balance
   };
 }
 
-/** @returns null where nobody accepts it */
+/** @returns null when it is refused */
 async function accepted(url: string): Promise<Socket | null> {
   const { port, hostname } = new URL(url);
   const socket = connect({ port: Number(port), host: hostname, allowHalfOpen: true });

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import { afterEach } from 'vitest';
 
-/** A network line to a port of this machine that can be cut without anybody being told. */
+/** A network line to a port of this machine that can be cut without a close at either end. */
 export interface CuttableLine {
   readonly port: number;
   cut(): void;

@@ -76,7 +76,7 @@ async function chat(url: string, agent = new Agent()): Promise<string | null> {
     return response.statusCode === 200 ? null : `${response.statusCode} ${text}`;
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
-    // Told apart: nobody had begun to listen to a request that was refused.
+    // A refused request on a kept connection is another fault than one on a new connection.
     return `${code ?? message}${asked.reusedSocket ? ' on a kept connection' : ''}`;
   }
 }

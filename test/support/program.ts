@@ -16,7 +16,7 @@ export interface Program {
 export interface Starting {
   readonly cwd: string;
   readonly environment?: Readonly<Record<string, string>>;
-  /** Default: whoever runs the tests. */
+  /** Default: the user of the tests. */
   readonly uid?: number;
   readonly gid?: number;
   /** Found in what it says once it is ready. */
