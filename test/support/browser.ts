@@ -2,31 +2,25 @@ import { type Browser, type BrowserContext, chromium, type Page } from 'playwrig
 import { afterAll, afterEach, beforeAll, expect, vi } from 'vitest';
 import { ifInstalled } from './installed.ts';
 
-export interface View {
-  /** In pixels. Default 1280. */
-  readonly width?: number;
-  /** Default: light. */
-  readonly colorScheme?: 'light' | 'dark';
-  /** What the browser itself says of an answer or of none that the test is about; everything else is a fault. */
-  readonly forgives?: RegExp;
-}
-
 export interface InBrowser {
-  /** A page of its own, with nothing remembered; closed after the test. */
-  open(url: string, view?: View): Promise<Page>;
+  /**
+   * Opens a page without cookies; it is closed after the test. Its timers run ten times as fast.
+   *
+   * @param forgives messages of the browser that the test expects; all others fail it
+   */
+  open(url: string, forgives?: RegExp): Promise<Page>;
 }
 
 const CHROMIUM = process.env.CHROMIUM_PATH ?? '/usr/bin/chromium';
 const ARGUMENTS = ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'];
 
 /**
- * Tests in a real browser. Each fails for whatever the console complains of, for errors of the page,
- * and for what its content policy forbids.
+ * Tests in a real browser. Each fails for console errors and warnings, for errors of the page, and for
+ * violations of its content policy.
  */
 export function describeInBrowser(name: string, define: (browser: InBrowser) => void): void {
   ifInstalled(CHROMIUM, name, () => {
-    // A page asks the server every two seconds, and several browsers share a machine.
-    vi.setConfig({ testTimeout: 45_000 });
+    vi.setConfig({ testTimeout: 60_000 });
     let browser: Browser | null = null;
     const contexts: BrowserContext[] = [];
     const complaints: string[] = [];
@@ -39,14 +33,16 @@ export function describeInBrowser(name: string, define: (browser: InBrowser) => 
       expect(complaints.splice(0)).toEqual([]);
     });
     define({
-      async open(url, { width = 1280, colorScheme = 'light', forgives } = {}) {
+      async open(url, forgives) {
         if (browser === null) throw new Error('the browser has not started');
-        const context = await browser.newContext({ viewport: { width, height: 900 }, colorScheme });
+        const viewport = { width: 1280, height: 900 };
+        const context = await browser.newContext({ viewport, reducedMotion: 'reduce' });
         contexts.push(context);
         const page = await context.newPage();
         await listen(page, (complaint) => {
           if (forgives?.test(complaint) !== true) complaints.push(complaint);
         });
+        await page.addInitScript(FAST_TIMERS);
         await page.goto(url);
         return page;
       },
@@ -54,10 +50,15 @@ export function describeInBrowser(name: string, define: (browser: InBrowser) => 
   });
 }
 
+const FAST_TIMERS = `for (const name of ['setTimeout', 'setInterval']) {
+  const real = window[name];
+  window[name] = (callback, ms, ...rest) => real(callback, ms / 10, ...rest);
+}`;
+
 async function listen(page: Page, complain: (complaint: string) => void): Promise<void> {
   page.on('pageerror', ({ message }) => complain(message));
-  page.on('console', (said) => {
-    if (said.type() === 'error' || said.type() === 'warning') complain(said.text());
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complain(message.text());
   });
   await page.addInitScript(`document.addEventListener('securitypolicyviolation', (event) =>
     console.error('policy:', event.effectiveDirective, event.blockedURI, event.sample));`);

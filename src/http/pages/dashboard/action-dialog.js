@@ -11,24 +11,30 @@ const TIMES = [
   { seconds: 604_800, text: '7 days' },
 ];
 
+const EFFECTS = {
+  park: 'New requests do not use this key; running requests finish. Without Redis, a restart of the server ends the cooldown.',
+  release:
+    'The key is available at once, for every model. Findings about its project are cleared too.',
+};
+
 const dialog = /** @type {HTMLDialogElement} */ (document.querySelector('#dialog'));
 
 /**
- * Asks for the reason, and for how long.
+ * Asks for the reason, and for the duration.
  *
  * @param {KeyReport} key
  * @param {'release' | 'park'} action
- * @param {(body: object) => Promise<void>} carryOut throws what the person is to read
+ * @param {(body: object) => Promise<void>} carryOut throws an error whose message is shown
  */
 export function askToAct(key, action, carryOut) {
   render(content(key, action, carryOut), dialog);
   dialog.querySelector('form')?.reset();
-  tell('');
+  showFault('');
   dialog.showModal();
 }
 
 /** @param {string} fault */
-function tell(fault) {
+function showFault(fault) {
   const place = dialog.querySelector('[role=alert]');
   if (place !== null) place.textContent = fault;
 }
@@ -48,27 +54,27 @@ function content(key, action, carryOut) {
       await carryOut(isPark ? { reason, seconds: Number(given.get('seconds')) } : { reason });
       dialog.close();
     } catch (error) {
-      tell(error instanceof Error ? error.message : String(error));
+      showFault(error instanceof Error ? error.message : String(error));
     }
   };
   return html`
     <form @submit=${submit}>
       <h2 id="dialog-title">${isPark ? 'Park' : 'Release'} ${key.id}</h2>
-      <p>${isPark ? 'It is used no more from now on; what it is answering goes on. Where no Redis remembers it, a restart of the server ends it too.' : 'It may be used at once, for every model; what was found about its project is forgotten too.'}</p>
+      <p>${EFFECTS[action]}</p>
       ${
         isPark
-          ? html`<label>For how long
+          ? html`<label>Duration
               <select name="seconds">${TIMES.map(({ seconds, text }) => html`<option value=${seconds} ?selected=${seconds === 3600}>${text}</option>`)}</select>
             </label>`
           : null
       }
       <label>
-        <span>Why <span class="quiet">(optional, for the log)</span></span>
+        <span>Reason <span class="quiet">(optional, for the log)</span></span>
         <input name="reason" maxlength="200" autocomplete="off" />
       </label>
       <p class="notice bad" role="alert"></p>
       <div class="row">
-        <button class="main">${isPark ? 'Park it' : 'Release it'}</button>
+        <button class="main">${isPark ? 'Park key' : 'Release key'}</button>
         <button type="button" @click=${() => dialog.close()}>Cancel</button>
       </div>
     </form>

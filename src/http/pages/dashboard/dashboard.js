@@ -1,76 +1,74 @@
 // @ts-check
 import { html, render } from '/dashboard/lib/lit-html/lit-html.js';
+import { announce } from '/dashboard/page.js';
 import { askToAct } from './action-dialog.js';
-import { act, askKeys, askOverview, Fault, LoggedOut, Refused } from './api.js';
-import { filtersView } from './filters-view.js';
-import { keysView } from './keys-view.js';
-import { minutesChart } from './minutes-chart.js';
-import { firstBack, modelsView } from './models-view.js';
-import { startPolling } from './polling.js';
-import { requestsView } from './requests-view.js';
-import { verdict } from './verdict.js';
-import { moment } from './words.js';
+import { act, askKeys, askOverview, Fault, LoggedOut, Refused, startPolling } from './api.js';
+import { headline } from './headline.js';
+import { filtersView, keysView } from './keys.js';
+import { moment } from './labels.js';
+import { firstReturns, modelsView } from './models.js';
+import { minutesChart, requestsView } from './requests.js';
 
-/** @import { KeyReport } from '../../../observability/reports.ts' */
-/** @import { Overview } from '../../../observability/reports.ts' */
-/** @import { KeysPage } from '../../../observability/reports.ts' */
-/** @import { Filter } from './filters-view.js' */
+/** @import { KeyReport, KeysPage, Overview } from '../../../observability/reports.ts' */
+/** @import { Filter } from './keys.js' */
 
 const PAGE_SIZE = '25';
 const HOUR_MS = 3_600_000;
-/** A server that has just started has little to show: then the bars begin with it. */
-const SHORTEST_BAR_MS = 300_000;
-/** What is older is told to be so. */
+/** After a start the bars begin with it, but show at least this period. */
+const MIN_BAR_MS = 300_000;
+/** Older data is marked as stale. */
 const FRESH_MS = 10_000;
 
 const main = /** @type {HTMLElement} */ (document.querySelector('#main'));
-const announcement = /** @type {HTMLElement} */ (document.querySelector('#announcement'));
 
 /** @type {Filter} */
-const EVERYTHING = { service: '', model: '', state: '' };
+const NO_FILTER = { service: '', model: '', state: '' };
 
 const state = {
   /** @type {Overview | null} */
   overview: null,
   /** @type {KeysPage | null} */
   page: null,
-  filter: { ...EVERYTHING },
-  /** The key after which each shown page began; the last one is the present page's. */
+  filter: { ...NO_FILTER },
+  /** For each page up to the present one, the key before its first. */
   pages: [''],
-  /** Whether another page or filter was chosen than what is shown. */
+  /** Whether the chosen page or filter has not been loaded yet. */
   isTurning: false,
   /** By the browser's clock. */
   answeredAt: 0,
-  /** @type {unknown} what went wrong at the last question */
+  /** @type {unknown} the error of the last poll */
   error: null,
 };
 
-/** What is asked for at first. */
-const START = wanted();
+const FIRST_QUERY = query();
 
 main.textContent = '';
-render(html`<p class="quiet">Asking the server…</p>`, main);
+render(html`<p class="quiet">Loading…</p>`, main);
 
-const polling = startPolling(askAll, lost);
-/** Nobody asks the server while nobody looks: the tab must not go on saying what was. */
-const showIfSeen = () => {
+const polling = startPolling(load, failed);
+/** A hidden page does not poll: its title must not show an old state. */
+const showIfVisible = () => {
   if (document.hidden) document.title = 'Paused · Understudy';
   else show();
 };
-setInterval(showIfSeen, 1000);
-document.addEventListener('visibilitychange', showIfSeen);
+setInterval(showIfVisible, 1000);
+document.addEventListener('visibilitychange', showIfVisible);
+document.querySelector('#log-out')?.addEventListener('click', async () => {
+  await fetch('/api/logout', { method: 'POST' }).catch(() => undefined);
+  location.assign('/login');
+});
 
-async function askAll() {
-  const query = wanted();
-  const [overview, page] = await Promise.all([askOverview(), askKeys(query)]);
+async function load() {
+  const asked = query();
+  const [overview, page] = await Promise.all([askOverview(), askKeys(asked)]);
   if (state.error !== null) announce('The server answers again.');
   Object.assign(state, { overview, answeredAt: Date.now(), error: null });
-  // What was asked for meanwhile is under way.
-  if (isSame(query, wanted())) Object.assign(state, { page, isTurning: false });
+  // Otherwise another page was chosen meanwhile, and its poll follows.
+  if (isSame(asked, query())) Object.assign(state, { page, isTurning: false });
   show();
 }
 
-function wanted() {
+function query() {
   return { ...state.filter, after: state.pages.at(-1) ?? '', limit: PAGE_SIZE };
 }
 
@@ -78,22 +76,17 @@ const isSame = (/** @type {object} */ one, /** @type {object} */ other) =>
   JSON.stringify(one) === JSON.stringify(other);
 
 /** @param {unknown} error */
-function lost(error) {
-  if (error instanceof Refused && !isSame(wanted(), START)) {
-    turnTo([''], EVERYTHING);
+function failed(error) {
+  if (error instanceof Refused && !isSame(query(), FIRST_QUERY)) {
+    turnTo([''], NO_FILTER);
     return;
   }
-  // Somebody who is writing is told there.
+  // An open dialog shows the error itself, and keeps its text.
   const isWriting = document.querySelector('dialog[open]') !== null;
   if (error instanceof LoggedOut && !isWriting) location.assign('/login?to=/dashboard');
   if (state.error === null) announce('The server does not answer.');
   state.error = error;
   show();
-}
-
-/** @param {string} sentence */
-function announce(sentence) {
-  announcement.textContent = sentence;
 }
 
 function show() {
@@ -103,15 +96,15 @@ function show() {
     return;
   }
   const isStale = error !== null || Date.now() - answeredAt > FRESH_MS;
-  const { sentence, look } = verdict(overview);
+  const { sentence, look } = headline(overview);
   document.title = `${isStale || look !== 'good' ? '⚠ ' : ''}${sentence} · Understudy`;
   const times = timesOf(overview, isStale);
   render(
     html`
       ${isStale ? notice() : null}
-      <div class="verdict ${look} ${isStale ? 'stale' : ''}">
+      <div class="headline ${look} ${isStale ? 'stale' : ''}">
         <div role="status"><h1>${sentence}</h1></div>
-        ${firstBack(overview, times.liveNow)}
+        ${firstReturns(overview, times.liveNow)}
         <p class="quiet small">
           ${aboutServer(overview)}
           <a href="#keys-title">Keys</a> · <a href="#minutes-title">The last hour</a> ·
@@ -139,7 +132,7 @@ function aboutServer({ startedAt, now, mode }) {
 }
 
 /**
- * Nothing goes on counting that nobody has confirmed.
+ * Countdowns stop while the data is stale.
  *
  * @param {Overview} overview
  * @param {boolean} isStale
@@ -148,7 +141,7 @@ function timesOf(overview, isStale) {
   const now = Date.parse(overview.now);
   const startedAt = Date.parse(overview.startedAt);
   const liveNow = isStale ? now : now + Date.now() - state.answeredAt;
-  const barMs = Math.min(Math.max(now - startedAt, SHORTEST_BAR_MS), HOUR_MS);
+  const barMs = Math.min(Math.max(now - startedAt, MIN_BAR_MS), HOUR_MS);
   return { now, liveNow, startedAt, barMs };
 }
 
@@ -158,9 +151,8 @@ function notice() {
     error instanceof Fault
       ? `The server answers with an error (${error.message})`
       : 'Connection lost';
-  const since =
-    overview === null ? '' : `; what you see is of ${moment(overview.now, overview.now)}`;
-  return html`<p class="notice bad">${what}${since}. Trying again…</p>`;
+  const since = overview === null ? '' : ` The data is from ${moment(overview.now, overview.now)}.`;
+  return html`<p class="notice bad">${what}.${since} Retrying…</p>`;
 }
 
 /** @param {Partial<Filter>} changed */
@@ -172,7 +164,7 @@ const changeFilter = (changed) => turnTo([''], { ...state.filter, ...changed });
  */
 function turnTo(pages, filter = state.filter) {
   Object.assign(state, { pages, filter, isTurning: true });
-  void polling.askNow();
+  void polling.pollNow();
 }
 
 function showNext() {
@@ -192,6 +184,6 @@ function choose(key, action) {
   askToAct(key, action, async (body) => {
     await act(key.id, action, body);
     announce(`${key.id} was ${action === 'park' ? 'parked' : 'released'}.`);
-    await polling.askNow();
+    await polling.pollNow();
   });
 }

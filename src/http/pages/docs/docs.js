@@ -5,7 +5,7 @@ const followTheme = () => document.documentElement.classList.toggle('dark-mode',
 dark.addEventListener('change', followTheme);
 followTheme();
 
-/** What Swagger UI leaves without a name, or gives another than it shows; a screen reader needs it. */
+/** Accessible names for controls that Swagger UI leaves without one, or gives a different one. */
 const NAMES = Object.entries({
   '.examples-select-element': 'Example',
   '.body-param__text': 'Request body',
@@ -30,8 +30,8 @@ SwaggerUIBundle({
   url: '/openapi.json',
   dom_id: '#routes',
   validatorUrl: null,
-  // Its links would stand within buttons.
+  // Otherwise there are links within buttons.
   deepLinking: false,
-  // Of its themes one whose colours can all be told from their ground.
+  // A theme with enough contrast.
   syntaxHighlight: { theme: 'obsidian' },
 });

@@ -1,6 +1,6 @@
 // @ts-check
-/** Where a login may lead; anything else in the address is not followed. */
-const PLACES = ['/dashboard', '/playground'];
+/** The login redirects to these pages only. */
+const TARGETS = ['/dashboard', '/playground'];
 
 const form = /** @type {HTMLFormElement} */ (document.querySelector('#login'));
 const fault = /** @type {HTMLElement} */ (document.querySelector('#fault'));
@@ -13,13 +13,13 @@ form.addEventListener('submit', async (event) => {
   button.disabled = true;
   const sentence = await logIn(Object.fromEntries(new FormData(form)));
   button.disabled = false;
-  if (sentence === null) location.assign(placeToGo());
+  if (sentence === null) location.assign(targetPage());
   else fault.textContent = sentence;
 });
 
 /**
  * @param {object} body
- * @returns {Promise<string | null>} what went wrong
+ * @returns {Promise<string | null>} the error
  */
 async function logIn(body) {
   try {
@@ -32,11 +32,11 @@ async function logIn(body) {
     const { error } = await response.json();
     return error.message;
   } catch {
-    return 'The server does not answer. Try again in a moment.';
+    return 'The server does not answer. Try again later.';
   }
 }
 
-function placeToGo() {
+function targetPage() {
   const wanted = new URLSearchParams(location.search).get('to') ?? '';
-  return PLACES.includes(wanted) ? wanted : '/dashboard';
+  return TARGETS.includes(wanted) ? wanted : '/dashboard';
 }

@@ -16,7 +16,7 @@ import { createParser } from '/playground/lib/eventsource-parser/index.js';
  * @property {(finish: Finish) => void} onFinish
  */
 
-/** What the server answers instead: its sentence, and when it makes sense to ask again. */
+/** The server's error: its message, and when to retry. */
 export class Refusal extends Error {
   /**
    * @param {string} message
@@ -54,11 +54,11 @@ export async function ask(message, history, signal, listener) {
   });
   for await (const text of textOf(response)) parser.feed(text);
   if (outcome.failure !== null) throw outcome.failure;
-  if (!outcome.isDone) throw new Refusal('The answer broke off.', null);
+  if (!outcome.isDone) throw new Refusal('The answer was interrupted.', null);
 }
 
 /**
- * One chat turn, answered whole.
+ * One chat turn without a stream.
  *
  * @param {string} message
  * @returns {Promise<AnsweredBy>}
@@ -92,7 +92,7 @@ async function post(body, signal) {
  */
 function answeredBy({ headers }) {
   const key = headers.get('understudy-key');
-  // Only whoever has logged in is told.
+  // Sent only to an admin.
   if (key !== null) document.querySelector('#log-in-hint')?.remove();
   return { attempts: Number(headers.get('understudy-attempts') ?? 1), key };
 }

@@ -1,7 +1,7 @@
 // @ts-check
-import { showAvatar } from './avatar-panel.js';
-import { showBurst } from './burst-panel.js';
-import { showChat } from './chat-panel.js';
+import { showAvatar } from './avatar.js';
+import { showBurst } from './burst.js';
+import { showChat } from './chat.js';
 
 showChat();
 showBurst();
@@ -12,7 +12,7 @@ async function isDemo() {
     const { mode } = await (await fetch('/health')).json();
     const place = document.querySelector('#mode');
     if (mode === 'demo' && place !== null) {
-      place.textContent = 'Demo: the providers are stand-ins on this machine; nothing leaves it.';
+      place.textContent = 'Demo: the providers are stand-ins on this machine; no data leaves it.';
     }
     return mode === 'demo';
   } catch {

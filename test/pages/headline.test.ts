@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-// @ts-expect-error a page's own script, whose types are checked where it lies
-import { verdict } from '../../src/http/pages/dashboard/verdict.js';
+// @ts-expect-error tsconfig.pages.json checks the scripts of pages
+import { headline } from '../../src/http/pages/dashboard/headline.js';
 // @ts-expect-error the same
-import { moment } from '../../src/http/pages/dashboard/words.js';
+import { moment } from '../../src/http/pages/dashboard/labels.js';
 // @ts-expect-error the same
-import { countdown } from '../../src/http/pages/shared/countdown.js';
+import { countdown } from '../../src/http/pages/shared/page.js';
 
 const NOW = '2026-11-24T18:00:00.000Z';
 
@@ -30,7 +30,7 @@ const request = (changed: object = {}) => ({
 const failed = (outcome: string, changed: object = {}) =>
   request({ end: 'refused', code: 'upstream_failed', attempts: [{ outcome }], ...changed });
 
-/** A minute in which nothing happened, so many minutes ago, but for what is said otherwise. */
+/** Without requests, but for the changes. */
 const minute = (ago: number, changed: object = {}) => ({
   at: new Date(Date.parse(NOW) - ago * 60_000).toISOString(),
   refused: 0,
@@ -45,7 +45,7 @@ const say = (
   anam: object[] = [model({ total: 0 })],
   changed: object = {},
 ) =>
-  verdict({
+  headline({
     now: NOW,
     latest,
     minutes: [],
@@ -58,39 +58,39 @@ const say = (
     ...changed,
   });
 
-describe('the first line of the dashboard', () => {
+describe('the headline of the dashboard', () => {
   it.each<[string, object[], object[], string, string]>([
-    ['every key is good', [model()], [], 'good', 'All is well: every key can be used.'],
+    ['every key is available', [model()], [], 'good', 'All keys are available.'],
     [
       'a key cools down',
       [model({ available: 1, cooling_down: 1 })],
       [request()],
       'good',
-      'Some keys cool down; others are left.',
+      'Some keys are cooling down; others are available.',
     ],
     [
-      'the quota of all is spent',
+      'all quotas are used up',
       [out({ quota_exhausted: 1, rate_limited: 1 })],
       [],
       'bad',
-      'The quota of every Google key is spent.',
+      'Every Google key has used up its quota.',
     ],
     [
-      'all were parked by hand',
+      'all were parked by an operator',
       [out({ operator: 2 })],
       [],
       'bad',
-      'Every Google key was taken out of use by hand.',
+      'Every Google key is parked by an operator.',
     ],
     [
-      'the model is none',
+      'no key may use the model',
       [out({ model_unavailable: 2 })],
       [],
       'bad',
-      'No Google key may use what GOOGLE_MODELS names: a wrong name, or a model that is gone.',
+      'No Google key may use the models in GOOGLE_MODELS: the names are wrong, or the models are gone.',
     ],
     [
-      'one is rejected and one spent',
+      'one key is rejected and one used up',
       [
         model({
           available: 0,
@@ -101,42 +101,42 @@ describe('the first line of the dashboard', () => {
       ],
       [],
       'bad',
-      'No Google key can be used. 1 Google key needs somebody to act.',
+      'No Google key is available. 1 Google key needs action.',
     ],
     [
-      'another model steps in',
+      'another model is available',
       [out({ quota_exhausted: 2 }), model({ model: 'pro' })],
       [request()],
       'wait',
-      'No Google key is left for flash; other models are.',
+      'No Google key is available for flash; other models are available.',
     ],
     [
       'the provider fails',
       [model()],
       [failed('upstream_down'), failed('upstream_down')],
       'bad',
-      'Requests to Google fail: the provider or the network is in trouble, not the keys.',
+      'Requests to Google fail: the provider or the network has a fault, not the keys.',
     ],
     [
-      'a setting is at fault',
+      'a setting is wrong',
       [model()],
       [failed('misconfigured')],
       'bad',
-      'Requests to Google fail: a setting of this server is at fault; its log says which.',
+      'Requests to Google fail: a setting of this server is wrong, see its log.',
     ],
     [
       'one failed among many',
       [model()],
       [failed('upstream_down'), request(), request()],
       'good',
-      'All is well: every key can be used.',
+      'All keys are available.',
     ],
     [
-      'the failures are long past',
+      'the failures are five minutes old',
       [model()],
       [failed('upstream_down', { at: '2026-11-24T17:55:00.000Z' })],
       'good',
-      'All is well: every key can be used.',
+      'All keys are available.',
     ],
   ])('when %s', (_, google, latest, look, sentence) => {
     expect(say(google, latest)).toEqual({ look, sentence });
@@ -144,34 +144,34 @@ describe('the first line of the dashboard', () => {
 
   it.each<[string, object, string]>([
     [
-      'one request was turned away by our own limit',
+      'our rate limit rejected one request',
       { minutes: [minute(0, { turnedAway: 1 })] },
-      '1 request was turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
+      '1 request was rejected by the rate limit per address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
     ],
     [
-      'many were turned away, in several minutes',
+      'it rejected many, in several minutes',
       { minutes: [minute(15, { turnedAway: 30 }), minute(1, { turnedAway: 20 })] },
-      '50 requests were turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
+      '50 requests were rejected by the rate limit per address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY.',
     ],
     [
-      'Redis cannot be reached',
+      'Redis is unreachable',
       { redis: 'unreachable' },
-      'Redis cannot be reached: what this instance learns of keys is not shared.',
+      'Redis is unreachable: this instance does not share what it learns about keys.',
     ],
     [
       'Redis refuses commands',
       { redis: 'refusing' },
-      'Redis refuses commands: what this instance learns of keys is not shared.',
+      'Redis refuses commands: this instance does not share what it learns about keys.',
     ],
     [
       'one request was refused',
       { minutes: [minute(14, { refused: 1 })] },
-      '1 request was refused or broken off in the last 15 minutes.',
+      '1 request was refused or interrupted in the last 15 minutes.',
     ],
     [
-      'some were refused and one broke off',
+      'some were refused and one was interrupted',
       { minutes: [minute(2, { refused: 2 }), minute(0, { brokenOff: 1 })] },
-      '3 requests were refused or broken off in the last 15 minutes.',
+      '3 requests were refused or interrupted in the last 15 minutes.',
     ],
     [
       'a released key has not answered',
@@ -189,15 +189,15 @@ describe('the first line of the dashboard', () => {
       'google, google-2, google-3, and 2 more were released and have not answered yet.',
     ],
     [
-      'several of these are so',
+      'several of these hold',
       {
         unprovenKeys: ['google-2'],
         minutes: [minute(0, { refused: 1, turnedAway: 1 })],
         redis: 'unreachable',
       },
-      'google-2 was released and has not answered yet. 1 request was refused or broken off in the last 15 minutes. 1 request was turned away by the limit for one address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY. Redis cannot be reached: what this instance learns of keys is not shared.',
+      'google-2 was released and has not answered yet. 1 request was refused or interrupted in the last 15 minutes. 1 request was rejected by the rate limit per address in the last 15 minutes. If all callers seem to share one address, check TRUST_PROXY. Redis is unreachable: this instance does not share what it learns about keys.',
     ],
-  ])('is amber although every key is good when %s', (_, changed, sentence) => {
+  ])('is amber although every key is available when %s', (_, changed, sentence) => {
     expect(say([model()], [], [], changed)).toEqual({ look: 'wait', sentence });
   });
 
@@ -207,41 +207,39 @@ describe('the first line of the dashboard', () => {
     [99, 'More than 90 requests were'],
     [100, '100 requests were'],
     [12_345, 'More than 10000 requests were'],
-  ])('counts %i in steps, so that it is not read out at each one', (turnedAway, beginning) => {
+  ])('rounds %i down, so that it changes rarely', (turnedAway, beginning) => {
     const { sentence } = say([model()], [], [], { minutes: [minute(0, { turnedAway })] });
-    expect(sentence).toMatch(new RegExp(`^${beginning} turned away`));
+    expect(sentence).toMatch(new RegExp(`^${beginning} rejected`));
   });
 
   it.each([
     [
-      'what was refused and turned away is long past',
+      'refusals and rejections are older than 15 minutes',
       { minutes: [minute(16, { refused: 1, turnedAway: 1 })] },
     ],
     ['Redis is connected', { redis: 'connected' }],
-    ['Redis is still being connected to', { redis: 'connecting' }],
+    ['Redis is connecting', { redis: 'connecting' }],
   ])('is green when %s', (_, changed) => {
     expect(say([model()], [], [], changed)).toEqual({
       look: 'good',
-      sentence: 'All is well: every key can be used.',
+      sentence: 'All keys are available.',
     });
   });
 
-  it('does not count refusals beside what says more gravely that requests are refused', () => {
+  it('does not count refusals when another sentence says that requests are refused', () => {
     const changed = { minutes: [minute(0, { refused: 7, turnedAway: 2 })] };
     const { look, sentence } = say([out({ quota_exhausted: 2 })], [], [], changed);
     expect(look).toBe('bad');
-    expect(sentence).toMatch(
-      /^The quota of every Google key is spent. 2 requests were turned away/,
-    );
+    expect(sentence).toMatch(/^Every Google key has used up its quota. 2 requests were rejected/);
   });
 
-  it('says which service has no key', () => {
+  it('names the service without a key', () => {
     expect(say([model({ total: 0, available: 0 })], [], [model()])).toEqual({
       look: 'bad',
-      sentence: 'Google has no key: every chat is refused.',
+      sentence: 'No Google key is configured: every chat is refused.',
     });
     expect(say([model({ total: 0, available: 0 })]).sentence).toBe(
-      'No key is set: nothing can be answered.',
+      'No API key is configured: all requests are refused.',
     );
   });
 });
@@ -253,11 +251,11 @@ describe('times on the dashboard', () => {
     [251_001, '04:12'],
     [3_840_000, '1:04:00'],
     [176_640_000, '2 d 1:04:00'],
-  ])('%i ms are counted down as %s', (ms, text) => {
+  ])('%i ms left are shown as %s', (ms, text) => {
     expect(countdown(ms)).toBe(text);
   });
 
-  it('are in UTC, with the day where it is not today', () => {
+  it('are in UTC, with the date unless it is today', () => {
     expect(moment('2026-11-24T17:05:09.000Z', NOW)).toBe('17:05:09 UTC');
     expect(moment('2026-11-21T17:05:09.000Z', NOW)).toBe('2026-11-21 17:05:09 UTC');
   });

@@ -1,7 +1,7 @@
 // @ts-check
 import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
+import { announce, count } from '/playground/page.js';
 import { askWhole, Refusal } from './ask.js';
-import { announce, count } from './words.js';
 
 /** @import { AnsweredBy } from './ask.js' */
 
@@ -16,9 +16,9 @@ let burst = null;
 export function showBurst() {
   render(
     html`
-      <h2 id="burst-title">Many at once</h2>
-      <p class="small quiet">Sends ${SIZE} questions together, so that keys run out and others step in. Where this server limits addresses, each one counts.</p>
-      <button type="button" ?disabled=${burst?.isRunning ?? false} @click=${run}>Ask ${SIZE} at once</button>
+      <h2 id="burst-title">Burst</h2>
+      <p class="small quiet">Sends ${SIZE} requests at once, so that keys reach their quota and others take over. The rate limit per address counts each one.</p>
+      <button type="button" ?disabled=${burst?.isRunning ?? false} @click=${run}>Send ${SIZE} requests</button>
       ${burst === null ? nothing : result(burst)}
     `,
     place,
@@ -28,19 +28,19 @@ export function showBurst() {
 /** @param {Burst} burst */
 const result = ({ answers, refusals }) => html`
   <ul class="result">
-    ${tally(
+    ${countEach(
       answers.map(({ attempts }) =>
         attempts === 1 ? 'answered at the first attempt' : `answered after ${attempts} attempts`,
       ),
     ).map(([what, number]) => html`<li><strong class="good">${number}</strong> ${what}</li>`)}
-    ${tally(refusals).map(([why, number]) => html`<li><strong class="bad-text">${number}</strong> refused: ${why}</li>`)}
+    ${countEach(refusals).map(([why, number]) => html`<li><strong class="bad-text">${number}</strong> refused: ${why}</li>`)}
   </ul>
   ${keysOf(answers)}
 `;
 
 /** @param {readonly AnsweredBy[]} answers */
 function keysOf(answers) {
-  const keys = tally(answers.flatMap(({ key }) => (key === null ? [] : [key])));
+  const keys = countEach(answers.flatMap(({ key }) => (key === null ? [] : [key])));
   if (keys.length === 0) return nothing;
   return html`<p class="small quiet">${keys.map(([key, number]) => `${key}: ${number}`).join(' · ')}</p>`;
 }
@@ -49,7 +49,7 @@ function keysOf(answers) {
  * @param {readonly string[]} texts
  * @returns {[string, number][]} the most frequent first
  */
-function tally(texts) {
+function countEach(texts) {
   const numbers = new Map();
   for (const text of texts) numbers.set(text, (numbers.get(text) ?? 0) + 1);
   return [...numbers].sort(([, a], [, b]) => b - a);
@@ -74,7 +74,7 @@ async function run() {
  */
 async function askOne(current, index) {
   try {
-    current.answers.push(await askWhole(`Question ${index + 1} of ${SIZE}: still there?`));
+    current.answers.push(await askWhole(`Request ${index + 1} of ${SIZE}`));
   } catch (error) {
     current.refusals.push(error instanceof Refusal ? error.message : 'The server does not answer.');
   }

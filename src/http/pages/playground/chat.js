@@ -1,8 +1,7 @@
 // @ts-check
 import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
+import { announce, count, countdown } from '/playground/page.js';
 import { ask, Refusal } from './ask.js';
-import { startWait } from './wait.js';
-import { announce, count, whoAnswered } from './words.js';
 
 /** @import { AnsweredBy, Finish } from './ask.js' */
 /**
@@ -13,19 +12,18 @@ import { announce, count, whoAnswered } from './words.js';
  * @property {Finish | null} finish
  * @property {number | null} firstMs
  * @property {string | null} fault
- * @property {string} wait until it makes sense to ask again
+ * @property {string} wait the countdown to a retry
  */
 
-const MOST_TURNS = 40;
-/** A third of what the server reads, for those of three bytes. */
-const MOST_CHARACTERS = 300_000;
+const MAX_TURNS = 40;
+const MAX_CHARACTERS = 300_000;
 const place = /** @type {HTMLElement} */ (document.querySelector('#chat'));
 
 /** @type {Exchange[]} */
 const exchanges = [];
 /** @type {AbortController | null} */
 let asking = null;
-let isToBeShown = false;
+let isScheduled = false;
 /** Ends the countdown under the last refusal. */
 let stopWait = () => {};
 
@@ -34,7 +32,7 @@ export function showChat() {
     html`
       <h2 id="chat-title">Chat</h2>
       <ol class="talk" aria-label="Conversation">${exchanges.map(row)}</ol>
-      ${exchanges.length === 0 ? html`<p class="quiet">Say something; the answer comes as it is written.</p>` : nothing}
+      ${exchanges.length === 0 ? html`<p class="quiet">Send a message; the answer is streamed.</p>` : nothing}
       <form class="say" @submit=${submit}>
         <label class="only-heard" for="message">Message</label>
         <textarea id="message" name="message" rows="2" required placeholder="Message" @keydown=${sendOnEnter}></textarea>
@@ -45,12 +43,12 @@ export function showChat() {
   );
 }
 
-/** Once a frame, however many pieces come; to its end only for whoever is there already. */
+/** At most once a frame. Scrolls only if the end was visible before. */
 function showSoon() {
-  if (isToBeShown) return;
-  isToBeShown = true;
+  if (isScheduled) return;
+  isScheduled = true;
   requestAnimationFrame(() => {
-    isToBeShown = false;
+    isScheduled = false;
     const wasAtEnd = isEndInView();
     showChat();
     if (wasAtEnd) scrollToEnd();
@@ -71,7 +69,7 @@ const row = ({ question, answer, answeredBy, finish, firstMs, fault, wait }) => 
   ${
     fault === null
       ? nothing
-      : html`<li class="notice bad">${fault}${wait !== '' ? html` <span class="quiet">Ask again in <span class="mono">${wait}</span>.</span>` : nothing}</li>`
+      : html`<li class="notice bad">${fault}${wait !== '' ? html` <span class="quiet">Retry in <span class="mono">${wait}</span>.</span>` : nothing}</li>`
   }
   ${answeredBy === null ? nothing : html`<li class="small quiet">${facts(answeredBy, finish, firstMs)}</li>`}
 `;
@@ -83,11 +81,21 @@ const row = ({ question, answer, answeredBy, finish, firstMs, fault, wait }) => 
  */
 const facts = (answeredBy, finish, firstMs) =>
   [
-    `answered ${whoAnswered(answeredBy)}`,
+    `answered ${byWhichKey(answeredBy)}`,
     ...(finish === null ? [] : [finish.model]),
-    ...(firstMs === null ? [] : [`first words after ${firstMs} ms`]),
+    ...(firstMs === null ? [] : [`first text after ${firstMs} ms`]),
     ...(finish === null ? [] : [count(finish.usage.totalTokens, 'token'), finish.finishReason]),
   ].join(' · ');
+
+/**
+ * The server sends the key's id to the admin only.
+ *
+ * @param {AnsweredBy} answeredBy
+ */
+function byWhichKey({ attempts, key }) {
+  const which = attempts === 1 ? 'at the first attempt' : `after ${attempts} attempts`;
+  return key === null ? which : `by ${key} ${which}`;
+}
 
 /** @param {SubmitEvent} event */
 function submit(event) {
@@ -162,7 +170,7 @@ function fail(current, error) {
   else {
     current.fault = error.message;
     if (error.retryAfterSeconds !== null) {
-      stopWait = startWait(error.retryAfterSeconds, (left) => {
+      stopWait = startCountdown(error.retryAfterSeconds, (left) => {
         current.wait = left;
         showChat();
       });
@@ -172,7 +180,25 @@ function fail(current, error) {
 }
 
 /**
- * What was said before, as far as it was answered.
+ * @param {number} seconds
+ * @param {(left: string) => void} show called with `04:12`, at the end with an empty text
+ * @returns {() => void} stops the countdown
+ */
+function startCountdown(seconds, show) {
+  const until = performance.now() + seconds * 1000;
+  const tick = () => {
+    const leftMs = until - performance.now();
+    show(leftMs <= 0 ? '' : countdown(leftMs));
+    if (leftMs <= 0) stop();
+  };
+  const timer = setInterval(tick, 1000);
+  const stop = () => clearInterval(timer);
+  tick();
+  return stop;
+}
+
+/**
+ * The answered turns.
  *
  * @param {readonly Exchange[]} earlier
  */
@@ -183,7 +209,7 @@ function historyOf(earlier) {
       { role: /** @type {const} */ ('user'), content: question },
       { role: /** @type {const} */ ('assistant'), content: answer },
     ])
-    .slice(-MOST_TURNS);
-  while (JSON.stringify(turns).length > MOST_CHARACTERS) turns.splice(0, 2);
+    .slice(-MAX_TURNS);
+  while (JSON.stringify(turns).length > MAX_CHARACTERS) turns.splice(0, 2);
   return turns;
 }

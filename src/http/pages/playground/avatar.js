@@ -1,13 +1,13 @@
 // @ts-check
 import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
-import { announce } from './words.js';
+import { announce } from '/playground/page.js';
 
 /** @import * as Anam from '@anam-ai/js-sdk' */
 
 const VIDEO = 'avatar-video';
 const place = /** @type {HTMLElement} */ (document.querySelector('#avatar'));
 
-/** Of the SDK's own script, which may have been kept from us. */
+/** Set by the SDK's own script. */
 function sdk() {
   const { anam } = /** @type {{ anam?: typeof Anam }} */ (/** @type {unknown} */ (window));
   if (anam === undefined) throw new Error("Anam's SDK could not be loaded.");
@@ -15,7 +15,7 @@ function sdk() {
 }
 
 const DEMO_END =
-  'This is as far as the demo goes: video needs the real service. Set ANAM_API_KEY and start the server itself.';
+  'The demo ends here: video needs the real Anam service. Set ANAM_API_KEY and start the server without the demo.';
 
 /** @typedef {{ steps: string[], fault: string | null, client: Anam.AnamClient | null, isStarting: boolean }} Session */
 
@@ -23,19 +23,19 @@ const DEMO_END =
 let session = { steps: [], fault: null, client: null, isStarting: false };
 let isDemo = false;
 
-/** @param {boolean} isDemoServer whether the providers are stand-ins, which have no video */
+/** @param {boolean} isDemoServer stand-ins have no video */
 export function showAvatar(isDemoServer = isDemo) {
   isDemo = isDemoServer;
   const { steps, fault, client, isStarting } = session;
   render(
     html`
       <h2 id="avatar-title">Avatar</h2>
-      <p class="small quiet">Takes a session token and starts a session with Anam's SDK, both through this server: when an account has nothing left, another one steps in.</p>
+      <p class="small quiet">Gets a session token and starts a session with Anam's SDK, both through this server. When an account has no minutes or slots left, another one takes over.</p>
       ${
         isDemo
           ? nothing
           : html`<video id=${VIDEO} autoplay playsinline aria-label="The avatar"></video>
-        <label class="check"><input type="checkbox" id="microphone" /> with my microphone</label>`
+        <label class="check"><input type="checkbox" id="microphone" /> use my microphone</label>`
       }
       <div class="row">
         <button type="button" ?disabled=${isStarting} @click=${start}>${client === null ? 'Start a session' : 'Start another session'}</button>
@@ -62,7 +62,7 @@ async function start() {
   showAvatar();
   try {
     const token = await mintToken();
-    done('A session token was minted.');
+    done('Session token received.');
     await startWith(token);
   } catch (error) {
     await stop();
@@ -91,11 +91,11 @@ async function startWith(token) {
   listen(client);
   if (isDemo) await startWithoutVideo(client);
   else await client.streamToVideoElement(VIDEO);
-  done(`The session has started: ${client.getActiveSessionId()}.`);
+  done(`Session started: ${client.getActiveSessionId()}.`);
 }
 
 /**
- * What becomes of the connection is told by events alone.
+ * The SDK reports the connection by events only.
  *
  * @param {Anam.AnamClient} client
  */
@@ -103,10 +103,10 @@ function listen(client) {
   const { AnamEvent } = sdk();
   const isOurs = () => session.client === client;
   client.addListener(AnamEvent.CONNECTION_ESTABLISHED, () => {
-    if (isOurs()) done('The connection to the avatar stands.');
+    if (isOurs()) done('Connected to the avatar.');
   });
   client.addListener(AnamEvent.MIC_PERMISSION_DENIED, () => {
-    if (isOurs()) fail('The microphone was not allowed.');
+    if (isOurs()) fail('Access to the microphone was denied.');
   });
   client.addListener(AnamEvent.CONNECTION_CLOSED, (reason, details) => {
     if (isOurs())
@@ -122,8 +122,8 @@ function fail(fault) {
 }
 
 /**
- * The SDK looks for its video element when the session has started, and gives up there without one,
- * before it connects to a host that a stand-in does not have.
+ * Without a video element the SDK stops after the start of the session, before it connects to a host
+ * that the stand-in does not have.
  *
  * @param {Anam.AnamClient} client
  */

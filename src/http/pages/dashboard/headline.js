@@ -1,29 +1,29 @@
 // @ts-check
-import { count, serviceName } from './words.js';
+import { count } from '/dashboard/page.js';
+import { serviceName } from './labels.js';
 
-/** @import { Overview } from '../../../observability/reports.ts' */
+/** @import { Overview, RequestReport } from '../../../observability/reports.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */
-/** @typedef {Overview['latest'][number]} RequestReport */
 /** @typedef {{ look: 'wait' | 'bad', sentence: string }} Trouble */
 
-/** So old a request still says how things are. */
+/** How long a request counts as recent. */
 const RECENT_MS = 300_000;
 const MINUTE_MS = 60_000;
 const REFUSALS_MINUTES = 15;
 const MAX_NAMED_KEYS = 3;
 
 /**
- * How everything stands, in a sentence or a few, and how grave it is. Without any countdown, so that it
- * is only read out when it changes.
+ * The state of the whole server in a few sentences, and how serious it is. Without a countdown: screen
+ * readers read it at each change.
  *
  * @param {Overview} overview
  * @returns {{ look: 'good' | 'wait' | 'bad', sentence: string }}
  */
-export function verdict(overview) {
+export function headline(overview) {
   const { services, latest, now } = overview;
   const recent = latest.filter(({ at }) => Date.parse(at) > Date.parse(now) - RECENT_MS);
   if (services.every((service) => keysOf(service) === 0)) {
-    return { look: 'bad', sentence: 'No key is set: nothing can be answered.' };
+    return { look: 'bad', sentence: 'No API key is configured: all requests are refused.' };
   }
   const troubles = services.flatMap((service) => [
     ...troubleOfRequests(
@@ -32,11 +32,11 @@ export function verdict(overview) {
     ),
     ...troubleOfKeys(service),
   ]);
-  const isGrave = troubles.some(({ look }) => look === 'bad');
-  troubles.push(...amberSentences(overview, isGrave).map(amber));
+  const isBad = troubles.some(({ look }) => look === 'bad');
+  troubles.push(...warnings(overview, isBad).map(amber));
   if (troubles.length === 0) return { look: 'good', sentence: withoutTrouble(services) };
   return {
-    look: isGrave ? 'bad' : 'wait',
+    look: isBad ? 'bad' : 'wait',
     sentence: troubles.map(({ sentence }) => sentence).join(' '),
   };
 }
@@ -47,16 +47,16 @@ const keysOf = ({ models: [first] }) => first?.total ?? 0;
 /** @param {readonly ServiceReport[]} services */
 const withoutTrouble = (services) =>
   services.some(({ models }) => models.some((model) => model.cooling_down > 0))
-    ? 'Some keys cool down; others are left.'
-    : 'All is well: every key can be used.';
+    ? 'Some keys are cooling down; others are available.'
+    : 'All keys are available.';
 
 /**
- * What keeps the page from green although every key can be used.
+ * What needs attention although keys are available.
  *
  * @param {Overview} overview
- * @param {boolean} isGrave whether the line already says that requests are refused
+ * @param {boolean} isBad whether a sentence already says that requests are refused
  */
-function amberSentences({ unprovenKeys, minutes, redis, now }, isGrave) {
+function warnings({ unprovenKeys, minutes, redis, now }, isBad) {
   const since = Date.parse(now) - (REFUSALS_MINUTES + 1) * MINUTE_MS;
   const late = minutes.filter(({ at }) => Date.parse(at) > since);
   const refused = late.reduce((sum, minute) => sum + minute.refused + minute.brokenOff, 0);
@@ -64,15 +64,15 @@ function amberSentences({ unprovenKeys, minutes, redis, now }, isGrave) {
   const period = `in the last ${REFUSALS_MINUTES} minutes`;
   return [
     unprovenKeys.length > 0 && `${released(unprovenKeys)} not answered yet.`,
-    refused > 0 && !isGrave && `${requestsWere(refused)} refused or broken off ${period}.`,
+    refused > 0 && !isBad && `${requestsWere(refused)} refused or interrupted ${period}.`,
     turnedAway > 0 &&
-      `${requestsWere(turnedAway)} turned away by the limit for one address ${period}. If all callers seem to share one address, check TRUST_PROXY.`,
-    redis === 'unreachable' && `Redis cannot be reached: ${NOT_SHARED}`,
+      `${requestsWere(turnedAway)} rejected by the rate limit per address ${period}. If all callers seem to share one address, check TRUST_PROXY.`,
+    redis === 'unreachable' && `Redis is unreachable: ${NOT_SHARED}`,
     redis === 'refusing' && `Redis refuses commands: ${NOT_SHARED}`,
   ].filter((sentence) => sentence !== false);
 }
 
-const NOT_SHARED = 'what this instance learns of keys is not shared.';
+const NOT_SHARED = 'this instance does not share what it learns about keys.';
 
 /**
  * @param {string} sentence
@@ -89,7 +89,7 @@ function released(ids) {
 }
 
 /**
- * Exact up to ten, then one digit and zeros: the line is read out whenever it changes.
+ * Exact up to ten, then one digit and zeros, so that the sentence changes rarely.
  *
  * @param {number} number
  */
@@ -101,7 +101,7 @@ function requestsWere(number) {
 }
 
 /**
- * What is wrong although there are keys: most of the latest requests fail for another reason.
+ * Most of the recent requests fail, and not for lack of keys.
  *
  * @param {ServiceReport} service
  * @param {readonly RequestReport[]} recent
@@ -114,8 +114,8 @@ function troubleOfRequests({ service }, recent) {
   const name = serviceName(service);
   const isOurs = failed.every(({ attempts }) => attempts.at(-1)?.outcome === 'misconfigured');
   const why = isOurs
-    ? 'a setting of this server is at fault; its log says which'
-    : 'the provider or the network is in trouble, not the keys';
+    ? 'a setting of this server is wrong, see its log'
+    : 'the provider or the network has a fault, not the keys';
   return [{ look: 'bad', sentence: `Requests to ${name} fail: ${why}.` }];
 }
 
@@ -131,21 +131,13 @@ function troubleOfKeys(report) {
   const { service, models } = report;
   const name = serviceName(service);
   if (keysOf(report) === 0) return service === 'google' ? [NO_CHAT] : [];
-  const attention = Math.max(...models.map(({ exhausted }) => exhausted));
-  return [
-    ...troubleOfModels(name, models),
-    ...(attention === 0
-      ? []
-      : [
-          amber(
-            `${count(attention, `${name} key`)} ${attention === 1 ? 'needs' : 'need'} somebody to act.`,
-          ),
-        ]),
-  ];
+  const number = Math.max(...models.map(({ exhausted }) => exhausted));
+  const needs = `${count(number, `${name} key`)} ${number === 1 ? 'needs' : 'need'} action.`;
+  return [...troubleOfModels(name, models), ...(number === 0 ? [] : [amber(needs)])];
 }
 
 /** @type {Trouble} */
-const NO_CHAT = { look: 'bad', sentence: 'Google has no key: every chat is refused.' };
+const NO_CHAT = { look: 'bad', sentence: 'No Google key is configured: every chat is refused.' };
 
 /**
  * @param {string} name
@@ -157,7 +149,7 @@ function troubleOfModels(name, models) {
   if (out.length === 0) return [];
   if (out.length === models.length) return [{ look: 'bad', sentence: whyNone(name, models) }];
   const names = out.map(({ model }) => model).join(', ');
-  return [{ look: 'wait', sentence: `No ${name} key is left for ${names}; other models are.` }];
+  return [amber(`No ${name} key is available for ${names}; other models are available.`)];
 }
 
 /**
@@ -168,14 +160,15 @@ function whyNone(name, models) {
   const causes = new Set(models.flatMap(({ causes }) => Object.keys(causes)));
   const isAllOf = (/** @type {string[]} */ ...some) =>
     [...causes].every((one) => some.includes(one));
-  if (isAllOf('rate_limited', 'quota_exhausted')) return `The quota of every ${name} key is spent.`;
-  if (isAllOf('operator')) return `Every ${name} key was taken out of use by hand.`;
+  if (isAllOf('rate_limited', 'quota_exhausted')) return `Every ${name} key has used up its quota.`;
+  if (isAllOf('operator')) return `Every ${name} key is parked by an operator.`;
   if (isAllOf('model_unavailable')) return WRONG_NAMES[name] ?? '';
-  return `No ${name} key can be used.`;
+  return `No ${name} key is available.`;
 }
 
 /** @type {Record<string, string>} */
 const WRONG_NAMES = {
-  Google: 'No Google key may use what GOOGLE_MODELS names: a wrong name, or a model that is gone.',
-  Anam: 'No Anam key has the persona that the settings name.',
+  Google:
+    'No Google key may use the models in GOOGLE_MODELS: the names are wrong, or the models are gone.',
+  Anam: 'No Anam key has the persona in the settings.',
 };

@@ -1,14 +1,14 @@
 // @ts-check
-import { countdown } from '/dashboard/countdown.js';
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
-import { atTheEnd, count, serviceName, timeLeft } from './words.js';
+import { count, countdown } from '/dashboard/page.js';
+import { atTheEnd, serviceName, timeLeft } from './labels.js';
 
 /** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */
 /** @typedef {ServiceReport['models'][number]} ModelReport */
 
 /**
- * A card for each service and model: how many keys can be used, and when the next one is back.
+ * A card for each service and model: how many keys are available, and when the next one returns.
  *
  * @param {Overview} overview
  * @param {number} now by the server's clock
@@ -27,17 +27,17 @@ export const modelsView = ({ services }, now) => html`
 `;
 
 /**
- * When the first key is back of each service that has none left.
+ * For each service without an available key: when the first one returns.
  *
  * @param {Overview} overview
  * @param {number} now
  */
-export const firstBack = ({ services }, now) =>
+export const firstReturns = ({ services }, now) =>
   services.map(({ service, models }) => {
     const isOut = models.every(({ available }) => available === 0);
     const [first] = models.filter(({ nextReturnAt }) => nextReturnAt !== null).sort(bySooner);
     if (!isOut || first === undefined) return null;
-    return html`<p>The first ${serviceName(service)} key is ${whenBack(first, now)}.</p>`;
+    return html`<p>First ${serviceName(service)} key: ${returnOf(first, now)}.</p>`;
   });
 
 /**
@@ -53,17 +53,17 @@ const bySooner = (one, other) =>
  * @param {number} now
  */
 function modelCard({ service, inFlight }, model, now) {
-  const { total, available, exhausted } = model;
+  const { total, available, cooling_down: cooling, exhausted } = model;
   const title = html`<h3>${serviceName(service)} <span class="quiet">${model.model}</span></h3>`;
-  if (total === 0) return html`${title}<p class="quiet">No key is set for this service.</p>`;
+  if (total === 0) return html`${title}<p class="quiet">No key is configured.</p>`;
   const look = available === 0 ? 'bad-text' : exhausted > 0 ? 'wait' : 'good';
   return html`
     ${title}
-    <p class="figure"><strong class=${look}>${available} of ${total}</strong> keys usable</p>
+    <p class="figure"><strong class=${look}>${available} of ${total}</strong> keys available</p>
     ${shares(model)}
     <ul class="facts small">
-      ${nextBack(model, now)}
-      ${exhausted === 0 ? null : html`<li class="bad-text">✕ ${count(exhausted, 'key')} ${exhausted === 1 ? 'needs' : 'need'} somebody to act</li>`}
+      ${model.nextReturnAt === null ? null : html`<li>◐ ${cooling} cooling down, next ${returnOf(model, now)}</li>`}
+      ${exhausted === 0 ? null : html`<li class="bad-text">✕ ${count(exhausted, 'key')} ${exhausted === 1 ? 'needs' : 'need'} action</li>`}
       <li class="quiet">${count(inFlight, 'call')} to ${serviceName(service)} in flight</li>
     </ul>
   `;
@@ -73,17 +73,7 @@ function modelCard({ service, inFlight }, model, now) {
  * @param {ModelReport} model
  * @param {number} now
  */
-function nextBack(model, now) {
-  const { nextReturnAt, cooling_down: cooling } = model;
-  if (nextReturnAt === null) return null;
-  return html`<li>◐ ${cooling} cooling down, next ${whenBack(model, now)}</li>`;
-}
-
-/**
- * @param {ModelReport} model
- * @param {number} now
- */
-function whenBack({ nextReturnAt, nextReturnBy }, now) {
+function returnOf({ nextReturnAt, nextReturnBy }, now) {
   const left = timeLeft(nextReturnAt, now) ?? 0;
   const end = atTheEnd(nextReturnBy);
   if (left === 0) return `${end} any moment`;

@@ -4,19 +4,19 @@ export const serviceName = (service) => `${service.charAt(0).toUpperCase()}${ser
 
 /** @type {Record<string, { word: string, sign: string, look: string }>} */
 export const STATES = {
-  available: { word: 'usable', sign: '●', look: 'good' },
+  available: { word: 'available', sign: '●', look: 'good' },
   cooling_down: { word: 'cooling down', sign: '◐', look: 'wait' },
-  exhausted: { word: 'needs somebody', sign: '✕', look: 'bad-text' },
+  exhausted: { word: 'needs action', sign: '✕', look: 'bad-text' },
 };
 
 /** @type {Record<string, { word: string, look: string }>} */
 export const ENDS = {
   answered: { word: 'answered', look: 'good' },
-  at_fault: { word: 'the request was at fault', look: 'quiet' },
-  broken_off: { word: 'broke off', look: 'bad-text' },
-  client_gone: { word: 'the client left', look: 'quiet' },
+  at_fault: { word: 'bad request', look: 'quiet' },
+  broken_off: { word: 'interrupted', look: 'bad-text' },
+  client_gone: { word: 'client disconnected', look: 'quiet' },
   refused: { word: 'refused', look: 'bad-text' },
-  internal_error: { word: 'a bug of this server', look: 'bad-text' },
+  internal_error: { word: 'internal error', look: 'bad-text' },
 };
 
 /** @param {string} name `quota_exhausted` */
@@ -30,7 +30,7 @@ export const timeLeft = (until, now) =>
   until === null ? null : Math.max(0, Date.parse(until) - now);
 
 /**
- * In UTC, as the log and the explanations have it; with the day where it is not today's.
+ * In UTC, as in the log; with the date unless it is today's.
  *
  * @param {string} at
  * @param {string} now
@@ -41,17 +41,11 @@ export function moment(at, now) {
 }
 
 /**
- * What happens at the end of a countdown: by a rule of ours a key is only tried again then.
+ * What happens at the end of a cooldown: a rule of ours only allows a probe then.
  *
  * @param {string | null} untilBy
  */
-export const atTheEnd = (untilBy) => (untilBy === 'rule' ? 'tried again' : 'back');
-
-/**
- * @param {number} number
- * @param {string} thing
- */
-export const count = (number, thing) => `${number} ${thing}${number === 1 ? '' : 's'}`;
+export const atTheEnd = (untilBy) => (untilBy === 'rule' ? 'probe' : 'available');
 
 /** @param {string} text */
 export const sentence = (text) => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

@@ -1,4 +1,5 @@
 // @ts-check
+
 /**
  * `04:12`, with hours `1:04:12`, with days `2 d 1:04:12`.
  *
@@ -11,4 +12,20 @@ export function countdown(ms) {
   const rest = `${two(Math.floor(seconds / 60) % 60)}:${two(seconds % 60)}`;
   if (days > 0) return `${days} d ${hours}:${rest}`;
   return hours > 0 ? `${hours}:${rest}` : rest;
+}
+
+/**
+ * @param {number} number
+ * @param {string} thing
+ */
+export const count = (number, thing) => `${number} ${thing}${number === 1 ? '' : 's'}`;
+
+/**
+ * For screen readers.
+ *
+ * @param {string} sentence
+ */
+export function announce(sentence) {
+  const place = document.querySelector('#announcement');
+  if (place !== null) place.textContent = sentence;
 }
