@@ -108,7 +108,7 @@ const complaints = (stderr: string) =>
     .split('\n')
     .filter((line) => line !== '' && !/^(google|anam|on call|settings): /.test(line));
 
-interface Told {
+interface Reply {
   readonly status: number | undefined;
   /** Of the header `connection`. */
   readonly connection: string | undefined;
@@ -122,7 +122,7 @@ function post(
   url: string,
   body: string,
   { agent = keptAgent(), headers = {}, signal }: Over = {},
-): Promise<Told> {
+): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const how = { method: 'POST', agent, headers: { ...JSON_BODY, ...headers }, signal };
     const asked = request(url, how, async (response) => {
@@ -290,12 +290,12 @@ describe.each(['SIGTERM', 'SIGINT'] as const)('at %s', (signal) => {
     expect(server.process.exitCode).toBeNull();
 
     clock.advance(SLOW_MS);
-    const told = await Promise.all(answers);
-    for (const { status, connection, text } of told.slice(0, 2)) {
+    const replies = await Promise.all(answers);
+    for (const { status, connection, text } of replies.slice(0, 2)) {
       expect([status, connection]).toEqual([200, 'close']);
       expect(JSON.parse(text).finishReason).toBe('stop');
     }
-    for (const { text } of told.slice(2)) {
+    for (const { text } of replies.slice(2)) {
       expect(text).toMatch(/event: done\ndata: .*"finishReason":"stop"/);
     }
     expect(await server.ended).toBe(0);

@@ -91,15 +91,15 @@ ifInstalled(PROMETHEUS, 'a real Prometheus that reads a server at work', () => {
     }, PATIENCE);
   });
 
-  it('is told of the process too, in names that promtool does not complain of', async () => {
+  it('has the metrics of the process, in names that promtool accepts', async () => {
     const input = await textOf(server);
     expect(input).toMatch(/^process_resident_memory_bytes \d+$/m);
     expect(input).toMatch(/^nodejs_eventloop_lag_p99_seconds /m);
     expect(await promtool(['check', 'metrics'], { input })).toEqual({ code: 0, said: '' });
   });
 
-  it('has each series that the server tells of, under load', async () => {
-    const series = toldIn(await textOf(server));
+  it('has each series of the server, under load', async () => {
+    const series = seriesIn(await textOf(server));
     expect(series.length).toBeGreaterThan(500);
     await vi.waitFor(async () => {
       const known = await prometheus.ask('series', { 'match[]': '{job="understudy"}' });
@@ -143,7 +143,7 @@ function startTraffic(url: string, standin: Standin): () => Promise<void> {
 /** Handles and requests of Node's own come and go by themselves. */
 const PASSING = /^nodejs_active_/;
 
-const toldIn = (text: string): readonly string[] =>
+const seriesIn = (text: string): readonly string[] =>
   text
     .split('\n')
     .filter((line) => line !== '' && !line.startsWith('#') && !PASSING.test(line))

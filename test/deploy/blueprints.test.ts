@@ -83,7 +83,7 @@ describe.each([ONE, TWO])('the blueprint %s', (path) => {
     expect(unknown).toEqual([]);
   });
 
-  it('lets the platform wait longer than the server takes to end', () => {
+  it('has longer to stop than the server takes', () => {
     expect(service.maxShutdownDelaySeconds).toBeGreaterThan(drainLimitSeconds());
   });
 });
@@ -91,7 +91,7 @@ describe.each([ONE, TWO])('the blueprint %s', (path) => {
 describe('the blueprint of two instances', () => {
   const { service, stores } = read(TWO);
 
-  it('runs both on one Key Value that only they reach, and that drops nothing before its time', () => {
+  it('gives both one private Key Value that evicts nothing', () => {
     const [store, ...others] = stores;
     expect([service.numInstances, others]).toEqual([2, []]);
     expect(service.envVars).toContainEqual({
@@ -105,7 +105,7 @@ describe('the blueprint of two instances', () => {
     });
   });
 
-  it('is that of one instance for all the rest', () => {
+  it('equals the blueprint of one instance otherwise', () => {
     const { service: alone, stores: none } = read(ONE);
     expect([alone.numInstances, none]).toEqual([1, []]);
     const envVars = service.envVars.filter(({ key }) => key !== 'REDIS_URL');
@@ -113,7 +113,7 @@ describe('the blueprint of two instances', () => {
   });
 });
 
-it('the unit of systemd is given longer than the server takes to end', () => {
+it('the systemd unit has longer to stop than the server takes', () => {
   const unit = readFileSync(resolve(ROOT, 'deploy/systemd/understudy@.service'), 'utf8');
   const [, seconds] = /^TimeoutStopSec=(\d+)$/m.exec(unit) ?? [];
   expect(Number(seconds)).toBeGreaterThan(drainLimitSeconds());

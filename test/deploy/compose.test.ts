@@ -53,7 +53,7 @@ const scraping = parse(read('prometheus.yml'));
 const [job] = scraping.scrape_configs;
 
 describe('the server of the compose file', () => {
-  it('is given settings that it knows, and refuses to start without an admin token', () => {
+  it('has settings that the server knows, and refuses to start without an admin token', () => {
     const { ADMIN_TOKEN: token, ...others } = understudy.environment;
     expect(SETTINGS.partial().strict().safeParse(others).error?.message).toBeUndefined();
     expect(token).toMatch(/^\$\{ADMIN_TOKEN:\?[\w -.,]+\}$/);
@@ -75,7 +75,7 @@ describe('the server of the compose file', () => {
     expect(first?.text).toMatch(new RegExp(`^node:${version}-\\w+-slim AS `));
   });
 
-  it('listens where its image, its port, its health check and Prometheus expect it', () => {
+  it('listens where its image, its port and Prometheus expect it', () => {
     const { PORT } = understudy.environment;
     const [exposed] = readDockerfile(read('Dockerfile')).filter((it) => it.keyword === 'EXPOSE');
     expect(String(SETTINGS.shape.PORT.parse(undefined))).toBe(PORT);
@@ -84,18 +84,18 @@ describe('the server of the compose file', () => {
     expect(job.dns_sd_configs).toMatchObject([{ names: ['understudy'], port: Number(PORT) }]);
   });
 
-  it('is given longer than it takes to end', () => {
+  it('has longer to stop than the server takes', () => {
     const grace = Number.parseInt(understudy.stop_grace_period ?? '0', 10);
     expect(grace).toBeGreaterThan(drainLimitSeconds());
   });
 });
 
-describe('what stands beside it', () => {
-  it('is pinned to a version', () => {
+describe('the services beside it', () => {
+  it('are pinned to a version', () => {
     for (const { image } of [redis, prometheus]) expect(image).toMatch(/:v?\d+\.\d+/);
   });
 
-  it('is reached by its name, and from outside only Prometheus, on this machine', () => {
+  it('are reached by name; Prometheus also from outside, on this machine only', () => {
     const { hostname, port } = new URL(understudy.environment.REDIS_URL ?? '');
     expect([hostname, port]).toEqual(['redis', '6379']);
     expect(understudy.depends_on).toEqual(['redis']);
@@ -103,7 +103,7 @@ describe('what stands beside it', () => {
     expect(prometheus.ports).toEqual(['127.0.0.1:9090:9090']);
   });
 
-  it('has its files, each where Prometheus looks for it', () => {
+  it('have their files, each where Prometheus looks for it', () => {
     const mounts = prometheus.volumes.map((volume) => volume.split(':'));
     const ofOurs = ([source = '']: string[]) => source.startsWith('.');
     const files = mounts.filter(ofOurs);
@@ -117,7 +117,7 @@ describe('what stands beside it', () => {
     expect(kept.map(([name]) => name)).toEqual(Object.keys(volumes));
   });
 
-  it('reads the admin token as a secret, never as a text in a file of ours', () => {
+  it('read the admin token as a secret', () => {
     const name = basename(job.authorization.credentials_file);
     expect(job.authorization).toEqual({ credentials_file: `${SECRETS}/${name}` });
     expect(prometheus.secrets).toEqual([name]);
@@ -126,7 +126,7 @@ describe('what stands beside it', () => {
 });
 
 ifInstalled(REDIS_SERVER, 'a real Redis with the settings of the compose file', () => {
-  it('refuses what does not fit, rather than forgetting, and writes no file', async () => {
+  it('refuses what does not fit, evicts nothing, and writes no file', async () => {
     const [, ...args] = redis.command ?? [];
     const { client } = await startRedis(...args);
     const settings = ['maxmemory', 'maxmemory-policy', 'save', 'appendonly'];

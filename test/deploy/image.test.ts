@@ -67,7 +67,7 @@ ifThere(image, 'the npm registry', 'what the Dockerfile makes', (built) => {
     });
   };
 
-  it('serves as nobody in particular, and every page has all that it loads', async () => {
+  it('runs as a user without rights, and every page has all that it loads', async () => {
     expect(built.user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
     const { url } = await start();
     expect((await fetch(`${url}/health`)).status).toBe(200);
@@ -78,7 +78,7 @@ ifThere(image, 'the npm registry', 'what the Dockerfile makes', (built) => {
     }
   });
 
-  it('is healthy until the server is gone, and ends with 0 when it is told to', async () => {
+  it('is healthy until the server has ended, and ends with 0 at SIGTERM', async () => {
     const { port, end } = await start();
     expect(await isHealthy(port)).toBe(true);
     expect(await end()).toBe(0);

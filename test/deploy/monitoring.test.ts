@@ -4,7 +4,7 @@ import { alertRules, dashboardExpressions, readDashboard, readYaml } from '../su
 import { ADMIN_TOKEN, scrape } from '../support/scrape.ts';
 import { startApp } from '../support/start-app.ts';
 
-/** Asked in a process of its own: what measures a process never stops. */
+/** In another process: the collectors never stop. */
 const NAME_PROCESS_METRICS = `
   const { Registry, collectDefaultMetrics } = require('prom-client');
   const register = new Registry();
@@ -27,7 +27,7 @@ const METRIC = /\b(?:understudy|gen_ai|http_server|process|nodejs)_\w+(?=[{[])/g
 const namesIn = (query: string) => query.match(METRIC) ?? [];
 
 describe('the alert rules', () => {
-  it('are five, and each says how long, how grave, what it means and what to do', () => {
+  it('are five, and each has a duration, a severity, a meaning and what to do', () => {
     expect(alertRules().map(({ alert }) => alert)).toEqual([
       'UnderstudyAllKeysOut',
       'UnderstudyKeyNeedsAttention',
@@ -45,7 +45,7 @@ describe('the alert rules', () => {
     }
   });
 
-  it('ask only for metrics that there are', async () => {
+  it('use only metrics that exist', async () => {
     const names = alertRules().flatMap(({ expr }) => namesIn(expr));
     expect(names.length).toBeGreaterThan(5);
     const known = await knownNames();
@@ -54,14 +54,14 @@ describe('the alert rules', () => {
 });
 
 describe('the dashboard', () => {
-  it('asks only for metrics that there are', async () => {
+  it('uses only metrics that exist', async () => {
     const names = dashboardExpressions('5m').flatMap(([, query]) => namesIn(query));
     expect(names.length).toBeGreaterThan(20);
     const known = await knownNames();
     expect(names.filter((name) => !known.has(name))).toEqual([]);
   });
 
-  it('takes its data from wherever the reader chooses', () => {
+  it('takes its data from the source that the reader chooses', () => {
     const { panels, templating } = readDashboard();
     expect(templating.list[0]).toMatchObject({ name: 'datasource', type: 'datasource' });
     const sources = panels.flatMap(({ targets = [] }) =>
@@ -70,7 +70,7 @@ describe('the dashboard', () => {
     for (const uid of sources) expect(uid).toMatch(/^\$\{datasource\}$/);
   });
 
-  it('says of each panel what it shows, and none lies upon another', () => {
+  it('describes each panel, and no panel covers another', () => {
     const { panels } = readDashboard();
     expect(new Set(panels.map(({ id }) => id)).size).toBe(panels.length);
     const cells = panels.flatMap(({ gridPos: { x, y, w, h } }) =>
@@ -84,7 +84,7 @@ describe('the dashboard', () => {
 });
 
 describe('the configuration of Prometheus', () => {
-  it('shows the token from a file, never in itself, and loads the alerts beside it', () => {
+  it('reads the token from a file and loads the alerts beside it', () => {
     const { scrape_configs: jobs, rule_files: rules } = readYaml('prometheus.yml');
     expect(jobs).toHaveLength(1);
     expect(jobs[0]).toMatchObject({

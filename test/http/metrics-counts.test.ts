@@ -73,7 +73,7 @@ describe('a failover', () => {
     expect(value('gen_ai_client_operation_duration_seconds_count', ...failed)).toBe(1);
   });
 
-  it('shows in the keys: one cools down, and a bad one needs somebody', async () => {
+  it('shows in the keys: one cools down, and a bad one needs action', async () => {
     const app = await startWithFault({ kind: 'day_spent' });
     await app.chat('Hi');
     app.standin.setFault('text-of-two', { kind: 'bad_key' });
@@ -97,7 +97,7 @@ describe('a failover', () => {
 });
 
 describe('a refusal', () => {
-  it('is counted with its code, and tells when the first key returns', async () => {
+  it('is counted with its code, and the metrics say when the first key returns', async () => {
     const app = await startMetered({ GOOGLE_API_KEY: 'text-of-one' });
     app.standin.setFault('text-of-one', { kind: 'day_spent' });
     await app.chat('Hi');
@@ -112,7 +112,7 @@ describe('a refusal', () => {
     expect((await scrape(app)).value('understudy_key_return_timestamp_seconds')).toBeUndefined();
   });
 
-  it('after waiting in line has the time that it stood there', async () => {
+  it('counts the time of a request that waited for a key', async () => {
     const app = await startMetered({ GOOGLE_API_KEY: 'text-of-one' });
     app.standin.setFault('text-of-one', { kind: 'minute_spent', retryAfterMs: 3000 });
     await flow(app.clock, app.chat('Hi'));

@@ -24,14 +24,14 @@ describe('/metrics', () => {
     ['no token', {}],
     ['a wrong one', { authorization: `Bearer ${ADMIN_TOKEN}x` }],
     ["a program's", { authorization: `Bearer ${CLIENT_TOKEN}` }],
-  ])('is refused to whoever brings %s', async (_, headers: Record<string, string>) => {
+  ])('is refused with %s', async (_, headers: Record<string, string>) => {
     const app = await startMetered({ ...TWO_KEYS, CLIENT_TOKENS: CLIENT_TOKEN });
     const { status, text } = await app.get('/metrics', headers);
     expect(status).toBe(401);
     expect(text).not.toContain('understudy_');
   });
 
-  it('is given to whoever brings it, in the text format of Prometheus, and kept by nobody', async () => {
+  it('is given with the token, in the text format of Prometheus, and not cached', async () => {
     const app = await startMetered(TWO_KEYS);
     const { status, headers, text } = await app.get('/metrics', AS_ADMIN);
     expect(status).toBe(200);
@@ -45,7 +45,7 @@ describe('/metrics', () => {
     expect((await app.post('/metrics', {}, AS_ADMIN)).status).toBe(405);
   });
 
-  it('tells nothing of the process, which may hold other servers', async () => {
+  it('has nothing about the process, which may hold other servers', async () => {
     const app = await startMetered(TWO_KEYS);
     expect((await namesAndLabels(app)).filter((name) => /^(process|nodejs)_/.test(name))).toEqual(
       [],
@@ -54,7 +54,7 @@ describe('/metrics', () => {
 });
 
 describe('before anything has happened', () => {
-  it('whatever can be counted stands at 0, so that its first increase is seen', async () => {
+  it('every counter is at 0, so that its first increase is seen', async () => {
     const app = await startMetered(TWO_KEYS);
     const { value } = await scrape(app);
     const refused = ['operation="chat"', 'end="refused"'];
@@ -85,7 +85,7 @@ describe('HTTP requests', () => {
     await expectAnswered(app, 'GET', route, status);
   });
 
-  it('of a method that few know are counted together', async () => {
+  it('of unusual methods are counted together', async () => {
     const app = await startMetered(TWO_KEYS);
     await fetch(`${app.url}/health`, { method: 'PROPFIND' });
     await expectAnswered(app, '_OTHER', '/health', 405);

@@ -6,7 +6,7 @@ import { startApp } from '../support/start-app.ts';
 const isLoaded = () =>
   Object.keys(createRequire(import.meta.url).cache).some((file) => file.includes('/prom-client/'));
 
-it('what measures is only loaded where somebody may read it', async () => {
+it('the metrics library is loaded only with an admin token', async () => {
   await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
   expect(isLoaded()).toBe(false);
   await startApp({ environment: { GOOGLE_API_KEY: 'g-one', ADMIN_TOKEN } });

@@ -13,8 +13,10 @@ export interface Prometheus {
 }
 
 const EVERY = '200ms';
+/** Both lines, in either order. */
+const READY = /^(?=[\s\S]*ready to receive web requests)[\s\S]*"Listening on" address=(\S+)/;
 
-/** Debian's Prometheus with the files of `deploy/`, only pointed at this server and in more of a hurry. */
+/** Debian's Prometheus with the files of `deploy/`, pointed at this server and with shorter intervals. */
 export async function startPrometheus(program: string, target: URL, token: string) {
   const folder = await createFolder(target, token);
   const { ready, stop } = await startProgram(
@@ -25,7 +27,7 @@ export async function startPrometheus(program: string, target: URL, token: strin
       '--web.listen-address=127.0.0.1:0',
       '--log.level=info',
     ],
-    { cwd: folder, until: /"Listening on" address=(\S+)[\s\S]*ready to receive web requests/ },
+    { cwd: folder, until: READY },
   );
   return {
     ask: (path, parameters) => ask(`http://${ready[1]}/api/v1/${path}`, parameters),
