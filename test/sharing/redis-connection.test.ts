@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ClockOffset } from '../../src/sharing/clock-offset.ts';
+import { ClockOffset } from '../../src/sharing/redis-connection.ts';
 
 describe('the offset of two clocks', () => {
   it('is that of the fastest of the last answers', () => {
