@@ -146,8 +146,8 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     sharedStore,
     redis: () => connection.state,
     counts: () => sharing.counts,
-    join({ knowledge }: KeyPool, queues: WaitQueues) {
-      const joined = sharing.join(knowledge, {
+    join({ sharedScopes }: KeyPool, queues: WaitQueues) {
+      const joined = sharing.join(sharedScopes, {
         opened: (provider) => queues(provider).keyProved(null),
         changed: (provider) => queues(provider).leaseFailed(null),
       });

@@ -113,7 +113,7 @@ export function createInstance(redisUrl: string, keyCount: number, cooldownMs = 
     peers: sharing.peers,
   });
   const listener = { opened() {}, changed() {} };
-  return { pool, sharing, store, join: () => sharing.join(pool.knowledge, listener) };
+  return { pool, sharing, store, join: () => sharing.join(pool.sharedScopes, listener) };
 }
 
 function keyNumber(index: number): ApiKey {

@@ -1,6 +1,6 @@
-import type { Reach } from '../pool/health.ts';
 import type { KeyPool, LeaseOptions } from '../pool/key-pool.ts';
 import type { Lease, Parked } from '../pool/lease.ts';
+import type { Reach } from '../pool/scope.ts';
 import { type Verdict, verdictOf } from '../pool/verdicts.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';

@@ -1,5 +1,5 @@
-import type { Reach } from '../pool/health.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
+import type { Reach } from '../pool/scope.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Usage } from '../shared/failure.ts';

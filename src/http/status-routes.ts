@@ -1,6 +1,6 @@
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
-import type { KeyCounts } from '../pool/counts.ts';
+import type { KeyCounts } from '../pool/inspection.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import { REDIS_STATES, type RedisState } from '../shared/shared-store.ts';
 import { JSON_TYPE, sendJson } from './reply.ts';

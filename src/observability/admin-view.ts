@@ -1,7 +1,6 @@
 import type { TraceSink } from '../failover/trace.ts';
 import type { WaitQueues } from '../failover/wait-queue.ts';
-import type { Inspection } from '../pool/inspection.ts';
-import type { KeyState } from '../pool/key-state.ts';
+import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { Operator } from '../pool/operator.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';

@@ -1,4 +1,4 @@
-import type { KeyFacts, ScopeState } from '../pool/key-facts.ts';
+import type { KeyFacts, ScopeState } from '../pool/inspection.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
@@ -70,7 +70,7 @@ const isoTimeOrNull = (at: number | undefined) => (at === undefined ? null : iso
 /** Where a finding comes from: the provider's own answer, a rule of ours, or a person. */
 function sourceOf({ scope }: ScopeState): 'provider' | 'rule' | 'operator' {
   if (scope === 'operator') return 'operator';
-  return scope === 'rest' ? 'rule' : 'provider';
+  return scope === 'ejection' ? 'rule' : 'provider';
 }
 
 /** Milliseconds since the epoch. */
@@ -127,7 +127,7 @@ function nameOf(target: Target | null): string {
 }
 
 function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
-  const { cause, effect, isBeingTried, until, untilBy, scope } = finding;
+  const { cause, effect, isProbing: isBeingTried, until, untilBy, scope } = finding;
   if (isBeingTried) return 'one request is trying it now';
   if (blockedUntil > until && effect === 'needs_action') {
     return `needs action; not tried before ${timeOf(blockedUntil, now)}, for another reason`;
@@ -135,7 +135,7 @@ function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
   if (until <= now) return 'its time has passed: the next request tries it';
   const at = timeOf(until, now);
   if (scope === 'operator') return `back at ${at}, or when it is released`;
-  if (scope === 'rest') return `ejected until ${at}: the last resort until then`;
+  if (scope === 'ejection') return `ejected until ${at}: the last resort until then`;
   if (effect === 'needs_action') return `needs action; tried again at ${at} in case it was mended`;
   if (cause === 'quota_exhausted') return `tried again at ${at}; ${resetFrom(now)}`;
   return untilBy === 'provider' ? `the provider says until ${at}` : `tried again at ${at}`;

@@ -1,6 +1,5 @@
 import type { WaitQueues } from '../failover/wait-queue.ts';
-import type { Inspection } from '../pool/inspection.ts';
-import type { ScopeState } from '../pool/key-facts.ts';
+import type { Inspection, ScopeState } from '../pool/inspection.ts';
 import type { Operator } from '../pool/operator.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';

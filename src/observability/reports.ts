@@ -48,7 +48,7 @@ const untilBy = origin.meta({
 const unavailable = z.enum(['cooling_down', 'exhausted']);
 
 const finding = z.strictObject({
-  scope: z.enum(['key', 'project', 'operator', 'project_model', 'key_model', 'rest']).meta({
+  scope: z.enum(['key', 'project', 'operator', 'project_model', 'key_model', 'ejection']).meta({
     description:
       'What the finding is about: the key, its project, an action of the operator, the quota of a model, the use of a model by this key alone, or an ejection after failures.',
   }),

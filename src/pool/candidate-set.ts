@@ -1,192 +1,260 @@
+import type { ApiKey } from '../shared/api-key.ts';
+import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
-import type { Candidate } from './candidate.ts';
-import { type Allows, EVERY_KEY } from './choice.ts';
-import { DueQueue } from './due-queue.ts';
+import { type DueNode, DueQueue } from './due-queue.ts';
+import { Ejection, RecentSuccesses } from './ejection.ts';
 import { FeatureParks } from './feature-parks.ts';
-import { needsAction } from './key-state.ts';
-import { Proofs } from './proofs.ts';
-import { Ring } from './ring.ts';
-import type { Scope } from './scope.ts';
+import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
+import { type Accepts, Ring, type RingNode } from './ring.ts';
+import { nameOf, Scope, type ScopeDependent, type Subject } from './scope.ts';
+
+/** Which keys one request may use. */
+export interface Choice {
+  /** Ids of keys that must not be chosen. */
+  readonly except?: ReadonlySet<string>;
+  /** Whether the request can use a key at all. Default: any. */
+  readonly only?: (key: ApiKey) => boolean;
+  /** Called only where it matters: after a refusal, or while a feature is parked. Default: plain. */
+  readonly shape?: () => RequestShape;
+}
+
+export interface CandidateScopes {
+  readonly key: Scope;
+  readonly project: Scope;
+  readonly project_model: Scope;
+  readonly key_model: Scope;
+  /** Parked by the operator. */
+  readonly operator: Scope;
+}
+
+/** One key with its candidates for all targets. */
+export interface PooledKey {
+  readonly key: ApiKey;
+  readonly candidates: Candidate[];
+  /** Leases that have not ended yet. */
+  inFlight: number;
+}
+
+/** One key as a candidate for one target. Its scopes decide whether it may be leased. */
+export class Candidate implements RingNode<Candidate>, DueNode<Candidate>, ScopeDependent {
+  readonly key: ApiKey;
+  readonly pooled: PooledKey;
+  readonly set: CandidateSet;
+  readonly scopes: CandidateScopes;
+  readonly allScopes: readonly Scope[];
+  readonly ejection = new Ejection();
+  /** Whether all scopes are ready, so that a lease need not look at each. */
+  isUntroubled = true;
+  ring: Ring<Candidate> | null = null;
+  next: Candidate | null = null;
+  previous: Candidate | null = null;
+  queue: DueQueue<Candidate> | null = null;
+  queueIndex = 0;
+  dueAt = 0;
+
+  constructor(pooled: PooledKey, set: CandidateSet, scopes: CandidateScopes) {
+    this.key = pooled.key;
+    this.pooled = pooled;
+    this.set = set;
+    this.scopes = scopes;
+    const { key: own, project, project_model, key_model, operator } = scopes;
+    this.allScopes = [own, project, project_model, key_model, operator];
+    for (const scope of [...this.allScopes, this.ejection.scope]) scope.dependents.push(this);
+  }
+
+  scopeChanged(now: number): void {
+    this.set.place(this, now);
+  }
+}
 
 /**
- * The candidates for one target, each kept where its health puts it: in the rotation,
- * among those that rest, among those that await somebody else's trial, among those whose trial the other
- * processes have to agree to, or only in a queue of those that come back later. Time alone never takes an entry out of the rotation, so whatever stands
- * there may be leased without asking again.
+ * The candidates for one target. Each is in the ring, and in the queue, where its health puts it. Time alone
+ * takes no candidate out of the rotation, so what is in it may be leased without a look at its scopes.
  */
 export class CandidateSet {
   readonly target: Target;
   readonly candidates: Candidate[] = [];
-  /** How many of its entries the other processes are being asked for. */
-  asked = 0;
-  readonly #rotation = new Ring();
-  readonly #resting = new Ring();
-  readonly #awaitingTrial = new Ring();
-  readonly #untried = new Ring();
-  /** By when to look again: the parked that come back by themselves, the others, and the end of a rest. */
-  readonly #returning = new DueQueue();
-  readonly #needingAction = new DueQueue();
-  readonly #endOfRest = new DueQueue();
-  readonly #endOfTrial = new DueQueue();
-  readonly #queues = [
-    this.#returning,
-    this.#needingAction,
-    this.#endOfRest,
-    this.#endOfTrial,
-  ] as const;
-  readonly proofs = new Proofs();
   readonly features = new FeatureParks();
-
+  readonly successes = new RecentSuccesses();
+  /** How many requests for probes the other instances have not answered yet. */
+  pendingRequests = 0;
   readonly #random: (() => number) | null;
+  readonly #rotation = new Ring<Candidate>();
+  readonly #ejected = new Ring<Candidate>();
+  readonly #awaitingOutcome = new Ring<Candidate>();
+  readonly #awaitingPermit = new Ring<Candidate>();
+  readonly #coolingDown = new DueQueue<Candidate>();
+  readonly #needingAction = new DueQueue<Candidate>();
+  readonly #endOfEjection = new DueQueue<Candidate>();
+  readonly #endOfProbeElsewhere = new DueQueue<Candidate>();
+  readonly #queues = [
+    this.#coolingDown,
+    this.#needingAction,
+    this.#endOfEjection,
+    this.#endOfProbeElsewhere,
+  ] as const;
 
-  /** @param random from 0 to 1, to give a key its place in a ring; null for the end of it */
-  constructor(target: Target, random: (() => number) | null = null) {
+  /** @param random from 0 to 1: the place of a candidate in its ring; null for the end */
+  constructor(target: Target, random: (() => number) | null) {
     this.target = target;
     this.#random = random;
   }
 
-  /** Once all are added: the rotation begins anywhere, if it is not to be in order. */
-  begin(): void {
+  add(candidate: Candidate): void {
+    this.candidates.push(candidate);
+    this.#rotation.append(candidate);
+  }
+
+  /** Begins the rotation at a random candidate, so that several instances do not go through the keys in step. */
+  shuffleStart(): void {
     const turns = Math.floor((this.#random?.() ?? 0) * this.candidates.length);
-    for (const entry of this.candidates.slice(0, turns)) this.rotate(entry);
+    for (const candidate of this.candidates.slice(0, turns)) this.rotate(candidate);
   }
 
-  add(entry: Candidate): void {
-    this.candidates.push(entry);
-    this.#rotation.append(entry);
+  /** The candidate whose turn it is. A caller that leases it must rotate it. */
+  next(now: number, accepts: Accepts<Candidate>): Candidate | null {
+    this.#update(now);
+    return this.#rotation.first(accepts);
   }
 
-  /** The entry whose turn it is; once it is leased it has to be rotated. */
-  next(now: number, allows: Allows): Candidate | null {
-    this.#wake(now);
-    return this.#rotation.first(allows);
+  /** The last resort: the ejected candidate whose turn it is. */
+  nextEjected(now: number, accepts: Accepts<Candidate>): Candidate | null {
+    this.#update(now);
+    return this.#ejected.first(accepts);
   }
 
-  /** The last resort: the longest-waiting of those that rest. */
-  nextResting(now: number, allows: Allows): Candidate | null {
-    this.#wake(now);
-    return this.#resting.first(allows);
+  /** The half-open candidate for which the other instances must be asked next. */
+  nextToAskFor(now: number, accepts: Accepts<Candidate>): Candidate | null {
+    this.#update(now);
+    return this.#awaitingPermit.first(accepts);
   }
 
-  /** The longest-waiting of those whose time has passed, if the other processes have to be asked before one is tried. */
-  nextUntried(now: number, allows: Allows): Candidate | null {
-    this.#wake(now);
-    return this.#untried.first(allows);
+  /** Makes the candidate the next one of its ring. */
+  promote(candidate: Candidate): void {
+    const { ring } = candidate;
+    ring?.remove(candidate);
+    ring?.prepend(candidate);
   }
 
-  /** Lets the entry be the next of its ring. */
-  promote(entry: Candidate): void {
-    const { ring } = entry;
-    ring?.remove(entry);
-    ring?.prepend(entry);
+  /** Puts the candidate at the end of its ring. */
+  rotate(candidate: Candidate): void {
+    const { ring } = candidate;
+    ring?.remove(candidate);
+    ring?.append(candidate);
   }
 
-  /** Puts the entry at the end of its ring: it had its turn. */
-  rotate(entry: Candidate): void {
-    const { ring } = entry;
-    ring?.remove(entry);
-    ring?.append(entry);
+  /** The keys that a request may use; null for all of them. */
+  accepting(choice: Choice, now: number): Accepts<Candidate> {
+    const { except, only } = choice;
+    const feature = this.parkedFeature(choice, now);
+    const hasExceptions = except !== undefined && except.size > 0;
+    if (!hasExceptions && only === undefined && feature === null) return null;
+    return ({ key }) =>
+      !(hasExceptions && except.has(key.id)) &&
+      (only === undefined || only(key)) &&
+      (feature === null || !this.features.isParked(key.project, feature, now));
   }
 
-  /** Looks at an entry's scopes and puts it where it belongs now. */
-  place(entry: Candidate, now: number): void {
-    const blockedUntil = latestBlock(entry, now);
-    if (blockedUntil > 0) this.#shelve(entry, blockedUntil);
-    else if (entry.all.some((scope) => scope.isBeingProbed(now))) this.#await(entry, now);
-    else if (entry.all.some((scope) => scope.mustBeAskedFor(now))) this.#put(entry, this.#untried);
-    else this.#offer(entry, now);
-    entry.isUntroubled = entry.all.every(isReady) && isReady(entry.rest);
+  /** The feature of a request; null where it has none, or none is parked. */
+  parkedFeature({ shape }: Choice, now: number): string | null {
+    return shape === undefined || this.features.isEmpty(now) ? null : shape().feature;
   }
 
   /**
-   * When the first entry may be leased again, as milliseconds since the epoch.
-   * `now` when one may at once, or when the outcome of a trial is awaited; null when none ever will.
-   * An entry that rests is no reason to wait: it can be had as the last resort.
+   * When the first candidate may be leased again, in milliseconds since the epoch: `now` when one may already
+   * or when the outcome of a probe is awaited; null for never. Ejected candidates do not count: they can be
+   * leased as the last resort.
    */
-  returnsAt(now: number, allows: Allows): number | null {
-    if (this.#isBack(now, allows)) return now;
-    return earliest(this.#returning.dueAt(allows), this.#needingAction.dueAt(allows));
+  returnsAt(now: number, accepts: Accepts<Candidate>): number | null {
+    if (this.#isBack(now, accepts)) return now;
+    return earliest(this.#coolingDown.dueAt(accepts), this.#needingAction.dueAt(accepts));
   }
 
-  /** The same, but what needs somebody to act counts only when nothing comes back by itself. */
-  retryAt(now: number, allows: Allows): number | null {
-    if (this.#isBack(now, allows)) return now;
-    return this.#returning.dueAt(allows) ?? this.#needingAction.dueAt(allows);
+  /** The same, but a candidate that needs action counts only where there is no other. */
+  retryAt(now: number, accepts: Accepts<Candidate>): number | null {
+    if (this.#isBack(now, accepts)) return now;
+    return this.#coolingDown.dueAt(accepts) ?? this.#needingAction.dueAt(accepts);
   }
 
-  /** When time alone next changes anything here, as milliseconds since the epoch; null for never. */
+  /** When time alone next changes anything here, in milliseconds since the epoch; null for never. */
   nextDueAt(now: number): number | null {
-    this.#wake(now);
-    return this.#queues.map((queue) => queue.dueAt(EVERY_KEY)).reduce(earliest, null);
+    this.#update(now);
+    return this.#queues.map((queue) => queue.dueAt(null)).reduce(earliest, null);
   }
 
-  #shelve(entry: Candidate, until: number): void {
-    const isHeld = entry.all.some(needsAction);
-    this.#put(entry, null, isHeld ? this.#needingAction : this.#returning, until);
-  }
-
-  /** A trial of ours tells by itself when it ends; of one elsewhere we may never hear. */
-  #await(entry: Candidate, now: number): void {
-    const until = latestEndOfTrial(entry, now);
-    if (until > 0) this.#put(entry, this.#awaitingTrial, this.#endOfTrial, until);
-    else this.#put(entry, this.#awaitingTrial);
-  }
-
-  #offer(entry: Candidate, now: number): void {
-    const restsUntil = entry.rest.blockedUntil(now);
-    if (restsUntil > 0) this.#put(entry, this.#resting, this.#endOfRest, restsUntil);
-    else this.#put(entry, entry.rest.isBeingProbed(now) ? this.#resting : this.#rotation);
-  }
-
-  #put(entry: Candidate, ring: Ring | null, queue: DueQueue | null = null, dueAt = 0): void {
-    if (entry.ring !== ring) {
-      entry.ring?.remove(entry);
-      ring?.insert(entry, this.#anyEntry());
+  /** Puts a candidate where its scopes say that it belongs now. */
+  place(candidate: Candidate, now: number): void {
+    const { allScopes, ejection } = candidate;
+    const until = parkedUntil(allScopes, now);
+    if (until > 0) {
+      const isHeld = allScopes.some(({ needsAction }) => needsAction);
+      this.#put(candidate, null, isHeld ? this.#needingAction : this.#coolingDown, until);
+    } else if (allScopes.some((scope) => isProbed(scope, now))) {
+      this.#await(candidate, now);
+    } else if (allScopes.some((scope) => mustAskFor(scope, now))) {
+      this.#put(candidate, this.#awaitingPermit);
+    } else {
+      this.#offer(candidate, now);
     }
-    if (entry.queue !== queue) entry.queue?.remove(entry);
-    queue?.set(entry, dueAt);
+    candidate.isUntroubled = allScopes.every(isReady) && isReady(ejection.scope);
   }
 
-  /** Before whom somebody who comes back has a place; null for the end. */
-  #anyEntry(): Candidate | null {
+  /** A probe of this instance announces its end; one elsewhere may end unnoticed. */
+  #await(candidate: Candidate, now: number): void {
+    const until = probedElsewhereUntil(candidate.allScopes, now);
+    if (until > 0) this.#put(candidate, this.#awaitingOutcome, this.#endOfProbeElsewhere, until);
+    else this.#put(candidate, this.#awaitingOutcome);
+  }
+
+  #offer(candidate: Candidate, now: number): void {
+    const { scope } = candidate.ejection;
+    const until = scope.parkedUntil(now);
+    if (until > 0) this.#put(candidate, this.#ejected, this.#endOfEjection, until);
+    else this.#put(candidate, isProbed(scope, now) ? this.#ejected : this.#rotation);
+  }
+
+  #put(
+    candidate: Candidate,
+    ring: Ring<Candidate> | null,
+    queue: DueQueue<Candidate> | null = null,
+    dueAt = 0,
+  ): void {
+    if (candidate.ring !== ring) {
+      candidate.ring?.remove(candidate);
+      ring?.insert(candidate, this.#anyCandidate());
+    }
+    if (candidate.queue !== queue) candidate.queue?.remove(candidate);
+    queue?.set(candidate, dueAt);
+  }
+
+  #anyCandidate(): Candidate | null {
     if (this.#random === null) return null;
     return this.candidates[Math.floor(this.#random() * this.candidates.length)] ?? null;
   }
 
-  #isBack(now: number, allows: Allows): boolean {
+  #isBack(now: number, accepts: Accepts<Candidate>): boolean {
     return (
-      this.next(now, allows) !== null ||
-      this.#awaitingTrial.first(allows) !== null ||
-      this.#untried.first(allows) !== null
+      this.next(now, accepts) !== null ||
+      this.#awaitingOutcome.first(accepts) !== null ||
+      this.#awaitingPermit.first(accepts) !== null
     );
   }
 
-  #wake(now: number): void {
-    for (const queue of this.#queues) this.#wakeFrom(queue, now);
-  }
-
-  #wakeFrom(queue: DueQueue, now: number): void {
-    for (;;) {
-      const entry = queue.first;
-      if (entry === undefined || entry.dueAt > now) return;
-      this.place(entry, now);
+  /** Places every candidate that is due. */
+  #update(now: number): void {
+    for (const queue of this.#queues) {
+      for (;;) {
+        const candidate = queue.first;
+        if (candidate === undefined || candidate.dueAt > now) break;
+        this.place(candidate, now);
+      }
     }
   }
 }
 
-function latestBlock(entry: Candidate, now: number): number {
+function parkedUntil(scopes: readonly Scope[], now: number): number {
   let until = 0;
-  for (const scope of entry.all) until = Math.max(until, scope.blockedUntil(now));
-  return until;
-}
-
-/** Of those elsewhere; 0 when there is none. */
-function latestEndOfTrial(entry: Candidate, now: number): number {
-  let until = 0;
-  for (const { health } of entry.all) {
-    const isElsewhere = health.state === 'tried_elsewhere' && health.expiresAt > now;
-    if (isElsewhere) until = Math.max(until, health.expiresAt);
-  }
+  for (const scope of scopes) until = Math.max(until, scope.parkedUntil(now));
   return until;
 }
 
@@ -194,4 +262,66 @@ const isReady = ({ health }: Scope) => health.state === 'ready';
 
 export function earliest(a: number | null, b: number | null): number | null {
   return a === null || b === null ? (a ?? b) : Math.min(a, b);
+}
+
+export type CandidateSets = ReadonlyMap<Target, CandidateSet>;
+export type PooledKeys = ReadonlyMap<string, PooledKey>;
+
+export interface CandidateSetsOptions {
+  readonly keys: readonly ApiKey[];
+  readonly targets: readonly Target[];
+  /** From 0 to 1: the place of a candidate in its ring; null for the end. */
+  readonly random: (() => number) | null;
+  /** Whether other instances must permit each probe. */
+  readonly needsPermits: boolean;
+}
+
+/**
+ * One candidate set for each target, over the keys of its provider, and each key by its id. The sets share
+ * the scopes of keys and projects; each has the scopes of its own target.
+ */
+export function createCandidateSets(options: CandidateSetsOptions): {
+  readonly sets: CandidateSets;
+  readonly keys: PooledKeys;
+} {
+  const { targets, random, needsPermits } = options;
+  const scopeOf = createScopes(needsPermits);
+  const keys = new Map<string, PooledKey>(
+    options.keys.map((key) => [key.id, { key, candidates: [], inFlight: 0 }]),
+  );
+  const createSet = (target: Target): CandidateSet => {
+    const set = new CandidateSet(target, random);
+    for (const pooled of keys.values()) {
+      if (pooled.key.provider !== target.provider) continue;
+      const candidate = new Candidate(pooled, set, scopesOf(pooled.key, target, scopeOf));
+      pooled.candidates.push(candidate);
+      set.add(candidate);
+    }
+    set.shuffleStart();
+    return set;
+  };
+  return { sets: new Map(targets.map((target) => [target, createSet(target)])), keys };
+}
+
+const scopesOf = (
+  { id, project, provider }: ApiKey,
+  { label: target }: Target,
+  scopeOf: (subject: Subject) => Scope,
+): CandidateScopes => ({
+  key: scopeOf({ kind: 'key', provider, of: id, target: null }),
+  project: scopeOf({ kind: 'project', provider, of: project, target: null }),
+  project_model: scopeOf({ kind: 'project_model', provider, of: project, target }),
+  key_model: scopeOf({ kind: 'key_model', provider, of: id, target }),
+  operator: scopeOf({ kind: 'operator', provider, of: id, target: null }),
+});
+
+/** Creates each scope once; all candidates that it concerns share it. */
+function createScopes(needsPermits: boolean): (subject: Subject) => Scope {
+  const scopes = new Map<string, Scope>();
+  return (subject) => {
+    const name = nameOf(subject);
+    const scope = scopes.get(name) ?? new Scope(subject, needsPermits);
+    scopes.set(name, scope);
+    return scope;
+  };
 }

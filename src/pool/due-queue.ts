@@ -1,85 +1,92 @@
-import type { Candidate } from './candidate.ts';
-import type { Allows } from './choice.ts';
+import type { Accepts } from './ring.ts';
 
-/** Entries by when they have to be looked at again, the soonest first: a binary heap that knows each one's place. */
-export class DueQueue {
-  readonly #heap: Candidate[] = [];
+/** What a queue keeps in its items. */
+export interface DueNode<T extends DueNode<T>> {
+  queue: DueQueue<T> | null;
+  queueIndex: number;
+  /** Milliseconds since the epoch. */
+  dueAt: number;
+}
 
-  /** The entry that is due next. */
-  get first(): Candidate | undefined {
+/** Items by when they are due: a binary heap in which each item knows its index. An item is in one queue at most. */
+export class DueQueue<T extends DueNode<T>> {
+  readonly #heap: T[] = [];
+
+  /** The item that is due first. */
+  get first(): T | undefined {
     return this.#heap[0];
   }
 
-  /** When the first entry is due whose key is allowed: costs no more than those that are not. */
-  dueAt(allows: Allows): number | null {
-    const soonest = this.#dueAtBelow(0, allows);
+  /** When the first accepted item is due; costs one call for each item that is due before it. */
+  dueAt(accepts: Accepts<T>): number | null {
+    const soonest = this.#dueAtBelow(0, accepts);
     return soonest === Number.POSITIVE_INFINITY ? null : soonest;
   }
 
-  /** Puts the entry in, or moves it to its new time. It must be in no other queue. */
-  set(entry: Candidate, dueAt: number): void {
-    if (entry.queue === this && entry.dueAt === dueAt) return;
-    entry.dueAt = dueAt;
-    if (entry.queue !== this) entry.queueIndex = this.#heap.push(entry) - 1;
-    entry.queue = this;
-    this.#settle(entry);
+  /** Adds the item, or moves it to its new time. */
+  set(item: T, dueAt: number): void {
+    if (item.queue === this && item.dueAt === dueAt) return;
+    item.dueAt = dueAt;
+    if (item.queue !== this) item.queueIndex = this.#heap.push(item) - 1;
+    item.queue = this;
+    this.#settle(item);
   }
 
-  remove(entry: Candidate): void {
-    const index = entry.queueIndex;
-    entry.queue = null;
+  remove(item: T): void {
+    const index = item.queueIndex;
+    item.queue = null;
     const last = this.#heap.pop();
-    if (last === undefined || last === entry) return;
+    if (last === undefined || last === item) return;
     this.#put(last, index);
     this.#settle(last);
   }
 
-  #dueAtBelow(index: number, allows: Allows): number {
-    const entry = this.#heap[index];
-    if (entry === undefined) return Number.POSITIVE_INFINITY;
-    if (allows === null || allows(entry.key)) return entry.dueAt;
+  #dueAtBelow(index: number, accepts: Accepts<T>): number {
+    const item = this.#heap[index];
+    if (item === undefined) return Number.POSITIVE_INFINITY;
+    if (accepts === null || accepts(item)) return item.dueAt;
     const left = 2 * index + 1;
-    return Math.min(this.#dueAtBelow(left, allows), this.#dueAtBelow(left + 1, allows));
+    return Math.min(this.#dueAtBelow(left, accepts), this.#dueAtBelow(left + 1, accepts));
   }
 
-  #settle(entry: Candidate): void {
-    this.#rise(entry);
-    this.#sink(entry);
+  #settle(item: T): void {
+    this.#rise(item);
+    this.#sink(item);
   }
 
-  #rise(entry: Candidate): void {
-    let index = entry.queueIndex;
+  #rise(item: T): void {
+    let index = item.queueIndex;
     while (index > 0) {
-      const parent = (index - 1) >> 1;
-      const above = this.#heap[parent];
-      if (above === undefined || above.dueAt <= entry.dueAt) break;
-      this.#put(above, index);
-      index = parent;
+      const parentIndex = (index - 1) >> 1;
+      const parent = this.#heap[parentIndex];
+      if (parent === undefined || parent.dueAt <= item.dueAt) break;
+      this.#put(parent, index);
+      index = parentIndex;
     }
-    this.#put(entry, index);
+    this.#put(item, index);
   }
 
-  #sink(entry: Candidate): void {
-    let index = entry.queueIndex;
+  #sink(item: T): void {
+    let index = item.queueIndex;
     for (;;) {
-      const below = this.#soonerChild(index);
-      if (below === undefined || below.dueAt >= entry.dueAt) break;
-      const child = below.queueIndex;
-      this.#put(below, index);
-      index = child;
+      const child = this.#soonerChild(index);
+      if (child === undefined || child.dueAt >= item.dueAt) break;
+      const childIndex = child.queueIndex;
+      this.#put(child, index);
+      index = childIndex;
     }
-    this.#put(entry, index);
+    this.#put(item, index);
   }
 
-  #soonerChild(index: number): Candidate | undefined {
+  #soonerChild(index: number): T | undefined {
     const left = this.#heap[2 * index + 1];
     const right = this.#heap[2 * index + 2];
     if (left === undefined || right === undefined) return left;
     return left.dueAt <= right.dueAt ? left : right;
   }
 
-  #put(entry: Candidate, index: number): void {
-    this.#heap[index] = entry;
-    entry.queueIndex = index;
+  #put(item: T, index: number): void {
+    this.#heap[index] = item;
+    item.queueIndex = index;
   }
 }

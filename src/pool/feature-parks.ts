@@ -1,20 +1,24 @@
 /**
- * The features of special requests that one model does not get from a project for a while. Such a
- * park leaves the project's plain requests alone. Times are milliseconds since the epoch.
+ * Features of special requests, such as `search`, that projects have refused for one target. A project's
+ * plain requests go on. Times are milliseconds since the epoch.
  */
 export class FeatureParks {
   /** By feature, then by project. */
   readonly #until = new Map<string, Map<string, number>>();
   #lastEnd = 0;
 
-  /** Forgets all once the last park is over. */
+  /** Forgets all parks once the last one is over. */
   isEmpty(now: number): boolean {
     if (this.#until.size === 0) return true;
     if (this.#lastEnd <= now) this.#until.clear();
     return this.#until.size === 0;
   }
 
-  /** A later, shorter park never shortens a longer one. @returns until when it is parked now */
+  /**
+   * A later, shorter park never shortens a longer one.
+   *
+   * @returns until when the feature is parked
+   */
   park(project: string, feature: string, until: number): number {
     const projects = this.#until.get(feature) ?? new Map<string, number>();
     this.#until.set(feature, projects);

@@ -1,85 +1,245 @@
-import type { ProviderName } from '../shared/api-key.ts';
-import type { Candidate } from './candidate.ts';
-import type { CandidateSets } from './candidate-sets.ts';
-import { countKeys, type KeyCounts } from './counts.ts';
-import type { Cause } from './health.ts';
-import { factsOf, type KeyFacts } from './key-facts.ts';
-import { describeCandidate, type KeyState } from './key-state.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
+import type { Target } from '../shared/target.ts';
+import type { Candidate, CandidateSets, PooledKeys } from './candidate-set.ts';
+import { isProbed } from './half-open.ts';
+import { historyOf } from './history.ts';
+import type { Finding, Health, Scope } from './scope.ts';
+import type { Cause, Effect } from './verdicts.ts';
 
-/** A pool may hold a hundred thousand keys. */
-const MAX_LOOKED_AT = 1000;
-
-/** What can be asked of a pool without changing anything in it. */
+/** Reads the pool and changes nothing. A target is named by its label. */
 export interface Inspection {
-  /** How many keys there are, and how they stand for this target, by its label; by default for the provider's first. */
+  /** Default: the provider's first target. */
   counts(provider: ProviderName, target?: string): KeyCounts;
-  /** How each key stands for this target, in the order of the keys. */
+  /** In the order of the keys. */
   states(provider: ProviderName, target: string): readonly KeyState[];
-  /** The keys that a selection passes over just now, and why: at most `limit`, of the first thousand. */
+  /** The keys that are not available: at most `limit`, of the first thousand keys. */
   skipped(provider: ProviderName, target: string, limit: number): readonly KeyState[];
   /** @returns null when there is no such key or target */
   facts(provider: ProviderName, target: string, id: string): KeyFacts | null;
-  /** The first of those that come back by themselves; null when none is cooling down. */
+  /** The first key to return by itself; null when none is cooling down. */
   nextToReturn(provider: ProviderName, target: string): KeyState | null;
-  /** Why keys cannot be had, and how many for each reason. */
+  /** The number of unavailable keys by cause. */
   causes(provider: ProviderName, target: string): Readonly<Partial<Record<Cause, number>>>;
   /** Leases that have not ended yet. */
   inFlight(provider: ProviderName): number;
 }
 
+/** The keys of one target by their state; `total` is the sum of the others. */
+export interface KeyCounts {
+  readonly total: number;
+  readonly available: number;
+  /** Returns by itself. */
+  readonly cooling_down: number;
+  /** Needs action. */
+  readonly exhausted: number;
+}
+
+/** The state of one key for one target, and its cause. Times are milliseconds since the epoch. */
+export interface KeyState {
+  readonly id: string;
+  readonly state: 'available' | PublicEffect;
+  readonly cause?: Cause;
+  readonly since?: number;
+  readonly until?: number;
+  readonly untilBy?: UntilBy;
+}
+
+/** Public counts call what needs action `exhausted`. */
+type PublicEffect = 'cooling_down' | 'exhausted';
+
+/** What sets a time: the provider, the operator, or a rule of ours, by which the key is only probed then. */
+export type UntilBy = 'provider' | 'rule' | 'operator';
+
+/** Everything known of one key for one target. Times are milliseconds since the epoch. */
+export interface KeyFacts {
+  readonly key: ApiKey;
+  readonly target: Target;
+  /** Leases that have not ended yet, of any target. */
+  readonly inFlight: number;
+  readonly state: KeyState;
+  /** The key's scopes that are not ready, of any target. */
+  readonly scopes: readonly ScopeState[];
+  /** When the key was unavailable for this target within the last hour. */
+  readonly history: readonly UnavailableTime[];
+}
+
+export interface UnavailableTime {
+  readonly from: number;
+  readonly to: number;
+  readonly state: PublicEffect;
+  readonly cause: Cause;
+}
+
+export interface ScopeState {
+  readonly scope: (typeof SHARED)[number] | (typeof OF_TARGET)[number];
+  /** Null where the scope is about all targets. */
+  readonly target: Target | null;
+  readonly state: 'parked' | 'half_open';
+  /** Whether a probe is under way. */
+  readonly isProbing: boolean;
+  readonly cause: Cause;
+  readonly effect: Effect;
+  readonly untilBy: UntilBy;
+  readonly since: number;
+  readonly until: number;
+}
+
+const SHARED = ['key', 'project', 'operator'] as const;
+const OF_TARGET = ['project_model', 'key_model', 'ejection'] as const;
+
+const MAX_INSPECTED = 1000;
+
 export function createInspection(
-  lanes: CandidateSets,
-  entriesOf: (id: string) => readonly Candidate[],
+  sets: CandidateSets,
+  keys: PooledKeys,
   now: () => number,
 ): Inspection {
-  const entries = (provider: ProviderName, target?: string): readonly Candidate[] => {
-    for (const [one, { candidates }] of lanes) {
-      if (one.provider === provider && (target ?? one.label) === one.label) return candidates;
+  const candidatesFor = (provider: ProviderName, label?: string): readonly Candidate[] => {
+    for (const [target, { candidates }] of sets) {
+      const isAsked = target.provider === provider && (label ?? target.label) === target.label;
+      if (isAsked) return candidates;
     }
     return [];
   };
+  const statesFor = (provider: ProviderName, target?: string) => {
+    const at = now();
+    return candidatesFor(provider, target).map((candidate) => stateOf(candidate, at));
+  };
   return {
-    counts: (provider, target) => countKeys(entries(provider, target), now()),
-    states(provider, target) {
-      const at = now();
-      return entries(provider, target).map((entry) => describeCandidate(entry, at));
+    counts(provider, target) {
+      const states = statesFor(provider, target);
+      const counts = { available: 0, cooling_down: 0, exhausted: 0 };
+      for (const { state } of states) counts[state] += 1;
+      return { total: states.length, ...counts };
     },
+    states: statesFor,
     skipped(provider, target, limit) {
       const at = now();
       const states: KeyState[] = [];
-      for (const entry of entries(provider, target).slice(0, MAX_LOOKED_AT)) {
+      for (const candidate of candidatesFor(provider, target).slice(0, MAX_INSPECTED)) {
         if (states.length >= limit) break;
-        const state = describeCandidate(entry, at);
+        const state = stateOf(candidate, at);
         if (state.state !== 'available') states.push(state);
       }
       return states;
     },
-    facts(provider, target, id) {
-      const siblings = entriesOf(id);
-      const entry = siblings.find(
-        ({ key, set }) => key.provider === provider && set.target.label === target,
-      );
-      return entry === undefined ? null : factsOf(entry, siblings, now());
+    facts(provider, label, id) {
+      const candidate = keys
+        .get(id)
+        ?.candidates.find(
+          ({ key, set }) => key.provider === provider && set.target.label === label,
+        );
+      return candidate === undefined ? null : factsOf(candidate, now());
     },
     nextToReturn(provider, target) {
-      const at = now();
-      let next: KeyState | null = null;
-      for (const entry of entries(provider, target)) {
-        const state = describeCandidate(entry, at);
-        const isSooner = (state.until ?? at) < (next?.until ?? Number.POSITIVE_INFINITY);
-        if (state.state === 'cooling_down' && isSooner) next = state;
-      }
-      return next;
+      const coolingDown = statesFor(provider, target).filter(
+        ({ state }) => state === 'cooling_down',
+      );
+      return coolingDown.reduce<KeyState | null>(sooner, null);
     },
     causes(provider, target) {
-      const at = now();
       const causes: Partial<Record<Cause, number>> = {};
-      for (const entry of entries(provider, target)) {
-        const { cause } = describeCandidate(entry, at);
+      for (const { cause } of statesFor(provider, target)) {
         if (cause !== undefined) causes[cause] = (causes[cause] ?? 0) + 1;
       }
       return causes;
     },
-    inFlight: (provider) => entries(provider).reduce((sum, { use }) => sum + use.inFlight, 0),
+    inFlight: (provider) =>
+      candidatesFor(provider).reduce((sum, { pooled }) => sum + pooled.inFlight, 0),
   };
+}
+
+const sooner = (one: KeyState | null, other: KeyState): KeyState =>
+  one === null || (other.until ?? 0) < (one.until ?? 0) ? other : one;
+
+/**
+ * What needs action outweighs what returns by itself, and stays until a probe has succeeded. A cooldown is
+ * over once its time has passed, although a probe has to prove it.
+ */
+export function stateOf(candidate: Candidate, now: number): KeyState {
+  const { id } = candidate.key;
+  if (candidate.isUntroubled) return { id, state: 'available' };
+  const { allScopes, ejection } = candidate;
+  const longest = longestParked(allScopes, now);
+  const decisive =
+    allScopes.find(({ needsAction }) => needsAction) ?? longest ?? ejected(ejection.scope, now);
+  if (decisive === null || decisive.health.state === 'ready') return { id, state: 'available' };
+  const { effect, cause, since } = decisive.health.finding;
+  const last = lastToEnd(decisive.health, longest?.health);
+  const { until } = last;
+  return { id, state: publicly(effect), cause, since, until, untilBy: untilBy(last.finding) };
+}
+
+const publicly = (effect: Effect): PublicEffect =>
+  effect === 'needs_action' ? 'exhausted' : effect;
+
+function untilBy({ cause, isHinted }: Finding): UntilBy {
+  if (cause === 'operator') return 'operator';
+  return isHinted ? 'provider' : 'rule';
+}
+
+function longestParked(scopes: readonly Scope[], now: number): Scope | null {
+  let longest: Scope | null = null;
+  for (const scope of scopes) {
+    const until = scope.parkedUntil(now);
+    if (until > 0 && until > (longest?.parkedUntil(now) ?? 0)) longest = scope;
+  }
+  return longest;
+}
+
+/** Until its time has passed, even while the candidate is leased as the last resort. */
+const ejected = (scope: Scope, now: number): Scope | null =>
+  scope.health.state !== 'ready' && scope.health.until > now ? scope : null;
+
+type NotReady = Exclude<Health, { readonly state: 'ready' }>;
+
+/** A scope that needs action may be parked for longer by another one. */
+const lastToEnd = (decisive: NotReady, longest: Health | undefined): NotReady =>
+  longest === undefined || longest.state === 'ready' || longest.until < decisive.until
+    ? decisive
+    : longest;
+
+function factsOf(candidate: Candidate, now: number): KeyFacts {
+  const { key, pooled, set, scopes, allScopes, ejection } = candidate;
+  const shared = SHARED.map((name) => scopeState(name, null, scopes[name], now));
+  const ofTargets = pooled.candidates.flatMap((one) =>
+    OF_TARGET.map((name) =>
+      scopeState(
+        name,
+        one.set.target,
+        name === 'ejection' ? one.ejection.scope : one.scopes[name],
+        now,
+      ),
+    ),
+  );
+  const episodes = [...allScopes, ejection.scope].flatMap((scope) => scope.episodes);
+  return {
+    key,
+    target: set.target,
+    inFlight: pooled.inFlight,
+    state: stateOf(candidate, now),
+    scopes: [...shared, ...ofTargets].filter((one) => one !== null),
+    history: historyOf(episodes, now).map(({ effect, ...time }) => ({
+      ...time,
+      state: publicly(effect),
+    })),
+  };
+}
+
+function scopeState(
+  name: ScopeState['scope'],
+  target: Target | null,
+  scope: Scope,
+  now: number,
+): ScopeState | null {
+  const { health } = scope;
+  if (health.state === 'ready') return null;
+  const { until, finding } = health;
+  const { cause, effect, since } = finding;
+  // A park by the operator is over without a probe.
+  if (cause === 'operator' && until <= now) return null;
+  const isProbing = isProbed(scope, now);
+  const state = isProbing || until <= now ? 'half_open' : 'parked';
+  const by = untilBy(finding);
+  return { scope: name, target, state, isProbing, cause, effect, untilBy: by, since, until };
 }

@@ -1,55 +1,49 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import type { Book } from './book.ts';
-import type { Candidate } from './candidate.ts';
+import type { Candidate, PooledKeys } from './candidate-set.ts';
+import type { PoolContext } from './pool-context.ts';
 
-/** What a person may do to a key: it holds at once, and whatever an older lease reports later changes nothing of it. */
+/** What a person does to a key. It holds at once; reports of older leases change nothing of it. */
 export interface Operator {
   /**
-   * Forgets all that keeps the key from being used: what was found about its project too, which its
-   * siblings share.
+   * Opens everything that keeps the key from being leased, its project included, which its siblings share.
    *
-   * @returns the key; null when there is none
+   * @returns null when there is no such key
    */
   release(id: string): ApiKey | null;
   /**
-   * Takes the key out of use; what it is answering goes on.
+   * Takes the key out of rotation; attempts in flight go on.
    *
-   * @param ms how long, as long as nobody releases it before
-   * @returns the key; null when there is none
+   * @param ms for how long, unless it is released before
+   * @returns null when there is no such key
    */
   park(id: string, ms: number): ApiKey | null;
 }
 
-export function createOperator(
-  entriesOf: (id: string) => readonly Candidate[],
-  book: Book,
-): Operator {
+export function createOperator(keys: PooledKeys, context: PoolContext): Operator {
   return {
     release(id) {
-      const entries = entriesOf(id);
-      for (const entry of entries) release(entry, book);
-      return entries[0]?.key ?? null;
+      const { key = null, candidates = [] } = keys.get(id) ?? {};
+      for (const candidate of candidates) release(candidate, context);
+      return key;
     },
     park(id, ms) {
-      const [entry] = entriesOf(id);
-      if (entry === undefined) return null;
-      const now = book.now();
-      const { operator } = entry.scopes;
-      operator.parkByOperator(book.nextEvent(), now + ms, now);
-      book.found(operator);
-      return entry.key;
+      const [candidate] = keys.get(id)?.candidates ?? [];
+      if (candidate === undefined) return null;
+      const now = context.now();
+      const { operator } = candidate.scopes;
+      operator.parkByOperator(context.nextEvent(), now + ms, now);
+      context.found(operator);
+      return candidate.key;
     },
   };
 }
 
-function release(entry: Candidate, book: Book): void {
-  const event = book.nextEvent();
-  for (const scope of [...entry.all, entry.rest]) {
-    scope.open(event, book.now());
-    book.found(scope);
+function release({ allScopes, ejection, set, key }: Candidate, context: PoolContext): void {
+  const event = context.nextEvent();
+  for (const scope of [...allScopes, ejection.scope]) {
+    scope.open(event, context.now());
+    context.found(scope);
   }
-  entry.set.features.release(entry.key.project);
-  entry.failedAt = 0;
-  entry.rests = 0;
-  entry.restedAt = event;
+  set.features.release(key.project);
+  ejection.released(event);
 }

@@ -1,52 +1,58 @@
-import type { Candidate } from './candidate.ts';
-import type { Allows } from './choice.ts';
+/** Whether an item may be chosen; null accepts every item without a call. */
+export type Accepts<T> = ((item: T) => boolean) | null;
 
-/** Entries in the order in which they are due a turn: taken from the front, put back at the end, all in O(1). */
-export class Ring {
-  #first: Candidate | null = null;
-  #last: Candidate | null = null;
+/** What a ring keeps in its items. */
+export interface RingNode<T extends RingNode<T>> {
+  ring: Ring<T> | null;
+  next: T | null;
+  previous: T | null;
+}
 
-  append(entry: Candidate): void {
-    entry.ring = this;
-    entry.previous = this.#last;
-    entry.next = null;
-    if (this.#last === null) this.#first = entry;
-    else this.#last.next = entry;
-    this.#last = entry;
+/** A rotation: items are taken from the front and put back at the end, in O(1). An item is in one ring at most. */
+export class Ring<T extends RingNode<T>> {
+  #first: T | null = null;
+  #last: T | null = null;
+
+  append(item: T): void {
+    item.ring = this;
+    item.previous = this.#last;
+    item.next = null;
+    if (this.#last === null) this.#first = item;
+    else this.#last.next = item;
+    this.#last = item;
   }
 
-  /** To the front: its turn is next. */
-  prepend(entry: Candidate): void {
-    this.insert(entry, this.#first);
+  prepend(item: T): void {
+    this.insert(item, this.#first);
   }
 
-  /** Before another one, or at the end if that one is not here. */
-  insert(entry: Candidate, before: Candidate | null): void {
+  /** Inserts the item before another one; at the end if that one is not in this ring. */
+  insert(item: T, before: T | null): void {
     if (before?.ring !== this) {
-      this.append(entry);
+      this.append(item);
       return;
     }
-    entry.ring = this;
-    entry.previous = before.previous;
-    entry.next = before;
-    if (before.previous === null) this.#first = entry;
-    else before.previous.next = entry;
-    before.previous = entry;
+    item.ring = this;
+    item.previous = before.previous;
+    item.next = before;
+    if (before.previous === null) this.#first = item;
+    else before.previous.next = item;
+    before.previous = item;
   }
 
-  remove(entry: Candidate): void {
-    if (entry.previous === null) this.#first = entry.next;
-    else entry.previous.next = entry.next;
-    if (entry.next === null) this.#last = entry.previous;
-    else entry.next.previous = entry.previous;
-    entry.ring = entry.next = entry.previous = null;
+  remove(item: T): void {
+    if (item.previous === null) this.#first = item.next;
+    else item.previous.next = item.next;
+    if (item.next === null) this.#last = item.previous;
+    else item.next.previous = item.previous;
+    item.ring = item.next = item.previous = null;
   }
 
-  /** The entry whose turn it is among those whose key is allowed: costs no more than those that are not. */
-  first(allows: Allows): Candidate | null {
-    let entry = this.#first;
-    if (allows === null) return entry;
-    while (entry !== null && !allows(entry.key)) entry = entry.next;
-    return entry;
+  /** The first accepted item; costs one call for each item before it. */
+  first(accepts: Accepts<T>): T | null {
+    let item = this.#first;
+    if (accepts === null) return item;
+    while (item !== null && !accepts(item)) item = item.next;
+    return item;
   }
 }

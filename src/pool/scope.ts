@@ -1,112 +1,129 @@
-import type { Candidate } from './candidate.ts';
-import { type Episode, NO_EPISODES, withEnd, withEpisode } from './episodes.ts';
-import type { Finding, Health, Known, Subject } from './health.ts';
-
-const READY: Health = { state: 'ready' };
+import type { ProviderName } from '../shared/api-key.ts';
+import { type Episode, NO_EPISODES, withEnd, withEpisode } from './history.ts';
+import type { Cause, Effect, ScopeKind } from './verdicts.ts';
 
 /**
- * What a finding is about, and what is known of it now. Leases and openings are events, numbered by
- * the time, so that what a lease found can be told to be older than what is known, here or elsewhere.
+ * How much of a key an attempt uses. Minting a token or counting tokens is a `part`: it does not use the
+ * minutes or the quota, so its success proves nothing about them.
+ */
+export type Reach = 'part' | 'whole';
+
+export const coversReach = (reach: Reach, other: Reach): boolean =>
+  reach === 'whole' || other === 'part';
+
+/** Why a scope is not ready. */
+export interface Finding {
+  readonly cause: Cause;
+  readonly effect: Effect;
+  /** Of the attempt that found it. */
+  readonly reach: Reach;
+  /** Whether the provider set the time. */
+  readonly isHinted: boolean;
+  /** Since when the cause holds: milliseconds since the epoch. */
+  readonly since: number;
+  /** The event up to which the finding knows what happened. */
+  readonly foundAt: number;
+}
+
+/** What a scope is about; other instances know the scope by it. */
+export interface Subject {
+  readonly kind: ScopeKind | 'operator';
+  readonly provider: ProviderName;
+  /** The id of a key, or a project. */
+  readonly of: string;
+  /** The label of a target; null where the scope is about all of them. */
+  readonly target: string | null;
+}
+
+export const nameOf = ({ kind, provider, of, target }: Subject): string =>
+  [kind, provider, of, target].join('\n');
+
+/** What instances share about a scope. */
+export interface SharedHealth {
+  /** The event of the last opening or release; 0 for never. */
+  readonly openedAt: number;
+  readonly found: { readonly until: number; readonly finding: Finding } | null;
+}
+
+/**
+ * The health of a scope. A parked scope is half-open once its `until` has passed: nothing happens at that
+ * moment, the time is compared when somebody asks. `half-open.ts` holds the transitions of a probe.
+ */
+export type Health =
+  | { readonly state: 'ready' }
+  | (NotReady & {
+      readonly state: 'parked';
+      /** The request by which the other instances left the next probe to this one; null without one. */
+      readonly permit: object | null;
+    })
+  | (NotReady & {
+      readonly state: 'probing';
+      /** The event at which the lease that probes was granted. */
+      readonly lease: number;
+    })
+  /** Another instance probes, or is asked whether it does. */
+  | (NotReady & { readonly state: 'probing_elsewhere'; readonly expiresAt: number });
+
+/** Times are milliseconds since the epoch. */
+interface NotReady {
+  readonly until: number;
+  readonly finding: Finding;
+}
+
+/** A candidate, as its scopes know it. */
+export interface ScopeDependent {
+  /** Recalculates where the candidate belongs. */
+  scopeChanged(now: number): void;
+}
+
+export const READY: Health = { state: 'ready' };
+
+/**
+ * What a finding is about, with its present health. Leases, openings and findings are events, which are
+ * numbered by the time: a scope can tell a finding that is older than its last opening.
  */
 export class Scope {
-  /** Null for what concerns this process alone. */
+  /** Null for a scope that is not shared. */
   readonly subject: Subject | null;
-  /** Every entry that a finding about this scope concerns. */
-  readonly candidates: Candidate[] = [];
+  readonly dependents: ScopeDependent[] = [];
+  /** Whether other instances must permit each probe. */
+  readonly needsPermits: boolean;
   #health: Health = READY;
   #openedAt = 0;
   #episodes: readonly Episode[] = NO_EPISODES;
-  readonly #asksFirst: boolean;
-  #permit: object | null = null;
 
-  /** @param asksFirst whether other processes have to agree to each trial */
-  constructor(subject: Subject | null = null, asksFirst = false) {
+  constructor(subject: Subject | null = null, needsPermits = false) {
     this.subject = subject;
-    this.#asksFirst = asksFirst && subject !== null;
-  }
-
-  /** By which the next lease may be the trial, where the other processes have to agree to it. */
-  get permit(): object | null {
-    return this.#permit;
+    this.needsPermits = needsPermits;
   }
 
   get health(): Health {
     return this.#health;
   }
 
-  get known(): Known {
+  get sharedHealth(): SharedHealth {
     const health = this.#health;
     return { openedAt: this.#openedAt, found: health.state === 'ready' ? null : health };
   }
 
-  /** When it was parked of late, oldest first. */
+  /** When the scope was parked within the last hour, oldest first. */
   get episodes(): readonly Episode[] {
     return this.#episodes;
   }
 
-  /** Milliseconds since the epoch until which nobody may pass; 0 when somebody may. */
-  blockedUntil(now: number): number {
+  /** Milliseconds since the epoch until which the scope is parked; 0 where it is not. */
+  parkedUntil(now: number): number {
     const health = this.#health;
     return health.state === 'parked' && health.until > now ? health.until : 0;
   }
 
-  /** Whether a trial is out, so that everybody else has to wait for its outcome. */
-  isBeingProbed(now: number): boolean {
-    const health = this.#health;
-    if (health.state === 'tried_elsewhere') return health.expiresAt > now;
-    return health.state === 'half_open';
+  get needsAction(): boolean {
+    return this.#health.state !== 'ready' && this.#health.finding.effect === 'needs_action';
   }
 
-  /** Whether its time has passed, but a trial must be agreed upon before anybody may pass. */
-  mustBeAskedFor(now: number): boolean {
-    const health = this.#health;
-    if (!this.#asksFirst || this.#permit !== null) return false;
-    if (health.state === 'ready' || health.state === 'half_open') return false;
-    // What the operator said needs no proof.
-    return health.until <= now && !this.isBeingProbed(now) && health.finding.cause !== 'operator';
-  }
-
-  /** Nobody here tries it until the others have answered, or until then. */
-  leaveToOthers(expiresAt: number, now: number): void {
-    const health = this.#health;
-    if (health.state === 'ready' || health.state === 'half_open' || health.until > now) return;
-    const { until, finding } = health;
-    this.#health = { state: 'tried_elsewhere', expiresAt, until, finding };
-  }
-
-  /** Nobody else tries it, any longer or for now. */
-  takeBack(permit: object | null): void {
-    const health = this.#health;
-    this.#permit = null;
-    if (health.state !== 'tried_elsewhere') return;
-    this.#permit = permit;
-    this.#health = { state: 'parked', until: health.until, finding: health.finding };
-  }
-
-  /** Gives the trial to this lease, if there is one to be given. What the operator said needs no proof: it is over. */
-  beginProbe(lease: number): boolean {
-    const health = this.#health;
-    if (health.state !== 'parked') return false;
-    const isOver = health.finding.cause === 'operator';
-    this.#permit = null;
-    this.#health = isOver ? READY : { ...health, state: 'half_open', trial: lease };
-    return !isOver;
-  }
-
-  /** The trial ended without proving anything: the next lease may try at once. */
-  giveBackProbe(lease: number): boolean {
-    const health = this.#health;
-    if (health.state !== 'half_open' || health.trial !== lease) return false;
-    this.#health = { state: 'parked', until: health.until, finding: health.finding };
-    return true;
-  }
-
-  /** A success opens only what its own trial tested: a scope parked after the lease was granted stays. */
-  openByProbe(lease: number, event: number, now: number): boolean {
-    const health = this.#health;
-    if (health.state !== 'half_open' || health.trial !== lease) return false;
-    this.open(event, now);
-    return true;
+  /** For `half-open.ts`: neither an opening nor a finding. */
+  replaceHealth(health: Health): void {
+    this.#health = health;
   }
 
   open(event: number, now: number): void {
@@ -117,50 +134,44 @@ export class Scope {
 
   /**
    * Parks the scope, or parks it longer: a later, weaker finding never shortens a stronger one.
-   * A lease granted before the scope was last opened knows less than we do, and parks nothing.
+   * A finding from before the last opening changes nothing.
+   *
+   * @param foundAt the event up to which the finding knows what happened
    */
-  park(lease: number, until: number, finding: Omit<Finding, 'foundAt'>): void {
-    if (lease < this.#openedAt) return;
+  park(foundAt: number, until: number, finding: Omit<Finding, 'foundAt'>): void {
+    if (foundAt < this.#openedAt) return;
     const health = this.#health;
     const isWeaker = health.state === 'parked' && health.until >= until;
     if (isWeaker) return;
-    // What the whole has found and nothing has disproved is still to be disproved by the whole.
-    const isOfWhole = health.state !== 'ready' && health.finding.reach === 'whole';
-    const reach = isOfWhole ? 'whole' : finding.reach;
-    const goesOn = health.state !== 'ready' && health.finding.cause === finding.cause;
-    const since = goesOn ? health.finding.since : finding.since;
-    // Only what came after the newest of all findings disproves the longest.
-    const foundAt = health.state === 'ready' ? lease : Math.max(lease, health.finding.foundAt);
-    this.#become(until, { ...finding, reach, since, foundAt }, finding.since);
+    this.#become(until, strengthened({ ...finding, foundAt }, health), finding.since);
   }
 
-  /** The operator's last word takes the place of the one before, be it shorter or longer. */
+  /** Replaces an earlier park by the operator, be it longer or shorter. */
   parkByOperator(event: number, until: number, now: number): void {
     this.open(event, now);
-    this.#become(until, { ...OPERATORS, since: now, foundAt: event }, now);
+    this.#become(until, { ...OPERATORS_FINDING, since: now, foundAt: event }, now);
   }
 
   /**
-   * Takes over what another process knows, as far as it is newer or says more: of openings the last,
-   * of findings since then the one that parks longest, as new as the newest. In whatever order processes
-   * hear of each other, they come to know the same.
+   * Merges what another instance knows: the last opening, and of the findings since then the longest, as new
+   * as the newest. The order of merges makes no difference.
    *
-   * @returns whether anything is different now
+   * @returns whether anything changed
    */
-  learn({ openedAt, found }: Known, now: number): boolean {
+  merge({ openedAt, found }: SharedHealth, now: number): boolean {
     const before = this.#health;
-    if (openedAt > this.#openedAt) this.#hearOfOpening(openedAt, now);
-    if (found !== null && found.finding.foundAt >= this.#openedAt) this.#hearOf(found);
+    if (openedAt > this.#openedAt) this.#mergeOpening(openedAt, now);
+    if (found !== null && found.finding.foundAt >= this.#openedAt) this.#mergeFinding(found);
     return this.#health !== before;
   }
 
-  #hearOfOpening(openedAt: number, now: number): void {
+  #mergeOpening(openedAt: number, now: number): void {
     const health = this.#health;
     if (health.state === 'ready' || health.finding.foundAt < openedAt) this.open(openedAt, now);
     else this.#openedAt = openedAt;
   }
 
-  #hearOf({ until, finding }: NonNullable<Known['found']>): void {
+  #mergeFinding({ until, finding }: NotReady): void {
     const health = this.#health;
     if (health.state === 'ready') this.#become(until, finding, finding.since);
     else if (until > health.until) this.park(finding.foundAt, until, finding);
@@ -170,12 +181,25 @@ export class Scope {
   }
 
   #become(until: number, finding: Finding, now: number): void {
-    this.#health = { state: 'parked', until, finding };
-    this.#episodes = withEpisode(this.#episodes, { until, finding, now });
+    const { cause, effect } = finding;
+    this.#health = { state: 'parked', until, finding, permit: null };
+    this.#episodes = withEpisode(this.#episodes, { now, until, cause, effect });
   }
 }
 
-const OPERATORS = {
+/** What an earlier finding that is not disproved yet adds to a new one. */
+function strengthened(finding: Finding, before: Health): Finding {
+  if (before.state === 'ready') return finding;
+  const { reach, cause, since, foundAt } = before.finding;
+  return {
+    ...finding,
+    reach: reach === 'whole' ? 'whole' : finding.reach,
+    since: cause === finding.cause ? since : finding.since,
+    foundAt: Math.max(finding.foundAt, foundAt),
+  };
+}
+
+const OPERATORS_FINDING = {
   cause: 'operator',
   effect: 'cooling_down',
   reach: 'part',

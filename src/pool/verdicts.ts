@@ -2,34 +2,38 @@ import { FAILURE_KINDS, type Failure, type FailureKind } from '../shared/failure
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 
-/** What a finding is about: one key, one key's use of a model, a project, or a project's quota of a model. */
+/** What a finding is about: a key, a key's use of a model, a project, or a project's quota of a model. */
 export type ScopeKind = 'key' | 'key_model' | 'project' | 'project_model';
 
-/** How a parked scope becomes usable: by itself once its cooldown has passed, or after an action by a person. */
+/** Why a scope is parked: what an attempt met, or an action of the operator. */
+export type Cause = FailureKind | 'operator';
+
+/** Whether a parked scope becomes usable by itself once its cooldown has passed, or a person must act. */
 export const EFFECTS = ['cooling_down', 'needs_action'] as const;
 export type Effect = (typeof EFFECTS)[number];
 
+/** Which of the scopes that a probe tests an outcome opens. */
 type Proof = 'everything' | 'key' | 'nothing';
 
-/** What a failure does: to the scope, and to the request. */
+/** What a failure does to the pool and to the request. */
 export interface Verdict<F extends Failure = Failure> {
-  /** The scope to park, and how long before the pool caps it at the cooldown; null parks nothing. */
+  /** Null parks nothing. */
   readonly park: (failure: F, now: number) => Park | null;
-  /** Which half-open scopes a trial with this outcome opens. */
   readonly proves: Proof;
   readonly request: RequestAction;
 }
 
+/** `ms` is before the pool limits it to the cooldown. */
 export type Park =
   | {
       readonly scope: ScopeKind;
       readonly ms: number;
       readonly effect: Effect;
-      /** Whether it was the provider that said how long. */
+      /** Whether the provider set the time. */
       readonly isHinted: boolean;
     }
   | {
-      /** What is special about a request, for one project and model. */
+      /** One feature of special requests, for one project and model. */
       readonly scope: 'project_model_feature';
       readonly feature: string;
       readonly ms: number;
@@ -95,7 +99,15 @@ export const PARKING_KINDS: readonly FailureKind[] = FAILURE_KINDS.filter(
   (kind) => VERDICTS[kind].park !== parksNothing,
 );
 
-/** A refusal that a special request may have caused: plain requests go on with the key. */
+/** The verdict for a request of this shape, which is asked for only where it matters. */
+export function verdictOf(failure: Failure, shape: () => RequestShape): Verdict {
+  if (isTooLarge(failure, shape)) return TOO_LARGE;
+  const feature = 'isUnexplained' in failure ? shape().feature : null;
+  // The compiler cannot see that a failure and its row belong together.
+  return feature === null ? (VERDICTS[failure.kind] as Verdict) : unexplained(feature);
+}
+
+/** The request may be what was refused: only its feature is parked. */
 const unexplained = (feature: string): Verdict => ({
   park: (failure) => {
     const hintMs = failure.kind === 'rate_limited' ? failure.retryAfterMs : undefined;
@@ -105,23 +117,14 @@ const unexplained = (feature: string): Verdict => ({
   request: 'next_project',
 });
 
-/** The request will never fit into the limit of this project, and smaller ones do. */
+/** A request larger than the whole limit never fits, while smaller ones do. */
 const TOO_LARGE: Verdict = { park: parksNothing, proves: 'key', request: 'next_project' };
 
-/** The row of a failure; the compiler cannot see by itself that a failure and its row belong together. */
-export function verdictOf(failure: Failure, shape: () => RequestShape): Verdict {
-  if (isTooLarge(failure, shape)) return TOO_LARGE;
-  const feature = 'isUnexplained' in failure ? shape().feature : null;
-  return feature === null ? (VERDICTS[failure.kind] as Verdict) : unexplained(feature);
-}
-
-/** Whether the request alone is larger than the limit that refused it. */
 const isTooLarge = (failure: Failure, shape: () => RequestShape): boolean =>
   failure.kind === 'rate_limited' &&
   failure.inputTokenLimit !== undefined &&
   shape().tokens > failure.inputTokenLimit;
 
-/** What an attempt with this outcome has shown to be in order. */
 export const provedBy = (failure: Failure, { proves }: Verdict): Proof =>
   failure.kind === 'request_fault' && failure.provesNothing ? 'nothing' : proves;
 

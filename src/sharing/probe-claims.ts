@@ -1,4 +1,4 @@
-import type { AskedProbe } from '../pool/peers.ts';
+import type { ProbeRequest } from '../pool/half-open.ts';
 import type { Scope } from '../pool/scope.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
 import type { Publisher } from './publisher.ts';
@@ -6,7 +6,7 @@ import type { ClaimAnswer, NamedRecord, RecordStore } from './record-store.ts';
 
 /** Claims probes in the shared store, so that one instance probes a scope whose cooldown has passed, not each. */
 export interface ProbeClaims {
-  ask(probe: AskedProbe): void;
+  ask(probe: ProbeRequest): void;
   /** Whether this instance is claiming a probe of it right now: the end of an older probe must not end that claim. */
   isAskedFor(scope: Scope): boolean;
   /** Gives back every claim whose probe has not begun. */
@@ -37,8 +37,8 @@ const MIN_RETRY_MS = 20;
 export function createProbeClaims(options: ProbeClaimsOptions): ProbeClaims {
   const { store, clock, publisher, recordOf, merge, notify } = options;
   const timers = new Set<Timer>();
-  const asked = new Set<AskedProbe>();
-  const allowed = new Set<AskedProbe>();
+  const asked = new Set<ProbeRequest>();
+  const allowed = new Set<ProbeRequest>();
 
   function after(ms: number, act: () => void): Timer {
     const timer = clock.after(ms, () => {
@@ -49,7 +49,7 @@ export function createProbeClaims(options: ProbeClaimsOptions): ProbeClaims {
     return timer;
   }
 
-  function allow(probe: AskedProbe): void {
+  function allow(probe: ProbeRequest): void {
     probe.allow();
     allowed.add(probe);
     after(UNUSED_LIMIT_MS, () => {
@@ -58,20 +58,20 @@ export function createProbeClaims(options: ProbeClaimsOptions): ProbeClaims {
     });
   }
 
-  function withdraw(probe: AskedProbe): void {
+  function withdraw(probe: ProbeRequest): void {
     allowed.delete(probe);
     for (const scope of probe.withdraw()) publisher.add(scope);
   }
 
   function keepClaim(scopes: readonly Scope[]): void {
-    const probed = scopes.filter(({ health }) => health.state === 'half_open');
+    const probed = scopes.filter(({ health }) => health.state === 'probing');
     if (probed.length === 0) return;
     // Renewed or not, the probe goes on to its end.
     if (store.isUp()) store.claim(probed.map(recordOf), HOLD_MS).catch(() => {});
     after(RENEW_MS, () => keepClaim(probed));
   }
 
-  function settle(probe: AskedProbe, answer: ClaimAnswer): void {
+  function settle(probe: ProbeRequest, answer: ClaimAnswer): void {
     if (answer.isGranted) allow(probe);
     else {
       for (const record of answer.records) merge(record);

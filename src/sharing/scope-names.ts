@@ -1,4 +1,4 @@
-import type { Subject } from '../pool/health.ts';
+import type { Subject } from '../pool/scope.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { digestOf } from '../shared/secret.ts';
 

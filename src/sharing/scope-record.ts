@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Known } from '../pool/health.ts';
+import type { SharedHealth } from '../pool/scope.ts';
 import { EFFECTS, PARKING_KINDS } from '../pool/verdicts.ts';
 import { parseJson } from '../shared/json.ts';
 
@@ -8,7 +8,7 @@ import { parseJson } from '../shared/json.ts';
  * merge records without reading the rest; without a finding they are 0 and the rest is empty.
  * All times are those of the store's clock, in milliseconds since the epoch.
  */
-export function writeRecord({ openedAt, found }: Known, clockOffset: number): string {
+export function writeRecord({ openedAt, found }: SharedHealth, clockOffset: number): string {
   const there = (at: number) => (at === 0 ? 0 : at + clockOffset);
   if (found === null) return `${there(openedAt)}|0|0|`;
   const { until, finding } = found;
@@ -29,7 +29,7 @@ const TOLERANCE_MS = 1000;
 const OPERATORS_MAX_MS = 7 * 86_400_000;
 
 /** @returns null for an invalid record, or one of a newer version */
-export function readRecord(record: string, limits: RecordLimits): Known | null {
+export function readRecord(record: string, limits: RecordLimits): SharedHealth | null {
   const times = readTimes(record);
   if (times === null) return null;
   const here = (at: number) => (at === 0 ? 0 : at - limits.clockOffset);

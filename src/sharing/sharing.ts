@@ -1,5 +1,5 @@
-import type { Knowledge } from '../pool/knowledge.ts';
-import type { Peers } from '../pool/peers.ts';
+import { holdsProbe } from '../pool/half-open.ts';
+import type { Peers, SharedScopes } from '../pool/peers.ts';
 import type { Scope } from '../pool/scope.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -43,7 +43,7 @@ export class Sharing {
   readonly #names: ScopeNames;
   readonly #publisher: Publisher;
   readonly #claims: ProbeClaims;
-  #joined: { readonly knowledge: Knowledge; readonly listener: SharingListener } | null = null;
+  #joined: { readonly scopes: SharedScopes; readonly listener: SharingListener } | null = null;
   #syncing: Promise<void> | null = null;
   #isStale = false;
   #published = 0;
@@ -90,8 +90,8 @@ export class Sharing {
    *
    * @returns resolves once the store's records are merged here, or the store has failed
    */
-  join(knowledge: Knowledge, listener: SharingListener): Promise<void> {
-    this.#joined = { knowledge, listener };
+  join(scopes: SharedScopes, listener: SharingListener): Promise<void> {
+    this.#joined = { scopes, listener };
     return new Promise((resolve) => {
       this.#store.listen({
         changed: (change) => this.#changed(change),
@@ -111,7 +111,7 @@ export class Sharing {
     const scope = this.#scopeOf(named);
     if (scope === null) return;
     this.#merge(scope, named.record);
-    if (endsProbe) this.#joined?.knowledge.probeOver(scope);
+    if (endsProbe) this.#joined?.scopes.probeEnded(scope);
     this.#notify(scope);
   }
 
@@ -140,7 +140,7 @@ export class Sharing {
         this.#mergeNamed(named);
       }
     }
-    for (const scope of this.#joined?.knowledge.all() ?? []) {
+    for (const scope of this.#joined?.scopes.all() ?? []) {
       if (!hasRecord(scope)) continue;
       const { name, record } = this.#recordOf(scope);
       if (!isSameRecord(stored.get(name), record)) this.#publisher.add(scope);
@@ -161,29 +161,29 @@ export class Sharing {
     const limits = { clockOffset: this.#store.clockOffset(), now: clock.now(), cooldownMs };
     const known = readRecord(record, limits);
     if (known === null) this.#unreadable += 1;
-    const isNew = known !== null && this.#joined?.knowledge.learn(scope, known) === true;
+    const isNew = known !== null && this.#joined?.scopes.merge(scope, known) === true;
     if (isNew) this.#merged += 1;
     return isNew;
   }
 
   #scopeOf({ name }: NamedRecord): Scope | null {
     const subject = this.#names.subjectOf(name);
-    return subject === null ? null : (this.#joined?.knowledge.find(subject) ?? null);
+    return subject === null ? null : (this.#joined?.scopes.find(subject) ?? null);
   }
 
   #updateOf(scope: Scope): RecordUpdate {
     this.#published += 1;
-    const { health, permit, subject } = scope;
+    const { health, subject } = scope;
     const needsAction = health.state !== 'ready' && health.finding.effect === 'needs_action';
     const isLasting = needsAction || subject?.kind === 'operator';
     return {
       ...this.#recordOf(scope),
-      endsProbe: health.state !== 'half_open' && permit === null && !this.#claims.isAskedFor(scope),
+      endsProbe: !holdsProbe(scope) && !this.#claims.isAskedFor(scope),
       keepMs: isLasting ? WEEK_MS : this.#options.cooldownMs,
     };
   }
 
-  #recordOf({ subject, known }: Scope): NamedRecord {
+  #recordOf({ subject, sharedHealth: known }: Scope): NamedRecord {
     const name = subject === null ? '' : this.#names.nameOf(subject);
     return { name, record: writeRecord(known, this.#store.clockOffset()) };
   }
@@ -195,7 +195,7 @@ export class Sharing {
   }
 }
 
-const hasRecord = ({ known }: Scope) => known.openedAt > 0 || known.found !== null;
+const hasRecord = ({ sharedHealth: known }: Scope) => known.openedAt > 0 || known.found !== null;
 
 /** What needs action is kept long after its time: the action may come days later. */
 const WEEK_MS = 7 * 86_400_000;

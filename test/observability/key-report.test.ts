@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { explain } from '../../src/observability/key-report.ts';
-import type { ScopeState } from '../../src/pool/key-facts.ts';
+import type { ScopeState } from '../../src/pool/inspection.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { Secret } from '../../src/shared/secret.ts';
 import { google } from '../support/pool.ts';
@@ -19,7 +19,7 @@ const FINDING: ScopeState = {
   scope: 'project_model',
   target: google('flash'),
   state: 'parked',
-  isBeingTried: false,
+  isProbing: false,
   cause: 'rate_limited',
   effect: 'cooling_down',
   untilBy: 'rule',
@@ -52,7 +52,7 @@ it.each<[Partial<ScopeState>, string]>([
     'the project shop has no quota at all for flash; tried again at 19:00 UTC',
   ],
   [
-    { cause: 'upstream_down', scope: 'rest' },
+    { cause: 'upstream_down', scope: 'ejection' },
     'it fails with flash while others answer; ejected until 19:00 UTC: the last resort until then',
   ],
   [
@@ -69,7 +69,7 @@ it.each<[Partial<ScopeState>, string]>([
 
 it('says when a probe is due, and when one is in flight', () => {
   expect(say({ until: NOW })).toMatch(/its time has passed: the next request tries it$/);
-  expect(say({ until: NOW, isBeingTried: true })).toMatch(/one request is trying it now$/);
+  expect(say({ until: NOW, isProbing: true })).toMatch(/one request is trying it now$/);
 });
 
 it('promises no probe while something else keeps the key parked', () => {

@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Reach } from '../../src/pool/health.ts';
 import type { KeyPool } from '../../src/pool/key-pool.ts';
 import type { Lease, Outcome } from '../../src/pool/lease.ts';
+import type { Reach } from '../../src/pool/scope.ts';
 import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
 const MODELS = ['flash', 'pro'];

@@ -173,7 +173,7 @@ describe('what is told of a key', () => {
     leaseOf('a')?.report(failed.minute(MINUTE));
     leaseOf('a', 'pro')?.report(failed.noModel);
     const until = { minute: since + MINUTE, hour: since + HOUR };
-    const common = { state: 'parked', isBeingTried: false, effect: 'cooling_down', since };
+    const common = { state: 'parked', isProbing: false, effect: 'cooling_down', since };
     expect(factsOf('a').scopes).toEqual([
       {
         ...common,
@@ -199,9 +199,9 @@ describe('what is told of a key', () => {
     const { leaseOf, factsOf, clock } = createSetting();
     leaseOf('a')?.report(failed.badKey);
     clock.advance(HOUR);
-    expect(factsOf('a').scopes).toMatchObject([{ state: 'half_open', isBeingTried: false }]);
+    expect(factsOf('a').scopes).toMatchObject([{ state: 'half_open', isProbing: false }]);
     leaseOf('a');
-    expect(factsOf('a').scopes).toMatchObject([{ state: 'half_open', isBeingTried: true }]);
+    expect(factsOf('a').scopes).toMatchObject([{ state: 'half_open', isProbing: true }]);
   });
 
   it('tells the last hour as stretches, the gravest where two overlap, and forgets what is older', () => {

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import type { AskedProbe } from '../../src/pool/peers.ts';
+import type { ProbeRequest } from '../../src/pool/half-open.ts';
 import type { Scope } from '../../src/pool/scope.ts';
 import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
 /** A pool whose peers only take note; what they answer is up to the test. */
 function createSetting(names = ['a', 'b'], models = ['flash']) {
   const told: Scope[] = [];
-  const asked: AskedProbe[] = [];
+  const asked: ProbeRequest[] = [];
   const peers = {
     found: (scope: Scope) => void told.push(scope),
-    ask: (trial: AskedProbe) => void asked.push(trial),
+    ask: (trial: ProbeRequest) => void asked.push(trial),
   };
   const setting = createPool(names, models, undefined, peers);
   const { pool, clock } = setting;
@@ -45,7 +45,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
   });
 
   it('is tried at once when the answer comes at once', () => {
-    const peers = { found: () => {}, ask: (trial: AskedProbe) => trial.allow() };
+    const peers = { found: () => {}, ask: (trial: ProbeRequest) => trial.allow() };
     const { pool, clock, lease } = createPool(['a'], ['flash'], undefined, peers);
     lease().report(failed.day);
     clock.advance(HOUR);
@@ -174,7 +174,7 @@ describe('what other processes are told', () => {
     askedFor().allow();
     leaseOf('a')?.report({ kind: 'success' });
     expect(told).toHaveLength(2);
-    expect(told[1]?.known).toMatchObject({ found: null });
+    expect(told[1]?.sharedHealth).toMatchObject({ found: null });
   });
 
   it('is no rest: that is a suspicion of this process', () => {
@@ -204,10 +204,10 @@ describe('what this process hears of others', () => {
   function createTwo(names?: string[]) {
     const here = createSetting(names);
     const there = createSetting(names);
-    const { knowledge } = here.pool;
-    const learn = ({ subject, known }: Scope) => {
+    const { sharedScopes: knowledge } = here.pool;
+    const learn = ({ subject, sharedHealth: known }: Scope) => {
       const scope = subject === null ? null : knowledge.find(subject);
-      if (scope !== null) knowledge.learn(scope, known);
+      if (scope !== null) knowledge.merge(scope, known);
     };
     const pass = () => there.told.splice(0).forEach(learn);
     return { here, there, pass };
@@ -283,7 +283,7 @@ describe('what this process hears of others', () => {
     const trial = here.askedFor();
     trial.deny(here.clock.now() + HOUR);
     const [scope] = trial.scopes;
-    if (scope !== undefined) here.pool.knowledge.probeOver(scope);
+    if (scope !== undefined) here.pool.sharedScopes.probeEnded(scope);
     here.leaseOf('a');
     expect(here.asked).toHaveLength(1);
   });
@@ -291,8 +291,10 @@ describe('what this process hears of others', () => {
   it('is nothing about keys and models that are not here', () => {
     const { pool } = createSetting();
     const subject = { kind: 'key', provider: 'google', of: 'nobody', target: null } as const;
-    expect(pool.knowledge.find(subject)).toBeNull();
-    expect(pool.knowledge.find({ ...subject, kind: 'key_model', of: 'a', target: 'x' })).toBeNull();
-    expect(pool.knowledge.find({ ...subject, of: 'a' })).not.toBeNull();
+    expect(pool.sharedScopes.find(subject)).toBeNull();
+    expect(
+      pool.sharedScopes.find({ ...subject, kind: 'key_model', of: 'a', target: 'x' }),
+    ).toBeNull();
+    expect(pool.sharedScopes.find({ ...subject, of: 'a' })).not.toBeNull();
   });
 });

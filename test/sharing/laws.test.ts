@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
+import type { KeyState } from '../../src/pool/inspection.ts';
 import { KeyPool } from '../../src/pool/key-pool.ts';
-import type { KeyState } from '../../src/pool/key-state.ts';
 import type { Lease } from '../../src/pool/lease.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { Secret } from '../../src/shared/secret.ts';
@@ -88,7 +88,7 @@ function join(store: RecordStore, clock: FakeClock): KeyPool {
   const { peers } = sharing;
   const targets = [google('flash')];
   const pool = new KeyPool({ keys, targets, cooldownMs: HOUR, now: clock.now, peers });
-  void sharing.join(pool.knowledge, { opened: () => {}, changed: () => {} });
+  void sharing.join(pool.sharedScopes, { opened: () => {}, changed: () => {} });
   return pool;
 }
 
@@ -153,7 +153,7 @@ const sharedState = ({ state, cause, until }: KeyState) =>
 function probes(pools: readonly KeyPool[]): Map<string, number> {
   const counts = new Map<string, number>();
   const probed = pools.flatMap((pool) =>
-    [...pool.knowledge.all()].filter(({ health }) => health.state === 'half_open'),
+    [...pool.sharedScopes.all()].filter(({ health }) => health.state === 'probing'),
   );
   for (const { subject } of probed) {
     const name = JSON.stringify(subject);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { Known } from '../../src/pool/health.ts';
+import type { SharedHealth } from '../../src/pool/scope.ts';
 import { Scope } from '../../src/pool/scope.ts';
 import { isSameRecord, readRecord, writeRecord } from '../../src/sharing/scope-record.ts';
 import { mergeRecords } from '../support/fake-record-store.ts';
@@ -9,7 +9,7 @@ import { HOUR } from '../support/pool.ts';
 
 const LIMITS = { clockOffset: 0, now: NOW, cooldownMs: HOUR };
 
-const merged = (one: Known, other: Known) =>
+const merged = (one: SharedHealth, other: SharedHealth) =>
   mergeRecords(writeRecord(one, 0), writeRecord(other, 0));
 
 describe('a record', () => {
@@ -71,26 +71,26 @@ describe('two records together', () => {
 });
 
 describe('an opening between two findings, of which the older one parks longer,', () => {
-  const found = (foundAt: number, until: number): Known => ({
+  const found = (foundAt: number, until: number): SharedHealth => ({
     openedAt: 0,
     found: { until, finding: { ...parked.found.finding, since: NOW - 10, foundAt } },
   });
   const newer = found(NOW + 3, NOW + 1000);
   const longer = found(NOW + 1, NOW + 2000);
-  const opening: Known = { openedAt: NOW + 2, found: null };
+  const opening: SharedHealth = { openedAt: NOW + 2, found: null };
 
   it('disproves neither, also for an instance that merges the older one last', () => {
     const together = readRecord(merged(newer, longer), LIMITS) ?? expect.fail('no record');
     const there = readRecord(merged(together, opening), LIMITS) ?? expect.fail('no record');
     expect(there.found?.until).toBe(NOW + 2000);
     const scope = new Scope();
-    for (const known of [newer, opening, longer]) scope.learn(known, NOW);
-    expect(scope.known.found?.until).toBe(NOW + 1000);
-    scope.learn(there, NOW);
-    expect(scope.known.found?.until).toBe(NOW + 2000);
+    for (const known of [newer, opening, longer]) scope.merge(known, NOW);
+    expect(scope.sharedHealth.found?.until).toBe(NOW + 1000);
+    scope.merge(there, NOW);
+    expect(scope.sharedHealth.found?.until).toBe(NOW + 2000);
     const late = new Scope();
-    for (const known of [longer, newer, opening]) late.learn(known, NOW);
-    expect(late.known.found?.until).toBe(NOW + 2000);
+    for (const known of [longer, newer, opening]) late.merge(known, NOW);
+    expect(late.sharedHealth.found?.until).toBe(NOW + 2000);
   });
 });
 

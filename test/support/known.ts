@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { Known } from '../../src/pool/health.ts';
+import type { SharedHealth } from '../../src/pool/scope.ts';
 import { HOUR } from './pool.ts';
 
 export const NOW = Date.UTC(2026, 10, 25, 12);
@@ -16,7 +16,7 @@ export const parked = {
       foundAt: NOW - 3000 + 2 ** -12,
     },
   },
-} as const satisfies Known;
+} as const satisfies SharedHealth;
 
 /** Around now, to a fraction of a millisecond, as events are. */
 const anyEvent = fc
@@ -24,7 +24,7 @@ const anyEvent = fc
   .map(([ms, steps]) => NOW + ms + steps * 2 ** -12);
 
 /** What one instance may know of a scope. */
-export const anyKnown: fc.Arbitrary<Known> = fc
+export const anyKnown: fc.Arbitrary<SharedHealth> = fc
   .record({
     openedAt: fc.oneof(fc.constant(0), anyEvent),
     foundAt: anyEvent,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { KeysPage } from '../../observability/reports.ts';
-import type { KeyState } from '../../pool/key-state.ts';
+import type { KeyState } from '../../pool/inspection.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
 import { invalidField } from '../validate.ts';
 

@@ -1,0 +1,117 @@
+import type { PoolContext } from './pool-context.ts';
+import { coversReach, type Reach, Scope } from './scope.ts';
+
+/** The first ejection; each further one without a success between is twice as long. */
+const FIRST_EJECTION_MS = 30_000;
+
+/**
+ * The upstream failures of a candidate since its last success. `since`: a lease that was granted before this
+ * event, the last ejection or release, tells nothing new.
+ */
+type Failures =
+  | { readonly state: 'none'; readonly since: number }
+  | (Counted & {
+      readonly state: 'in_a_row';
+      /** The event of the last one. */
+      readonly failedAt: number;
+    })
+  /** An answer of another kind has ended the row; only a success ends the doubling. */
+  | (Counted & { readonly state: 'interrupted' });
+
+interface Counted {
+  readonly since: number;
+  readonly ejections: number;
+  /** Of the last failure. */
+  readonly reach: Reach;
+}
+
+/** A lease that has ended, as an ejection is decided by it. */
+export interface EndedLease {
+  /** The event at which it was granted. */
+  readonly grantedAt: number;
+  readonly reach: Reach;
+}
+
+/**
+ * Outlier ejection of one candidate: it is leased only as the last resort for a while. Two failures in a row
+ * with a sibling's success between them eject it: the key is at fault. When all fail alike no sibling
+ * succeeds, and none is ejected.
+ */
+export class Ejection {
+  /** Parked while the candidate is ejected. */
+  readonly scope = new Scope();
+  #failures: Failures = { state: 'none', since: 0 };
+
+  /**
+   * @param hasSiblingSucceeded since the event that is given
+   * @returns for how long the candidate is to be ejected; null for not at all
+   */
+  failed(
+    { grantedAt, reach }: EndedLease,
+    hasSiblingSucceeded: (since: number) => boolean,
+    { nextEvent }: PoolContext,
+  ): number | null {
+    const before = this.#failures;
+    if (grantedAt < before.since) return null;
+    const ejections = before.state === 'none' ? 0 : before.ejections;
+    const isOutlier = before.state === 'in_a_row' && hasSiblingSucceeded(before.failedAt);
+    const failed = { state: 'in_a_row', reach, failedAt: nextEvent() } as const;
+    this.#failures = isOutlier
+      ? { ...failed, ejections: ejections + 1, since: nextEvent() }
+      : { ...failed, ejections, since: before.since };
+    return isOutlier ? FIRST_EJECTION_MS * 2 ** ejections : null;
+  }
+
+  /** The first chunk has come: the ejection ends, the doubling goes on until the success. */
+  answered({ grantedAt, reach }: EndedLease, context: PoolContext): void {
+    const { health } = this.scope;
+    if (health.state === 'ready' || grantedAt < this.#failures.since) return;
+    if (!coversReach(reach, health.finding.reach)) return;
+    this.scope.open(context.nextEvent(), context.now());
+    context.changed(this.scope);
+  }
+
+  succeeded({ grantedAt, reach }: EndedLease): void {
+    const before = this.#failures;
+    if (before.state === 'none' || !coversReach(reach, before.reach)) return;
+    if (grantedAt >= before.since) this.#failures = { state: 'none', since: before.since };
+    else this.interrupted();
+  }
+
+  /** The key has answered with a failure that is not the upstream's. */
+  interrupted(): void {
+    const before = this.#failures;
+    if (before.state === 'in_a_row') {
+      const { since, ejections, reach } = before;
+      this.#failures = { state: 'interrupted', since, ejections, reach };
+    }
+  }
+
+  released(event: number): void {
+    this.#failures = { state: 'none', since: event };
+  }
+}
+
+interface Success {
+  readonly candidate: object;
+  readonly event: number;
+  /** Milliseconds until its first chunk. */
+  readonly tookMs: number;
+}
+
+/** The latest successes of a candidate set: two of different candidates tell of a sibling of any. */
+export class RecentSuccesses {
+  #last: Success | null = null;
+  #before: Success | null = null;
+
+  add(success: Success): void {
+    if (this.#last?.candidate !== success.candidate) this.#before = this.#last;
+    this.#last = success;
+  }
+
+  /** Whether another candidate has succeeded since this event, within this time. */
+  hasSibling(candidate: object, since: number, withinMs: number): boolean {
+    const sibling = this.#last?.candidate === candidate ? this.#before : this.#last;
+    return sibling !== null && sibling.event > since && sibling.tookMs < withinMs;
+  }
+}
