@@ -119,9 +119,9 @@ async function* relayOnce(
 
 /** @returns Google's own words for a faulty request; throws the error when the fault is not the request's */
 function refusalFor(error: unknown, { owners, models }: Searches): ProviderWords {
-  const isNoKeys = error instanceof ServiceError && error.code === 'model_unavailable';
+  const isUnavailable = error instanceof ServiceError && error.code === 'model_unavailable';
   const refusal = error instanceof UpstreamError ? error.refusal : refusedWith(error);
-  const words = refusal ?? (isNoKeys ? (owners.giveUp() ?? models.refusal) : null);
+  const words = refusal ?? (isUnavailable ? (owners.giveUp() ?? models.refusal) : null);
   if (words === null) throw error;
   return words;
 }
