@@ -19,6 +19,7 @@ import { createRelay } from './services/relay.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import type { Redact } from './shared/redact.ts';
+import type { SharedStore } from './shared/shared-store.ts';
 import type { Target } from './shared/target.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
@@ -54,6 +55,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const redact = redactSecretsOf(config);
   const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
+  const sharedStore = sharing?.sharedStore ?? null;
   const pool = new KeyPool({
     keys: config.keys,
     targets,
@@ -70,6 +72,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     targets,
     redact,
     sharing,
+    sharedStore,
   });
   const sink = toAllSinks([createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])]);
   const failover = createFailover({ ...config, providers, pool, clock, random, queues, sink });
@@ -86,13 +89,13 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const chat = { failover, clients, targets: chatTargets };
   const app = createApp({
     ...config,
-    admin,
+    admin: admin?.http ?? null,
     log,
     clock,
     countKeys: () =>
       Object.fromEntries(providers.map(({ name }) => [name, pool.inspection.counts(name)])),
     redis: sharing?.redis ?? null,
-    sharedStore: sharing?.sharedStore ?? null,
+    sharedStore,
     chatTargets,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
@@ -108,7 +111,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       anam: await loadAnam(config, upstream),
       clock,
       keys: config.keys,
-      texts: sharing?.sharedStore.texts ?? null,
+      texts: sharedStore?.texts ?? null,
       persona: config.persona,
       hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
@@ -166,17 +169,19 @@ interface AdminParts
   readonly pool: KeyPool;
   readonly queues: WaitQueues;
   readonly redact: Redact;
+  readonly sharedStore: SharedStore | null;
 }
 
-/** Null without an admin token: neither the admin view nor the metrics are loaded then. */
+/** Null without an admin token: neither its routes nor the metrics are loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
   const { adminToken: token, allowClientPersona, mode, cooldownMs } = config;
   if (token === null) return null;
-  const [{ createAdminView }, { createMetrics }] = await Promise.all([
+  const [{ createAdminView }, { createMetrics }, { createAdminHttp }] = await Promise.all([
     import('./observability/admin-view.ts'),
     import('./observability/metrics.ts'),
+    import('./http/admin/admin-routes.ts'),
   ]);
-  const { pool, targets, redact, sharing, measuresProcess = false } = parts;
+  const { pool, targets, sharing, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
   const isReported = ({ metered, persona }: Target) =>
@@ -184,7 +189,8 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
   const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
   const metrics = createMetrics({ ...parts, measuresProcess });
-  return { token, view, metrics, redact, cooldownMs, sinks: [...view.sinks, metrics.sink] };
+  const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
+  return { http, sinks: [...view.sinks, metrics.sink] };
 }
 
 /** Null without an Anam key: axios takes a good part of the whole start to load. */

@@ -4,8 +4,7 @@ import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
 import { trackRequests } from './access.ts';
-import { createAdminAccess } from './admin/admin-access.ts';
-import { type AdminRoutesOptions, adminPages, adminRoutes } from './admin/admin-routes.ts';
+import type { AdminHttp } from './admin/admin-routes.ts';
 import { ANAM_ERRORS, type AvatarRoutesOptions, avatarRoutes } from './avatar-routes.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { allowOrigins } from './cors.ts';
@@ -18,10 +17,6 @@ import { admitPrograms, type ProgramRoutesOptions, programRoutes } from './progr
 import { type Route, serveRoutes } from './route.ts';
 import { documentRoute, type StatusRoutesOptions, statusRoutes } from './status-routes.ts';
 
-interface AdminOptions extends Omit<AdminRoutesOptions, 'access' | 'sharedStore'> {
-  readonly token: Secret;
-}
-
 export interface AppOptions
   extends StatusRoutesOptions,
     Omit<ChatRoutesOptions, 'limit' | 'recognise'>,
@@ -31,7 +26,7 @@ export interface AppOptions
   readonly sharedStore: SharedStore | null;
   readonly log: Logger;
   /** Null without an admin token: what is for the operator does not exist then. */
-  readonly admin: AdminOptions | null;
+  readonly admin: AdminHttp | null;
   /** Programs' tokens; without any, their routes do not exist. */
   readonly clientTokens: readonly Secret[];
   readonly corsOrigins: 'localhost' | readonly string[];
@@ -44,19 +39,17 @@ export interface AppOptions
 
 export function createApp(options: AppOptions): Express {
   const { log, clock, admin, sharedStore, clientTokens } = options;
-  const access =
-    admin === null ? null : createAdminAccess({ token: admin.token, clock, log, sharedStore });
   const limit = (name: string, perMinute: number) =>
-    limitByAddress(name, perMinute, sharedStore, admin?.view.turnedAway);
+    limitByAddress(name, perMinute, sharedStore, admin?.turnedAway);
   const routes: Route[] = [
     ...statusRoutes(options),
     ...chatRoutes({
       ...options,
       limit: limit('chat', options.chatPerMinute),
-      recognise: access === null ? [] : [access.recognise],
+      recognise: admin === null ? [] : [admin.recognise],
     }),
     ...avatarRoutes({ ...options, limit }),
-    ...(admin === null || access === null ? [] : adminRoutes({ ...admin, access, sharedStore })),
+    ...(admin?.routes ?? []),
     ...(clientTokens.length === 0 ? [] : programRoutes(options)),
     documentRoute(() => routes),
   ];
@@ -65,7 +58,7 @@ export function createApp(options: AppOptions): Express {
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
   app.use(
-    trackRequests(log, clock, admin?.metrics ?? null),
+    trackRequests(log, clock, admin),
     helmet(),
     requireHost,
     allowOrigins(options.corsOrigins),
@@ -74,7 +67,7 @@ export function createApp(options: AppOptions): Express {
   if (clientTokens.length > 0) admitPrograms(app, clientTokens);
   serveRoutes(app, routes);
   app.use('/api/chat', guessErrorForm(clock));
-  for (const page of [DOCS, ...(access === null ? [] : adminPages(access))]) {
+  for (const page of [DOCS, ...(admin?.pages ?? [])]) {
     routes.push(servePage(app, page));
   }
   app.use(notFound, answerErrors(log, clock));

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { expect, it } from 'vitest';
+import { type AdminHttpOptions, createAdminHttp } from '../../src/http/admin/admin-routes.ts';
 import { type AppOptions, createApp } from '../../src/http/app.ts';
 import { ERROR_CODES } from '../../src/http/errors.ts';
 import { createLogger } from '../../src/shared/logger.ts';
@@ -266,7 +267,13 @@ function countServedRoutes(): number {
     chatTargets: [modelTarget('google', 'a-model')],
     clock: createFakeClock(),
     log: createLogger({ level: 'silent', redact: (text) => text }),
-    admin: { token: new Secret('token', ADMIN_TOKEN), view: {}, metrics: {} },
+    admin: createAdminHttp({
+      token: new Secret('token', ADMIN_TOKEN),
+      view: {},
+      metrics: {},
+      sharedStore: null,
+      clock: createFakeClock(),
+    } as unknown as AdminHttpOptions),
     chatPerMinute: 0,
     sessionsPerMinute: 0,
     corsOrigins: [],

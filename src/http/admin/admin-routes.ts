@@ -5,7 +5,6 @@ import type { Metrics } from '../../observability/metrics.ts';
 import type { Order } from '../../observability/operator-actions.ts';
 import { keyReport, keysPage, overview } from '../../observability/reports.ts';
 import type { Redact } from '../../shared/redact.ts';
-import type { SharedStore } from '../../shared/shared-store.ts';
 import { defaultTargets } from '../../shared/target.ts';
 import { bodyOrNone, readJsonBody } from '../body.ts';
 import { bearerIn } from '../caller.ts';
@@ -15,18 +14,39 @@ import type { Page } from '../pages.ts';
 import { sendJson, sendText } from '../reply.ts';
 import type { Route } from '../route.ts';
 import { validate } from '../validate.ts';
-import { type AdminAccess, refuseOtherOrigins } from './admin-access.ts';
+import {
+  type AdminAccess,
+  type AdminAccessOptions,
+  createAdminAccess,
+  refuseOtherOrigins,
+} from './admin-access.ts';
 import { keysQuery, listKeys } from './key-list.ts';
 
-export interface AdminRoutesOptions {
-  readonly access: AdminAccess;
-  /** With which other processes count logins too. */
-  readonly sharedStore: SharedStore | null;
+/** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
+export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
+  readonly routes: readonly Route[];
+  readonly pages: readonly Page[];
+  readonly turnedAway: AdminView['turnedAway'];
+  readonly requestAnswered: Metrics['requestAnswered'];
+}
+
+export interface AdminHttpOptions extends AdminAccessOptions {
   readonly view: AdminView;
   readonly metrics: Metrics;
   readonly redact: Redact;
-  /** How long a key is parked by hand when nobody says. */
+  /** How long an operator parks a key without saying so. */
   readonly cooldownMs: number;
+}
+
+export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
+  const access = createAdminAccess(options);
+  return {
+    recognise: access.recognise,
+    routes: adminRoutes(access, options),
+    pages: adminPages(access),
+    turnedAway: options.view.turnedAway,
+    requestAnswered: options.metrics.requestAnswered,
+  };
 }
 
 /** Of one address, right or wrong; wrong tokens have a lower limit of their own. */
@@ -34,9 +54,8 @@ const LOGINS_PER_MINUTE = 30;
 /** In bytes. */
 const MAX_BODY = 16 * 1024;
 
-/** What is for the operator: without an admin token none of it exists. */
-export function adminRoutes(options: AdminRoutesOptions): Route[] {
-  const { access, sharedStore, view, metrics, redact, cooldownMs } = options;
+function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
+  const { sharedStore, view, metrics, redact, cooldownMs } = options;
   const readBody = readJsonBody(MAX_BODY);
   const reading = { method: 'get', tag: 'Admin', auth: 'admin', isPolled: true } as const;
   const acting = { method: 'post', tag: 'Admin', auth: 'admin' } as const;
@@ -140,7 +159,7 @@ const keyAnswer = z.strictObject({ key: keyReport }).meta({ id: 'KeyAnswer' });
 
 const done = z.strictObject({ status: z.literal('ok') }).meta({ id: 'Done' });
 
-export const adminPages = (access: AdminAccess): Page[] => [
+const adminPages = (access: AdminAccess): Page[] => [
   {
     path: '/login',
     id: 'getLogin',

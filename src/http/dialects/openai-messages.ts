@@ -68,12 +68,10 @@ const message = z.discriminatedUnion('role', [
   z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: texts.nullish() }),
 ]);
 
-export const messages = listOf(message, MAX_MESSAGES)
-  .refine(({ length }) => length > 0, 'Must not be empty.')
-  .meta({
-    minItems: 1,
-    description: 'The conversation; its last message of the user or of a tool.',
-  });
+export const messages = listOf(message, MAX_MESSAGES).refine(
+  ({ length }) => length > 0,
+  'Must not be empty.',
+);
 
 type Message = z.output<typeof message>;
 type OpenaiToolCall = z.output<typeof toolCall>;

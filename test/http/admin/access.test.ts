@@ -11,7 +11,7 @@ const ACTIONS = ['/api/keys/google/release', '/api/keys/google/park'];
 const PAGES = ['/dashboard', '/playground', '/login'];
 
 describe('without an admin token', () => {
-  it('none of what it opens exists, whatever is brought', async () => {
+  it('its routes do not exist, with or without a token', async () => {
     const app = await startApp({ environment: KEY });
     const answers = await Promise.all([
       ...[...READ, ...PAGES, '/dashboard/dashboard.css'].map((path) => app.get(path, AS_ADMIN)),
@@ -26,10 +26,10 @@ describe('with an admin token', () => {
   it.each([
     ['nothing', {}],
     ['a wrong token', { authorization: 'Bearer wrong-token-0123456789' }],
-    ['the beginning of the right one', { authorization: `Bearer ${ADMIN_TOKEN.slice(0, -1)}` }],
-    ['a cookie that somebody made up', { cookie: 'understudy_session=made.up.entirely' }],
-    ['no token but a scheme', { authorization: 'Basic YTpi' }],
-  ])('whoever brings %s is refused with 401, and nothing happens', async (_, headers) => {
+    ['the beginning of the right token', { authorization: `Bearer ${ADMIN_TOKEN.slice(0, -1)}` }],
+    ['an invented cookie', { cookie: 'understudy_session=made.up.entirely' }],
+    ['another scheme', { authorization: 'Basic YTpi' }],
+  ])('a request with %s gets 401 and changes nothing', async (_, headers) => {
     const app = await start();
     const answers = await Promise.all([
       ...READ.map((path) => app.get(path, headers)),
@@ -44,7 +44,7 @@ describe('with an admin token', () => {
     expect(await app.counts()).toMatchObject({ available: 1 });
   });
 
-  it('whoever brings it as a bearer is let in, and nothing of it is kept in between', async () => {
+  it('a bearer token is accepted, and the answer must not be cached', async () => {
     const app = await start();
     for (const path of READ) {
       const { status, headers } = await app.get(path, AS_ADMIN);
@@ -53,7 +53,7 @@ describe('with an admin token', () => {
     }
   });
 
-  it("a program's token does not open it", async () => {
+  it("a program's token does not open the admin routes", async () => {
     const app = await start({ CLIENT_TOKENS: 'program-token-0123456789' });
     const { status } = await app.get('/api/keys', {
       authorization: 'Bearer program-token-0123456789',
@@ -61,7 +61,7 @@ describe('with an admin token', () => {
     expect(status).toBe(401);
   });
 
-  it('it stands in no log and no answer', async () => {
+  it('the token is in no log and no answer', async () => {
     const app = await start();
     const { text } = await app.get('/api/keys', { authorization: `Bearer ${ADMIN_TOKEN}x` });
     await app.post('/api/login', { token: ADMIN_TOKEN, [ADMIN_TOKEN]: 1 });
@@ -77,7 +77,7 @@ describe('with an admin token', () => {
 });
 
 describe('the login', () => {
-  it('gives a cookie that no script can read and no other site sends along', async () => {
+  it('sets a cookie that no script can read and no other site can send', async () => {
     const app = await start();
     const { status, headers } = await app.post('/api/login', { token: ADMIN_TOKEN });
     expect(status).toBe(200);
@@ -87,7 +87,7 @@ describe('the login', () => {
     expect(headers.get('cache-control')).toBe('no-store');
   });
 
-  it('marks the cookie as secure where the request came by https', async () => {
+  it('marks the cookie as secure over https', async () => {
     const app = await start({ TRUST_PROXY: '1' });
     const { headers } = await app.post(
       '/api/login',
@@ -97,7 +97,7 @@ describe('the login', () => {
     expect(headers.get('set-cookie')).toContain('; Secure');
   });
 
-  it('is good for twelve hours, and not a second longer', async () => {
+  it('lasts twelve hours, and not a second longer', async () => {
     const app = await start();
     const cookie = await logIn(app);
     app.clock.advance(12 * 3_600_000 - 1000);
@@ -106,7 +106,7 @@ describe('the login', () => {
     expect((await app.get('/api/keys', cookie)).status).toBe(401);
   });
 
-  it('outlives a restart, and ends with the token', async () => {
+  it('survives a restart, and ends with the token', async () => {
     const before = await start();
     const cookie = await logIn(before);
     expect((await (await start()).get('/api/keys', cookie)).status).toBe(200);
@@ -114,7 +114,7 @@ describe('the login', () => {
     expect((await changed.get('/api/keys', cookie)).status).toBe(401);
   });
 
-  it('refuses a wrong token without a cookie, and what is no token with its field', async () => {
+  it('refuses a wrong token without setting a cookie, and names the field of a faulty body', async () => {
     const app = await start();
     const wrong = await app.post('/api/login', { token: 'wrong-token-0123456789' });
     expect([wrong.status, wrong.headers.get('set-cookie')]).toEqual([401, null]);
@@ -126,13 +126,13 @@ describe('the login', () => {
     ]);
   });
 
-  it('is forgotten by the browser when somebody logs out', async () => {
+  it('ends with the logout', async () => {
     const app = await start();
     const { headers } = await app.post('/api/logout', '', await logIn(app));
     expect(headers.get('set-cookie')).toContain('understudy_session=; Max-Age=0');
   });
 
-  it('sends a browser that has not logged in to the form, and shows the page to one that has', async () => {
+  it('redirects a browser without a cookie to the form, and serves the page to one with a cookie', async () => {
     const app = await start();
     const browser = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
     const sent = await app.get('/dashboard', browser);
@@ -146,7 +146,7 @@ describe('the login', () => {
   });
 });
 
-describe('a page of another origin', () => {
+describe('a page', () => {
   const ELSEWHERE = [
     { 'sec-fetch-site': 'cross-site' },
     { 'sec-fetch-site': 'same-site', origin: 'http://localhost:5173' },
@@ -154,16 +154,19 @@ describe('a page of another origin', () => {
     { origin: 'null' },
   ];
 
-  it.each(ELSEWHERE)('can do nothing with the cookie of whoever looks at it (%o)', async (from) => {
-    const app = await start();
-    const cookie = await logIn(app);
-    const { status } = await app.post('/api/keys/google/park', {}, { ...cookie, ...from });
-    expect([status, (await app.counts()).available]).toEqual([401, 1]);
-    expect((await app.post('/api/login', { token: ADMIN_TOKEN }, from)).status).toBe(401);
-    expect((await app.post('/api/logout', '', { ...cookie, ...from })).status).toBe(401);
-  });
+  it.each(ELSEWHERE)(
+    'of another origin cannot act with the cookie of its viewer (%o)',
+    async (from) => {
+      const app = await start();
+      const cookie = await logIn(app);
+      const { status } = await app.post('/api/keys/google/park', {}, { ...cookie, ...from });
+      expect([status, (await app.counts()).available]).toEqual([401, 1]);
+      expect((await app.post('/api/login', { token: ADMIN_TOKEN }, from)).status).toBe(401);
+      expect((await app.post('/api/logout', '', { ...cookie, ...from })).status).toBe(401);
+    },
+  );
 
-  it('may do what our own page does', async () => {
+  it('of our own may act', async () => {
     const app = await start();
     const cookie = await logIn(app);
     const own = { ...cookie, origin: app.url, 'sec-fetch-site': 'same-origin' };
@@ -171,11 +174,11 @@ describe('a page of another origin', () => {
   });
 });
 
-describe('whoever guesses', () => {
+describe('an address that guesses tokens', () => {
   const guess = (app: App, address: string, token: string) =>
     app.get('/api/keys', { authorization: `Bearer ${token}`, 'x-forwarded-for': address });
 
-  it('is told nothing any more after ten wrong tokens in a minute, not even of the right one', async () => {
+  it('is refused after ten wrong tokens in a minute, even with the right one', async () => {
     const app = await start({ TRUST_PROXY: '1' });
     const statuses: number[] = [];
     for (let i = 0; i < 10; i += 1) {
@@ -194,13 +197,13 @@ describe('whoever guesses', () => {
     expect((await guess(app, '203.0.113.10', ADMIN_TOKEN)).status).toBe(200);
   });
 
-  it('is refused with a wrong bearer in spite of a good cookie', async () => {
+  it('is refused with a wrong bearer token and a valid cookie', async () => {
     const app = await start();
     const both = { ...(await logIn(app)), authorization: 'Bearer wrong-token-0123456789' };
     expect((await app.get('/api/keys', both)).status).toBe(401);
   });
 
-  it('keeps nobody out who has shown the token before, from the same address', async () => {
+  it('stays admitted with the right token if it has shown it before', async () => {
     const app = await start();
     const cookie = await logIn(app);
     const wrong = { authorization: 'Bearer wrong-token-0123456789' };
@@ -209,7 +212,7 @@ describe('whoever guesses', () => {
     expect((await app.get('/metrics', AS_ADMIN)).status).toBe(200);
   });
 
-  it('is told of in the log once', async () => {
+  it('is logged once', async () => {
     const app = await start();
     const wrong = { authorization: 'Bearer wrong-token-0123456789' };
     for (let i = 0; i < 15; i += 1) await app.get('/api/keys', wrong);
@@ -217,7 +220,7 @@ describe('whoever guesses', () => {
     expect(told).toMatchObject([{ level: 40, address: '127.0.0.1' }]);
   });
 
-  it('is not whoever asks with the right token again and again', async () => {
+  it('is not one that sends the right token many times', async () => {
     const app = await start();
     const answers = [];
     for (let i = 0; i < 30; i += 1) answers.push((await app.get('/api/keys', AS_ADMIN)).status);

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { keysPage } from '../../../src/observability/reports.ts';
 import type { StandinOptions } from '../../../standin/standin.ts';
 import { ADMIN_TOKEN, AS_ADMIN, logIn } from '../../support/admin.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
@@ -17,12 +18,16 @@ const firstIs = (fault: object): StandinOptions['keys'] => [
   { key: 'g-two', service: 'google' },
 ];
 
-const list = async (app: App, query = '') => (await app.get(`/api/keys${query}`, AS_ADMIN)).body;
+async function list(app: App, query = '') {
+  const { body } = await app.get(`/api/keys${query}`, AS_ADMIN);
+  keysPage.parse(body);
+  return body;
+}
 const act = (app: App, path: string, body: unknown = {}, as: Record<string, string> = AS_ADMIN) =>
   app.post(`/api/keys/${path}`, body, as);
 
 describe('the list of keys', () => {
-  it('says of a key whose day is spent why, who says so, since when, and when it is tried again', async () => {
+  it('reports of a key whose day is spent the cause, its source, its start, and when the key is tried again', async () => {
     const app = await start(TWO, firstIs({ limits: { rpd: 1 } }));
     for (let i = 0; i < 3; i += 1) await app.chat('Hi');
     const { total, keys, next } = await list(app);
@@ -66,7 +71,7 @@ describe('the list of keys', () => {
     expect(key.explanation).toMatch(sentence);
   });
 
-  it('measures the time to the first words of the last five minutes', async () => {
+  it('reports the latency of the first chunk over the last five minutes', async () => {
     const app = await startApp({
       environment: { ADMIN_TOKEN, GOOGLE_API_KEY: 'g-one' },
       standin: { answer: { chunks: 2, firstChunkMs: 200, chunkMs: 10 } },
@@ -80,7 +85,7 @@ describe('the list of keys', () => {
     expect((await list(app)).keys[0].latency).toBeNull();
   });
 
-  it('has a fingerprint for each key that is the same after a restart, and tells nothing of the key', async () => {
+  it('has a fingerprint of each key that survives a restart and does not reveal the key', async () => {
     const first = (await list(await start(TWO))).keys;
     const second = (await list(await start({ GOOGLE_API_KEY_9: 'g-one' }))).keys;
     expect(first[0].fingerprint).toMatch(/^[0-9a-f]{10}$/);
@@ -89,7 +94,7 @@ describe('the list of keys', () => {
     expect(JSON.stringify([first, second])).not.toMatch(/g-one|g-two/);
   });
 
-  it('comes page by page, and each key once', async () => {
+  it('comes in pages, with each key once', async () => {
     const names = Array.from({ length: 7 }, (_, index) => [
       `GOOGLE_API_KEY_${index + 1}`,
       `g-${index}`,
@@ -106,7 +111,7 @@ describe('the list of keys', () => {
     expect(await list(app, '?limit=8')).toMatchObject({ total: 8, next: null });
   });
 
-  it('can be of one service, one model and one state', async () => {
+  it('filters by service, model and state', async () => {
     const app = await start(
       { ...TWO, ANAM_API_KEY: 'a-one', GOOGLE_MODELS: 'gemini-flash-latest,gemini-2.5-pro' },
       [...(firstIs({ limits: { rpd: 0 } }) ?? []), { key: 'a-one', service: 'anam' }],
@@ -127,15 +132,15 @@ describe('the list of keys', () => {
     ['service=openai', 'service'],
     ['state=tired', 'state'],
     ['model=gpt', 'model'],
-    ['after=nobody', 'after'],
+    ['after=unknown', 'after'],
     ['color=red', 'color'],
-  ])('refuses ?%s, and names the field', async (query, path) => {
+  ])('refuses ?%s and names the field', async (query, path) => {
     const app = await start(TWO);
     const { status, body } = await app.get(`/api/keys?${query}`, AS_ADMIN);
     expect([status, body.error.details[0].path]).toEqual([400, path]);
   });
 
-  it('shows no key that a provider has echoed in its error', async () => {
+  it('redacts a key that a provider echoes in its error', async () => {
     const secret = 'AIzaSyFAKE-not-a-key-but-looks-like-1';
     const app = await start({ GOOGLE_API_KEY: secret }, [
       { key: secret, service: 'google', fault: { kind: 'suspended' } },
@@ -148,7 +153,7 @@ describe('the list of keys', () => {
 });
 
 describe('releasing a key', () => {
-  it('lets it be used at once, and is logged with who and why', async () => {
+  it('makes it usable at once, and the log says who and why', async () => {
     const app = await start({ GOOGLE_API_KEY: 'g-one' }, [
       { key: 'g-one', service: 'google', limits: { rpm: 1 } },
     ]);
@@ -178,7 +183,7 @@ describe('releasing a key', () => {
     expect(app.standin.callsOf('g-one')).toBe(calls + 1);
   });
 
-  it('gives it to whoever stands in line for one', async () => {
+  it('gives it to a request in the wait queue', async () => {
     const app = await start({ GOOGLE_API_KEY: 'g-one' });
     await act(app, 'google/park', { seconds: 4 });
     const waiting = app.chat('Hi');
@@ -189,7 +194,7 @@ describe('releasing a key', () => {
 });
 
 describe('parking a key', () => {
-  it('takes it out of use at once, for the cooldown when nobody says how long', async () => {
+  it('takes it out of use at once, by default for the cooldown', async () => {
     const app = await start(TWO);
     const { body } = await act(app, 'google/park', { reason: 'bill is strange' });
     expect(body.key).toMatchObject({
@@ -207,7 +212,7 @@ describe('parking a key', () => {
     expect(app.standin.callsOf('g-one')).toBe(2);
   });
 
-  it('lets an answer that it is giving come to its end', async () => {
+  it('lets its running answer end', async () => {
     const app = await startApp({
       environment: { ADMIN_TOKEN, GOOGLE_API_KEY: 'g-one' },
       standin: { answer: { chunks: 4, chunkMs: 100 } },
@@ -220,7 +225,7 @@ describe('parking a key', () => {
     expect(await app.counts()).toMatchObject({ available: 0, cooling_down: 1 });
   });
 
-  it('sends those away who stand in line for nothing any more, with an honest time', async () => {
+  it('refuses a request in the wait queue that would wait in vain, with the real time', async () => {
     const app = await start({ GOOGLE_API_KEY: 'g-one' });
     await act(app, 'google/park', { seconds: 4 });
     const waiting = app.chat('Hi');
@@ -230,7 +235,7 @@ describe('parking a key', () => {
     expect([status, headers.get('retry-after')]).toEqual([503, '900']);
   });
 
-  it('is done in the name that was given at the login', async () => {
+  it('is logged under the name given at the login', async () => {
     const app = await start(TWO);
     await act(app, 'google/park', {}, await logIn(app, 'Ben'));
     expect((await list(app)).keys[0].lastAction).toMatchObject({ action: 'park', who: 'Ben' });
@@ -243,8 +248,8 @@ describe('parking a key', () => {
     ['google/release', { reason: 'x'.repeat(201) }, 400, 'reason'],
     ['google/release', { seconds: 5 }, 400, 'seconds'],
     ['google/release', 'null', 400, ''],
-    ['nobody/park', {}, 404, undefined],
-    ['nobody/release', {}, 404, undefined],
+    ['unknown/park', {}, 404, undefined],
+    ['unknown/release', {}, 404, undefined],
   ])('%s with %o is refused, and nothing happens', async (path, body, expected, field) => {
     const app = await start(TWO);
     const answer = await act(app, path, body);

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { overview } from '../../../src/observability/reports.ts';
 import type { StandinOptions } from '../../../standin/standin.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
 import { ifInstalled } from '../../support/installed.ts';
@@ -9,12 +10,16 @@ import { type App, flow, startApp } from '../../support/start-app.ts';
 const MINUTE = 60_000;
 const TWO = { ADMIN_TOKEN, GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' };
 
-const overviewOf = async (app: App) => (await app.get('/api/overview', AS_ADMIN)).body;
+async function overviewOf(app: App) {
+  const { body } = await app.get('/api/overview', AS_ADMIN);
+  overview.parse(body);
+  return body;
+}
 const times = async (number: number, act: () => Promise<unknown>) => {
   for (let i = 0; i < number; i += 1) await act();
 };
 
-describe('requests turned away by the limit for one address', () => {
+describe('requests refused by the limit for one address', () => {
   const LIMITED = {
     ...TWO,
     ANAM_API_KEY: 'a-one',
@@ -23,7 +28,7 @@ describe('requests turned away by the limit for one address', () => {
   };
   const turnedAway = async (app: App) => (await overviewOf(app)).minutes.at(-1).turnedAway;
 
-  it('are counted apart from those that were answered', async () => {
+  it('are counted apart from answered requests', async () => {
     const app = await startApp({ environment: LIMITED });
     await times(80, () => app.chat('Hi'));
     expect((await overviewOf(app)).minutes.at(-1)).toMatchObject({
@@ -43,7 +48,7 @@ describe('requests turned away by the limit for one address', () => {
     expect(await turnedAway(app)).toBe(2);
   });
 
-  it('are in the minute in which they came, also where nothing else happened in it', async () => {
+  it('are in the minute of their arrival, even if nothing else happened in it', async () => {
     const app = await startApp({ environment: { ...TWO, RATE_LIMIT_CHAT: '1' } });
     await app.chat('Hi');
     app.clock.advance(MINUTE);
@@ -55,7 +60,7 @@ describe('requests turned away by the limit for one address', () => {
 });
 
 describe('Redis in the overview', () => {
-  it('is null where there is none', async () => {
+  it('is null without Redis', async () => {
     const app = await startApp({ environment: TWO });
     expect((await overviewOf(app)).redis).toBeNull();
   });
@@ -66,16 +71,16 @@ describe('Redis in the overview', () => {
     await vi.waitFor(check, { timeout: 5000, interval: 100 });
   }
 
-  it('is unreachable where nothing answers', async () => {
+  it('is unreachable if nothing answers', async () => {
     await expectState('unreachable', `redis://127.0.0.1:${await freePort()}`);
   });
 
-  ifInstalled(REDIS_SERVER, 'a Redis that is there', () => {
+  ifInstalled(REDIS_SERVER, 'a running Redis', () => {
     it('is connected', async () => {
       await expectState('connected', (await startRedis()).url);
     });
 
-    it('is refusing where it wants a password', async () => {
+    it('is refusing if it requires a password', async () => {
       await expectState('refusing', (await startRedis('--requirepass', 'secret')).url);
     });
   });
@@ -96,7 +101,7 @@ describe('a key that needed action and was released', () => {
   const release = (app: App) => app.post('/api/keys/google-2/release', {}, AS_ADMIN);
   const park = (app: App) => app.post('/api/keys/google-2/park', {}, AS_ADMIN);
 
-  /** The second key is rejected, then put right, then released. */
+  /** The second key is rejected, then mended, then released. */
   async function afterRelease(setting: Partial<Parameters<typeof startApp>[0]> = {}): Promise<App> {
     const app = await startApp({ environment: TWO, standin: keys(LEAKED), ...setting });
     await times(2, () => app.chat('Hi'));
@@ -107,7 +112,7 @@ describe('a key that needed action and was released', () => {
     return app;
   }
 
-  it('is unproven until it has answered, however often its sibling does', async () => {
+  it('is unproven until it has answered, however often its sibling answers', async () => {
     const app = await afterRelease();
     expect(await overviewOf(app)).toMatchObject({ unprovenKeys: ['google-2'] });
     expect((await overviewOf(app)).services[0].models[0]).toMatchObject({ available: 2 });
@@ -119,7 +124,7 @@ describe('a key that needed action and was released', () => {
     expect(await unproven(app)).toEqual([]);
   });
 
-  it('is unproven no more when it is rejected again: then it needs action', async () => {
+  it('is no longer unproven when it is rejected again: then it needs action', async () => {
     const app = await afterRelease();
     app.standin.setFault('g-two', LEAKED.fault);
     await times(2, () => app.chat('Hi'));
@@ -127,7 +132,7 @@ describe('a key that needed action and was released', () => {
     expect((await overviewOf(app)).services[0].models[0]).toMatchObject({ exhausted: 1 });
   });
 
-  it('stays unproven when its provider is in trouble, which proves nothing', async () => {
+  it('stays unproven when its provider fails, which proves nothing', async () => {
     const app = await afterRelease();
     app.standin.setFault('g-two', { kind: 'internal' });
     await times(4, () => flow(app.clock, app.chat('Hi')));
@@ -135,7 +140,7 @@ describe('a key that needed action and was released', () => {
     expect(await unproven(app)).toEqual(['google-2']);
   });
 
-  it('stays unproven when only a special request was refused, without a cause', async () => {
+  it('stays unproven when only a special request was refused without a cause', async () => {
     const app = await afterRelease();
     const special = () => flow(app.clock, app.chat('word '.repeat(25_000)));
     for (const kind of ['exhausted_no_details', 'model_forbidden'] as const) {
@@ -147,7 +152,7 @@ describe('a key that needed action and was released', () => {
     expect(app.standin.callsOf('g-two')).toBeGreaterThan(2);
   });
 
-  it('is unproven again after a second release, and after it was parked by hand in between', async () => {
+  it('is unproven again after a second release, and after the operator parked it in between', async () => {
     const app = await afterRelease();
     await release(app);
     expect(await unproven(app)).toEqual(['google-2']);
@@ -157,7 +162,7 @@ describe('a key that needed action and was released', () => {
     expect(await unproven(app)).toEqual(['google-2']);
   });
 
-  it('is not unproven when it only cooled down or was parked by hand', async () => {
+  it('is not unproven when it only cooled down or the operator parked it', async () => {
     const app = await startApp({ environment: TWO, standin: keys({ limits: { rpd: 0 } }) });
     await times(2, () => app.chat('Hi'));
     expect((await overviewOf(app)).services[0].models[0]).toMatchObject({ cooling_down: 1 });
