@@ -2,7 +2,7 @@ import type { Lease, Outcome, Parked } from '../pool/lease.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
 import { type Failure, UpstreamError, type Usage } from '../shared/failure.ts';
 
-/** Calls upstream with the leased key and hands on what comes. Ends the call when the signal aborts. */
+/** Calls the provider with the leased key. Must end the call when the signal aborts. */
 export type OpenUpstream<C> = (
   lease: Lease,
   signal: AbortSignal,
@@ -12,63 +12,53 @@ export interface AttemptOptions<C> {
   readonly lease: Lease;
   readonly open: OpenUpstream<C>;
   readonly clock: Clock;
-  /** The caller's own: aborted when the caller has gone. */
+  /** Aborts when the caller has gone. */
   readonly signal: AbortSignal;
-  /** The longest until the first chunk of this attempt, and of the whole request. */
+  /** Until the first chunk of this attempt, in milliseconds. */
   readonly firstChunkMs: number;
+  /** When the first chunk of the whole request must be there: milliseconds since the epoch. */
   readonly deadline: number;
-  /** The longest between two chunks. */
+  /** Between two chunks, in milliseconds. */
   readonly idleMs: number;
   /** Whether the answer is complete with this chunk, unless more of it follows. */
   readonly isLast: (chunk: C) => boolean;
-  /** The tokens that the last chunk tells of. */
+  /** The tokens that the last chunk counts. */
   readonly usageOf?: (chunk: C) => Usage | null;
   /** Called once, at the first chunk. */
   readonly onProven: () => void;
-  /** Called once, when the lease has been reported. */
+  /** Called once, after the lease is reported. */
   readonly onEnd: (end: AttemptEnd) => void;
 }
 
 export interface AttemptEnd {
   readonly lease: Lease;
   readonly outcome: Outcome;
-  /** Whether this was the one try of a key that had been parked. */
-  readonly isProbe: boolean;
-  /** What is parked by what was found. */
   readonly parked: Parked | null;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
-  /** Milliseconds until the first chunk; null when none came. */
+  /** Milliseconds until the first chunk; null without one. */
   readonly firstMs: number | null;
   readonly usage: Usage | null;
 }
 
-/** A finish reason may come before the last text: a model is silent for half a minute within an answer. */
+/** The finish reason may come before the last text: a model may be silent this long within an answer. */
 const FINISHED_MS = 30_000;
 
-type Limits = Pick<
-  AttemptOptions<unknown>,
-  'clock' | 'signal' | 'firstChunkMs' | 'deadline' | 'idleMs'
->;
-
-type StoppedBy = 'client' | 'deadline' | 'limit';
-
 /**
- * One attempt with one key: proves the lease at its first chunk, reports it exactly once, and leaves
- * no timer, listener or connection behind, however it ends.
+ * One attempt with one key: proves the lease at the first chunk, reports it once, and leaves no timer, listener
+ * or connection behind.
  *
  * @throws UpstreamError when upstream failed or was too slow; any other error is a bug
  */
 export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C, void, undefined> {
   const { lease, clock, open, isLast, usageOf = unknownUsage, onProven, onEnd } = options;
   const startedAt = clock.now();
-  const { isProbe: isTrial } = lease;
   const limits = watchLimits(options);
   const chunks = open(lease, limits.signal);
-  let usage: Usage | null = null;
   const prove = () => {
     if (lease.prove()) onProven();
   };
+  let usage: Usage | null = null;
   let outcome: Outcome | null = null;
   try {
     for (;;) {
@@ -83,7 +73,7 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
     }
     outcome = SUCCESS;
   } catch (error) {
-    // Whatever goes wrong after the last chunk takes nothing away from a complete answer.
+    // What goes wrong after the last chunk takes nothing away from a complete answer.
     if (outcome !== null) return;
     const cause = limits.explain(error);
     outcome = failureIn(cause);
@@ -94,28 +84,35 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
     await limits.end(chunks);
     const { firstMs } = limits;
     usage = usageIn(ended, usage);
-    onEnd({ lease, outcome: ended, isProbe: isTrial, parked, startedAt, firstMs, usage });
+    onEnd({ lease, outcome: ended, parked, startedAt, firstMs, usage });
   }
 }
 
 const SUCCESS: Outcome = { kind: 'success' };
-const ABANDONED: Failure = { kind: 'client_gone', message: 'nobody waited for the rest' };
+const ABANDONED: Failure = { kind: 'client_gone', message: 'the rest was not read' };
 const OUR_BUG: Failure = { kind: 'internal_error', message: 'a bug of our own' };
 
 const failureIn = (error: unknown) => (error instanceof UpstreamError ? error.failure : OUR_BUG);
 
 const unknownUsage = () => null;
 
-/** What was blocked may have cost tokens too. */
-const usageIn = (outcome: Outcome, told: Usage | null) =>
-  outcome.kind === 'content_blocked' ? (outcome.usage ?? told) : told;
+/** Blocked content may have used tokens too. */
+const usageIn = (outcome: Outcome, counted: Usage | null) =>
+  outcome.kind === 'content_blocked' ? (outcome.usage ?? counted) : counted;
 
-/** Why we stop an attempt; only the last reason may blame the key. */
-const failureBy: Record<StoppedBy, Failure> = {
+/** Why we stop an attempt; only `limit` may blame the key. */
+type StoppedBy = 'client' | 'deadline' | 'limit';
+
+const FAILURE_BY: Record<StoppedBy, Failure> = {
   client: { kind: 'client_gone', message: 'the client hung up' },
   deadline: { kind: 'deadline_exceeded', message: "the request's own deadline has passed" },
   limit: { kind: 'upstream_down', timedOut: true, message: 'no answer within the limit' },
 };
+
+type Limits = Pick<
+  AttemptOptions<unknown>,
+  'clock' | 'signal' | 'firstChunkMs' | 'deadline' | 'idleMs'
+>;
 
 function watchLimits({ clock, signal, firstChunkMs, deadline, idleMs }: Limits) {
   const controller = new AbortController();
@@ -125,7 +122,7 @@ function watchLimits({ clock, signal, firstChunkMs, deadline, idleMs }: Limits) 
   let timer: Timer | null = null;
   const stop = (by: StoppedBy) => {
     stoppedBy ??= by;
-    // With a reason of its own, or Node would make an exception with a stack trace.
+    // Without a reason Node would create an exception with a stack trace.
     controller.abort(by);
   };
   const onClientGone = () => stop('client');
@@ -144,9 +141,9 @@ function watchLimits({ clock, signal, firstChunkMs, deadline, idleMs }: Limits) 
     get firstMs() {
       return firstMs;
     },
-    /** What was thrown, or why we stopped the attempt, if it was thrown for that. */
+    /** Why we stopped the attempt, if we did; else what was thrown. */
     explain: (error: unknown) =>
-      stoppedBy === null ? error : new UpstreamError(failureBy[stoppedBy]),
+      stoppedBy === null ? error : new UpstreamError(FAILURE_BY[stoppedBy]),
     startWaiting(isComplete: boolean): void {
       const [ms, reason] = nextLimit(isComplete);
       timer = clock.after(ms, () => stop(reason));

@@ -1,7 +1,13 @@
+import type { KeyPool } from '../pool/key-pool.ts';
 import type { Lease } from '../pool/lease.ts';
-import { UpstreamError } from '../shared/failure.ts';
+import type { Reach } from '../pool/scope.ts';
+import type { ApiKey } from '../shared/api-key.ts';
+import type { Clock } from '../shared/clock.ts';
+import { UpstreamError, type Usage } from '../shared/failure.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider.ts';
-import { type AttemptEnd, attempt } from './attempt.ts';
+import type { RequestShape } from '../shared/request-shape.ts';
+import type { Target } from '../shared/target.ts';
+import { type AttemptEnd, attempt, type OpenUpstream } from './attempt.ts';
 import { CandidateSearch } from './candidate-search.ts';
 import {
   clientGone,
@@ -9,71 +15,140 @@ import {
   noKeysConfigured,
   ourFault,
   refused,
+  ServiceError,
   upstreamTimeout,
-} from './conclusion.ts';
-import type { FailoverOptions, FailoverRequest } from './failover-request.ts';
-import { attemptLimitMs, requestLimitMs } from './limits.ts';
-import { pause } from './pause.ts';
-import { RequestTracer } from './request-tracer.ts';
-import { ServiceError } from './service-error.ts';
-import type { WaitQueue } from './wait-queue.ts';
+} from './service-error.ts';
+import { type Operation, RequestTracer, type TraceSink } from './trace.ts';
+import type { WaitQueue, WaitQueues } from './wait-queue.ts';
+
+export interface FailoverOptions {
+  readonly pool: KeyPool;
+  readonly clock: Clock;
+  /** From 0 to 1. */
+  readonly random: () => number;
+  readonly queues: WaitQueues;
+  /** Of every target that a request names. */
+  readonly providers: readonly ProviderFacts[];
+  readonly sink: TraceSink;
+  /** Until the first chunk, over all attempts and waiting. */
+  readonly requestTimeoutMs: number;
+  /** Until the first chunk of one attempt. */
+  readonly attemptTimeoutMs: number;
+  /** Between two chunks. */
+  readonly streamIdleMs: number;
+  /** How long one request may wait in the queue for a key to return. */
+  readonly keyWaitMs: number;
+}
+
+export interface FailoverRequest<C, T> {
+  readonly operation: Operation;
+  /** In the order of preference: the next one is used when those before have no key left. */
+  readonly targets: readonly [Target, ...Target[]];
+  readonly caller: Caller;
+  /** Whether a key can serve this request at all. Asked anew for each attempt. Default: any. */
+  readonly only?: (key: ApiKey) => boolean;
+  /** The id of the key to try first, if it may be leased. */
+  readonly preferred?: string;
+  /** What a provider may refuse about the request. Called once at most. Default: plain. */
+  readonly shape?: () => RequestShape;
+  /** Default: `whole`. */
+  readonly reach?: Reach;
+  /** Used where it is shorter than the option. */
+  readonly requestTimeoutMs?: number;
+  readonly attemptTimeoutMs?: number;
+  /** The first chunk is the whole answer, and may take most of the request's time. */
+  readonly comesWhole?: boolean;
+  readonly open: OpenUpstream<C>;
+  /** Whether the answer is complete with this chunk. */
+  readonly isLast: (chunk: C) => boolean;
+  /** The tokens that the last chunk counts. */
+  readonly usageOf?: (chunk: C) => Usage | null;
+  /**
+   * Reads what must be there before the caller gets anything that cannot be taken back. Until it returns
+   * another key may step in; it is then called again with a new answer.
+   */
+  readonly commit: (answer: Answer<C>) => Promise<T>;
+}
+
+export interface Caller {
+  readonly requestId: string;
+  /** Aborts when the caller has gone. */
+  readonly signal: AbortSignal;
+}
+
+export interface Answer<C> extends AnsweredBy {
+  readonly chunks: AsyncGenerator<C, void, undefined>;
+}
+
+export interface AnsweredBy {
+  readonly target: Target;
+  /** The id of the key. */
+  readonly key: string;
+  /** The number of this attempt: 1 for the first. */
+  readonly attempts: number;
+}
 
 /**
  * Lease, attempt, classify, report, next key.
  *
- * @throws UpstreamError when the answer is for the caller: a fault of its request, or blocked content
- * @throws ServiceError when nothing could answer
+ * @throws UpstreamError when the failure is the answer: a fault of the request, or blocked content
+ * @throws ServiceError when no key could answer
  */
 export type Failover = <C, T>(request: FailoverRequest<C, T>) => Promise<T>;
 
-/** Before another key is tried after upstream trouble: long enough for a hiccup, short enough to wait. */
+/** Before another key is tried after an upstream failure. */
 const PAUSE_MS = 150;
-/** A request waits this much longer for the outcome of a probe than for a key to come back. */
+/** A request waits this much longer for the outcome of a probe than for a key to return. */
 const PROBE_OUTCOME_MS = 20_000;
-/** Whether a key may be tried, other processes say within a millisecond or so; this long at most. */
-const ANSWER_LIMIT_MS = 300;
+/** Other instances answer within milliseconds whether this one may probe; a request waits this long at most. */
+const PERMIT_MS = 300;
 
 export function createFailover(options: FailoverOptions): Failover {
   return (request) => new Run(options, request).finish();
 }
 
-/** One request on its way through the keys. */
+/** The failover of one request. */
 class Run<C, T> {
   readonly #options: FailoverOptions;
   readonly #request: FailoverRequest<C, T>;
-  readonly #line: WaitQueue;
+  readonly #provider: ProviderFacts;
+  readonly #queue: WaitQueue;
   readonly #search: CandidateSearch;
-  readonly #story: RequestTracer;
+  readonly #trace: RequestTracer;
   readonly #deadline: number;
   readonly #attemptMs: number;
   readonly #errors: UpstreamError[] = [];
   #isInFlight = false;
   /** By the last attempt: milliseconds since the epoch. */
   #parkedUntil: number | null = null;
-  #isAnswered = false;
-  /** Fixed when the request first finds every key spent: no later round adds to it. */
+  #isCommitted = false;
+  /** Set when the request first finds every key spent; later rounds add nothing to it. */
   #waitUntil: number | null = null;
 
   constructor(options: FailoverOptions, request: FailoverRequest<C, T>) {
+    // The first target's provider stands for the request.
+    const { provider } = request.targets[0];
     this.#options = options;
     this.#request = request;
-    this.#line = options.queues(request.targets[0].provider);
+    this.#provider = providerOf(options.providers, provider);
+    this.#queue = options.queues(provider);
     this.#search = new CandidateSearch(options.pool, request);
-    this.#story = new RequestTracer(options, request);
+    this.#trace = new RequestTracer(options, request);
     this.#attemptMs = attemptLimitMs(options, request);
-    this.#deadline = options.clock.now() + requestLimitMs(options, request);
+    this.#deadline =
+      options.clock.now() + shorter(options.requestTimeoutMs, request.requestTimeoutMs);
   }
 
   async finish(): Promise<T> {
     try {
       const result = await this.#answer();
-      this.#isAnswered = true;
-      if (!this.#isInFlight) this.#story.answered();
+      this.#isCommitted = true;
+      if (!this.#isInFlight) this.#trace.answered();
       return result;
     } catch (error) {
-      if (error instanceof ServiceError) this.#story.failed(error);
-      else if (error instanceof UpstreamError) this.#story.answered();
-      else this.#story.broke();
+      if (error instanceof ServiceError) this.#trace.failed(error);
+      else if (error instanceof UpstreamError) this.#trace.answered();
+      else this.#trace.broke();
       throw error;
     }
   }
@@ -82,70 +157,68 @@ class Run<C, T> {
     const { pool, clock } = this.#options;
     const { targets } = this.#request;
     if (!targets.some(({ provider }) => pool.hasKeys(provider))) {
-      throw noKeysConfigured(this.#provider());
+      throw noKeysConfigured(this.#provider);
     }
     for (;;) {
       const lease = clock.now() < this.#deadline ? await this.#nextLease() : null;
-      if (lease === null) throw conclude(this.#search, this.#errors, clock.now(), this.#provider());
-      const result = await this.#tryOnce(lease);
+      if (lease === null) throw conclude(this.#search, this.#errors, clock.now(), this.#provider);
+      const result = await this.#try(lease);
       if (result !== FAILED) return result;
     }
   }
 
-  /** Good keys of every target, then those that come back soon, then suspected ones, then none. */
+  /** Keys of every target first, then keys that return soon, then ejected ones. */
   async #nextLease(): Promise<Lease | null> {
-    const isFirstInLine = this.#errors.length > 0 || this.#line.isEmpty();
-    const lease = isFirstInLine ? this.#search.next() : null;
+    const mayLease = this.#errors.length > 0 || this.#queue.isEmpty();
+    const lease = mayLease ? this.#search.next() : null;
     if (lease !== null) return lease;
-    const returned = await this.#waitInLine();
+    const returned = await this.#wait();
     if (returned !== null) return returned;
     this.#checkCaller();
     return this.#search.lastResort();
   }
 
-  async #waitInLine(): Promise<Lease | null> {
+  async #wait(): Promise<Lease | null> {
     const { clock, keyWaitMs } = this.#options;
     const now = clock.now();
     this.#waitUntil ??= now + keyWaitMs;
-    const isPatient = now < this.#waitUntil;
+    const mayWait = now < this.#waitUntil;
     const isAsking = this.#search.isAsking();
-    if (!isPatient && !isAsking && this.#errors.length > 0) return null;
-    const outcomeUntil = isPatient
+    if (!mayWait && !isAsking && this.#errors.length > 0) return null;
+    const outcomeUntil = mayWait
       ? this.#waitUntil + Math.min(this.#attemptMs, PROBE_OUTCOME_MS)
-      : now + (isAsking ? ANSWER_LIMIT_MS : 0);
-    // A key that comes back at the deadline itself comes too late.
+      : now + (isAsking ? PERMIT_MS : 0);
+    // A key that returns at the deadline itself comes too late.
     const last = this.#deadline - 1;
-    const lease = await this.#line.wait(
+    const lease = await this.#queue.wait(
       this.#search,
       { until: Math.min(this.#waitUntil, last), outcomeUntil: Math.min(outcomeUntil, last) },
       this.#request.caller.signal,
     );
-    this.#story.waited(clock.now() - now);
+    this.#trace.waited(clock.now() - now);
     return lease;
   }
 
-  async #tryOnce(lease: Lease): Promise<T | typeof FAILED> {
-    const options = this.#options;
-    // A probe concerns every target: it may test the key itself.
-    const concerned = lease.isProbe ? null : lease.target;
-    const request = this.#request;
+  async #try(lease: Lease): Promise<T | typeof FAILED> {
+    const { clock, streamIdleMs } = this.#options;
+    const { open, isLast, usageOf, caller, commit } = this.#request;
     this.#isInFlight = true;
     const chunks = attempt({
       lease,
-      open: request.open,
-      isLast: request.isLast,
-      ...(request.usageOf === undefined ? {} : { usageOf: request.usageOf }),
-      signal: request.caller.signal,
-      clock: options.clock,
+      open,
+      isLast,
+      ...(usageOf === undefined ? {} : { usageOf }),
+      signal: caller.signal,
+      clock,
       firstChunkMs: this.#attemptMs,
-      idleMs: options.streamIdleMs,
+      idleMs: streamIdleMs,
       deadline: this.#deadline,
-      onProven: () => this.#queueOf(lease).keyProved(concerned),
+      onProven: () => this.#queueOf(lease).keyProved(concernedBy(lease)),
       onEnd: (end) => this.#attemptEnded(end),
     });
     try {
-      const attempts = this.#story.attempts + 1;
-      return await request.commit({ target: lease.target, key: lease.key.id, attempts, chunks });
+      const attempts = this.#trace.attempts + 1;
+      return await commit({ target: lease.target, key: lease.key.id, attempts, chunks });
     } catch (error) {
       await this.#afterFailure(error);
       return FAILED;
@@ -153,32 +226,26 @@ class Run<C, T> {
   }
 
   #attemptEnded(end: AttemptEnd): void {
-    const { lease, outcome, isProbe: isTrial, parked } = end;
+    const { lease, outcome, parked } = end;
     this.#isInFlight = false;
-    this.#story.attemptEnded(end);
-    // An answer that streams goes on after it was committed to.
-    if (this.#isAnswered) this.#story.answered();
+    this.#trace.attemptEnded(end);
+    // A streamed answer ends after the commit.
+    if (this.#isCommitted) this.#trace.answered();
     if (outcome.kind === 'success') return;
     this.#parkedUntil = parked?.until ?? null;
     this.#search.failed(lease, outcome, parked);
-    this.#queueOf(lease).leaseFailed(isTrial ? null : lease.target);
-  }
-
-  /** Of the first target. */
-  #provider(): ProviderFacts {
-    return providerOf(this.#options.providers, this.#request.targets[0].provider);
+    this.#queueOf(lease).leaseFailed(concernedBy(lease));
   }
 
   #queueOf({ target }: Lease): WaitQueue {
     return this.#options.queues(target.provider);
   }
 
-  /** Returns when another key may be tried; throws what the caller has to be told otherwise. */
+  /** Returns when another key may be tried; else throws the error for the caller. */
   async #afterFailure(error: unknown): Promise<void> {
     if (!(error instanceof UpstreamError)) throw error;
-    const { failure } = error;
     this.#errors.push(error);
-    const { request: action } = this.#search.verdictOf(failure);
+    const { request: action } = this.#search.verdictOf(error.failure);
     switch (action) {
       case 'next_key':
         return;
@@ -215,3 +282,34 @@ class Run<C, T> {
 }
 
 const FAILED = Symbol('failed');
+
+/** A probe concerns every target: it may test the key itself. */
+const concernedBy = ({ isProbe, target }: Lease): Target | null => (isProbe ? null : target);
+
+/** Of the time of an answer that comes whole; the rest is for another key when the first one hangs. */
+const SHARE_OF_WHOLE = 0.75;
+
+function attemptLimitMs(
+  { attemptTimeoutMs, requestTimeoutMs }: FailoverOptions,
+  request: Pick<FailoverRequest<never, never>, 'comesWhole' | 'attemptTimeoutMs'>,
+): number {
+  if (!request.comesWhole) return shorter(attemptTimeoutMs, request.attemptTimeoutMs);
+  return Math.max(attemptTimeoutMs, requestTimeoutMs * SHARE_OF_WHOLE);
+}
+
+const shorter = (usual: number, own: number | undefined) =>
+  own === undefined ? usual : Math.min(usual, own);
+
+/** Resolves after this time, or when the signal aborts. */
+export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const finish = () => {
+      timer.cancel();
+      signal.removeEventListener('abort', finish);
+      resolve();
+    };
+    const timer = clock.after(ms, finish);
+    signal.addEventListener('abort', finish);
+  });
+}

@@ -1,4 +1,8 @@
-/** Why a use case could not be carried out: the reasons that a caller can tell apart. */
+import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import { keyVariable, type ProviderFacts } from '../shared/provider.ts';
+import type { CandidateSearch } from './candidate-search.ts';
+
+/** Why a use case failed, as far as a caller can tell the reasons apart. */
 export const SERVICE_ERROR_CODES = [
   'invalid_request',
   'payload_too_large',
@@ -15,7 +19,7 @@ export type ServiceErrorCode = (typeof SERVICE_ERROR_CODES)[number];
 
 export interface ServiceErrorOptions {
   /** Milliseconds until it makes sense to ask again. */
-  readonly retryAfterMs?: number;
+  readonly retryAfterMs?: number | null;
   readonly details?: readonly FieldFault[];
   readonly cause?: unknown;
 }
@@ -27,7 +31,7 @@ export interface FieldFault {
   readonly message: string;
 }
 
-/** `message` is a sentence for the caller and never holds anything internal; that is in `cause`. */
+/** `message` is a sentence for the caller and holds nothing internal; that is in `cause`. */
 export class ServiceError extends Error {
   override readonly name = 'ServiceError';
   readonly code: ServiceErrorCode;
@@ -35,9 +39,93 @@ export class ServiceError extends Error {
   readonly details: readonly FieldFault[];
 
   constructor(code: ServiceErrorCode, message: string, options: ServiceErrorOptions = {}) {
-    super(message, { cause: options.cause });
+    const { retryAfterMs = null, details = [], cause } = options;
+    super(message, { cause });
     this.code = code;
-    this.retryAfterMs = options.retryAfterMs ?? null;
-    this.details = options.details ?? [];
+    this.retryAfterMs = retryAfterMs;
+    this.details = details;
   }
 }
+
+/** The error after everything was tried: upstream trouble, else a model that no key may use, else spent keys. */
+export function conclude(
+  search: Pick<CandidateSearch, 'isModelUnavailable' | 'retryAt'>,
+  errors: readonly UpstreamError[],
+  now: number,
+  { exhaustedMessage }: Pick<ProviderFacts, 'exhaustedMessage'>,
+): ServiceError {
+  const upstream = errors
+    .map(({ failure }) => failure)
+    .filter((failure) => failure.kind === 'upstream_down');
+  if (upstream.length > 0) {
+    return upstream.every(({ timedOut }) => timedOut) ? upstreamTimeout() : upstreamFailed();
+  }
+  if (search.isModelUnavailable()) {
+    const message = 'None of the API keys may use what was asked for.';
+    return new ServiceError('model_unavailable', message);
+  }
+  return new ServiceError('all_keys_exhausted', exhaustedMessage, {
+    retryAfterMs: msUntil(search.retryAt(), now),
+    cause: errors.findLast(({ refusal }) => refusal !== null) ?? errors.at(-1),
+  });
+}
+
+/**
+ * The error when every project that was asked refused what is special about the request.
+ *
+ * @param until when it may be asked for again, in milliseconds since the epoch
+ */
+export function refused(cause: UpstreamError, until: number | null, now: number): ServiceError {
+  const { failure } = cause;
+  const message = `The provider refused this request: ${failure.message}`;
+  const options = { cause, retryAfterMs: msUntil(until, now) };
+  if (failure.kind !== 'rate_limited') {
+    return new ServiceError('model_unavailable', message, options);
+  }
+  const { inputTokenLimit: limit } = failure;
+  if (limit === undefined) return new ServiceError('rate_limited', message, options);
+  const tooLarge = `The request is larger than the provider's limit of ${limit} input tokens a minute.`;
+  return new ServiceError('payload_too_large', tooLarge, { cause });
+}
+
+const msUntil = (at: number | null, now: number) => (at === null ? null : at - now);
+
+/** The provider's own answer, where that is why the request was refused. */
+export function refusalIn({ code, cause }: ServiceError): ProviderWords | null {
+  const isRefused =
+    code === 'rate_limited' || code === 'payload_too_large' || code === 'model_unavailable';
+  return isRefused && cause instanceof UpstreamError ? cause.refusal : null;
+}
+
+/** Throws the error for an answer that had begun and broke off. */
+export function breakOff(error: unknown): never {
+  if (!(error instanceof UpstreamError)) throw error;
+  const { failure } = error;
+  if (failure.kind === 'client_gone') throw clientGone();
+  const hasTimedOut =
+    failure.kind === 'deadline_exceeded' || (failure.kind === 'upstream_down' && failure.timedOut);
+  if (hasTimedOut) throw upstreamTimeout(error);
+  const message = 'The answer broke off. Please try again.';
+  throw new ServiceError('upstream_failed', message, { cause: error });
+}
+
+export function upstreamTimeout(cause?: unknown): ServiceError {
+  const message = 'The provider did not answer in time. Please try again.';
+  return new ServiceError('upstream_timeout', message, { cause });
+}
+
+export function upstreamFailed(cause?: unknown): ServiceError {
+  const message = 'The provider could not answer. Please try again.';
+  return new ServiceError('upstream_failed', message, { cause });
+}
+
+/** Another try would fail alike: the log has the reason. */
+export function ourFault(cause?: unknown): ServiceError {
+  const message = 'This server cannot use the provider as it is set up. Its log says why.';
+  return new ServiceError('upstream_failed', message, { cause });
+}
+
+export const clientGone = () => new ServiceError('client_gone', 'The client has gone.');
+
+export const noKeysConfigured = (provider: Pick<ProviderFacts, 'prefix'>) =>
+  new ServiceError('no_keys_configured', `No API keys available. Set ${keyVariable(provider)}.`);

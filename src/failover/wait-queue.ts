@@ -1,47 +1,41 @@
 import type { Lease } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
-import type { Clock } from '../shared/clock.ts';
+import type { Clock, Timer } from '../shared/clock.ts';
 import type { Target } from '../shared/target.ts';
-import { createAlarm } from './alarm.ts';
 import type { CandidateSearch } from './candidate-search.ts';
-import { createProspects, lastChance, nextHope, type Patience } from './patience.ts';
 
-/** Where a request stands that found every key spent, while one is about to come back. */
+/** Requests that found every key spent and wait for one to return: first come, first served. */
 export interface WaitQueue {
-  /** Whether nobody waits: only then may a newcomer help itself. */
+  /** A new request may lease a key at once only while the queue is empty. */
   isEmpty(): boolean;
   /**
-   * Waits until it is this request's turn and a key has come back.
+   * Waits until it is this request's turn and a key has returned.
    *
-   * @returns null at once when none comes back in time or the line is full; later when the hope is
-   *   lost, the patience is over or the signal aborts
+   * @returns null when no key returns in time, when the queue is full, or when the signal aborts
    */
-  wait(search: CandidateSearch, patience: Patience, signal: AbortSignal): Promise<Lease | null>;
+  wait(search: CandidateSearch, limits: WaitLimits, signal: AbortSignal): Promise<Lease | null>;
   /**
-   * A key has answered, so that there may be room for more: the first two may try.
+   * A key has answered, so that there may be room for more: admits two requests.
    *
-   * @param target null when it was a probe, which concerns every target
+   * @param target null after a probe, which concerns every target
    */
   keyProved(target: Target | null): void;
-  /** A lease has ended without an answer, so that its key may be free again, or spent: the first one may try. */
+  /** A lease has ended without an answer, so that its key may be free again, or spent: admits one request. */
   leaseFailed(target: Target | null): void;
 }
 
-/** One for each provider. */
-export type WaitQueues = (provider: ProviderName) => WaitQueue;
-
-/** So many are let in to a target for each proof that a key works. */
-const PACE = 2;
-
-interface Waiter {
-  readonly search: CandidateSearch;
-  readonly patience: Patience;
-  /** When time alone next changes its case. */
-  wakesAt: number;
-  leave(lease: Lease | null): void;
+/** How long a request waits. Times are milliseconds since the epoch. */
+export interface WaitLimits {
+  /** When a key must have returned. */
+  readonly until: number;
+  /** The same for a key that has returned by `until`, but whose probe has no outcome yet. */
+  readonly outcomeUntil: number;
 }
 
-/** How many requests of a provider may stand in line for a key that is about to come back. */
+/** The queue of each provider. */
+export type WaitQueues = (provider: ProviderName) => WaitQueue;
+
+/** So many requests may wait for the keys of one provider. */
 const MAX_WAITING = 1000;
 
 export function createWaitQueues(clock: Clock): WaitQueues {
@@ -53,67 +47,74 @@ export function createWaitQueues(clock: Clock): WaitQueues {
   };
 }
 
+interface Waiter {
+  readonly search: CandidateSearch;
+  readonly limits: WaitLimits;
+  /** When time alone next changes something for it. */
+  wakesAt: number;
+  leave(lease: Lease | null): void;
+}
+
+/** So many requests are admitted to a target for each proof that its key works. */
+const ADMITTED_PER_PROOF = 2;
+
 /**
- * First come, first served. A key that has just come back may have room for one more answer or for a
- * hundred: each first chunk lets two in, so the line runs as fast as the key answers and stops at
- * the first refusal, instead of falling upon the key all at once. Trials are not counted: each key
- * has only one.
- *
- * @param maxWaiting how many may stand in line; a further one is not let in
+ * A key that has just returned may have room for one more answer or for a hundred. Each first chunk admits
+ * two requests, so the queue moves as fast as the key answers and stops at the first refusal. Probes are not
+ * counted: a key has one at a time.
  */
 export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
   const waiters = new Set<Waiter>();
-  // Each case that time changes is a turn: where somebody's patience ends, the first in line has it.
   const alarm = createAlarm(clock, () => {
     const now = clock.now();
     const due = [...waiters].filter(({ wakesAt }) => wakesAt <= now);
-    serve(() => Math.min(PACE, due.length), due);
+    serve(() => Math.min(ADMITTED_PER_PROOF, due.length), due);
   });
 
-  /** Lets the first ones in, sends away whoever waits in vain, and sets the alarm for what comes next. */
+  /** Admits the first ones, refuses those that wait in vain, and sets the alarm. */
   function serve(shareOf: ShareOf, concerned: Iterable<Waiter> = waiters): void {
-    letIn(waiters, shareOf);
-    const prospectOf = createProspects();
-    for (const waiter of concerned) if (waiters.has(waiter)) lookAt(waiter, prospectOf);
+    admit(waiters, shareOf);
+    const forecastOf = createForecasts();
+    for (const waiter of concerned) if (waiters.has(waiter)) review(waiter, forecastOf);
     alarm.cancel();
     for (const { wakesAt } of waiters) alarm.ringBy(wakesAt);
   }
 
-  function lookAt(waiter: Waiter, prospectOf = createProspects()): void {
-    const { search, patience } = waiter;
-    // Asked before the clock is read: what is back "now" must not seem to lie ahead of us.
-    const prospect = prospectOf(search);
+  function review(waiter: Waiter, forecastOf = createForecasts()): void {
+    const { search, limits } = waiter;
+    // The forecast comes before the clock is read: a key that is back "now" must not seem to be ahead.
+    const forecast = forecastOf(search);
     const now = clock.now();
-    const lease = lastChance(search, patience, now);
-    const wakesAt = lease === null ? nextHope(prospect, patience, now) : null;
+    const lease = leaseAtLimit(search, limits, now);
+    const wakesAt = lease === null ? nextWake(forecast, limits, now) : null;
     if (wakesAt === null) waiter.leave(lease);
     else waiter.wakesAt = wakesAt;
   }
 
-  /** A newcomer passes those who can have nothing now, but takes no target from those whom only the pace holds back. */
-  function atOnce(search: CandidateSearch): Lease | null {
+  /** A new request passes those that no key can serve now, but takes no turn of those that could be served. */
+  function leaseAtOnce(search: CandidateSearch): Lease | null {
     if (!search.hasReturned()) return null;
-    const heldBack = targetsHeldBack(waiters);
-    return search.nextReturned((target) => !heldBack.has(target));
+    const wanted = targetsWanted(waiters);
+    return search.nextReturned((target) => !wanted.has(target));
   }
 
   return {
     isEmpty: () => waiters.size === 0,
     keyProved(target) {
-      if (waiters.size > 0) serve(shareFor(target, PACE));
+      if (waiters.size > 0) serve(shareFor(target, ADMITTED_PER_PROOF));
     },
     leaseFailed(target) {
       if (waiters.size > 0) serve(shareFor(target, 1));
     },
-    wait(search, patience, signal) {
+    wait(search, limits, signal) {
       if (signal.aborted) return Promise.resolve(null);
-      const lease = atOnce(search);
+      const lease = leaseAtOnce(search);
       if (lease !== null) return Promise.resolve(lease);
       return new Promise((resolve) => {
         const giveUp = () => waiter.leave(null);
         const waiter: Waiter = {
           search,
-          patience,
+          limits,
           wakesAt: Number.POSITIVE_INFINITY,
           leave(leased) {
             waiters.delete(waiter);
@@ -125,14 +126,14 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
         signal.addEventListener('abort', giveUp);
         waiters.add(waiter);
         if (waiters.size > maxWaiting) giveUp();
-        else lookAt(waiter);
+        else review(waiter);
         alarm.ringBy(waiter.wakesAt);
       });
     },
   };
 }
 
-/** How many are let in to a target; trials are not counted. */
+/** How many requests are admitted to a target; probes are not counted. */
 type ShareOf = (target: Target) => number;
 
 const shareFor =
@@ -140,33 +141,103 @@ const shareFor =
   (target) =>
     concerned === null || target === concerned ? share : 0;
 
-/**
- * Gives keys to those who stand first and can use one. Whoever wants another target is no obstacle:
- * each target has a pace of its own, and whoever asks what was just answered with no is passed by.
- */
-function letIn(waiters: Iterable<Waiter>, shareOf: ShareOf): void {
-  const served = new Map<Target, number>();
+/** Leases keys to the first requests that can use one; each target has its own share. */
+function admit(waiters: Iterable<Waiter>, shareOf: ShareOf): void {
+  const admitted = new Map<Target, number>();
   const inVain = new Set<unknown>();
-  const isOpen = (target: Target) => (served.get(target) ?? 0) < shareOf(target);
+  const hasRoom = (target: Target) => (admitted.get(target) ?? 0) < shareOf(target);
   for (const { search, leave } of waiters) {
-    if (inVain.has(search.question)) continue;
-    const lease = search.nextReturned(isOpen);
+    if (inVain.has(search.cacheKey)) continue;
+    const lease = search.nextReturned(hasRoom);
     if (lease === null) {
-      inVain.add(search.question);
+      inVain.add(search.cacheKey);
       continue;
     }
-    if (!lease.isProbe) served.set(lease.target, (served.get(lease.target) ?? 0) + 1);
+    if (!lease.isProbe) admitted.set(lease.target, (admitted.get(lease.target) ?? 0) + 1);
     leave(lease);
   }
 }
 
-function targetsHeldBack(waiters: Iterable<Waiter>): ReadonlySet<Target> {
+/** The targets of which a waiting request could lease a key now. */
+function targetsWanted(waiters: Iterable<Waiter>): ReadonlySet<Target> {
   const asked = new Set<unknown>();
   const targets = new Set<Target>();
   for (const { search } of waiters) {
-    if (asked.has(search.question)) continue;
-    asked.add(search.question);
+    if (asked.has(search.cacheKey)) continue;
+    asked.add(search.cacheKey);
     for (const target of search.returnedTargets()) targets.add(target);
   }
   return targets;
+}
+
+/**
+ * At its limit a request gets what there is instead of a refusal: an ejected key where there is no better
+ * one, or at the very end a good key before its turn.
+ */
+function leaseAtLimit(
+  search: CandidateSearch,
+  { until, outcomeUntil }: WaitLimits,
+  now: number,
+): Lease | null {
+  if (now < until) return null;
+  if (search.hasReturned()) return now < outcomeUntil ? null : search.nextReturned();
+  return search.lastResort();
+}
+
+/**
+ * When to look at a request again; null when no key returns in time. A probe announces its end, but until then
+ * another key may return, or an ejection may end.
+ */
+function nextWake(
+  { returnsAt, nextDueAt }: Forecast,
+  { until, outcomeUntil }: WaitLimits,
+  now: number,
+): number | null {
+  if (returnsAt === null) return null;
+  const limit = now < until || returnsAt > now ? until : outcomeUntil;
+  if (limit <= now || returnsAt > limit) return null;
+  return Math.min(limit, nextDueAt ?? limit);
+}
+
+/** When keys return for one search. */
+interface Forecast {
+  readonly returnsAt: number | null;
+  readonly nextDueAt: number | null;
+}
+
+/** Asks the pool once for all searches alike, which most of a queue are. */
+function createForecasts(): (search: CandidateSearch) => Forecast {
+  const known = new Map<unknown, Forecast>();
+  return (search) => {
+    const forecast = known.get(search.cacheKey) ?? {
+      returnsAt: search.returnsAt(),
+      nextDueAt: search.nextDueAt(),
+    };
+    known.set(search.cacheKey, forecast);
+    return forecast;
+  };
+}
+
+/** One timer for the earliest of many times, in milliseconds since the epoch; it rings once. */
+function createAlarm(clock: Clock, callback: () => void) {
+  let timer: Timer | null = null;
+  let ringsAt = Number.POSITIVE_INFINITY;
+  function cancel(): void {
+    timer?.cancel();
+    timer = null;
+    ringsAt = Number.POSITIVE_INFINITY;
+  }
+  return {
+    cancel,
+    /** Rings at this time or before. */
+    ringBy(at: number): void {
+      if (at >= ringsAt) return;
+      timer?.cancel();
+      ringsAt = at;
+      timer = clock.after(at - clock.now(), () => {
+        cancel();
+        callback();
+      });
+    },
+  };
 }

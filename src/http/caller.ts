@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
-import type { Caller } from '../failover/failover-request.ts';
+import type { Caller } from '../failover/failover.ts';
 import { createTokenCheck, type Secret } from '../shared/secret.ts';
 import { HttpError } from './errors.ts';
 

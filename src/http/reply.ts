@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { RequestHandler, Response } from 'express';
-import type { AnsweredBy } from '../failover/failover-request.ts';
+import type { AnsweredBy } from '../failover/failover.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { ProviderWords } from '../shared/failure.ts';
 

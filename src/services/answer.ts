@@ -1,5 +1,5 @@
-import { breakOff } from '../failover/conclusion.ts';
-import type { Answer } from '../failover/failover-request.ts';
+import type { Answer } from '../failover/failover.ts';
+import { breakOff } from '../failover/service-error.ts';
 
 /** For `commit`: the answer that comes in one chunk. */
 export async function onlyChunk<C>({ chunks }: Answer<C>): Promise<C> {

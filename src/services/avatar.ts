@@ -1,12 +1,11 @@
+import type { Caller, Failover } from '../failover/failover.ts';
 import {
   clientGone,
   noKeysConfigured,
+  ServiceError,
   upstreamFailed,
   upstreamTimeout,
-} from '../failover/conclusion.ts';
-import type { Failover } from '../failover/failover.ts';
-import type { Caller } from '../failover/failover-request.ts';
-import { ServiceError } from '../failover/service-error.ts';
+} from '../failover/service-error.ts';
 import type { Anam, SessionRequest, TokenRequest } from '../providers/anam/anam-api.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';

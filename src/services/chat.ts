@@ -1,5 +1,4 @@
-import type { Failover } from '../failover/failover.ts';
-import type { Answer, AnsweredBy, Caller } from '../failover/failover-request.ts';
+import type { Answer, AnsweredBy, Caller, Failover } from '../failover/failover.ts';
 import { ServiceError } from '../failover/service-error.ts';
 import type { StreamChat } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';

@@ -1,7 +1,5 @@
-import { refusalIn } from '../failover/conclusion.ts';
-import type { Failover } from '../failover/failover.ts';
-import type { Answer, Caller } from '../failover/failover-request.ts';
-import { ServiceError } from '../failover/service-error.ts';
+import type { Answer, Caller, Failover } from '../failover/failover.ts';
+import { refusalIn, ServiceError } from '../failover/service-error.ts';
 import type { Operation } from '../failover/trace.ts';
 import type {
   RelayGemini,

@@ -98,7 +98,6 @@ describe('an attempt that goes well', () => {
       {
         lease,
         outcome: { kind: 'success' },
-        isProbe: false,
         parked: null,
         startedAt: clock.now(),
         firstMs: 0,

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createFailover } from '../../src/failover/failover.ts';
-import { pause } from '../../src/failover/pause.ts';
+import { createFailover, pause } from '../../src/failover/failover.ts';
 import { ServiceError } from '../../src/failover/service-error.ts';
 import { createWaitQueues } from '../../src/failover/wait-queue.ts';
 import { createRequestLog } from '../../src/observability/request-log.ts';
