@@ -1,9 +1,9 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type App, startApp } from '../support/start-app.ts';
+import { shareApp } from '../support/start-app.ts';
 
-const ONE_KEY = { GOOGLE_API_KEY: 'g-one' };
+const app = shareApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
 const UNTOUCHED = { total: 1, available: 1, cooling_down: 0, exhausted: 0 };
 const JSON_TYPE = { 'content-type': 'application/json' };
 
@@ -29,15 +29,14 @@ const notJson: Refusal = { status: 400, code: 'invalid_request', says: /not vali
 const wrongType: Refusal = { status: 415, code: 'unsupported_media_type', says: /json|UTF-8/ };
 
 /** Sends exactly these bytes with exactly these headers: without a content type where none is named. */
-async function send(app: App, body: string | Uint8Array, headers: Record<string, string> = {}) {
+async function send(body: string | Uint8Array, headers: Record<string, string> = {}) {
   const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
-  const response = await fetch(`${app.url}/api/chat`, { method: 'POST', headers, body: bytes });
+  const response = await fetch(`${app().url}/api/chat`, { method: 'POST', headers, body: bytes });
   return { status: response.status, headers: response.headers, text: await response.text() };
 }
 
-/** A refusal in our error shape that cost nobody anything, and left the server as it was. */
+/** A refusal in our error form that used no key and logged no error. */
 async function expectRefusal(
-  app: App,
   answer: Awaited<ReturnType<typeof send>>,
   { status, code, says, path }: Refusal,
 ) {
@@ -54,10 +53,8 @@ async function expectRefusal(
       ? {}
       : { details: expect.arrayContaining(details) }),
   });
-  expect(app.standin.calls).toEqual([]);
-  expect(await app.counts()).toEqual(UNTOUCHED);
-  expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
-  expect((await app.chat('Still there?')).status).toBe(200);
+  expect(await app().counts()).toEqual(UNTOUCHED);
+  expect(app().logs.filter(({ level }) => level >= 50)).toEqual([]);
 }
 
 async function refuses(
@@ -65,69 +62,62 @@ async function refuses(
   refusal: Refusal,
   headers: Record<string, string> = JSON_TYPE,
 ) {
-  const app = await startApp({ environment: ONE_KEY });
-  await expectRefusal(app, await send(app, body, headers), refusal);
+  const before = app().standin.calls.length;
+  await expectRefusal(await send(body, headers), refusal);
+  expect(app().standin.calls).toHaveLength(before);
 }
 
-describe('a body that is no JSON', () => {
+describe('a body that is not JSON', () => {
   it.each([
     ['that stops early', '{"message":'],
-    ['without quotes', "{message:'Hi'}"],
-    ['with more behind its end', '{"message":"Hi"}}'],
+    ['with text after its end', '{"message":"Hi"}}'],
     ['with a trailing comma', '{"message":"Hi",}'],
     ['of plain text', 'Hi'],
-    ['of NaN', '{"message":NaN}'],
-    ['of a lone quote', '"'],
     ['of control characters', '{"message":"a\u0001b"}'],
   ])('%s is refused', (_, body) => refuses(body, notJson));
 
-  it('with bytes that are no UTF-8 is refused before it is read', () =>
+  it('with bytes that are not UTF-8 is refused', () =>
     refuses(
       Buffer.concat([Buffer.from('{"message":"caf'), Buffer.from([0xe9]), Buffer.from('"}')]),
       { status: 400, code: 'invalid_request', says: /not valid UTF-8/, path: '' },
     ));
 
-  it('does not say what it broke at: a parser quotes what was sent', async () => {
-    const app = await startApp({ environment: ONE_KEY });
-    const { text } = await send(app, '{"message": my-password}', JSON_TYPE);
-    expect(text + app.logText()).not.toContain('my-passw');
+  it('is not quoted in the answer or the log', async () => {
+    const { text } = await send('{"message": my-password}', JSON_TYPE);
+    expect(text + app().logText()).not.toContain('my-passw');
   });
 });
 
-describe('a body that is JSON, but no object', () => {
-  it.each(['[]', '[{"message":"Hi"}]'])('%s is refused', (body) =>
-    refuses(body, invalid('', /object/)),
-  );
-
-  it.each(['null', '42', '"Hi"', 'true'])('%s is refused, and not called broken JSON', (body) =>
+describe('a body that is JSON, but not an object', () => {
+  it.each(['[{"message":"Hi"}]', 'null', '42', '"Hi"', 'true'])('%s is refused', (body) =>
     refuses(body, invalid('', /object/)),
   );
 });
 
 describe('a message', () => {
   it.each([
-    ['that is missing', {}],
-    ['that is null', { message: null }],
-    ['that is a number', { message: 42 }],
-    ['that is a list', { message: ['Hi'] }],
-    ['that is an object', { message: { text: 'Hi' } }],
-    ['that is empty', { message: '' }],
-    ['of blanks', { message: ' \t\r\n\u00a0 ' }],
-  ])('%s is refused by name', (_, body) => refuses(JSON.stringify(body), invalid('message')));
+    ['missing', {}],
+    ['null', { message: null }],
+    ['a number', { message: 42 }],
+    ['an object', { message: { text: 'Hi' } }],
+    ['empty', { message: '' }],
+    ['blank', { message: ' \t\r\n\u00a0 ' }],
+  ])('that is %s is refused by name', (_, body) =>
+    refuses(JSON.stringify(body), invalid('message')),
+  );
 
-  it('in a body over five megabytes is refused as too large, whether its length is told or not', async () => {
+  it('in a body over five megabytes is refused as too large, with and without a content-length', async () => {
     const tooLarge = { status: 413, code: 'payload_too_large', says: /5 MB/ };
     const body = JSON.stringify({ message: 'x'.repeat(5_300_000) });
     await refuses(body, tooLarge);
-    const app = await startApp({ environment: ONE_KEY });
-    const response = await fetch(`${app.url}/api/chat`, {
+    const response = await fetch(`${app().url}/api/chat`, {
       method: 'POST',
       headers: JSON_TYPE,
       body: new Blob([body]).stream(),
       duplex: 'half',
     });
     const { status, headers } = response;
-    await expectRefusal(app, { status, headers, text: await response.text() }, tooLarge);
+    await expectRefusal({ status, headers, text: await response.text() }, tooLarge);
   });
 });
 
@@ -136,38 +126,34 @@ describe('a history', () => {
   const withHistory = (history: unknown) => JSON.stringify({ message: 'Hi', history });
 
   it.each<[string, unknown, string]>([
-    ['that is no list', 'Hi', 'history'],
+    ['that is not a list', 'Hi', 'history'],
     ['that is null', null, 'history'],
     ['of texts', ['Hi'], 'history.0'],
-    ['with null in it', [good, null], 'history.1'],
     ['with an unknown role', [good, { role: 'system', content: 'Obey' }], 'history.1.role'],
-    ['with a role in capitals', [{ role: 'USER', content: 'Hi' }], 'history.0.role'],
     ['without a role', [{ content: 'Hi' }], 'history.0.role'],
     ['with an empty content', [good, { role: 'user', content: '' }], 'history.1.content'],
     ['with a blank content', [good, { role: 'user', content: ' \n' }], 'history.1.content'],
     ['without a content', [good, { role: 'user' }], 'history.1.content'],
     ['with parts for a content', [good, { role: 'user', content: [{}] }], 'history.1.content'],
     ['with an unknown field', [{ ...good, name: 'Eve' }], 'history.0.name'],
-    ['of a thousand turns and one', Array.from({ length: 1001 }, () => good), 'history'],
-  ])('%s is refused by its path', (_, history, path) =>
+    ['of 1001 turns', Array.from({ length: 1001 }, () => good), 'history'],
+  ])('%s is refused by the path of the fault', (_, history, path) =>
     refuses(withHistory(history), invalid(path)),
   );
 
-  it('of thousands of faults is refused with a short list of them', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+  it('with thousands of faults is refused with a list of twenty', async () => {
     const wrong = Array.from({ length: 900 }, () => ({ role: 1, content: 2, more: 3 }));
-    const answer = await send(app, withHistory(wrong), JSON_TYPE);
+    const answer = await send(withHistory(wrong), JSON_TYPE);
     expect(JSON.parse(answer.text).error.details).toHaveLength(20);
-    await expectRefusal(app, answer, invalid('history.0.role'));
+    await expectRefusal(answer, invalid('history.0.role'));
   });
 
-  it('of thousands of turns that are all wrong is refused quickly', () =>
+  it('of 50,000 turns is refused without reading them', () =>
     refuses(withHistory(Array.from({ length: 50_000 }, () => 0)), invalid('history')));
 
-  it('of a thousand turns is answered', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+  it('of 1000 turns is answered', async () => {
     const history = Array.from({ length: 1000 }, () => good);
-    expect((await app.chat('Hi', { history })).status).toBe(200);
+    expect((await app().chat('Hi', { history })).status).toBe(200);
   });
 });
 
@@ -179,13 +165,12 @@ describe('half a surrogate pair', () => {
     ['a half before a pair', String.raw`\ud83d\ud83d\ude00`, '\ufffd\u{1f600}'],
     ['a half behind a pair', String.raw`\ud83d\ude00\ude00`, '\u{1f600}\ufffd'],
     ['a half behind a backslash', String.raw`\\\ud83d`, '\\\ufffd'],
-    ['no half but its letters', String.raw`\\ud83d`, String.raw`\ud83d`],
+    ['only the letters of a half', String.raw`\\ud83d`, String.raw`\ud83d`],
     ['a half behind the letters of another', String.raw`\\ud83d\ude00`, '\\ud83d\ufffd'],
   ])('is read as U+FFFD, and a whole pair as itself: %s', async (_, escaped, text) => {
-    const app = await startApp({ environment: ONE_KEY });
     const body = `{"message":"${escaped}","history":[{"role":"user","content":"${escaped}"}]}`;
-    expect((await send(app, body, JSON_TYPE)).status).toBe(200);
-    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+    expect((await send(body, JSON_TYPE)).status).toBe(200);
+    expect(app().standin.calls.at(-1)?.body).toMatchObject({
       contents: [{ parts: [{ text }] }, { parts: [{ text }] }],
     });
   });
@@ -193,21 +178,20 @@ describe('half a surrogate pair', () => {
   it('is read as U+FFFD among any other escapes', async () => {
     const pieces = [String.raw`\ud83d`, String.raw`\uDE00`, '\\\\', String.raw`\n`, 'a', 'ud83d'];
     const texts = fc.array(fc.constantFrom(...pieces), { maxLength: 8 });
-    const app = await startApp({ environment: ONE_KEY });
     await fc.assert(
       fc.asyncProperty(texts, async (text) => {
         const written = `"x${text.join('')}"`;
-        const { text: answer } = await send(app, `{"message":${written}}`, JSON_TYPE);
+        const { text: answer } = await send(`{"message":${written}}`, JSON_TYPE);
         expect(JSON.parse(answer).reply).toContain(JSON.parse(written).toWellFormed());
       }),
-      { numRuns: 200 },
+      { numRuns: 100 },
     );
   });
 });
 
 describe('a model', () => {
-  it.each(['gpt-4', '', 'models/gpt-4', '__proto__', 'constructor', '../v1/x'])(
-    '"%s" that is not served is 404, and the answer names the field and what may be asked for',
+  it.each(['gpt-4', '', 'models/gpt-4', '__proto__', '../v1/x'])(
+    '"%s" that is not served is 404, and the answer names the field and the models',
     (model) =>
       refuses(JSON.stringify({ message: 'Hi', model }), {
         status: 404,
@@ -220,49 +204,39 @@ describe('a model', () => {
   it.each<[string, unknown]>([
     ['number', 42],
     ['list', ['gemini-flash-latest']],
-    ['object', {}],
-    ['truth', true],
-    ['text of two hundred characters and one', 'm'.repeat(201)],
+    ['text of 201 characters', 'm'.repeat(201)],
   ])('that is a %s is refused by name', (_, model) =>
     refuses(JSON.stringify({ message: 'Hi', model }), invalid('model')),
   );
 });
 
-describe('a wish to stream', () => {
-  it('that is no yes or no is refused by name', () =>
+describe('stream', () => {
+  it('that is not a boolean is refused by name', () =>
     refuses('{"message":"Hi","stream":"yes"}', invalid('stream')));
 
-  it.each([false, null])('that is %s is no wish', async (stream) => {
-    const app = await startApp({ environment: ONE_KEY });
-    expect((await app.chat('Hi', { stream })).status).toBe(200);
+  it.each([false, null])('that is %s is accepted', async (stream) => {
+    expect((await app().chat('Hi', { stream })).status).toBe(200);
   });
 });
 
-describe('fields that nobody asked for', () => {
-  it('are named one by one', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+describe('unknown fields', () => {
+  it('are each named', async () => {
     const body = JSON.stringify({ mesage: 'Hi', message: 'Hi', temperature: 2 });
-    const answer = await send(app, body, JSON_TYPE);
+    const answer = await send(body, JSON_TYPE);
     expect(JSON.parse(answer.text).error.details).toEqual([
       { path: 'mesage', message: expect.stringMatching(/unknown/) },
       { path: 'temperature', message: expect.stringMatching(/unknown/) },
     ]);
-    await expectRefusal(app, answer, invalid('mesage'));
+    await expectRefusal(answer, invalid('mesage'));
   });
 
   it.each([
     ['__proto__', '{"message":"Hi","__proto__":{"admin":true}}', '__proto__'],
     ['constructor', '{"message":"Hi","constructor":{"prototype":{"admin":true}}}', 'constructor'],
-    ['toString', '{"message":"Hi","toString":"x"}', 'toString'],
     [
       '__proto__ in a turn',
       '{"message":"Hi","history":[{"role":"user","content":"Hi","__proto__":{"admin":true}}]}',
       'history.0.__proto__',
-    ],
-    [
-      'constructor in a turn',
-      '{"message":"Hi","history":[{"role":"user","content":"Hi","constructor":1}]}',
-      'history.0.constructor',
     ],
   ])('%s is refused like any other, and changes no prototype', async (_, body, path) => {
     await refuses(body, invalid(path));
@@ -272,12 +246,11 @@ describe('fields that nobody asked for', () => {
   it('__proto__ cannot stand in for the message', () =>
     refuses('{"__proto__":{"message":"Hi"}}', invalid('message')));
 
-  it('of an enormous name are named in part', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+  it('with an enormous name are named by its beginning', async () => {
     const body = JSON.stringify({ message: 'Hi', ['x'.repeat(500_000)]: 1 });
-    const answer = await send(app, body, JSON_TYPE);
+    const answer = await send(body, JSON_TYPE);
     expect(answer.text.length).toBeLessThan(2000);
-    await expectRefusal(app, answer, invalid('x'.repeat(100)));
+    await expectRefusal(answer, invalid('x'.repeat(100)));
   });
 });
 
@@ -289,7 +262,6 @@ describe('JSON that is very deep', () => {
   it.each([
     ['as the body', deep, ''],
     ['as the message', `{"message":${deep}}`, 'message'],
-    ['as an object for a message', `{"message":${deepObject}}`, 'message'],
     ['as the history', `{"message":"Hi","history":${deep}}`, 'history.0'],
     ['as an unknown field', `{"message":"Hi","more":${deepObject}}`, 'more'],
     ['with halves of surrogate pairs in it', `{"message":${deepHalves}}`, 'message'],
@@ -298,7 +270,7 @@ describe('JSON that is very deep', () => {
   );
 });
 
-describe('a large body that is nothing but values', () => {
+describe('a large body of very many values', () => {
   const tooMany: Refusal = {
     status: 400,
     code: 'invalid_request',
@@ -322,43 +294,36 @@ describe('a large body that is nothing but values', () => {
     ['quotes and braces', '"{'],
     ['backslashes and commas', '\\,'],
     ['values, as JSON', '{"a":[0,{}]},'],
-  ])('is none when a text holds as many %s', async (_, piece) => {
-    const app = await startApp({ environment: ONE_KEY });
+  ])('is answered when they are in a text: %s', async (_, piece) => {
     const message = piece.repeat(2_000_000 / JSON.stringify(piece).length);
-    expect((await app.chat(message.repeat(2))).status).toBe(200);
+    expect((await app().chat(message.repeat(2))).status).toBe(200);
   });
 });
 
-describe('a body that is not sent as JSON', () => {
+describe('a body with another content type', () => {
   const body = '{"message":"Hi"}';
 
   it.each([
     ['text', 'text/plain'],
-    ['a form', 'application/x-www-form-urlencoded'],
     ['nonsense', 'nonsense'],
     ['nearly JSON', 'application/jsonp'],
-    ['HTML', 'text/html; charset=utf-8'],
-  ])('but as %s is refused with 415', (_, type) =>
+  ])('such as %s is refused with 415', (_, type) =>
     refuses(body, wrongType, { 'content-type': type }),
   );
 
-  it('but without any content type is refused with 415', () => refuses(body, wrongType, {}));
+  it('or without one is refused with 415', () => refuses(body, wrongType, {}));
 
-  it('but as form data is refused with 415', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+  it('such as form data is refused with 415', async () => {
     const form = new FormData();
     form.set('message', 'Hi');
     form.set('file', new Blob(['x'.repeat(100_000)]));
-    const response = await fetch(`${app.url}/api/chat`, { method: 'POST', body: form });
+    const response = await fetch(`${app().url}/api/chat`, { method: 'POST', body: form });
     const { status, headers } = response;
-    await expectRefusal(app, { status, headers, text: await response.text() }, wrongType);
+    await expectRefusal({ status, headers, text: await response.text() }, wrongType);
   });
 
-  it('but in latin1 is refused with 415', () =>
-    refuses(body, wrongType, { 'content-type': 'application/json; charset=latin1' }));
-
-  it.each(['utf-16', 'utf-16le', 'utf-32', 'utf-7', '"iso-8859-1"', 'utf-8x'])(
-    'but in %s is refused with 415',
+  it.each(['latin1', 'utf-16', '"iso-8859-1"', 'utf-8x'])(
+    'or with the charset %s is refused with 415',
     (charset) =>
       refuses(body, wrongType, { 'content-type': `application/json; charset=${charset}` }),
   );
@@ -366,16 +331,15 @@ describe('a body that is not sent as JSON', () => {
   it.each<[string, Record<string, string>]>([
     ['without any content type', {}],
     ['as text', { 'content-type': 'text/plain' }],
-  ])('but %s, and in pieces, is refused with 415', async (_, headers) => {
-    const app = await startApp({ environment: ONE_KEY });
+  ])('chunked, %s, is refused with 415', async (_, headers) => {
     const stream = new Blob([body]).stream();
     const init = { method: 'POST', headers, body: stream, duplex: 'half' } as const;
-    const response = await fetch(`${app.url}/api/chat`, init);
+    const response = await fetch(`${app().url}/api/chat`, init);
     const { status, headers: told } = response;
-    await expectRefusal(app, { status, headers: told, text: await response.text() }, wrongType);
+    await expectRefusal({ status, headers: told, text: await response.text() }, wrongType);
   });
 
-  it('but in an encoding that nobody knows is refused with 415', () =>
+  it('or an unknown content encoding is refused with 415', () =>
     refuses(
       body,
       { status: 415, code: 'unsupported_media_type', says: /encoding/ },
@@ -390,9 +354,8 @@ describe('a body that is not sent as JSON', () => {
     'application/json; charset="utf-8"; v=1',
     'application/problem+json',
     'APPLICATION/JSON',
-  ])('is answered when it is JSON after all: %s', async (type) => {
-    const app = await startApp({ environment: ONE_KEY });
-    expect((await send(app, body, { 'content-type': type })).status).toBe(200);
+  ])('is answered when the type is JSON: %s', async (type) => {
+    expect((await send(body, { 'content-type': type })).status).toBe(200);
   });
 });
 
@@ -400,11 +363,10 @@ describe('a compressed body', () => {
   const gzip = { ...JSON_TYPE, 'content-encoding': 'gzip' };
 
   it('is answered', async () => {
-    const app = await startApp({ environment: ONE_KEY });
-    expect((await send(app, gzipSync('{"message":"Hi"}'), gzip)).status).toBe(200);
+    expect((await send(gzipSync('{"message":"Hi"}'), gzip)).status).toBe(200);
   });
 
-  it('that is no gzip is refused', () =>
+  it('that is not gzip is refused', () =>
     refuses('{"message":"Hi"}', { status: 400, code: 'invalid_request', says: /./ }, gzip));
 
   it('that is cut short is refused', () =>
@@ -422,7 +384,7 @@ describe('a compressed body', () => {
     ));
 });
 
-describe('whatever JSON is sent', () => {
+describe('any JSON', () => {
   const text = fc.string({ unit: 'binary' });
   const anything = fc.jsonValue();
   const turn = fc.record(
@@ -448,13 +410,12 @@ describe('whatever JSON is sent', () => {
     typeof body.message === 'string' &&
     body.message.trim() !== '';
 
-  it('never fails on our side, and only what is answered ever reached the provider', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+  it('causes no error of ours, and only answered requests reach the provider', async () => {
     await fc.assert(
       fc.asyncProperty(fc.oneof(anything, nearlyRight, nearlyRight), async (body) => {
-        const before = app.standin.calls.length;
-        const { status, body: answer } = await app.post('/api/chat', JSON.stringify(body));
-        const reached = app.standin.calls.length - before;
+        const before = app().standin.calls.length;
+        const { status, body: answer } = await app().post('/api/chat', JSON.stringify(body));
+        const reached = app().standin.calls.length - before;
         expect([status === 200, reached]).toEqual(status === 200 ? [true, 1] : [false, 0]);
         if (status === 200) {
           expect(hasMessage(body)).toBe(true);
@@ -468,11 +429,10 @@ describe('whatever JSON is sent', () => {
       }),
       { numRuns: 300 },
     );
-    expect(await app.counts()).toEqual(UNTOUCHED);
+    expect(await app().counts()).toEqual(UNTOUCHED);
   });
 
-  it('is answered when it is right', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+  it('is answered when it is valid', async () => {
     const words = text.filter((content) => content.trim() !== '');
     const right = fc.record(
       {
@@ -486,7 +446,7 @@ describe('whatever JSON is sent', () => {
     );
     await fc.assert(
       fc.asyncProperty(right, async (body) => {
-        const { status, body: answer } = await app.post('/api/chat', JSON.stringify(body));
+        const { status, body: answer } = await app().post('/api/chat', JSON.stringify(body));
         expect(status).toBe(200);
         expect(answer.reply).toContain(body.message);
       }),

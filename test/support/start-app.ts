@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import request, { type Response } from 'supertest';
-import { afterEach } from 'vitest';
+import { afterAll, afterEach, beforeAll } from 'vitest';
 import { type Config, readConfig, redactSecretsOf } from '../../src/config/config.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
@@ -58,6 +58,25 @@ afterEach(async () => {
 
 /** The whole server over real HTTP, its providers the stand-in, until the end of the test; time is fake. */
 export async function startApp(setting: Setting): Promise<App> {
+  const { app, end } = await run(setting);
+  running.push(end);
+  return app;
+}
+
+/** One app for all tests of a block: for tests that leave it as it was. */
+export function shareApp(setting: Setting): () => App {
+  let shared: Awaited<ReturnType<typeof run>> | null = null;
+  beforeAll(async () => {
+    shared = await run(setting);
+  });
+  afterAll(() => shared?.end());
+  return () => {
+    if (shared === null) throw new Error('the app starts before the first test');
+    return shared.app;
+  };
+}
+
+async function run(setting: Setting): Promise<{ app: App; end(): Promise<unknown> }> {
   const { standin: options, environment, startMs } = setting;
   const clock = setting.clock ?? createFakeClock(startMs ?? Date.UTC(2026, 10, 24, 18));
   const standin = await startStandin({ clock, keys: keysIn(environment), ...options });
@@ -83,10 +102,10 @@ export async function startApp(setting: Setting): Promise<App> {
     stopped ??= understudy.stop(1000);
     return stopped;
   };
-  running.push(async () => {
+  const end = async () => {
     await standin.close();
     await flow(clock, stop());
-  });
+  };
 
   const post: App['post'] = (path, body, headers) =>
     ask(`${url}${path}`, {
@@ -95,7 +114,7 @@ export async function startApp(setting: Setting): Promise<App> {
       body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
     });
   const get: App['get'] = (path, headers = {}) => ask(`${url}${path}`, { method: 'get', headers });
-  return {
+  const app: App = {
     url,
     clock,
     standin,
@@ -109,6 +128,7 @@ export async function startApp(setting: Setting): Promise<App> {
     chat: (message, more = {}) => post('/api/chat', { message, ...more }),
     counts: async (service = 'google') => (await get('/api/keys/status')).body.api_keys[service],
   };
+  return { app, end };
 }
 
 /** Lets fake time run while real sockets work, until the promise has settled. */
