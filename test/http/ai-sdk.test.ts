@@ -7,7 +7,7 @@ import { describe, expect, it, vi } from 'vitest';
 import type { Fault } from '../../standin/fault.ts';
 import type { AnswerShape } from '../../standin/standin-key.ts';
 import { eventsIn } from '../support/events.ts';
-import { type App, flow, startApp } from '../support/start-app.ts';
+import { type App, flow, shareApp, startApp } from '../support/start-app.ts';
 import { whileTimePasses } from '../support/while-time-passes.ts';
 
 const MODEL = 'gemini-flash-latest';
@@ -15,14 +15,15 @@ const WORDS = { chunks: 3, text: 'one two three' };
 const PIXEL =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
-const startWith = (fault: Fault | null, answer: AnswerShape = WORDS, environment = {}) =>
-  startApp({
-    environment: { GOOGLE_API_KEY: 'g-one', ...environment },
-    standin: {
-      answer,
-      keys: [{ key: 'g-one', service: 'google', ...(fault === null ? {} : { fault }) }],
-    },
-  });
+const settingWith = (fault: Fault | null, answer: AnswerShape = WORDS, environment = {}) => ({
+  environment: { GOOGLE_API_KEY: 'g-one', ...environment },
+  standin: {
+    answer,
+    keys: [{ key: 'g-one', service: 'google' as const, ...(fault === null ? {} : { fault }) }],
+  },
+});
+const startWith = (...setting: Parameters<typeof settingWith>) => startApp(settingWith(...setting));
+const shared = shareApp(settingWith(null));
 
 const userSays = (text: string) => ({
   id: 'm1',
@@ -71,7 +72,7 @@ async function readWith({ DefaultChatTransport, readUIMessageStream }: Client, a
 
 describe.each(CLIENTS)('%s', (_name, client) => {
   it('reads an answer with its text, model and usage', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const message = await whileTimePasses(app.clock, readWith(client, app));
     expect(message).toMatchObject({
       role: 'assistant',
@@ -115,7 +116,7 @@ describe.each(CLIENTS)('%s', (_name, client) => {
   it.each(['chat-1', 'a b/c?d'])(
     'that resumes chat %s at a page load is told that nothing is running',
     async (chatId) => {
-      const app = await startWith(null);
+      const app = shared();
       const transport = new client.DefaultChatTransport({ api: `${app.url}/api/chat` });
       const path = encodeURIComponent(chatId);
       expect(await transport.reconnectToStream({ chatId: path })).toBeNull();
@@ -124,7 +125,7 @@ describe.each(CLIENTS)('%s', (_name, client) => {
   );
 
   it('reads plain text where the address asks for it', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const transport = new client.TextStreamChatTransport({
       api: `${app.url}/api/chat?protocol=text`,
     });
@@ -153,7 +154,7 @@ function startChat(app: App) {
 
 describe('useChat', () => {
   it('is ready again when the answer is whole, and sends the history along', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const { chat, finished, lastText } = startChat(app);
     await whileTimePasses(app.clock, chat.sendMessage({ text: 'Hi' }));
     expect([chat.status, lastText(), finished]).toEqual([
@@ -172,14 +173,14 @@ describe('useChat', () => {
   });
 
   it('shows no error when it resumes at a page load', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const { chat } = startChat(app);
     await chat.resumeStream();
     expect([chat.status, chat.error, chat.messages]).toEqual(['ready', undefined, []]);
   });
 
   it('regenerates the last answer in its place', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const { chat } = startChat(app);
     await whileTimePasses(app.clock, chat.sendMessage({ text: 'Hi' }));
     await whileTimePasses(app.clock, chat.regenerate());
@@ -232,7 +233,7 @@ describe('the stream of a chat that may be running', () => {
   });
 
   it('may be asked for by a page on another origin', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const origin = 'http://localhost:5173';
     const headers = { origin, 'access-control-request-method': 'GET' };
     const asked = await fetch(app.url + PATH, { method: 'OPTIONS', headers });
@@ -284,7 +285,7 @@ describe('what a UI message stream is made of', () => {
 
 describe('UI messages', () => {
   it('are read in the twinkling of an eye, however many faults a megabyte holds', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const faulty = { role: 'user', parts: Array(400).fill(1) };
     const { status, text } = await post(app, bodyOf(...Array(999).fill(faulty)));
     expect([status, text]).toEqual([400, expect.stringMatching(/^messages\.0\.parts\.0: /)]);
@@ -349,7 +350,7 @@ describe('UI messages', () => {
   });
 
   it('that are too many are refused, whatever the last of them is', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const many = Array.from({ length: 1000 }, () => userSays('Hi'));
     for (const last of [{ role: 'user' }, { role: 'user', parts: null }, 0]) {
       const { status, text } = await post(app, bodyOf(...many, last as object));
@@ -359,7 +360,7 @@ describe('UI messages', () => {
   });
 
   it('of the assistant are taken back as they were given out', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const said = {
       id: 'a',
       role: 'assistant',
@@ -372,7 +373,7 @@ describe('UI messages', () => {
   });
 
   it('may have a file of type image/jpg, which Google knows as image/jpeg', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const url = `data:image/jpg;base64,${PIXEL}`;
     const file = { type: 'file', mediaType: 'image/jpg', url };
     expect((await post(app, bodyOf({ id: 'u', role: 'user', parts: [file] }))).status).toBe(200);
@@ -382,7 +383,7 @@ describe('UI messages', () => {
   });
 
   it('go on when one of them had a file that was refused in its time', async () => {
-    const app = await startWith(null);
+    const app = shared();
     const drawn = { type: 'file', mediaType: 'image/png', url: 'https://example.com/a.png' };
     const refused = { id: 'u', role: 'user', parts: [{ type: 'text', text: 'This?' }, drawn] };
     expect((await post(app, bodyOf(refused))).status).toBe(400);
@@ -443,7 +444,7 @@ describe('UI messages', () => {
   ])(
     '%s are refused in a sentence that names the field, and cost nothing',
     async (_, body, sentence) => {
-      const app = await startWith(null);
+      const app = shared();
       const { status, headers, text } = await post(app, body);
       expect([status, headers.get('content-type')]).toEqual([400, 'text/plain; charset=utf-8']);
       expect(text).toMatch(sentence);
@@ -460,7 +461,7 @@ describe('UI messages', () => {
     ],
     ['cut off', () => JSON.stringify(bodyOf(userSays('Hi'))).slice(0, -3), 400, /not valid JSON/],
   ])('in a body that is %s are refused in a sentence too', async (_, body, status, sentence) => {
-    const app = await startWith(null);
+    const app = shared();
     const answer = await app.post('/api/chat', body());
     expect([answer.status, answer.headers.get('content-type')]).toEqual([
       status,
@@ -473,7 +474,7 @@ describe('UI messages', () => {
     ['another type', { 'content-type': 'text/plain' }, 415],
     ['another method', {}, 405],
   ])('are not waited for when %s is refused anyway', async (_, headers, status) => {
-    const app = await startWith(null);
+    const app = shared();
     const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
     const fields = Object.entries({ 'content-type': 'application/json', ...headers }).map(
       ([name, value]) => `${name}: ${value}\r\n`,

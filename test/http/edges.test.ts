@@ -5,10 +5,11 @@ import express from 'express';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createHttpServer } from '../../src/http/listen.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { type Answer, startApp } from '../support/start-app.ts';
+import { type Answer, shareApp, startApp } from '../support/start-app.ts';
 
 const SILENT = createLogger({ level: 'silent', redact: (text) => text });
 const ONE_KEY = { GOOGLE_API_KEY: 'g-one' };
+const shared = shareApp({ environment: ONE_KEY });
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
 const google = (key: string, more = {}) => ({ key, service: 'google' as const, ...more });
 
@@ -37,7 +38,7 @@ describe('an address that is none of ours', () => {
     '//health',
     `/${'x'.repeat(5000)}`,
   ])('%s is 404 in our error shape, whoever asks in whatever way', async (path) => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     expectRefusal(await app.get(path), [404, 'not_found']);
     expectRefusal(await app.post(path, {}), [404, 'not_found']);
     expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
@@ -53,7 +54,7 @@ describe('a way of asking that an address does not know', () => {
     ['/api/keys/status', ['POST', 'PUT', 'DELETE'], 'GET, HEAD, OPTIONS'],
     ['/health', ['POST', 'DELETE'], 'GET, HEAD, OPTIONS'],
   ])('at %s is 405 and says which are', async (path, methods, allow) => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     for (const method of methods) {
       const response = await ask(`${app.url}${path}`, method);
       expect([method, response.status, response.headers.get('allow')]).toEqual([
@@ -71,7 +72,7 @@ describe('a way of asking that an address does not know', () => {
   it.each(['/health', '/api/keys/status'])(
     'but HEAD of %s is what GET is, without its body',
     async (path) => {
-      const app = await startApp({ environment: ONE_KEY });
+      const app = shared();
       const get = await ask(`${app.url}${path}`, 'GET');
       const head = await ask(`${app.url}${path}`, 'HEAD');
       expect([head.status, await head.text()]).toEqual([200, '']);
@@ -141,7 +142,7 @@ describe('a page on another origin', () => {
   });
 
   it('is told what it may send and read, and never to send cookies', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const { headers } = await preflight(app.url, 'http://localhost:5173');
     expect(headers.get('access-control-allow-methods')).toContain('POST');
     expect(headers.get('access-control-allow-headers')).toBe('content-type,x-request-id');
@@ -168,7 +169,7 @@ describe('every answer', () => {
   ])(
     '%s carries an id and the safety headers, and nothing that tells what we run',
     async (_, status, path, method) => {
-      const app = await startApp({ environment: ONE_KEY });
+      const app = shared();
       const body = method === 'POST' ? { body: 'Hi' } : {};
       const { status: answered, headers } = await fetch(`${app.url}${path}`, { method, ...body });
       expect(answered).toBe(status);
@@ -184,7 +185,7 @@ describe('every answer', () => {
   );
 
   it('to a chat carries them too', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const { headers } = await app.chat('Hi');
     expect(headers.get('x-content-type-options')).toBe('nosniff');
     expect([headers.get('etag'), headers.get('x-powered-by')]).toEqual([null, null]);
@@ -195,7 +196,7 @@ describe('the request id', () => {
   it.each(['abc', 'A.b_c:d-1', '0'.repeat(100), 'f47ac10b-58cc-4372-a567-0e02b2c3d479'])(
     'of the caller is kept when it is a sane one: %s',
     async (id) => {
-      const app = await startApp({ environment: ONE_KEY });
+      const app = shared();
       const { headers, body } = await app.post(
         '/api/chat',
         { message: 'Hi' },
@@ -219,14 +220,14 @@ describe('the request id', () => {
     ['with other letters', 'caf\u00e9'],
     ['empty', ''],
   ])('of the caller is replaced when it is %s', async (_, id) => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const { headers, body } = await app.post('/api/chat', {}, { 'x-request-id': id });
     expect(headers.get('x-request-id')).toMatch(UUID);
     expect(body.error.requestId).toBe(headers.get('x-request-id'));
   });
 
   it('of the caller is replaced when there are two', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const id = await new Promise((resolve, reject) => {
       const request = httpRequest(`${app.url}/health`, (response) => {
         response.resume();
@@ -240,7 +241,7 @@ describe('the request id', () => {
   });
 
   it('is another one for each request', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const answers = await Promise.all(Array.from({ length: 20 }, () => app.get('/health')));
     expect(new Set(answers.map(({ headers }) => headers.get('x-request-id'))).size).toBe(20);
   });
@@ -387,7 +388,7 @@ describe('the status of the keys', () => {
   });
 
   it('is written as it is documented, field by field', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const zeros = '"available":0,"cooling_down":0,"exhausted":0';
     expect((await app.get('/api/keys/status')).text).toBe(
       `{"status":"ok","api_keys":{"google":{"total":1,"available":1,"cooling_down":0,"exhausted":0},"anam":{"total":0,${zeros}}}}`,
@@ -415,7 +416,7 @@ describe('the health', () => {
   });
 
   it('costs no line in the log', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     await app.get('/health');
     expect(app.logs.filter(({ path }) => path === '/health')).toEqual([]);
   });
@@ -446,7 +447,7 @@ describe('the server beneath', () => {
   });
 
   it('says so to the client, and answers twice over one connection', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
     closing.push(() => socket.destroy());
     const ask = 'GET /health HTTP/1.1\r\nHost: x\r\n\r\n';
@@ -479,7 +480,7 @@ describe('the server beneath', () => {
       431,
     ],
   ])('refuses %s in our error form, with an id, and goes on', async (_, sent, status) => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
     closing.push(() => socket.destroy());
     const heard = readUntil(socket, (text) => text.includes('"requestId"'));
@@ -551,7 +552,7 @@ describe('the server beneath', () => {
   });
 
   it('answers as ever what expects something of it that it does not know', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+    const app = shared();
     const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
     closing.push(() => socket.destroy());
     const heard = readUntil(socket, (text) => text.includes('"mode"'));

@@ -1,11 +1,16 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import request, { type Response } from 'supertest';
-import { afterAll, afterEach, beforeAll } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { type Config, readConfig, redactSecretsOf } from '../../src/config/config.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
-import { type Standin, type StandinOptions, startStandin } from '../../standin/standin.ts';
+import {
+  type Standin,
+  type StandinCall,
+  type StandinOptions,
+  startStandin,
+} from '../../standin/standin.ts';
 import { createFakeClock, type FakeClock } from './fake-clock.ts';
 
 export interface App {
@@ -63,17 +68,21 @@ export async function startApp(setting: Setting): Promise<App> {
   return app;
 }
 
-/** One app for all tests of a block: for tests that leave it as it was. */
+/** One app for all tests of a block, which leave its keys as they were. The stand-in forgets the calls of earlier tests. */
 export function shareApp(setting: Setting): () => App {
   let shared: Awaited<ReturnType<typeof run>> | null = null;
   beforeAll(async () => {
     shared = await run(setting);
   });
+  beforeEach(() => {
+    (app().standin.calls as StandinCall[]).length = 0;
+  });
   afterAll(() => shared?.end());
-  return () => {
+  function app(): App {
     if (shared === null) throw new Error('the app starts before the first test');
     return shared.app;
-  };
+  }
+  return app;
 }
 
 async function run(setting: Setting): Promise<{ app: App; end(): Promise<unknown> }> {

@@ -4,8 +4,17 @@ import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
-import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED, WORDS } from '../../support/programs.ts';
+import {
+  CLIENT_TOKEN,
+  MODEL,
+  shareForPrograms,
+  startForPrograms,
+  UNTOUCHED,
+  WORDS,
+} from '../../support/programs.ts';
 import type { App } from '../../support/start-app.ts';
+
+const shared = shareForPrograms();
 
 const BEARER = { authorization: `Bearer ${CLIENT_TOKEN}` };
 const GOOGLE_TOKEN = { 'x-goog-api-key': CLIENT_TOKEN };
@@ -24,7 +33,7 @@ describe('a client token in the query', () => {
     ['beside an unknown key', `?key=${CLIENT_TOKEN}`, { 'x-goog-api-key': 'other' }],
     ['unknown, beside a known bearer', '?key=other', BEARER],
   ])("opens Gemini's protocol, and is in no log line: %s", async (_, query, headers) => {
-    const app = await startForPrograms();
+    const app = shared();
     const { status, text } = await app.post(WHOLE + query, HI, headers as Record<string, string>);
     expect([status, text]).toEqual([200, expect.stringContaining(WORDS)]);
     expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({
@@ -40,7 +49,7 @@ describe('a client token in the query', () => {
     ['given twice', `?key=${CLIENT_TOKEN}&key=${CLIENT_TOKEN}`],
     ['under another name', `?api_key=${CLIENT_TOKEN}`],
   ])("is refused in Google's form, and not repeated: %s", async (_, query) => {
-    const app = await startForPrograms();
+    const app = shared();
     const { status, body, text } = await app.post(WHOLE + query, HI);
     expect([status, body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
     expect(text + app.logText()).not.toMatch(/wrong-token|program-token/);
@@ -48,7 +57,7 @@ describe('a client token in the query', () => {
   });
 
   it("is Google's way of sending it where both protocols have a path", async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const list = await app.get(`/v1/models?key=${CLIENT_TOKEN}`);
     expect(list.body.models[0].name).toMatch(/^models\//);
     const one = await app.get(`/v1/models/${MODEL}?key=${CLIENT_TOKEN}`);
@@ -57,7 +66,7 @@ describe('a client token in the query', () => {
   });
 
   it("opens OpenAI's protocol, and is refused there in OpenAI's form", async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const path = '/v1/chat/completions';
     const asked = { model: MODEL, messages: SAID };
     expect((await app.post(`${path}?key=${CLIENT_TOKEN}`, asked)).body.object).toBe(
@@ -94,14 +103,14 @@ describe("an address in Gemini's protocol", () => {
   ];
 
   it.each(spelled)('may be spelled as %s, and travels in the one form', async (path) => {
-    const app = await startForPrograms();
+    const app = shared();
     const { status, text } = await app.post(`${path}?alt=json`, HI, GOOGLE_TOKEN);
     expect([status, text]).toEqual([200, expect.stringContaining(WORDS)]);
     expect(pathsAsked(app)).toEqual([WHOLE]);
   });
 
   it.each(spelled)('opens nothing without a token: %s', async (path) => {
-    const app = await startForPrograms();
+    const app = shared();
     const { status, body } = await app.post(path, HI);
     expect([status, body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
     expect(app.standin.calls).toEqual([]);
@@ -112,7 +121,7 @@ describe("an address in Gemini's protocol", () => {
     `/v1beta/models/google%2F${MODEL}/`,
     `//v1beta/models/${MODEL}`,
   ])('of a model may be spelled as %s', async (path) => {
-    const app = await startForPrograms();
+    const app = shared();
     expect((await app.get(path, GOOGLE_TOKEN)).body.name).toBe(`models/${MODEL}`);
     expect(pathsAsked(app)).toEqual([`/v1beta/models/${MODEL}`]);
   });
@@ -121,7 +130,7 @@ describe("an address in Gemini's protocol", () => {
     ['http://proxied.example/v1beta//models', 200, '/v1beta/models'],
     ['/v1beta/models#a', 401, '/v1beta/models'],
   ])('is read as HTTP reads it: %s', async (target, status, path) => {
-    const app = await startForPrograms();
+    const app = shared();
     const { port } = new URL(app.url);
     const sent = request({ port, path: `${target}?key=${CLIENT_TOKEN}` }).end();
     const [response] = await once(sent, 'response');
@@ -139,13 +148,13 @@ describe("an address in Gemini's protocol", () => {
     '/v1beta/models/google%2F:generateContent',
     `/v2/models/${MODEL}:generateContent`,
   ])('leads nowhere as %s', async (path) => {
-    const app = await startForPrograms();
+    const app = shared();
     expect((await app.post(path, HI, GOOGLE_TOKEN)).status).toBe(404);
     expect(app.standin.calls).toEqual([]);
   });
 
   it('is what the official client makes of a base URL with a slash, and of google/', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const httpOptions = { baseUrl: `${app.url}//` };
     const { models } = new GoogleGenAI({ apiKey: CLIENT_TOKEN, httpOptions });
     const model = `google/${MODEL}`;
@@ -155,7 +164,7 @@ describe("an address in Gemini's protocol", () => {
   });
 
   it('of v1alpha is served too, and stays one on the way to Google', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const { models } = new GoogleGenAI({
       apiKey: CLIENT_TOKEN,
       apiVersion: 'v1alpha',
@@ -185,7 +194,7 @@ describe("an address in OpenAI's protocol", () => {
     '/v1/openai',
     '/v1alpha/openai',
   ])('may begin with %s', async (base) => {
-    const app = await startForPrograms();
+    const app = shared();
     const client = clientAt(app, base);
     const asked = { model: `models/${MODEL}`, messages: SAID };
     const answer = await client.chat.completions.create(asked);
@@ -207,7 +216,7 @@ describe("an address in OpenAI's protocol", () => {
     [`google/models/${MODEL}`],
     [`models/google/${MODEL}`],
   ])('may name a model as %s, and is answered with the bare name', async (model) => {
-    const app = await startForPrograms();
+    const app = shared();
     const client = clientAt(app, '/v1');
     expect((await client.chat.completions.create({ model, messages: SAID })).model).toBe(MODEL);
     expect((await client.models.retrieve(model)).id).toBe(MODEL);
@@ -224,7 +233,7 @@ describe("an address in OpenAI's protocol", () => {
     ['get', '/v1beta/openai/models/other', GOOGLE_TOKEN, 404],
     ['get', '/v1beta/openai', GOOGLE_TOKEN, 404],
   ] as const)("is refused in OpenAI's form: %s %s", async (method, path, headers, status) => {
-    const app = await startForPrograms();
+    const app = shared();
     const answer = await (method === 'get'
       ? app.get(path, headers as Record<string, string>)
       : app.post(path, {}, headers as Record<string, string>));
@@ -233,7 +242,7 @@ describe("an address in OpenAI's protocol", () => {
   });
 
   it("has OpenAI's list of models, wherever the token stands", async () => {
-    const app = await startForPrograms();
+    const app = shared();
     for (const path of ['/v1beta/openai/models', `/v1beta/openai/models?key=${CLIENT_TOKEN}`]) {
       expect((await app.get(path, GOOGLE_TOKEN)).body.data).toMatchObject([{ id: MODEL }]);
     }
@@ -244,7 +253,7 @@ describe('the name of a model in /api/chat', () => {
   it.each([`models/${MODEL}`, `google/${MODEL}`, `google/models/${MODEL}`])(
     'may be %s, and the answer shows the bare one',
     async (model) => {
-      const app = await startForPrograms();
+      const app = shared();
       expect((await app.chat('Hi', { model })).body.model).toBe(MODEL);
       const parts = [{ type: 'text', text: 'Hi' }];
       const messages = [{ id: 'u', role: 'user', parts }];
@@ -268,7 +277,7 @@ describe('an address of any other route', () => {
   );
 
   it('is not made another one: //api/chat answers nobody', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     expect((await app.post('//api/chat', { message: 'Hi' })).status).toBe(404);
     expect(app.standin.calls).toEqual([]);
   });

@@ -1,6 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED } from '../../support/programs.ts';
+import {
+  CLIENT_TOKEN,
+  MODEL,
+  shareForPrograms,
+  startForPrograms,
+  UNTOUCHED,
+} from '../../support/programs.ts';
 import { type App, flow } from '../../support/start-app.ts';
+
+const shared = shareForPrograms();
 
 const BEARER = { authorization: `Bearer ${CLIENT_TOKEN}` };
 const PATH = '/v1/chat/completions';
@@ -224,7 +232,7 @@ describe('a chat completion', () => {
   ])(
     'with %s is refused by the name of the parameter, and bothers no key',
     async (_, body, param, says) => {
-      const app = await startForPrograms();
+      const app = shared();
       const { status, body: answer } = await post(app, body);
       expect(answer.error).toEqual({
         message: expect.stringMatching(says),
@@ -263,12 +271,12 @@ describe('a chat completion', () => {
     ['is the old kind of tools, and empty', { functions: [], function_call: 'auto' }],
     ['is the old kind of tools, and null', { functions: null, function_call: 'none' }],
   ])('may have a parameter that %s', async (_, more) => {
-    const app = await startForPrograms();
+    const app = shared();
     expect((await post(app, { ...ASKED, ...more })).status).toBe(200);
   });
 
   it('asks for JSON without saying which', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     await post(app, { ...ASKED, response_format: { type: 'json_object' } });
     expect(app.standin.calls.at(-1)?.body).toMatchObject({
       generationConfig: { responseMimeType: 'application/json' },
@@ -287,14 +295,14 @@ describe('a chat completion', () => {
       { mode: 'ANY', allowedFunctionNames: ['weather'] },
     ],
   ])('lets the choice of tools be %j', async (choice, functionCallingConfig) => {
-    const app = await startForPrograms();
+    const app = shared();
     const tools = [{ type: 'function', function: { name: 'weather' } }];
     await post(app, { ...ASKED, tools, tool_choice: choice });
     expect(app.standin.calls.at(-1)?.body).toMatchObject({ toolConfig: { functionCallingConfig } });
   });
 
   it('may have half a surrogate pair in every field, which becomes U+FFFD', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const half = (name: string) => `${name}\ud83d`;
     const written = JSON.stringify({ [half('key')]: half('value') });
     const { status } = await post(app, {
@@ -356,7 +364,7 @@ describe('a chat completion', () => {
   });
 
   const generationConfigFor = async (more: object) => {
-    const app = await startForPrograms();
+    const app = shared();
     expect((await post(app, { ...ASKED, ...more })).status).toBe(200);
     const body = app.standin.calls.at(-1)?.body as { generationConfig: object } | undefined;
     return body?.generationConfig;
@@ -410,7 +418,7 @@ describe('a chat completion', () => {
   });
 
   const contentsFor = async (...messages: unknown[]) => {
-    const app = await startForPrograms();
+    const app = shared();
     expect((await post(app, saying(...messages))).status).toBe(200);
     const body = app.standin.calls.at(-1)?.body as { contents: { parts: object[] }[] } | undefined;
     return body?.contents ?? [];
@@ -478,7 +486,7 @@ describe('a chat completion', () => {
   });
 
   it('may be instructions alone, which then are what is asked', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     await post(app, saying({ role: 'system', content: 'Tell a joke.' }));
     expect(app.standin.calls.at(-1)?.body).toMatchObject({
       contents: [{ role: 'user', parts: [{ text: 'Tell a joke.' }] }],
@@ -501,7 +509,7 @@ describe('a chat completion', () => {
   );
 
   it('is read in the twinkling of an eye, however many faults a megabyte holds', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const faulty = Array.from({ length: 999 }, () => ({
       role: 'user',
       content: Array(400).fill(1),
@@ -511,7 +519,7 @@ describe('a chat completion', () => {
   });
 
   it('may come with a key for somebody in between', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     for (const key of ['', 'of-a-proxy']) {
       const { status, body } = await post(app, ASKED, { ...BEARER, 'x-goog-api-key': key });
       expect([status, body.object]).toEqual([200, 'chat.completion']);
@@ -549,7 +557,7 @@ describe('a chat completion', () => {
   });
 
   it('keeps what several turns of tools have said apart', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const messages = [HI, called(call('c')), result('c'), called(call('c')), result('c')];
     expect((await post(app, saying(...messages))).status).toBe(200);
     expect(app.standin.calls.at(-1)?.body).toMatchObject({
@@ -558,7 +566,7 @@ describe('a chat completion', () => {
   });
 
   it('of a model that is not served says so as OpenAI does', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const { status, body } = await post(app, { ...ASKED, model: 'gpt-4o' });
     expect([status, body.error]).toEqual([
       404,
@@ -576,7 +584,7 @@ describe('a chat completion', () => {
     ['is too large', { ...ASKED, user: 'x'.repeat(21_000_000) }, {}, 413],
     ['is no JSON by its type', 'hi', { 'content-type': 'text/plain' }, 415],
   ])('whose body %s is refused in the same form', async (_, body, headers, status) => {
-    const app = await startForPrograms();
+    const app = shared();
     const answer = await post(app, body, { ...BEARER, ...headers });
     expect([answer.status, answer.body.error.type]).toEqual([status, 'invalid_request_error']);
   });
@@ -585,13 +593,13 @@ describe('a chat completion', () => {
     ['/v1/embeddings', 404],
     ['/v1/responses', 404],
   ])('is all there is: %s is not', async (path, status) => {
-    const app = await startForPrograms();
+    const app = shared();
     const answer = await app.post(path, {}, BEARER);
     expect([answer.status, answer.body.error.type]).toEqual([status, 'invalid_request_error']);
   });
 
   it('is asked for by POST', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const { status, headers, body } = await app.get(PATH, BEARER);
     expect([status, headers.get('allow'), body.error.type]).toEqual([
       405,

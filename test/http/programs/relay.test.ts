@@ -3,8 +3,17 @@ import { request } from 'node:http';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { Fault } from '../../../standin/fault.ts';
-import { CLIENT_TOKEN, MODEL, startForPrograms, UNTOUCHED, WORDS } from '../../support/programs.ts';
+import {
+  CLIENT_TOKEN,
+  MODEL,
+  shareForPrograms,
+  startForPrograms,
+  UNTOUCHED,
+  WORDS,
+} from '../../support/programs.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
+
+const shared = shareForPrograms();
 
 const TOKEN = { 'x-goog-api-key': CLIENT_TOKEN };
 const HI = { contents: [{ role: 'user', parts: [{ text: 'Hi' }] }] };
@@ -77,7 +86,7 @@ describe("a request in Gemini's own protocol", () => {
   });
 
   it('goes on byte for byte, but for the token and whatever else is a credential', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const body = `{ "contents":[ {"parts":[{"text":"Hi \\u00e9"}]} ],\n "generationConfig":{"topK":3} }`;
     await ask(
       app,
@@ -159,7 +168,7 @@ describe("a request in Gemini's own protocol", () => {
   ] as const)(
     'learns from an error within a 200 at once, though after it comes %s',
     async (then, _what) => {
-      const app = await startForPrograms();
+      const app = shared();
       const said = 'data: {"candidates":[{"content":{"parts":[{"text":"one"}]}}]}\r\n\r\n';
       const error =
         'data: {"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"spent"}}\r\n\r\n';
@@ -187,7 +196,7 @@ describe("a request in Gemini's own protocol", () => {
   ])(
     'goes on with nothing but what shapes the answer in its query: %s',
     async (query, expected) => {
-      const app = await startForPrograms();
+      const app = shared();
       const heard: string[] = [];
       const relayed = await startRelay(app, (socket, head) => {
         heard.push(head.split(' ')[1] ?? '');
@@ -214,7 +223,7 @@ describe("a request in Gemini's own protocol", () => {
     'quota_user=p',
     '$httpHeaders=X-Goog-User-Project:p',
   ])('reaches Google without a parameter that bills another project: %s', async (parameter) => {
-    const app = await startForPrograms();
+    const app = shared();
     const heard: string[] = [];
     const relayed = await startRelay(app, (socket, head) => {
       heard.push(head.split('\r\n\r\n', 1)[0] ?? '');
@@ -228,7 +237,7 @@ describe("a request in Gemini's own protocol", () => {
   });
 
   it('that holds something like an error comes back as it came, whole', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const args = { results: [{ error: 'timeout', at: 1 }, { error: 'x'.repeat(100_000) }] };
     const answer = JSON.stringify(
       { candidates: [{ content: { parts: [{ functionCall: { name: 'a', args } }] } }] },
@@ -268,7 +277,7 @@ describe("a request in Gemini's own protocol", () => {
   });
 
   it('is told what its refusal is without any key, in the type neither', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const key = 'g-one-with-a-longer-name';
     const relayed = await startRelay(
       app,
@@ -286,7 +295,7 @@ describe("a request in Gemini's own protocol", () => {
   });
 
   it('hears of its own faults in the words of Google, and bothers one key only', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const answer = await ask(app, WHOLE, { contents: [] });
     const google = await askGoogle(app, WHOLE, 'g-one', { contents: [] });
     expect([answer.status, answer.text]).toEqual([400, google.text]);
@@ -329,7 +338,7 @@ describe("a request in Gemini's own protocol", () => {
 
 describe('a caller that does not read', () => {
   it('slows Google down: no more is taken than fits on the way', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const megabyte = Buffer.alloc(1_000_000, 'x');
     let taken = 0;
     const relayed = await startRelay(app, async (socket) => {
@@ -389,7 +398,7 @@ describe('a request that names what only one project owns', () => {
   });
 
   it('is one that Google would look for, not one that a tool was called with', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const tools = {
       contents: [
         { role: 'user', parts: [{ text: 'Hi' }] },
@@ -419,7 +428,7 @@ describe('a request that names what only one project owns', () => {
   });
 
   it('is answered in the words of Google when nobody owns it, or nobody does any more', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const unknown = { ...HI, cachedContent: 'cachedContents/none' };
     const answer = await ask(app, WHOLE, unknown);
     const google = await askGoogle(app, WHOLE, 'g-one', unknown);
@@ -503,7 +512,7 @@ describe('what programs may ask', () => {
     ['of a path that leads elsewhere', 'post', `/v1beta/models/..%2F${MODEL}:generateContent`, 404],
     ['in another way', 'get', WHOLE, 405],
   ])('is nothing %s, as Google would say it', async (_, method, path, status) => {
-    const app = await startForPrograms();
+    const app = shared();
     const answer = await (method === 'get' ? app.get(path, TOKEN) : app.post(path, HI, TOKEN));
     expect([answer.status, answer.body.error.code]).toEqual([status, status]);
     expect(app.standin.calls).toEqual([]);
@@ -517,7 +526,7 @@ describe('what programs may ask', () => {
     ['another scheme', { authorization: `Basic ${CLIENT_TOKEN}` }],
     ['half a token', { authorization: `Bearer ${CLIENT_TOKEN.slice(0, -1)}` }],
   ])('is nothing with %s', async (_, headers) => {
-    const app = await startForPrograms();
+    const app = shared();
     const asked = [app.post(WHOLE, HI, headers), app.get('/v1beta/models', headers)];
     for (const { status, body } of await Promise.all(asked)) {
       expect([status, body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
@@ -544,7 +553,7 @@ describe('what programs may ask', () => {
   });
 
   it('tells the two protocols on one path apart by where the token stands', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const asGoogle = await app.get('/v1/models', TOKEN);
     expect(asGoogle.body.models[0].name).toMatch(/^models\//);
     const asOpenai = await app.get('/v1/models', { authorization: `Bearer ${CLIENT_TOKEN}` });
@@ -552,13 +561,13 @@ describe('what programs may ask', () => {
   });
 
   it('is no body in another encoding', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const answer = await app.post(WHOLE, HI, { ...TOKEN, 'content-encoding': 'gzip' });
     expect([answer.status, answer.body.error.status]).toEqual([415, 'INVALID_ARGUMENT']);
   });
 
   it('is no large body that is nothing but values', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const body = `{"cachedContent":${'['.repeat(2_000_000)}`;
     const answer = await app.post(WHOLE, body, TOKEN);
     expect([answer.status, answer.body.error]).toEqual([
@@ -569,7 +578,7 @@ describe('what programs may ask', () => {
   });
 
   it('is a body of 20 MB at most', async () => {
-    const app = await startForPrograms();
+    const app = shared();
     const answer = await app.post(WHOLE, { ...HI, more: 'x'.repeat(21_000_000) }, TOKEN);
     expect([answer.status, answer.body.error.status]).toEqual([413, 'INVALID_ARGUMENT']);
   });
