@@ -155,6 +155,8 @@ const methodsRoute = ({
 function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Route[] {
   const listModels = sendOpenaiModels(chatTargets, clock.now());
   const relayModels = relayRoute(relay, readModelsCall, clock);
+  const sendEither: RequestHandler = (request, response, next) =>
+    (response.locals.protocol === 'gemini' ? relayModels : listModels)(request, response, next);
   const oneModel = z.object({
     model: z
       .string()
@@ -177,14 +179,7 @@ function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Rout
     tag: 'OpenAI',
     description: `With the token as bearer in [OpenAI's form](${OPENAI}/models), as \`x-goog-api-key\` or \`?key=\` in Google's. Under \`/v1beta/openai/models\` always in OpenAI's form.`,
     errorForms: [OPENAI_ERRORS, GEMINI_ERRORS],
-    handlers: [
-      ((request, response, next) =>
-        (response.locals.protocol === 'gemini' ? relayModels : listModels)(
-          request,
-          response,
-          next,
-        )) satisfies RequestHandler,
-    ],
+    handlers: [sendEither],
   } as const;
   const ofGoogle = {
     ...common,

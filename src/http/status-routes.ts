@@ -26,7 +26,14 @@ export const statusRoutes = ({ countKeys, mode, redis }: StatusRoutesOptions): R
       description: 'It can. The state of the keys does not matter: a restart would not mend it.',
       content: { 'application/json': health },
     },
-    handlers: [getHealth(mode, redis)],
+    handlers: [
+      (_request, response) =>
+        sendJson(response, 200, {
+          status: 'ok',
+          mode,
+          ...(redis === null ? {} : { redis: redis() }),
+        } satisfies z.output<typeof health>),
+    ],
   },
   {
     method: 'get',
@@ -69,16 +76,6 @@ const keysStatus = z
     ),
   })
   .meta({ id: 'KeysStatus' });
-
-function getHealth(
-  mode: StatusRoutesOptions['mode'],
-  redis: StatusRoutesOptions['redis'],
-): RequestHandler {
-  return function sendHealth(_request, response) {
-    const state = redis === null ? {} : { redis: redis() };
-    sendJson(response, 200, { status: 'ok', mode, ...state } satisfies z.output<typeof health>);
-  };
-}
 
 function getKeysStatus(countKeys: StatusRoutesOptions['countKeys']): RequestHandler {
   return function sendKeysStatus(_request, response) {

@@ -1,4 +1,4 @@
-import type { Request, RequestHandler, Response } from 'express';
+import type { RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
@@ -75,7 +75,11 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
         'In the order of the settings, those of Google first. No answer holds the text of a key.',
       query: keysQuery,
       answer: { description: 'One page of keys.', content: { 'application/json': keysPage } },
-      handlers: [access.require, getKeys(view)],
+      handlers: [
+        access.require,
+        ({ query }, response) =>
+          sendJson(response, 200, listKeys(view, validate(keysQuery, query))),
+      ],
     },
     {
       ...reading,
@@ -87,7 +91,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
         description: 'The last hour, and the latest requests.',
         content: { 'application/json': overview },
       },
-      handlers: [access.require, getOverview(view)],
+      handlers: [access.require, (_request, response) => sendJson(response, 200, view.overview())],
     },
     {
       ...onKey,
@@ -101,7 +105,11 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
         isRequired: false,
         examples: { named: { value: { by: 'Ana', reason: 'quota was raised' } } },
       },
-      handlers: [access.require, ...readBody, postRelease(view)],
+      handlers: [
+        access.require,
+        ...readBody,
+        postAction(view, releaseBody, (id, order) => view.actions.release(id, order)),
+      ],
     },
     {
       ...onKey,
@@ -115,7 +123,13 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
         isRequired: false,
         examples: { named: { value: { by: 'Ana', reason: 'bill is strange', seconds: 900 } } },
       },
-      handlers: [access.require, ...readBody, postPark(view, cooldownMs)],
+      handlers: [
+        access.require,
+        ...readBody,
+        postAction(view, parkBody, (id, order, { seconds = cooldownMs / 1000 }) =>
+          view.actions.park(id, seconds * 1000, order),
+        ),
+      ],
     },
     {
       ...reading,
@@ -124,7 +138,11 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       summary: 'Read the metrics for Prometheus',
       description: 'Of this process, since its start.',
       answer: { description: "Prometheus' text format.", content: { 'text/plain': z.string() } },
-      handlers: [access.require, getMetrics(metrics)],
+      handlers: [
+        access.require,
+        async (_request, response) =>
+          sendText(response, 200, metrics.contentType, await metrics.text()),
+      ],
     },
     {
       method: 'post',
@@ -259,27 +277,24 @@ const parkBody = z
   })
   .meta({ id: 'ParkRequest', description: 'May be empty, or nothing at all.' });
 
-function postRelease(view: AdminView): RequestHandler {
-  return async function releaseKey(request, response) {
-    const body = validate(releaseBody, bodyOrNone(request));
-    const isFound = view.actions.release(idIn(request), orderIn(response, body));
-    if (!isFound) throw noSuchKey();
-    sendJson(response, 200, { key: await reportOf(view, request) });
+/** @param act returns whether there is such a key */
+function postAction<Body extends z.output<typeof releaseBody>>(
+  { targets, keys }: AdminView,
+  schema: z.ZodType<Body>,
+  act: (id: string, order: Order, body: Body) => boolean,
+): RequestHandler {
+  return async function actOnKey(request, response) {
+    const id = String(request.params.id);
+    const body = validate(schema, bodyOrNone(request));
+    if (!act(id, orderIn(response, body), body)) {
+      throw new HttpError('not_found', 'There is no such key.');
+    }
+    const [key] = keys(defaultTargets(targets).map((target) => ({ target, id })));
+    sendJson(response, 200, { key });
   };
 }
 
-function postPark(view: AdminView, cooldownMs: number): RequestHandler {
-  return async function parkKey(request, response) {
-    const { seconds = cooldownMs / 1000, ...body } = validate(parkBody, bodyOrNone(request));
-    const isFound = view.actions.park(idIn(request), seconds * 1000, orderIn(response, body));
-    if (!isFound) throw noSuchKey();
-    sendJson(response, 200, { key: await reportOf(view, request) });
-  };
-}
-
-const idIn = ({ params }: Request) => String(params.id);
-
-/** Who has logged in with a name need not give it again. */
+/** The name given at the login is the default. */
 function orderIn(
   { locals }: Response,
   { by = '', reason = '' }: z.output<typeof releaseBody>,
@@ -288,31 +303,5 @@ function orderIn(
     requestId: locals.requestId,
     who: by || (locals.admin?.name ?? null),
     why: reason || null,
-  };
-}
-
-async function reportOf({ targets, keys }: AdminView, request: Request) {
-  const id = idIn(request);
-  const [report] = await keys(defaultTargets(targets).map((target) => ({ target, id })));
-  return report;
-}
-
-const noSuchKey = () => new HttpError('not_found', 'There is no such key.');
-
-function getKeys(view: AdminView): RequestHandler {
-  return async function sendKeys(request, response) {
-    sendJson(response, 200, await listKeys(view, validate(keysQuery, request.query)));
-  };
-}
-
-function getOverview(view: AdminView): RequestHandler {
-  return async function sendOverview(_request, response) {
-    sendJson(response, 200, await view.overview());
-  };
-}
-
-function getMetrics(metrics: Pick<Metrics, 'contentType' | 'text'>): RequestHandler {
-  return async function sendMetrics(_request, response) {
-    sendText(response, 200, metrics.contentType, await metrics.text());
   };
 }

@@ -7,23 +7,22 @@ import { invalidField } from '../validate.ts';
 
 const MAX_LIMIT = 500;
 
-/** A query's values are texts. */
 export const keysQuery = z.strictObject({
   service: z.string().optional().meta({
     description: 'Only the keys of this service.',
   }),
   model: z.string().optional().meta({
     description:
-      'The keys as they stand for this model, which is one of those in `GET /api/overview`. Default: the first of each service.',
+      'The state for this model, which is one of those in `GET /api/overview`. Default: the first of each service.',
   }),
   state: z.enum(['available', 'cooling_down', 'exhausted']).optional().meta({
     description: 'Only the keys in this state.',
   }),
   after: z.string().optional().meta({
-    description: 'Only the keys behind the one with this id: `next` of the page before.',
+    description: 'Only the keys after this id: `next` of the page before.',
   }),
   limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(100).meta({
-    description: 'So many keys at most.',
+    description: 'The number of keys on a page.',
   }),
 });
 
@@ -34,7 +33,7 @@ interface Row extends KeyState {
 }
 
 /** @throws HttpError 400 that names the field */
-export async function listKeys(view: AdminView, query: KeysQuery): Promise<KeysPage> {
+export function listKeys(view: AdminView, query: KeysQuery): KeysPage {
   const { state, after, limit } = query;
   const all = targetsFor(view, query).flatMap((target) =>
     view.states(target).map((row): Row => ({ ...row, target })),
@@ -46,7 +45,7 @@ export async function listKeys(view: AdminView, query: KeysQuery): Promise<KeysP
   const page = rest.slice(0, limit);
   return {
     total: all.filter(matches).length,
-    keys: await view.keys(page),
+    keys: view.keys(page),
     next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
   };
 }
