@@ -41,8 +41,8 @@ export interface LeaseOptions extends Choice {
 }
 
 /**
- * The keys of every provider and their health. It is pure and synchronous: no timer, no I/O; times are compared
- * when somebody asks. It never looks at a key's text.
+ * The keys of every provider and their health. It is pure and synchronous: it has no timer, does no I/O, compares
+ * times only when it is called, and never looks at a key's text.
  */
 export class KeyPool {
   readonly inspection: Inspection;

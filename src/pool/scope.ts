@@ -47,7 +47,7 @@ export interface SharedHealth {
 
 /**
  * The health of a scope. A parked scope is half-open once its `until` has passed: nothing happens at that
- * moment, the time is compared when somebody asks. `half-open.ts` holds the transitions of a probe.
+ * moment, the time is compared at the next call. `half-open.ts` holds the transitions of a probe.
  */
 export type Health =
   | { readonly state: 'ready' }

@@ -114,19 +114,19 @@ describe('an attempt that goes well', () => {
     expectNothingLeft();
   });
 
-  it('does not call upstream before somebody asks for a chunk', async () => {
+  it('does not call upstream before the first chunk is read', async () => {
     const { clock, ends } = createAttempt(['a']);
     expect([clock.pendingTimers(), ends]).toEqual([0, []]);
   });
 
-  it('opens a scope on trial at the first chunk, not only at the end', async () => {
+  it('opens a scope at the first chunk of its probe, not only at the end', async () => {
     const { pool, clock, lease: first } = createAttempt([]);
     first.report(failed.minute(1000));
     clock.advance(1000);
-    const trial = pool.lease(google('flash'));
-    if (trial === null) throw new Error('no trial was granted');
+    const probe = pool.lease(google('flash'));
+    if (probe === null) throw new Error('no probe was granted');
     const { chunks } = createAttempt(['a', LAST], {
-      lease: trial,
+      lease: probe,
       clock,
       deadline: clock.now() + HOUR,
     });
@@ -152,13 +152,13 @@ describe('an attempt that upstream fails', () => {
     },
   );
 
-  it('says that nothing is parked by upstream trouble', async () => {
+  it('reports that an upstream failure has parked nothing', async () => {
     const { chunks, ends } = createAttempt([new UpstreamError(failed.down)]);
     await failureOf(all(chunks));
     expect(ends[0]?.parked).toBeNull();
   });
 
-  it('passes on a bug of ours as it is, and blames no key for it', async () => {
+  it('throws a bug of ours as it is, and blames no key for it', async () => {
     const bug = new TypeError('x is not a function');
     const { chunks, ends, expectNothingLeft, pool } = createAttempt([bug]);
     await expect(all(chunks)).rejects.toBe(bug);
@@ -181,7 +181,7 @@ describe('an attempt that upstream fails', () => {
   });
 });
 
-describe('an attempt that upstream is silent to', () => {
+describe('an attempt without an answer', () => {
   /** Asks for the next chunk, lets this much time pass, and tells whether the asking has ended. */
   async function silentFor(
     { chunks, clock }: ReturnType<typeof createAttempt>,
@@ -213,7 +213,7 @@ describe('an attempt that upstream is silent to', () => {
     tried.expectNothingLeft();
   });
 
-  it("blames nobody when it is the request's own deadline that passed first", async () => {
+  it("blames no key when the request's own deadline passes first", async () => {
     const short = createAttempt(['silence'], { deadline: NOW + 5000 });
     const { next, isOver } = await silentFor(short, 4999);
     expect(isOver).toBe(false);
@@ -242,7 +242,7 @@ describe('an attempt that upstream is silent to', () => {
     tried.expectNothingLeft();
   });
 
-  it('does not count the time that the reader takes', async () => {
+  it('does not count the time of the reader', async () => {
     const tried = createAttempt(['a', LAST]);
     await tried.chunks.next();
     expect(tried.clock.pendingTimers()).toBe(0);
@@ -251,7 +251,7 @@ describe('an attempt that upstream is silent to', () => {
     expect(tried.ends[0]?.outcome.kind).toBe('success');
   });
 
-  it('after its last chunk waits half a minute for more, and is a success', async () => {
+  it('after its last chunk waits half a minute for more, then is a success', async () => {
     const tried = createAttempt([LAST, 'silence']);
     await tried.chunks.next();
     const { next, isOver } = await silentFor(tried, FINISHED_MS - 1);
@@ -263,8 +263,8 @@ describe('an attempt that upstream is silent to', () => {
   });
 });
 
-describe('an attempt that nobody waits for any more', () => {
-  it('is stopped at once when the caller goes, and blames no key', async () => {
+describe('an attempt whose answer is not read', () => {
+  it('stops at once when the caller goes, and blames no key', async () => {
     const { chunks, caller, ends, pool, expectNothingLeft } = createAttempt(['a', 'silence']);
     await chunks.next();
     const next = chunks.next();
@@ -275,7 +275,7 @@ describe('an attempt that nobody waits for any more', () => {
     expectNothingLeft();
   });
 
-  it('is not begun when the caller has gone before', async () => {
+  it('does not begin when the caller has gone before', async () => {
     const { chunks, ends, expectNothingLeft } = createAttempt(['silence'], {
       signal: AbortSignal.abort(),
     });

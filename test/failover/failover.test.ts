@@ -13,7 +13,7 @@ import { flow } from '../support/start-app.ts';
 
 const SECOND = 1000;
 
-/** What one call does, one after the other: it takes its time, then says something or fails. */
+/** The steps of one call: each takes its time, then says something or fails. */
 type Step = { readonly after?: number; readonly say?: string; readonly fail?: Failure | Error };
 
 interface Call {
@@ -22,7 +22,7 @@ interface Call {
   readonly at: number;
 }
 
-/** The failover before a scripted upstream; an answer is complete with its last step. */
+/** The failover with a scripted upstream; an answer is complete with its last step. */
 function createSetting(
   keys: string[],
   script: (call: Call) => readonly Step[],
@@ -79,7 +79,7 @@ async function take({ after = 0, say = '', fail }: Step, clock: Clock, signal: A
   return say;
 }
 
-/** The answer, or the code and the promise of the refusal. */
+/** The answer, or the code and the retry time of the refusal. */
 const outcomeOf = (answer: Promise<string>) =>
   answer.catch((error: unknown) =>
     error instanceof ServiceError ? [error.code, error.retryAfterMs] : error,
@@ -90,10 +90,10 @@ const summaries = (lines: readonly Record<string, unknown>[]) =>
 
 const EIGHT = Array.from({ length: 8 }, (_, index) => `key-${index}`);
 
-describe('a request that meets keys which come back as fast as it tries them', () => {
+describe('a request whose keys return as fast as it tries them', () => {
   const spentAgain = () => [{ after: 200, fail: failed.minute(1500) }];
 
-  it('does not go round and round: its waiting time counts from the first time that all are spent', async () => {
+  it('does not go round: its waiting time counts from the first time that all are spent', async () => {
     const { clock, calls, ask, took } = createSetting(EIGHT, spentAgain);
     const outcome = await flow(clock, outcomeOf(ask()), 50);
     expect(outcome).toEqual(['all_keys_exhausted', expect.any(Number)]);
@@ -109,7 +109,7 @@ describe('a request that meets keys which come back as fast as it tries them', (
 });
 
 describe('after the deadline', () => {
-  it('no key is bothered any more, although one is left', async () => {
+  it('no further key is called, although one is left', async () => {
     const slow = ({ key }: Call) =>
       key === 'key-0'
         ? [
@@ -125,7 +125,7 @@ describe('after the deadline', () => {
     expect(calls).toHaveLength(1);
   });
 
-  it('a key that comes back at that very moment is not bothered either', async () => {
+  it('a key that returns at that very moment is not called either', async () => {
     const { clock, calls, ask, lease } = createSetting(['key-0'], () => [{ say: 'a' }], {
       keyWaitMs: 100 * SECOND,
     });
@@ -138,10 +138,10 @@ describe('after the deadline', () => {
   });
 });
 
-describe('a line for one model', () => {
+describe('a queue for one model', () => {
   const TWO_MODELS = { models: ['flash', 'pro'] };
 
-  it('refuses nobody who wants another, however full it is', async () => {
+  it('refuses no request for another, however full it is', async () => {
     const { clock, ask, lease, took } = createSetting(['key-0'], () => [{ say: 'Hi' }], TWO_MODELS);
     lease('flash').report(failed.minute(4 * SECOND));
     const waiting = Array.from({ length: 1001 }, () => outcomeOf(ask(['flash'])));
@@ -151,7 +151,7 @@ describe('a line for one model', () => {
     expect(outcomes.filter((outcome) => outcome === 'Hi')).toHaveLength(1000);
   });
 
-  it('holds up nobody who wants another, however slowly it moves', async () => {
+  it('delays no request for another, however slowly it moves', async () => {
     const { clock, ask, lease } = createSetting(
       ['key-0'],
       ({ model }) => [{ after: model === 'flash' ? 2 * SECOND : 10, say: 'Hi' }],
@@ -167,8 +167,8 @@ describe('a line for one model', () => {
   });
 });
 
-describe('a line for one model that moves slowly', () => {
-  it('is not quickened by requests for another that fail', async () => {
+describe('a queue for one model that moves slowly', () => {
+  it('is not served faster by requests for another that fail', async () => {
     const { clock, ask, lease, calls } = createSetting(
       ['key-0'],
       ({ model }) =>
@@ -184,8 +184,8 @@ describe('a line for one model that moves slowly', () => {
   });
 });
 
-describe('a line behind a key that has proved good', () => {
-  it('moves with the first words of an answer, not once more with its end', async () => {
+describe('a queue for a key that works', () => {
+  it('moves at the first chunk of an answer, not once more at its end', async () => {
     const answer = [
       { after: SECOND, say: 'a' },
       { after: SECOND, say: 'b' },
@@ -199,7 +199,7 @@ describe('a line behind a key that has proved good', () => {
     await flow(clock, Promise.all(asked), 50);
   });
 
-  it('wakes when the rest of a key ends with an answer', async () => {
+  it('wakes when an answer ends the ejection of a key', async () => {
     let hangs = true;
     const { clock, ask, pool, took } = createSetting(['key-0', 'key-1'], () => {
       const steps = hangs ? [{ after: 15 * SECOND, say: 'a' }] : [{ after: SECOND, say: 'b' }];
@@ -224,15 +224,15 @@ describe('a line behind a key that has proved good', () => {
   });
 });
 
-describe('the promise of a refusal', () => {
-  it('is when the first key comes back by itself, not when a rejected one is tried again', async () => {
+describe('the retry time of a refusal', () => {
+  it('is when the first key returns by itself, not when a rejected one is probed', async () => {
     const { clock, ask, lease } = createSetting(['key-0', 'key-1'], () => [{ fail: failed.day }]);
     lease().report(failed.badKey);
     clock.advance(3540 * SECOND);
     expect(await outcomeOf(ask())).toEqual(['all_keys_exhausted', 3600 * SECOND]);
   });
 
-  it('is when a rejected one is tried again where there is no other', async () => {
+  it('is when a rejected key is probed where there is no other', async () => {
     const { ask } = createSetting(['key-0'], () => [{ fail: failed.badKey }]);
     expect(await outcomeOf(ask())).toEqual(['all_keys_exhausted', 3600 * SECOND]);
   });
@@ -247,7 +247,7 @@ describe('the summary of a request', () => {
     expect(summaries(lines)).toEqual(['another key stepped in']);
   });
 
-  it('says so too when the other key finds the request at fault', async () => {
+  it('says so too when the other key refuses the request itself', async () => {
     const { ask, lines } = createSetting(['key-0', 'key-1'], ({ key }) => [
       { fail: key === 'key-0' ? failed.day : failed.badRequest },
     ]);
@@ -267,7 +267,7 @@ describe('the summary of a request', () => {
     expect(summaries(lines)).toEqual(['the client left while another key was stepping in']);
   });
 
-  it('is not needed for one key, be it tried again after a wait', async () => {
+  it('is not written for one key that is tried again after a wait', async () => {
     let isSpent = true;
     const { clock, ask, lines } = createSetting(['key-0'], () => {
       const steps = isSpent ? [{ fail: failed.minute(2 * SECOND) }] : [{ say: 'Hi' }];
@@ -278,7 +278,7 @@ describe('the summary of a request', () => {
     expect(summaries(lines)).toEqual([]);
   });
 
-  it('names the model where it was another model of the same key that stepped in', async () => {
+  it('names the model where another model of the same key stepped in', async () => {
     const { ask, lines } = createSetting(
       ['key-0'],
       ({ model }) => (model === 'flash' ? [{ fail: failed.day }] : [{ say: 'Hi' }]),
@@ -288,7 +288,7 @@ describe('the summary of a request', () => {
     expect(summaries(lines)).toEqual(['another model stepped in']);
   });
 
-  it('of a refusal says what was tried, what cannot be had until when, and when to come back', async () => {
+  it('of a refusal names the keys that were tried, those that are parked, and when to ask again', async () => {
     const { clock, ask, lines, lease } = createSetting(['key-0', 'key-1'], () => [
       { after: 70, fail: failed.day },
     ]);
@@ -323,7 +323,7 @@ describe('the summary of a request', () => {
   });
 });
 
-describe('the line of an attempt', () => {
+describe('the log line of an attempt', () => {
   it('says what it parks and until when', async () => {
     const { clock, ask, lines } = createSetting(['key-0'], () => [{ fail: failed.day }]);
     await outcomeOf(ask());
@@ -342,7 +342,7 @@ describe('the line of an attempt', () => {
     });
   });
 
-  it('says when it was the probe of a key that comes back', async () => {
+  it('says when it was a probe', async () => {
     const { clock, lease, ask, lines } = createSetting(['key-0'], () => [{ say: 'Hi' }]);
     lease().report(failed.minute(SECOND));
     clock.advance(SECOND);
@@ -354,7 +354,7 @@ describe('the line of an attempt', () => {
     ]);
   });
 
-  it('says how long the request stood in line, and the status of the provider', async () => {
+  it('says how long the request waited, and the status of the provider', async () => {
     const refusal = { ...failed.minute(2 * SECOND), status: 429 };
     const { clock, ask, lines } = createSetting(['key-0'], ({ at }) =>
       at === 0 ? [{ fail: refusal }] : [{ say: 'Hi' }],
@@ -367,10 +367,10 @@ describe('the line of an attempt', () => {
   });
 
   it.each([
-    ['a spent minute is daily business', failed.minute(SECOND), 30],
+    ['a spent minute is normal', failed.minute(SECOND), 30],
     ['a 429 without a reason parks the key for the hour', failed.unhinted, 40],
-    ['somebody has to act', failed.badKey, 50],
-  ])('is as loud as it matters: %s', async (_, failure, level) => {
+    ['a rejected key needs action', failed.badKey, 50],
+  ])('has the level that it deserves: %s', async (_, failure, level) => {
     const { ask, lines } = createSetting(['key-0'], () => [{ fail: failure }], { keyWaitMs: 0 });
     await outcomeOf(ask());
     expect(lines[0]).toMatchObject({ msg: 'attempt', level });

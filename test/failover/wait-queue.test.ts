@@ -8,12 +8,12 @@ import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { createPool, failed, google } from '../support/pool.ts';
 
 const SECOND = 1000;
-const HEARS_FOR_SECONDS = 20;
+const OUTCOME_SECONDS = 20;
 const SUCCESS = { kind: 'success' } as const;
 const STILL_WAITING = 'still waiting';
 
-/** A line before a pool whose keys are all spent, each for so many seconds. */
-function createLine(
+/** A queue for a pool whose keys are all spent, each for so many seconds. */
+function createQueue(
   secondsByKey: Record<string, number>,
   maxWaiting = 100,
   clock = createFakeClock(),
@@ -24,33 +24,33 @@ function createLine(
     const spent = setting.lease();
     spent.report(failed.minute((secondsByKey[spent.key.id] ?? 0) * SECOND));
   }
-  return lineBefore(setting, maxWaiting);
+  return queueFor(setting, maxWaiting);
 }
 
-function lineBefore({ pool, clock }: ReturnType<typeof createPool>, maxWaiting = 100) {
-  const line = createWaitQueue(clock, maxWaiting);
+function queueFor({ pool, clock }: ReturnType<typeof createPool>, maxWaiting = 100) {
+  const queue = createWaitQueue(clock, maxWaiting);
   const newSearch = () => new CandidateSearch(pool, { targets: [google('flash')] });
   const searchThatFailed = (id: string) => {
     const search = newSearch();
     search.failed({ key: { id, project: id }, target: google('flash') }, failed.down, null);
     return search;
   };
-  const stand = (forSeconds = 5, signal = new AbortController().signal, search = newSearch()) =>
-    outcomeOf(line.wait(search, patience(clock, forSeconds), signal));
+  const wait = (forSeconds = 5, signal = new AbortController().signal, search = newSearch()) =>
+    outcomeOf(queue.wait(search, limitsFor(clock, forSeconds), signal));
   const end = (ended: Lease, outcome: Parameters<Lease['report']>[0]) => {
     ended.report(outcome);
-    if (outcome.kind === 'success') line.keyProved(null);
-    else line.leaseFailed(null);
+    if (outcome.kind === 'success') queue.keyProved(null);
+    else queue.leaseFailed(null);
   };
-  return { pool, clock, line, stand, end, searchThatFailed };
+  return { pool, clock, queue, wait, end, searchThatFailed };
 }
 
-const patience = (clock: Clock, forSeconds: number) => {
+const limitsFor = (clock: Clock, forSeconds: number) => {
   const until = clock.now() + forSeconds * SECOND;
-  return { until, outcomeUntil: until + (forSeconds > 0 ? HEARS_FOR_SECONDS * SECOND : 0) };
+  return { until, outcomeUntil: until + (forSeconds > 0 ? OUTCOME_SECONDS * SECOND : 0) };
 };
 
-/** A millisecond passes with each look at it, as it may on a busy machine. */
+/** A millisecond passes with each reading, as on a busy machine. */
 function createTickingClock(): FakeClock {
   const clock = createFakeClock();
   let ticks = 0;
@@ -63,7 +63,7 @@ function createTickingClock(): FakeClock {
   };
 }
 
-/** Looks at a promise without waiting for it. */
+/** Reads a promise without waiting for it. */
 function outcomeOf(promise: Promise<Lease | null>) {
   let outcome: Lease | null | typeof STILL_WAITING = STILL_WAITING;
   promise.then((lease) => {
@@ -75,7 +75,7 @@ function outcomeOf(promise: Promise<Lease | null>) {
   };
 }
 
-/** Who has a key by now, who went away with none, and who still stands there. */
+/** The key that each has by now, or `none`, or that it still waits. */
 async function look(waiters: (() => Promise<Lease | null | string>)[]) {
   const outcomes = await Promise.all(waiters.map((outcome) => outcome()));
   return outcomes.map((outcome) =>
@@ -89,66 +89,66 @@ async function leaseOf(waiter: (() => Promise<Lease | null | string>) | undefine
   throw new Error('no key was leased');
 }
 
-describe('one request in line', () => {
-  it('still waits one millisecond before its key is back, and has it at the moment itself', async () => {
-    const { clock, stand, line } = createLine({ 'google-1': 3 });
-    const waiter = stand();
+describe('one waiting request', () => {
+  it('still waits one millisecond before its key returns, and has it at that moment', async () => {
+    const { clock, wait, queue } = createQueue({ 'google-1': 3 });
+    const waiter = wait();
     clock.advance(3 * SECOND - 1);
     expect(await look([waiter])).toEqual([STILL_WAITING]);
-    expect(line.isEmpty()).toBe(false);
+    expect(queue.isEmpty()).toBe(false);
     clock.advance(1);
     expect(await look([waiter])).toEqual(['google-1']);
-    expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+    expect([queue.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
   });
 
-  it('has the key that is back first', async () => {
-    const { clock, stand } = createLine({ 'google-1': 4, 'google-2': 2 });
-    const waiter = stand();
+  it('has the key that returns first', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 4, 'google-2': 2 });
+    const waiter = wait();
     clock.advance(2 * SECOND);
     expect(await look([waiter])).toEqual(['google-2']);
   });
 
-  it('is refused at once when no key is back in time, not even by a millisecond', async () => {
-    const { clock, stand } = createLine({ 'google-1': 5.001, 'google-2': 600 });
-    expect(await look([stand(5)])).toEqual(['none']);
+  it('is refused at once when no key returns in time, be it by a millisecond', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 5.001, 'google-2': 600 });
+    expect(await look([wait(5)])).toEqual(['none']);
     expect(clock.pendingTimers()).toBe(0);
   });
 
-  it('waits for a key that is back at the very last moment', async () => {
-    const { clock, stand } = createLine({ 'google-1': 5 });
-    const waiter = stand(5);
+  it('waits for a key that returns at the very last moment', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 5 });
+    const waiter = wait(5);
     clock.advance(5 * SECOND);
     expect(await look([waiter])).toEqual(['google-1']);
   });
 
-  it('has a key at once that is back already', async () => {
-    const { clock, stand } = createLine({ 'google-1': 3 });
+  it('has a key at once that has returned already', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    expect(await look([stand()])).toEqual(['google-1']);
+    expect(await look([wait()])).toEqual(['google-1']);
     expect(clock.pendingTimers()).toBe(0);
   });
 
   it('is refused at once when its caller has gone already', async () => {
-    const { stand, line } = createLine({ 'google-1': 3 });
-    expect(await look([stand(5, AbortSignal.abort())])).toEqual(['none']);
-    expect(line.isEmpty()).toBe(true);
+    const { wait, queue } = createQueue({ 'google-1': 3 });
+    expect(await look([wait(5, AbortSignal.abort())])).toEqual(['none']);
+    expect(queue.isEmpty()).toBe(true);
   });
 
   it('leaves at once when its caller goes, and takes no key with it', async () => {
-    const { clock, stand, line } = createLine({ 'google-1': 3 });
+    const { clock, wait, queue } = createQueue({ 'google-1': 3 });
     const caller = new AbortController();
-    const waiter = stand(5, caller.signal);
+    const waiter = wait(5, caller.signal);
     caller.abort();
     expect(await look([waiter])).toEqual(['none']);
-    expect(line.isEmpty()).toBe(true);
-    const next = stand();
+    expect(queue.isEmpty()).toBe(true);
+    const next = wait();
     clock.advance(3 * SECOND);
     expect(await look([waiter, next])).toEqual(['none', 'google-1']);
     expect(clock.pendingTimers()).toBe(0);
   });
 
-  it('leaves no listener behind, however it went away', async () => {
-    const { clock, stand } = createLine({ 'google-1': 3 });
+  it('leaves no listener behind', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 3 });
     const { signal } = new AbortController();
     let listeners = 0;
     const add = signal.addEventListener.bind(signal);
@@ -161,63 +161,63 @@ describe('one request in line', () => {
       listeners -= 1;
       remove(...args);
     };
-    const waiter = stand(5, signal);
+    const waiter = wait(5, signal);
     expect(listeners).toBe(1);
     clock.advance(3 * SECOND);
     expect([await look([waiter]), listeners]).toEqual([['google-1'], 0]);
   });
 });
 
-describe('while a trial is in flight', () => {
+describe('while a probe is under way', () => {
   it('a newcomer waits for its outcome, and takes over when it succeeds', async () => {
-    const { clock, stand, end } = createLine({ 'google-1': 3 });
+    const { clock, wait, end } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomer = stand();
-    expect(await look([trial, newcomer])).toEqual(['google-1', STILL_WAITING]);
-    end(await leaseOf(trial), SUCCESS);
+    const probe = wait();
+    const newcomer = wait();
+    expect(await look([probe, newcomer])).toEqual(['google-1', STILL_WAITING]);
+    end(await leaseOf(probe), SUCCESS);
     expect(await look([newcomer])).toEqual(['google-1']);
   });
 
   it('a newcomer is refused as soon as the key is spent again for longer than it would wait', async () => {
-    const { clock, stand, end, line } = createLine({ 'google-1': 3 });
+    const { clock, wait, end, queue } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomers = [stand(), stand()];
-    end(await leaseOf(trial), failed.minute(30 * SECOND));
+    const probe = wait();
+    const newcomers = [wait(), wait()];
+    end(await leaseOf(probe), failed.minute(30 * SECOND));
     expect(await look(newcomers)).toEqual(['none', 'none']);
-    expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+    expect([queue.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
   });
 
   it('a newcomer waits on when the key is spent again for less', async () => {
-    const { clock, stand, end } = createLine({ 'google-1': 3 });
+    const { clock, wait, end } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomer = stand();
-    end(await leaseOf(trial), failed.minute(2 * SECOND));
+    const probe = wait();
+    const newcomer = wait();
+    end(await leaseOf(probe), failed.minute(2 * SECOND));
     clock.advance(2 * SECOND - 1);
     expect(await look([newcomer])).toEqual([STILL_WAITING]);
     clock.advance(1);
     expect(await look([newcomer])).toEqual(['google-1']);
   });
 
-  it('a newcomer has the next trial when this one found nothing out', async () => {
-    const { clock, stand, end } = createLine({ 'google-1': 3 });
+  it('a newcomer has the next probe when this one proved nothing', async () => {
+    const { clock, wait, end } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomers = [stand(), stand()];
-    end(await leaseOf(trial), failed.gone);
+    const probe = wait();
+    const newcomers = [wait(), wait()];
+    end(await leaseOf(probe), failed.gone);
     expect(await look(newcomers)).toEqual(['google-1', STILL_WAITING]);
   });
 
-  it('newcomers whose patience ends hear the outcome first, and have the key in turn when it is good', async () => {
-    const { clock, stand, end } = createLine({ 'google-1': 3 });
+  it('newcomers at their limit wait for the outcome, and have the key in turn when it works', async () => {
+    const { clock, wait, end } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomers = [stand(5), stand(5), stand(5), stand(5)];
+    const probe = wait();
+    const newcomers = [wait(5), wait(5), wait(5), wait(5)];
     clock.advance(7 * SECOND);
     expect(await look(newcomers)).toEqual(Array(4).fill(STILL_WAITING));
-    end(await leaseOf(trial), SUCCESS);
+    end(await leaseOf(probe), SUCCESS);
     expect(await look(newcomers)).toEqual([
       ...Array(2).fill('google-1'),
       ...Array(2).fill(STILL_WAITING),
@@ -227,15 +227,15 @@ describe('while a trial is in flight', () => {
     expect(clock.pendingTimers()).toBe(0);
   });
 
-  it('newcomers that waited for the outcome as long as they may have a good key before their turn', async () => {
-    const { clock, stand, line } = createLine({ 'google-1': 3 });
+  it('newcomers at their limit for the outcome have a good key before their turn', async () => {
+    const { clock, wait, queue } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomers = Array.from({ length: 5 }, () => stand(5));
+    const probe = wait();
+    const newcomers = Array.from({ length: 5 }, () => wait(5));
     clock.advance(7 * SECOND);
-    (await leaseOf(trial)).prove();
-    line.keyProved(null);
-    clock.advance((HEARS_FOR_SECONDS - 2) * SECOND - 1);
+    (await leaseOf(probe)).prove();
+    queue.keyProved(null);
+    clock.advance((OUTCOME_SECONDS - 2) * SECOND - 1);
     expect(await look(newcomers)).toEqual([
       ...Array(2).fill('google-1'),
       ...Array(3).fill(STILL_WAITING),
@@ -244,13 +244,13 @@ describe('while a trial is in flight', () => {
     expect(await look(newcomers)).toEqual(Array(5).fill('google-1'));
   });
 
-  it('nobody passes who was there before, although its own patience ends first', async () => {
-    const { clock, stand, line } = createLine({ 'google-1': 3 });
+  it('a request does not pass earlier ones although its own limit comes first', async () => {
+    const { clock, wait, queue } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const waiters = [...Array.from({ length: 4 }, () => stand(10)), stand(5)];
-    (await leaseOf(trial)).prove();
-    line.keyProved(null);
+    const probe = wait();
+    const waiters = [...Array.from({ length: 4 }, () => wait(10)), wait(5)];
+    (await leaseOf(probe)).prove();
+    queue.keyProved(null);
     clock.advance(5 * SECOND);
     expect(await look(waiters)).toEqual([
       ...Array(3).fill('google-1'),
@@ -259,105 +259,105 @@ describe('while a trial is in flight', () => {
     ]);
   });
 
-  it('a newcomer whose patience has ended is refused as soon as the key is found spent again', async () => {
-    const { clock, stand, end, line } = createLine({ 'google-1': 3 });
+  it('a newcomer at its limit is refused as soon as the key is found spent again', async () => {
+    const { clock, wait, end, queue } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomers = [stand(5), stand(5)];
+    const probe = wait();
+    const newcomers = [wait(5), wait(5)];
     clock.advance(6 * SECOND);
-    end(await leaseOf(trial), failed.minute(2 * SECOND));
+    end(await leaseOf(probe), failed.minute(2 * SECOND));
     expect(await look(newcomers)).toEqual(['none', 'none']);
-    expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+    expect([queue.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
   });
 
-  it('a newcomer whose patience has ended tries next when the trial found nothing out', async () => {
-    const { clock, stand, end } = createLine({ 'google-1': 3 });
+  it('a newcomer at its limit has the next probe when this one proved nothing', async () => {
+    const { clock, wait, end } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomers = [stand(5), stand(5)];
+    const probe = wait();
+    const newcomers = [wait(5), wait(5)];
     clock.advance(6 * SECOND);
-    end(await leaseOf(trial), failed.gone);
+    end(await leaseOf(probe), failed.gone);
     expect(await look(newcomers)).toEqual(['google-1', STILL_WAITING]);
   });
 
-  it('a newcomer whose patience has ended has another key that comes back meanwhile', async () => {
-    const { clock, stand } = createLine({ 'google-1': 3, 'google-2': 10 });
+  it('a newcomer at its limit has another key that returns meanwhile', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 3, 'google-2': 10 });
     clock.advance(3 * SECOND);
-    stand();
-    const newcomer = stand(5);
+    wait();
+    const newcomer = wait(5);
     clock.advance(7 * SECOND - 1);
     expect(await look([newcomer])).toEqual([STILL_WAITING]);
     clock.advance(1);
     expect(await look([newcomer])).toEqual(['google-2']);
   });
 
-  it('a newcomer hears no outcome later than it may, however long the trial takes', async () => {
-    const { clock, stand } = createLine({ 'google-1': 3 });
+  it('a newcomer waits no longer for the outcome than it may, however long the probe takes', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    stand();
-    const newcomer = stand(5);
-    clock.advance((5 + HEARS_FOR_SECONDS) * SECOND - 1);
+    wait();
+    const newcomer = wait(5);
+    clock.advance((5 + OUTCOME_SECONDS) * SECOND - 1);
     expect(await look([newcomer])).toEqual([STILL_WAITING]);
     clock.advance(1);
     expect(await look([newcomer])).toEqual(['none']);
     expect(clock.pendingTimers()).toBe(0);
   });
 
-  it('a newcomer is not sent away because the clock ticks while its case is looked at', async () => {
+  it('a newcomer is not refused because the clock ticks during its review', async () => {
     const clock = createTickingClock();
-    const { stand, end } = createLine({ 'google-1': 3 }, 100, clock);
+    const { wait, end } = createQueue({ 'google-1': 3 }, 100, clock);
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomer = stand(5);
+    const probe = wait();
+    const newcomer = wait(5);
     clock.advance(6 * SECOND);
     expect(await look([newcomer])).toEqual([STILL_WAITING]);
-    end(await leaseOf(trial), SUCCESS);
+    end(await leaseOf(probe), SUCCESS);
     expect(await look([newcomer])).toEqual(['google-1']);
   });
 
-  it('a newcomer whose patience has ended has a key that rests rather than the hope of a better one', async () => {
+  it('a newcomer at its limit has an ejected key', async () => {
     const setting = createPool(['google-1', 'google-2']);
     for (const outcome of [SUCCESS, failed.down, SUCCESS, failed.down, failed.minute(3 * SECOND)]) {
       setting.lease().report(outcome);
     }
-    const { clock, stand } = lineBefore(setting);
+    const { clock, wait } = queueFor(setting);
     clock.advance(3 * SECOND);
-    const trial = stand();
-    const newcomer = stand(5);
+    const probe = wait();
+    const newcomer = wait(5);
     clock.advance(5 * SECOND - 1);
-    expect(await look([trial, newcomer])).toEqual(['google-1', STILL_WAITING]);
+    expect(await look([probe, newcomer])).toEqual(['google-1', STILL_WAITING]);
     clock.advance(1);
     expect(await look([newcomer])).toEqual(['google-2']);
   });
 
-  it('whoever has no patience at all is refused at once', async () => {
-    const { clock, stand } = createLine({ 'google-1': 3 });
+  it('a request that may not wait is refused at once', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    stand();
-    expect(await look([stand(0)])).toEqual(['none']);
+    wait();
+    expect(await look([wait(0)])).toEqual(['none']);
   });
 
-  it('a newcomer for whom the key under trial is no good does not wait for it', async () => {
-    const { clock, stand, searchThatFailed } = createLine({ 'google-1': 3 });
+  it('a newcomer that has tried the probed key does not wait for it', async () => {
+    const { clock, wait, searchThatFailed } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
-    stand();
-    expect(await look([stand(5, undefined, searchThatFailed('google-1'))])).toEqual(['none']);
+    wait();
+    expect(await look([wait(5, undefined, searchThatFailed('google-1'))])).toEqual(['none']);
   });
 });
 
-describe('several requests in line', () => {
-  it('are served in the order in which they came, one for each key that is back', async () => {
-    const { clock, stand } = createLine({ 'google-1': 2, 'google-2': 3 });
-    const waiters = [stand(), stand(), stand()];
+describe('several waiting requests', () => {
+  it('are served in their order, one for each key that returns', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 2, 'google-2': 3 });
+    const waiters = [wait(), wait(), wait()];
     clock.advance(2 * SECOND);
     expect(await look(waiters)).toEqual(['google-1', STILL_WAITING, STILL_WAITING]);
     clock.advance(1 * SECOND);
     expect(await look(waiters)).toEqual(['google-1', 'google-2', STILL_WAITING]);
   });
 
-  it('follow a key that works faster and faster: each success lets two in', async () => {
-    const { clock, stand, end } = createLine({ 'google-1': 2 });
-    const waiters = Array.from({ length: 7 }, () => stand());
+  it('follow a key that works faster and faster: each success admits two', async () => {
+    const { clock, wait, end } = createQueue({ 'google-1': 2 });
+    const waiters = Array.from({ length: 7 }, () => wait());
     const served = async () => (await look(waiters)).filter((got) => got === 'google-1').length;
     clock.advance(2 * SECOND);
     expect(await served()).toBe(1);
@@ -369,52 +369,42 @@ describe('several requests in line', () => {
     expect(await served()).toBe(7);
   });
 
-  it('stop following at the first refusal', async () => {
-    const { clock, stand, end } = createLine({ 'google-1': 2 });
-    const waiters = Array.from({ length: 6 }, () => stand());
+  it('stop at the first refusal', async () => {
+    const { clock, wait, end } = createQueue({ 'google-1': 2 });
+    const waiters = Array.from({ length: 6 }, () => wait());
     clock.advance(2 * SECOND);
     end(await leaseOf(waiters[0]), SUCCESS);
     end(await leaseOf(waiters[1]), failed.day);
     expect(await look(waiters)).toEqual([...Array(3).fill('google-1'), ...Array(3).fill('none')]);
   });
 
-  it('are passed by when the first has gone', async () => {
-    const { clock, stand } = createLine({ 'google-1': 2 });
-    const caller = new AbortController();
-    const waiters = [stand(5, caller.signal), stand()];
-    clock.advance(SECOND);
-    caller.abort();
-    clock.advance(SECOND);
-    expect(await look(waiters)).toEqual(['none', 'google-1']);
-  });
-
-  it('each wait their own time', async () => {
-    const { clock, stand } = createLine({ 'google-1': 2 });
-    const waiters = [stand(2), stand(3), stand(4)];
+  it('each wait for their own time', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 2 });
+    const waiters = [wait(2), wait(3), wait(4)];
     clock.advance(2 * SECOND);
     expect(await look(waiters)).toEqual(['google-1', STILL_WAITING, STILL_WAITING]);
-    clock.advance((1 + HEARS_FOR_SECONDS) * SECOND);
+    clock.advance((1 + OUTCOME_SECONDS) * SECOND);
     expect(await look(waiters)).toEqual(['google-1', 'none', STILL_WAITING]);
     clock.advance(SECOND);
     expect(await look(waiters)).toEqual(['google-1', 'none', 'none']);
     expect(clock.pendingTimers()).toBe(0);
   });
 
-  it('a newcomer does not pass them, although a key is back', async () => {
-    const { clock, stand, end } = createLine({ 'google-1': 2, 'google-2': 2 });
+  it('a newcomer does not pass them, although a key has returned', async () => {
+    const { clock, wait, end } = createQueue({ 'google-1': 2, 'google-2': 2 });
     clock.advance(2 * SECOND);
-    const trials = [stand(), stand()];
-    const waiting = stand();
-    end(await leaseOf(trials[0]), failed.gone);
-    expect(await look([waiting, stand()])).toEqual(['google-1', STILL_WAITING]);
+    const probes = [wait(), wait()];
+    const waiting = wait();
+    end(await leaseOf(probes[0]), failed.gone);
+    expect(await look([waiting, wait()])).toEqual(['google-1', STILL_WAITING]);
   });
 
-  it('are no more than the line has room for', async () => {
-    const { clock, stand } = createLine({ 'google-1': 2 }, 2);
-    const waiters = [stand(), stand(), stand()];
+  it('are no more than the queue has room for', async () => {
+    const { clock, wait } = createQueue({ 'google-1': 2 }, 2);
+    const waiters = [wait(), wait(), wait()];
     expect(await look(waiters)).toEqual([STILL_WAITING, STILL_WAITING, 'none']);
     clock.advance(2 * SECOND);
-    const later = stand();
+    const later = wait();
     expect(await look([...waiters, later])).toEqual([
       'google-1',
       STILL_WAITING,
@@ -423,143 +413,130 @@ describe('several requests in line', () => {
     ]);
   });
 
-  it('have one alarm between them', () => {
-    const { clock, stand } = createLine({ 'google-1': 2, 'google-2': 3 });
-    for (let turn = 0; turn < 50; turn += 1) stand();
+  it('share one timer', () => {
+    const { clock, wait } = createQueue({ 'google-1': 2, 'google-2': 3 });
+    for (let turn = 0; turn < 50; turn += 1) wait();
     expect(clock.pendingTimers()).toBe(1);
   });
 });
 
-describe('an empty line', () => {
+describe('an empty queue', () => {
   it('does nothing when a key answers or fails', () => {
-    const { clock, line } = createLine({ 'google-1': 2 });
-    line.keyProved(null);
-    line.leaseFailed(null);
-    expect([line.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+    const { clock, queue } = createQueue({ 'google-1': 2 });
+    queue.keyProved(null);
+    queue.leaseFailed(null);
+    expect([queue.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
   });
 });
 
-describe('a line with different wishes', () => {
+describe('a queue for different models', () => {
   const createTwoModels = (maxWaiting = 100) => {
     const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
     lease('flash').report(failed.minute(4 * SECOND));
-    const line = createWaitQueue(clock, maxWaiting);
-    const stand = (model: string) =>
+    const queue = createWaitQueue(clock, maxWaiting);
+    const wait = (model: string) =>
       outcomeOf(
-        line.wait(
+        queue.wait(
           new CandidateSearch(pool, { targets: [google(model)] }),
-          patience(clock, 5),
+          limitsFor(clock, 5),
           new AbortController().signal,
         ),
       );
-    return { pool, clock, line, stand };
+    return { pool, clock, queue, wait };
   };
 
-  it('lets a newcomer pass at once whose model is not what the others wait for', async () => {
-    const { stand } = createTwoModels();
-    expect(await look([stand('flash'), stand('pro')])).toEqual([STILL_WAITING, 'google-1']);
+  it('serves a newcomer at once when the others wait for another model', async () => {
+    const { wait } = createTwoModels();
+    expect(await look([wait('flash'), wait('pro')])).toEqual([STILL_WAITING, 'google-1']);
   });
 
-  it('lets such a newcomer pass although it is full', async () => {
-    const { stand } = createTwoModels(2);
-    const waiters = [stand('flash'), stand('flash'), stand('flash'), stand('pro')];
+  it('serves such a newcomer although it is full', async () => {
+    const { wait } = createTwoModels(2);
+    const waiters = [wait('flash'), wait('flash'), wait('flash'), wait('pro')];
     expect(await look(waiters)).toEqual([STILL_WAITING, STILL_WAITING, 'none', 'google-1']);
-  });
-
-  it('keeps a pace for each model: such a newcomer is not held up by it', async () => {
-    const { clock, line, stand } = createTwoModels();
-    const flash = Array.from({ length: 6 }, () => stand('flash'));
-    clock.advance(4 * SECOND);
-    (await leaseOf(flash[0])).prove();
-    line.keyProved(null);
-    expect(await look([...flash, stand('pro')])).toEqual([
-      ...Array(3).fill('google-1'),
-      ...Array(3).fill(STILL_WAITING),
-      'google-1',
-    ]);
   });
 });
 
-describe('the pace', () => {
-  /** A line for one model behind its first proof, three of it let in; the other model is idle. */
+describe('the admission', () => {
+  /** A queue for one model after its first proof, three requests admitted; the other model is idle. */
   async function createPaced(waiting: number) {
     const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
     lease('flash').report(failed.minute(2 * SECOND));
-    const line = createWaitQueue(clock, 100);
-    const stand = (
+    const queue = createWaitQueue(clock, 100);
+    const wait = (
       targets: [Target, ...Target[]],
       signal = new AbortController().signal,
       seconds = 5,
     ) =>
       outcomeOf(
-        line.wait(new CandidateSearch(pool, { targets }), patience(clock, seconds), signal),
+        queue.wait(new CandidateSearch(pool, { targets }), limitsFor(clock, seconds), signal),
       );
     const first = new AbortController();
-    const waiters = [stand([google('flash')]), stand([google('flash')]), stand([google('flash')])];
-    const impatient = stand([google('flash')], first.signal, 2.5);
-    waiters.push(...Array.from({ length: waiting }, () => stand([google('flash')])));
+    const waiters = [wait([google('flash')]), wait([google('flash')]), wait([google('flash')])];
+    const shortWait = wait([google('flash')], first.signal, 2.5);
+    waiters.push(...Array.from({ length: waiting }, () => wait([google('flash')])));
     clock.advance(2 * SECOND);
     (await leaseOf(waiters[0])).prove();
-    line.keyProved(null);
-    const letIn = async () => (await look(waiters)).filter((got) => got === 'google-1').length;
-    expect(await letIn()).toBe(3);
-    return { clock, line, letIn, stand, first, impatient };
+    queue.keyProved(null);
+    const admitted = async () => (await look(waiters)).filter((got) => got === 'google-1').length;
+    expect(await admitted()).toBe(3);
+    return { clock, queue, admitted, wait, first, shortWait };
   }
 
-  it('of one model is not quickened by the answers and failures of another', async () => {
-    const { line, letIn } = await createPaced(10);
-    for (let turn = 0; turn < 5; turn += 1) line.keyProved(google('pro'));
-    for (let turn = 0; turn < 5; turn += 1) line.leaseFailed(google('pro'));
-    expect(await letIn()).toBe(3);
-    line.leaseFailed(google('flash'));
-    expect(await letIn()).toBe(3);
-    line.keyProved(google('flash'));
-    expect(await letIn()).toBe(5);
+  it('to one model is not faster for the answers and failures of another', async () => {
+    const { queue, admitted } = await createPaced(10);
+    for (let turn = 0; turn < 5; turn += 1) queue.keyProved(google('pro'));
+    for (let turn = 0; turn < 5; turn += 1) queue.leaseFailed(google('pro'));
+    expect(await admitted()).toBe(3);
+    queue.leaseFailed(google('flash'));
+    expect(await admitted()).toBe(3);
+    queue.keyProved(google('flash'));
+    expect(await admitted()).toBe(5);
   });
 
-  it('is not quickened by an alarm of somebody who has left', async () => {
-    const { clock, letIn, first, impatient } = await createPaced(5);
+  it('is not faster for the limit of a request that has left', async () => {
+    const { clock, admitted, first, shortWait } = await createPaced(5);
     first.abort();
     clock.advance(SECOND);
-    expect([await letIn(), ...(await look([impatient]))]).toEqual([3, 'none']);
+    expect([await admitted(), ...(await look([shortWait]))]).toEqual([3, 'none']);
   });
 
-  it('lets two in where the patience of many ends at once, and the others keep their place', async () => {
-    const { clock, letIn } = await createPaced(10);
+  it('is of two requests where many reach their limit at once', async () => {
+    const { clock, admitted } = await createPaced(10);
     clock.advance(3 * SECOND);
-    const after = await letIn();
+    const after = await admitted();
     expect(after).toBeGreaterThan(3);
     expect(after).toBeLessThanOrEqual(3 + 2 + 1);
   });
 
-  it('of one model is no obstacle to a newcomer who wants what those before it cannot use', async () => {
+  it('to one model does not hold back a newcomer that can use what the others cannot', async () => {
     const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
     lease('flash').report(failed.minute(2 * SECOND));
-    const line = createWaitQueue(clock, 100);
+    const queue = createWaitQueue(clock, 100);
     const signal = new AbortController().signal;
-    const stand = (search: CandidateSearch) =>
-      outcomeOf(line.wait(search, patience(clock, 5), signal));
+    const wait = (search: CandidateSearch) =>
+      outcomeOf(queue.wait(search, limitsFor(clock, 5), signal));
     const burnt = new CandidateSearch(pool, { targets: [google('pro'), google('flash')] });
     burnt.failed(
       { key: { id: 'google-1', project: 'google-1' }, target: google('pro') },
       failed.down,
       null,
     );
-    const waiting = stand(burnt);
-    const newcomer = stand(new CandidateSearch(pool, { targets: [google('pro')] }));
+    const waiting = wait(burnt);
+    const newcomer = wait(new CandidateSearch(pool, { targets: [google('pro')] }));
     expect(await look([waiting, newcomer])).toEqual([STILL_WAITING, 'google-1']);
   });
 });
 
-describe('a key that rests', () => {
-  it('serves a waiter as soon as its rest is over, although a parked one comes back later', async () => {
+describe('an ejected key', () => {
+  it('serves a request as soon as its ejection is over, although a parked key returns later', async () => {
     const setting = createPool(['google-1', 'google-2']);
     const report = (outcome: Parameters<Lease['report']>[0]) => setting.lease().report(outcome);
     for (const outcome of [SUCCESS, failed.down, SUCCESS, failed.down]) report(outcome);
     setting.clock.advance(29 * SECOND);
     report(failed.minute(5 * SECOND));
-    const { clock, stand } = lineBefore(setting);
-    const waiter = stand(5);
+    const { clock, wait } = queueFor(setting);
+    const waiter = wait(5);
     clock.advance(SECOND - 1);
     expect(await look([waiter])).toEqual([STILL_WAITING]);
     clock.advance(1);
@@ -567,28 +544,10 @@ describe('a key that rests', () => {
   });
 });
 
-describe('a trial that streams for long', () => {
-  it('lets others in at its first chunk, two at a time, long before it ends', async () => {
-    const { clock, line, stand } = createLine({ 'google-1': 2 });
-    const waiters = Array.from({ length: 5 }, () => stand());
-    clock.advance(2 * SECOND);
-    const trial = await leaseOf(waiters[0]);
-    trial.prove();
-    line.keyProved(null);
-    expect(await look(waiters)).toEqual([
-      'google-1',
-      'google-1',
-      'google-1',
-      STILL_WAITING,
-      STILL_WAITING,
-    ]);
-  });
-});
-
-it('leaves no alarm behind when the only client in line hangs up', () => {
-  const { clock, stand } = createLine({ 'google-1': 2 });
+it('leaves no timer behind when the only waiting client hangs up', () => {
+  const { clock, wait } = createQueue({ 'google-1': 2 });
   const controller = new AbortController();
-  stand(5, controller.signal);
+  wait(5, controller.signal);
   expect(clock.pendingTimers()).toBe(1);
   controller.abort();
   expect(clock.pendingTimers()).toBe(0);

@@ -12,7 +12,7 @@ describe('rotation', () => {
     expect(ids(7, lease)).toEqual(['a', 'b', 'c', 'a', 'b', 'c', 'a']);
   });
 
-  it('keeps a turn of its own for each model', () => {
+  it('rotates separately for each model', () => {
     const { lease } = createPool(['a', 'b'], ['flash', 'pro']);
     expect([lease('flash'), lease('pro'), lease('flash')].map((l) => l.key.id)).toEqual([
       'a',
@@ -21,13 +21,13 @@ describe('rotation', () => {
     ]);
   });
 
-  it('keeps the turn of a key that one request had to avoid', () => {
+  it('keeps the turn of a key that one request may not use', () => {
     const { pool, lease } = createPool(['a', 'b', 'c']);
     expect(pool.lease(google('flash'), { except: new Set(['a']) })?.key.id).toBe('b');
     expect(ids(3, lease)).toEqual(['a', 'c', 'b']);
   });
 
-  it('knows no model but its own, so that callers cannot grow it', () => {
+  it('knows only its own targets, so that callers cannot grow it', () => {
     const { pool } = createPool(['a']);
     expect(pool.lease(google('constructor'))).toBeNull();
     expect(pool.lease(google('gpt'))).toBeNull();
@@ -52,7 +52,7 @@ describe('cooldown', () => {
     expect(ids(3, lease)).toContain('a');
   });
 
-  it('brings a key back when the provider honestly says sooner', () => {
+  it('returns a key sooner when the provider says so', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.minute(12_000));
     clock.advance(11_999);
@@ -76,7 +76,7 @@ describe('cooldown', () => {
     expect(pool.returnsAt(google('flash'))).toBe(midnight);
   });
 
-  it('tells what a report has parked, and until when, as it stands then', () => {
+  it('returns what a report has parked, and until when', () => {
     const { clock, lease } = createPool(['a@shop', 'b@shop']);
     const [first, second, third] = [lease(), lease(), lease()];
     const until = clock.now() + 40_000;
@@ -85,7 +85,7 @@ describe('cooldown', () => {
     expect(third.report(failed.badKey)).toEqual({ scope: 'key', until: clock.now() + HOUR });
   });
 
-  it('lets a later, weaker finding not shorten a stronger one', () => {
+  it('does not shorten a stronger finding by a later, weaker one', () => {
     const { pool, clock, lease } = createPool(['a']);
     const [first, second] = [lease(), lease()];
     first.report(failed.day);
@@ -111,7 +111,7 @@ describe('scopes', () => {
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, exhausted: 1 });
   });
 
-  it('parks a whole project when its money is gone', () => {
+  it('parks a whole project that is out of credit', () => {
     const { pool, lease } = createPool(['a@shop', 'b@shop', 'c'], ['flash', 'pro']);
     lease('flash').report(failed.money);
     expect(ids(2, () => lease('pro'))).toEqual(['c', 'c']);
@@ -126,7 +126,7 @@ describe('scopes', () => {
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
   });
 
-  it('parks the whole project for a model of which it has no quota at all', () => {
+  it('parks the whole project for a model for which it has no quota at all', () => {
     const { pool, lease } = createPool(['a@shop', 'b@shop']);
     lease().report(failed.limitZero);
     expect(pool.lease(google('flash'))).toBeNull();
@@ -136,12 +136,12 @@ describe('scopes', () => {
   it.each([
     ['a fault of the request', failed.badRequest],
     ['blocked content', failed.blocked],
-    ['a client that hung up', failed.gone],
-    ['a fault of our own settings', failed.ours],
+    ['a departed client', failed.gone],
+    ['a wrong setting of ours', failed.ours],
     ['what belongs to another project', failed.notOwned],
     ["the request's own deadline", failed.late],
     ['a bug of ours', failed.bug],
-    ['upstream trouble', failed.down],
+    ['an upstream failure', failed.down],
   ])('parks nothing for %s', (_, failure) => {
     const { pool, lease } = createPool(['a', 'b']);
     expect(lease().report(failure)).toBeNull();
@@ -170,7 +170,7 @@ describe('half-open', () => {
   it.each([
     ['a fault of the request', failed.badRequest],
     ['blocked content', failed.blocked],
-  ])('opens after %s, which a spent key would not have got to', (_, failure) => {
+  ])('opens after %s, which a spent key would not have reached', (_, failure) => {
     const { clock, lease } = createPool(['a']);
     lease().report(failed.unhinted);
     clock.advance(HOUR);
@@ -178,7 +178,7 @@ describe('half-open', () => {
     expect(ids(2, lease)).toEqual(['a', 'a']);
   });
 
-  it('parks again for the whole time when the quota is still spent: one call an hour', () => {
+  it('parks again for the whole cooldown when the quota is still spent: one call an hour', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.day);
     clock.advance(HOUR);
@@ -189,7 +189,7 @@ describe('half-open', () => {
     expect(pool.lease(google('flash'))).not.toBeNull();
   });
 
-  it("opens the key's own scope when the trial meets a spent quota: the key itself is fine", () => {
+  it("opens the key's own scope when the probe meets a spent quota: the key itself works", () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.badKey);
     clock.advance(HOUR);
@@ -199,9 +199,9 @@ describe('half-open', () => {
   });
 
   it.each([
-    ['upstream trouble', failed.down],
+    ['an upstream failure', failed.down],
     ['a departed client', failed.gone],
-  ])('only gives the trial back after %s', (_, failure) => {
+  ])('only gives the probe back after %s', (_, failure) => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.badKey);
     clock.advance(HOUR);
@@ -211,7 +211,7 @@ describe('half-open', () => {
     expect(pool.lease(google('flash'))).toBeNull();
   });
 
-  it('still counts a key that needs somebody as exhausted after its hour, until it succeeds', () => {
+  it('still counts a key that needs action as exhausted after its hour, until it succeeds', () => {
     const { pool, clock, lease } = createPool(['a', 'b']);
     lease().report(failed.badKey);
     clock.advance(HOUR);
@@ -221,8 +221,8 @@ describe('half-open', () => {
   });
 });
 
-describe('what to promise', () => {
-  it('is the first key that comes back by itself; one that needs somebody to act, only for want of any other', () => {
+describe('when to ask again', () => {
+  it('is when the first key returns by itself; a key that needs action counts only where there is no other', () => {
     const { pool, clock, lease } = createPool(['a', 'b']);
     lease().report(failed.badKey);
     expect(pool.retryAt(google('flash'))).toBe(clock.now());
@@ -233,7 +233,7 @@ describe('what to promise', () => {
     expect(pool.retryAt(google('flash'))).toBe(clock.now() + HOUR);
   });
 
-  it('is when the rejected key is tried again where there is no other, and nothing where there is no key', () => {
+  it('is when the rejected key is probed where there is no other, and never where there is no key', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.badKey);
     expect(pool.retryAt(google('flash'))).toBe(clock.now() + HOUR);
@@ -268,13 +268,13 @@ describe('late reports', () => {
     expect(pool.inspection.counts('google').cooling_down).toBe(1);
   });
 
-  it('believes a stream that meets the end of the quota after its own first chunk', () => {
+  it('parks by a stream that meets the end of the quota after its own first chunk', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.minute(1000));
     clock.advance(1000);
-    const trial = lease();
-    trial.prove();
-    expect(trial.report(failed.day)).toEqual({
+    const probe = lease();
+    probe.prove();
+    expect(probe.report(failed.day)).toEqual({
       scope: 'project_model',
       until: clock.now() + HOUR,
     });
@@ -282,7 +282,7 @@ describe('late reports', () => {
   });
 });
 
-describe('upstream trouble', () => {
+describe('ejection', () => {
   const failTwice = (except: string[] = []) => {
     const setting = createPool(['a', 'b']);
     const leaseOf = (id: string) => {
@@ -295,7 +295,7 @@ describe('upstream trouble', () => {
     return { ...setting, leaseOf };
   };
 
-  it("rests a key that failed twice with a sibling's success between, for thirty seconds", () => {
+  it("ejects a key that failed twice with a sibling's success between, for thirty seconds", () => {
     const { pool, clock, lease } = failTwice();
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
     expect(ids(3, lease)).toEqual(['b', 'b', 'b']);
@@ -305,7 +305,7 @@ describe('upstream trouble', () => {
     expect(ids(2, lease)).toContain('a');
   });
 
-  it('offers a resting key as the last resort, and one success ends its rest', () => {
+  it('leases an ejected key as the last resort, and one success ends the ejection', () => {
     const { pool } = failTwice();
     const last = pool.lease(google('flash'), { lastResort: true });
     expect(last?.key.id).toBe('a');
@@ -313,7 +313,7 @@ describe('upstream trouble', () => {
     expect(pool.inspection.counts('google').available).toBe(2);
   });
 
-  it('counts a key as cooling down while it is tried before its rest is over', () => {
+  it('counts a key as cooling down while it is leased before its ejection is over', () => {
     const { pool, clock } = failTwice();
     const last = pool.lease(google('flash'), { lastResort: true });
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
@@ -322,7 +322,7 @@ describe('upstream trouble', () => {
     last?.report(failed.gone);
   });
 
-  it('ends a rest at the first chunk of whichever answer, trial or not', () => {
+  it('ends at the first chunk of any answer, probe or not', () => {
     const { pool } = failTwice();
     pool.lease(google('flash'), { lastResort: true });
     const second = pool.lease(google('flash'), { lastResort: true });
@@ -331,32 +331,32 @@ describe('upstream trouble', () => {
     expect(pool.inspection.counts('google').available).toBe(2);
   });
 
-  it('is no reason to wait: a resting key can be had as the last resort', () => {
+  it('is no reason to wait: an ejected key is leased as the last resort', () => {
     const { pool, clock, leaseOf } = failTwice();
     leaseOf('b')?.report(failed.day);
     expect(pool.returnsAt(google('flash'))).toBe(clock.now() + HOUR);
   });
 
-  it('doubles the rest when the trouble goes on, at most to the cooldown', () => {
+  it('doubles while the failures go on, at most to the cooldown', () => {
     const { pool, clock, leaseOf } = failTwice();
-    const rests: number[] = [];
+    const ejections: number[] = [];
     for (let turn = 0; turn < 9; turn += 1) {
       const until = pool.inspection.skipped('google', 'flash', 100)[0]?.until ?? 0;
-      rests.push((until - clock.now()) / 1000);
+      ejections.push((until - clock.now()) / 1000);
       clock.set(until);
       leaseOf('b')?.report({ kind: 'success' });
       leaseOf('a')?.report(failed.down);
     }
-    expect(rests).toEqual([30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
+    expect(ejections).toEqual([30, 60, 120, 240, 480, 960, 1920, 3600, 3600]);
   });
 
-  it('rests none when all fail alike, however often', () => {
+  it('ejects no key when all fail alike, however often', () => {
     const { pool, lease } = createPool(['a', 'b']);
     for (let turn = 0; turn < 10; turn += 1) lease().report(failed.down);
     expect(pool.inspection.counts('google').available).toBe(2);
   });
 
-  it('rests no single key because of its own successes', () => {
+  it('does not eject a single key because of its own successes', () => {
     const { pool, lease } = createPool(['a']);
     for (let turn = 0; turn < 6; turn += 1) {
       const cut = lease();
@@ -366,7 +366,7 @@ describe('upstream trouble', () => {
     expect(pool.inspection.counts('google').available).toBe(1);
   });
 
-  it('counts fifty leases that hang together as one trouble, not as fifty', () => {
+  it('counts fifty leases that hang together as one failure', () => {
     const { pool, clock } = createPool(['a', 'b']);
     const leaseOf = (id: string) =>
       pool.lease(google('flash'), { except: new Set([id === 'a' ? 'b' : 'a']) });
@@ -379,10 +379,10 @@ describe('upstream trouble', () => {
   });
 });
 
-describe('a use of a part of what a key is for', () => {
+describe('a lease that uses a part of a key', () => {
   const part = (pool: KeyPool) => pool.lease(google('flash'), { reach: 'part' });
 
-  it('opens what such a use has parked, and the key itself', () => {
+  it('opens what such a lease has parked, and the key itself', () => {
     const { pool, clock } = createPool(['a']);
     part(pool)?.report(failed.minute(1000));
     clock.advance(1000);
@@ -398,7 +398,7 @@ describe('a use of a part of what a key is for', () => {
     expect(pool.inspection.counts('google').available).toBe(1);
   });
 
-  it('leaves what the whole has parked half-open, for the next to try', () => {
+  it('leaves half-open what a lease of the whole key has parked', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.money);
     clock.advance(HOUR);
@@ -412,15 +412,15 @@ describe('a use of a part of what a key is for', () => {
     expect(pool.inspection.counts('google').available).toBe(1);
   });
 
-  it('parks for itself what it finds, and for the whole', () => {
+  it('parks what it finds for every lease', () => {
     const { pool } = createPool(['a']);
     part(pool)?.report(failed.day);
     expect(pool.lease(google('flash'))).toBeNull();
   });
 });
 
-describe('a fault of the request that was found before anything else', () => {
-  it('opens nothing and parks nothing: the trial is given back', () => {
+describe('a fault of the request that proves nothing', () => {
+  it('opens nothing and parks nothing: the probe is given back', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.money);
     clock.advance(HOUR);
@@ -434,7 +434,7 @@ describe('a fault of the request that was found before anything else', () => {
 });
 
 describe('a limit of the whole project', () => {
-  it('parks all its keys, for every model, as long as it says', () => {
+  it('parks all its keys for every model until the time that the provider sets', () => {
     const { pool, clock } = createPool(['a@shop', 'b@shop', 'c'], ['flash', 'pro']);
     pool.lease(google('flash'))?.report(failed.slots(90_000));
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 2 });
@@ -447,7 +447,7 @@ describe('a limit of the whole project', () => {
 describe('a request that can use some keys only', () => {
   const ofC = ({ id }: { readonly id: string }) => id === 'c';
 
-  it('gets one of them, and is told of their times alone', () => {
+  it('gets one of them, and the times of these keys only', () => {
     const { pool, clock } = createPool(['a', 'b', 'c']);
     const only = { only: ofC };
     const lease = pool.lease(google('flash'), only);
@@ -460,7 +460,7 @@ describe('a request that can use some keys only', () => {
     expect(pool.lease(google('flash'))?.key.id).toBe('a');
   });
 
-  it('is told that the model is missing when those keys lack it', () => {
+  it('has no model when those keys lack it', () => {
     const { pool } = createPool(['a', 'b', 'c']);
     pool.lease(google('flash'), { only: ofC })?.report(failed.noModel);
     expect(pool.isModelUnavailable(google('flash'), { only: ofC })).toBe(true);

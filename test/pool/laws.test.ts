@@ -128,7 +128,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('no parked key is leased, and a resting one only as the last resort', () => {
+  it('no parked key is leased, and an ejected one only as the last resort', () => {
     fc.assert(
       fc.property(anyHistory, (steps) => {
         play(steps, ({ leased, before, clock }) => {
@@ -144,7 +144,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('a key that was just released can be had at once, whatever older leases report later', () => {
+  it('a released key can be leased at once, whatever older leases report later', () => {
     fc.assert(
       fc.property(anyHistory, anyId, anyOutcome, (steps, id, outcome) => {
         const { pool, open } = play(steps);
@@ -159,7 +159,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('a key that was just parked cannot be had by anybody, whatever older leases report later', () => {
+  it('a key parked by the operator is not leased, whatever older leases report later', () => {
     fc.assert(
       fc.property(anyHistory, anyId, anyOutcome, (steps, id, outcome) => {
         const { pool, clock, open } = play(steps);
@@ -175,7 +175,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('the history of the last hour is in order, and ends as the key stands now', () => {
+  it('the history of the last hour is in order, and ends with the present state', () => {
     fc.assert(
       fc.property(anyHistory, anyModel, (steps, model) => {
         const { pool, clock } = play(steps);
@@ -206,7 +206,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('every key can be leased again once all trials have ended and a cooldown has passed', () => {
+  it('every key can be leased again once all probes have ended and a cooldown has passed', () => {
     fc.assert(
       fc.property(anyHistory, (steps) => {
         const { pool, clock, open } = play(steps);
@@ -234,7 +234,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('a half-open scope has one trial at a time, through whichever key and model', () => {
+  it('a half-open scope has one probe at a time, for all its keys and models', () => {
     fc.assert(
       fc.property(anyHistory, (steps) => {
         const { pool, clock, open } = play(steps);
@@ -254,7 +254,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('once all is spent, the promised moment comes true, and nothing but the end of a rest comes before', () => {
+  it('once all is spent, a key returns when it was said, and only the end of an ejection comes before', () => {
     fc.assert(
       fc.property(anyHistory, anyHint, anyExcept, anyModel, (steps, hint, except, model) => {
         const { pool, clock, open } = play(steps);
@@ -274,7 +274,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('a lease is granted exactly when it was said that there is one', () => {
+  it('a lease is granted exactly when hasLease says so', () => {
     fc.assert(
       fc.property(anyHistory, fc.boolean(), (steps, lastResort) => {
         const { pool } = play(steps);
@@ -300,7 +300,7 @@ describe('whatever happens to the keys', () => {
     );
   });
 
-  it('of simultaneous findings about one quota the longest holds, in whatever order they come', () => {
+  it('of simultaneous findings about one quota the longest holds, in any order', () => {
     const anyHints = fc.array(anyHint, { minLength: 1, maxLength: 8 });
     fc.assert(
       fc.property(anyHints, (hints) => {

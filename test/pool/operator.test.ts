@@ -17,7 +17,7 @@ function createSetting(names = ['a', 'b'], models = ['flash', 'pro']) {
 }
 
 describe('a key that the operator releases', () => {
-  it('can be had at once for every model, whatever was found about it', () => {
+  it('can be leased at once for every model, whatever was found about it', () => {
     const { pool, leaseOf } = createSetting();
     leaseOf('a')?.report(failed.day);
     leaseOf('a', 'pro')?.report(failed.badKey);
@@ -28,7 +28,7 @@ describe('a key that the operator releases', () => {
     expect(leaseOf('a', 'pro')?.isProbe).toBe(false);
   });
 
-  it('takes its siblings along in what was found about their project', () => {
+  it('opens its project for its siblings too', () => {
     const { pool, leaseOf } = createSetting(['a@shop', 'b@shop']);
     leaseOf('a')?.report(failed.money);
     expect(leaseOf('b')).toBeNull();
@@ -36,7 +36,7 @@ describe('a key that the operator releases', () => {
     expect(leaseOf('b')?.key.id).toBe('b');
   });
 
-  it('stays free when a lease from before reports its failure, and is parked by one from after', () => {
+  it('stays open when a lease from before reports a failure, and is parked by one from after', () => {
     const { pool, leaseOf } = createSetting();
     const before = leaseOf('a');
     leaseOf('a')?.report(failed.day);
@@ -60,7 +60,7 @@ describe('a key that the operator releases', () => {
     expect(search()).toBeNull();
   });
 
-  it('rests no more, and failures from before are no reason to rest again', () => {
+  it('is not ejected any more, and failures from before do not eject it again', () => {
     const { pool, leaseOf } = createSetting();
     const late = leaseOf('a');
     leaseOf('a')?.report(failed.down);
@@ -74,7 +74,7 @@ describe('a key that the operator releases', () => {
     expect(leaseOf('a')).not.toBeNull();
   });
 
-  it('is not suspected for what a lease from before reports', () => {
+  it('does not count the upstream failure of a lease from before', () => {
     const { pool, leaseOf } = createSetting();
     const late = leaseOf('a');
     pool.operator.release('a');
@@ -84,13 +84,13 @@ describe('a key that the operator releases', () => {
     expect(leaseOf('a')).not.toBeNull();
   });
 
-  it('is no key that nobody has', () => {
+  it('is null for an unknown id', () => {
     expect(createSetting().pool.operator.release('nobody')).toBeNull();
   });
 });
 
 describe('a key that the operator parks', () => {
-  it('cannot be had until its time has passed, and then by everybody, without a trial', () => {
+  it('is not leased until its time has passed, and then needs no probe', () => {
     const { pool, clock, leaseOf } = createSetting();
     pool.operator.park('a', 15 * MINUTE);
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
@@ -102,7 +102,7 @@ describe('a key that the operator parks', () => {
     expect(leaseOf('a', 'pro')?.isProbe).toBe(false);
   });
 
-  it('stays parked when an answer that it was giving comes to its end', () => {
+  it('stays parked when an attempt from before succeeds', () => {
     const { pool, leaseOf } = createSetting();
     const before = leaseOf('a');
     pool.operator.park('a', HOUR);
@@ -110,17 +110,17 @@ describe('a key that the operator parks', () => {
     expect(leaseOf('a')).toBeNull();
   });
 
-  it('stays parked when it was just being tried, and the trial succeeds', () => {
+  it('stays parked when a probe from before succeeds', () => {
     const { pool, clock, leaseOf } = createSetting();
     leaseOf('a')?.report(failed.day);
     clock.advance(HOUR);
-    const trial = leaseOf('a');
+    const probe = leaseOf('a');
     pool.operator.park('a', HOUR);
-    trial?.report({ kind: 'success' });
+    probe?.report({ kind: 'success' });
     expect(leaseOf('a')).toBeNull();
   });
 
-  it('is parked as long as was said last, be it longer or shorter', () => {
+  it('is parked as long as the operator said last, be it longer or shorter', () => {
     const { pool, clock, leaseOf } = createSetting();
     pool.operator.park('a', HOUR);
     pool.operator.park('a', MINUTE);
@@ -128,14 +128,14 @@ describe('a key that the operator parks', () => {
     expect(leaseOf('a')).not.toBeNull();
   });
 
-  it('may be parked for longer than any cooldown', () => {
+  it('may be parked for longer than the cooldown', () => {
     const { pool, clock, leaseOf } = createSetting();
     pool.operator.park('a', 8 * HOUR);
     clock.advance(8 * HOUR - 1);
     expect(leaseOf('a')).toBeNull();
   });
 
-  it('needs somebody to act as before when it was rejected too', () => {
+  it('still needs action when it was rejected before', () => {
     const { pool, leaseOf, clock } = createSetting();
     leaseOf('a')?.report(failed.badKey);
     pool.operator.park('a', MINUTE);
@@ -144,7 +144,7 @@ describe('a key that the operator parks', () => {
     expect(leaseOf('a')).toBeNull();
   });
 
-  it('tells when it can be had again, be it that it was rejected before', () => {
+  it('says until when it is parked, even when it was rejected before', () => {
     const { pool, leaseOf, factsOf, clock } = createSetting();
     leaseOf('a')?.report(failed.badKey);
     pool.operator.park('a', 5 * HOUR);
@@ -155,7 +155,7 @@ describe('a key that the operator parks', () => {
     expect(factsOf('a').state).toMatchObject(state);
   });
 
-  it('has its calls counted until they have ended', () => {
+  it('counts its calls until they have ended', () => {
     const { pool, leaseOf, factsOf } = createSetting();
     const leases = [leaseOf('a'), leaseOf('a', 'pro')];
     expect([factsOf('a').inFlight, pool.inspection.inFlight('google')]).toEqual([2, 2]);
@@ -166,8 +166,8 @@ describe('a key that the operator parks', () => {
   });
 });
 
-describe('what is told of a key', () => {
-  it('names each scope that is not ready, with its model, and whether the provider said how long', () => {
+describe('the facts of a key', () => {
+  it('name each scope that is not ready, with its target and what sets the time', () => {
     const { leaseOf, factsOf, clock } = createSetting();
     const since = clock.now();
     leaseOf('a')?.report(failed.minute(MINUTE));
@@ -195,7 +195,7 @@ describe('what is told of a key', () => {
     expect(factsOf('b').scopes).toEqual([]);
   });
 
-  it('says when it waits for its trial, and when one is under way', () => {
+  it('say when a scope is half-open, and when a probe is under way', () => {
     const { leaseOf, factsOf, clock } = createSetting();
     leaseOf('a')?.report(failed.badKey);
     clock.advance(HOUR);
@@ -204,7 +204,7 @@ describe('what is told of a key', () => {
     expect(factsOf('a').scopes).toMatchObject([{ state: 'half_open', isProbing: true }]);
   });
 
-  it('tells the last hour as stretches, the gravest where two overlap, and forgets what is older', () => {
+  it('show the last hour, the gravest cause where two overlap, and nothing older', () => {
     const { pool, leaseOf, factsOf, clock } = createSetting();
     const start = clock.now();
     const at = (minutes: number) => start + minutes * MINUTE;
@@ -230,7 +230,7 @@ describe('what is told of a key', () => {
     expect(factsOf('a').history).toEqual([]);
   });
 
-  it('keeps apart what was parked twice for one reason, and tells of the longer of two', () => {
+  it('show two parks with one cause as two, and the longer one where two overlap', () => {
     const { pool, leaseOf, factsOf, clock } = createSetting();
     const start = clock.now();
     const at = (minutes: number) => start + minutes * MINUTE;
@@ -245,7 +245,7 @@ describe('what is told of a key', () => {
     ]);
   });
 
-  it('says since when it goes on, whatever trials have failed meanwhile', () => {
+  it('say since when the cause holds, through all failed probes', () => {
     const { leaseOf, factsOf, clock } = createSetting();
     const since = clock.now();
     for (let i = 0; i < 3; i += 1) {
@@ -255,7 +255,7 @@ describe('what is told of a key', () => {
     expect(factsOf('a').state).toMatchObject({ state: 'exhausted', since });
   });
 
-  it('tells of many short times as of one long one, rather than forget them', () => {
+  it('join many short parks into one rather than forget them', () => {
     const { leaseOf, factsOf, clock } = createSetting();
     const start = clock.now();
     for (let i = 0; i < 200; i += 1) {
@@ -268,7 +268,7 @@ describe('what is told of a key', () => {
     expect(history[0]?.from).toBe(start);
   });
 
-  it('knows which of several is the first to come back by itself', () => {
+  it('name the first key to return by itself', () => {
     const { pool, leaseOf, clock } = createSetting(['a', 'b', 'c', 'd']);
     leaseOf('a')?.report(failed.badKey);
     leaseOf('b')?.report(failed.minute(10 * MINUTE));
@@ -282,7 +282,7 @@ describe('what is told of a key', () => {
     expect(pool.inspection.nextToReturn('google', 'pro')).toBeNull();
   });
 
-  it('is nothing for a key or a model that nobody has', () => {
+  it('are null for an unknown key or target', () => {
     const { inspection } = createSetting().pool;
     expect(inspection.facts('google', 'flash', 'nobody')).toBeNull();
     expect(inspection.facts('google', 'ultra', 'a')).toBeNull();

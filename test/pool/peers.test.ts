@@ -3,13 +3,13 @@ import type { ProbeRequest } from '../../src/pool/half-open.ts';
 import type { Scope } from '../../src/pool/scope.ts';
 import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
-/** A pool whose peers only take note; what they answer is up to the test. */
+/** A pool with recorded peers; the test answers for them. */
 function createSetting(names = ['a', 'b'], models = ['flash']) {
-  const told: Scope[] = [];
+  const found: Scope[] = [];
   const asked: ProbeRequest[] = [];
   const peers = {
-    found: (scope: Scope) => void told.push(scope),
-    ask: (trial: ProbeRequest) => void asked.push(trial),
+    found: (scope: Scope) => void found.push(scope),
+    ask: (probe: ProbeRequest) => void asked.push(probe),
   };
   const setting = createPool(names, models, undefined, peers);
   const { pool, clock } = setting;
@@ -17,13 +17,13 @@ function createSetting(names = ['a', 'b'], models = ['flash']) {
     pool.lease(google(model), { only: (key) => key.id === id });
   const isUsable = (id: string) => pool.hasLease(google('flash'), { only: (key) => key.id === id });
   const spend = (id: string, model = 'flash') => leaseOf(id, model)?.report(failed.day);
-  const askedFor = () => asked.shift() ?? expect.fail('nobody was asked');
+  const askedFor = () => asked.shift() ?? expect.fail('the peers were not asked');
   const soon = () => clock.now() + 100;
-  return { ...setting, told, asked, leaseOf, isUsable, spend, askedFor, soon };
+  return { ...setting, found, asked, leaseOf, isUsable, spend, askedFor, soon };
 }
 
-describe('a key whose time has passed, where other processes use it too', () => {
-  it('is not tried before they were asked, and then by the next lease', () => {
+describe('a half-open key that other instances use too', () => {
+  it('is probed by the next lease after they permit it', () => {
     const { clock, spend, leaseOf, asked, askedFor, isUsable } = createSetting();
     spend('a');
     clock.advance(HOUR - 1);
@@ -36,7 +36,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     expect(isUsable('a')).toBe(false);
   });
 
-  it('keeps nobody waiting: the others are there meanwhile', () => {
+  it('lets requests use the other keys meanwhile', () => {
     const { clock, spend, lease, asked } = createSetting();
     spend('a');
     clock.advance(HOUR);
@@ -44,15 +44,15 @@ describe('a key whose time has passed, where other processes use it too', () => 
     expect(asked).toHaveLength(1);
   });
 
-  it('is tried at once when the answer comes at once', () => {
-    const peers = { found: () => {}, ask: (trial: ProbeRequest) => trial.allow() };
+  it('is probed at once when the answer comes at once', () => {
+    const peers = { found: () => {}, ask: (probe: ProbeRequest) => probe.allow() };
     const { pool, clock, lease } = createPool(['a'], ['flash'], undefined, peers);
     lease().report(failed.day);
     clock.advance(HOUR);
     expect(pool.lease(google('flash'))?.isProbe).toBe(true);
   });
 
-  it('is the next in turn once it may be tried', () => {
+  it('is the next key in turn once its probe is permitted', () => {
     const { clock, spend, lease, askedFor } = createSetting(['a', 'b', 'c']);
     spend('a');
     clock.advance(HOUR);
@@ -61,7 +61,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     expect(lease().key.id).toBe('a');
   });
 
-  it('is left to who tries it, and asked for again when that takes too long', () => {
+  it('is left to the instance that probes it, and asked for again when that takes too long', () => {
     const { pool, clock, spend, leaseOf, asked, askedFor, soon } = createSetting(['a']);
     spend('a');
     clock.advance(HOUR);
@@ -89,7 +89,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     expect(asked).toHaveLength(2);
   });
 
-  it('is asked for once more after each trial that proved nothing', () => {
+  it('is asked for again after each probe that proved nothing', () => {
     const { clock, spend, leaseOf, asked, askedFor } = createSetting(['a']);
     spend('a');
     clock.advance(HOUR);
@@ -100,31 +100,31 @@ describe('a key whose time has passed, where other processes use it too', () => 
     expect(asked).toHaveLength(1);
   });
 
-  it('goes to the others when nobody here uses the permission', () => {
+  it('is left to the others when the permission is withdrawn unused', () => {
     const { clock, spend, leaseOf, askedFor, asked } = createSetting(['a']);
     spend('a');
     clock.advance(HOUR);
     leaseOf('a');
-    const trial = askedFor();
-    trial.allow();
-    expect(trial.withdraw()).toHaveLength(1);
+    const probe = askedFor();
+    probe.allow();
+    expect(probe.withdraw()).toHaveLength(1);
     expect([leaseOf('a'), asked.length]).toEqual([null, 1]);
   });
 
-  it('stays with the lease that tries it when the permission is withdrawn', () => {
+  it('stays with the lease that probes it when the permission is withdrawn', () => {
     const { clock, spend, leaseOf, askedFor } = createSetting(['a']);
     spend('a');
     clock.advance(HOUR);
     leaseOf('a');
-    const trial = askedFor();
-    trial.allow();
+    const probe = askedFor();
+    probe.allow();
     const lease = leaseOf('a');
-    expect(trial.withdraw()).toHaveLength(0);
+    expect(probe.withdraw()).toHaveLength(0);
     lease?.report({ kind: 'success' });
     expect(leaseOf('a')?.isProbe).toBe(false);
   });
 
-  it('is one of at most four that are asked for at a time, however many come back together', () => {
+  it('is one of at most four that are asked for at a time', () => {
     const names = ['a', 'b', 'c', 'd', 'e', 'f'];
     const { pool, clock, spend, asked, askedFor } = createSetting(names);
     for (const name of names) spend(name);
@@ -137,7 +137,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     expect(asked).toHaveLength(4);
   });
 
-  it('is not asked for while its time lies ahead again, because the clock was set back', () => {
+  it('is not asked for when the clock was set back to before its time', () => {
     const { pool, clock, spend, asked, lease } = createSetting();
     spend('a');
     const spentAt = clock.now();
@@ -151,7 +151,7 @@ describe('a key whose time has passed, where other processes use it too', () => 
     expect(asked).toHaveLength(1);
   });
 
-  it('needs nobody to agree when it was the operator who had parked it', () => {
+  it('needs no permission after a park by the operator', () => {
     const { pool, clock, leaseOf, asked } = createSetting();
     pool.operator.park('a', HOUR);
     clock.advance(HOUR);
@@ -160,36 +160,36 @@ describe('a key whose time has passed, where other processes use it too', () => 
   });
 });
 
-describe('what other processes are told', () => {
-  it('is each change that was found here, and nothing of what is well', () => {
-    const { clock, lease, leaseOf, spend, told, askedFor } = createSetting();
+describe('what is published', () => {
+  it('is each change that was found here, and no success without one', () => {
+    const { clock, lease, leaseOf, spend, found, askedFor } = createSetting();
     lease().report({ kind: 'success' });
-    expect(told).toHaveLength(0);
+    expect(found).toHaveLength(0);
     spend('a');
-    expect(told.map(({ subject }) => subject)).toEqual([
+    expect(found.map(({ subject }) => subject)).toEqual([
       { kind: 'project_model', provider: 'google', of: 'a', target: 'flash' },
     ]);
     clock.advance(HOUR);
     leaseOf('a');
     askedFor().allow();
     leaseOf('a')?.report({ kind: 'success' });
-    expect(told).toHaveLength(2);
-    expect(told[1]?.sharedHealth).toMatchObject({ found: null });
+    expect(found).toHaveLength(2);
+    expect(found[1]?.sharedHealth).toMatchObject({ found: null });
   });
 
-  it('is no rest: that is a suspicion of this process', () => {
-    const { leaseOf, told } = createSetting();
+  it('is no ejection', () => {
+    const { leaseOf, found } = createSetting();
     leaseOf('a')?.report(failed.down);
     leaseOf('b')?.report({ kind: 'success' });
     leaseOf('a')?.report(failed.down);
     expect(leaseOf('a')).toBeNull();
-    expect(told).toHaveLength(0);
+    expect(found).toHaveLength(0);
   });
 
-  it("is the operator's word about every scope of the key, whether or not it is parked here", () => {
-    const { pool, told } = createSetting(['a'], ['flash', 'pro']);
+  it('is a release of every scope of the key, parked here or not', () => {
+    const { pool, found } = createSetting(['a'], ['flash', 'pro']);
     pool.operator.release('a');
-    const kinds = told.map(({ subject }) => [subject?.kind, subject?.target].join(' '));
+    const kinds = found.map(({ subject }) => [subject?.kind, subject?.target].join(' '));
     expect(new Set(kinds)).toEqual(
       new Set([
         ...['key ', 'project ', 'operator '],
@@ -199,21 +199,21 @@ describe('what other processes are told', () => {
   });
 });
 
-describe('what this process hears of others', () => {
-  /** Two pools: what the first knows of a scope, the second learns. */
+describe('a merge', () => {
+  /** Two pools: `pass` merges what the second found into the first. */
   function createTwo(names?: string[]) {
     const here = createSetting(names);
     const there = createSetting(names);
-    const { sharedScopes: knowledge } = here.pool;
+    const { sharedScopes: scopes } = here.pool;
     const learn = ({ subject, sharedHealth: known }: Scope) => {
-      const scope = subject === null ? null : knowledge.find(subject);
-      if (scope !== null) knowledge.merge(scope, known);
+      const scope = subject === null ? null : scopes.find(subject);
+      if (scope !== null) scopes.merge(scope, known);
     };
-    const pass = () => there.told.splice(0).forEach(learn);
+    const pass = () => there.found.splice(0).forEach(learn);
     return { here, there, pass };
   }
 
-  it('parks a key that was found spent elsewhere, with its cause and its time', () => {
+  it('parks a key that another instance found spent, with its cause and its time', () => {
     const { here, there, pass } = createTwo();
     there.spend('a');
     pass();
@@ -223,7 +223,7 @@ describe('what this process hears of others', () => {
     );
   });
 
-  it('opens a key that was released elsewhere', () => {
+  it('opens a key that was released in another instance', () => {
     const { here, there, pass } = createTwo();
     here.spend('a');
     here.clock.advance(1);
@@ -233,7 +233,7 @@ describe('what this process hears of others', () => {
     expect(here.isUsable('a')).toBe(true);
   });
 
-  it('does not open a key that was found spent here after it was released there', () => {
+  it('does not open a key that was found spent after that release', () => {
     const { here, there, pass } = createTwo();
     there.pool.operator.release('a');
     here.clock.advance(1);
@@ -242,7 +242,7 @@ describe('what this process hears of others', () => {
     expect(here.isUsable('a')).toBe(false);
   });
 
-  it('takes no report of a lease from before the release, whoever released it', () => {
+  it('ignores later reports of leases from before the release', () => {
     const { here, there, pass } = createTwo();
     const before = here.leaseOf('a');
     for (const { clock } of [here, there]) clock.advance(1);
@@ -252,7 +252,7 @@ describe('what this process hears of others', () => {
     expect(here.isUsable('a')).toBe(true);
   });
 
-  it('keeps the longer of two times, whichever is heard last', () => {
+  it('keeps the longer of two findings in any order', () => {
     const { here, there, pass } = createTwo();
     here.leaseOf('a')?.report(failed.minute(HOUR / 2));
     there.leaseOf('a')?.report(failed.minute(HOUR / 4));
@@ -265,7 +265,7 @@ describe('what this process hears of others', () => {
     expect(here.pool.inspection.facts('google', 'flash', 'b')?.state.cause).toBe('quota_exhausted');
   });
 
-  it("takes the operator's last word, be it the shorter one", () => {
+  it("keeps the operator's last park, even the shorter one", () => {
     const { here, there, pass } = createTwo();
     here.pool.operator.park('a', HOUR);
     for (const { clock } of [here, there]) clock.advance(1);
@@ -275,20 +275,20 @@ describe('what this process hears of others', () => {
     expect(here.isUsable('a')).toBe(true);
   });
 
-  it('ends the waiting for a trial that is over elsewhere', () => {
+  it('ends the wait for a probe that is over in another instance', () => {
     const { here } = createTwo(['a']);
     here.spend('a');
     here.clock.advance(HOUR);
     here.leaseOf('a');
-    const trial = here.askedFor();
-    trial.deny(here.clock.now() + HOUR);
-    const [scope] = trial.scopes;
+    const probe = here.askedFor();
+    probe.deny(here.clock.now() + HOUR);
+    const [scope] = probe.scopes;
     if (scope !== undefined) here.pool.sharedScopes.probeEnded(scope);
     here.leaseOf('a');
     expect(here.asked).toHaveLength(1);
   });
 
-  it('is nothing about keys and models that are not here', () => {
+  it('finds no scope of an unknown key or target', () => {
     const { pool } = createSetting();
     const subject = { kind: 'key', provider: 'google', of: 'nobody', target: null } as const;
     expect(pool.sharedScopes.find(subject)).toBeNull();
