@@ -6,7 +6,7 @@ import { digestOf } from '../shared/secret.ts';
 import type { Target } from '../shared/target.ts';
 import type { KeyStats } from './key-stats.ts';
 import type { OperatorAction } from './operator-actions.ts';
-import type { KeyReport } from './reports.ts';
+import { type KeyReport, reportedScope } from './reports.ts';
 
 /** Everything about one key, for one model. */
 export function reportKey(
@@ -53,8 +53,12 @@ const isDecisive = (scope: ScopeState, { target, state }: KeyFacts): boolean =>
   scope.since === state.since &&
   (scope.target === null || scope.target === target);
 
-const reportScope = (scope: ScopeState, key: ApiKey, times: Times) => ({
-  scope: scope.scope,
+const reportScope = (
+  scope: ScopeState,
+  key: ApiKey,
+  times: Times,
+): KeyReport['scopes'][number] => ({
+  scope: reportedScope(scope.scope),
   model: scope.target?.label ?? null,
   state: scope.state,
   cause: scope.cause,

@@ -1,6 +1,6 @@
 import { type AttemptTrace, hasSteppedIn, type RequestTrace } from '../failover/trace.ts';
 import { isoTime } from '../shared/clock.ts';
-import type { Overview, RequestReport } from './reports.ts';
+import { type Overview, type RequestReport, reportedEnd } from './reports.ts';
 
 const MAX_REQUESTS = 50;
 const MAX_ATTEMPTS = 10;
@@ -96,7 +96,7 @@ function reportRequest(request: RememberedRequest): RequestReport {
     at: isoTime(startedAt + ms),
     ms,
     waitedMs,
-    end: end.kind,
+    end: reportedEnd(end.kind),
     code: end.kind === 'refused' ? end.code : null,
     attemptsInAll,
     attempts: request.attempts.map(reportAttempt),
@@ -110,7 +110,6 @@ function reportAttempt(attempt: AttemptTrace) {
     model: target.label,
     outcome: outcome.kind,
     message: outcome.kind === 'success' ? null : outcome.message,
-    // The public name from before "probe" became the word.
     isTrial: isProbe,
     parkedUntil: parked === null ? null : isoTime(parked.until),
     ms,

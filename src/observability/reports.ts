@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import { OPERATIONS, OUTCOMES, REQUEST_ENDS } from '../failover/trace.ts';
+import type { ScopeState } from '../pool/inspection.ts';
 import { FAILURE_KINDS } from '../shared/failure.ts';
 import { REDIS_STATES } from '../shared/shared-store.ts';
 
@@ -9,6 +10,12 @@ export type KeyReport = z.output<typeof keyReport>;
 export type Overview = z.output<typeof overview>;
 export type KeysPage = z.output<typeof keysPage>;
 export type RequestReport = z.output<typeof request>;
+
+/** The reports keep the names that they had before the code's words changed. */
+export const reportedEnd = (end: (typeof REQUEST_ENDS)[number]) =>
+  end === 'internal_error' ? 'bug' : end;
+export const reportedScope = (scope: ScopeState['scope']) =>
+  scope === 'ejection' ? 'rest' : scope;
 
 const MODEL = 'gemini-flash-latest';
 
@@ -48,9 +55,9 @@ const untilBy = origin.meta({
 const unavailable = z.enum(['cooling_down', 'exhausted']);
 
 const finding = z.strictObject({
-  scope: z.enum(['key', 'project', 'operator', 'project_model', 'key_model', 'ejection']).meta({
+  scope: z.enum(['key', 'project', 'operator', 'project_model', 'key_model', 'rest']).meta({
     description:
-      'What the finding is about: the key, its project, an action of the operator, the quota of a model, the use of a model by this key alone, or an ejection after failures.',
+      'What the finding is about: the key, its project, an action of the operator, the quota of a model, the use of a model by this key alone, or (`rest`) an ejection after failures.',
   }),
   model: model.nullable().meta({ description: 'Null: every model.' }),
   state: z.enum(['parked', 'half_open']).meta({
@@ -172,7 +179,7 @@ const request = z.strictObject({
   at: time.meta({ description: 'Its end.' }),
   ms: milliseconds,
   waitedMs: milliseconds.meta({ description: 'Time in the wait queue.' }),
-  end: z.enum(REQUEST_ENDS).meta({
+  end: z.enum(REQUEST_ENDS.map(reportedEnd)).meta({
     description:
       '`at_fault`: the provider refused the request itself. `broken_off`: the answer began and did not end. `bug`: a fault of this server.',
   }),

@@ -16,7 +16,7 @@ export const ENDS = {
   broken_off: { word: 'interrupted', look: 'bad-text' },
   client_gone: { word: 'client disconnected', look: 'quiet' },
   refused: { word: 'refused', look: 'bad-text' },
-  internal_error: { word: 'internal error', look: 'bad-text' },
+  bug: { word: 'internal error', look: 'bad-text' },
 };
 
 /** @param {string} name `quota_exhausted` */
