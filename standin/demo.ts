@@ -4,9 +4,9 @@ import { ListenError } from '../src/http/listen.ts';
 import { PROVIDERS, startUnderstudy } from '../src/server.ts';
 import { createSystemClock } from '../src/shared/clock.ts';
 import { createLogger } from '../src/shared/logger.ts';
+import { watchKeys } from './demo-watch.ts';
 import { startStandin } from './standin.ts';
 import type { StandinKey } from './standin-key.ts';
-import { watchKeys } from './watch.ts';
 
 /** The stand-in's minutes pass this many times faster than real ones. */
 const SPEED = 4;

@@ -1,10 +1,10 @@
 import type { ApiKey, Persona } from '../shared/api-key.ts';
-import type { ProviderFacts } from '../shared/provider.ts';
+import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { createRedact, type Redact } from '../shared/redact.ts';
 import { Secret } from '../shared/secret.ts';
 import { blankKeyWarnings, findKeys } from './keys.ts';
+import { cleanText } from './setting-kinds.ts';
 import { SETTINGS, type Settings } from './settings.ts';
-import { cleanText } from './values.ts';
 
 export interface Config extends Readonly<ReturnType<typeof toConfig>> {
   readonly mode: 'live' | 'demo';

@@ -1,7 +1,7 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import { keyVariable, type ProviderFacts } from '../shared/provider.ts';
+import { keyVariable, type ProviderFacts } from '../shared/provider-facts.ts';
 import { Secret } from '../shared/secret.ts';
-import { isPersonaId, isPlaceholder } from './values.ts';
+import { isPersonaId, isPlaceholder } from './setting-kinds.ts';
 
 export interface FoundKeys extends Readonly<Notes> {
   /** In the order of the providers; each in numeric order, the unnumbered one first. */

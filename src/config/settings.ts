@@ -14,7 +14,7 @@ import {
   seconds,
   token,
   wholeNumber,
-} from './values.ts';
+} from './setting-kinds.ts';
 
 export type Settings = z.output<typeof SETTINGS>;
 

@@ -1,4 +1,4 @@
-import type { ProviderFacts } from '../shared/provider.ts';
+import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Config } from './config.ts';
 
 type Provider = ProviderFacts<Config>;

@@ -4,7 +4,7 @@ import type { Reach } from '../pool/scope.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { UpstreamError, type Usage } from '../shared/failure.ts';
-import { type ProviderFacts, providerOf } from '../shared/provider.ts';
+import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import { type AttemptEnd, attempt, type OpenUpstream } from './attempt.ts';

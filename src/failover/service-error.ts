@@ -1,5 +1,5 @@
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
-import { keyVariable, type ProviderFacts } from '../shared/provider.ts';
+import { keyVariable, type ProviderFacts } from '../shared/provider-facts.ts';
 import type { CandidateSearch } from './candidate-search.ts';
 
 /** Why a use case failed, as far as a caller can tell the reasons apart. */

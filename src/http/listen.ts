@@ -11,7 +11,7 @@ import type { Duplex } from 'node:stream';
 import type { Express, RequestHandler } from 'express';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
-import { CLIENT_GONE } from './access.ts';
+import { CLIENT_GONE } from './access-log.ts';
 import { errorBody, HttpError } from './errors.ts';
 
 /** Longer than proxies keep an idle connection, so that none sends into a connection that we just closed. */

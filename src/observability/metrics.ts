@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { TraceSink } from '../failover/trace.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
-import type { ProviderFacts } from '../shared/provider.ts';
+import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target, targetLabels } from '../shared/target.ts';
 import {

@@ -8,7 +8,7 @@ import {
   type RequestTrace,
   type TraceSink,
 } from '../failover/trace.ts';
-import type { ProviderFacts } from '../shared/provider.ts';
+import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { defaultTargets, type Target, targetLabels } from '../shared/target.ts';
 
 /**

@@ -3,8 +3,8 @@ import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import { type DueNode, DueQueue } from './due-queue.ts';
 import { Ejection, RecentSuccesses } from './ejection.ts';
-import { FeatureParks } from './feature-parks.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
+import { FeatureParks } from './parked-features.ts';
 import { type Accepts, Ring, type RingNode } from './ring.ts';
 import { nameOf, Scope, type ScopeDependent, type Subject } from './scope.ts';
 

@@ -2,7 +2,7 @@ import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Target } from '../shared/target.ts';
 import type { Candidate, CandidateSets, PooledKeys } from './candidate-set.ts';
 import { isProbed } from './half-open.ts';
-import { historyOf } from './history.ts';
+import { historyOf } from './parking-history.ts';
 import type { Finding, Health, Scope } from './scope.ts';
 import type { Cause, Effect } from './verdicts.ts';
 

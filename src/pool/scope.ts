@@ -1,5 +1,5 @@
 import type { ProviderName } from '../shared/api-key.ts';
-import { type Episode, NO_EPISODES, withEnd, withEpisode } from './history.ts';
+import { type Episode, NO_EPISODES, withEnd, withEpisode } from './parking-history.ts';
 import type { Cause, Effect, ScopeKind } from './verdicts.ts';
 
 /**

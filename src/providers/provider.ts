@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { ChatChunk, ChatTurn } from '../shared/chat.ts';
-import type { ProviderFacts } from '../shared/provider.ts';
+import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Redact } from '../shared/redact.ts';
 
 /**

@@ -10,7 +10,7 @@ import type { Anam, SessionRequest, TokenRequest } from '../providers/anam/anam-
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
-import type { ProviderFacts } from '../shared/provider.ts';
+import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { TextStore } from '../shared/shared-store.ts';
 import { type Target, targetWhere } from '../shared/target.ts';
 import { onlyChunk } from './answer.ts';

@@ -4,7 +4,7 @@ import type { Clock, Timer } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import type { RedisState } from '../shared/shared-store.ts';
-import { SCRIPTS } from './scripts.ts';
+import { SCRIPTS } from './redis-scripts.ts';
 
 export interface RedisConnectionOptions {
   readonly url: Secret;

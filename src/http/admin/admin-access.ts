@@ -13,7 +13,7 @@ import { createTokenCheck, type Secret } from '../../shared/secret.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
 import { bearerIn } from '../caller.ts';
 import { HttpError } from '../errors.ts';
-import { SharedHits } from '../limits.ts';
+import { SharedHits } from '../rate-limits.ts';
 
 /** An operator who has shown the admin token. */
 export interface Admin {

@@ -1,5 +1,5 @@
 import type { Persona } from '../../shared/api-key.ts';
-import { keyVariable } from '../../shared/provider.ts';
+import { keyVariable } from '../../shared/provider-facts.ts';
 import { personaTarget } from '../../shared/target.ts';
 import type { Provider } from '../provider.ts';
 
