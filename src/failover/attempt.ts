@@ -2,15 +2,19 @@ import type { Lease, Outcome, Parked } from '../pool/lease.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
 import { type Failure, UpstreamError, type Usage } from '../shared/failure.ts';
 
-/** Calls the provider with the leased key. Must end the call when the signal aborts. */
-export type OpenUpstream<C> = (
-  lease: Lease,
-  signal: AbortSignal,
-) => AsyncGenerator<C, void, undefined>;
+/** How a provider is called, and how its chunks are read. */
+export interface UpstreamCall<C> {
+  /** Calls the provider with the leased key. Must end the call when the signal aborts. */
+  readonly open: (lease: Lease, signal: AbortSignal) => AsyncGenerator<C, void, undefined>;
+  /** Whether the answer is complete with this chunk, unless more of it follows. */
+  readonly isLast: (chunk: C) => boolean;
+  /** The tokens that the last chunk counts. Default: unknown. */
+  readonly usageOf?: (chunk: C) => Usage | null;
+}
 
 export interface AttemptOptions<C> {
   readonly lease: Lease;
-  readonly open: OpenUpstream<C>;
+  readonly call: UpstreamCall<C>;
   readonly clock: Clock;
   /** Aborts when the caller has gone. */
   readonly signal: AbortSignal;
@@ -20,10 +24,6 @@ export interface AttemptOptions<C> {
   readonly deadline: number;
   /** Between two chunks, in milliseconds. */
   readonly idleMs: number;
-  /** Whether the answer is complete with this chunk, unless more of it follows. */
-  readonly isLast: (chunk: C) => boolean;
-  /** The tokens that the last chunk counts. */
-  readonly usageOf?: (chunk: C) => Usage | null;
   /** Called once, at the first chunk. */
   readonly onProven: () => void;
   /** Called once, after the lease is reported. */
@@ -51,14 +51,14 @@ const FINISHED_MS = 30_000;
  * @throws UpstreamError when upstream failed or was too slow; any other error is a bug
  */
 export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C, void, undefined> {
-  const { lease, clock, open, isLast, usageOf = unknownUsage, onProven, onEnd } = options;
+  const { lease, clock, call, onProven, onEnd } = options;
   const startedAt = clock.now();
   const limits = watchLimits(options);
-  const chunks = open(lease, limits.signal);
+  const chunks = call.open(lease, limits.signal);
   const prove = () => {
     if (lease.prove()) onProven();
   };
-  let usage: Usage | null = null;
+  let last: C | null = null;
   let outcome: Outcome | null = null;
   try {
     for (;;) {
@@ -67,8 +67,8 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
       limits.stopWaiting(done !== true);
       if (done) break;
       prove();
-      outcome = isLast(value) ? SUCCESS : null;
-      usage = usageOf(value);
+      outcome = call.isLast(value) ? SUCCESS : null;
+      last = value;
       yield value;
     }
     outcome = SUCCESS;
@@ -82,9 +82,8 @@ export async function* attempt<C>(options: AttemptOptions<C>): AsyncGenerator<C,
     const ended = outcome ?? ABANDONED;
     const parked = lease.report(ended);
     await limits.end(chunks);
-    const { firstMs } = limits;
-    usage = usageIn(ended, usage);
-    onEnd({ lease, outcome: ended, parked, startedAt, firstMs, usage });
+    const usage = usageIn(ended, call, last);
+    onEnd({ lease, outcome: ended, parked, startedAt, firstMs: limits.firstMs, usage });
   }
 }
 
@@ -94,11 +93,11 @@ const OUR_BUG: Failure = { kind: 'internal_error', message: 'a bug of our own' }
 
 const failureIn = (error: unknown) => (error instanceof UpstreamError ? error.failure : OUR_BUG);
 
-const unknownUsage = () => null;
-
-/** Blocked content may have used tokens too. */
-const usageIn = (outcome: Outcome, counted: Usage | null) =>
-  outcome.kind === 'content_blocked' ? (outcome.usage ?? counted) : counted;
+function usageIn<C>(outcome: Outcome, { usageOf }: UpstreamCall<C>, last: C | null) {
+  const counted = last === null ? null : (usageOf?.(last) ?? null);
+  // Blocked content may have used tokens too.
+  return outcome.kind === 'content_blocked' ? (outcome.usage ?? counted) : counted;
+}
 
 /** Why we stop an attempt; only `limit` may blame the key. */
 type StoppedBy = 'client' | 'deadline' | 'limit';

@@ -37,13 +37,15 @@ interface FailedLease {
 }
 
 export interface SearchOptions {
-  /** In the order of preference. */
+  /** In the order of preference: the next one is used when those before have no key left. */
   readonly targets: readonly [Target, ...Target[]];
-  /** Whether a key can serve the request at all. Default: any. */
+  /** Whether a key can serve the request at all. Asked anew for each attempt. Default: any. */
   readonly only?: (key: ApiKey) => boolean;
   /** The id of the key to try first, if it may be leased. */
   readonly preferred?: string;
+  /** Default: `whole`. */
   readonly reach?: Reach;
+  /** What a provider may refuse about the request. Called once at most. Default: plain. */
   readonly shape?: () => RequestShape;
 }
 

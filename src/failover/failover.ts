@@ -1,14 +1,11 @@
 import type { KeyPool } from '../pool/key-pool.ts';
 import type { Lease } from '../pool/lease.ts';
-import type { Reach } from '../pool/scope.ts';
-import type { ApiKey } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import { UpstreamError, type Usage } from '../shared/failure.ts';
+import { UpstreamError } from '../shared/failure.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
-import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
-import { type AttemptEnd, attempt, type OpenUpstream } from './attempt.ts';
-import { CandidateSearch } from './candidate-search.ts';
+import { type AttemptEnd, attempt, type UpstreamCall } from './attempt.ts';
+import { CandidateSearch, type SearchOptions } from './candidate-search.ts';
 import {
   clientGone,
   conclude,
@@ -40,29 +37,14 @@ export interface FailoverOptions {
   readonly keyWaitMs: number;
 }
 
-export interface FailoverRequest<C, T> {
+export interface FailoverRequest<C, T> extends SearchOptions, UpstreamCall<C> {
   readonly operation: Operation;
-  /** In the order of preference: the next one is used when those before have no key left. */
-  readonly targets: readonly [Target, ...Target[]];
   readonly caller: Caller;
-  /** Whether a key can serve this request at all. Asked anew for each attempt. Default: any. */
-  readonly only?: (key: ApiKey) => boolean;
-  /** The id of the key to try first, if it may be leased. */
-  readonly preferred?: string;
-  /** What a provider may refuse about the request. Called once at most. Default: plain. */
-  readonly shape?: () => RequestShape;
-  /** Default: `whole`. */
-  readonly reach?: Reach;
   /** Used where it is shorter than the option. */
   readonly requestTimeoutMs?: number;
   readonly attemptTimeoutMs?: number;
   /** The first chunk is the whole answer, and may take most of the request's time. */
   readonly comesWhole?: boolean;
-  readonly open: OpenUpstream<C>;
-  /** Whether the answer is complete with this chunk. */
-  readonly isLast: (chunk: C) => boolean;
-  /** The tokens that the last chunk counts. */
-  readonly usageOf?: (chunk: C) => Usage | null;
   /**
    * Reads what must be there before the caller gets anything that cannot be taken back. Until it returns
    * another key may step in; it is then called again with a new answer.
@@ -201,13 +183,11 @@ class Run<C, T> {
 
   async #try(lease: Lease): Promise<T | typeof FAILED> {
     const { clock, streamIdleMs } = this.#options;
-    const { open, isLast, usageOf, caller, commit } = this.#request;
+    const { caller, commit } = this.#request;
     this.#isInFlight = true;
     const chunks = attempt({
       lease,
-      open,
-      isLast,
-      ...(usageOf === undefined ? {} : { usageOf }),
+      call: this.#request,
       signal: caller.signal,
       clock,
       firstChunkMs: this.#attemptMs,

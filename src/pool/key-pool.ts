@@ -59,8 +59,7 @@ export class KeyPool {
     const pooled = createCandidateSets({ keys, targets, random, needsPermits });
     this.#sets = pooled.sets;
     this.#providers = new Set(keys.map(({ provider }) => provider));
-    const publish: Peers['found'] = (scope) => peers?.found(scope);
-    this.#context = createPoolContext({ cooldownMs, now, publish });
+    this.#context = createPoolContext(cooldownMs, now, (scope) => peers?.found(scope));
     this.inspection = createInspection(pooled.sets, pooled.keys, now);
     this.operator = createOperator(pooled.keys, this.#context);
     this.sharedScopes = createSharedScopes(pooled.sets, pooled.keys, this.#context);

@@ -16,16 +16,14 @@ export interface PoolContext {
   found(scope: Scope): void;
 }
 
-export interface PoolContextOptions {
-  readonly cooldownMs: number;
-  readonly now: () => number;
-  readonly publish: (scope: Scope) => void;
-}
-
 /** The smallest difference that a double can hold beside the milliseconds since the epoch. */
 const STEP_MS = 2 ** -12;
 
-export function createPoolContext({ cooldownMs, now, publish }: PoolContextOptions): PoolContext {
+export function createPoolContext(
+  cooldownMs: number,
+  now: () => number,
+  publish: (scope: Scope) => void,
+): PoolContext {
   let last = 0;
   const changed = (scope: Scope) => {
     const at = now();

@@ -29,19 +29,21 @@ function createAttempt(steps: readonly Step[], more: Partial<AttemptOptions<stri
     firstChunkMs: FIRST_CHUNK_MS,
     idleMs: IDLE_MS,
     deadline: clock.now() + REQUEST_MS,
-    isLast: (chunk) => chunk === LAST,
     onProven: () => {},
     onEnd: (end) => ends.push(end),
-    open: async function* open(_lease, signal) {
-      try {
-        for (const step of steps) {
-          if (step instanceof Error) throw step;
-          if (step === 'silence') await aborted(signal);
-          yield step;
+    call: {
+      isLast: (chunk) => chunk === LAST,
+      async *open(_lease, signal) {
+        try {
+          for (const step of steps) {
+            if (step instanceof Error) throw step;
+            if (step === 'silence') await aborted(signal);
+            yield step;
+          }
+        } finally {
+          seen.isClosed = true;
         }
-      } finally {
-        seen.isClosed = true;
-      }
+      },
     },
     ...more,
   });
