@@ -5,7 +5,7 @@ const ONE_KEY = { GOOGLE_API_KEY: 'g-one' };
 const TEXT = 'text/plain; charset=utf-8';
 
 describe("the language model of Anam's example", () => {
-  it('hears what user and persona have said, and answers in plain text', async () => {
+  it('reads the turns of user and persona, and answers in plain text', async () => {
     const app = await startApp({
       environment: { ...ONE_KEY, SYSTEM_PROMPT: 'Be kind.' },
       standin: { answer: { chunks: 3, text: 'one two three' } },
@@ -28,7 +28,7 @@ describe("the language model of Anam's example", () => {
     });
   });
 
-  it('can tell that an answer broke off only by breaking the connection', async () => {
+  it('breaks the connection when the answer is interrupted', async () => {
     const app = await startApp({ environment: ONE_KEY });
     app.standin.setFault('g-one', { kind: 'error_mid_stream' });
     const response = await fetch(`${app.url}/api/chat`, {
@@ -41,7 +41,7 @@ describe("the language model of Anam's example", () => {
     expect((await app.chat('Still there?')).status).toBe(200);
   });
 
-  it('says in a sentence that no key is left, and when to come back', async () => {
+  it('refuses with a sentence and a retry-after when no key is available', async () => {
     const app = await startApp({ environment: ONE_KEY });
     app.standin.setFault('g-one', { kind: 'day_spent' });
     const asked = app.post('/api/chat', { messages: [{ role: 'user', content: 'Hi' }] });
@@ -65,7 +65,7 @@ describe("the language model of Anam's example", () => {
     ['an unknown role', [{ role: 'system', content: 'Hi' }], /^messages\.0\.role: /],
     ['a message that is no text', [{ role: 'user', content: 7 }], /^messages\.0\.content: /],
     ['a message that is no object', [7], /^messages\.0: /],
-  ])('refuses %s, and bothers no key', async (_, messages, sentence) => {
+  ])('refuses %s without a call to the provider', async (_, messages, sentence) => {
     const app = await startApp({ environment: ONE_KEY });
     const { status, headers, text } = await app.post('/api/chat', { messages });
     expect([status, headers.get('content-type')]).toEqual([400, TEXT]);

@@ -32,7 +32,7 @@ describe('a client token in the query', () => {
     ['beside an unknown bearer', `?key=${CLIENT_TOKEN}`, { authorization: 'Bearer other' }],
     ['beside an unknown key', `?key=${CLIENT_TOKEN}`, { 'x-goog-api-key': 'other' }],
     ['unknown, beside a known bearer', '?key=other', BEARER],
-  ])("opens Gemini's protocol, and is in no log line: %s", async (_, query, headers) => {
+  ])("opens Gemini's protocol, and is not logged: %s", async (_, query, headers) => {
     const app = shared();
     const { status, text } = await app.post(WHOLE + query, HI, headers as Record<string, string>);
     expect([status, text]).toEqual([200, expect.stringContaining(WORDS)]);
@@ -48,7 +48,7 @@ describe('a client token in the query', () => {
     ['empty', '?key='],
     ['given twice', `?key=${CLIENT_TOKEN}&key=${CLIENT_TOKEN}`],
     ['under another name', `?api_key=${CLIENT_TOKEN}`],
-  ])("is refused in Google's form, and not repeated: %s", async (_, query) => {
+  ])("is refused in Google's form, and not quoted: %s", async (_, query) => {
     const app = shared();
     const { status, body, text } = await app.post(WHOLE + query, HI);
     expect([status, body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
@@ -56,7 +56,7 @@ describe('a client token in the query', () => {
     expect(app.standin.calls).toEqual([]);
   });
 
-  it("is Google's way of sending it where both protocols have a path", async () => {
+  it("selects Google's form on paths of both protocols", async () => {
     const app = shared();
     const list = await app.get(`/v1/models?key=${CLIENT_TOKEN}`);
     expect(list.body.models[0].name).toMatch(/^models\//);
@@ -76,7 +76,7 @@ describe('a client token in the query', () => {
     expect([refused.status, refused.body.error.code]).toEqual([401, 'invalid_api_key']);
   });
 
-  it('opens nothing of the administration', async () => {
+  it('does not open the admin routes', async () => {
     const app = await startForPrograms(null, {}, { environment: { ADMIN_TOKEN } });
     for (const path of ['/metrics', '/api/overview', '/api/keys']) {
       for (const token of [CLIENT_TOKEN, ADMIN_TOKEN]) {
@@ -102,14 +102,14 @@ describe("an address in Gemini's protocol", () => {
     `//v1beta/models//models/${MODEL}%3AgenerateContent/`,
   ];
 
-  it.each(spelled)('may be spelled as %s, and travels in the one form', async (path) => {
+  it.each(spelled)('may be spelled as %s, and goes on in its normal form', async (path) => {
     const app = shared();
     const { status, text } = await app.post(`${path}?alt=json`, HI, GOOGLE_TOKEN);
     expect([status, text]).toEqual([200, expect.stringContaining(WORDS)]);
     expect(pathsAsked(app)).toEqual([WHOLE]);
   });
 
-  it.each(spelled)('opens nothing without a token: %s', async (path) => {
+  it.each(spelled)('needs a token: %s', async (path) => {
     const app = shared();
     const { status, body } = await app.post(path, HI);
     expect([status, body.error.status]).toEqual([401, 'UNAUTHENTICATED']);
@@ -129,7 +129,7 @@ describe("an address in Gemini's protocol", () => {
   it.each([
     ['http://proxied.example/v1beta//models', 200, '/v1beta/models'],
     ['/v1beta/models#a', 401, '/v1beta/models'],
-  ])('is read as HTTP reads it: %s', async (target, status, path) => {
+  ])('is read by the rules of HTTP: %s', async (target, status, path) => {
     const app = shared();
     const { port } = new URL(app.url);
     const sent = request({ port, path: `${target}?key=${CLIENT_TOKEN}` }).end();
@@ -147,13 +147,13 @@ describe("an address in Gemini's protocol", () => {
     `/v1beta//..//models/${MODEL}:generateContent`,
     '/v1beta/models/google%2F:generateContent',
     `/v2/models/${MODEL}:generateContent`,
-  ])('leads nowhere as %s', async (path) => {
+  ])('is unknown as %s', async (path) => {
     const app = shared();
     expect((await app.post(path, HI, GOOGLE_TOKEN)).status).toBe(404);
     expect(app.standin.calls).toEqual([]);
   });
 
-  it('is what the official client makes of a base URL with a slash, and of google/', async () => {
+  it('is accepted from the official client with slashes behind the base URL and google/ before the model', async () => {
     const app = shared();
     const httpOptions = { baseUrl: `${app.url}//` };
     const { models } = new GoogleGenAI({ apiKey: CLIENT_TOKEN, httpOptions });
@@ -163,7 +163,7 @@ describe("an address in Gemini's protocol", () => {
     expect(pathsAsked(app)).toEqual([WHOLE, `/v1beta/models/${MODEL}`]);
   });
 
-  it('of v1alpha is served too, and stays one on the way to Google', async () => {
+  it('of v1alpha is served, and goes on as v1alpha', async () => {
     const app = shared();
     const { models } = new GoogleGenAI({
       apiKey: CLIENT_TOKEN,
@@ -241,7 +241,7 @@ describe("an address in OpenAI's protocol", () => {
     expect(app.standin.calls).toEqual([]);
   });
 
-  it("has OpenAI's list of models, wherever the token stands", async () => {
+  it("has OpenAI's list of models, wherever the token is", async () => {
     const app = shared();
     for (const path of ['/v1beta/openai/models', `/v1beta/openai/models?key=${CLIENT_TOKEN}`]) {
       expect((await app.get(path, GOOGLE_TOKEN)).body.data).toMatchObject([{ id: MODEL }]);
@@ -251,7 +251,7 @@ describe("an address in OpenAI's protocol", () => {
 
 describe('the name of a model in /api/chat', () => {
   it.each([`models/${MODEL}`, `google/${MODEL}`, `google/models/${MODEL}`])(
-    'may be %s, and the answer shows the bare one',
+    'may be %s, and the answer has the bare name',
     async (model) => {
       const app = shared();
       expect((await app.chat('Hi', { model })).body.model).toBe(MODEL);
@@ -266,9 +266,9 @@ describe('the name of a model in /api/chat', () => {
   );
 });
 
-describe('an address of any other route', () => {
+describe('a path of another route', () => {
   it.each(['//dashboard', '//api/keys', '/api//keys', '//metrics', '//health', '//v1/../metrics'])(
-    'is not made another one: %s is not there',
+    'is not normalised: %s is unknown',
     async (path) => {
       const app = await startForPrograms(null, {}, { environment: { ADMIN_TOKEN } });
       const { status } = await app.get(path, { ...AS_ADMIN, ...GOOGLE_TOKEN });
@@ -276,7 +276,7 @@ describe('an address of any other route', () => {
     },
   );
 
-  it('is not made another one: //api/chat answers nobody', async () => {
+  it('is not normalised: //api/chat is unknown', async () => {
     const app = shared();
     expect((await app.post('//api/chat', { message: 'Hi' })).status).toBe(404);
     expect(app.standin.calls).toEqual([]);

@@ -75,21 +75,18 @@ const CLIENTS: readonly [string, Client][] = [
 ];
 
 describe.each(CLIENTS)('%s', (_name, client) => {
-  it.each(['whole', 'streamed'] as const)(
-    'gets its answer (%s), while a key runs out unseen',
-    async (way) => {
-      const app = await startForPrograms({ kind: 'day_spent' });
-      const texts = [
-        await whileTimePasses(app.clock, client[way](app, 'Hi')),
-        await whileTimePasses(app.clock, client[way](app, 'Hi')),
-      ];
-      expect(texts).toEqual([WORDS, WORDS]);
-      expect(app.standin.callsOf('g-one')).toBe(1);
-      expect(await app.counts()).toMatchObject({ available: 1, cooling_down: 1 });
-    },
-  );
+  it.each(['whole', 'streamed'] as const)('gets its answer (%s) after a failover', async (way) => {
+    const app = await startForPrograms({ kind: 'day_spent' });
+    const texts = [
+      await whileTimePasses(app.clock, client[way](app, 'Hi')),
+      await whileTimePasses(app.clock, client[way](app, 'Hi')),
+    ];
+    expect(texts).toEqual([WORDS, WORDS]);
+    expect(app.standin.callsOf('g-one')).toBe(1);
+    expect(await app.counts()).toMatchObject({ available: 1, cooling_down: 1 });
+  });
 
-  it('throws when a stream is cut off', async () => {
+  it('throws when a stream is interrupted', async () => {
     const app = await startForPrograms(
       { kind: 'cut_mid_stream' },
       { chunks: 3, text: WORDS, chunkMs: 10 },
@@ -98,7 +95,7 @@ describe.each(CLIENTS)('%s', (_name, client) => {
     expect(app.standin.calls).toHaveLength(1);
   });
 
-  it('throws when nothing is left, in words that it understands', async () => {
+  it('throws its own error when no key is available', async () => {
     const app = await startForPrograms({ kind: 'day_spent' });
     app.standin.setFault('g-two', { kind: 'leaked' });
     await expect(whileTimePasses(app.clock, client.whole(app, 'Hi'))).rejects.toThrow(
@@ -110,8 +107,8 @@ describe.each(CLIENTS)('%s', (_name, client) => {
   });
 });
 
-describe('what else the current client can do', () => {
-  it('counts tokens, though every quota of the model is spent', async () => {
+describe('the current client', () => {
+  it('counts tokens although every quota of the model is used up', async () => {
     const app = await startForPrograms();
     app.standin.setFault('g-one', { kind: 'day_spent' });
     app.standin.setFault('g-two', { kind: 'day_spent' });
@@ -126,7 +123,7 @@ describe('what else the current client can do', () => {
     expect(await app.counts()).toMatchObject({ available: 0, cooling_down: 2 });
   });
 
-  it('lists the models, and describes one', async () => {
+  it('lists the models, and reads one', async () => {
     const app = await startForPrograms();
     const names: (string | undefined)[] = [];
     for await (const { name } of await genai(app).models.list()) names.push(name);
