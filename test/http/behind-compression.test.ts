@@ -51,7 +51,7 @@ describe('behind a proxy that compresses', () => {
     ],
     ['a Gemini client', `${STREAM}?alt=sse`, said],
     ['a Gemini client that reads JSON', STREAM, said],
-  ])('%s gets the words one after the other', async (_, path, body) => {
+  ])('%s gets the chunks one after the other', async (_, path, body) => {
     const app = await startForPrograms(null, SLOWLY);
     const url = await startProxy(app);
     const asked = forward(url + path, {
@@ -79,7 +79,7 @@ describe('behind a proxy that compresses', () => {
     expect(answer.headers['content-encoding']).toBeUndefined();
   });
 
-  it('an answer that comes whole is compressed like any other', async () => {
+  it('a whole answer is compressed', async () => {
     const app = await startForPrograms(null, { chunks: 1, text: TEN_WORDS.repeat(100) });
     const response = await fetch(`${await startProxy(app)}/api/chat`, {
       method: 'POST',

@@ -9,8 +9,8 @@ const THREE_KEYS = {
 };
 const google = (key: string, more = {}) => ({ key, service: 'google' as const, ...more });
 
-describe('a chat that goes well', () => {
-  it('answers with the reply, the model, why it ended, the tokens and the request id', async () => {
+describe('a successful chat', () => {
+  it('has the reply, the model, the finish reason, the usage and the request id', async () => {
     const app = await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
     const { status, body, headers } = await app.chat('Hello there');
     expect(status).toBe(200);
@@ -47,7 +47,7 @@ describe('a chat that goes well', () => {
     });
   });
 
-  it('takes back as history whatever it has answered, an empty reply too', async () => {
+  it('accepts an empty reply of its own in the history', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'tokens_spent' } })] },
@@ -68,7 +68,7 @@ describe('a chat that goes well', () => {
     });
   });
 
-  it('takes the keys in turn', async () => {
+  it('uses the keys in rotation', async () => {
     const app = await startApp({ environment: THREE_KEYS });
     for (let turn = 0; turn < 6; turn += 1) await app.chat('Hi');
     expect(app.standin.calls.map(({ key }) => key)).toEqual([
@@ -78,8 +78,8 @@ describe('a chat that goes well', () => {
   });
 });
 
-describe('when a key is spent', () => {
-  it('another key answers, the status says so, and the spent key rests for exactly the hour, then gets one call', async () => {
+describe('when a quota is used up', () => {
+  it('another key answers, and the key cools down for exactly the hour, then gets one probe', async () => {
     const app = await startApp({
       environment: THREE_KEYS,
       standin: {
@@ -103,7 +103,7 @@ describe('when a key is spent', () => {
     expect(app.standin.callsOf('g-one')).toBe(2);
   });
 
-  it('tells each attempt in one line, and that another key stepped in in one more', async () => {
+  it('the log has a line for each failed attempt, and one for the failover', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
       standin: { keys: [google('g-one', { fault: { kind: 'day_spent' } }), google('g-two')] },
@@ -122,7 +122,7 @@ describe('when a key is spent', () => {
     ]);
   });
 
-  it('tells in the line of a request what its caller was told', async () => {
+  it('the log line of a request has the code and retry-after of its answer', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'day_spent' } })] },
@@ -137,7 +137,7 @@ describe('when a key is spent', () => {
     ]);
   });
 
-  it('begins the reason of a refusal with the quota that is spent', async () => {
+  it('the reason of a refusal begins with the name of the quota', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'day_spent' } })] },
@@ -148,7 +148,7 @@ describe('when a key is spent', () => {
     );
   });
 
-  it("parks a day's quota although the answer promises nine seconds", async () => {
+  it("a day's quota parks the key although the answer says nine seconds", async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'day_spent', retryAfterMs: 9000 } })] },
@@ -159,7 +159,7 @@ describe('when a key is spent', () => {
     expect(app.standin.callsOf('g-one')).toBe(1);
   });
 
-  it("has a minute's quota of twelve seconds back after twelve seconds, not after an hour", async () => {
+  it('a retry hint of twelve seconds ends the cooldown after twelve seconds', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one', KEY_WAIT_SECONDS: '0' },
       standin: {
@@ -174,7 +174,7 @@ describe('when a key is spent', () => {
     expect((await app.chat('Hi')).status).toBe(200);
   });
 
-  it('refuses honestly when everything is spent, with a Retry-After that comes true', async () => {
+  it('all keys used up are a 503 with a Retry-After that proves right', async () => {
     const spent = { kind: 'minute_spent', retryAfterMs: 40_000 } as const;
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
@@ -195,7 +195,7 @@ describe('when a key is spent', () => {
     expect((await app.chat('Hi')).status).toBe(200);
   });
 
-  it('waits in line when a key is back within the waiting time', async () => {
+  it('a request waits for a key that returns within KEY_WAIT_SECONDS', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'minute_spent', retryAfterMs: 3000 } })] },
@@ -208,7 +208,7 @@ describe('when a key is spent', () => {
     expect(app.standin.callsOf('g-one')).toBe(2);
   });
 
-  it('sends nobody away whose patience ends while the key that came back thinks about its first words', async () => {
+  it('a request in the wait queue is not refused while the returned key is slow to answer', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'minute_spent', retryAfterMs: 4500 } })] },
@@ -222,7 +222,7 @@ describe('when a key is spent', () => {
     expect(app.standin.callsOf('g-one')).toBe(1 + 6);
   });
 
-  it('lets a second model answer when the first is spent and the caller named none', async () => {
+  it('a second model answers if the caller named none', async () => {
     const keys = [google('g-one', { modelLimits: { 'gemini-flash-latest': { rpd: 0 } } })];
     const environment = {
       GOOGLE_API_KEY: 'g-one',
@@ -235,7 +235,7 @@ describe('when a key is spent', () => {
     expect((await app.chat('Hi', { model: 'gemini-pro-latest' })).status).toBe(200);
   });
 
-  it('spares the other keys of a project whose quota is spent', async () => {
+  it('the other keys of the project are not tried', async () => {
     const environment = {
       GOOGLE_API_KEY_1: 'g-one',
       GOOGLE_API_KEY_1_PROJECT: 'shop',
@@ -254,8 +254,8 @@ describe('when a key is spent', () => {
   });
 });
 
-describe('when upstream is in trouble', () => {
-  it('leaves a hanging key after the attempt limit and answers with the next one', async () => {
+describe('when a provider fails', () => {
+  it('leaves a hanging key after the attempt limit, and answers with the next one', async () => {
     const app = await startApp({
       environment: THREE_KEYS,
       standin: {
@@ -271,7 +271,7 @@ describe('when upstream is in trouble', () => {
     expect((await app.counts()).available).toBe(3);
   });
 
-  it('waits for a model that thinks for 110 s on every key, with one call', async () => {
+  it('waits for a model that is silent for 110 s on every key, with one call', async () => {
     const slow = { fault: { kind: 'slow', ms: 110_000 } } as const;
     const app = await startApp({
       environment: THREE_KEYS,
@@ -281,7 +281,7 @@ describe('when upstream is in trouble', () => {
     expect(app.standin.calls).toHaveLength(1);
   });
 
-  it('puts no slow key aside while its siblings are nearly as slow', async () => {
+  it('ejects no slow key while its siblings are nearly as slow', async () => {
     const slow = (ms: number) => ({ fault: { kind: 'slow', ms } }) as const;
     const app = await startApp({
       environment: THREE_KEYS,
@@ -300,7 +300,7 @@ describe('when upstream is in trouble', () => {
     expect((await app.counts()).available).toBe(3);
   });
 
-  it('puts a key aside that hangs twice while its siblings answer at once', async () => {
+  it('ejects a key that hangs twice while its siblings answer', async () => {
     const app = await startApp({
       environment: THREE_KEYS,
       standin: {
@@ -337,7 +337,7 @@ describe('when upstream is in trouble', () => {
     'no_candidates',
     'empty_body',
   ] as const)(
-    'answers with another key after %s, although half of the answer may have come',
+    'answers with another key after %s, even in the middle of an answer',
     async (kind) => {
       const app = await startApp({
         environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
@@ -350,7 +350,7 @@ describe('when upstream is in trouble', () => {
     },
   );
 
-  it('answers 502 when the only key fails, without a pause for a second one that there is not', async () => {
+  it('is 502 when the only key fails', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'overloaded' } })] },
@@ -360,7 +360,7 @@ describe('when upstream is in trouble', () => {
   });
 
   it.each(['location', 'html_404'] as const)(
-    'says 502 after %s: ours to mend, tried on one key, parks none',
+    'is 502 after %s, our own misconfiguration: one call, no key parked',
     async (kind) => {
       const app = await startApp({
         environment: THREE_KEYS,
@@ -379,8 +379,8 @@ describe('when upstream is in trouble', () => {
   );
 });
 
-describe('when it is nobody’s quota', () => {
-  it('gives no half sentence of what was blocked', async () => {
+describe('without a quota failure', () => {
+  it('a blocked answer has no part of its text', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'blocked_answer', after: 2 } })] },
@@ -390,7 +390,7 @@ describe('when it is nobody’s quota', () => {
     expect(body.reply).toBe("I can't help with that. Could you ask in a different way?");
   });
 
-  it('asks one key only about a bad prompt, and parks none', async () => {
+  it('an invalid request costs one call, and parks no key', async () => {
     const app = await startApp({
       environment: THREE_KEYS,
       standin: {
@@ -406,7 +406,7 @@ describe('when it is nobody’s quota', () => {
   });
 
   it.each(['blocked_prompt', 'blocked_answer'] as const)(
-    'answers kindly with 200 after %s',
+    'a blocked request is answered with 200 and a sentence (%s)',
     async (kind) => {
       const app = await startApp({
         environment: THREE_KEYS,
@@ -426,7 +426,7 @@ describe('when it is nobody’s quota', () => {
     },
   );
 
-  it('names the model that blocked the content, also when it only stood in', async () => {
+  it('a blocked answer names the model that blocked it, after a model fallback too', async () => {
     const keys = [
       google('g-one', {
         modelLimits: { 'gemini-flash-latest': { rpd: 0 } },
@@ -444,7 +444,7 @@ describe('when it is nobody’s quota', () => {
     expect([body.model, body.finishReason]).toEqual(['gemini-pro-latest', 'content-filter']);
   });
 
-  it('reads an answer in which a gateway wrote null for whatever is not there', async () => {
+  it('null in place of missing fields is accepted', async () => {
     const event = (chunk: unknown) => `data: ${JSON.stringify(chunk)}\r\n\r\n`;
     const first = {
       error: null,
@@ -467,7 +467,7 @@ describe('when it is nobody’s quota', () => {
     ]);
   });
 
-  it('asks another key when a chunk is no object at all', async () => {
+  it('a chunk that is not an object leads to another key', async () => {
     const fault = { kind: 'raw', status: 200, headers: {}, body: 'data: null\r\n\r\n' } as const;
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
@@ -476,7 +476,7 @@ describe('when it is nobody’s quota', () => {
     expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
   });
 
-  it('passes on an answer that spent its tokens without a word, with its reason', async () => {
+  it('an answer without text that used up its tokens has that finish reason', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'tokens_spent' } })] },
@@ -485,7 +485,7 @@ describe('when it is nobody’s quota', () => {
     expect([status, body.reply, body.finishReason]).toEqual([200, '', 'length']);
   });
 
-  it('stops the upstream call at once when the client hangs up, and blames no key', async () => {
+  it('a disconnected client aborts the call to the provider, and parks no key', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one' },
       standin: { keys: [google('g-one', { fault: { kind: 'hang' } })] },
@@ -510,7 +510,7 @@ describe('when it is nobody’s quota', () => {
     await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
   });
 
-  it('says what to set when there is no key at all', async () => {
+  it('the refusal without keys names the setting', async () => {
     const app = await startApp({ environment: {} });
     const { status, body } = await app.chat('Hi');
     expect(status).toBe(503);

@@ -58,7 +58,7 @@ async function settle(): Promise<void> {
 }
 
 describe('a server that drains', () => {
-  it('answers one more request on a kept connection until the farewell is over, and says it is the last', async () => {
+  it('answers one more request on an idle connection, as its last', async () => {
     const { clock, server, agent, ask } = await start();
     await (await ask()).ended;
     const drained = drain(server, clock, { limitMs: 60_000, idleMs: 2000 });
@@ -73,7 +73,7 @@ describe('a server that drains', () => {
     expect(await drained).toBe(true);
   });
 
-  it('closes a kept connection on which nothing came in that time', async () => {
+  it('closes idle connections after that time', async () => {
     const { clock, server, agent, ask } = await start();
     await (await ask()).ended;
     const drained = drain(server, clock, { limitMs: 60_000, idleMs: 2000 });
@@ -85,7 +85,7 @@ describe('a server that drains', () => {
     expect(isOpen(agent)).toBe(false);
   });
 
-  it('counts the farewell from the end of an answer that was under way', async () => {
+  it('counts the idle time from the end of a running answer', async () => {
     const { clock, server, agent, ask, finishSlow } = await start();
     const { connection, ended } = await ask('/slow');
     expect(connection).toBe('keep-alive');
@@ -102,7 +102,7 @@ describe('a server that drains', () => {
     expect(await drained).toBe(true);
   });
 
-  it('cuts off what is still open at the limit, and says so', async () => {
+  it('cuts open connections at the limit, and reports it', async () => {
     const { clock, server, ask } = await start();
     const broken = expect((await ask('/slow')).ended).rejects.toThrow();
     const drained = drain(server, clock, { limitMs: 60_000, idleMs: 0 });
@@ -114,7 +114,7 @@ describe('a server that drains', () => {
     await broken;
   });
 
-  it('hears a fresh connection that has not said a word yet', async () => {
+  it('answers a new connection that has sent nothing yet', async () => {
     const { clock, server, port } = await start();
     const socket = connect(port, '127.0.0.1');
     await Promise.all([once(socket, 'connect'), once(server, 'connection')]);

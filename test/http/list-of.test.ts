@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { z } from 'zod';
 import { listOf } from '../../src/http/validate.ts';
 
-it('looks at no more than twenty faulty entries, however many there are', () => {
+it('stops after twenty faulty entries', () => {
   let looked = 0;
   const never = z.custom(() => {
     looked += 1;
@@ -12,7 +12,7 @@ it('looks at no more than twenty faulty entries, however many there are', () => 
   expect([looked, error?.issues.length, error?.issues[0]?.path]).toEqual([20, 20, [0]]);
 });
 
-it('reads what is good, and says where the rest is at fault', () => {
+it('reads the valid entries, and reports the others by index', () => {
   const list = listOf(z.object({ a: z.string() }), 3);
   expect(list.parse([{ a: 'x' }])).toEqual([{ a: 'x' }]);
   expect(list.safeParse([{ a: 'x' }, { a: 1 }]).error?.issues[0]?.path).toEqual([1, 'a']);

@@ -14,7 +14,7 @@ import { flow } from '../support/start-app.ts';
 const HOUR = 3_600_000;
 
 describe('an answered chat', () => {
-  it('is counted once everywhere, with its tokens', async () => {
+  it('is counted once in each metric, with its tokens', async () => {
     const app = await startMetered(TWO_KEYS);
     const { usage } = (await app.chat('Hi')).body;
     const { value } = await scrape(app);
@@ -28,7 +28,7 @@ describe('an answered chat', () => {
     expect(value('gen_ai_client_token_usage_sum', ...tokens('output'))).toBe(usage.outputTokens);
   });
 
-  it('tells how long its first piece and its last one took', async () => {
+  it('has the times to its first and last chunk', async () => {
     const answer = { chunks: 3, firstChunkMs: 300, chunkMs: 200 };
     const app = await startMetered(TWO_KEYS, {
       standin: { answer, keys: [google('text-of-one')] },
@@ -45,7 +45,7 @@ describe('an answered chat', () => {
     );
   });
 
-  it('is in flight until its last piece is there', async () => {
+  it('is in flight until its last chunk', async () => {
     const answer = { chunks: 2, chunkMs: 1000 };
     const app = await startMetered(TWO_KEYS, {
       standin: { answer, keys: [google('text-of-one')] },
@@ -60,7 +60,7 @@ describe('an answered chat', () => {
 });
 
 describe('a failover', () => {
-  it('is two attempts of one request that is served', async () => {
+  it('is two attempts of one answered request', async () => {
     const app = await startWithFault({ kind: 'day_spent' });
     await app.chat('Hi');
     const { value } = await scrape(app);
@@ -73,7 +73,7 @@ describe('a failover', () => {
     expect(value('gen_ai_client_operation_duration_seconds_count', ...failed)).toBe(1);
   });
 
-  it('shows in the keys: one cools down, and a bad one needs action', async () => {
+  it('is shown by the states of the keys', async () => {
     const app = await startWithFault({ kind: 'day_spent' });
     await app.chat('Hi');
     app.standin.setFault('text-of-two', { kind: 'bad_key' });
@@ -84,7 +84,7 @@ describe('a failover', () => {
     expect(['available', 'cooling_down', 'exhausted'].map(keys)).toEqual([0, 1, 1]);
   });
 
-  it('has its probe counted when the key is tried again', async () => {
+  it('has its probe counted', async () => {
     const app = await startWithFault({ kind: 'day_spent' });
     await app.chat('Hi');
     app.clock.advance(HOUR);
@@ -122,7 +122,7 @@ describe('a refusal', () => {
   });
 });
 
-describe('a stream that breaks off', () => {
+describe('an interrupted stream', () => {
   it('is neither answered nor refused', async () => {
     const app = await startWithFault({ kind: 'cut_mid_stream' });
     await app.chat('Hi', { stream: true });
@@ -133,7 +133,7 @@ describe('a stream that breaks off', () => {
   });
 });
 
-describe('a session token of the avatar', () => {
+describe('a session token', () => {
   it('is counted under its own provider and operation', async () => {
     const app = await startMetered({ ANAM_API_KEY: 'text-of-one' });
     await app.post('/api/anam/session-token', {});

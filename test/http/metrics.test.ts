@@ -31,7 +31,7 @@ describe('/metrics', () => {
     expect(text).not.toContain('understudy_');
   });
 
-  it('is given with the token, in the text format of Prometheus, and not cached', async () => {
+  it('is served with the token, in the text format of Prometheus, uncached', async () => {
     const app = await startMetered(TWO_KEYS);
     const { status, headers, text } = await app.get('/metrics', AS_ADMIN);
     expect(status).toBe(200);
@@ -40,12 +40,12 @@ describe('/metrics', () => {
     expect(text).toContain('# TYPE understudy_keys gauge');
   });
 
-  it('is only read, never written', async () => {
+  it('allows GET only', async () => {
     const app = await startMetered(TWO_KEYS);
     expect((await app.post('/metrics', {}, AS_ADMIN)).status).toBe(405);
   });
 
-  it('has nothing about the process, which may hold other servers', async () => {
+  it('has no process metrics by default', async () => {
     const app = await startMetered(TWO_KEYS);
     expect((await namesAndLabels(app)).filter((name) => /^(process|nodejs)_/.test(name))).toEqual(
       [],
@@ -53,8 +53,8 @@ describe('/metrics', () => {
   });
 });
 
-describe('before anything has happened', () => {
-  it('every counter is at 0, so that its first increase is seen', async () => {
+describe('after the start', () => {
+  it('every counter is 0, so that Prometheus sees its first increase', async () => {
     const app = await startMetered(TWO_KEYS);
     const { value } = await scrape(app);
     const refused = ['operation="chat"', 'end="refused"'];
@@ -67,7 +67,7 @@ describe('before anything has happened', () => {
     expect(value('understudy_wait_seconds_count', OF_GOOGLE)).toBe(0);
   });
 
-  it('a service without keys has none in any state', async () => {
+  it('a service without keys has 0 in every state', async () => {
     const app = await startMetered(TWO_KEYS);
     const { value } = await scrape(app);
     expect(value('understudy_keys', 'service="anam"')).toBe(0);
@@ -91,7 +91,7 @@ describe('HTTP requests', () => {
     await expectAnswered(app, '_OTHER', '/health', 405);
   });
 
-  it('whose caller left before the answer have the status that the log gives them', async () => {
+  it('of disconnected clients have the status of the log', async () => {
     const app = await startMetered(TWO_KEYS, {
       standin: { keys: [google('text-of-one', { fault: { kind: 'hang' } })] },
     });
@@ -121,8 +121,8 @@ const expectAnswered = (app: App, method: string, route: string, status: number)
     expect(value('http_server_request_duration_seconds_count', ...labels)).toBe(1);
   });
 
-describe('whatever a caller sends', () => {
-  it('makes no series of its own: no model, path, query or header', async () => {
+describe('labels', () => {
+  it('have no model, path, query or header of a client', async () => {
     const app = await startMetered({ ...TWO_KEYS, CLIENT_TOKENS: CLIENT_TOKEN });
     const headers = { authorization: `Bearer ${CLIENT_TOKEN}`, 'content-type': 'application/json' };
     const ask = async (odd: string) => {
@@ -143,7 +143,7 @@ describe('whatever a caller sends', () => {
     expect(after.join('\n')).not.toContain('odd-');
   });
 
-  it('no text of a key or token is in it, nor the id of a key', async () => {
+  it('have no key, token or key id', async () => {
     const app = await startWithFault({ kind: 'bad_key' });
     await app.chat('Hi');
     const { text } = await scrape(app);

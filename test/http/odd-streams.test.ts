@@ -39,7 +39,7 @@ const answersWith = (body: string) =>
   ({ kind: 'raw', status: 200, headers: { 'content-type': 'text/event-stream' }, body }) as const;
 
 describe('characters that end a line only in JavaScript', () => {
-  it('are part of the answer like any other', async () => {
+  it('are part of the answer', async () => {
     const app = await startWith(piece(LINE_SEPARATORS, LAST));
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect([status, body.reply]).toEqual([200, LINE_SEPARATORS]);
@@ -53,7 +53,7 @@ describe('characters that end a line only in JavaScript', () => {
   });
 });
 
-describe('a quota that runs out in the middle of an answer', () => {
+describe('a quota error in the middle of an answer', () => {
   const error = JSON.stringify(DAY_SPENT);
   it.each([
     ['in an event', event(DAY_SPENT)],
@@ -77,14 +77,14 @@ describe('a finish reason on an early chunk', () => {
   const EVERYWHERE =
     piece('Once', LAST) + piece(' upon', LAST) + piece(' a time', { finishReason: 'MAX_TOKENS' });
 
-  it('cuts nothing of what follows, and the last one counts', async () => {
+  it('does not end the answer, and the last one counts', async () => {
     const app = await startWith(EVERYWHERE);
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect([status, body.reply, body.finishReason]).toEqual([200, 'Once upon a time', 'length']);
     expect(app.standin.calls).toHaveLength(1);
   });
 
-  it('cuts nothing of a stream either', async () => {
+  it('does not end a stream', async () => {
     const app = await startWith(EVERYWHERE);
     const { text } = await flow(app.clock, app.chat('Hi', { stream: true }));
     const deltas = [...text.matchAll(/data: (\{"text".*\})/g)].map(([, json]) =>
@@ -95,44 +95,41 @@ describe('a finish reason on an early chunk', () => {
     expect(text).toContain('"finishReason":"length"');
   });
 
-  it('is no end where the answer goes on without another', async () => {
+  it('does not end an answer that goes on without another', async () => {
     const app = await startWith(piece('Once', LAST) + piece(' upon') + piece(' a time'));
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect([status, body.reply, body.finishReason]).toEqual([200, 'Once upon a time', 'stop']);
   });
 
-  it('is no end where an error follows upon more of the answer: another key answers', async () => {
+  it('does not hide an error after more of the answer', async () => {
     const app = await startWith(piece('Once', LAST) + piece(' upon', LAST) + event(DAY_SPENT));
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect([status, body.reply]).toEqual([200, 'You said: Hi']);
   });
 
-  it.each([false, true])(
-    'is the end after half a minute of silence (stream: %s)',
-    async (stream) => {
-      const app = await startApp({
-        environment: { GOOGLE_API_KEY: 'g-one' },
-        standin: {
-          answer: { chunks: 2, text: 'Once upon' },
-          keys: [{ key: 'g-one', service: 'google', fault: { kind: 'hang_mid_stream', after: 2 } }],
-        },
-      });
-      const startedAt = app.clock.now();
-      const { status, text } = await flow(app.clock, app.chat('Hi', { stream }), 100);
-      expect([status, text]).toEqual([200, expect.stringContaining('"finishReason":"stop"')]);
-      expect(app.clock.now() - startedAt).toBeGreaterThanOrEqual(30_000);
-      expect(app.clock.now() - startedAt).toBeLessThan(32_000);
-    },
-  );
+  it.each([false, true])('ends the answer after 30 s of silence (stream: %s)', async (stream) => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: {
+        answer: { chunks: 2, text: 'Once upon' },
+        keys: [{ key: 'g-one', service: 'google', fault: { kind: 'hang_mid_stream', after: 2 } }],
+      },
+    });
+    const startedAt = app.clock.now();
+    const { status, text } = await flow(app.clock, app.chat('Hi', { stream }), 100);
+    expect([status, text]).toEqual([200, expect.stringContaining('"finishReason":"stop"')]);
+    expect(app.clock.now() - startedAt).toBeGreaterThanOrEqual(30_000);
+    expect(app.clock.now() - startedAt).toBeLessThan(32_000);
+  });
 
-  it('is the end where only an error follows: the answer is complete', async () => {
+  it('ends the answer when only an error follows', async () => {
     const app = await startWith(piece('Once') + piece(' upon', LAST) + event(DAY_SPENT));
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect([status, body.reply, app.standin.calls.length]).toEqual([200, 'Once upon', 1]);
   });
 });
 
-describe('what a gateway writes for nothing', () => {
+describe('invalid values in a chunk', () => {
   const counts = { promptTokenCount: null, candidatesTokenCount: null, totalTokenCount: null };
   it.each<[string, string, Record<string, unknown>]>([
     [
@@ -152,12 +149,12 @@ describe('what a gateway writes for nothing', () => {
       { finishReason: 'stop' },
     ],
     [
-      'an object for the parts, and the rest in good order',
+      'an object for the parts',
       event({ candidates: [{ content: { parts: {} } }] }) + piece('Hello', LAST),
       { finishReason: 'stop' },
     ],
     [
-      'a text for the candidates, and the rest in good order',
+      'a text for the candidates',
       event({ candidates: 'none' }) + piece('Hello', LAST),
       { finishReason: 'stop' },
     ],
@@ -166,7 +163,7 @@ describe('what a gateway writes for nothing', () => {
       piece('Hel', { finishReason: '' }) + piece('lo', LAST),
       { finishReason: 'stop' },
     ],
-  ])('is no obstacle: %s', async (_, stream, expected) => {
+  ])('are ignored: %s', async (_, stream, expected) => {
     const app = await startWith(stream);
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect(status).toBe(200);

@@ -137,9 +137,9 @@ describe('a key that Google echoes', () => {
     ['in plain text', raw(400, `Invalid key: ${KEY}`)],
     ['in a redirect', raw(302, '', { location: `https://example.test/?key=${KEY}` })],
     ['in its headers', raw(403, '{}', { 'x-debug': KEY, 'retry-after': KEY })],
-    ['in a 200 that is no stream', raw(200, `{"note":"${KEY}"}`)],
+    ['in a 200 that is not a stream', raw(200, `{"note":"${KEY}"}`)],
     ['in a 200 that is a page', raw(200, page(KEY), { 'content-type': 'text/html' })],
-    ['in an event that is no JSON', streamed(`data: {"candidates": ${KEY}\r\n\r\n`)],
+    ['in an event that is not JSON', streamed(`data: {"candidates": ${KEY}\r\n\r\n`)],
     ['in an error in the first event', streamed(event({ error: { code: 403, message: echo } }))],
     [
       'in an error in the middle of an answer',
@@ -157,7 +157,7 @@ describe('a key that Google echoes', () => {
     ['as the reason of a block', streamed(event({ promptFeedback: { blockReason: KEY } }))],
   ];
 
-  it.each(echoes)('%s is said by nobody', async (_, fault) => {
+  it.each(echoes)('%s is in no answer and no log line', async (_, fault) => {
     const app = await startWatched();
     app.setFaults(fault, [KEY, NEW_KEY]);
     for (let turn = 0; turn < 3; turn += 1) await app.chat();
@@ -165,7 +165,7 @@ describe('a key that Google echoes', () => {
     app.expectSilence();
   });
 
-  it('of the new shape is said by nobody either, nor is one that is not ours', async () => {
+  it('of the new format, or not ours, is in no answer and no log line', async () => {
     const app = await startWatched();
     const stranger = ['AI', 'za', 'SyStranger-0123456789abcdefghijklmn'].join('');
     app.setFaults(googleError(400, 'INVALID_ARGUMENT', `${NEW_KEY} ${stranger}`), [KEY, NEW_KEY]);
@@ -194,9 +194,9 @@ describe('a key that Anam echoes', () => {
     ['in a redirect', raw(302, '', { location: `https://example.test/?key=${ANAM_KEY}` })],
     ['in its headers', raw(429, '{}', { 'x-debug': ANAM_KEY, 'ratelimit-reset': ANAM_KEY })],
     ['in a 200 without a token', raw(200, { apiKey: ANAM_KEY })],
-    ['in a 200 that is no JSON', raw(200, ANAM_KEY)],
+    ['in a 200 that is not JSON', raw(200, ANAM_KEY)],
     ['in more than we read', raw(200, ANAM_KEY.repeat(10_000))],
-  ])("%s is said by nobody, whether the persona is ours or the browser's", async (_, fault) => {
+  ])("%s is in no answer and no log line, for our persona and the client's", async (_, fault) => {
     const app = await startWatched();
     app.setFaults(fault, [ANAM_KEY]);
     await app.mint();
@@ -213,18 +213,15 @@ describe('a key that Anam echoes in another form', () => {
     'with escaped slashes': ANAM_KEY.replaceAll('/', '\\/'),
     'for a page': ANAM_KEY.replaceAll('=', '&#61;'),
   };
-  it.each(Object.entries(written))(
-    '%s, is said by nobody, to the browser or the log',
-    async (_, form) => {
-      const app = await startWatched();
-      for (const body of [{ error: `bad ?key=${form}` }, `bad ?key=${form}`]) {
-        app.setFaults(raw(400, body), [ANAM_KEY]);
-        await app.mint({ personaConfig: { personaId: 'theirs' } });
-      }
-      for (const piece of piecesOf([form])) expect(app.said()).not.toContain(piece);
-      app.expectSilence();
-    },
-  );
+  it.each(Object.entries(written))('%s is in no answer and no log line', async (_, form) => {
+    const app = await startWatched();
+    for (const body of [{ error: `bad ?key=${form}` }, `bad ?key=${form}`]) {
+      app.setFaults(raw(400, body), [ANAM_KEY]);
+      await app.mint({ personaConfig: { personaId: 'theirs' } });
+    }
+    for (const piece of piecesOf([form])) expect(app.said()).not.toContain(piece);
+    app.expectSilence();
+  });
 });
 
 describe('when the connection fails', () => {
@@ -232,7 +229,7 @@ describe('when the connection fails', () => {
     ['reset', { kind: 'reset' }],
     ['empty', { kind: 'empty_body' }],
     ['hanging', { kind: 'hang' }],
-  ])('%s, neither axios nor the SDK says with which key', async (_, fault) => {
+  ])('(%s), no error of axios or the SDK has the key', async (_, fault) => {
     const app = await startWatched();
     app.setFaults(fault, [KEY, NEW_KEY, ANAM_KEY]);
     expect((await app.chat()).status).toBeGreaterThanOrEqual(502);
@@ -247,14 +244,14 @@ describe('when the connection fails', () => {
     ['spoiled by a bare error', { kind: 'bare_error_mid_stream' }],
     ['malformed', streamed(`${piece}data: {"candidates": [}\r\n\r\n`)],
     ['not UTF-8', streamed(`${piece}data: \u{fffd}\r\n\r\n`)],
-  ])('and a stream is %s, the SDK does not say with which key', async (_, fault) => {
+  ])('and a stream is %s, no error of the SDK has the key', async (_, fault) => {
     const app = await startWatched();
     app.setFaults(fault, [KEY, NEW_KEY]);
     expect((await app.chat()).status).toBeGreaterThanOrEqual(502);
     app.expectSilence();
   });
 
-  it('because nobody listens, neither says with which key', async () => {
+  it('for want of a listener, no error has the key', async () => {
     const nobody = `http://127.0.0.1:${await closedPort()}`;
     const app = await startWatched({ ANAM_BASE_URL: nobody, GOOGLE_BASE_URL: nobody });
     expect((await app.mint()).status).toBe(502);
@@ -263,7 +260,7 @@ describe('when the connection fails', () => {
     app.expectSilence();
   });
 
-  it('because the name does not exist, neither says with which key', async () => {
+  it('for an unknown host, no error has the key', async () => {
     const nowhere = 'http://understudy.invalid';
     const app = await startWatched({ ANAM_BASE_URL: nowhere, GOOGLE_BASE_URL: nowhere });
     expect((await app.mint()).status).toBeGreaterThanOrEqual(502);
@@ -281,8 +278,8 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-describe('a key that somebody sends us', () => {
-  it('is not repeated in the log, wherever it was put', async () => {
+describe('a key that a client sends', () => {
+  it('is not in the log', async () => {
     const app = await startWatched();
     await app.post(`/api/${KEY}`, {});
     await app.post(`/api/chat?key=${KEY}`, { message: '' });
@@ -293,21 +290,21 @@ describe('a key that somebody sends us', () => {
   });
 });
 
-describe('what is logged in whatever way', () => {
+describe('a log line', () => {
   it.each<[string, (log: Awaited<ReturnType<typeof startWatched>>['log']) => void]>([
-    ['an error that quotes it', (log) => log.error({ err: new Error(`with ${KEY}`) }, 'x')],
+    ['an error that quotes a key', (log) => log.error({ err: new Error(`with ${KEY}`) }, 'x')],
     [
-      'a cause that quotes it',
+      'a cause that quotes a key',
       (log) => log.fatal({ err: new Error('x', { cause: new Error(ANAM_KEY) }) }, 'x'),
     ],
     [
-      'headers that hold it',
+      'headers with a key',
       (log) => log.trace({ headers: { authorization: `Bearer ${ANAM_KEY}` } }),
     ],
     ['a sentence', (log) => log.debug(`${NEW_KEY}`)],
     ['a child logger', (log) => log.child({ key: KEY }).warn('x')],
     ['a name of a field', (log) => log.info({ [KEY]: 1 }, 'x')],
-  ])('%s shows none', async (_, write) => {
+  ])('with %s has no key', async (_, write) => {
     const app = await startWatched();
     write(app.log);
     expect(app.said()).toContain('[redacted]');
@@ -315,8 +312,8 @@ describe('what is logged in whatever way', () => {
   });
 });
 
-describe('nothing is written past the logger', () => {
-  it('whatever fails', async () => {
+describe('the console', () => {
+  it('gets nothing, whatever fails', async () => {
     const written: string[] = [];
     const spies = [process.stdout, process.stderr].map((stream) =>
       vi.spyOn(stream, 'write').mockImplementation((chunk) => {

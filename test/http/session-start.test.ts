@@ -38,7 +38,7 @@ const callsTo = (app: App, path: string) =>
 const starts = (app: App) => callsTo(app, '/engine/session');
 
 describe("the avatar's own SDK", () => {
-  it('starts its session with another account when the first is full, and notices nothing', async () => {
+  it('starts its session with another account when the first has no slot', async () => {
     const app = await startWith({ account: { slots: 0 } });
     const token = await mint(app);
     const client = createClient(token, {
@@ -60,14 +60,14 @@ describe("the avatar's own SDK", () => {
   });
 });
 
-describe('a session whose account has nothing left', () => {
+describe('a session start on a used-up account', () => {
   it.each<[Fault['kind'], object]>([
     ['usage_limit', { available: 1, exhausted: 1 }],
     ['spend_cap', { available: 1, exhausted: 1 }],
     ['no_plan', { available: 1, exhausted: 1 }],
     ['slots_busy', { available: 1, cooling_down: 1 }],
     ['not_entitled', { available: 1, cooling_down: 1 }],
-  ])('starts on another (%s), and the account is parked', async (kind, counts) => {
+  ])('uses another account (%s), and parks the first', async (kind, counts) => {
     const app = await startWith({ fault: { kind } as Fault });
     const { status, body, headers } = await start(app, await mint(app));
     expect([status, body, headers.get('cache-control')]).toEqual([
@@ -79,7 +79,7 @@ describe('a session whose account has nothing left', () => {
     expect(await app.counts('anam')).toMatchObject(counts);
   });
 
-  it('takes its request along as it came, and asks for the same persona', async () => {
+  it('sends the same request and persona', async () => {
     const app = await startWith(
       { fault: { kind: 'usage_limit' } },
       { ALLOW_CLIENT_PERSONA: 'true' },
@@ -92,7 +92,7 @@ describe('a session whose account has nothing left', () => {
     expect(bodies).toEqual([{ personaConfig }, request, { personaConfig }, request]);
   });
 
-  it('shows each account the persona of its own', async () => {
+  it('sends each account its own persona', async () => {
     const app = await startWith(
       { fault: { kind: 'usage_limit' }, account: { personas: ['one'] } },
       { ANAM_API_KEY_PERSONA_ID: 'one', ANAM_API_KEY_2_PERSONA_ID: 'two' },
@@ -105,7 +105,7 @@ describe('a session whose account has nothing left', () => {
     ]);
   });
 
-  it('is a 429, not a try again, when no other account has the persona', async () => {
+  it('is a 429 when no other account has the persona', async () => {
     const app = await startWith({ fault: { kind: 'usage_limit' } });
     const token = await mint(app);
     app.standin.setFault('a-two', {
@@ -119,13 +119,13 @@ describe('a session whose account has nothing left', () => {
     expect(await app.counts('anam')).toMatchObject({ available: 1, exhausted: 1 });
   });
 
-  it('rests an account whose engines fail, though it goes on minting', async () => {
+  it('ejects an account whose engines fail although it mints tokens', async () => {
     const app = await startWith({ fault: { kind: 'no_engines' } });
     for (let turn = 0; turn < 6; turn += 1) await start(app, await mint(app));
     expect(await app.counts('anam')).toMatchObject({ available: 1, cooling_down: 1 });
   });
 
-  it('has time for another account when the first one hangs', async () => {
+  it('has time for another account when the first hangs', async () => {
     const app = await startWith({});
     const token = await mint(app);
     app.standin.setFault('a-one', { kind: 'hang', step: 'start' });
@@ -135,13 +135,13 @@ describe('a session whose account has nothing left', () => {
     expect(starts(app)).toEqual(['a-one', 'a-two']);
   });
 
-  it('is upstream trouble, not the end of a token, when a new one is refused', async () => {
+  it('is a provider failure when the new token is refused', async () => {
     const app = await startWith({ fault: { kind: 'usage_limit' } });
     app.standin.setFault('a-two', { kind: 'token_expired' });
     expect((await start(app, await mint(app))).status).toBe(502);
   });
 
-  it('is not even tried while its account is known to have nothing left', async () => {
+  it('is not tried while the account is parked', async () => {
     const app = await startWith({ fault: { kind: 'usage_limit' } });
     const tokens = [await mint(app), await mint(app), await mint(app)];
     for (const token of tokens) expect((await start(app, token)).status).toBe(200);
@@ -159,7 +159,7 @@ describe('a session whose account has nothing left', () => {
     expect([status, body.error, headers.get('retry-after')]).toEqual([429, error, String(seconds)]);
   });
 
-  it('on every account, as is known already, is a 429 without asking again', async () => {
+  it('is a 429 without a call when every account is parked', async () => {
     const app = await startWith({ fault: { kind: 'usage_limit' } });
     app.standin.setFault('a-two', { kind: 'usage_limit' });
     const [one, two] = [await mint(app), await mint(app)];
@@ -173,8 +173,8 @@ describe('a session whose account has nothing left', () => {
   });
 });
 
-describe('what a start proves', () => {
-  it('a busy slot is free again when Anam said so, and not a second before', async () => {
+describe('the state of an account', () => {
+  it('a busy slot cools down for exactly the time that Anam says', async () => {
     const app = await startWith({ fault: { kind: 'slots_busy', estimatedWaitSeconds: 90 } });
     await start(app, await mint(app));
     const parkedUntil = app.clock.now() + 90_000;
@@ -185,14 +185,14 @@ describe('what a start proves', () => {
     expect(await app.counts('anam')).toMatchObject({ available: 2 });
   });
 
-  it('a slot of which Anam does not say when it comes free gets a minute', async () => {
+  it('a busy slot without a time cools down for a minute', async () => {
     const app = await startWith({ account: { slots: 0 } });
     await start(app, await mint(app));
     const parked = app.logs.find(({ parks }) => parks === 'project');
     expect(Date.parse(String(parked?.until)) - app.clock.now()).toBeLessThanOrEqual(MINUTE);
   });
 
-  it('spent minutes stay exhausted while tokens are minted, until a session starts', async () => {
+  it('used-up minutes need action until a session starts, although tokens are minted', async () => {
     const app = await startWith({ fault: { kind: 'usage_limit' } });
     app.standin.setFault('a-two', { kind: 'usage_limit' });
     await start(app, await mint(app));
@@ -214,7 +214,7 @@ describe('what a start proves', () => {
       mint,
       { kind: 'raw', status: 400, body: { error: 'No' }, step: 'start' },
     ],
-  ])('%s proves and parks nothing, and Anam itself says so', async (_, token, fault) => {
+  ])('%s opens and parks nothing, and gets the answer of Anam', async (_, token, fault) => {
     const app = await startWith({});
     const given = await token(app);
     app.standin.setFault('a-one', fault);
@@ -226,7 +226,7 @@ describe('what a start proves', () => {
 });
 
 describe('a token', () => {
-  it('is good for one conversation, whichever account began it', async () => {
+  it('is valid for one session, on any account', async () => {
     const app = await startWith({ account: { slots: 0 } });
     const token = await mint(app);
     expect((await start(app, token)).status).toBe(200);
@@ -235,7 +235,7 @@ describe('a token', () => {
     expect(starts(app)).toEqual(['a-one', 'a-two']);
   });
 
-  it('starts one session, however often it is asked at once', async () => {
+  it('starts one session for several concurrent requests', async () => {
     const app = await startWith({ account: { slots: 0 } });
     const token = await mint(app);
     const answers = await Promise.all([start(app, token), start(app, token), start(app, token)]);
@@ -243,34 +243,31 @@ describe('a token', () => {
     expect(starts(app)).toEqual(['a-one', 'a-two']);
   });
 
-  it.each(['a=1', '  ', '"text"', '{"a":'])(
-    'goes with whatever body came with it: %s',
-    async (body) => {
-      const app = await startWith({});
-      const heard: string[] = [];
-      const anam = createHttpServer((request, response) => {
-        let text = '';
-        request.on('data', (bytes: Buffer) => {
-          text += bytes;
-        });
-        request.on('end', () => {
-          heard.push(text);
-          response.writeHead(401, { 'content-type': 'application/json' }).end('{"error":"No"}');
-        });
-      }).listen(0, '127.0.0.1');
-      await once(anam, 'listening');
-      const { port } = anam.address() as AddressInfo;
-      const other = await startApp({
-        clock: app.clock,
-        environment: { ANAM_API_KEY: 'a-one', ANAM_BASE_URL: `http://127.0.0.1:${port}` },
+  it.each(['a=1', '  ', '"text"', '{"a":'])('is sent with any body: %s', async (body) => {
+    const app = await startWith({});
+    const heard: string[] = [];
+    const anam = createHttpServer((request, response) => {
+      let text = '';
+      request.on('data', (bytes: Buffer) => {
+        text += bytes;
       });
-      expect((await start(other, 'a.b.c', body)).body).toEqual({ error: 'No' });
-      expect(heard).toEqual([body]);
-      anam.close();
-    },
-  );
+      request.on('end', () => {
+        heard.push(text);
+        response.writeHead(401, { 'content-type': 'application/json' }).end('{"error":"No"}');
+      });
+    }).listen(0, '127.0.0.1');
+    await once(anam, 'listening');
+    const { port } = anam.address() as AddressInfo;
+    const other = await startApp({
+      clock: app.clock,
+      environment: { ANAM_API_KEY: 'a-one', ANAM_BASE_URL: `http://127.0.0.1:${port}` },
+    });
+    expect((await start(other, 'a.b.c', body)).body).toEqual({ error: 'No' });
+    expect(heard).toEqual([body]);
+    anam.close();
+  });
 
-  it('that nobody here has minted is passed on as it is, and so is the answer', async () => {
+  it('of another server is passed on as it is, and so is the answer', async () => {
     const app = await startWith({});
     const { status, body } = await start(app, 'a.b.c', { clientMetadata: { client: 'x' } });
     expect([status, body.error]).toEqual([401, 'Session token is invalid or has expired']);
@@ -280,7 +277,7 @@ describe('a token', () => {
     expect(await app.counts('anam')).toMatchObject({ available: 2 });
   });
 
-  it('is remembered for its hour, and then passed on', async () => {
+  it('is remembered for an hour, then passed on', async () => {
     const app = await startWith({ account: { slots: 0 } });
     const token = await mint(app);
     app.clock.advance(HOUR);
@@ -288,7 +285,7 @@ describe('a token', () => {
     expect(starts(app)).toHaveLength(1);
   });
 
-  it('may try again after a refusal', async () => {
+  it('may be used again after a refusal', async () => {
     const app = await startWith({ fault: { kind: 'no_engines' } });
     app.standin.setFault('a-two', { kind: 'no_engines' });
     const token = await mint(app);
@@ -299,7 +296,7 @@ describe('a token', () => {
 
   it.each<[string, Record<string, string>]>([
     ['is missing', {}],
-    ['is no bearer', { authorization: 'Basic abc' }],
+    ['is not a bearer', { authorization: 'Basic abc' }],
     ['is empty', { authorization: 'Bearer ' }],
   ])("that %s is refused in Anam's form", async (_, headers) => {
     const app = await startWith({});
@@ -309,8 +306,8 @@ describe('a token', () => {
   });
 });
 
-describe("what the avatar's SDK measures", () => {
-  it('is limited for one address, as all is that we send on for anybody', async () => {
+describe("the SDK's metrics", () => {
+  it('have a rate limit per address', async () => {
     const app = await startWith({}, { RATE_LIMIT_SESSIONS: '1' });
     const statuses: number[] = [];
     for (let turn = 0; turn < 21; turn += 1) {
@@ -319,7 +316,7 @@ describe("what the avatar's SDK measures", () => {
     expect(statuses).toEqual([...Array(20).fill(200), 429]);
   });
 
-  it('is passed on to Anam', async () => {
+  it('are passed on to Anam', async () => {
     const app = await startWith({});
     const metric = { name: 'client_session_attempt', value: 1 };
     const { status, body } = await app.post('/api/anam/v1/metrics/client', metric);
@@ -329,7 +326,7 @@ describe("what the avatar's SDK measures", () => {
 });
 
 describe('the route of session starts', () => {
-  it('has done with Anam before the SDK loses its patience', async () => {
+  it('answers before the SDK gives up', async () => {
     const app = await startWith({});
     const token = await mint(app);
     for (const key of ['a-one', 'a-two'])
@@ -343,7 +340,7 @@ describe('the route of session starts', () => {
     expect(app.clock.pendingTimers()).toBe(0);
   });
 
-  it('gives an unknown token no longer than one of ours', async () => {
+  it('has the same time limit for an unknown token', async () => {
     const silent = createServer(() => {}).listen(0, '127.0.0.1');
     await once(silent, 'listening');
     const { port } = silent.address() as AddressInfo;
@@ -354,7 +351,7 @@ describe('the route of session starts', () => {
     silent.close();
   });
 
-  it('stops the call when the browser leaves, and parks nothing', async () => {
+  it('aborts the call when the client disconnects, and parks nothing', async () => {
     const app = await startWith({});
     const token = await mint(app);
     app.standin.setFault('a-one', { kind: 'hang', step: 'start' });
@@ -371,7 +368,7 @@ describe('the route of session starts', () => {
     expect(await app.counts('anam')).toMatchObject({ available: 2 });
   });
 
-  it('says that no key is configured', async () => {
+  it('refuses if no key is configured', async () => {
     const app = await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
     const { status, body } = await start(app, 'a.b.c');
     expect([status, body.error]).toEqual([503, expect.stringMatching(/Set ANAM_API_KEY/)]);

@@ -1,6 +1,6 @@
 import { request as httpRequest } from 'node:http';
 import { describe, expect, it, vi } from 'vitest';
-import { type App, flow, startApp } from '../support/start-app.ts';
+import { type App, flow, shareApp, startApp } from '../support/start-app.ts';
 
 const MINUTE = 60_000;
 const HOUR = 3_600_000;
@@ -15,22 +15,20 @@ const personasAskedFor = (app: App) =>
   app.standin.calls.map(({ body }) => (body as { personaConfig?: unknown }).personaConfig);
 const keysAsked = (app: App) => app.standin.calls.map(({ key }) => key);
 
-describe('a session token', () => {
-  it.each([ROUTE, '/api/session-token'])(
-    'is minted at %s, and nobody may keep it',
-    async (path) => {
-      const app = await startApp({ environment: ONE_KEY });
-      const { status, body, headers } = await mint(app, {}, path);
-      expect([status, headers.get('cache-control')]).toEqual([200, 'no-store']);
-      expect(body).toEqual({ sessionToken: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+$/) });
-      const claims = JSON.parse(
-        Buffer.from(body.sessionToken.split('.')[1], 'base64url').toString(),
-      );
-      expect(claims).toMatchObject({ type: 'stateful', accountId: expect.stringMatching(/./) });
-    },
-  );
+const shared = shareApp({ environment: ONE_KEY });
+const allowing = shareApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
 
-  it('is a new one each time, from the keys in turn', async () => {
+describe('a session token', () => {
+  it.each([ROUTE, '/api/session-token'])('is minted at %s, uncached', async (path) => {
+    const app = shared();
+    const { status, body, headers } = await mint(app, {}, path);
+    expect([status, headers.get('cache-control')]).toEqual([200, 'no-store']);
+    expect(body).toEqual({ sessionToken: expect.stringMatching(/^[\w-]+\.[\w-]+\.[\w-]+$/) });
+    const claims = JSON.parse(Buffer.from(body.sessionToken.split('.')[1], 'base64url').toString());
+    expect(claims).toMatchObject({ type: 'stateful', accountId: expect.stringMatching(/./) });
+  });
+
+  it('is new each time, from the keys in rotation', async () => {
     const app = await startApp({ environment: TWO_KEYS });
     const tokens = new Set<string>();
     for (let turn = 0; turn < 4; turn += 1) tokens.add((await mint(app)).body.sessionToken);
@@ -43,8 +41,8 @@ describe('a session token', () => {
     ['no body and no content type', {}],
     ['no body as JSON', { headers: { 'content-type': 'application/json' } }],
     ['an empty body as JSON', { body: '', headers: { 'content-type': 'application/json' } }],
-  ])('needs nothing: %s is fine', async (_, init) => {
-    const app = await startApp({ environment: ONE_KEY });
+  ])('needs no body: %s is accepted', async (_, init) => {
+    const app = shared();
     const response = await fetch(`${app.url}${ROUTE}`, { method: 'POST', ...init });
     expect([response.status, await response.json()]).toEqual([
       200,
@@ -55,8 +53,8 @@ describe('a session token', () => {
   it.each([
     ['nothing else', {}],
     ['a content type', { 'content-type': 'application/json' }],
-  ])('needs not even a length, as curl -X POST sends none, with %s', async (_, headers) => {
-    const app = await startApp({ environment: ONE_KEY });
+  ])('needs no content-length, with %s', async (_, headers) => {
+    const app = shared();
     expect(await postWithoutLength(`${app.url}${ROUTE}`, headers)).toBe(200);
   });
 });
@@ -75,15 +73,15 @@ function postWithoutLength(url: string, headers: Record<string, string>) {
   });
 }
 
-describe('an answer that is no token', () => {
+describe('a refusal of a token', () => {
   it.each([
     ['an unknown field', { personaId: 'p' }, 400, 'personaId'],
     ['a persona config that is a text', { personaConfig: 'p' }, 400, 'personaConfig'],
-    ['a persona config that is a list', { personaConfig: [] }, 400, 'personaConfig'],
     ['an empty persona config', { personaConfig: {} }, 400, 'personaConfig'],
     ['a list', [], 400, ''],
-  ])('names the fault of %s', async (_, body, status, path) => {
-    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+    ['null', null, 400, ''],
+  ])('names the field of %s, and is uncached', async (_, body, status, path) => {
+    const app = allowing();
     const answer = await mint(app, body);
     expect([answer.status, answer.body.error.code]).toEqual([status, 'invalid_request']);
     expect(answer.body.error.details[0].path).toBe(path);
@@ -91,7 +89,7 @@ describe('an answer that is no token', () => {
     expect(app.standin.calls).toEqual([]);
   });
 
-  it('may not be kept either: refused by Anam', async () => {
+  it('by Anam is uncached', async () => {
     const app = await startApp({
       environment: ONE_KEY,
       standin: { keys: [anam('a-one', { fault: { kind: 'bad_key' } })] },
@@ -102,16 +100,15 @@ describe('an answer that is no token', () => {
 
   it.each([
     ['broken JSON', '{', {}, 400],
-    ['another type than JSON', 'Hi', { 'content-type': 'text/plain' }, 415],
-    ['too much', JSON.stringify({ personaConfig: 'x'.repeat(5_300_000) }), {}, 413],
-  ])('may not be kept either: %s', async (_, body, headers, status) => {
-    const app = await startApp({ environment: ONE_KEY });
+    ['another content type', 'Hi', { 'content-type': 'text/plain' }, 415],
+  ])('of %s is uncached', async (_, body, headers, status) => {
+    const app = shared();
     const answer = await app.post(ROUTE, body, headers);
     expect([answer.status, answer.headers.get('cache-control')]).toEqual([status, 'no-store']);
     expect(app.standin.calls).toEqual([]);
   });
 
-  it('may not be kept either: over the limit of its address', async () => {
+  it('by the rate limit is uncached', async () => {
     const app = await startApp({ environment: { ...ONE_KEY, RATE_LIMIT_SESSIONS: '1' } });
     expect((await mint(app)).status).toBe(200);
     const { status, headers } = await mint(app);
@@ -120,20 +117,20 @@ describe('an answer that is no token', () => {
 });
 
 describe('the persona', () => {
-  it('is the one of the settings', async () => {
+  it('is that of the settings', async () => {
     const app = await startApp({ environment: { ...ONE_KEY, ANAM_PERSONA_ID: 'saved' } });
     await mint(app);
     expect(personasAskedFor(app)).toEqual([{ personaId: 'saved' }]);
   });
 
-  it("is the key's own where a key brings one", async () => {
+  it("is the key's own if it has one", async () => {
     const app = await startApp({ environment: { ...TWO_KEYS, ANAM_API_KEY_2_PERSONA_ID: 'own' } });
     await mint(app);
     await mint(app);
     expect(personasAskedFor(app)).toEqual([{ personaId: 'persona-1' }, { personaId: 'own' }]);
   });
 
-  it('may be a whole configuration, which reaches Anam as it is', async () => {
+  it('may be a configuration, which goes on to Anam as it is', async () => {
     const config = {
       name: 'Ada',
       avatarId: 'a',
@@ -152,8 +149,8 @@ describe('the persona', () => {
     expect(personasAskedFor(app)).toEqual([config]);
   });
 
-  it('of the browser is refused unless the settings allow it', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+  it('of the client is refused unless the settings allow it', async () => {
+    const app = shared();
     const { status, body } = await mint(app, { personaConfig: { personaId: 'theirs' } });
     expect(status).toBe(400);
     expect(body.error).toMatchObject({
@@ -164,7 +161,7 @@ describe('the persona', () => {
     expect(app.standin.calls).toEqual([]);
   });
 
-  it('of the browser goes before every other when the settings allow it', async () => {
+  it('of the client comes first when the settings allow it', async () => {
     const app = await startApp({
       environment: {
         ...ONE_KEY,
@@ -178,8 +175,8 @@ describe('the persona', () => {
     expect(personasAskedFor(app)).toEqual([personaConfig, { personaId: 'own' }]);
   });
 
-  it('of the browser may have half a surrogate pair, which becomes U+FFFD', async () => {
-    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+  it('of the client may have half a surrogate pair, which becomes U+FFFD', async () => {
+    const app = allowing();
     const personaConfig = { personaId: 'p', deep: [{ 'key\ud83d': 'value\ude00' }] };
     expect((await mint(app, { personaConfig })).status).toBe(200);
     expect(personasAskedFor(app)).toEqual([
@@ -187,8 +184,8 @@ describe('the persona', () => {
     ]);
   });
 
-  it('of the browser cannot smuggle in anything beside it', async () => {
-    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+  it('of the client cannot set other fields of the request', async () => {
+    const app = allowing();
     const { status } = await mint(app, {
       personaConfig: { personaId: 'theirs' },
       sessionOptions: { region: 'x' },
@@ -197,8 +194,8 @@ describe('the persona', () => {
     expect([status, app.standin.calls.length]).toEqual([400, 0]);
   });
 
-  it('of the browser is refused when it is so deep that nobody could send it on', async () => {
-    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+  it('of the client is refused if it is too deep', async () => {
+    const app = allowing();
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
     const { status, body } = await flow(app.clock, mint(app, `{"personaConfig":{"name":${deep}}}`));
     expect([status, body.error?.code]).toEqual([400, 'invalid_request']);
@@ -207,24 +204,14 @@ describe('the persona', () => {
   });
 });
 
-describe('a body that is no request for a token', () => {
-  it.each(['null', '[]', '"x"', 'false', '0'])(
-    '%s is refused, and nobody is asked',
-    async (body) => {
-      const app = await startApp({ environment: ONE_KEY });
-      const { status, body: answer } = await app.post(ROUTE, body);
-      expect([status, answer.error.code]).toEqual([400, 'invalid_request']);
-      expect(app.standin.calls).toEqual([]);
-    },
-  );
-
+describe('an invalid body', () => {
   it.each([
     ['__proto__', '{"personaConfig":{"personaId":"x","__proto__":{"admin":true}}}'],
     ['a nested __proto__', '{"personaConfig":{"a":[{"__proto__":{"admin":true}}]}}'],
     ['constructor', '{"personaConfig":{"constructor":{"prototype":{}}}}'],
-    ['no object', '{"personaConfig":["x"]}'],
-  ])('with %s in the persona is refused by name', async (_, body) => {
-    const app = await startApp({ environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true' } });
+    ['a list', '{"personaConfig":["x"]}'],
+  ])('with %s in the persona is refused by field', async (_, body) => {
+    const app = allowing();
     const { status, body: answer } = await app.post(ROUTE, body);
     expect([status, answer.error.details]).toEqual([
       400,
@@ -233,8 +220,8 @@ describe('a body that is no request for a token', () => {
     expect(app.standin.calls).toEqual([]);
   });
 
-  it('that is empty but of unknown length is fine', async () => {
-    const app = await startApp({ environment: ONE_KEY });
+  it('of unknown length is accepted if it is empty', async () => {
+    const app = shared();
     const empty = { method: 'POST', body: new Blob([]).stream(), duplex: 'half' } as const;
     expect((await fetch(`${app.url}${ROUTE}`, empty)).status).toBe(200);
   });
@@ -259,7 +246,7 @@ describe('when a key cannot mint', () => {
     ['gets an empty 200', { kind: 'empty_body' } as const, STAYS],
     ['loses its connection', { kind: 'reset' } as const, STAYS],
     ['hangs', { kind: 'hang' } as const, STAYS],
-  ])('because it %s, the next one does', async (_, fault, counts) => {
+  ])('because it %s, the next one is used', async (_, fault, counts) => {
     const app = await startApp({
       environment: TWO_KEYS,
       standin: { keys: [anam('a-one', { fault }), anam('a-two')] },
@@ -271,7 +258,7 @@ describe('when a key cannot mint', () => {
     await vi.waitFor(() => expect(app.standin.openRequests()).toBe(0));
   });
 
-  it('leaves a key that hangs after the attempt limit, no sooner', async () => {
+  it('because it hangs, it is left after the attempt limit', async () => {
     const app = await startApp({
       environment: TWO_KEYS,
       standin: { keys: [anam('a-one', { fault: { kind: 'hang' } }), anam('a-two')] },
@@ -285,7 +272,7 @@ describe('when a key cannot mint', () => {
     expect(app.standin.calls[0]?.aborted).toBe(true);
   });
 
-  it('spares the other keys of an account whose minute is spent', async () => {
+  it('the other keys of the account are not tried', async () => {
     const project = { ANAM_API_KEY_PROJECT: 'team', ANAM_API_KEY_2_PROJECT: 'team' };
     const spent = { fault: { kind: 'rate_limited' } };
     const app = await startApp({
@@ -297,8 +284,8 @@ describe('when a key cannot mint', () => {
   });
 });
 
-describe('when no key is left', () => {
-  it('says so in one sentence, and when to come back, which comes true', async () => {
+describe('when no key is available', () => {
+  it('the refusal has one sentence and a Retry-After that proves right', async () => {
     const app = await startApp({
       environment: TWO_KEYS,
       standin: bothWith({ fault: { kind: 'rate_limited' } }),
@@ -322,7 +309,7 @@ describe('when no key is left', () => {
     expect((await mint(app)).status).toBe(200);
   });
 
-  it('tries rejected keys again after the hour, and not before', async () => {
+  it('rejected keys are probed after the hour, not before', async () => {
     const app = await startApp({
       environment: TWO_KEYS,
       standin: bothWith({ fault: { kind: 'bad_key' } }),
@@ -337,7 +324,7 @@ describe('when no key is left', () => {
     expect((await mint(app)).status).toBe(200);
   });
 
-  it('waits in line for a key that is back within the waiting time', async () => {
+  it('a request waits for a key that returns within KEY_WAIT_SECONDS', async () => {
     const app = await startApp({
       environment: ONE_KEY,
       standin: { keys: [anam('a-one', { fault: { kind: 'rate_limited' } })] },
@@ -352,14 +339,14 @@ describe('when no key is left', () => {
   it.each([
     ['fails', { kind: 'server_error' } as const, 502, 'upstream_failed'],
     ['hangs', { kind: 'hang' } as const, 504, 'upstream_timeout'],
-  ])('answers for Anam when every key %s, and parks none', async (_, fault, status, code) => {
+  ])('no key is parked when every key %s', async (_, fault, status, code) => {
     const app = await startApp({ environment: TWO_KEYS, standin: bothWith({ fault }) });
     const answer = await flow(app.clock, mint(app));
     expect([answer.status, answer.body.error.code]).toEqual([status, code]);
     expect((await app.counts('anam')).available).toBe(2);
   });
 
-  it('says which variable to set when there never was one', async () => {
+  it('the refusal names the setting if no key is configured', async () => {
     const app = await startApp({ environment: {} });
     const { status, body } = await mint(app);
     expect([status, body.error.code, body.error.message]).toEqual([
@@ -369,7 +356,7 @@ describe('when no key is left', () => {
     ]);
   });
 
-  it('asks for a key first when there is neither a key nor a persona', async () => {
+  it('the refusal names the key first if the persona is missing too', async () => {
     const app = await startApp({ environment: { ANAM_PERSONA_ID: '' } });
     const { status, body } = await mint(app);
     expect([status, body.error.code]).toEqual([503, 'no_keys_configured']);
@@ -377,7 +364,7 @@ describe('when no key is left', () => {
 });
 
 describe('a persona that Anam refuses', () => {
-  it("of the browser's own that no account has is 404, asked of each key, and parks none", async () => {
+  it('of the client that no account has is 404, after a call with each key, and parks none', async () => {
     const app = await startApp({
       environment: { ...TWO_KEYS, ALLOW_CLIENT_PERSONA: 'true' },
       standin: bothWith({ account: { personas: ['persona-1'] } }),
@@ -389,7 +376,7 @@ describe('a persona that Anam refuses', () => {
     expect((await mint(app)).status).toBe(200);
   });
 
-  it("of the browser's own that is faulty is 400, asked of one key, and names what is missing", async () => {
+  it('of the client that is invalid is 400, after one call, and names the field', async () => {
     const app = await startApp({ environment: { ...TWO_KEYS, ALLOW_CLIENT_PERSONA: 'true' } });
     const { status, body } = await mint(app, { personaConfig: { name: 'Eve' } });
     expect([status, body.error.code]).toEqual([400, 'invalid_request']);
@@ -401,7 +388,7 @@ describe('a persona that Anam refuses', () => {
     expect((await app.counts('anam')).available).toBe(2);
   });
 
-  it('of ours that is faulty is 502: ours to mend, asked of one key, parks none', async () => {
+  it('of ours that is invalid is 502, after one call, and parks none', async () => {
     const app = await startApp({
       environment: { ...TWO_KEYS, ANAM_PERSONA_ID: '', ANAM_PERSONA_CONFIG: '{"name":"Ada"}' },
     });
@@ -418,7 +405,7 @@ describe('a persona that Anam refuses', () => {
     expect(body.error.message).not.toContain('avatarId');
   });
 
-  it('of ours that no account has is 404, and each key is asked once an hour', async () => {
+  it('of ours that no account has is 404, and each key is tried once an hour', async () => {
     const app = await startApp({
       environment: TWO_KEYS,
       standin: bothWith({ account: { personas: ['another'] } }),
@@ -436,7 +423,7 @@ describe('a persona that Anam refuses', () => {
 describe('without any persona', () => {
   const NO_PERSONA = { ...TWO_KEYS, ANAM_PERSONA_ID: '' };
 
-  it('says what to set, asks nobody, and parks none', async () => {
+  it('the refusal names the setting, without a call to Anam', async () => {
     const app = await startApp({ environment: NO_PERSONA });
     const { status, body } = await mint(app);
     expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
@@ -445,18 +432,18 @@ describe('without any persona', () => {
     expect((await app.counts('anam')).available).toBe(2);
   });
 
-  it('is logged as ours to mend', async () => {
+  it('is logged as misconfiguration', async () => {
     const app = await startApp({ environment: NO_PERSONA });
     await mint(app);
     expect(app.logs.some(({ level }) => level === 50)).toBe(true);
   });
 
-  it("still mints for the browser's own, where that is allowed", async () => {
+  it("a token for the client's own is minted, if that is allowed", async () => {
     const app = await startApp({ environment: { ...NO_PERSONA, ALLOW_CLIENT_PERSONA: 'true' } });
     expect((await mint(app, { personaConfig: { personaId: 'theirs' } })).status).toBe(200);
   });
 
-  it('uses the keys that bring their own, and those alone', async () => {
+  it('only the keys with their own are used', async () => {
     const app = await startApp({
       environment: { ...NO_PERSONA, ANAM_API_KEY_2_PERSONA_ID: 'own' },
     });
@@ -465,7 +452,7 @@ describe('without any persona', () => {
   });
 });
 
-it("keeps minting for callers' own personas when no account has ours any more", async () => {
+it("tokens for clients' own personas are minted when no account has ours", async () => {
   const app = await startApp({
     environment: { ...ONE_KEY, ALLOW_CLIENT_PERSONA: 'true', ANAM_PERSONA_ID: 'stale' },
     standin: {

@@ -61,7 +61,7 @@ describe('a special request that every key refuses without a cause', () => {
     ['a 429 with nothing but a link to help', HELP_429],
     ['a bare 403', BARE_403],
     ['a bare 404', BARE_404],
-  ])('asks three projects, parks no plain scope, and hands on %s', async (_, fault) => {
+  ])('is tried with three projects, parks no plain scope, and gets %s', async (_, fault) => {
     const app = await startWith(6, fault);
     const { status, body } = await flow(app.clock, search(app));
     expect([status, body]).toEqual([fault.status, fault.body]);
@@ -100,7 +100,7 @@ describe('a special request that every key refuses without a cause', () => {
       { contents: [{ parts: [{ functionResponse: { name: 'f', parts: [{ inlineData: {} }] } }] }] },
     ],
     ['more than 30,000 tokens', { contents: [{ parts: [{ text: 'word '.repeat(25_000) }] }] }],
-  ])('is special for the sake of %s', async (_, more) => {
+  ])('is special because of %s', async (_, more) => {
     const app = await startWith(5, BARE_429);
     const { status } = await flow(app.clock, generate(app, more));
     expect([status, app.standin.calls.length]).toEqual([429, 3]);
@@ -119,7 +119,7 @@ describe('a special request that every key refuses without a cause', () => {
     ['very deep JSON', `${HI},"labels":${'['.repeat(20_000)}${']'.repeat(20_000)}}`, '', {}],
     ['no JSON by its type', `${HI}}`, '', { 'content-type': 'application/x-protobuf' }],
     ['JSON that asks for another answer', `${HI}}`, '?alt=proto', {}],
-  ])('is special when its body is %s', async (_, body, query, headers) => {
+  ])('is special if its body is %s', async (_, body, query, headers) => {
     const app = await startWith(5, BARE_429);
     const path = `/v1beta/models/${MODEL}:generateContent${query}`;
     await flow(app.clock, app.post(path, body, { ...PROGRAM, ...headers }));
@@ -154,7 +154,7 @@ describe('a special request that every key refuses without a cause', () => {
       },
     ],
     ['a long text', '/api/chat', { message: 'word '.repeat(25_000) }],
-  ])('is refused in the form of its caller: %s', async (_, path, body) => {
+  ])('is refused in the form of its client: %s', async (_, path, body) => {
     const app = await startWith(5, BARE_429);
     const headers = { authorization: `Bearer ${CLIENT_TOKEN}` };
     const {
@@ -168,14 +168,14 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await app.counts()).available).toBe(5);
   });
 
-  it('gets a 404 where the keys may not do what it asks for', async () => {
+  it('is a 404 if no key may use the feature', async () => {
     const app = await startWith(3, BARE_403);
     const { status, body } = await flow(app.clock, app.chat('word '.repeat(25_000)));
     expect([status, body.error.code]).toEqual([404, 'model_unavailable']);
     expect(body.error.message).toContain('The caller does not have permission');
   });
 
-  it('is answered by the next model, where that is free to answer', async () => {
+  it('is answered by the next model, if the client named none', async () => {
     const models = 'gemini-flash-latest,gemini-pro-latest';
     const app = await startApp({
       environment: {
@@ -192,7 +192,7 @@ describe('a special request that every key refuses without a cause', () => {
     expect(app.standin.calls).toHaveLength(4);
   });
 
-  it('counts as refused for whoever is on call', async () => {
+  it('counts as refused in the admin reports', async () => {
     const ADMIN_TOKEN = 'admin-token-0123456789';
     const app = await startWith(3, BARE_429, { ADMIN_TOKEN });
     await flow(app.clock, search(app));
@@ -201,7 +201,7 @@ describe('a special request that every key refuses without a cause', () => {
     expect(body.latest[0]).toMatchObject({ end: 'refused', code: 'rate_limited' });
   });
 
-  it('waits for a key whose refusal says when to come back', async () => {
+  it('waits for a key whose refusal has a retry hint', async () => {
     const retryInfo = { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '1s' };
     const app = await startWith(1, refusal(429, EXHAUSTED, 'Slow down.', [retryInfo]));
     const answer = flow(app.clock, search(app));
@@ -209,7 +209,7 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await answer).status).toBe(200);
   });
 
-  it('leaves other features alone, and asks other projects the next time', async () => {
+  it('parks one feature only, and tries other projects the next time', async () => {
     const app = await startWith(5, BARE_429);
     await flow(app.clock, search(app));
     expect((await flow(app.clock, search(app))).status).toBe(429);
@@ -222,7 +222,7 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await flow(app.clock, generate(app))).status).toBe(200);
   });
 
-  it('is not sent again before the hour is over, and says when it will be', async () => {
+  it('is not sent again within the hour, and gets a Retry-After', async () => {
     const app = await startWith(2, BARE_429);
     expect((await flow(app.clock, search(app))).status).toBe(429);
     healAll(app, 2);
@@ -236,7 +236,7 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await flow(app.clock, search(app))).status).toBe(200);
   });
 
-  it('is sent again at once when the operator has released the key', async () => {
+  it('is sent again after an operator released the key', async () => {
     const ADMIN_TOKEN = 'admin-token-0123456789';
     const app = await startWith(1, BARE_429, { ADMIN_TOKEN });
     await flow(app.clock, search(app));
@@ -246,7 +246,7 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await flow(app.clock, search(app))).status).toBe(200);
   });
 
-  it('gives a probe back, so that a plain chat opens the key', async () => {
+  it('gives a probe back, and a plain chat opens the key', async () => {
     const app = await startWith(1, BARE_429);
     await flow(app.clock, app.chat('Hi'));
     expect((await app.counts()).cooling_down).toBe(1);
@@ -271,7 +271,7 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await app.counts()).available).toBe(40);
   });
 
-  it('still learns from a refusal that names its cause', async () => {
+  it('parks the key for a refusal that names its cause', async () => {
     const app = await startWith(3, { kind: 'day_spent' });
     expect((await flow(app.clock, search(app))).status).toBe(503);
     expect((await app.counts()).cooling_down).toBe(3);
@@ -289,7 +289,7 @@ describe('a plain request that is refused without a cause', () => {
     expect(await app.counts()).toMatchObject({ available: 2, cooling_down: 1 });
   });
 
-  it('tries each key in turn, and is told so in a friendly sentence when none answers', async () => {
+  it('is tried with each key, then refused with a sentence', async () => {
     const app = await startWith(3, BARE_429);
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect([status, body.error.code]).toEqual([503, 'all_keys_exhausted']);
@@ -297,7 +297,7 @@ describe('a plain request that is refused without a cause', () => {
     expect((await app.counts()).cooling_down).toBe(3);
   });
 
-  it('in the Gemini protocol is plain too, with functions of its own', async () => {
+  it('in the Gemini protocol is plain with functions too', async () => {
     const app = await startWith(3, BARE_429);
     const plain = {
       systemInstruction: { parts: [{ text: 'Be brief.' }] },
@@ -332,7 +332,7 @@ describe('a request that is larger than the limit on input tokens', () => {
     });
   const LARGE = 'word '.repeat(20_000);
 
-  it('asks three projects at most, parks none, and is told the limit', async () => {
+  it('is tried with three projects, parks none, and gets the limit', async () => {
     const app = await startLimited();
     const { status, body } = await flow(app.clock, app.chat(LARGE));
     expect([status, body.error.code]).toEqual([413, 'payload_too_large']);
@@ -344,7 +344,7 @@ describe('a request that is larger than the limit on input tokens', () => {
     expect([small.status, app.standin.calls.length]).toEqual([200, 4]);
   });
 
-  it('gets the refusal of Google itself in its own protocol', async () => {
+  it('gets the refusal of Google in the Gemini protocol', async () => {
     const app = await startLimited();
     const { status, body } = await flow(
       app.clock,
@@ -369,7 +369,7 @@ describe('a request that is larger than the limit on input tokens', () => {
     expect((await app.counts()).available).toBe(2);
   });
 
-  it('does not ask a second key of the same project', async () => {
+  it('is not tried with a second key of the same project', async () => {
     const app = await startApp({
       environment: {
         GOOGLE_API_KEY_1: 'g-one',
@@ -390,7 +390,7 @@ describe('a request that is larger than the limit on input tokens', () => {
     expect(app.standin.calls).toHaveLength(1);
   });
 
-  it('is parked as ever when the request fits and the minute is spent', async () => {
+  it('parks the project when it fits and the minute quota is used up', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY_1: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
       standin: {
@@ -405,7 +405,7 @@ describe('a request that is larger than the limit on input tokens', () => {
   });
 });
 
-describe("a 400 whose text quotes the caller's own words", () => {
+describe("a 400 that quotes the client's text", () => {
   it.each([
     'Unsupported MIME type: x API key not valid',
     'Unsupported MIME type: API key not valid. Please pass a valid API key.',
@@ -413,7 +413,7 @@ describe("a 400 whose text quotes the caller's own words", () => {
     'Unknown name "API key not found": Proto field is not repeating, cannot start list.',
     'Unknown name "User location is not supported": Cannot find field.',
     "* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties: 'free tier is not available' is invalid",
-  ])('is the fault of the request, and condemns no key: %s', async (message) => {
+  ])('does not reject the key: %s', async (message) => {
     const app = await startWith(3, refusal(400, 'INVALID_ARGUMENT', message));
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect([status, body.error.code]).toEqual([400, 'invalid_request']);
@@ -428,14 +428,14 @@ describe("a 400 whose text quotes the caller's own words", () => {
     'API key not valid. Please pass a valid API key. \n',
     'Gemini API free tier is not available in your country. Please enable billing on your project in Google AI Studio.',
     'User location is not supported for the API use without a billing account linked.',
-  ])('condemns the key in the whole sentence of Google: %s', async (message) => {
+  ])('rejects the key only with the whole sentence of Google: %s', async (message) => {
     const app = await startWith(2, null);
     app.standin.setFault(textOf(1), refusal(400, 'INVALID_ARGUMENT', message));
     expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
     expect(await app.counts()).toMatchObject({ available: 1, exhausted: 1 });
   });
 
-  it('a 403 that quotes the name of a file condemns no key either', async () => {
+  it('a 403 that quotes the name of a file does not reject the key', async () => {
     const message =
       'You do not have permission to access the File reported as leaked or it may not exist.';
     const app = await startWith(2, refusal(403, 'PERMISSION_DENIED', message));

@@ -44,7 +44,7 @@ describe('a streamed answer', () => {
   it.each([
     ['asked for by Accept', {}, EVENTS],
     ['asked for by the body', { stream: true }, {}],
-  ])('%s comes as deltas and one done', async (_, more, headers: Record<string, string>) => {
+  ])('%s has deltas and one done event', async (_, more, headers: Record<string, string>) => {
     const app = await startWith(null, { chunks: 3, text: 'one two three' });
     const answer = await ask(app, more, headers);
     expect(answer.headers.get('content-type')).toBe('text/event-stream');
@@ -65,12 +65,12 @@ describe('a streamed answer', () => {
     ['the body says no, whatever Accept says', { stream: false }, EVENTS],
     ['anything is accepted', {}, { accept: '*/*' }],
     ['both are accepted', {}, { accept: 'application/json, text/event-stream' }],
-  ])('is not given when %s', async (_, more, headers) => {
+  ])('is not sent when %s', async (_, more, headers) => {
     const app = await startWith(null);
     expect((await ask(app, more, headers)).body).toMatchObject({ reply: 'You said: Hi' });
   });
 
-  it('has its first piece out before the second is there', async () => {
+  it('sends its first chunk before the second has come', async () => {
     const app = await startWith(null, { chunks: 2, text: 'one two', chunkMs: 1000 });
     const { response } = await open(app);
     const [first] = await once(response, 'data');
@@ -80,7 +80,7 @@ describe('a streamed answer', () => {
     expect(eventsIn(rest).map(({ event }) => event)).toEqual(['delta', 'done']);
   });
 
-  it('says a comment in each quarter of a minute of silence, and none too early', async () => {
+  it('sends a comment after each 15 s of silence', async () => {
     const app = await startWith(null, { chunks: 2, text: 'one two', chunkMs: 29_000 });
     const { response } = await open(app);
     await once(response, 'data');
@@ -100,7 +100,7 @@ describe('a streamed answer', () => {
 });
 
 describe('a stream whose key fails', () => {
-  it('before its first piece goes on with another key, and the caller sees nothing of it', async () => {
+  it('before its first chunk goes on with another key', async () => {
     const app = await startWith({ kind: 'day_spent' });
     const answer = await ask(app);
     expect(answer.status).toBe(200);
@@ -128,31 +128,28 @@ describe('a stream whose key fails', () => {
     ['says an error', 'error_mid_stream', 'upstream_failed'],
     ['says an error that is no event', 'bare_error_mid_stream', 'upstream_failed'],
     ['falls silent', 'hang_mid_stream', 'upstream_timeout'],
-  ])(
-    'and %s in the middle ends in one error, without a repeated word or another key',
-    async (_, kind, code) => {
-      const app = await startWith({ kind } as Fault, {
-        chunks: 3,
-        text: 'one two three',
-        chunkMs: 10,
-      });
-      const answer = await ask(app);
-      const requestId = answer.headers.get('x-request-id');
-      expect([answer.status, eventsIn(answer.text)]).toEqual([
-        200,
-        [
-          { event: 'delta', data: { text: 'one ' } },
-          { event: 'error', data: { code, message: expect.stringMatching(/again/), requestId } },
-        ],
-      ]);
-      expect(app.standin.calls).toHaveLength(1);
-      expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({ status: 200, code });
-      expect((await flow(app.clock, app.chat('Still there?'))).status).toBe(200);
-      expect(app.clock.pendingTimers()).toBe(0);
-    },
-  );
+  ])('and %s in the middle ends in one error, without another key', async (_, kind, code) => {
+    const app = await startWith({ kind } as Fault, {
+      chunks: 3,
+      text: 'one two three',
+      chunkMs: 10,
+    });
+    const answer = await ask(app);
+    const requestId = answer.headers.get('x-request-id');
+    expect([answer.status, eventsIn(answer.text)]).toEqual([
+      200,
+      [
+        { event: 'delta', data: { text: 'one ' } },
+        { event: 'error', data: { code, message: expect.stringMatching(/again/), requestId } },
+      ],
+    ]);
+    expect(app.standin.calls).toHaveLength(1);
+    expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({ status: 200, code });
+    expect((await flow(app.clock, app.chat('Still there?'))).status).toBe(200);
+    expect(app.clock.pendingTimers()).toBe(0);
+  });
 
-  it('before its first piece, on every key, is refused as JSON', async () => {
+  it('before its first chunk, on every key, is refused as JSON', async () => {
     const app = await startWith({ kind: 'day_spent' });
     app.standin.setFault('g-two', { kind: 'day_spent' });
     const { status, body } = await ask(app);
@@ -160,8 +157,8 @@ describe('a stream whose key fails', () => {
   });
 });
 
-describe('a streamed answer without words', () => {
-  it('that the provider blocked is a friendly sentence', async () => {
+describe('a streamed answer without text', () => {
+  it('that the provider blocked is a sentence', async () => {
     const app = await startWith({ kind: 'blocked_prompt' });
     const events = eventsIn((await ask(app)).text);
     expect(events).toMatchObject([
@@ -170,7 +167,7 @@ describe('a streamed answer without words', () => {
     ]);
   });
 
-  it('that was blocked halfway ends with what was said and the reason', async () => {
+  it('that was blocked halfway ends with the reason', async () => {
     const app = await startWith({ kind: 'blocked_answer' }, { chunks: 3, text: 'one two three' });
     expect(eventsIn((await ask(app)).text)).toMatchObject([
       { event: 'delta', data: { text: 'one ' } },
@@ -178,7 +175,7 @@ describe('a streamed answer without words', () => {
     ]);
   });
 
-  it('whose tokens were used up is done, for that reason', async () => {
+  it('that used up its tokens ends with that reason', async () => {
     const app = await startWith({ kind: 'tokens_spent' });
     expect(eventsIn((await ask(app)).text)).toMatchObject([
       { event: 'done', data: { finishReason: 'length' } },
@@ -186,8 +183,8 @@ describe('a streamed answer without words', () => {
   });
 });
 
-describe('a client that leaves in the middle of a stream', () => {
-  it('stops the call upstream at once, parks nothing and leaves no timer', async () => {
+describe('a client of a stream', () => {
+  it('that disconnects aborts the call to the provider, parks nothing and leaves no timer', async () => {
     const app = await startWith(null, { chunks: 2, text: 'one two', chunkMs: 20_000 });
     const { sent, response } = await open(app);
     await once(response, 'data');
@@ -199,7 +196,7 @@ describe('a client that leaves in the middle of a stream', () => {
     expect(app.logs.filter(({ level }) => level >= 40)).toEqual([]);
   });
 
-  it('or stays and does not read is cut off two minutes after it stopped', async () => {
+  it('that does not read is cut off after two minutes', async () => {
     const app = await startWith(null, { chunks: 48, text: 'x'.repeat(24_000_000) });
     const startedAt = app.clock.now();
     const { response } = await open(app);
@@ -226,7 +223,7 @@ describe('two streams on one connection', () => {
     return socket;
   };
 
-  it('both end with their client, the one behind too: nothing of them is left', async () => {
+  it('both end when their client disconnects', async () => {
     const app = await startWith(null, { chunks: 2, text: 'one two', chunkMs: 20_000 });
     const socket = twice(app);
     await once(socket, 'data');
@@ -242,7 +239,7 @@ describe('two streams on one connection', () => {
     ]);
   });
 
-  it('come one after the other, however long the first takes', async () => {
+  it('are sent one after the other, however long the first takes', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
       standin: {
@@ -263,8 +260,8 @@ describe('two streams on one connection', () => {
   });
 });
 
-describe('a model that thinks aloud between its words', () => {
-  it('is alive: no silence is counted', async () => {
+describe('thoughts between chunks', () => {
+  it('do not count as silence', async () => {
     const app = await startWith(null);
     const upstream = createServer((_request, response) => {
       const say = (part: object, more = {}) =>

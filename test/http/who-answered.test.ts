@@ -16,7 +16,7 @@ const startWithBadFirst = (environment = {}) =>
   });
 
 it.each([{}, { stream: true }])(
-  'an answer (%o) says after how many attempts it came, and no key',
+  'an answer (%o) has the number of attempts, and no key',
   async (form) => {
     const app = await startWithBadFirst();
     const [first, second] = [await app.chat('Hi', form), await app.chat('Hi', form)];
@@ -27,7 +27,7 @@ it.each([{}, { stream: true }])(
   },
 );
 
-it('whoever has logged in is told which key has answered, nobody else', async () => {
+it('only an admin gets the id of the key', async () => {
   const app = await startWithBadFirst({ ADMIN_TOKEN });
   const cookie = await logIn(app);
   const asAdmin = await app.post('/api/chat', { message: 'Hi' }, cookie);
@@ -37,7 +37,7 @@ it('whoever has logged in is told which key has answered, nobody else', async ()
   expect([asOther.status, asOther.headers.get('understudy-key')]).toEqual([200, null]);
 });
 
-it('a refusal says nothing of attempts', async () => {
+it('a refusal has no number of attempts', async () => {
   const app = await startApp({
     environment: KEYS,
     standin: { keys: [{ key: 'g-one', service: 'google', fault: { kind: 'leaked' } }] },
