@@ -23,7 +23,7 @@ export interface Page extends Pick<Route, 'path' | 'id' | 'tag' | 'summary' | 'a
 }
 
 /** Pages are not compiled: the server in `dist/` serves them from `src/`. */
-const FOLDER = fileURLToPath(new URL('./pages', import.meta.url));
+const FOLDER = fileURLToPath(new URL('../../src/http/pages', import.meta.url));
 
 /** @returns the route of the page itself */
 export function servePage(app: Express, page: Page): Route {
