@@ -1,3 +1,5 @@
+import cors from 'cors';
+import type { RequestHandler } from 'express';
 import express, { type Express } from 'express';
 import helmet from 'helmet';
 import type { Logger } from '../shared/logger.ts';
@@ -7,12 +9,12 @@ import { trackRequests } from './access-log.ts';
 import type { AdminHttp } from './admin/admin-routes.ts';
 import { ANAM_ERRORS, type AvatarRoutesOptions, avatarRoutes } from './avatar-routes.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
-import { allowOrigins } from './cors.ts';
 import { answerErrors, notFound, setErrorForm } from './errors.ts';
 import { requireHost } from './listen.ts';
 import { admitPrograms, type ProgramRoutesOptions, programRoutes } from './openai-gemini-routes.ts';
 import { DOCS, servePage } from './page-routes.ts';
 import { limitByAddress } from './rate-limits.ts';
+import { ATTEMPTS_HEADER } from './reply.ts';
 import type {} from './response-locals.ts';
 import { type Route, serveRoutes } from './route.ts';
 import { documentRoute, type StatusRoutesOptions, statusRoutes } from './status-routes.ts';
@@ -72,4 +74,19 @@ export function createApp(options: AppOptions): Express {
   }
   app.use(notFound, answerErrors(log, clock));
   return app;
+}
+
+/** Any port of this machine, where a frontend is being developed. */
+const LOCALHOST = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/;
+
+/** What a browser's script may read besides the body. */
+const EXPOSED = ['x-request-id', 'retry-after', 'ratelimit', 'ratelimit-policy', ATTEMPTS_HEADER];
+
+/** @param origins `'localhost'`, or the origins whose pages may call us; `*` among them allows any */
+function allowOrigins(origins: 'localhost' | readonly string[]): RequestHandler {
+  return cors({
+    origin: origins === 'localhost' ? LOCALHOST : origins.includes('*') ? '*' : [...origins],
+    exposedHeaders: EXPOSED,
+    maxAge: 600,
+  });
 }

@@ -34,13 +34,13 @@ async function start() {
   return { clock, server, port, agent, ask, finishSlow: () => finishSlow() };
 }
 
-interface Told {
+interface Asked {
   readonly connection: string | undefined;
   /** Once the whole answer is here. */
   readonly ended: Promise<unknown>;
 }
 
-function askOver(agent: Agent, port: number, path: string): Promise<Told> {
+function askOver(agent: Agent, port: number, path: string): Promise<Asked> {
   return new Promise((resolve, reject) => {
     get({ port, host: '127.0.0.1', path, agent }, (response) => {
       const ended = once(response, 'end').then(nextTurn);
