@@ -1,3 +1,4 @@
+import { earliest } from '../pool/candidate-set.ts';
 import type { KeyPool, LeaseOptions } from '../pool/key-pool.ts';
 import type { Lease, Parked } from '../pool/lease.ts';
 import type { Reach } from '../pool/scope.ts';
@@ -164,15 +165,16 @@ export class CandidateSearch {
 
   /** When the first key returns that this request could use: `now` or later, null for never. */
   returnsAt(): number | null {
-    const times = this.#open().map((tried) =>
-      this.#pool.returnsAt(tried.target, this.#choose(returned, tried)),
+    return earliest(
+      this.#open().map((tried) =>
+        this.#pool.returnsAt(tried.target, this.#choose(returned, tried)),
+      ),
     );
-    return soonest(times);
   }
 
   /** When time alone next changes anything, whatever probes are under way; null for never. */
   nextDueAt(): number | null {
-    return soonest(this.#open().map(({ target }) => this.#pool.nextDueAt(target)));
+    return earliest(this.#open().map(({ target }) => this.#pool.nextDueAt(target)));
   }
 
   /** Whether other instances are being asked for a probe. */
@@ -182,7 +184,7 @@ export class CandidateSearch {
 
   /** When to ask again, whatever this request has tried; null for never. */
   retryAt(): number | null {
-    return soonest(this.#tried.map(({ target }) => this.#pool.retryAt(target, this.#options)));
+    return earliest(this.#tried.map(({ target }) => this.#pool.retryAt(target, this.#options)));
   }
 
   /** Whether every key lacks the model of every target. */
@@ -257,8 +259,3 @@ type Selection = (tried: Tried) => LeaseOptions;
 const untried: Selection = ({ keys }) => ({ except: keys });
 const returned: Selection = ({ notParked }) => ({ except: notParked });
 const ejected: Selection = ({ keys }) => ({ except: keys, lastResort: true });
-
-function soonest(times: readonly (number | null)[]): number | null {
-  const known = times.filter((at) => at !== null);
-  return known.length === 0 ? null : Math.min(...known);
-}

@@ -167,7 +167,7 @@ export class CandidateSet {
    */
   returnsAt(now: number, accepts: Accepts<Candidate>): number | null {
     if (this.#isBack(now, accepts)) return now;
-    return earliest(this.#coolingDown.dueAt(accepts), this.#needingAction.dueAt(accepts));
+    return earliest([this.#coolingDown.dueAt(accepts), this.#needingAction.dueAt(accepts)]);
   }
 
   /** The same, but a candidate that needs action counts only where there is no other. */
@@ -179,7 +179,7 @@ export class CandidateSet {
   /** When time alone next changes anything here, in milliseconds since the epoch; null for never. */
   nextDueAt(now: number): number | null {
     this.#update(now);
-    return this.#queues.map((queue) => queue.dueAt(null)).reduce(earliest, null);
+    return earliest(this.#queues.map((queue) => queue.dueAt(null)));
   }
 
   /** Puts a candidate where its scopes say that it belongs now. */
@@ -260,8 +260,10 @@ function parkedUntil(scopes: readonly Scope[], now: number): number {
 
 const isReady = ({ health }: Scope) => health.state === 'ready';
 
-export function earliest(a: number | null, b: number | null): number | null {
-  return a === null || b === null ? (a ?? b) : Math.min(a, b);
+/** Null where there is none. */
+export function earliest(times: readonly (number | null)[]): number | null {
+  const known = times.filter((at) => at !== null);
+  return known.length === 0 ? null : Math.min(...known);
 }
 
 export type CandidateSets = ReadonlyMap<Target, CandidateSet>;

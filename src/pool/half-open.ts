@@ -142,11 +142,9 @@ export function askForProbe<C extends { readonly allScopes: readonly Scope[] }>(
     set.place(candidate, now);
     return;
   }
-  const request = new ProbeRequest(scopes, context, {
-    answered: () => {
-      set.pendingRequests -= 1;
-    },
-    allowed: () => set.promote(candidate),
+  const request = new ProbeRequest(scopes, context, (isAllowed) => {
+    set.pendingRequests -= 1;
+    if (isAllowed) set.promote(candidate);
   });
   set.pendingRequests += 1;
   request.leaveToOthers(now + ANSWER_LIMIT_MS);
@@ -157,25 +155,29 @@ export function askForProbe<C extends { readonly allScopes: readonly Scope[] }>(
 export class ProbeRequest {
   readonly scopes: readonly Scope[];
   readonly #context: PoolContext;
-  readonly #listener: RequestListener;
+  readonly #onAnswer: (isAllowed: boolean) => void;
   #isAnswered = false;
 
-  constructor(scopes: readonly Scope[], context: PoolContext, listener: RequestListener) {
+  /** @param onAnswer called at the first answer, after the scopes have changed */
+  constructor(
+    scopes: readonly Scope[],
+    context: PoolContext,
+    onAnswer: (isAllowed: boolean) => void,
+  ) {
     this.scopes = scopes;
     this.#context = context;
-    this.#listener = listener;
+    this.#onAnswer = onAnswer;
   }
 
   /** The next lease of the candidate here may be the probe. */
   allow(): void {
-    this.#answered();
     for (const scope of this.scopes) {
       if (scope.health.state === 'probing_elsewhere') {
         scope.replaceHealth(parkedAgain(scope.health, this));
       }
       this.#context.changed(scope);
     }
-    this.#listener.allowed();
+    this.#answered(true);
   }
 
   /**
@@ -184,8 +186,8 @@ export class ProbeRequest {
    * @param until when to ask again, in milliseconds since the epoch
    */
   deny(until: number): void {
-    this.#answered();
     this.leaveToOthers(until);
+    this.#answered(false);
   }
 
   leaveToOthers(expiresAt: number): void {
@@ -216,17 +218,11 @@ export class ProbeRequest {
     return unused;
   }
 
-  #answered(): void {
+  #answered(isAllowed: boolean): void {
     if (this.#isAnswered) return;
     this.#isAnswered = true;
-    this.#listener.answered();
+    this.#onAnswer(isAllowed);
   }
-}
-
-interface RequestListener {
-  /** The first answer has come. */
-  answered(): void;
-  allowed(): void;
 }
 
 /** Whether this instance probes the scope, or has the permission to. */

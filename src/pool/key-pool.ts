@@ -100,7 +100,7 @@ export class KeyPool {
     const now = this.#context.now();
     const retryAt = set.retryAt(now, set.accepting(choice, now));
     const feature = set.parkedFeature(choice, now);
-    return feature === null ? retryAt : earliest(retryAt, set.features.endsAt(feature, now));
+    return feature === null ? retryAt : earliest([retryAt, set.features.endsAt(feature, now)]);
   }
 
   /** When time alone next changes anything for the target, later than now; null for never. */
