@@ -9,7 +9,7 @@ import { trackRequests } from './access-log.ts';
 import type { AdminHttp } from './admin/admin-routes.ts';
 import { ANAM_ERRORS, type AvatarRoutesOptions, avatarRoutes } from './avatar-routes.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
-import { answerErrors, notFound, setErrorForm } from './errors.ts';
+import { answerErrors, notFound } from './errors.ts';
 import { requireHost } from './listen.ts';
 import { admitPrograms, type ProgramRoutesOptions, programRoutes } from './openai-gemini-routes.ts';
 import { DOCS, servePage } from './page-routes.ts';
@@ -65,7 +65,10 @@ export function createApp(options: AppOptions): Express {
     requireHost,
     allowOrigins(options.corsOrigins),
   );
-  app.use('/api/anam/v1', setErrorForm(ANAM_ERRORS));
+  app.use('/api/anam/v1', (_request, response, next) => {
+    response.locals.errorForm = ANAM_ERRORS;
+    next();
+  });
   if (clientTokens.length > 0) admitPrograms(app, clientTokens);
   serveRoutes(app, routes);
   app.use('/api/chat', guessErrorForm(clock));

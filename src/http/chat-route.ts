@@ -75,7 +75,7 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
     params: z.object({ id: z.string().meta({ examples: ['chat-1'] }) }),
     answer: { status: 204, description: 'None is running.' },
     isPolled: true,
-    handlers: [resumeChat],
+    handlers: [(_request, response) => void response.writeHead(204).end()],
   },
 ];
 
@@ -215,14 +215,6 @@ function startKeepAlive(response: ServerResponse, comment: string | null, clock:
 
 const isWritable = ({ headersSent, writableEnded, writableNeedDrain }: ServerResponse) =>
   headersSent && !writableEnded && !writableNeedDrain;
-
-/**
- * `GET /api/chat/{id}/stream`: a page with `useChat({resume: true})` asks at each load whether it can join
- * a running answer. It never can: an answer ends with its connection.
- */
-const resumeChat: RequestHandler = (_request, response) => {
-  response.writeHead(204).end();
-};
 
 /** Stands before the parser, which keeps nothing of a body that it refuses. */
 const keepBeginning: RequestHandler = (request, response, next) => {

@@ -25,11 +25,7 @@ export type ErrorCode = keyof typeof STATUSES;
 
 export const ERROR_CODES = Object.keys(STATUSES) as ErrorCode[];
 
-export interface HttpErrorOptions {
-  readonly retryAfterSeconds?: number | null;
-  readonly details?: readonly FieldFault[];
-  readonly cause?: unknown;
-}
+type HttpErrorOptions = Partial<Pick<HttpError, 'retryAfterSeconds' | 'details' | 'cause'>>;
 
 /** Why a request fails, as the caller sees it. */
 export class HttpError extends Error {
@@ -94,13 +90,6 @@ export const PLAIN_ERRORS: ErrorForm = {
   schema: z.string().min(1).meta({ id: 'ErrorSentence', description: 'The sentence alone.' }),
   text: ({ message }) => message,
 };
-
-/** For routes whose callers all expect the same form. */
-export const setErrorForm = (form: ErrorForm): RequestHandler =>
-  function setForm(_request, response, next) {
-    response.locals.errorForm = form;
-    next();
-  };
 
 /** How a request ended, for its line in the access log. */
 export interface Outcome {

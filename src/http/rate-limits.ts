@@ -103,10 +103,6 @@ export class SharedHits implements Store {
     await this.#here.resetKey(key);
   }
 
-  shutdown(): void {
-    this.#here.shutdown();
-  }
-
   #merge(key: string, total: number, leftMs: number): void {
     const now = Date.now();
     const known = this.#everywhere.get(key);

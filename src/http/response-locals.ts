@@ -2,27 +2,25 @@ import type { Admin } from './admin/admin-access.ts';
 import type { ErrorForm, HttpError, Outcome } from './errors.ts';
 import type { Route } from './route.ts';
 
-/** What the server knows of one request, in `response.locals`. */
-interface RequestLocals {
-  /** The caller's own id of the request, or a new one. */
-  requestId: string;
-  /** Missing where the path is unknown, or the request was refused before. */
-  route?: Route;
-  /** Missing for other callers, and on routes that do not look. */
-  admin?: Admin;
-  /** How an error is written for this caller. Default: our own form. */
-  errorForm?: ErrorForm;
-  /** Once the answer has begun: the text that ends it with an error; null leaves a broken connection. */
-  failInStream?: (error: HttpError) => string | null;
-  /** Of a body that may not be parsed. */
-  beginning?: Buffer;
-  /** Of a program's request. */
-  protocol?: 'openai' | 'gemini';
-  outcome?: Outcome;
-}
-
 declare global {
   namespace Express {
-    interface Locals extends RequestLocals {}
+    /** What the server knows of one request, in `response.locals`. */
+    interface Locals {
+      /** The caller's own id of the request, or a new one. */
+      requestId: string;
+      /** Missing where the path is unknown, or the request was refused before. */
+      route?: Route;
+      /** Missing for other callers, and on routes that do not look. */
+      admin?: Admin;
+      /** How an error is written for this caller. Default: our own form. */
+      errorForm?: ErrorForm;
+      /** Once the answer has begun: the text that ends it with an error; null leaves a broken connection. */
+      failInStream?: (error: HttpError) => string | null;
+      /** Of a body that may not be parsed. */
+      beginning?: Buffer;
+      /** Of a program's request. */
+      protocol?: 'openai' | 'gemini';
+      outcome?: Outcome;
+    }
   }
 }

@@ -3,7 +3,10 @@ import type { FieldFault } from '../failover/service-error.ts';
 import { isJsonObject, type JsonObject } from '../shared/json.ts';
 import { HttpError } from './errors.ts';
 
-/** How many faults are listed; a body could have thousands. */
+/**
+ * How many faults are listed, and after how many faulty entries the rest of a list is not read: a body
+ * could hold half a million for each megabyte.
+ */
 const MAX_FAULTS = 20;
 
 /** @throws HttpError 400 that lists each fault with its path */
@@ -75,18 +78,10 @@ export const jsonObject = z
 export const linked = (id: string, url: string) =>
   z.looseObject({}).meta({ id, description: `[Reference](${url})`, externalDocs: { url } });
 
-/** After so many faulty entries the rest is not read: a body could hold half a million for each megabyte. */
-const MAX_FAULTY = 20;
-
 /** For the OpenAPI document: the schema of a list does not show what it is made of. */
-export const listShapes = new WeakMap<object, ListShape>();
+export const listShapes = new WeakMap<object, { readonly item: z.ZodType; readonly max: number }>();
 
-interface ListShape {
-  readonly item: z.ZodType;
-  readonly max: number;
-}
-
-/** A list that stops reading after {@link MAX_FAULTY} faults, as `z.array` does not. */
+/** A list that stops reading after {@link MAX_FAULTS} faulty entries, as `z.array` does not. */
 export function listOf<T>(item: z.ZodType<T>, max: number) {
   const list = z
     .custom<readonly unknown[]>(Array.isArray, 'Must be a list.')
@@ -106,7 +101,7 @@ export function listOf<T>(item: z.ZodType<T>, max: number) {
         addIssues(context, index, result.error.issues);
         faulty += 1;
       }
-      if (faulty === MAX_FAULTY) break;
+      if (faulty === MAX_FAULTS) break;
     }
     return read;
   });

@@ -17,15 +17,12 @@ import {
   plainText,
   readDataUrl,
   type StreamFacts,
+  textPart,
   toEvent,
 } from './dialect.ts';
 
 /** What is sent on, what is skipped, and a file that only the browser could read. */
 type Part = UserPart | { readonly kind: 'skipped' | 'unreadable' };
-
-const textPart = z
-  .looseObject({ type: z.literal('text'), text: z.string() })
-  .transform((part): Part => ({ kind: 'text', text: part.text }));
 
 const filePart = z
   .looseObject({ type: z.literal('file') })

@@ -1,20 +1,15 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatReply, ChatRequest } from '../../services/chat.ts';
-import type { ChatChunk, ChatFinish, ChatMessage, MediaPart } from '../../shared/chat.ts';
+import type { ChatChunk, ChatFinish, ChatMessage, MediaPart, TextPart } from '../../shared/chat.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, TEXT_TYPE } from '../reply.ts';
 
 /** How one kind of caller asks, is answered and is refused. */
 export interface Dialect {
   /** @throws HttpError that names each faulty field */
-  read(request: Request): ChatCall;
+  read(request: Request): { readonly request: ChatRequest; readonly answer: AnswerForm };
   readonly errors: ErrorForm;
-}
-
-export interface ChatCall {
-  readonly request: ChatRequest;
-  readonly answer: AnswerForm;
 }
 
 /** The answer as one JSON body, or as a stream. */
@@ -78,6 +73,11 @@ export const userText = z.string().refine(hasText, 'Must not be empty.').meta({ 
 export function hasText(value: string): boolean {
   return value.trim() !== '';
 }
+
+/** As OpenAI and the AI SDK write a text. */
+export const textPart = z
+  .looseObject({ type: z.literal('text'), text: z.string() })
+  .transform(({ text }): TextPart => ({ kind: 'text', text }));
 
 const PREFIXES = /^(?:(?:models|google)\/)+/;
 

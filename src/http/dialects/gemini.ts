@@ -65,21 +65,17 @@ export const METHOD_PATH = new RegExp(
 /** Headers of the caller that go on to Google. `accept-encoding` would change the encoding of the answer. */
 const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client'];
 
-/** Counting tokens uses no model's quota. */
-const UNMETERED = 'countTokens';
-/** Sends nothing before its answer is complete. */
-const WHOLE = 'generateContent';
-
 export function readMethodCall(request: Request): RelayCall {
   const { model = '', method } = METHOD_PATH.exec(request.path)?.groups ?? {};
   const body = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
-  const isMetered = method !== UNMETERED;
+  // Counting tokens uses no model's quota.
+  const isMetered = method !== 'countTokens';
   return {
     operation: isMetered ? 'generate_content' : 'count_tokens',
     request: { method: 'POST', path: pathOf(request), headers: headersOf(request), body },
     model,
     isMetered,
-    comesWhole: method === WHOLE,
+    comesWhole: method === 'generateContent',
     resources: resourcesIn(body),
     shape: () => shapeIn(request, body),
   };

@@ -10,11 +10,7 @@ import type {
 import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { holdsTooManyValues, replaceLoneSurrogates } from '../body.ts';
 import { invalidField, isTooDeep, listOf } from '../validate.ts';
-import { dataUrl, hasText, MAX_MESSAGES, MAX_PARTS } from './dialect.ts';
-
-const textPart = z
-  .looseObject({ type: z.literal('text'), text: z.string() })
-  .transform((part) => ({ kind: 'text' as const, text: part.text }));
+import { dataUrl, hasText, MAX_MESSAGES, MAX_PARTS, textPart } from './dialect.ts';
 
 const imagePart = z
   .looseObject({ type: z.literal('image_url'), image_url: z.looseObject({ url: dataUrl }) })

@@ -141,6 +141,7 @@ type CompletionBody = z.output<typeof completionBody>;
 export interface CompletionRequest {
   readonly request: ChatRequest;
   readonly isStreamed: boolean;
+  /** Whether one more chunk has the usage, and all others `usage: null`. */
   readonly includesUsage: boolean;
   /** Gemini has no such limit: only its first call is handed on. */
   readonly isOneCallAtATime: boolean;
@@ -203,17 +204,15 @@ function effortOf({ reasoning_effort: effort, enable_thinking }: CompletionBody)
 }
 
 function toJson(format: CompletionBody['response_format']): GenerationSettings['json'] | null {
-  if (format === undefined || format === null || format.type === 'text') return null;
-  if (format.type !== 'json_schema') return {};
-  const { schema } = format.json_schema;
-  return schema === undefined || schema === null ? {} : { schema };
+  if (!isGiven(format) || format.type === 'text') return null;
+  return format.type === 'json_schema' ? withoutGaps({ schema: format.json_schema.schema }) : {};
 }
 
 type WithoutGaps<T> = { [K in keyof T]?: NonNullable<T[K]> };
 
 const withoutGaps = <T extends object>(settings: T) =>
   Object.fromEntries(
-    Object.entries(settings).filter(([, value]) => value !== undefined && value !== null),
+    Object.entries(settings).filter(([, value]) => isGiven(value)),
   ) as WithoutGaps<T>;
 
 /** @returns null when there are no tools */
@@ -227,8 +226,7 @@ function toTools(
   }
   const declarations = declared.map(({ function: { name, description, parameters } }) => ({
     name,
-    ...(isGiven(description) ? { description } : {}),
-    ...(isGiven(parameters) ? { parameters } : {}),
+    ...withoutGaps({ description, parameters }),
   }));
   const chosen = toChoice(choice);
   const isKnown = chosen.kind !== 'one' || declarations.some(({ name }) => name === chosen.name);

@@ -15,7 +15,7 @@ import {
   type StreamFacts,
   toEvent,
 } from './dialect.ts';
-import { readCompletionRequest } from './openai-request.ts';
+import { type CompletionRequest, readCompletionRequest } from './openai-request.ts';
 
 /** https://platform.openai.com/docs/guides/error-codes */
 export const OPENAI_ERRORS: ErrorForm = {
@@ -29,9 +29,14 @@ export const OPENAI_ERRORS: ErrorForm = {
 };
 
 function toOpenaiError(error: HttpError) {
-  const { message, status, code } = error;
+  const { message, status, code, details } = error;
   return {
-    error: { message, type: toType(status), param: paramOf(error), code: CODES[code] ?? code },
+    error: {
+      message,
+      type: toType(status),
+      param: details[0]?.path || null,
+      code: CODES[code] ?? code,
+    },
   };
 }
 
@@ -42,8 +47,6 @@ function toType(status: number): string {
   if (status >= 500) return 'server_error';
   return status === 429 ? 'rate_limit_error' : 'invalid_request_error';
 }
-
-const paramOf = ({ details }: HttpError) => details[0]?.path || null;
 
 /** Where OpenAI has its own code. */
 const CODES: Partial<Record<ErrorCode, string>> = {
@@ -68,11 +71,7 @@ export const openai: Dialect = {
   },
 };
 
-interface CompletionForm {
-  /** Whether one more chunk has the usage, and all others `usage: null`. */
-  readonly includesUsage: boolean;
-  readonly isOneCallAtATime: boolean;
-}
+type CompletionForm = Pick<CompletionRequest, 'includesUsage' | 'isOneCallAtATime'>;
 
 /** The whole answer as one chat completion. */
 function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm) {
