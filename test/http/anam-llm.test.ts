@@ -62,7 +62,11 @@ describe("the language model of Anam's example", () => {
       /^messages: The last/,
     ],
     ['an empty last message', [{ role: 'user', content: ' ' }], /^messages: The last/],
-    ['an unknown role', [{ role: 'system', content: 'Hi' }], /^messages\.0\.role: /],
+    [
+      'an unknown role',
+      [{ role: 'system', content: 'Hi' }],
+      /^messages\.0\.role: Invalid discriminator value\. Expected 'user' \| 'persona' \| 'assistant'$/,
+    ],
     ['a message that is no text', [{ role: 'user', content: 7 }], /^messages\.0\.content: /],
     ['a message that is no object', [7], /^messages\.0: /],
   ])('refuses %s without a call to the provider', async (_, messages, sentence) => {

@@ -7,9 +7,13 @@ import { type Dialect, hasText, MAX_MESSAGES, plainText, toMessages } from './di
 /** A body with one of these fields is the AI SDK's. */
 const without = (field: string) => ({ not: { required: [field] } });
 
+const ROLES = ['user', 'persona', 'assistant'] as const;
+/** As the unions of the other dialects have it. */
+const WRONG_ROLE = `Invalid discriminator value. Expected '${ROLES.join("' | '")}'`;
+
 const message = z
   .looseObject({
-    role: z.enum(['user', 'persona', 'assistant'], 'Invalid input'),
+    role: z.enum(ROLES, WRONG_ROLE),
     content: z.string(),
   })
   .meta(without('parts'));
