@@ -1,5 +1,5 @@
 import type { Clock } from '../../src/shared/clock.ts';
-import type { RecordStore } from '../../src/sharing/record-store.ts';
+import type { RecordStore } from '../../src/sharing/redis-store.ts';
 import { FakeRecordStore } from '../../test/support/fake-record-store.ts';
 
 /** One way, in milliseconds. */

@@ -161,10 +161,8 @@ function toConfig(settings: Settings) {
   };
 }
 
-function toPersona({
-  ANAM_PERSONA_ID: personaId,
-  ANAM_PERSONA_CONFIG: config,
-}: Settings): Persona | null {
+function toPersona(settings: Settings): Persona | null {
+  const { ANAM_PERSONA_ID: personaId, ANAM_PERSONA_CONFIG: config } = settings;
   if (personaId !== undefined) return { personaId };
   return config === undefined ? null : { config };
 }
@@ -196,10 +194,7 @@ function isOneTypoAway(a: string, b: string): boolean {
 }
 
 /** In production other origins are refused by default, which looks like a broken server. */
-function originWarnings({
-  isProduction,
-  corsOrigins,
-}: Pick<Config, 'isProduction' | 'corsOrigins'>): readonly string[] {
+function originWarnings({ isProduction, corsOrigins }: Config): readonly string[] {
   if (!isProduction || corsOrigins.length > 0) return [];
   return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
 }

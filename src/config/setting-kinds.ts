@@ -66,40 +66,32 @@ function isDecodable(text: string): boolean {
 
 /** The address before the API's version, without a trailing slash. */
 export const baseUrl = z.string().transform((text, context): string => {
-  const url = readUrl(text);
-  return typeof url === 'string' ? reject(context, url) : withoutTrailingSlash(url);
+  if (!HTTP.test(text) || !URL.canParse(text)) {
+    return reject(context, 'must be an address with http:// or https://');
+  }
+  const { username, password, origin, pathname } = new URL(text);
+  if (username + password !== '') return reject(context, 'must not hold a user name or a password');
+  if (/[?#]/.test(text)) return reject(context, 'must end before any "?" or "#"');
+  const base = `${origin}${pathname}`.replace(/\/+$/, '');
+  return VERSION_IN_PATH.test(base) ? reject(context, HAS_VERSION) : base;
 });
 
 const HTTP = /^https?:\/\//i;
 const VERSION_IN_PATH = /\/v\d+(?:alpha|beta)?(?:\/openai)?$/i;
 
-/** @returns the address, or the fault. */
-function readUrl(text: string): URL | string {
-  if (!HTTP.test(text) || !URL.canParse(text)) return 'must be an address with http:// or https://';
-  const url = new URL(text);
-  if (url.username !== '' || url.password !== '') return 'must not hold a user name or a password';
-  if (/[?#]/.test(text)) return 'must end before any "?" or "#"';
-  if (!VERSION_IN_PATH.test(withoutTrailingSlash(url))) return url;
-  return "must end before the API's version, which is added to it: without /v1 or /v1beta";
-}
-
-const withoutTrailingSlash = (url: URL) => `${url.origin}${url.pathname}`.replace(/\/+$/, '');
+const HAS_VERSION =
+  "must end before the API's version, which is added to it: without /v1 or /v1beta";
 
 export const jsonObject = z.string().transform((text, context): JsonObject => {
-  const read = readJsonObject(text);
-  return typeof read === 'object' ? read : reject(context, read);
-});
-
-/** @returns the object, or the fault: V8's own message would quote the text. */
-function readJsonObject(text: string): JsonObject | string {
   try {
     const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : 'must be a JSON object';
+    return isJsonObject(value) ? value : reject(context, 'must be a JSON object');
   } catch (error) {
-    return `must be JSON${whereItBreaks(text, String(error))}`;
+    return reject(context, `must be JSON${whereItBreaks(text, String(error))}`);
   }
-}
+});
 
+/** V8's own message would quote the text. */
 function whereItBreaks(text: string, v8Message: string): string {
   const position = Number(/\bJSON at position (\d+)/.exec(v8Message)?.[1] ?? text.length);
   if (position < text.length) return `: it breaks at character ${position + 1}`;

@@ -1,31 +1,24 @@
 import type { TraceSink } from '../failover/trace.ts';
-import type { WaitQueues } from '../failover/wait-queue.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
-import type { Operator } from '../pool/operator.ts';
-import type { Clock } from '../shared/clock.ts';
-import type { Logger } from '../shared/logger.ts';
-import type { Redact } from '../shared/redact.ts';
+import { isoTime } from '../shared/clock.ts';
 import type { RedisState } from '../shared/shared-store.ts';
-import type { Target } from '../shared/target.ts';
+import { defaultTargets, type Target } from '../shared/target.ts';
 import { reportKey } from './key-report.ts';
 import { createKeyStats } from './key-stats.ts';
-import { createOperatorActions, type OperatorActions } from './operator-actions.ts';
-import { createOverview } from './overview.ts';
-import { createRecentRequests } from './recent-requests.ts';
+import {
+  createOperatorActions,
+  type OperatorActions,
+  type OperatorActionsOptions,
+} from './operator-actions.ts';
+import { createRecentRequests, type RecentRequests } from './recent-requests.ts';
 import type { KeyReport, Overview } from './reports.ts';
 
-export interface AdminViewOptions {
+export interface AdminViewOptions
+  extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'> {
   readonly inspection: Inspection;
-  readonly operator: Operator;
-  readonly queues: WaitQueues;
-  /** Those that are reported; each provider's first is its default. */
-  readonly targets: readonly Target[];
-  readonly mode: 'live' | 'demo';
+  readonly mode: Overview['mode'];
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
-  readonly clock: Pick<Clock, 'now'>;
-  readonly log: Logger;
-  readonly redact: Redact;
 }
 
 /** What the operator of this process sees and does. */
@@ -51,27 +44,87 @@ interface AskedKey {
 
 export function createAdminView(options: AdminViewOptions): AdminView {
   const { inspection, targets, clock } = options;
-  const { now } = clock;
   const stats = createKeyStats();
   const recent = createRecentRequests();
-  const actions = createOperatorActions({ ...options, stats, now, acted: () => overview.forget() });
-  const overview = createOverview({ ...options, recent, unprovenKeys: actions.unprovenKeys, now });
+  const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
+  const overview = createOverview({ ...options, recent, unprovenKeys: actions.unprovenKeys });
   return {
     sinks: [stats, recent],
     actions,
-    turnedAway: () => recent.turnedAway(now()),
+    turnedAway: () => recent.turnedAway(clock.now()),
     targets,
     overview: overview.get,
     states: ({ provider, label }) => inspection.states(provider, label),
     keys(asked) {
-      const at = now();
+      const now = clock.now();
       return asked
         .map(({ target, id }) => inspection.facts(target.provider, target.label, id))
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;
-          return reportKey(facts, stats.of(id, at), actions.lastOf(id), at);
+          return reportKey(facts, stats.of(id, now), actions.lastOf(id), now);
         });
     },
+  };
+}
+
+interface OverviewSources
+  extends Pick<AdminViewOptions, 'inspection' | 'targets' | 'mode' | 'redis' | 'clock'>,
+    Pick<OperatorActions, 'unprovenKeys'> {
+  readonly recent: RecentRequests;
+}
+
+/** Each open dashboard polls every two seconds, and an overview walks all keys several times. */
+const CACHED_MS = 1000;
+
+/** The overview is at most a second old; after `forget` the next one is new. */
+export function createOverview(sources: OverviewSources) {
+  const { clock } = sources;
+  const startedAt = clock.now();
+  let cached: { readonly at: number; readonly overview: Overview } | null = null;
+  return {
+    get(): Overview {
+      const now = clock.now();
+      // The clock may be set back.
+      if (cached === null || now < cached.at || now - cached.at >= CACHED_MS) {
+        cached = { at: now, overview: reportOverview(sources, startedAt, now) };
+      }
+      // The pages count down from `now`, so it is always the present.
+      return { ...cached.overview, now: isoTime(now) };
+    },
+    forget(): void {
+      cached = null;
+    },
+  };
+}
+
+function reportOverview(sources: OverviewSources, startedAt: number, now: number): Overview {
+  const { inspection, targets, mode, redis, unprovenKeys, recent } = sources;
+  return {
+    now: isoTime(now),
+    startedAt: isoTime(startedAt),
+    mode,
+    redis: redis === null ? null : redis(),
+    unprovenKeys: unprovenKeys(),
+    services: defaultTargets(targets).map(({ provider }) => ({
+      service: provider,
+      inFlight: inspection.inFlight(provider),
+      models: targets
+        .filter((target) => target.provider === provider)
+        .map((target) => reportTarget(inspection, target)),
+    })),
+    minutes: recent.minutes(now),
+    latest: recent.latest(),
+  };
+}
+
+function reportTarget(inspection: Inspection, { provider, label }: Target) {
+  const { until, untilBy = null } = inspection.nextToReturn(provider, label) ?? {};
+  return {
+    model: label,
+    ...inspection.counts(provider, label),
+    causes: inspection.causes(provider, label),
+    nextReturnAt: until === undefined ? null : isoTime(until),
+    nextReturnBy: untilBy,
   };
 }

@@ -35,10 +35,10 @@ export function reportKey(
     inFlight,
     ...stats,
     lastAction,
-    history: history.map((stretch) => ({
-      ...stretch,
-      from: isoTime(stretch.from),
-      to: isoTime(stretch.to),
+    history: history.map(({ from, to, ...why }) => ({
+      ...why,
+      from: isoTime(from),
+      to: isoTime(to),
     })),
   };
 }

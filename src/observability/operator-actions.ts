@@ -1,7 +1,7 @@
 import type { WaitQueues } from '../failover/wait-queue.ts';
 import type { Inspection, ScopeState } from '../pool/inspection.ts';
 import type { Operator } from '../pool/operator.ts';
-import { isoTime } from '../shared/clock.ts';
+import { type Clock, isoTime } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
@@ -36,17 +36,19 @@ export interface OperatorActionsOptions {
   readonly operator: Operator;
   readonly stats: Pick<AllKeyStats, 'hasSettledSince'>;
   readonly queues: WaitQueues;
+  /** Those that are reported; each provider's first is its default. */
   readonly targets: readonly Target[];
   readonly log: Logger;
   /** For what people type: they paste what they have just used. */
   readonly redact: Redact;
-  readonly now: () => number;
+  readonly clock: Pick<Clock, 'now'>;
   /** Called after each action. */
   readonly acted: () => void;
 }
 
 export function createOperatorActions(options: OperatorActionsOptions): OperatorActions {
-  const { inspection, operator, stats, queues, targets, log, redact, now, acted } = options;
+  const { inspection, operator, stats, queues, targets, log, redact, acted } = options;
+  const { now } = options.clock;
   const last = new Map<string, OperatorAction>();
   /** When each key was released that needed action, in milliseconds since the epoch. */
   const releasedAt = new Map<string, number>();

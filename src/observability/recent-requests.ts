@@ -21,7 +21,7 @@ export interface RecentRequests {
 export function createRecentRequests(): RecentRequests {
   /** By minute since the epoch, modulo an hour. */
   const minutes = new Map<number, Minute>();
-  const latest: RememberedRequest[] = [];
+  const latest: RequestReport[] = [];
   const minuteOf = (at: number): Minute => {
     const start = startOfMinute(at);
     const known = minutes.get(slotOf(start));
@@ -33,9 +33,7 @@ export function createRecentRequests(): RecentRequests {
   return {
     requestEnded(request) {
       count(request, minuteOf(request.startedAt + request.ms));
-      const { attempts } = request;
-      const attemptsInAll = attempts.length;
-      latest.push({ ...request, attempts: attempts.slice(-MAX_ATTEMPTS), attemptsInAll });
+      latest.push(reportRequest(request));
       if (latest.length > 2 * MAX_REQUESTS) latest.splice(0, MAX_REQUESTS);
     },
     turnedAway(now) {
@@ -50,7 +48,7 @@ export function createRecentRequests(): RecentRequests {
         return { at: isoTime(start), ...counts };
       });
     },
-    latest: () => latest.slice(-MAX_REQUESTS).reverse().map(reportRequest),
+    latest: () => latest.slice(-MAX_REQUESTS).reverse(),
   };
 }
 
@@ -83,12 +81,8 @@ function count(request: RequestTrace, minute: Minute): void {
   if (hasSteppedIn(request)) minute.fallbacks += 1;
 }
 
-interface RememberedRequest extends RequestTrace {
-  readonly attemptsInAll: number;
-}
-
-function reportRequest(request: RememberedRequest): RequestReport {
-  const { requestId, targets, operation, startedAt, ms, waitedMs, end, attemptsInAll } = request;
+function reportRequest(request: RequestTrace): RequestReport {
+  const { requestId, targets, operation, startedAt, ms, waitedMs, end, attempts } = request;
   return {
     requestId,
     service: targets[0].provider,
@@ -98,8 +92,8 @@ function reportRequest(request: RememberedRequest): RequestReport {
     waitedMs,
     end: reportedEnd(end.kind),
     code: end.kind === 'refused' ? end.code : null,
-    attemptsInAll,
-    attempts: request.attempts.map(reportAttempt),
+    attemptsInAll: attempts.length,
+    attempts: attempts.slice(-MAX_ATTEMPTS).map(reportAttempt),
   };
 }
 

@@ -17,8 +17,6 @@ export const reportedEnd = (end: (typeof REQUEST_ENDS)[number]) =>
 export const reportedScope = (scope: ScopeState['scope']) =>
   scope === 'ejection' ? 'rest' : scope;
 
-const MODEL = 'gemini-flash-latest';
-
 const count = z
   .int()
   .min(0)
@@ -29,18 +27,13 @@ const time = z
   .string()
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   .meta({ format: 'date-time', examples: ['2026-11-24T18:20:00.000Z'] });
-const keyId = z
-  .string()
-  .min(1)
-  .meta({
-    description: '`google-2` for `GOOGLE_API_KEY_2`, `google` for the one without a number.',
-    examples: ['google-2'],
-  });
+const text = z.string().min(1);
+const keyId = text.meta({
+  description: '`google-2` for `GOOGLE_API_KEY_2`, `google` for the one without a number.',
+  examples: ['google-2'],
+});
 const service = z.string().meta({ examples: ['google'] });
-const model = z
-  .string()
-  .min(1)
-  .meta({ examples: [MODEL] });
+const model = text.meta({ examples: ['gemini-flash-latest'] });
 const failure = z.enum(FAILURE_KINDS);
 const cause = z.enum([...FAILURE_KINDS, 'operator']);
 const origin = z.enum(['provider', 'rule', 'operator']);

@@ -10,26 +10,27 @@ import type { Anam, SessionRequest, TokenRequest } from '../providers/anam/anam-
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import type { JsonObject } from '../shared/json.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
-import type { TextStore } from '../shared/shared-store.ts';
 import { type Target, targetWhere } from '../shared/target.ts';
 import { onlyChunk } from './answer.ts';
-import { createSessionTokens, type MintedToken, type SessionTokens } from './session-tokens.ts';
+import {
+  createSessionTokens,
+  type MintedToken,
+  type SessionTokens,
+  type SessionTokensOptions,
+} from './session-tokens.ts';
 
 const METRICS_LIMIT_MS = 10_000;
 /** A token is usually minted within a second; a call that takes longer hangs. */
 const MINT_LIMIT_MS = 60_000;
 const MINT_ATTEMPT_MS = 20_000;
 
-export interface AvatarSessionOptions extends PersonaOptions {
+export interface AvatarSessionOptions extends PersonaOptions, SessionTokensOptions {
   readonly failover: Failover;
   readonly provider: ProviderFacts;
   /** Null where no key is configured. */
   readonly anam: Anam | null;
-  readonly clock: Clock;
-  readonly keys: readonly ApiKey[];
-  /** Shares the minted tokens with other instances; null without a shared store. */
-  readonly texts: TextStore | null;
 }
 
 export interface AvatarSession {
@@ -39,7 +40,7 @@ export interface AvatarSession {
    * @param clientPersona the caller's own persona config, or null for ours
    * @throws ServiceError
    */
-  mintToken(clientPersona: Record<string, unknown> | null, caller: Caller): Promise<string>;
+  mintToken(clientPersona: JsonObject | null, caller: Caller): Promise<string>;
   /**
    * Starts the session of a token with the account that minted it, or with another account and the same
    * persona when the first has nothing left. An unknown token is passed on as it is.
@@ -114,10 +115,8 @@ function forCaller(error: unknown): unknown {
   });
 }
 
-interface SessionStartOptions extends PersonaOptions {
-  readonly failover: Failover;
+interface SessionStartOptions extends AvatarSessionOptions {
   readonly anam: Anam;
-  readonly clock: Clock;
   readonly tokens: SessionTokens;
 }
 
@@ -201,17 +200,14 @@ interface PersonaOptions {
 }
 
 /** A key's account that lacks our persona may still show those that callers bring. */
-function targetFor(
-  clientPersona: Readonly<Record<string, unknown>> | null,
-  targets: readonly Target[],
-): Target {
+function targetFor(clientPersona: JsonObject | null, targets: readonly Target[]): Target {
   const owner = clientPersona === null ? 'ours' : 'callers';
   return targetWhere(targets, ({ persona }) => persona === owner);
 }
 
 const tokenRequestFor = (
   key: ApiKey,
-  clientPersona: Readonly<Record<string, unknown>> | null,
+  clientPersona: JsonObject | null,
   options: PersonaOptions,
 ): TokenRequest =>
   clientPersona === null

@@ -2,7 +2,7 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { ApiKey } from '../shared/api-key.ts';
 import { atMost, type Clock } from '../shared/clock.ts';
-import { parseJson } from '../shared/json.ts';
+import { type JsonObject, parseJson } from '../shared/json.ts';
 import { digestOf } from '../shared/secret.ts';
 import type { TextStore } from '../shared/shared-store.ts';
 
@@ -11,7 +11,7 @@ export interface MintedToken {
   /** The id of the key that minted it. */
   readonly keyId: string;
   /** The persona that its caller brought; null for ours. */
-  readonly clientPersona: Readonly<Record<string, unknown>> | null;
+  readonly clientPersona: JsonObject | null;
 }
 
 /** The session tokens that any instance has minted within the last hour. */
@@ -171,11 +171,8 @@ function unseal(sealed: string, token: string): string {
   const bytes = Buffer.from(sealed, 'base64');
   const body = NONCE_BYTES + TAG_BYTES;
   if (bytes.length < body) return '';
-  const decipher = createDecipheriv(
-    CIPHER,
-    digestOf('seal', token),
-    bytes.subarray(0, NONCE_BYTES),
-  );
+  const nonce = bytes.subarray(0, NONCE_BYTES);
+  const decipher = createDecipheriv(CIPHER, digestOf('seal', token), nonce);
   decipher.setAuthTag(bytes.subarray(NONCE_BYTES, body));
   try {
     return decipher.update(bytes.subarray(body), undefined, 'utf8') + decipher.final('utf8');

@@ -2,7 +2,7 @@ import type { ProbeRequest } from '../pool/half-open.ts';
 import type { Scope } from '../pool/scope.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
 import type { Publisher } from './publisher.ts';
-import type { ClaimAnswer, NamedRecord, RecordStore } from './record-store.ts';
+import type { ClaimAnswer, NamedRecord, RecordStore } from './redis-store.ts';
 
 /** Claims probes in the shared store, so that one instance probes a scope whose cooldown has passed, not each. */
 export interface ProbeClaims {

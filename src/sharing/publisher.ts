@@ -1,5 +1,5 @@
 import type { Scope } from '../pool/scope.ts';
-import type { RecordStore, RecordUpdate } from './record-store.ts';
+import type { RecordStore, RecordUpdate } from './redis-store.ts';
 
 /** Publishes scopes that changed here. Its queue holds scopes, not messages: each once, however often it changes. */
 export interface Publisher {

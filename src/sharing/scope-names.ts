@@ -12,12 +12,6 @@ export interface ScopeNames {
   subjectOf(name: string): Subject | null;
 }
 
-interface Owner {
-  readonly provider: ApiKey['provider'];
-  /** A key's id, or a project. */
-  readonly of: string;
-}
-
 export function createScopeNames(keys: readonly ApiKey[]): ScopeNames {
   const hashes = { key: new Map<string, string>(), project: new Map<string, string>() };
   const owners = { key: new Map<string, Owner>(), project: new Map<string, Owner>() };
@@ -49,6 +43,7 @@ export function createScopeNames(keys: readonly ApiKey[]): ScopeNames {
 }
 
 type Whose = 'key' | 'project';
+type Owner = Pick<Subject, 'provider' | 'of'>;
 
 const WHOSE = {
   key: 'key',

@@ -5,7 +5,7 @@ import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { createProbeClaims, type ProbeClaims } from './probe-claims.ts';
 import { createPublisher, type Publisher } from './publisher.ts';
-import type { NamedRecord, RecordChange, RecordStore, RecordUpdate } from './record-store.ts';
+import type { NamedRecord, RecordChange, RecordStore, RecordUpdate } from './redis-store.ts';
 import { createScopeNames, type ScopeNames } from './scope-names.ts';
 import { isSameRecord, readRecord, writeRecord } from './scope-record.ts';
 
@@ -24,16 +24,6 @@ export interface SharingListener {
   changed(provider: ProviderName): void;
 }
 
-export interface SharingCounts {
-  /** Changes of scopes that were published, and changes that were merged from other instances. */
-  readonly published: number;
-  readonly merged: number;
-  /** Records that could not be read. */
-  readonly unreadable: number;
-  /** Scopes that are not published yet. */
-  readonly backlog: number;
-}
-
 /** Keeps what one pool knows and what the shared store knows the same. */
 export class Sharing {
   /** For the pool. */
@@ -46,9 +36,8 @@ export class Sharing {
   #joined: { readonly scopes: SharedScopes; readonly listener: SharingListener } | null = null;
   #syncing: Promise<void> | null = null;
   #isStale = false;
-  #published = 0;
-  #merged = 0;
-  #unreadable = 0;
+  /** Changes of scopes that were published or merged, and records that could not be read. */
+  readonly #counts = { published: 0, merged: 0, unreadable: 0 };
 
   constructor(options: SharingOptions) {
     const { store, keys, clock } = options;
@@ -76,13 +65,8 @@ export class Sharing {
     };
   }
 
-  get counts(): SharingCounts {
-    return {
-      published: this.#published,
-      merged: this.#merged,
-      unreadable: this.#unreadable,
-      backlog: this.#publisher.backlog,
-    };
+  get counts() {
+    return { ...this.#counts, backlog: this.#publisher.backlog };
   }
 
   /**
@@ -160,9 +144,9 @@ export class Sharing {
     const { clock, cooldownMs } = this.#options;
     const limits = { clockOffset: this.#store.clockOffset(), now: clock.now(), cooldownMs };
     const known = readRecord(record, limits);
-    if (known === null) this.#unreadable += 1;
+    if (known === null) this.#counts.unreadable += 1;
     const isNew = known !== null && this.#joined?.scopes.merge(scope, known) === true;
-    if (isNew) this.#merged += 1;
+    if (isNew) this.#counts.merged += 1;
     return isNew;
   }
 
@@ -172,7 +156,7 @@ export class Sharing {
   }
 
   #updateOf(scope: Scope): RecordUpdate {
-    this.#published += 1;
+    this.#counts.published += 1;
     const { health, subject } = scope;
     const needsAction = health.state !== 'ready' && health.finding.effect === 'needs_action';
     const isLasting = needsAction || subject?.kind === 'operator';

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createOverview } from '../../src/observability/overview.ts';
+import { createOverview } from '../../src/observability/admin-view.ts';
 import { createRecentRequests } from '../../src/observability/recent-requests.ts';
 import { createPool, google, SESSION } from '../support/pool.ts';
 
@@ -12,7 +12,7 @@ function createCountedOverview() {
     mode: 'live',
     redis: null,
     recent: createRecentRequests(),
-    now: clock.now,
+    clock,
     unprovenKeys: () => {
       made += 1;
       return [];

@@ -5,7 +5,7 @@ import { KeyPool } from '../../src/pool/key-pool.ts';
 import type { Lease } from '../../src/pool/lease.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
 import { Secret } from '../../src/shared/secret.ts';
-import type { RecordStore } from '../../src/sharing/record-store.ts';
+import type { RecordStore } from '../../src/sharing/redis-store.ts';
 import { Sharing } from '../../src/sharing/sharing.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { FakeRecordStore } from '../support/fake-record-store.ts';

@@ -2,7 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { Scope } from '../../src/pool/scope.ts';
 import { createPublisher } from '../../src/sharing/publisher.ts';
-import type { RecordUpdate } from '../../src/sharing/record-store.ts';
+import type { RecordUpdate } from '../../src/sharing/redis-store.ts';
 import { FakeRecordStore } from '../support/fake-record-store.ts';
 
 /** With a store that is up, and refuses the first publications. */

@@ -5,7 +5,7 @@ import type {
   RecordStore,
   RecordStoreListener,
   RecordUpdate,
-} from '../../src/sharing/record-store.ts';
+} from '../../src/sharing/redis-store.ts';
 
 export interface FakeRecordStoreOptions {
   now(): number;
