@@ -80,7 +80,7 @@ const VERDICTS = {
     request: 'next_key',
   },
   model_unavailable: {
-    park: ({ whose }) => cooling(`${whose}_model`, WHOLE_COOLDOWN),
+    park: ({ whose }) => (whose === null ? null : cooling(`${whose}_model`, WHOLE_COOLDOWN)),
     proves: 'nothing',
     request: 'next_key',
   },

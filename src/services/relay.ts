@@ -8,7 +8,7 @@ import type {
   RelayRequest,
 } from '../providers/gemini/gemini-relay.ts';
 import type { ApiKey } from '../shared/api-key.ts';
-import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import { type Failure, notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import { modelOf, type Target, targetWhere } from '../shared/target.ts';
 import { resumed } from './answer.ts';
@@ -157,9 +157,12 @@ class ModelSearch {
       return error;
     this.#asked += 1;
     this.refusal = error.refusal;
-    if (this.#asked < MAX_KEYS_WITHOUT_MODEL) return notOwned(error);
     const { message } = error.failure;
-    return new UpstreamError({ kind: 'request_fault', message }, error.refusal);
+    const failure: Failure =
+      this.#asked < MAX_KEYS_WITHOUT_MODEL
+        ? { kind: 'model_unavailable', whose: null, message }
+        : { kind: 'request_fault', message };
+    return new UpstreamError(failure, error.refusal);
   }
 }
 

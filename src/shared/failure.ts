@@ -37,7 +37,8 @@ export type Failure =
   /** This key, or its whole project ("limit 0"), may not use the model; for Anam: the persona. */
   | (Described & {
       readonly kind: 'model_unavailable';
-      readonly whose: 'key' | 'project';
+      /** Null for a call that uses no quota: nothing is parked, and other calls may succeed. */
+      readonly whose: 'key' | 'project' | null;
       readonly isUnexplained?: Unexplained;
     })
   /** The caller names a file, a cached content, a persona or a model that this key has no access to. */

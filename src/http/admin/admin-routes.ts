@@ -20,7 +20,7 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
-import { keysQuery, listKeys } from './key-list.ts';
+import { createKeysQuery, listKeys } from './key-list.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
 export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
@@ -57,6 +57,7 @@ const MAX_BODY = 16 * 1024;
 function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
   const { sharedStore, view, metrics, redact, cooldownMs } = options;
   const readBody = readJsonBody(MAX_BODY);
+  const keysQuery = createKeysQuery(view.targets);
   const reading = { method: 'get', tag: 'Admin', auth: 'admin', isPolled: true } as const;
   const acting = { method: 'post', tag: 'Admin', auth: 'admin' } as const;
   const onKey = {

@@ -7,26 +7,31 @@ import { invalidField } from '../validate.ts';
 
 const MAX_LIMIT = 500;
 
-export const keysQuery = z.strictObject({
-  service: z.string().optional().meta({
-    description: 'Only the keys of this service.',
-  }),
-  model: z.string().optional().meta({
-    description:
-      'The state for this model, which is one of those in `GET /api/overview`. Default: the first of each service.',
-  }),
-  state: z.enum(['available', 'cooling_down', 'exhausted']).optional().meta({
-    description: 'Only the keys in this state.',
-  }),
-  after: z.string().optional().meta({
-    description: 'Only the keys after this id: `next` of the page before.',
-  }),
-  limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(100).meta({
-    description: 'The number of keys on a page.',
-  }),
-});
+/** @param targets decide which services there are */
+export const createKeysQuery = (targets: readonly Target[]) =>
+  z.strictObject({
+    service: z
+      .enum(defaultTargets(targets).map(({ provider }) => provider))
+      .optional()
+      .meta({
+        description: 'Only the keys of this service.',
+      }),
+    model: z.string().optional().meta({
+      description:
+        'The state for this model, which is one of those in `GET /api/overview`. Default: the first of each service.',
+    }),
+    state: z.enum(['available', 'cooling_down', 'exhausted']).optional().meta({
+      description: 'Only the keys in this state.',
+    }),
+    after: z.string().optional().meta({
+      description: 'Only the keys after this id: `next` of the page before.',
+    }),
+    limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(100).meta({
+      description: 'The number of keys on a page.',
+    }),
+  });
 
-export type KeysQuery = z.output<typeof keysQuery>;
+export type KeysQuery = z.output<ReturnType<typeof createKeysQuery>>;
 
 interface Row extends KeyState {
   readonly target: Target;
@@ -52,10 +57,6 @@ export function listKeys(view: AdminView, query: KeysQuery): KeysPage {
 
 function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): readonly Target[] {
   const asked = targets.filter(({ provider }) => service === undefined || provider === service);
-  if (asked.length === 0) {
-    const known = defaultTargets(targets).map(({ provider }) => `"${provider}"`);
-    throw invalidField('service', `Invalid option: expected one of ${known.join('|')}`);
-  }
   if (model === undefined) return defaultTargets(asked);
   const found = asked.filter(({ label }) => label === model);
   if (found.length > 0) return found;

@@ -130,14 +130,16 @@ describe('the list of keys', () => {
     ['limit=501', 'limit'],
     ['limit=many', 'limit'],
     ['service=openai', 'service'],
+    ['service=openai&limit=0', 'service,limit'],
     ['state=tired', 'state'],
     ['model=gpt', 'model'],
     ['after=unknown', 'after'],
     ['color=red', 'color'],
-  ])('refuses ?%s and names the field', async (query, path) => {
+  ])('refuses ?%s and names each faulty field', async (query, paths) => {
     const app = await start(TWO);
     const { status, body } = await app.get(`/api/keys?${query}`, AS_ADMIN);
-    expect([status, body.error.details[0].path]).toEqual([400, path]);
+    const named = body.error.details.map(({ path }: { path: string }) => path);
+    expect([status, named.join()]).toEqual([400, paths]);
   });
 
   it('redacts a key that a provider echoes in its error', async () => {
