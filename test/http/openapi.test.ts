@@ -269,7 +269,7 @@ function countServedRoutes(): number {
     log: createLogger({ level: 'silent', redact: (text) => text }),
     admin: createAdminHttp({
       token: new Secret('token', ADMIN_TOKEN),
-      view: {},
+      view: { targets: [modelTarget('google', 'a-model')] },
       metrics: {},
       sharedStore: null,
       clock: createFakeClock(),
