@@ -199,7 +199,6 @@ function originWarnings({ isProduction, corsOrigins }: Config): readonly string[
   return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
 }
 
-/** Removes every secret of the settings from a text. */
 export const redactSecretsOf = ({ keys, clientTokens, adminToken, redisUrl }: Config): Redact =>
   createRedact([
     ...passwordsIn(redisUrl),

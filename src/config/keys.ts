@@ -78,7 +78,8 @@ function groupKeyVariables(
     if (match !== null) addTo(groups, match, { name, text }, notes);
     else notes.warnings.push(...warnUnread(name));
   }
-  return [...groups.values()].sort((a, b) => byProviderAndNumber(a, b, providers));
+  const inOrder = [...groups.values()].sort(byNumber);
+  return providers.flatMap((provider) => inOrder.filter((group) => group.provider === provider));
 }
 
 interface NameMatch {
@@ -141,15 +142,9 @@ const MISTAKEN_REST = String.raw`(?:_GEMINI|_GENERATIVE_AI|_GENAI|_AI_STUDIO|_AI
 
 const byName = ([a]: [string, string], [b]: [string, string]) => compare(a, b);
 
-function byProviderAndNumber(
-  a: KeyVariables,
-  b: KeyVariables,
-  providers: readonly ProviderFacts[],
-): number {
-  const byProvider = providers.indexOf(a.provider) - providers.indexOf(b.provider);
-  // Without leading zeros the longer number is the greater one, however many digits it has.
-  return byProvider || a.number.length - b.number.length || compare(a.number, b.number);
-}
+/** Without leading zeros the longer number is the greater one, however many digits it has. */
+const byNumber = (a: KeyVariables, b: KeyVariables) =>
+  a.number.length - b.number.length || compare(a.number, b.number);
 
 const compare = (a: string, b: string) => Number(a > b) - Number(a < b);
 

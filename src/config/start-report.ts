@@ -3,7 +3,6 @@ import type { Config } from './config.ts';
 
 type Provider = ProviderFacts<Config>;
 
-/** The number of keys that are named one by one. */
 const MAX_NAMED = 10;
 
 /** One line for each provider, one for the operator, then for the shared store and for other warnings. */

@@ -11,7 +11,6 @@ export type KeyStats = Pick<
   'calls' | 'successes' | 'failures' | 'latency' | 'lastError'
 >;
 
-/** The stats of every key, by its id. */
 export interface AllKeyStats {
   attemptEnded(attempt: AttemptTrace): void;
   of(id: string, now: number): KeyStats;
@@ -110,6 +109,6 @@ class LatencySamples {
   }
 }
 
-/** The smallest value that so large a share does not exceed. */
+/** The smallest value that this share of the samples does not exceed. */
 const percentile = (sorted: Float64Array, share: number): number =>
   sorted[Math.ceil(sorted.length * share) - 1] ?? 0;

@@ -12,12 +12,10 @@ import {
 
 export interface MetricsOptions {
   readonly pool: Pick<KeyPool, 'inspection' | 'retryAt'>;
-  /** The pool's own. */
   readonly targets: readonly Target[];
   readonly providers: readonly ProviderFacts[];
-  /** Whether the process itself is measured too. */
   readonly measuresProcess: boolean;
-  /** Null for a process that is alone. */
+  /** Null without Redis. */
   readonly sharing: SharingState | null;
 }
 
@@ -137,18 +135,14 @@ function createSharingMetrics(registry: Registry, { redis, counts }: SharingStat
   counter('unreadable', 'Changes from other instances that could not be read.');
 }
 
-/** Gauges with names of counters, which Prometheus' own checks reject. */
-const MISNAMED = [
-  'nodejs_active_handles_total',
-  'nodejs_active_requests_total',
-  'nodejs_active_resources_total',
-];
-
 /**
  * Memory, CPU, event loop and garbage collection of the whole process. The collectors run until the
  * process ends, so only `main.ts` asks for them.
  */
 function measureProcess(registry: Registry): void {
   collectDefaultMetrics({ register: registry });
-  for (const name of MISNAMED) registry.removeSingleMetric(name);
+  // Gauges with names of counters, which Prometheus' own checks reject.
+  for (const counted of ['handles', 'requests', 'resources']) {
+    registry.removeSingleMetric(`nodejs_active_${counted}_total`);
+  }
 }

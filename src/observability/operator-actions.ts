@@ -20,9 +20,7 @@ export interface Order extends Pick<OperatorAction, 'who' | 'why'> {
 export interface OperatorActions {
   /** @returns whether there is such a key */
   release(id: string, order: Order): boolean;
-  /** @returns whether there is such a key */
   park(id: string, ms: number, order: Order): boolean;
-  /** The last action on a key, by its id; null for none. */
   lastOf(id: string): OperatorAction | null;
   /**
    * Keys that needed action, were released and have not answered since: a release proves nothing.
@@ -42,7 +40,6 @@ export interface OperatorActionsOptions {
   /** For what people type: they paste what they have just used. */
   readonly redact: Redact;
   readonly clock: Pick<Clock, 'now'>;
-  /** Called after each action. */
   readonly acted: () => void;
 }
 

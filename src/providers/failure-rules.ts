@@ -4,6 +4,9 @@ import { type Redact, withoutLastWord } from '../shared/redact.ts';
 /** What a rule finds: a failure without the provider's words. */
 export type Finding = WithoutDescription<Failure>;
 
+export const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };
+export const TIMED_OUT: Finding = { kind: 'upstream_down', timedOut: true };
+
 type WithoutDescription<F> = F extends Failure ? Omit<F, 'message' | 'status'> : never;
 
 /** One row of a classifier's table; the first row that holds decides. */
@@ -38,10 +41,7 @@ export function describeFailure(
 const INSTEAD_OF_ZERO_MS = 1000;
 const MIN_RETRY_MS = 500;
 
-/** @param retryAfterMs the provider's hint, if there is one */
-export function rateLimited(
-  retryAfterMs: number | undefined,
-): Extract<Finding, { kind: 'rate_limited' }> {
+export function rateLimited(retryAfterMs: number | undefined): Finding & { kind: 'rate_limited' } {
   if (retryAfterMs === undefined) return { kind: 'rate_limited' };
   const believedMs = retryAfterMs > 0 ? Math.max(retryAfterMs, MIN_RETRY_MS) : INSTEAD_OF_ZERO_MS;
   return { kind: 'rate_limited', retryAfterMs: believedMs };

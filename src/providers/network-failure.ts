@@ -1,7 +1,7 @@
 import type { Failure } from '../shared/failure.ts';
 import { asText } from '../shared/json.ts';
 import type { Redact } from '../shared/redact.ts';
-import { decide, describeFailure, type Finding, type Rule } from './failure-rules.ts';
+import { decide, describeFailure, type Rule, TIMED_OUT, UPSTREAM_DOWN } from './failure-rules.ts';
 
 /**
  * Classifies what was thrown before any answer came: connection, DNS, TLS, time. The real reason is often
@@ -20,9 +20,6 @@ interface Link {
   readonly code: string;
   readonly message: string;
 }
-
-const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };
-const TIMED_OUT: Finding = { kind: 'upstream_down', timedOut: true };
 
 /** Node, undici and axios refuse to send: a setting of ours is wrong. */
 const UNUSABLE_REQUEST =

@@ -45,9 +45,5 @@ export interface ProviderAnswer {
   readonly isCut?: boolean;
 }
 
-/** What every classifier needs besides the answer itself. */
-export interface ClassifyContext {
-  readonly redact: Redact;
-  /** Milliseconds since the epoch: what a `Retry-After` date is compared with. */
-  readonly now: number;
-}
+/** What every classifier needs besides the answer itself: a `Retry-After` may be a date. */
+export type ClassifyContext = Pick<UpstreamContext, 'redact' | 'now'>;

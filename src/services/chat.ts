@@ -10,7 +10,6 @@ import { resumed } from './answer.ts';
 
 export interface ChatOptions {
   readonly failover: Failover;
-  /** By the name of the provider. */
   readonly clients: ReadonlyMap<ProviderName, StreamChat>;
   /** The first is the default; the others answer when named, or when those before have no key left. */
   readonly targets: readonly Target[];

@@ -26,9 +26,7 @@ export interface RelayOptions {
 export interface RelayCall {
   readonly operation: Operation;
   readonly request: RelayRequest;
-  /** The model in the request, if any. */
   readonly model: string | null;
-  /** Whether it uses the model's quota. */
   readonly isMetered: boolean;
   /** Whether the answer begins only when it is complete. */
   readonly comesWhole: boolean;
@@ -139,7 +137,7 @@ const notServed = (model: string, models: readonly string[]) =>
     `models/${model.slice(0, 100)} is not served. Ask for one of: ${models.join(', ')}.`,
   );
 
-/** So many keys may deny a model before the request is refused. */
+/** This many keys may deny a model before the request is refused. */
 const MAX_KEYS_WITHOUT_MODEL = 3;
 
 /**
@@ -166,9 +164,9 @@ class ModelSearch {
   }
 }
 
-/** Of so many resources the owners are remembered; the oldest is forgotten and searched again. */
+/** The owners of this many resources are remembered; the oldest is forgotten and searched again. */
 const MAX_RESOURCES = 10_000;
-/** One request asks so many projects for an unknown resource; the next request continues from there. */
+/** One request asks at most this many projects for an unknown resource; the next request continues from there. */
 const MAX_PROJECTS = 10;
 
 /** What is known of a cached content or an uploaded file, which only keys of its own project can use. */

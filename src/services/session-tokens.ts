@@ -8,7 +8,6 @@ import type { TextStore } from '../shared/shared-store.ts';
 
 /** What is kept of a session token, so that its session can start with another key. */
 export interface MintedToken {
-  /** The id of the key that minted it. */
   readonly keyId: string;
   /** The persona that its caller brought; null for ours. */
   readonly clientPersona: JsonObject | null;
@@ -90,9 +89,9 @@ const SHARED = z.object({
   clientPersona: z.record(z.string(), z.unknown()).nullable(),
 });
 
-/** At most so many tokens are kept: the oldest is forgotten, and then treated as an unknown one. */
+/** At most this many tokens are kept: the oldest is forgotten, and then treated as an unknown one. */
 const MAX_TOKENS = 10_000;
-/** Of all personas that callers brought, in characters. */
+/** The total length of the personas that callers brought, in characters. */
 const MAX_SIZE = 32_000_000;
 
 interface Kept extends MintedToken {

@@ -39,7 +39,6 @@ export interface ToolCall {
 
 /** Of several calls at once, the results stand in the order of the calls. */
 export interface ToolResult {
-  /** Of the tool. */
   readonly name: string;
   readonly output: Readonly<Record<string, unknown>>;
 }

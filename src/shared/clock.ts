@@ -13,7 +13,6 @@ export interface Timer {
 /** The longest delay that Node's timers take; a longer one would fire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
-/** The wall clock, which `main.ts` passes in. */
 export const createSystemClock = (): Clock => ({
   now: () => Date.now(),
   after(delayMs, callback) {

@@ -58,7 +58,6 @@ export type Failure =
   /** The request's own deadline passed during the attempt. */
   | (Described & { readonly kind: 'deadline_exceeded' })
   | (Described & { readonly kind: 'client_gone' })
-  /** A bug of ours. */
   | (Described & { readonly kind: 'internal_error' });
 
 /** The refusal names no cause: what is special about the request may be the cause. */

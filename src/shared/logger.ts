@@ -16,13 +16,11 @@ export interface LoggerOptions {
  * none is lost or out of order when the process ends.
  */
 export function createLogger({ level, redact, destination }: LoggerOptions): Logger {
-  const options = {
-    level,
-    base: null,
-    timestamp: stdTimeFunctions.isoTime,
-    hooks: { streamWrite: redact },
-  };
-  return pino(options, destination ?? pino.destination({ fd: STANDARD_OUTPUT, sync: true }));
+  const hooks = { streamWrite: redact };
+  return pino(
+    { level, base: null, timestamp: stdTimeFunctions.isoTime, hooks },
+    destination ?? pino.destination({ fd: STANDARD_OUTPUT, sync: true }),
+  );
 }
 
 const STANDARD_OUTPUT = 1;

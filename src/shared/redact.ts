@@ -98,9 +98,7 @@ const MAX_WORD = 512;
 const WORD_AT_START = /^[^\s"',:;<>(){}[\]]+/;
 const WORD_AT_END = /[^\s"',:;<>(){}[\]]+$/;
 
-/*
- * A provider's text is cut at a whole word: redaction would not find half a key at the cut.
- */
+// A provider's text is cut at a whole word: redaction would not find half a key at the cut.
 
 /** @param cut the beginning of a text that was cut off at its end */
 export function withoutLastWord(cut: string): string {

@@ -1,7 +1,6 @@
 /** What instances share through Redis besides the health of keys. Every call may answer late, or fail. */
 export interface SharedStore {
   readonly texts: TextStore;
-  /** @param name what is counted */
   counter(name: string): Counter;
 }
 
@@ -19,13 +18,7 @@ export interface TextStore {
   remove(name: string): Promise<void>;
 }
 
-/** Counts hits by name, each within a window that begins with its first hit. */
+/** Counts hits by name, each within a window that begins with its first hit and ends in `leftMs`. */
 export interface Counter {
-  hit(name: string, windowMs: number): Promise<Hits>;
-}
-
-export interface Hits {
-  readonly total: number;
-  /** Until the window ends. */
-  readonly leftMs: number;
+  hit(name: string, windowMs: number): Promise<{ readonly total: number; readonly leftMs: number }>;
 }

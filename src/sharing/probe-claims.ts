@@ -19,7 +19,6 @@ export interface ProbeClaimsOptions {
   readonly publisher: Publisher;
   recordOf(scope: Scope): NamedRecord;
   merge(record: NamedRecord): void;
-  /** Notifies the requests that wait for this scope. */
   notify(scope: Scope): void;
 }
 

@@ -67,7 +67,6 @@ export class RedisConnection {
     }
   }
 
-  /** Closes both connections for good. */
   close(): void {
     this.#isClosed = true;
     this.#state = 'unreachable';
@@ -228,7 +227,7 @@ interface Measured {
 /** Clocks drift and are set: older samples are forgotten. */
 const KEPT = 8;
 
-/** The offset of another clock from ours, estimated from its answers: of the last samples the fastest counts. */
+/** The offset of another clock from ours, estimated from its answers: the fastest of the last samples counts. */
 export class ClockOffset {
   #samples: readonly Measured[] = [];
   #ms = 0;

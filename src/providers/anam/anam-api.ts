@@ -5,18 +5,16 @@ import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { asText, isJsonObject, parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { ProviderAnswer } from '../provider.ts';
+import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import {
   classifyAnamSessionAnswer,
   classifyAnamTokenAnswer,
   isSlotsTaken,
 } from './anam-failure.ts';
 
-export interface AnamOptions {
+export interface AnamOptions extends ClassifyContext {
   /** Without a trailing slash. */
   readonly baseUrl: string;
-  readonly redact: Redact;
-  readonly now: () => number;
 }
 
 /** What a session token is asked for. */
@@ -29,7 +27,6 @@ export interface TokenRequest {
 /** What a browser sends to start its session. */
 export interface SessionRequest {
   readonly token: string;
-  /** As it came. */
   readonly body: Buffer;
 }
 
@@ -63,13 +60,13 @@ export interface Anam {
   passMetrics(body: Buffer, signal: AbortSignal): Promise<ProviderWords>;
 }
 
-export function createAnam({ baseUrl, redact, now }: AnamOptions): Anam {
+export function createAnam({ baseUrl, ...context }: AnamOptions): Anam {
+  const { redact } = context;
   const call = createCall(baseUrl, redact);
   const start = ({ token, body }: SessionRequest, signal: AbortSignal) =>
     call({ url: '/v1/engine/session', credential: token, data: body, signal });
   return {
     async mintToken(key, { persona, personaOf }, signal) {
-      const context = { redact, now: now() };
       const answer = await call({
         url: '/v1/auth/session-token',
         credential: key.secret.reveal(),
@@ -81,7 +78,6 @@ export function createAnam({ baseUrl, redact, now }: AnamOptions): Anam {
     },
 
     async startSession(key, { personaOf, ...request }, signal) {
-      const context = { redact, now: now() };
       const answer = await start(request, signal);
       const words = toWords(answer, redact);
       if (isSuccess(answer.status)) {
@@ -120,13 +116,11 @@ async function estimateWait(
   key: ApiKey,
   signal: AbortSignal,
 ): Promise<number | undefined> {
-  const url = '/v1/sessions/concurrency';
-  const credential = key.secret.reveal();
   try {
     const answer = await call({
       method: 'GET',
-      url,
-      credential,
+      url: '/v1/sessions/concurrency',
+      credential: key.secret.reveal(),
       timeout: ESTIMATE_LIMIT_MS,
       signal,
     });
@@ -196,11 +190,8 @@ function createCall(baseUrl: string, redact: Redact): CallAnam {
 /** A refusal is a few hundred bytes, a token about a thousand. */
 const MAX_ANSWER_BYTES = 262_144;
 
-async function toProviderAnswer({
-  status,
-  headers,
-  data,
-}: AxiosResponse<Readable>): Promise<ProviderAnswer> {
+async function toProviderAnswer(response: AxiosResponse<Readable>): Promise<ProviderAnswer> {
+  const { status, headers, data } = response;
   const parts: Buffer[] = [];
   let bytes = 0;
   let isBrokenOff = false;

@@ -8,6 +8,8 @@ import {
   isHtml,
   type Rule,
   rateLimited,
+  TIMED_OUT,
+  UPSTREAM_DOWN,
 } from '../failure-rules.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import { readRateLimitResetMs, readRetryAfterMs } from '../retry-hints.ts';
@@ -23,7 +25,7 @@ export function classifyAnamTokenAnswer(
   context: ClassifyContext,
 ): Failure {
   const retryHintMs =
-    readRateLimitResetMs(answer.headers) ?? readRetryAfterMs(answer.headers, context.now);
+    readRateLimitResetMs(answer.headers) ?? readRetryAfterMs(answer.headers, context.now());
   return classify(TOKEN_RULES[persona], answer, context, retryHintMs);
 }
 
@@ -38,7 +40,8 @@ export function classifyAnamSessionAnswer(
   persona: 'ours' | 'callers',
   context: ClassifyContext & { readonly estimatedWaitSeconds?: number | undefined },
 ): Failure {
-  return classify(SESSION_RULES[persona], answer, context, slotHintMs(context));
+  const retryHintMs = slotHintMs(context.estimatedWaitSeconds);
+  return classify(SESSION_RULES[persona], answer, context, retryHintMs);
 }
 
 /** Whether a session was refused because all slots are taken, of which Anam can say when one comes free. */
@@ -62,14 +65,12 @@ function classify(
   retryHintMs: number | undefined,
 ): Failure {
   const error = parseAnamError(body);
+  // What no rule names is upstream trouble: 5xx, a 2xx without what was asked for, unknown statuses.
   const finding = decide(rules, { status, error, isCut, retryHintMs }, UPSTREAM_DOWN);
   return describeFailure(finding, error.message, redact, status);
 }
 
-/** What no rule names is upstream trouble: 5xx, a 2xx without what was asked for, unknown statuses. */
-const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };
-
-/** A page or no JSON at these statuses, or a redirect: something else than Anam's API answers at our address. */
+/** A page or no JSON at these statuses, or a redirect: something other than Anam's API answers at our address. */
 const WRONG_ADDRESS: AnamRule = {
   when: (refusal) =>
     (refusal.error.isHtml && answers(400, 403, 404, 405)(refusal)) ||
@@ -82,10 +83,7 @@ const ADDRESS_REFUSED: AnamRule = {
   when: ({ status, error }) => status === 429 && error.isHtml,
   failure: UPSTREAM_DOWN,
 };
-const TIMED_OUT: AnamRule = {
-  when: answers(408, 504),
-  failure: { kind: 'upstream_down', timedOut: true },
-};
+const TOO_SLOW: AnamRule = { when: answers(408, 504), failure: TIMED_OUT };
 
 /** The saved persona of our setting may not be used by this key; a caller's persona says nothing of another. */
 const NOT_FOR_THIS_KEY: Finding = { kind: 'model_unavailable', whose: 'key' };
@@ -99,7 +97,7 @@ const tokenRules = (badPersona: Finding, noAccess: Finding): readonly AnamRule[]
   { when: answers(402), failure: { kind: 'out_of_credit' } },
   { when: answers(403, 404), failure: noAccess },
   { when: answers(429), failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
-  TIMED_OUT,
+  TOO_SLOW,
 ];
 
 const TOKEN_RULES = {
@@ -124,7 +122,7 @@ const sessionRules = (noAccess: Finding): readonly AnamRule[] => [
     failure: { kind: 'request_fault', provesNothing: true, about: 'session_token' },
   },
   { when: answers(403, 404), failure: noAccess },
-  TIMED_OUT,
+  TOO_SLOW,
 ];
 
 const SESSION_RULES = { ours: sessionRules(NOT_FOR_THIS_KEY), callers: sessionRules(NOT_OWNED) };
@@ -142,17 +140,9 @@ function hasNoFreeSlot({ status, error }: Pick<AnamRefusal, 'status' | 'error'>)
 /** How long a busy slot is parked where Anam estimates nothing. */
 const SLOT_WAIT_MS = 60_000;
 
-function slotHintMs({
-  estimatedWaitSeconds: seconds,
-}: {
-  estimatedWaitSeconds?: number | undefined;
-}) {
-  return seconds !== undefined && Number.isFinite(seconds)
-    ? Math.round(seconds * 1000)
-    : SLOT_WAIT_MS;
-}
+const slotHintMs = (seconds: number | undefined) =>
+  seconds !== undefined && Number.isFinite(seconds) ? Math.round(seconds * 1000) : SLOT_WAIT_MS;
 
-/** The body of a refusal. */
 interface AnamError {
   /** The sentence under `error`, or under `message`, as some bodies have it. */
   readonly reason: string;

@@ -4,7 +4,6 @@ import { personaTarget } from '../../shared/target.ts';
 import type { Provider } from '../provider.ts';
 
 export interface AnamSettings {
-  /** Without a trailing slash. */
   readonly anamBaseUrl: string;
   readonly persona: Persona | null;
   readonly allowClientPersona: boolean;

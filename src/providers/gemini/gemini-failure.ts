@@ -1,5 +1,13 @@
 import type { Failure } from '../../shared/failure.ts';
-import { decide, describeFailure, type Finding, type Rule, rateLimited } from '../failure-rules.ts';
+import {
+  decide,
+  describeFailure,
+  type Finding,
+  type Rule,
+  rateLimited,
+  TIMED_OUT,
+  UPSTREAM_DOWN,
+} from '../failure-rules.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import { DURATION_TEXT, parseDurationMs, readRetryAfterMs } from '../retry-hints.ts';
 import { effectiveStatus, type GoogleError, parseGoogleError, violations } from './google-error.ts';
@@ -14,7 +22,7 @@ import { effectiveStatus, type GoogleError, parseGoogleError, violations } from 
 export function classifyGeminiAnswer(answer: ProviderAnswer, context: ClassifyContext): Failure {
   const error = parseGoogleError(answer.body);
   const status = effectiveStatus(error, answer.status);
-  const retryHintMs = googlesHintMs(error) ?? readRetryAfterMs(answer.headers, context.now);
+  const retryHintMs = googlesHintMs(error) ?? readRetryAfterMs(answer.headers, context.now());
   const rules = RULES_BY_STATUS[status] ?? OTHER_RULES;
   return describeFailure(
     decide(rules, { error, status, retryHintMs }, UPSTREAM_DOWN),
@@ -53,8 +61,6 @@ function googlesHintMs({ details, message }: GoogleError): number | undefined {
   return said.length === 0 ? undefined : Math.max(...said);
 }
 
-const UPSTREAM_DOWN: Finding = { kind: 'upstream_down', timedOut: false };
-const TIMED_OUT: Finding = { kind: 'upstream_down', timedOut: true };
 const MISCONFIGURED: Finding = { kind: 'misconfigured' };
 const KEY_REJECTED: Finding = { kind: 'key_rejected' };
 const OUT_OF_CREDIT: Finding = { kind: 'out_of_credit' };
@@ -110,6 +116,21 @@ const NAMES_CAUSE = /\bquota exceeded for (?:quota )?metric\b|\bretry in \d/i;
 const CAPACITY_TEXT = /\bno capacity available\b/i;
 /** "limit: 0", but neither "limit: 0.5" nor "limit: 05". */
 const LIMIT_ZERO = /\blimit:\s*0(?!\w|\.\d)/i;
+
+const always = () => true;
+const isPage = ({ error }: GeminiRefusal) => error.isHtml;
+const isClientError = ({ status }: GeminiRefusal) => isWithin(status, 400);
+const isNotGoogles = ({ error }: GeminiRefusal) => !error.isGoogles;
+
+const pointsAtFields = ({ error }: GeminiRefusal) =>
+  error.details.some(({ type }) => type === 'BadRequest');
+
+/** A quota, a reason, a time to come back, or the sentence that names a metric. */
+const namesSomeCause = ({ error }: GeminiRefusal) =>
+  error.details.length > 0 || NAMES_CAUSE.test(error.message);
+
+const hasNoQuotaForThisModel = ({ error }: GeminiRefusal) =>
+  violations(error).some(({ quotaValue }) => quotaValue === undefined || isZero(quotaValue));
 
 /** By the effective status; the first rule that holds decides. */
 const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
@@ -175,16 +196,9 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
 /** What no rule names is upstream trouble: 5xx, and a 200 that is empty or unreadable. */
 const OTHER_RULES: readonly GeminiRule[] = [
   { when: ({ status }) => isWithin(status, 300), failure: MISCONFIGURED },
-  {
-    when: ({ status, error }) => isWithin(status, 400) && !error.isGoogles,
-    failure: MISCONFIGURED,
-  },
-  { when: ({ status }) => isWithin(status, 400), failure: REQUEST_FAULT },
+  { when: (refusal) => isClientError(refusal) && isNotGoogles(refusal), failure: MISCONFIGURED },
+  { when: isClientError, failure: REQUEST_FAULT },
 ];
-
-function always(): boolean {
-  return true;
-}
 
 /** The message says so. A page's words are not the API's. */
 function says(...phrases: readonly RegExp[]) {
@@ -192,22 +206,9 @@ function says(...phrases: readonly RegExp[]) {
     !error.isHtml && phrases.some((phrase) => phrase.test(error.message.trim()));
 }
 
-/** An ErrorInfo gives one of these reasons. */
 function hasReason(reasons: RegExp) {
   return ({ error }: GeminiRefusal): boolean =>
     error.details.some((detail) => detail.type === 'ErrorInfo' && reasons.test(detail.reason));
-}
-
-function isPage({ error }: GeminiRefusal): boolean {
-  return error.isHtml;
-}
-
-function isNotGoogles({ error }: GeminiRefusal): boolean {
-  return !error.isGoogles;
-}
-
-function pointsAtFields({ error }: GeminiRefusal): boolean {
-  return error.details.some(({ type }) => type === 'BadRequest');
 }
 
 function namesQuota(period: RegExp) {
@@ -222,15 +223,6 @@ function hasNoQuotaForAnyModel({ error }: GeminiRefusal): boolean {
       detail.reason === 'RATE_LIMIT_EXCEEDED' &&
       isZero(detail.metadata.quota_limit_value),
   );
-}
-
-function hasNoQuotaForThisModel({ error }: GeminiRefusal): boolean {
-  return violations(error).some(({ quotaValue }) => quotaValue === undefined || isZero(quotaValue));
-}
-
-/** A quota, a reason, a time to come back, or the sentence that names a metric. */
-function namesSomeCause({ error }: GeminiRefusal): boolean {
-  return error.details.length > 0 || NAMES_CAUSE.test(error.message);
 }
 
 /** With the smallest limit on input tokens, where nothing but such limits was reached. */

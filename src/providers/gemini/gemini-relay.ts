@@ -40,16 +40,11 @@ export type RelayGemini = (
   signal: AbortSignal,
 ) => AsyncGenerator<RelayPiece, void, undefined>;
 
-export function createGeminiRelay({
-  baseUrl,
-  dispatcher,
-  redact,
-  now,
-}: GeminiOptions): RelayGemini {
-  const { origin, pathname } = new URL(baseUrl);
+export function createGeminiRelay(options: GeminiOptions): RelayGemini {
+  const { origin, pathname } = new URL(options.baseUrl);
   const base = pathname === '/' ? '' : pathname;
   return async function* relayGemini(key, { method, path, headers, body }, signal) {
-    const exchange = new Exchange(dispatcher, signal);
+    const exchange = new Exchange(options.dispatcher, signal);
     try {
       const head = await exchange.send({
         origin,
@@ -58,9 +53,9 @@ export function createGeminiRelay({
         headers: { ...headers, 'x-goog-api-key': key.secret.reveal() },
         body,
       });
-      yield* readAnswer(head, exchange, { redact, now: now() });
+      yield* readAnswer(head, exchange, options);
     } catch (error) {
-      throw explain(error, exchange, { redact, now: now() });
+      throw explain(error, exchange, options);
     } finally {
       exchange.close();
     }

@@ -15,9 +15,7 @@ import type {
 export function toGeminiRequest({ system, messages, settings, tools }: ChatTurn) {
   return {
     contents: toContents(messages),
-    ...(system === null
-      ? {}
-      : { systemInstruction: { role: 'system', parts: [{ text: system }] } }),
+    ...(system !== null && { systemInstruction: { role: 'system', parts: [{ text: system }] } }),
     ...(settings === undefined ? {} : { generationConfig: toGenerationConfig(settings) }),
     ...(tools === undefined ? {} : toTools(tools)),
   };

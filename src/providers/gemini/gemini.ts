@@ -54,7 +54,8 @@ export interface GeminiOptions extends UpstreamContext {
  * The adapter of the legacy SDK: nothing else imports it. The SDK builds the request and parses the
  * stream; the bytes travel through our own exchange, which keeps what the SDK drops of a refusal.
  */
-export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions): StreamChat {
+export function createGemini(options: GeminiOptions): StreamChat {
+  const { baseUrl, dispatcher } = options;
   return async function* streamGemini(key, model, turn, signal) {
     const exchange = new SdkExchange(dispatcher, signal);
     try {
@@ -66,9 +67,9 @@ export function createGemini({ baseUrl, dispatcher, redact, now }: GeminiOptions
       );
       // When a stream breaks off, this promise rejects too: unhandled, it would end the process.
       response.catch(() => {});
-      yield* readAnswer(stream, exchange, signal, { redact, now: now() });
+      yield* readAnswer(stream, exchange, signal, options);
     } catch (error) {
-      throw explain(error, exchange, { redact, now: now() });
+      throw explain(error, exchange, options);
     } finally {
       exchange.close();
     }

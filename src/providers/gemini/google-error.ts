@@ -3,7 +3,7 @@ import { asObjects, asText, isJsonObject, type JsonObject, parseJson } from '../
 import { htmlToText, isHtml } from '../failure-rules.ts';
 import { parseDurationMs } from '../retry-hints.ts';
 
-/** Google's error, whichever of its many shapes it came in. */
+/** Google's error, in whichever of its many shapes it came. */
 export interface GoogleError {
   readonly code?: number;
   /** A name of google.rpc.Code, or HTTP's phrase where a layer in between wrapped the body. */
@@ -41,7 +41,6 @@ export function parseGoogleError(body: string): GoogleError {
   return notGoogles(body, false);
 }
 
-/** The quotas that the error names as exceeded, of all its details. */
 export function violations({ details }: GoogleError): readonly QuotaViolation[] {
   return details.flatMap((detail) => (detail.type === 'QuotaFailure' ? detail.violations : []));
 }
@@ -67,15 +66,12 @@ function findError(json: unknown): JsonObject | undefined {
 
 function findErrorIn(json: unknown): JsonObject | undefined {
   if (!isJsonObject(json)) return undefined;
-  const { error, code, status } = json;
+  const { error, message, code, status } = json;
   // Fields beside `error` may hold its code and status.
   if (typeof error === 'string') return { code, status, message: error };
   if (isJsonObject(error)) return { code, status, ...error };
-  return isBareError(json) ? json : undefined;
-}
-
-function isBareError({ message, code, status }: JsonObject): boolean {
-  return typeof message === 'string' && (code !== undefined || status !== undefined);
+  const isBareError = typeof message === 'string' && (code !== undefined || status !== undefined);
+  return isBareError ? json : undefined;
 }
 
 function readError(outer: JsonObject, wrappingsLeft: number): GoogleError {

@@ -8,7 +8,6 @@ const MAX_REFUSAL_BYTES = 65_536;
 /** With more than this unread, in bytes, the sender is asked to pause. */
 const HIGH_WATER_MARK = 65_536;
 
-/** The head of a good answer. */
 export type AnswerHead = Pick<ProviderAnswer, 'status' | 'headers'>;
 
 /**
@@ -27,7 +26,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
   #status = 0;
   #headers: ProviderAnswer['headers'] = {};
   #answer: { resolve(head: AnswerHead): void; reject(error: unknown): void } | null = null;
-  /** Of a good answer what has not been taken yet; of a refusal what is kept. */
+  /** The part of a good answer that is not taken yet, or the part of a refusal that is kept. */
   #body: Buffer[] = [];
   #size = 0;
   #isPaused = false;
@@ -154,10 +153,6 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
 const isSuccess = (status: number) => status >= 200 && status < 300;
 
-type ReadResult =
-  | { readonly done: false; readonly value: string }
-  | { readonly done: true; readonly value: undefined };
-
 /**
  * An exchange as the SDK wants one: through `fetch`, with the body as text. It keeps what the SDK loses
  * of an answer that breaks off.
@@ -178,7 +173,7 @@ export class SdkExchange extends Exchange {
     return { ok: true, status, body: { pipeThrough: () => ({ getReader: () => reader }) } };
   }) as unknown as typeof globalThis.fetch;
 
-  async #read(): Promise<ReadResult> {
+  async #read(): Promise<IteratorResult<string, undefined>> {
     const bytes = await this.take();
     if (bytes === null) return { done: true, value: undefined };
     const text = withoutLineSeparators(this.#decoder.decode(bytes, { stream: true }));
@@ -214,7 +209,7 @@ const MAX_ERROR_BYTES = 65_536;
 /** Where an event, the next member of a list, or an answer that is neither begins: never indented. */
 const LEAD = String.raw`(?:data:[ \t]*\[?[ \t]*|[[,][ \t]*(?:\r?\n)?)?`;
 const OBJECT_BEGINS = new RegExp(String.raw`(?:^|\n)${LEAD}\{\s*$`);
-/** What has come of a line so far may become that. */
+/** An incomplete line that may become such a beginning. */
 const MAY_BEGIN = new RegExp(
   String.raw`(?:^|\n)(d|da|dat|data|data:[ \t]*\[?[ \t]*|[[,][ \t]*\r?\n?|${LEAD}\{\s*(?:"(?:e(?:r(?:r(?:or?)?)?)?)?)?)$`,
 );
@@ -222,7 +217,7 @@ const MAY_BEGIN = new RegExp(
 const NOTHING: Buffer = Buffer.alloc(0);
 
 /**
- * Looks out for an error in a 200 while its bytes pass by, at the price of one search for a word.
+ * Finds an error in a 200 while its bytes pass. It costs one search for a word.
  * Only in its own events does Google write `"error"` as the first field at the beginning of a line:
  * within a text the quotes are escaped, and whatever else an answer holds is indented or further on.
  */
@@ -232,7 +227,7 @@ export class ErrorWatch {
   #error: Buffer[] | null = null;
   #errorSize = 0;
 
-  /** From the beginning of its event on; null while there is none. */
+  /** Begins with its event; null while there is none. */
   get error(): string | null {
     if (this.#error === null) return null;
     const whole = Buffer.concat(this.#error);
@@ -299,7 +294,7 @@ export class ErrorWatch {
 
 const NEWLINE = 10;
 
-/** The end of the line before belongs to what has passed. */
+/** The newline in front belongs to the line before, which has passed. */
 const leadOf = (match: string) => (match.startsWith('\n') ? 1 : 0);
 
 function isWhole(error: string): boolean {
