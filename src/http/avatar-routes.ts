@@ -7,7 +7,7 @@ import { bodyOrNone, readBytes, readJsonBody } from './body.ts';
 import { bearerIn, callerOf } from './caller.ts';
 import { type ErrorForm, HttpError } from './errors.ts';
 import { JSON_TYPE, sendJson, sendText } from './reply.ts';
-import type { Route } from './route.ts';
+import { jsonAnswer, type Route } from './route.ts';
 import { invalidField, jsonObject, linked, validate } from './validate.ts';
 
 export interface AvatarRoutesOptions {
@@ -27,7 +27,13 @@ const METRICS_PER_SESSION = 20;
 export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
   const { avatar, allowClientPersona, maxBodyBytes, limit, sessionsPerMinute } = options;
   const readSessionBody = readBytes(maxBodyBytes, { inflate: true, isJson: false });
-  const asAnam = { usesKeys: true, passesOn: 'Anam', errorForms: [ANAM_ERRORS] };
+  const asAnam = {
+    method: 'post',
+    tag: 'Avatar',
+    usesKeys: true,
+    passesOn: 'Anam',
+    errorForms: [ANAM_ERRORS],
+  } as const;
   return [
     {
       method: 'post',
@@ -47,22 +53,18 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
           ...(allowClientPersona ? CALLERS_PERSONA : {}),
         },
       },
-      answer: {
-        description: 'The token, good for an hour. It must not be cached.',
-        content: { 'application/json': sessionToken },
-      },
+      answer: jsonAnswer('The token, good for an hour. It must not be cached.', sessionToken),
       errors: ['model_unavailable'],
       isUncached: true,
       handlers: [...readJsonBody(maxBodyBytes), postSessionToken(avatar, allowClientPersona)],
     },
     {
       ...asAnam,
-      method: 'post',
       path: '/api/anam/v1/engine/session',
       id: 'startSession',
-      tag: 'Avatar',
       summary: 'Start the session of a token',
-      description: STARTING,
+      description:
+        "Anam's SDK calls this, with this server as its `baseUrl`. When the account of the token has nothing left, the same persona starts on another.",
       auth: 'session',
       limit: limit('session-starts', sessionsPerMinute),
       body: {
@@ -70,20 +72,15 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
         isRequired: false,
         examples: { start: { value: { clientMetadata: { client: 'js-sdk', version: '4.27.0' } } } },
       },
-      answer: {
-        description: 'The session has started.',
-        content: { 'application/json': linked('Session', ANAM_DOCS) },
-      },
+      answer: jsonAnswer('The session has started.', linked('Session', ANAM_DOCS)),
       errors: ['model_unavailable'],
       isUncached: true,
       handlers: [readSessionBody, postSession(avatar)],
     },
     {
       ...asAnam,
-      method: 'post',
       path: '/api/anam/v1/metrics/client',
       id: 'passMetrics',
-      tag: 'Avatar',
       summary: "Pass on what Anam's SDK measures",
       limit: limit('session-metrics', sessionsPerMinute * METRICS_PER_SESSION),
       body: {
@@ -95,10 +92,7 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
           },
         },
       },
-      answer: {
-        description: 'Anam has taken it.',
-        content: { 'application/json': z.looseObject({}) },
-      },
+      answer: jsonAnswer('Anam has taken it.', z.looseObject({})),
       handlers: [readSessionBody, postMetrics(avatar)],
     },
   ];
@@ -108,10 +102,6 @@ const ANAM_DOCS = 'https://docs.anam.ai';
 
 const TOKENS = `The server decides who the avatar is (\`ANAM_PERSONA_ID\` or \`ANAM_PERSONA_CONFIG\`); with
 \`ALLOW_CLIENT_PERSONA=true\` the caller may bring a persona.`;
-
-const STARTING = `Anam's SDK calls this to start, with this server as its \`baseUrl\`. When the account behind the token has no
-minutes, slots or credit left, the same persona starts on another. With no account left the answer is 429, which the SDK does not
-repeat.`;
 
 const CALLERS_PERSONA = {
   clientPersona: {

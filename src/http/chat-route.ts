@@ -3,7 +3,7 @@ import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { ChatChunk, ChatFinish } from '../shared/chat.ts';
-import type { Clock } from '../shared/clock.ts';
+import { atMost, type Clock } from '../shared/clock.ts';
 import { modelOf, type Target } from '../shared/target.ts';
 import { readJsonBody } from './body.ts';
 import { callerOf } from './caller.ts';
@@ -87,8 +87,7 @@ With \`"stream": true\`, or without it and with \`Accept: text/event-stream\`, o
 \`{code, message, requestId}\`. The AI SDK gets its [UI message stream](https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol),
 Anam's example gets plain text; an error is a sentence as \`text/plain\` for both.
 
-Until the first piece is out, another key may step in, and a failure is an ordinary error with its status. A later failure is the
-last event of the stream, or, in plain text, a broken connection. Close the connection to stop.`;
+Until the first piece is out, a failure is an ordinary error with its status.`;
 
 const EVENTS = [
   'event: delta\ndata: {"text":"Hi! How can I help?"}\n\n',
@@ -243,20 +242,12 @@ const MAX_WAIT_MS = 100;
 
 async function firstChunkOf(request: IncomingMessage, clock: Clock): Promise<Buffer | null> {
   if (request.complete || request.destroyed) return null;
-  const first = await new Promise<Buffer | null>((resolve) => {
-    const limit = clock.after(MAX_WAIT_MS, () => finish(null));
-    const finishEmpty = () => finish(null);
-    function finish(chunk: Buffer | null): void {
-      limit.cancel();
-      request.off('data', finish);
-      request.off('end', finishEmpty);
-      request.off('close', finishEmpty);
-      resolve(chunk);
-    }
-    request.on('data', finish);
-    request.on('end', finishEmpty);
-    request.on('close', finishEmpty);
+  const beginning = new Promise<Buffer | null>((resolve) => {
+    request.once('data', resolve);
+    request.once('end', () => resolve(null));
+    request.once('close', () => resolve(null));
   });
+  const first = await atMost(MAX_WAIT_MS, clock, beginning, null);
   // The rest is read and dropped.
   request.resume();
   return first;

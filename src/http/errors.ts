@@ -154,9 +154,7 @@ function refuse(response: Response, error: HttpError, clock: Clock): void {
   if (error.retryAfterSeconds !== null) {
     response.setHeader('retry-after', String(error.retryAfterSeconds));
   }
-  for (const [name, value] of Object.entries(form.headers?.(error) ?? {})) {
-    response.setHeader(name, value);
-  }
+  response.set(form.headers?.(error) ?? {});
   const status = form.status?.(error) ?? error.status;
   const text = form.text(error, requestId);
   const isUnread = error.code === 'payload_too_large' && !response.req.complete;

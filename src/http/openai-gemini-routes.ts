@@ -2,12 +2,11 @@ import type { Express, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
-import type { Clock } from '../shared/clock.ts';
 import type { Secret } from '../shared/secret.ts';
 import { modelOf, type Target } from '../shared/target.ts';
 import { readBytes, readJsonBody } from './body.ts';
 import { isGoogleClient, requireClientToken } from './caller.ts';
-import { answerChat } from './chat-route.ts';
+import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
 import {
   GEMINI_ERRORS,
   METHOD_PATH,
@@ -19,17 +18,14 @@ import {
 import { OPENAI_ERRORS, openai } from './dialects/openai.ts';
 import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
-import type { RequestBody, Route } from './route.ts';
+import { jsonAnswer, type RequestBody, type Route } from './route.ts';
 import { linked } from './validate.ts';
 
-export interface ProgramRoutesOptions {
+export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock'> {
   /** Without our own system prompt, which is for the web chat. */
   readonly completions: Chat;
   readonly relay: Relay;
-  /** The targets that chats may name. */
-  readonly chatTargets: readonly Target[];
   readonly maxProgramBodyBytes: number;
-  readonly clock: Clock;
 }
 
 /** Stands before the routes: reads the address of a program's request and requires its token. */
@@ -157,21 +153,13 @@ function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Rout
   const relayModels = relayRoute(relay, readModelsCall, clock);
   const sendEither: RequestHandler = (request, response, next) =>
     (response.locals.protocol === 'gemini' ? relayModels : listModels)(request, response, next);
-  const oneModel = z.object({
-    model: z
-      .string()
-      .max(100)
-      .meta({ examples: chatTargets.slice(0, 1).map(modelOf) }),
-  });
+  const examples = chatTargets.slice(0, 1).map(modelOf);
   const common = {
     method: 'get',
     auth: 'client',
     usesKeys: true,
     passesOn: 'Google',
-    answer: {
-      description: "In OpenAI's or Google's form.",
-      content: { 'application/json': z.looseObject({}) },
-    },
+    answer: jsonAnswer("In OpenAI's or Google's form.", z.looseObject({})),
     errors: ['model_unavailable'],
   } as const;
   const ofBoth = {
@@ -188,43 +176,34 @@ function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Rout
     errorForms: [GEMINI_ERRORS],
     handlers: [relayModels],
   } as const;
+  const list = (...versions: Versions) => pathsAt('/models', versions);
+  const one = (...versions: Versions) => ({
+    ...pathsAt('/models/{model}', versions),
+    params: z.object({ model: z.string().max(100).meta({ examples }) }),
+  });
   return [
-    {
-      ...ofBoth,
-      path: '/v1/models',
-      pattern: /^\/v1\/models$/,
-      id: 'listModels',
-      summary: 'List the models',
-    },
-    {
-      ...ofBoth,
-      path: '/v1/models/{model}',
-      pattern: modelPath('v1'),
-      id: 'getModel',
-      summary: 'See whether a model is served',
-      params: oneModel,
-    },
+    { ...ofBoth, ...list('v1'), id: 'listModels', summary: 'List the models' },
+    { ...ofBoth, ...one('v1'), id: 'getModel', summary: 'See whether a model is served' },
+    { ...ofGoogle, ...list(...BETAS), id: 'listGoogleModels', summary: "List Google's models" },
     {
       ...ofGoogle,
-      path: '/v1beta/models',
-      aliases: ['/v1alpha/models'],
-      pattern: /^\/(?:v1beta|v1alpha)\/models$/,
-      id: 'listGoogleModels',
-      summary: "List Google's models",
-    },
-    {
-      ...ofGoogle,
-      path: '/v1beta/models/{model}',
-      aliases: ['/v1alpha/models/{model}'],
-      pattern: modelPath('(?:v1beta|v1alpha)'),
+      ...one(...BETAS),
       id: 'getGoogleModel',
-      summary: 'Read what Google says of one of its models',
-      params: oneModel,
+      summary: "Read Google's description of a model",
     },
   ];
 }
 
-const modelPath = (version: string) => new RegExp(`^/${version}/models/${MODEL_NAME}$`);
+type Versions = readonly [string, ...string[]];
+const BETAS: Versions = ['v1beta', 'v1alpha'];
+
+const pathsAt = (path: string, [version, ...others]: Versions) => ({
+  path: `/${version}${path}`,
+  aliases: others.map((other) => `/${other}${path}`),
+  pattern: new RegExp(
+    `^/(?:${[version, ...others].join('|')})${path.replace('{model}', MODEL_NAME)}$`,
+  ),
+});
 
 const COMPLETIONS_PATH = '/v1/chat/completions';
 

@@ -66,6 +66,12 @@ export interface Answer {
   readonly saysWhoAnswered?: boolean;
 }
 
+/** @param schema of the body */
+export const jsonAnswer = (description: string, schema: z.ZodType): Answer => ({
+  description,
+  content: { 'application/json': schema },
+});
+
 /** Another method on a known path is refused with 405. */
 export function serveRoutes(app: Express, routes: readonly Route[]): void {
   for (const route of routes) {

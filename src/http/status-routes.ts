@@ -3,8 +3,8 @@ import { z } from 'zod';
 import type { KeyCounts } from '../pool/inspection.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import { REDIS_STATES, type RedisState } from '../shared/shared-store.ts';
-import { JSON_TYPE, sendJson } from './reply.ts';
-import type { Route } from './route.ts';
+import { JSON_TYPE, sendJson, sendText } from './reply.ts';
+import { jsonAnswer, type Route } from './route.ts';
 
 export interface StatusRoutesOptions {
   readonly countKeys: () => Readonly<Record<ProviderName, KeyCounts>>;
@@ -22,10 +22,10 @@ export const statusRoutes = ({ countKeys, mode, redis }: StatusRoutesOptions): R
     id: 'getHealth',
     tag: 'Operation',
     summary: 'See whether the process can serve',
-    answer: {
-      description: 'It can. The state of the keys does not matter: a restart would not mend it.',
-      content: { 'application/json': health },
-    },
+    answer: jsonAnswer(
+      'It can. The state of the keys does not matter: a restart would not mend it.',
+      health,
+    ),
     handlers: [
       (_request, response) =>
         sendJson(response, 200, {
@@ -43,10 +43,7 @@ export const statusRoutes = ({ countKeys, mode, redis }: StatusRoutesOptions): R
     summary: 'See how many keys can be used',
     description:
       "Always 200. `status` is `degraded` when a service has keys but none available. Google's counts are for the default model.",
-    answer: {
-      description: 'The number of keys of each service, by state.',
-      content: { 'application/json': keysStatus },
-    },
+    answer: jsonAnswer('The number of keys of each service, by state.', keysStatus),
     isPolled: true,
     handlers: [getKeysStatus(countKeys)],
   },
@@ -90,29 +87,27 @@ function getKeysStatus(countKeys: StatusRoutesOptions['countKeys']): RequestHand
 
 /** The document is written at its first request: few deployments ever ask for it. */
 export function documentRoute(routes: () => readonly Route[]): Route {
-  let document: Promise<Buffer> | null = null;
+  let document: Promise<string> | null = null;
   return {
     method: 'get',
     path: '/openapi.json',
     id: 'getDocument',
     tag: 'Developers',
     summary: 'Read this document',
-    answer: {
-      description: 'The routes of this very server, as its settings make them.',
-      content: { 'application/json': z.looseObject({ openapi: z.string() }) },
-    },
+    answer: jsonAnswer(
+      'The routes of this very server, as its settings make them.',
+      z.looseObject({ openapi: z.string() }),
+    ),
     handlers: [
       async function getDocument(_request, response) {
         document ??= writeDocument(routes());
-        const bytes = await document;
-        response.writeHead(200, { 'content-type': JSON_TYPE, 'content-length': bytes.length });
-        response.end(bytes);
+        sendText(response, 200, JSON_TYPE, await document);
       },
     ],
   };
 }
 
-async function writeDocument(routes: readonly Route[]): Promise<Buffer> {
+async function writeDocument(routes: readonly Route[]): Promise<string> {
   const { describeRoutes } = await import('./openapi.ts');
-  return Buffer.from(JSON.stringify(describeRoutes(routes)));
+  return JSON.stringify(describeRoutes(routes));
 }

@@ -89,15 +89,13 @@ function notAnObject(context: z.RefinementCtx): never {
   return z.NEVER;
 }
 
-type Conversation = Pick<ChatTurn, 'system' | 'messages'>;
-
 /**
  * Splits the messages into the system's texts and the conversation. The results of one answer's tool
  * calls stand together in the order of the calls: the provider identifies them by nothing else.
  *
  * @throws HttpError when a result belongs to no call, or when there is nothing to answer
  */
-export function readConversation(all: readonly Message[]): Conversation {
+export function readConversation(all: readonly Message[]): Pick<ChatTurn, 'system' | 'messages'> {
   const system = all.flatMap(systemTexts);
   const messages = all.flatMap((message, index) => toMessages(message, index, all));
   // Some prompts have instructions only.

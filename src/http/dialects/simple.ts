@@ -40,18 +40,12 @@ export const chatBody = z
   })
   .meta({ id: 'ChatRequest', description: 'A message, with what was said before.' });
 
-const usage = z.strictObject({
-  inputTokens: z.int(),
-  outputTokens: z.int(),
-  totalTokens: z.int(),
-});
-
 export const chatReply = z
   .strictObject({
     reply: z.string().meta({ examples: ['Hi! How can I help?'] }),
     model: z.string().meta({ examples: ['gemini-flash-latest'] }),
     finishReason: z.enum(FINISH_REASONS),
-    usage,
+    usage: z.strictObject({ inputTokens: z.int(), outputTokens: z.int(), totalTokens: z.int() }),
     requestId: z.string(),
   })
   .meta({ id: 'ChatReply' });
