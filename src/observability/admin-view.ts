@@ -33,13 +33,7 @@ export interface AdminView {
   /** The state of each key for a target. */
   states(target: Target): readonly KeyState[];
   /** In the order of the question, without keys that do not exist. */
-  keys(asked: readonly AskedKey[]): KeyReport[];
-}
-
-/** A key and the target for which its state is asked. */
-interface AskedKey {
-  readonly target: Target;
-  readonly id: string;
+  keys(asked: readonly { readonly target: Target; readonly id: string }[]): KeyReport[];
 }
 
 export function createAdminView(options: AdminViewOptions): AdminView {

@@ -61,10 +61,7 @@ export function createRelay({ failover, relay, targets }: RelayOptions): Relay {
     const { model, isMetered } = call;
     const target = models.find((one) => one.model === model);
     if (model !== null && target === undefined) throw notServed(model, models.map(modelOf));
-    const searches = {
-      owners: new OwnerSearch(owners, call.resources),
-      models: new ModelSearch(),
-    };
+    const searches = { owners: new OwnerSearch(owners, call.resources), models: new ModelSearch() };
     try {
       return await failover({
         operation: call.operation,

@@ -6,13 +6,7 @@ import { digestOf } from '../shared/secret.ts';
  * Names of scopes in the shared store: a hash of the key's text with its provider, so that a replaced key
  * starts fresh, or of its project's label. No name can be turned back into a key.
  */
-export interface ScopeNames {
-  nameOf(subject: Subject): string;
-  /** @returns null for a name that is not one of this instance's scopes */
-  subjectOf(name: string): Subject | null;
-}
-
-export function createScopeNames(keys: readonly ApiKey[]): ScopeNames {
+export function createScopeNames(keys: readonly ApiKey[]) {
   const hashes = { key: new Map<string, string>(), project: new Map<string, string>() };
   const owners = { key: new Map<string, Owner>(), project: new Map<string, Owner>() };
   const add = (whose: Whose, owner: Owner, hash: string) => {
@@ -28,11 +22,12 @@ export function createScopeNames(keys: readonly ApiKey[]): ScopeNames {
     add('project', { provider, of: project }, ofProject);
   }
   return {
-    nameOf({ kind, target, ...owner }) {
+    nameOf({ kind, target, ...owner }: Subject): string {
       const hash = hashes[WHOSE[kind]].get(textOf(owner)) ?? '';
       return target === null ? `${kind}:${hash}` : `${kind}:${hash}:${target}`;
     },
-    subjectOf(name) {
+    /** @returns null for a name that is not one of this instance's scopes */
+    subjectOf(name: string): Subject | null {
       const [kind = '', hash = '', ...target] = name.split(':');
       if (!isKind(kind)) return null;
       const owner = owners[WHOSE[kind]].get(hash);

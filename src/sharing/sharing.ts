@@ -6,7 +6,7 @@ import type { Clock } from '../shared/clock.ts';
 import { createProbeClaims, type ProbeClaims } from './probe-claims.ts';
 import { createPublisher, type Publisher } from './publisher.ts';
 import type { NamedRecord, RecordChange, RecordStore, RecordUpdate } from './redis-store.ts';
-import { createScopeNames, type ScopeNames } from './scope-names.ts';
+import { createScopeNames } from './scope-names.ts';
 import { isSameRecord, readRecord, writeRecord } from './scope-record.ts';
 
 export interface SharingOptions {
@@ -30,7 +30,7 @@ export class Sharing {
   readonly peers: Peers;
   readonly #options: SharingOptions;
   readonly #store: RecordStore;
-  readonly #names: ScopeNames;
+  readonly #names: ReturnType<typeof createScopeNames>;
   readonly #publisher: Publisher;
   readonly #claims: ProbeClaims;
   #joined: { readonly scopes: SharedScopes; readonly listener: SharingListener } | null = null;

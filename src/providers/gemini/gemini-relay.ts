@@ -123,10 +123,7 @@ function refusedWith(answer: ProviderAnswer, context: ClassifyContext): Upstream
   const { status, headers, body } = answer;
   return new UpstreamError(classifyGeminiAnswer(answer, context), {
     status,
-    type: context.redact(contentTypeOf(headers)),
+    type: context.redact(String(headers['content-type'] ?? 'application/json; charset=UTF-8')),
     body: context.redact(body),
   });
 }
-
-const contentTypeOf = (headers: ProviderAnswer['headers']) =>
-  String(headers['content-type'] ?? 'application/json; charset=UTF-8');

@@ -23,7 +23,6 @@ import { SdkExchange } from './transport.ts';
 export interface GoogleSettings {
   /** The first is the default; the others are its fallbacks, in this order. */
   readonly googleModels: readonly [string, ...string[]];
-  /** Without a trailing slash and without the API's version. */
   readonly googleBaseUrl: string;
 }
 
