@@ -1,4 +1,4 @@
-/** Reads a record and merges two of them: see `scope-record.ts` and `Scope.learn`. */
+/** Reads a record and merges two of them: see `scope-record.ts` and `Scope.merge`. */
 const RECORDS = `
 local function read(text)
   if type(text) ~= 'string' then return nil end

@@ -15,7 +15,7 @@ export interface FakeRecordStoreOptions {
   deliver?(act: () => void): void;
 }
 
-/** The shared store of several instances in memory: does what `scripts.ts` does in Redis. */
+/** The shared store of several instances in memory: does what `redis-scripts.ts` does in Redis. */
 export class FakeRecordStore {
   readonly #now: () => number;
   readonly #send: NonNullable<FakeRecordStoreOptions['send']>;

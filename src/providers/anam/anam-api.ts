@@ -4,6 +4,7 @@ import type { ApiKey, Persona } from '../../shared/api-key.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { asText, isJsonObject, parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
+import type { PersonaOwner } from '../../shared/target.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
 import {
@@ -21,7 +22,7 @@ export interface AnamOptions extends ClassifyContext {
 export interface TokenRequest {
   readonly persona: Persona;
   /** Decides whose fault a refusal of the persona is. */
-  readonly personaOf: 'ours' | 'callers';
+  readonly personaOf: PersonaOwner;
 }
 
 /** What a browser sends to start its session. */

@@ -1,5 +1,6 @@
 import type { Failure } from '../../shared/failure.ts';
 import { asObjects, asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
+import type { PersonaOwner } from '../../shared/target.ts';
 import {
   decide,
   describeFailure,
@@ -21,7 +22,7 @@ import { readRateLimitResetMs, readRetryAfterMs } from '../retry-hints.ts';
  */
 export function classifyAnamTokenAnswer(
   answer: ProviderAnswer,
-  persona: 'ours' | 'callers',
+  persona: PersonaOwner,
   context: ClassifyContext,
 ): Failure {
   const retryHintMs =
@@ -37,7 +38,7 @@ export function classifyAnamTokenAnswer(
  */
 export function classifyAnamSessionAnswer(
   answer: ProviderAnswer,
-  persona: 'ours' | 'callers',
+  persona: PersonaOwner,
   context: ClassifyContext & { readonly estimatedWaitSeconds?: number | undefined },
 ): Failure {
   const retryHintMs = slotHintMs(context.estimatedWaitSeconds);
