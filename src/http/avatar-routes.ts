@@ -7,7 +7,7 @@ import { bodyOrNone, readBytes, readJsonBody } from './body.ts';
 import { bearerIn, callerOf } from './caller.ts';
 import { type ErrorForm, HttpError } from './errors.ts';
 import { JSON_TYPE, sendJson, sendText } from './reply.ts';
-import { jsonAnswer, type Route } from './route.ts';
+import { jsonAnswer, type RequestBody, type Route } from './route.ts';
 import { invalidField, jsonObject, linked, validate } from './validate.ts';
 
 export interface AvatarRoutesOptions {
@@ -67,11 +67,7 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
         "Anam's SDK calls this, with this server as its `baseUrl`. When the account of the token has nothing left, the same persona starts on another.",
       auth: 'session',
       limit: limit('session-starts', sessionsPerMinute),
-      body: {
-        schema: linked('SessionRequest', ANAM_DOCS),
-        isRequired: false,
-        examples: { start: { value: { clientMetadata: { client: 'js-sdk', version: '4.27.0' } } } },
-      },
+      body: anamBody('SessionRequest', { clientMetadata: { client: 'js-sdk', version: '4.27.0' } }),
       answer: jsonAnswer('The session has started.', linked('Session', ANAM_DOCS)),
       errors: ['model_unavailable'],
       isUncached: true,
@@ -83,15 +79,9 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
       id: 'passMetrics',
       summary: "Pass on what Anam's SDK measures",
       limit: limit('session-metrics', sessionsPerMinute * METRICS_PER_SESSION),
-      body: {
-        schema: linked('ClientMetrics', ANAM_DOCS),
-        isRequired: false,
-        examples: {
-          connection: {
-            value: { metrics: [{ name: 'client_metric_connection', value: 1, tags: {} }] },
-          },
-        },
-      },
+      body: anamBody('ClientMetrics', {
+        metrics: [{ name: 'client_metric_connection', value: 1, tags: {} }],
+      }),
       answer: jsonAnswer('Anam has taken it.', z.looseObject({})),
       handlers: [readSessionBody, postMetrics(avatar)],
     },
@@ -99,6 +89,12 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
 }
 
 const ANAM_DOCS = 'https://docs.anam.ai';
+
+const anamBody = (id: string, value: object): RequestBody => ({
+  schema: linked(id, ANAM_DOCS),
+  isRequired: false,
+  examples: { sdk: { value } },
+});
 
 const TOKENS = `The server decides who the avatar is (\`ANAM_PERSONA_ID\` or \`ANAM_PERSONA_CONFIG\`); with
 \`ALLOW_CLIENT_PERSONA=true\` the caller may bring a persona.`;

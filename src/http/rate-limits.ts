@@ -46,7 +46,7 @@ export function limitByAddress(
 }
 
 interface Hits {
-  total: number;
+  totalHits: number;
   readonly resetTime: Date;
 }
 
@@ -77,20 +77,16 @@ export class SharedHits implements Store {
       ({ total, leftMs }) => this.#merge(key, total, leftMs),
       () => {},
     );
-    const everywhere = this.#everywhere.get(key);
-    if (everywhere === undefined || isOver(everywhere)) return here;
-    everywhere.total += 1;
-    return {
-      totalHits: Math.max(here.totalHits, everywhere.total),
-      resetTime: everywhere.resetTime,
-    };
+    const everywhere = this.known(key);
+    if (everywhere === null) return here;
+    everywhere.totalHits += 1;
+    return { ...everywhere, totalHits: Math.max(here.totalHits, everywhere.totalHits) };
   }
 
   /** The count of all instances, without counting a request; null when it is unknown. */
-  known(key: string): IncrementResponse | null {
+  known(key: string): Hits | null {
     const everywhere = this.#everywhere.get(key);
-    if (everywhere === undefined || isOver(everywhere)) return null;
-    return { totalHits: everywhere.total, resetTime: everywhere.resetTime };
+    return everywhere === undefined || isOver(everywhere) ? null : everywhere;
   }
 
   /** Our own count only. */
@@ -105,10 +101,9 @@ export class SharedHits implements Store {
 
   #merge(key: string, total: number, leftMs: number): void {
     const now = Date.now();
-    const known = this.#everywhere.get(key);
-    const sinceThen = known === undefined || isOver(known) ? 0 : known.total;
+    const sinceThen = this.known(key)?.totalHits ?? 0;
     const resetTime = new Date(now + Math.min(leftMs, this.#windowMs));
-    this.#everywhere.set(key, { total: Math.max(total, sinceThen), resetTime });
+    this.#everywhere.set(key, { totalHits: Math.max(total, sinceThen), resetTime });
     if (this.#sweptAt + this.#windowMs < now) this.#sweep(now);
   }
 

@@ -28,11 +28,7 @@ export const statusRoutes = ({ countKeys, mode, redis }: StatusRoutesOptions): R
     ),
     handlers: [
       (_request, response) =>
-        sendJson(response, 200, {
-          status: 'ok',
-          mode,
-          ...(redis === null ? {} : { redis: redis() }),
-        } satisfies z.output<typeof health>),
+        sendJson(response, 200, { status: 'ok', mode, redis: redis?.() } satisfies Health),
     ],
   },
   {
@@ -56,6 +52,8 @@ const health = z
     redis: z.enum(REDIS_STATES).optional().meta({ description: 'Missing where no Redis is set.' }),
   })
   .meta({ id: 'Health' });
+
+type Health = z.output<typeof health>;
 
 const count = z.int().min(0);
 

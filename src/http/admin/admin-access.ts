@@ -66,7 +66,8 @@ export function createAdminAccess(options: AdminAccessOptions): AdminAccess {
       if (given === null) throw new HttpError('unauthorized', NO_TOKEN);
       await checkToken(request, given);
     } catch (error) {
-      if (isUnauthorized(error)) response.setHeader('www-authenticate', 'Bearer');
+      const isUnauthorized = error instanceof HttpError && error.code === 'unauthorized';
+      if (isUnauthorized) response.setHeader('www-authenticate', 'Bearer');
       throw error;
     }
     return { name: null, by: 'token' };
@@ -92,9 +93,6 @@ export function createAdminAccess(options: AdminAccessOptions): AdminAccess {
 }
 
 const NO_TOKEN = 'Send the ADMIN_TOKEN as a bearer token, or log in at /login.';
-
-const isUnauthorized = (error: unknown) =>
-  error instanceof HttpError && error.code === 'unauthorized';
 
 const isChange = ({ method }: Request) => method !== 'GET' && method !== 'HEAD';
 
@@ -187,7 +185,7 @@ const MAX_KNOWN_ADDRESSES = 1000;
  * refused. An address that has shown the right token before stays admitted: guesses from the same
  * network must not lock the operator out.
  *
- * @returns throws HttpError 401 for a wrong token, 429 after too many
+ * @returns a function that throws HttpError 401 for a wrong token, 429 after too many
  */
 function limitGuesses(log: Logger, sharedStore: SharedStore | null) {
   const here = new MemoryStore();

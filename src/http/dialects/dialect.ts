@@ -87,20 +87,19 @@ export const modelName = z
   .max(200)
   .transform((name) => name.replace(PREFIXES, ''));
 
-interface TextTurn {
-  /** Any role but `user` is the assistant. */
-  readonly role: string;
-  readonly content: string;
-}
-
-/** For dialects of text only. Turns without text are left out: the provider would refuse them. */
-export const toMessages = (turns: readonly TextTurn[]): ChatMessage[] =>
+/**
+ * For dialects of text only. Any role but `user` is the assistant. Turns without text are left out: the
+ * provider would refuse them.
+ */
+export const toMessages = (turns: readonly Readonly<Record<'role' | 'content', string>>[]) =>
   turns
     .filter(({ content }) => hasText(content))
-    .map(({ role, content }) => ({
-      role: role === 'user' ? 'user' : 'assistant',
-      parts: [{ kind: 'text', text: content }],
-    }));
+    .map(
+      ({ role, content }): ChatMessage => ({
+        role: role === 'user' ? 'user' : 'assistant',
+        parts: [{ kind: 'text', text: content }],
+      }),
+    );
 
 /** Up to the comma. The expression would need too much of the stack for a longer head. */
 const MAX_HEAD = 1000;
