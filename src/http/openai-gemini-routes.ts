@@ -185,12 +185,7 @@ function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Rout
     { ...ofBoth, ...list('v1'), id: 'listModels', summary: 'List the models' },
     { ...ofBoth, ...one('v1'), id: 'getModel', summary: 'See whether a model is served' },
     { ...ofGoogle, ...list(...BETAS), id: 'listGoogleModels', summary: "List Google's models" },
-    {
-      ...ofGoogle,
-      ...one(...BETAS),
-      id: 'getGoogleModel',
-      summary: "Read Google's description of a model",
-    },
+    { ...ofGoogle, ...one(...BETAS), id: 'getGoogleModel', summary: 'Describe a Google model' },
   ];
 }
 
