@@ -57,7 +57,7 @@ function printNotes(scenario: Scenario, round: Round, figures: Record<string, Fi
   const { understudy, usual } = round;
   if (understudy.watchedInVain !== null) {
     console.log(
-      `Calls in vain to the spent key: Understudy ${understudy.watchedInVain}, the usual pool ${usual.watchedInVain}.\n`,
+      `Wasted calls to the spent key: Understudy ${understudy.watchedInVain}, the usual pool ${usual.watchedInVain}.\n`,
     );
   }
   const latest = Math.max(understudy.latestMs, usual.latestMs) / 1000;

@@ -21,7 +21,7 @@ export interface Scenario {
   readonly answer?: Required<Pick<AnswerShape, 'firstChunkMs' | 'chunks' | 'chunkMs'>>;
   /** When capacity is back after none was left, in minutes. */
   readonly recoversAt?: readonly number[];
-  /** The key whose calls in vain are told apart, by its place. */
+  /** The index of the key whose wasted calls are counted apart. */
   readonly watched?: number;
 }
 
@@ -33,7 +33,7 @@ export interface ScenarioKey {
   readonly modelLimits?: Readonly<Record<string, Limits>>;
   /** Who owns the quota. Default: the key itself. */
   readonly project?: string;
-  /** Whether Understudy is told the project. Default: it is. */
+  /** Whether Understudy knows the project. Default: true. */
   readonly isLabelled?: boolean;
   readonly faults?: readonly FaultSpan[];
 }

@@ -134,7 +134,7 @@ const shared: Scenario = {
 const unlabelled: Scenario = {
   ...shared,
   name: 'unlabelled',
-  title: 'The same 12 keys in 3 projects, but nobody told Understudy of the projects',
+  title: 'The same 12 keys in 3 projects, without project labels',
   keys: inThreeProjects(false),
 };
 

@@ -6,7 +6,7 @@ import { startCrowd } from './crowd.ts';
 import { type Pace, SERVERS, type ServerName, startServer, startStandinProcess } from './stage.ts';
 
 const CLIENTS = 1000;
-/** Half a minute: nobody's stream ends by itself. */
+/** Half a minute: no stream ends by itself before. */
 const PACE: Pace = { chunks: 15, chunkMs: 2000 };
 const AFTER_SECONDS = 2;
 

@@ -43,7 +43,7 @@ function isWhole(response: IncomingMessage): Promise<boolean> {
     last = text;
   });
   return new Promise((resolve) => {
-    // What breaks off is told by the close that follows.
+    // A stream that breaks off is reported by the close that follows.
     response.on('error', () => {});
     response.once('close', () => resolve(response.complete && last.includes(END_MARK)));
   });

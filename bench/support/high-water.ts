@@ -5,7 +5,7 @@ export interface HighWater {
   stop(): number;
 }
 
-/** Reads a level again and again until it is told to stop. */
+/** Reads a level again and again until `stop`. */
 export function watchHighWater(read: () => number): HighWater {
   let most = read();
   const timer = setInterval(() => {

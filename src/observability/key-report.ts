@@ -43,7 +43,7 @@ export function reportKey(
   };
 }
 
-/** Tells keys apart and cannot be turned back into one. */
+/** Identifies a key, and cannot be turned back into one. */
 const fingerprintOf = ({ provider, secret }: ApiKey): string =>
   digestOf(provider, secret.reveal()).toString('hex').slice(0, 10);
 

@@ -6,7 +6,7 @@ const FIRST_EJECTION_MS = 30_000;
 
 /**
  * The upstream failures of a candidate since its last success. `since`: a lease that was granted before this
- * event, the last ejection or release, tells nothing new.
+ * event, the last ejection or release, is ignored.
  */
 type Failures =
   | { readonly state: 'none'; readonly since: number }
@@ -99,7 +99,7 @@ interface Success {
   readonly tookMs: number;
 }
 
-/** The latest successes of a candidate set: two of different candidates tell of a sibling of any. */
+/** The latest successes of a candidate set: two, of different candidates, so that each candidate has a sibling's. */
 export class RecentSuccesses {
   #last: Success | null = null;
   #before: Success | null = null;

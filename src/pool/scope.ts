@@ -80,7 +80,7 @@ export const READY: Health = { state: 'ready' };
 
 /**
  * What a finding is about, with its present health. Leases, openings and findings are events, which are
- * numbered by the time: a scope can tell a finding that is older than its last opening.
+ * numbered by the time: a scope recognises a finding that is older than its last opening.
  */
 export class Scope {
   /** Null for a scope that is not shared. */
