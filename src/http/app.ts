@@ -1,6 +1,5 @@
 import cors from 'cors';
-import type { RequestHandler } from 'express';
-import express, { type Express } from 'express';
+import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
