@@ -71,7 +71,7 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
     serve(() => Math.min(ADMITTED_PER_PROOF, due.length), due);
   });
 
-  /** Admits the first ones, refuses those that wait in vain, and sets the alarm. */
+  /** Admits the first ones, refuses those for which no key returns in time, and sets the alarm. */
   function serve(shareOf: ShareOf, concerned: Iterable<Waiter> = waiters): void {
     admit(waiters, shareOf);
     const forecastOf = createForecasts();
@@ -91,7 +91,7 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
     else waiter.wakesAt = wakesAt;
   }
 
-  /** A new request passes those that no key can serve now, but takes no turn of those that could be served. */
+  /** A new request overtakes waiting ones that no key can serve now, but not those that only await their turn. */
   function leaseAtOnce(search: CandidateSearch): Lease | null {
     if (!search.hasReturned()) return null;
     const wanted = targetsWanted(waiters);

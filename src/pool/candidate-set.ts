@@ -4,7 +4,7 @@ import type { Target } from '../shared/target.ts';
 import { type DueNode, DueQueue } from './due-queue.ts';
 import { Ejection, RecentSuccesses } from './ejection.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
-import { FeatureParks } from './parked-features.ts';
+import { ParkedFeatures } from './parked-features.ts';
 import { type Accepts, Ring, type RingNode } from './ring.ts';
 import { nameOf, Scope, type ScopeDependent, type Subject } from './scope.ts';
 
@@ -74,7 +74,7 @@ export class Candidate implements RingNode<Candidate>, DueNode<Candidate>, Scope
 export class CandidateSet {
   readonly target: Target;
   readonly candidates: Candidate[] = [];
-  readonly features = new FeatureParks();
+  readonly features = new ParkedFeatures();
   readonly successes = new RecentSuccesses();
   /** How many requests for probes the other instances have not answered yet. */
   pendingRequests = 0;
@@ -280,7 +280,7 @@ export interface CandidateSetsOptions {
 
 /**
  * One candidate set for each target, over the keys of its provider, and each key by its id. The sets share
- * the scopes of keys and projects; each has the scopes of its own target.
+ * the scopes of keys and projects; the scopes of a target belong to one set.
  */
 export function createCandidateSets(options: CandidateSetsOptions): {
   readonly sets: CandidateSets;

@@ -2,7 +2,7 @@
  * Features of special requests, such as `search`, that projects have refused for one target. A project's
  * plain requests go on. Times are milliseconds since the epoch.
  */
-export class FeatureParks {
+export class ParkedFeatures {
   /** By feature, then by project. */
   readonly #until = new Map<string, Map<string, number>>();
   #lastEnd = 0;

@@ -166,7 +166,7 @@ const MAX_RESOURCES = 10_000;
 /** One request asks at most this many projects for an unknown resource; the next request continues from there. */
 const MAX_PROJECTS = 10;
 
-/** What is known of a cached content or an uploaded file, which only keys of its own project can use. */
+/** The known owner of a cached content or an uploaded file. Only keys of the owning project can use it. */
 interface Ownership {
   readonly owner: string | null;
   /** Projects that do not own it. */

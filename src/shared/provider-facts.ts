@@ -13,7 +13,7 @@ export interface ProviderFacts<Settings = never> {
   readonly prefix: string;
   /** What people write instead: a variable that begins so and looks like a key gets a warning. */
   readonly mistakenPrefixes?: readonly string[];
-  /** Whether a key may bring a persona of its own account: `ANAM_API_KEY_2_PERSONA_ID`. */
+  /** Whether a key may name a persona of its account: `ANAM_API_KEY_2_PERSONA_ID`. */
   readonly hasPersonas?: boolean;
   /** `gen_ai_provider_name` in the metrics, as OpenTelemetry calls it. */
   readonly metricName: string;
