@@ -3,7 +3,7 @@ import type { TraceSink } from '../failover/trace.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { RedisState } from '../shared/shared-store.ts';
-import { defaultTargets, type Target, targetLabels } from '../shared/target.ts';
+import { defaultTargets, type Target } from '../shared/target.ts';
 import {
   type AnsweredRequest,
   createHttpMetrics,
@@ -89,7 +89,7 @@ function createKeyMetrics(
   });
   const update = (target: Target) => {
     const { provider: service, label } = target;
-    const labels = { service, ...targetLabels(target) };
+    const labels = { service, ...target.labels };
     const { total: _, ...counts } = pool.inspection.counts(service, label);
     for (const [state, count] of Object.entries(counts)) keys.set({ ...labels, state }, count);
     const returnsAt = counts.available > 0 ? null : pool.retryAt(target);

@@ -8,7 +8,6 @@ import type { Inspection } from '../pool/inspection.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
-import { targetLabels } from '../shared/target.ts';
 
 /** One line for each attempt, and one more for a request that needed more than one key or was refused. */
 export function createRequestLog(log: Logger, inspection: Inspection): TraceSink {
@@ -42,7 +41,7 @@ function attemptLine(attempt: AttemptTrace) {
   return {
     requestId,
     key,
-    ...targetLabels(target),
+    ...target.labels,
     outcome: outcome.kind,
     ms,
     ...(firstMs === null ? {} : { firstMs }),
@@ -62,7 +61,7 @@ const MAX_PARKED = 10;
 function keysOf({ targets, attempts }: RequestTrace, inspection: Inspection) {
   const tried = attempts.map(({ key, target, outcome }) => ({
     key,
-    ...targetLabels(target),
+    ...target.labels,
     outcome: outcome.kind,
   }));
   const parked = targets.flatMap((target) =>
@@ -70,7 +69,7 @@ function keysOf({ targets, attempts }: RequestTrace, inspection: Inspection) {
       .skipped(target.provider, target.label, MAX_PARKED)
       .map(({ id: key, state, cause, since, until }) => ({
         key,
-        ...targetLabels(target),
+        ...target.labels,
         state,
         cause,
         ...(since === undefined ? {} : { since: isoTime(since) }),

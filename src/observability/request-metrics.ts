@@ -9,7 +9,7 @@ import {
   type TraceSink,
 } from '../failover/trace.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
-import { defaultTargets, type Target, targetLabels } from '../shared/target.ts';
+import { defaultTargets, type Target } from '../shared/target.ts';
 
 /**
  * Counts requests and their attempts. Every label is a closed set, so the number of series is bounded,
@@ -47,13 +47,13 @@ function countAttempts(registry: Registry, targets: readonly Target[]) {
   });
   for (const target of targets) {
     for (const outcome of OUTCOMES) {
-      const labels = { service: target.provider, ...targetLabels(target), outcome };
+      const labels = { service: target.provider, ...target.labels, outcome };
       attempts.inc(labels, 0);
       probes.inc(labels, 0);
     }
   }
   return ({ target, outcome, isProbe }: AttemptTrace): void => {
-    const labels = { service: target.provider, ...targetLabels(target), outcome: outcome.kind };
+    const labels = { service: target.provider, ...target.labels, outcome: outcome.kind };
     attempts.inc(labels);
     if (isProbe) probes.inc(labels);
   };

@@ -14,9 +14,16 @@ export interface Target {
   readonly metered: boolean;
   /** Whose persona an avatar session shows; null where there is none. */
   readonly persona: PersonaOwner | null;
+  /** What log lines and metrics show of it. */
+  readonly labels: TargetLabels;
 }
 
 export type PersonaOwner = 'ours' | 'callers';
+
+interface TargetLabels {
+  readonly model?: string;
+  readonly persona?: PersonaOwner;
+}
 
 export const modelTarget = (provider: ProviderName, model: string): Target => ({
   provider,
@@ -24,6 +31,7 @@ export const modelTarget = (provider: ProviderName, model: string): Target => ({
   model,
   metered: true,
   persona: null,
+  labels: { model },
 });
 
 export const unmeteredTarget = (provider: ProviderName): Target => ({
@@ -32,6 +40,7 @@ export const unmeteredTarget = (provider: ProviderName): Target => ({
   model: null,
   metered: false,
   persona: null,
+  labels: {},
 });
 
 export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Target => ({
@@ -40,6 +49,7 @@ export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Ta
   model: null,
   metered: true,
   persona,
+  labels: { persona },
 });
 
 /** @throws Error for a target without a model */
@@ -47,12 +57,6 @@ export function modelOf({ model, label }: Target): string {
   if (model === null) throw new Error(`the target ${label} names no model`);
   return model;
 }
-
-/** What log lines and metrics show of a target. */
-export const targetLabels = ({ model, persona }: Target) => ({
-  ...(model === null ? {} : { model }),
-  ...(persona === null ? {} : { persona }),
-});
 
 /** The default of each provider: its first target. */
 export const defaultTargets = (targets: readonly Target[]): readonly Target[] =>
