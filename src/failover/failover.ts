@@ -15,7 +15,7 @@ import {
   ServiceError,
   upstreamTimeout,
 } from './service-error.ts';
-import { type Operation, RequestTracer, type TraceSink } from './trace.ts';
+import { type Operation, type RequestTrace, RequestTracer, type TraceSink } from './trace.ts';
 import type { WaitQueue, WaitQueues } from './wait-queue.ts';
 
 export interface FailoverOptions {
@@ -56,6 +56,8 @@ export interface Caller {
   readonly requestId: string;
   /** Aborts when the caller has gone. */
   readonly signal: AbortSignal;
+  /** Of its latest request to the failover, which sets it. */
+  trace: RequestTrace | null;
 }
 
 export interface Answer<C> extends AnsweredBy {

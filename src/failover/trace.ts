@@ -19,43 +19,50 @@ export type Operation = (typeof OPERATIONS)[number];
 /** How an attempt may end. */
 export const OUTCOMES = ['success', ...FAILURE_KINDS] as const;
 
-/** Gets every attempt and every request. Must neither throw nor take long. */
+/** Reads the traces. Must neither throw nor take long, nor change them. */
 export interface TraceSink {
-  attemptEnded(attempt: AttemptTrace): void;
-  /** Once for each request, after its last attempt; for a streamed answer after its last chunk. */
+  /** An attempt that did not succeed has ended. */
+  attemptFailed(attempt: AttemptTrace, request: RequestTrace): void;
+  /**
+   * Once for each request, after its last attempt; for a streamed answer after its last chunk. Only the last
+   * attempt can be a success.
+   */
   requestEnded(request: RequestTrace): void;
 }
 
-interface TraceHead {
+/** One request of a caller with all its attempts so far. The failover fills it on the way. */
+export interface RequestTrace {
   readonly requestId: string;
   readonly operation: Operation;
+  readonly targets: readonly [Target, ...Target[]];
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
-  /** From start to end. */
-  readonly ms: number;
-  /** Milliseconds in the wait queue until then. */
-  readonly waitedMs: number;
+  /** From start to end; 0 until it has ended. */
+  ms: number;
+  /** Milliseconds in the wait queue so far. */
+  waitedMs: number;
+  /** Those that have ended. */
+  readonly attempts: AttemptTrace[];
+  /** Null until it has ended. */
+  end: RequestEnd | null;
 }
 
 /** One call to a provider with one key. */
-export interface AttemptTrace extends TraceHead {
+export interface AttemptTrace {
   /** The id of the key. */
   readonly key: string;
   readonly target: Target;
   readonly outcome: Outcome;
   readonly isProbe: boolean;
   readonly parked: Parked | null;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** From start to end. */
+  readonly ms: number;
   /** Milliseconds until the first chunk; null without one. */
   readonly firstMs: number | null;
   /** Null where the provider's answer is not read, or has none. */
   readonly usage: Usage | null;
-}
-
-/** One request of a caller with all its attempts. */
-export interface RequestTrace extends TraceHead {
-  readonly targets: readonly [Target, ...Target[]];
-  readonly attempts: readonly AttemptTrace[];
-  readonly end: RequestEnd;
 }
 
 /**
@@ -79,10 +86,16 @@ export type RequestEnd =
       readonly retryAfterMs: number | null;
     };
 
+/** The attempt that answered; null where there was none. */
+export function successIn({ attempts }: Pick<RequestTrace, 'attempts'>): AttemptTrace | null {
+  const last = attempts.at(-1);
+  return last?.outcome.kind === 'success' ? last : null;
+}
+
 /** Passes everything on to each sink, in this order. */
 export const toAllSinks = (sinks: readonly Partial<TraceSink>[]): TraceSink => ({
-  attemptEnded(attempt) {
-    for (const sink of sinks) sink.attemptEnded?.(attempt);
+  attemptFailed(attempt, request) {
+    for (const sink of sinks) sink.attemptFailed?.(attempt, request);
   },
   requestEnded(request) {
     for (const sink of sinks) sink.requestEnded?.(request);
@@ -95,47 +108,53 @@ export function hasSteppedIn({ attempts }: Pick<RequestTrace, 'attempts'>): bool
   return attempts.some(({ key, target }) => key !== first?.key || target !== first.target);
 }
 
-interface TracedRequest {
-  readonly operation: Operation;
-  readonly targets: readonly [Target, ...Target[]];
-  readonly caller: { readonly requestId: string };
+interface TracedRequest extends Pick<RequestTrace, 'operation' | 'targets'> {
+  readonly caller: { readonly requestId: string; trace: RequestTrace | null };
 }
 
 /** Traces one request. */
 export class RequestTracer {
-  readonly #clock: Clock;
+  readonly #now: Clock['now'];
   readonly #sink: TraceSink;
-  readonly #request: TracedRequest;
-  readonly #startedAt: number;
-  readonly #attempts: AttemptTrace[] = [];
-  #waitedMs = 0;
+  readonly #trace: RequestTrace;
 
-  constructor({ clock, sink }: { clock: Clock; sink: TraceSink }, request: TracedRequest) {
-    this.#clock = clock;
-    this.#sink = sink;
-    this.#request = request;
-    this.#startedAt = clock.now();
+  constructor(options: { clock: Clock; sink: TraceSink }, request: TracedRequest) {
+    const { operation, targets, caller } = request;
+    this.#now = options.clock.now;
+    this.#sink = options.sink;
+    this.#trace = {
+      requestId: caller.requestId,
+      operation,
+      targets,
+      startedAt: this.#now(),
+      ms: 0,
+      waitedMs: 0,
+      attempts: [],
+      end: null,
+    };
+    caller.trace = this.#trace;
   }
 
   /** How many have ended. */
   get attempts(): number {
-    return this.#attempts.length;
+    return this.#trace.attempts.length;
   }
 
   waited(ms: number): void {
-    this.#waitedMs += ms;
+    this.#trace.waitedMs += ms;
   }
 
   attemptEnded({ lease, ...end }: AttemptEnd): void {
     const { key, target, isProbe } = lease;
-    const attempt = { ...this.#head(end.startedAt), ...end, key: key.id, target, isProbe };
-    this.#attempts.push(attempt);
-    this.#sink.attemptEnded(attempt);
+    const ms = this.#now() - end.startedAt;
+    const attempt = { key: key.id, target, isProbe, ms, ...end };
+    this.#trace.attempts.push(attempt);
+    if (end.outcome.kind !== 'success') this.#sink.attemptFailed(attempt, this.#trace);
   }
 
   /** The last attempt was committed to, or its failure is the answer. */
   answered(): void {
-    const last = this.#attempts.at(-1)?.outcome.kind;
+    const last = this.#trace.attempts.at(-1)?.outcome.kind;
     this.#end({ kind: last === undefined ? 'answered' : (ENDS[last] ?? 'broken_off') });
   }
 
@@ -149,20 +168,9 @@ export class RequestTracer {
   }
 
   #end(end: RequestEnd): void {
-    const { targets } = this.#request;
-    const head = this.#head(this.#startedAt);
-    this.#sink.requestEnded({ ...head, targets, attempts: this.#attempts, end });
-  }
-
-  #head(startedAt: number): TraceHead {
-    const { operation, caller } = this.#request;
-    return {
-      requestId: caller.requestId,
-      operation,
-      startedAt,
-      ms: this.#clock.now() - startedAt,
-      waitedMs: this.#waitedMs,
-    };
+    this.#trace.ms = this.#now() - this.#trace.startedAt;
+    this.#trace.end = end;
+    this.#sink.requestEnded(this.#trace);
   }
 }
 

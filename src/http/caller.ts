@@ -12,7 +12,7 @@ export function callerOf(response: Response): Caller {
   });
   // No event follows if it closed while the body was read.
   if (response.destroyed) controller.abort('client gone');
-  return { requestId: response.locals.requestId, signal: controller.signal };
+  return { requestId: response.locals.requestId, signal: controller.signal, trace: null };
 }
 
 /** @returns the token of an `Authorization: Bearer` header; null when there is none */

@@ -1,4 +1,4 @@
-import type { AttemptTrace } from '../failover/trace.ts';
+import { type AttemptTrace, type RequestTrace, successIn } from '../failover/trace.ts';
 import { provedBy, verdictOf } from '../pool/verdicts.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
@@ -12,7 +12,8 @@ export type KeyStats = Pick<
 >;
 
 export interface AllKeyStats {
-  attemptEnded(attempt: AttemptTrace): void;
+  attemptFailed(attempt: AttemptTrace): void;
+  requestEnded(request: RequestTrace): void;
   of(id: string, now: number): KeyStats;
   /**
    * Whether an attempt that began at this time or later has shown the state of the key: it works, or it
@@ -23,11 +24,16 @@ export interface AllKeyStats {
 
 export function createKeyStats(): AllKeyStats {
   const byKey = new Map<string, Counts>();
+  const attemptEnded = (attempt: AttemptTrace) => {
+    const counts = byKey.get(attempt.key) ?? noCounts();
+    byKey.set(attempt.key, counts);
+    add(counts, attempt);
+  };
   return {
-    attemptEnded(attempt) {
-      const counts = byKey.get(attempt.key) ?? noCounts();
-      byKey.set(attempt.key, counts);
-      add(counts, attempt);
+    attemptFailed: attemptEnded,
+    requestEnded(request) {
+      const success = successIn(request);
+      if (success !== null) attemptEnded(success);
     },
     of(id, now) {
       const { firstMs, settledAt: _, ...counts } = byKey.get(id) ?? noCounts();

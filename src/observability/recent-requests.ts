@@ -1,4 +1,9 @@
-import { type AttemptTrace, hasSteppedIn, type RequestTrace } from '../failover/trace.ts';
+import {
+  type AttemptTrace,
+  hasSteppedIn,
+  type RequestEnd,
+  type RequestTrace,
+} from '../failover/trace.ts';
 import { isoTime } from '../shared/clock.ts';
 import { type Overview, type RequestReport, reportedEnd } from './reports.ts';
 
@@ -32,8 +37,9 @@ export function createRecentRequests(): RecentRequests {
   };
   return {
     requestEnded(request) {
-      count(request, minuteOf(request.startedAt + request.ms));
-      latest.push(reportRequest(request));
+      if (request.end === null) return;
+      count(request.end, request, minuteOf(request.startedAt + request.ms));
+      latest.push(reportRequest(request.end, request));
       if (latest.length > 2 * MAX_REQUESTS) latest.splice(0, MAX_REQUESTS);
     },
     turnedAway(now) {
@@ -71,8 +77,7 @@ const emptyMinute = (start: number): Minute => ({
   turnedAway: 0,
 });
 
-function count(request: RequestTrace, minute: Minute): void {
-  const { kind } = request.end;
+function count({ kind }: RequestEnd, request: RequestTrace, minute: Minute): void {
   minute.requests += 1;
   if (kind === 'refused') minute.refused += 1;
   if (kind === 'broken_off' || kind === 'internal_error') minute.brokenOff += 1;
@@ -81,8 +86,8 @@ function count(request: RequestTrace, minute: Minute): void {
   if (hasSteppedIn(request)) minute.fallbacks += 1;
 }
 
-function reportRequest(request: RequestTrace): RequestReport {
-  const { requestId, targets, operation, startedAt, ms, waitedMs, end, attempts } = request;
+function reportRequest(end: RequestEnd, request: RequestTrace): RequestReport {
+  const { requestId, targets, operation, startedAt, ms, waitedMs, attempts } = request;
   return {
     requestId,
     service: targets[0].provider,

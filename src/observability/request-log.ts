@@ -2,6 +2,7 @@ import {
   type AttemptTrace,
   hasSteppedIn,
   type RequestTrace,
+  successIn,
   type TraceSink,
 } from '../failover/trace.ts';
 import type { Inspection } from '../pool/inspection.ts';
@@ -12,18 +13,17 @@ import type { Logger } from '../shared/logger.ts';
 /** One line for each attempt, and one more for a request that needed more than one key or was refused. */
 export function createRequestLog(log: Logger, inspection: Inspection): TraceSink {
   return {
-    attemptEnded(attempt) {
+    attemptFailed(attempt, request) {
       const { outcome } = attempt;
-      const line = attemptLine(attempt);
-      if (outcome.kind === 'success') log.info(line, 'attempt');
-      else {
-        const { status, message: why } = outcome;
-        log[levelOf(outcome)]({ ...line, status, why }, 'attempt');
-      }
+      if (outcome.kind === 'success') return;
+      const { status, message: why } = outcome;
+      log[levelOf(outcome)]({ ...attemptLine(attempt, request), status, why }, 'attempt');
     },
     requestEnded(request) {
+      const success = successIn(request);
+      if (success !== null) log.info(attemptLine(success, request), 'attempt');
       const { requestId, targets, ms, end } = request;
-      if (end.kind === 'refused') {
+      if (end?.kind === 'refused') {
         const service = targets[0].provider;
         const { code, retryAfterMs } = end;
         const later = retryAfterMs === null ? {} : { retryAfterMs };
@@ -36,8 +36,9 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
   };
 }
 
-function attemptLine(attempt: AttemptTrace) {
-  const { requestId, key, target, outcome, ms, firstMs, usage, isProbe, parked } = attempt;
+function attemptLine(attempt: AttemptTrace, request: RequestTrace) {
+  const { requestId } = request;
+  const { key, target, outcome, ms, firstMs, usage, isProbe, parked } = attempt;
   return {
     requestId,
     key,
@@ -46,13 +47,13 @@ function attemptLine(attempt: AttemptTrace) {
     ms,
     ...(firstMs === null ? {} : { firstMs }),
     ...(usage === null ? {} : { tokens: usage.totalTokens }),
-    ...waited(attempt),
+    ...waited(request),
     ...(isProbe ? { isProbe } : {}),
     ...(parked === null ? {} : { parks: parked.scope, until: isoTime(parked.until) }),
   };
 }
 
-const waited = ({ waitedMs }: AttemptTrace | RequestTrace) => (waitedMs > 0 ? { waitedMs } : {});
+const waited = ({ waitedMs }: RequestTrace) => (waitedMs > 0 ? { waitedMs } : {});
 
 /** A line names at most this many unavailable keys. */
 const MAX_PARKED = 10;
@@ -81,7 +82,7 @@ function keysOf({ targets, attempts }: RequestTrace, inspection: Inspection) {
 
 function failoverMessage({ attempts, end }: RequestTrace): string {
   const hasBegun = attempts.at(-1)?.firstMs !== null;
-  if (end.kind === 'client_gone' && !hasBegun) {
+  if (end?.kind === 'client_gone' && !hasBegun) {
     return 'the client left while another key was stepping in';
   }
   const targets = new Set(attempts.map(({ target }) => target)).size;

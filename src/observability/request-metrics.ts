@@ -6,6 +6,7 @@ import {
   OUTCOMES,
   REQUEST_ENDS,
   type RequestTrace,
+  successIn,
   type TraceSink,
 } from '../failover/trace.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
@@ -22,12 +23,18 @@ export function createRequestMetrics(
 ): TraceSink {
   const countAttempt = countAttempts(registry, targets);
   const measureCall = measureCalls(registry, targets, providers);
+  const countRequest = countRequests(registry, targets);
+  const attemptFailed = (attempt: AttemptTrace, request: RequestTrace) => {
+    countAttempt(attempt);
+    measureCall(attempt, request);
+  };
   return {
-    attemptEnded(attempt) {
-      countAttempt(attempt);
-      measureCall(attempt);
+    attemptFailed,
+    requestEnded(request) {
+      const success = successIn(request);
+      if (success !== null) attemptFailed(success, request);
+      countRequest(request);
     },
-    requestEnded: countRequests(registry, targets),
   };
 }
 
@@ -98,17 +105,17 @@ function measureCalls(
     registers: [registry],
   });
   const names = new Map(providers.map(({ name, metricName }) => [name, metricName]));
-  const callLabels = ({ target, operation }: Pick<AttemptTrace, 'target' | 'operation'>) => ({
+  const callLabels = (target: Target, operation: Operation) => ({
     gen_ai_operation_name: operation,
     gen_ai_provider_name: names.get(target.provider) ?? target.provider,
     ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
   });
   for (const target of targets) {
-    for (const operation of operationsOf(target)) duration.zero(callLabels({ target, operation }));
+    for (const operation of operationsOf(target)) duration.zero(callLabels(target, operation));
   }
-  return (attempt: AttemptTrace): void => {
-    const { outcome, ms, firstMs, usage, operation } = attempt;
-    const labels = callLabels(attempt);
+  return (attempt: AttemptTrace, { operation }: RequestTrace): void => {
+    const { target, outcome, ms, firstMs, usage } = attempt;
+    const labels = callLabels(target, operation);
     const isSuccess = outcome.kind === 'success';
     duration.observe(isSuccess ? labels : { ...labels, error_type: outcome.kind }, ms / 1000);
     // A call in the protocol of Gemini may ask for a whole answer, which has no first chunk.
@@ -152,6 +159,7 @@ function countRequests(registry: Registry, served: readonly Target[]) {
     for (const each of [failovers, calls, wait]) each.zero({ service });
   }
   return ({ targets, operation, end, attempts, waitedMs }: RequestTrace): void => {
+    if (end === null) return;
     const service = targets[0].provider;
     requests.inc({ service, operation, end: end.kind });
     if (end.kind === 'refused') refusals.inc({ service, code: end.code });

@@ -52,7 +52,7 @@ function createSetting(
     failover({
       operation: 'chat',
       targets: wanted.map(google) as [Target, ...Target[]],
-      caller: { requestId: 'request-1', signal },
+      caller: { requestId: 'request-1', signal, trace: null },
       isLast: ({ isLast }: { text: string; isLast: boolean }) => isLast,
       async *open({ key, target }, attemptSignal) {
         const call = { key: key.id, model: target.label, at: clock.now() - startedAt };

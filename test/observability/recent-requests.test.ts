@@ -75,12 +75,12 @@ describe('the latest requests', () => {
 describe('the stats of a key', () => {
   it('counts failures by their kind, and takes none for its last error that says nothing of it', () => {
     const stats = createKeyStats();
-    stats.attemptEnded(attemptOf());
-    stats.attemptEnded(
+    stats.requestEnded(requestOf());
+    stats.attemptFailed(
       attemptOf({ outcome: { kind: 'key_rejected', message: 'leaked', status: 403 }, ms: 5 }),
     );
     for (const kind of ['client_gone', 'request_fault', 'content_blocked'] as const) {
-      stats.attemptEnded(attemptOf({ outcome: { kind, message: 'nothing' } }));
+      stats.attemptFailed(attemptOf({ outcome: { kind, message: 'nothing' } }));
     }
     expect(stats.of('google', NOON)).toMatchObject({
       calls: 5,
@@ -102,7 +102,9 @@ describe('the latency of a key', () => {
   const answers = (number: number, ms: number) => {
     const stats = createKeyStats();
     for (let i = 1; i <= number; i += 1) {
-      stats.attemptEnded(attemptOf({ startedAt: NOON, firstMs: i * ms }));
+      stats.requestEnded(
+        requestOf({ attempts: [attemptOf({ startedAt: NOON, firstMs: i * ms })] }),
+      );
     }
     return stats;
   };
