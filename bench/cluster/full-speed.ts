@@ -1,26 +1,10 @@
-import type { Child } from '../support/child.ts';
-import { loadOf } from '../support/load-of.ts';
+import { type LoadGenerator, post, startLoadGenerator } from '../support/load.ts';
 import type { RedisProcess } from '../support/redis-process.ts';
 import { printTable } from '../support/table.ts';
-import {
-  type Fleet,
-  ONE,
-  ONE_WITH_REDIS,
-  SETTINGS,
-  type Setting,
-  type StandinShape,
-  settingsFor,
-  startFleet,
-  startStandinProcess,
-} from './stage.ts';
+import { ONE, ONE_WITH_REDIS, SETTINGS, type Setting, settingsFor, startFleet } from './stage.ts';
 
-const SHAPE: StandinShape = {
-  answer: { chunks: 1, text: 'A short answer, as a chat gives them.' },
-  keys: Array.from({ length: 30 }, (_, index) => ({
-    key: `bench-key-${index + 1}`,
-    service: 'google' as const,
-  })),
-};
+const KEYS = Array.from({ length: 30 }, (_, index) => ({ key: `bench-key-${index + 1}` }));
+const REQUEST = post('/api/chat', { message: 'Hello there' });
 /** As by default every request of an address is counted, where there is a Redis by all together; all come from one. */
 const COUNTED = '1000000';
 const UNCOUNTED = '0';
@@ -34,17 +18,17 @@ const MOST_CPU_BESIDE_ONE = 1.5;
 
 /** @returns a sentence for each bound that was missed */
 export async function measureFullSpeed(redis: RedisProcess): Promise<readonly string[]> {
-  const standin = await startStandinProcess(SHAPE);
+  const load = await startLoadGenerator();
   const best = new Map<Row, Figures>();
   // Of each setting the round with the least CPU counts; a slower minute of the machine meets all.
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const row of ROWS) {
-      const figures = await measure(row, standin, redis);
+      const figures = await measure(row, load, redis);
       const before = best.get(row);
       if (before === undefined || figures.cpuUs < before.cpuUs) best.set(row, figures);
     }
   }
-  await standin.stop();
+  load.stop();
   const [one] = best.values();
   if (one === undefined) return [];
   console.log('### Full speed, nothing spent\n');
@@ -106,19 +90,16 @@ function missedBy({ title, hasRedis, instances }: Setting, figures: Figures, one
   return [`full speed, ${title}: ${beside.toFixed(2)} × the CPU of one without`];
 }
 
-async function measure(row: Row, standin: Child, redis: RedisProcess): Promise<Figures> {
-  const environment = { RATE_LIMIT_CHAT: row.limit, ...settingsFor(SHAPE, standin) };
-  const fleet = await startFleet(row, environment, redis);
-  await loadOf(fleet.urls, CALLERS, WARM_UP_SECONDS * row.instances);
-  const figures = await loadAndCount(fleet, redis);
-  await fleet.stop();
-  return figures;
-}
-
-async function loadAndCount(fleet: Fleet, redis: RedisProcess): Promise<Figures> {
+async function measure(row: Row, load: LoadGenerator, redis: RedisProcess): Promise<Figures> {
+  const upstream = settingsFor({ keys: KEYS }, { url: load.upstreamUrl });
+  const fleet = await startFleet(row, { RATE_LIMIT_CHAT: row.limit, ...upstream }, redis);
+  const askFor = (seconds: number) =>
+    load.run({ urls: fleet.urls, request: REQUEST, callers: CALLERS, seconds });
+  await askFor(WARM_UP_SECONDS * row.instances);
   const [before, redisBefore] = [fleet.cpuMs(), redis.cpuMs()];
-  const { total, perSecond, p50, p99 } = await loadOf(fleet.urls, CALLERS, SECONDS);
+  const { total, perSecond, p50, p99 } = await askFor(SECONDS);
   const cpuUs = ((fleet.cpuMs() - before) * 1000) / total;
   const redisUs = ((redis.cpuMs() - redisBefore) * 1000) / total;
+  await fleet.stop();
   return { perSecond, cpuUs, redisUs, p50, p99 };
 }

@@ -1,5 +1,4 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Child } from '../support/child.ts';
 import { watchHighWater } from '../support/high-water.ts';
 import { printTable } from '../support/table.ts';
 import { startCrowd, warmUp } from './crowd.ts';
@@ -57,18 +56,18 @@ const toCells = ({ beforeMb, openMb, mostMb, afterMb, cpuMs }: Figures, bare: Fi
 
 async function measure(name: ServerName, flags: readonly string[] = []): Promise<Figures> {
   const standin = await startStandinProcess(PACE);
-  const server = await startServer(name, standin, flags);
-  await warmUp(server.url);
+  const server = await startServer(name, standin, { flags });
+  await warmUp(server.streamUrl);
   const figures = await watch(server);
   for (const child of [server, standin]) await child.stop();
   return figures;
 }
 
-async function watch(server: Child): Promise<Figures> {
+async function watch(server: Awaited<ReturnType<typeof startServer>>): Promise<Figures> {
   const beforeMb = server.residentMb();
   const cpuBefore = server.cpuMs();
   const memory = watchHighWater(server.residentMb);
-  const crowd = await startCrowd(server.url, STREAMS);
+  const crowd = await startCrowd(server.streamUrl, STREAMS);
   const openMb = server.residentMb();
   const whole = await crowd.countWhole();
   const cpuMs = (server.cpuMs() - cpuBefore) / STREAMS;

@@ -1,5 +1,5 @@
 import type { Child } from '../support/child.ts';
-import type { Held } from '../support/held.ts';
+import type { Held } from '../support/report-held.ts';
 
 /** What a server holds. */
 export interface Counts extends Held {
@@ -17,8 +17,9 @@ export async function countsOf(server: Child, standin: Child): Promise<Counts> {
   const [ours, theirs] = [portOf(server), portOf(standin)];
   const clients = sockets.filter((it) => it.localPort === ours && it.remotePort !== null);
   const upstream = sockets.filter(({ remotePort }) => remotePort === theirs);
+  const { held } = (await server.report()) as { readonly held: Held };
   return {
-    ...((await server.report()) as Held),
+    ...held,
     sockets: sockets.length,
     clients: clients.length,
     upstream: upstream.length,

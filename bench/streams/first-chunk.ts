@@ -63,7 +63,10 @@ async function measure(setting: Setting): Promise<Record<ServerName, Figures>> {
     startServer('bare', standin),
     startServer('understudy', standin),
   ]);
-  const [ofBare = [], ofUnderstudy = []] = await ask(setting, [bare.url, understudy.url]);
+  const [ofBare = [], ofUnderstudy = []] = await ask(setting, [
+    bare.streamUrl,
+    understudy.streamUrl,
+  ]);
   for (const child of [bare, understudy, standin]) await child.stop();
   return { bare: figuresOf(ofBare), understudy: figuresOf(ofUnderstudy) };
 }

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import { REPORTING } from '../support/built-server.ts';
 import type { CallReport } from '../support/standin-process.ts';
 import { printTable } from '../support/table.ts';
 import { type Counts, countsOf } from './counts.ts';
@@ -65,9 +66,9 @@ function toRows(name: ServerName, { before, open, left, alone }: Figures): strin
 
 async function measure(name: ServerName): Promise<Figures> {
   const standin = await startStandinProcess(PACE);
-  const server = await startServer(name, standin);
+  const server = await startServer(name, standin, name === 'bare' ? {} : { flags: REPORTING });
   const before = await countsOf(server, standin);
-  const crowd = await startCrowd(server.url, CLIENTS);
+  const crowd = await startCrowd(server.streamUrl, CLIENTS);
   const open = await countsOf(server, standin);
   await settle();
   crowd.leave();

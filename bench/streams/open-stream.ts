@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type Agent, type IncomingMessage, request } from 'node:http';
 
-/** One streamed answer of `/api/chat`, as a client sees it. */
+/** One streamed answer, as a client sees it. */
 export interface OpenStream {
   /** From sending the request to the first byte of the body, in milliseconds. */
   readonly firstChunkMs: Promise<number>;
@@ -10,20 +10,24 @@ export interface OpenStream {
   hangUp(): void;
 }
 
-const BODY = JSON.stringify({ message: 'Hello there' });
-const HEADERS = {
-  accept: 'text/event-stream',
-  'content-type': 'application/json',
-  'content-length': BODY.length,
-};
+const MESSAGE = 'Hello there';
+const CHAT = JSON.stringify({ message: MESSAGE });
+const GEMINI = JSON.stringify({ contents: [{ role: 'user', parts: [{ text: MESSAGE }] }] });
 /** In the last event of Google's dialect and of ours. */
 const END_MARK = '"finishReason"';
 
+/** @param url of `/api/chat`, or where Gemini's protocol streams */
 export function openStream(url: string, agent: Agent): OpenStream {
   const askedAt = performance.now();
-  const sent = request(`${url}/api/chat`, { agent, method: 'POST', headers: HEADERS });
+  const body = url.endsWith('/api/chat') ? CHAT : GEMINI;
+  const headers = {
+    accept: 'text/event-stream',
+    'content-type': 'application/json',
+    'content-length': body.length,
+  };
+  const sent = request(url, { agent, method: 'POST', headers });
   const answered = once(sent, 'response');
-  sent.end(BODY);
+  sent.end(body);
   return {
     firstChunkMs: answered.then(([response]) => firstByteOf(response, askedAt)),
     isWhole: answered.then(([response]) => isWhole(response)),

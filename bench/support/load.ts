@@ -1,53 +1,78 @@
-/**
- * The load generator, in a process of its own: so many callers, each asking again as soon as it has
- * its answer, each of one server: `load.ts URL[,URL…] CALLERS SECONDS`; prints one JSON object.
- */
-import { Agent, request } from 'node:http';
-import { quantile } from './quantile.ts';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { LOAD_CORE, pinned } from './core.ts';
+import { script } from './script.ts';
 
-const [, , list = '', callers = '1', seconds = '1'] = process.argv;
-const urls = list.split(',');
-const agent = new Agent({ keepAlive: true, maxSockets: Number(callers) });
-const body = JSON.stringify({ message: 'Hello there' });
-const headers = { 'content-type': 'application/json', 'content-length': body.length };
-const latenciesMs: number[] = [];
-let failed = 0;
-
-const start = performance.now();
-const end = start + Number(seconds) * 1000;
-await Promise.all(
-  Array.from({ length: Number(callers) }, (_, caller) => callAgainAndAgain(caller)),
-);
-const elapsedSeconds = (performance.now() - start) / 1000;
-latenciesMs.sort((a, b) => a - b);
-console.log(
-  JSON.stringify({
-    total: latenciesMs.length,
-    failed,
-    perSecond: latenciesMs.length / elapsedSeconds,
-    p50: quantile(latenciesMs, 0.5),
-    p99: quantile(latenciesMs, 0.99),
-  }),
-);
-agent.destroy();
-
-async function callAgainAndAgain(caller: number): Promise<void> {
-  const url = urls[caller % urls.length] ?? '';
-  while (performance.now() < end) {
-    const asked = performance.now();
-    const status = await call(url);
-    latenciesMs.push(performance.now() - asked);
-    if (status !== 200) failed += 1;
-  }
+/** So many callers, each asking again as soon as it has its answer. */
+export interface Load {
+  /** On loopback; the callers are spread over them. */
+  readonly urls: readonly string[];
+  /** What each caller sends, head and body: see `post`. */
+  readonly request: string;
+  readonly callers: number;
+  /** In how many events the provider streams an answer. Default: one. */
+  readonly chunks?: number;
+  /** Before anything is measured: for so long, and until so many answers have come, but not for ever. */
+  readonly settle?: { readonly ms: number; readonly answers: number; readonly atMostMs: number };
+  readonly seconds: number;
+  /** Whose CPU time is counted. */
+  readonly pid?: number;
 }
 
-function call(url: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const sent = request(`${url}/api/chat`, { agent, method: 'POST', headers }, (response) => {
-      response.resume();
-      response.once('end', () => resolve(response.statusCode ?? 0));
-    });
-    sent.once('error', reject);
-    sent.end(body);
+export interface LoadReport {
+  /** Why the first request failed that did. */
+  readonly failure: string | null;
+  readonly total: number;
+  readonly perSecond: number;
+  readonly p50: number;
+  readonly p99: number;
+  /** Microseconds of CPU for a request, of the process `pid`. */
+  readonly serverUs: number;
+  /** How much of one core it used. */
+  readonly serverCore: number;
+  /** How much of one core provider and callers used. */
+  readonly loadCore: number;
+}
+
+export interface LoadGenerator {
+  /** Where the provider is that it plays. */
+  readonly upstreamUrl: string;
+  /** @throws when a request was not answered with 200 */
+  run(load: Load): Promise<LoadReport>;
+  stop(): void;
+}
+
+export async function startLoadGenerator(): Promise<LoadGenerator> {
+  const child = spawn(...pinned(LOAD_CORE, process.execPath, script('support/load-process.ts')), {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
+  const [upstreamUrl] = (await once(child, 'message')) as [string];
+  return {
+    upstreamUrl,
+    async run(load) {
+      child.send(load);
+      const [report] = (await once(child, 'message')) as [LoadReport];
+      if (report.failure !== null)
+        throw new Error(`not every request was answered: ${report.failure}`);
+      return report;
+    },
+    stop: () => child.disconnect(),
+  };
+}
+
+/** @returns a request as it travels, to be sent on a connection that stays open */
+export function post(
+  path: string,
+  json: object,
+  headers: Readonly<Record<string, string>> = {},
+): string {
+  const body = JSON.stringify(json);
+  const all = {
+    host: '127.0.0.1',
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    ...headers,
+  };
+  const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
+  return `POST ${path} HTTP/1.1\r\n${lines.join('')}\r\n${body}`;
 }

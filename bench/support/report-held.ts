@@ -1,4 +1,7 @@
+/** Loaded into a server, it prints what the process holds, as one line of JSON, on SIGUSR2. */
 import { Session } from 'node:inspector/promises';
+
+process.on('SIGUSR2', async () => console.log(JSON.stringify({ held: await countHeld() })));
 
 /** What a process has not let go of. */
 export interface Held {
@@ -11,7 +14,7 @@ export interface Held {
 }
 
 /** Counts within this process after a full garbage collection, which stops it for a while. */
-export async function countHeld(): Promise<Held> {
+async function countHeld(): Promise<Held> {
   const listeners = await countListeners();
   const timers = process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
   return { timers, listeners, heapMb: process.memoryUsage().heapUsed / 2 ** 20 };

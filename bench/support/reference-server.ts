@@ -1,0 +1,57 @@
+/**
+ * What Understudy is compared with: `reference-server.ts bare|express UPSTREAM`. It passes Gemini's
+ * requests on and hands the provider's bytes back. On SIGUSR2 it reports what it holds.
+ */
+import { createServer, IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import express from 'express';
+import { Pool } from 'undici';
+import './report-held.ts';
+
+const [, , variant = '', upstream = ''] = process.argv;
+const pool = new Pool(upstream, { keepAliveTimeout: 60_000 });
+const headers = { 'content-type': 'application/json', 'x-goog-api-key': 'bench-key' };
+const CALLER_GONE = new Error('the caller has gone');
+
+const server = variant === 'express' ? createExpress() : createServer(passThrough);
+server.listen({ port: 0, host: '127.0.0.1', backlog: 8192 }, () => {
+  const { port } = server.address() as AddressInfo;
+  console.log(`http://127.0.0.1:${port}`);
+});
+
+/** Hangs up when the caller does. */
+function passThrough(request: IncomingMessage, response: ServerResponse): void {
+  const parts: Buffer[] = [];
+  request.on('data', (part: Buffer) => parts.push(part));
+  request.on('end', () => {
+    const [only] = parts;
+    const body = parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
+    pool.dispatch(
+      { path: request.url ?? '', method: 'POST', headers, body },
+      {
+        onRequestStart: (controller) =>
+          void response.once('close', () => {
+            if (!response.writableFinished) controller.abort(CALLER_GONE);
+          }),
+        onResponseStart: (_, status, { 'content-type': type }) =>
+          void response.writeHead(status, { 'content-type': type }),
+        onResponseData: (_, chunk) => void response.write(chunk),
+        onResponseEnd: () => void response.end(),
+        onResponseError: () => void response.destroy(),
+      },
+    );
+  });
+}
+
+/** Express sets the prototype of each request and response; here they are created with it. */
+function createExpress() {
+  const app = express();
+  app.disable('x-powered-by');
+  app.post('/{*path}', passThrough);
+  class AppRequest extends IncomingMessage {}
+  class AppResponse extends ServerResponse {}
+  Object.setPrototypeOf(AppRequest.prototype, app.request);
+  Object.setPrototypeOf(AppResponse.prototype, app.response);
+  Object.assign(app, { request: AppRequest.prototype, response: AppResponse.prototype });
+  return createServer({ IncomingMessage: AppRequest, ServerResponse: AppResponse }, app);
+}
