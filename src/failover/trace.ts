@@ -87,7 +87,7 @@ export type RequestEnd =
     };
 
 /** The attempt that answered; null where there was none. */
-export function successIn({ attempts }: Pick<RequestTrace, 'attempts'>): AttemptTrace | null {
+export function successIn(attempts: readonly AttemptTrace[]): AttemptTrace | null {
   const last = attempts.at(-1);
   return last?.outcome.kind === 'success' ? last : null;
 }
@@ -105,7 +105,10 @@ export const toAllSinks = (sinks: readonly Partial<TraceSink>[]): TraceSink => (
 /** Whether another key or target than the first was needed. */
 export function hasSteppedIn({ attempts }: Pick<RequestTrace, 'attempts'>): boolean {
   const [first] = attempts;
-  return attempts.some(({ key, target }) => key !== first?.key || target !== first.target);
+  return (
+    attempts.length > 1 &&
+    attempts.some(({ key, target }) => key !== first?.key || target !== first.target)
+  );
 }
 
 interface TracedRequest extends Pick<RequestTrace, 'operation' | 'targets'> {

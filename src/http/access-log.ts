@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Request, RequestHandler, Response } from 'express';
+import { type RequestTrace, successIn } from '../failover/trace.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -27,7 +28,9 @@ export function trackRequests(
       // Headers and queries stay out.
       const path = pathOf(request);
       const line = { requestId, method, path: path.slice(0, 200), status, ms };
-      log[levelOf(response)]({ ...line, ...locals.outcome }, 'request');
+      const trace = locals.caller?.trace ?? null;
+      const answer = trace === null ? null : answerIn(trace);
+      log[levelOf(response)]({ ...line, ...locals.outcome, ...answer }, 'request');
     });
     next();
   };
@@ -51,6 +54,20 @@ function statusOf(response: Response): number {
 
 /** Files of pages, and unknown paths. */
 const OTHER = 'other';
+
+/** The key that answered, and how: only a failed attempt has a line of its own. */
+function answerIn({ attempts, waitedMs }: RequestTrace) {
+  const success = successIn(attempts);
+  return {
+    key: success?.key,
+    ...success?.target.labels,
+    firstMs: success?.firstMs ?? undefined,
+    tokens: success?.usage?.totalTokens,
+    isProbe: success?.isProbe === true ? true : undefined,
+    waitedMs: waitedMs > 0 ? waitedMs : undefined,
+    attempts: attempts.length > 1 ? attempts.length : undefined,
+  };
+}
 
 const pathOf = ({ url }: Request): string => url.split('?', 1)[0] ?? '';
 

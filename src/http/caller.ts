@@ -12,7 +12,9 @@ export function callerOf(response: Response): Caller {
   });
   // No event follows if it closed while the body was read.
   if (response.destroyed) controller.abort('client gone');
-  return { requestId: response.locals.requestId, signal: controller.signal, trace: null };
+  const { locals } = response;
+  locals.caller = { requestId: locals.requestId, signal: controller.signal, trace: null };
+  return locals.caller;
 }
 
 /** @returns the token of an `Authorization: Bearer` header; null when there is none */

@@ -1,3 +1,4 @@
+import type { Caller } from '../failover/failover.ts';
 import type { Admin } from './admin/admin-access.ts';
 import type { ErrorForm, HttpError, Outcome } from './errors.ts';
 import type { Route } from './route.ts';
@@ -21,6 +22,8 @@ declare global {
       /** Of a program's request. */
       protocol?: 'openai' | 'gemini';
       outcome?: Outcome;
+      /** Missing where no key is asked for. */
+      caller?: Caller;
     }
   }
 }

@@ -32,7 +32,7 @@ export function createKeyStats(): AllKeyStats {
   return {
     attemptFailed: attemptEnded,
     requestEnded(request) {
-      const success = successIn(request);
+      const success = successIn(request.attempts);
       if (success !== null) attemptEnded(success);
     },
     of(id, now) {

@@ -2,7 +2,6 @@ import {
   type AttemptTrace,
   hasSteppedIn,
   type RequestTrace,
-  successIn,
   type TraceSink,
 } from '../failover/trace.ts';
 import type { Inspection } from '../pool/inspection.ts';
@@ -10,7 +9,10 @@ import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
 
-/** One line for each attempt, and one more for a request that needed more than one key or was refused. */
+/**
+ * One line for each failed attempt, and one more for a request that needed more than one key or was refused. A
+ * success is in the access log.
+ */
 export function createRequestLog(log: Logger, inspection: Inspection): TraceSink {
   return {
     attemptFailed(attempt, request) {
@@ -20,8 +22,6 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
       log[levelOf(outcome)]({ ...attemptLine(attempt, request), status, why }, 'attempt');
     },
     requestEnded(request) {
-      const success = successIn(request);
-      if (success !== null) log.info(attemptLine(success, request), 'attempt');
       const { requestId, targets, ms, end } = request;
       if (end?.kind === 'refused') {
         const service = targets[0].provider;

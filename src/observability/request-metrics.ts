@@ -31,7 +31,7 @@ export function createRequestMetrics(
   return {
     attemptFailed,
     requestEnded(request) {
-      const success = successIn(request);
+      const success = successIn(request.attempts);
       if (success !== null) attemptFailed(success, request);
       countRequest(request);
     },

@@ -103,23 +103,43 @@ describe('when a quota is used up', () => {
     expect(app.standin.callsOf('g-one')).toBe(2);
   });
 
-  it('the log has a line for each failed attempt, and one for the failover', async () => {
+  it('the log has a line for the failed attempt, for the failover, and for the request with its answer', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
       standin: { keys: [google('g-one', { fault: { kind: 'day_spent' } }), google('g-two')] },
     });
-    const { requestId } = (await app.chat('Hi')).body;
+    const { requestId, usage } = (await app.chat('Hi')).body;
     const lines = app.logs.filter((line) => line.requestId === requestId);
     const model = 'gemini-flash-latest';
-    expect(lines.slice(0, 3)).toMatchObject([
+    expect(lines).toMatchObject([
       { msg: 'attempt', key: 'google', model, outcome: 'quota_exhausted', ms: expect.any(Number) },
-      { msg: 'attempt', key: 'google-2', model, outcome: 'success', ms: expect.any(Number) },
       {
         msg: 'another key stepped in',
         tried: [{ key: 'google' }, { key: 'google-2' }],
         parked: [{ key: 'google', model, state: 'cooling_down', cause: 'quota_exhausted' }],
       },
+      { msg: 'request', status: 200, key: 'google-2', model, attempts: 2 },
     ]);
+    expect(lines[2]).toMatchObject({ firstMs: expect.any(Number), tokens: usage.totalTokens });
+  });
+
+  it('the log says when the answer was that of a probe, and how long the request waited for it', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: {
+        keys: [google('g-one', { fault: { kind: 'minute_spent', retryAfterMs: 3000 } })],
+      },
+    });
+    const waiting = app.chat('Hi');
+    await vi.waitFor(() => expect(app.standin.callsOf('g-one')).toBe(1));
+    app.standin.setFault('g-one', null);
+    await flow(app.clock, waiting);
+    await app.chat('Hi');
+    const [probe, plain] = app.logs.filter(({ msg }) => msg === 'request');
+    expect(probe).toMatchObject({ key: 'google', isProbe: true, waitedMs: 3000, attempts: 2 });
+    expect(plain).toMatchObject({ key: 'google' });
+    for (const field of ['isProbe', 'waitedMs', 'attempts'])
+      expect(plain).not.toHaveProperty(field);
   });
 
   it('the log line of a request has the code and retry-after of its answer', async () => {

@@ -110,7 +110,7 @@ describe('a stream whose key fails', () => {
       expect(app.logs).toEqual(
         expect.arrayContaining([
           expect.objectContaining({ msg: 'attempt', outcome: 'quota_exhausted' }),
-          expect.objectContaining({ msg: 'attempt', outcome: 'success' }),
+          expect.objectContaining({ msg: 'request', key: 'google-2', attempts: 2 }),
           expect.objectContaining({
             msg: 'another key stepped in',
             tried: [
