@@ -1,4 +1,3 @@
-import { Agent } from 'undici';
 import { type Config, redactSecretsOf } from './config/config.ts';
 import { createFailover } from './failover/failover.ts';
 import { toAllSinks } from './failover/trace.ts';
@@ -12,6 +11,7 @@ import { anam } from './providers/anam/anam.ts';
 import type { Anam, AnamOptions } from './providers/anam/anam-api.ts';
 import { google } from './providers/gemini/gemini.ts';
 import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
+import { createDispatcher } from './providers/gemini/transport.ts';
 import type { Provider } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
@@ -63,7 +63,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     now: clock.now,
     ...(sharing === null ? {} : { peers: sharing.peers, random }),
   });
-  const queues = createWaitQueues(clock);
+  const queues = createWaitQueues(clock, providers);
   const admin = await loadAdmin(config, {
     ...runtime,
     providers,
@@ -76,7 +76,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   });
   const sink = toAllSinks([createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])]);
   const failover = createFailover({ ...config, providers, pool, clock, random, queues, sink });
-  const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
+  const dispatcher = createDispatcher();
   const upstream = { dispatcher, redact, now: clock.now };
   const clients = new Map(
     providers.flatMap(({ name, createChat }) =>
@@ -101,7 +101,9 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     completions: createChat({ ...chat, systemPrompt: null }),
     relay: createRelay({
       failover,
-      relay: createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl }),
+      clients: new Map([
+        [google.name, createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl })],
+      ]),
       targets: targets.filter(({ provider }) => provider === google.name),
     }),
     avatar: createAvatarSession({
@@ -151,8 +153,8 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     counts: () => sharing.counts,
     join({ sharedScopes }: KeyPool, queues: WaitQueues) {
       const joined = sharing.join(sharedScopes, {
-        opened: (provider) => queues(provider).keyProved(null),
-        changed: (provider) => queues(provider).leaseFailed(null),
+        opened: (provider) => queues.get(provider)?.keyProved(null),
+        changed: (provider) => queues.get(provider)?.leaseFailed(null),
       });
       return atMost(JOIN_LIMIT_MS, clock, joined, undefined);
     },

@@ -1,21 +1,23 @@
 import type { KeyPool } from '../pool/key-pool.ts';
-import type { Lease } from '../pool/lease.ts';
-import type { Clock } from '../shared/clock.ts';
-import { UpstreamError } from '../shared/failure.ts';
+import type { Lease, Outcome, Parked } from '../pool/lease.ts';
+import type { AnswerEnd, Call, CallHandler, Client } from '../providers/provider.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
+import type { Clock, Timer } from '../shared/clock.ts';
+import { type Failure, UpstreamError, type Usage } from '../shared/failure.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { Target } from '../shared/target.ts';
-import { type AttemptEnd, attempt, type UpstreamCall } from './attempt.ts';
 import { CandidateSearch, type SearchOptions } from './candidate-search.ts';
 import {
+  brokenOff,
   clientGone,
   conclude,
   noKeysConfigured,
   ourFault,
   refused,
-  ServiceError,
+  type ServiceError,
   upstreamTimeout,
 } from './service-error.ts';
-import { type Operation, type RequestTrace, RequestTracer, type TraceSink } from './trace.ts';
+import type { Operation, RequestEnd, RequestTrace, TraceSink } from './trace.ts';
 import type { WaitQueue, WaitQueues } from './wait-queue.ts';
 
 export interface FailoverOptions {
@@ -37,48 +39,76 @@ export interface FailoverOptions {
   readonly keyWaitMs: number;
 }
 
-export interface FailoverRequest<C, T> extends SearchOptions, UpstreamCall<C> {
+export interface FailoverRequest<Question, Chunk, End extends AnswerEnd> extends SearchOptions {
   readonly operation: Operation;
   readonly caller: Caller;
+  readonly question: Question;
+  /** How each provider among the targets is asked. */
+  readonly clients: ReadonlyMap<ProviderName, Client<Question, Chunk, End>>;
+  /** Whether the first chunk is committed to: no other key can step in after it. Otherwise the end is. */
+  readonly isStreamed: boolean;
   /** Used where it is shorter than the option. */
   readonly requestTimeoutMs?: number;
   readonly attemptTimeoutMs?: number;
   /** The first chunk is the whole answer, and may take most of the request's time. */
   readonly comesWhole?: boolean;
-  /**
-   * Reads what must be there before the caller gets anything that cannot be taken back. Until it returns
-   * another key may step in; it is then called again with a new answer.
-   */
-  readonly commit: (answer: Answer<C>) => Promise<T>;
+  /** The failure of an attempt as failover has to treat it. Default: as it is. */
+  readonly explain?: (error: UpstreamError, key: ApiKey) => UpstreamError;
 }
 
+/** Who asks. One request of a caller is one run of the failover. */
 export interface Caller {
   readonly requestId: string;
-  /** Aborts when the caller has gone. */
-  readonly signal: AbortSignal;
-  /** Of its latest request to the failover, which sets it. */
+  /** Whether the connection has closed before the answer was out. */
+  isGone: boolean;
+  /** Called when that happens. Set by what works for the caller. */
+  onGone: (() => void) | null;
+  /** Set by the failover. */
   trace: RequestTrace | null;
 }
 
-export interface Answer<C> extends AnsweredBy {
-  readonly chunks: AsyncGenerator<C, void, undefined>;
+/** Gets the answer of one request: either `onEnd` or `onError` comes last, once. */
+export interface AnswerReader<Chunk, End extends AnswerEnd> {
+  /** An attempt begins; what came of an earlier one is void. */
+  onAttempt(answeredBy: AnsweredBy): void;
+  /** @returns false to get no more until it calls `resume` */
+  onChunk(chunk: Chunk): boolean;
+  onEnd(end: End): void;
+  /**
+   * @param error a ServiceError; an UpstreamError where the failure is the answer, before any chunk that was
+   *   committed to: a fault of the request, or blocked content; anything else is a bug
+   */
+  onError(error: unknown): void;
 }
 
 export interface AnsweredBy {
   readonly target: Target;
-  /** The id of the key. */
-  readonly key: string;
+  readonly key: ApiKey;
   /** The number of this attempt: 1 for the first. */
   readonly attempts: number;
 }
 
-/**
- * Lease, attempt, classify, report, next key.
- *
- * @throws UpstreamError when the failure is the answer: a fault of the request, or blocked content
- * @throws ServiceError when no key could answer
- */
-export type Failover = <C, T>(request: FailoverRequest<C, T>) => Promise<T>;
+/** A request under way, for its reader. */
+export interface Run {
+  /** After `onChunk` has returned false. */
+  resume(): void;
+  /** Ends the request with this error for the caller; no key is to blame. */
+  stop(error: ServiceError): void;
+}
+
+/** Lease, attempt, classify, report, next key. */
+export type Failover = <Question, Chunk, End extends AnswerEnd>(
+  request: FailoverRequest<Question, Chunk, End>,
+  reader: AnswerReader<Chunk, End>,
+) => Run;
+
+export function createFailover(options: FailoverOptions): Failover {
+  return (request, reader) => {
+    const run = new FailoverRun(options, request, reader);
+    run.start();
+    return run;
+  };
+}
 
 /** Before another key is tried after an upstream failure. */
 const PAUSE_MS = 150;
@@ -86,212 +116,436 @@ const PAUSE_MS = 150;
 const PROBE_OUTCOME_MS = 20_000;
 /** Other instances answer within milliseconds whether this one may probe; a request waits this long at most. */
 const PERMIT_MS = 300;
+/** The finish reason may come before the last text: a model may be silent this long within an answer. */
+const FINISHED_MS = 30_000;
 
-export function createFailover(options: FailoverOptions): Failover {
-  return (request) => new Run(options, request).finish();
+/** Where a request stands. */
+type State<End> =
+  | { readonly kind: 'searching' }
+  /** In the wait queue, or in the pause between two attempts. */
+  | { readonly kind: 'waiting'; readonly cancel: () => void }
+  | { readonly kind: 'attempting' | 'committed'; readonly attempt: Attempt<End> }
+  | { readonly kind: 'ended' };
+
+const SEARCHING = { kind: 'searching' } as const;
+const ENDED = { kind: 'ended' } as const;
+
+/** One call with one lease. Times are milliseconds since the epoch. */
+interface Attempt<End> {
+  readonly lease: Lease;
+  readonly startedAt: number;
+  /** Null while it is being started. */
+  call: Call | null;
+  /** Milliseconds until the first chunk; null before it. */
+  firstMs: number | null;
+  /** When the last chunk came, or the reader was ready for the next one. */
+  heardAt: number;
+  /** Set where the answer is complete, unless more of it follows. */
+  end: End | null;
+  isPaused: boolean;
+  timer: Timer | null;
+  ringsAt: number;
 }
 
 /** The failover of one request. */
-class Run<C, T> {
+class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler<Chunk, End>, Run {
   readonly #options: FailoverOptions;
-  readonly #request: FailoverRequest<C, T>;
-  readonly #provider: ProviderFacts;
-  readonly #queue: WaitQueue;
+  readonly #request: FailoverRequest<Question, Chunk, End>;
+  readonly #reader: AnswerReader<Chunk, End>;
   readonly #search: CandidateSearch;
-  readonly #trace: RequestTracer;
+  readonly #trace: RequestTrace;
   readonly #deadline: number;
-  readonly #attemptMs: number;
   readonly #errors: UpstreamError[] = [];
-  #isInFlight = false;
-  /** By the last attempt: milliseconds since the epoch. */
-  #parkedUntil: number | null = null;
-  #isCommitted = false;
   /** Set when the request first finds every key spent; later rounds add nothing to it. */
   #waitUntil: number | null = null;
+  #state: State<End> = SEARCHING;
 
-  constructor(options: FailoverOptions, request: FailoverRequest<C, T>) {
-    // The first target's provider stands for the request.
-    const { provider } = request.targets[0];
+  constructor(
+    options: FailoverOptions,
+    request: FailoverRequest<Question, Chunk, End>,
+    reader: AnswerReader<Chunk, End>,
+  ) {
+    const { operation, targets, caller } = request;
+    const startedAt = options.clock.now();
+    const limitMs = request.requestTimeoutMs ?? options.requestTimeoutMs;
     this.#options = options;
     this.#request = request;
-    this.#provider = providerOf(options.providers, provider);
-    this.#queue = options.queues(provider);
+    this.#reader = reader;
     this.#search = new CandidateSearch(options.pool, request);
-    this.#trace = new RequestTracer(options, request);
-    this.#attemptMs = attemptLimitMs(options, request);
-    this.#deadline =
-      options.clock.now() + shorter(options.requestTimeoutMs, request.requestTimeoutMs);
+    this.#deadline = startedAt + Math.min(limitMs, options.requestTimeoutMs);
+    this.#trace = {
+      requestId: caller.requestId,
+      operation,
+      targets,
+      startedAt,
+      ms: 0,
+      waitedMs: 0,
+      attempts: [],
+      end: null,
+    };
   }
 
-  async finish(): Promise<T> {
-    try {
-      const result = await this.#answer();
-      this.#isCommitted = true;
-      if (!this.#isInFlight) this.#trace.answered();
-      return result;
-    } catch (error) {
-      if (error instanceof ServiceError) this.#trace.failed(error);
-      else if (error instanceof UpstreamError) this.#trace.answered();
-      else this.#trace.broke();
-      throw error;
-    }
+  start(): void {
+    const { caller, targets } = this.#request;
+    caller.trace = this.#trace;
+    caller.onGone = () => this.#callerGone();
+    if (caller.isGone) this.#refuse(clientGone());
+    else if (targets.some(({ provider }) => this.#options.pool.hasKeys(provider))) this.#next();
+    else this.#refuse(noKeysConfigured(this.#provider()));
   }
 
-  async #answer(): Promise<T> {
-    const { pool, clock } = this.#options;
-    const { targets } = this.#request;
-    if (!targets.some(({ provider }) => pool.hasKeys(provider))) {
-      throw noKeysConfigured(this.#provider);
+  onChunk(chunk: Chunk): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    const { attempt } = state;
+    this.#hear(attempt);
+    if (state.kind === 'attempting' && this.#request.isStreamed) {
+      this.#state = { kind: 'committed', attempt };
     }
-    for (;;) {
-      const lease = clock.now() < this.#deadline ? await this.#nextLease() : null;
-      if (lease === null) throw conclude(this.#search, this.#errors, clock.now(), this.#provider);
-      const result = await this.#try(lease);
-      if (result !== FAILED) return result;
+    if (this.#reader.onChunk(chunk)) return;
+    attempt.isPaused = true;
+    attempt.call?.pause();
+  }
+
+  onFinish(end: End): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    state.attempt.end = end;
+    this.#hear(state.attempt);
+  }
+
+  onEnd(end: End): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    const { attempt } = state;
+    if (attempt.firstMs === null) this.#hear(attempt);
+    attempt.end = end;
+    this.#complete(attempt, end);
+  }
+
+  onFailure(error: unknown): void {
+    const state = this.#state;
+    if (state.kind === 'attempting' || state.kind === 'committed') this.#fail(state, error);
+    // A bug in what the reader does with the last part of the answer.
+    else if (!(error instanceof UpstreamError)) this.#reader.onError(error);
+  }
+
+  resume(): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    const { attempt } = state;
+    attempt.isPaused = false;
+    attempt.heardAt = this.#options.clock.now();
+    attempt.call?.resume();
+  }
+
+  stop(error: ServiceError): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    state.attempt.call?.abort();
+    this.#report(state.attempt, NOT_READ);
+    this.#end({ kind: 'broken_off' });
+    this.#reader.onError(error);
+  }
+
+  #callerGone(): void {
+    const state = this.#state;
+    switch (state.kind) {
+      case 'attempting':
+      case 'committed':
+        state.attempt.call?.abort();
+        // The answer was complete: only the silence after it was cut short.
+        if (state.attempt.end !== null) this.#complete(state.attempt, state.attempt.end);
+        else this.#fail(state, new UpstreamError(CLIENT_GONE));
+        return;
+      case 'waiting':
+        state.cancel();
+        this.#refuse(clientGone());
+        return;
+      case 'searching':
+      case 'ended':
+        return;
+      default:
+        state satisfies never;
     }
   }
 
   /** Keys of every target first, then keys that return soon, then ejected ones. */
-  async #nextLease(): Promise<Lease | null> {
-    const mayLease = this.#errors.length > 0 || this.#queue.isEmpty();
+  #next(): void {
+    this.#state = SEARCHING;
+    if (this.#options.clock.now() >= this.#deadline) {
+      this.#attemptOrConclude(null);
+      return;
+    }
+    const mayLease =
+      this.#errors.length > 0 || this.#queueOf(this.#request.targets[0]).waiters.size === 0;
     const lease = mayLease ? this.#search.next() : null;
-    if (lease !== null) return lease;
-    const returned = await this.#wait();
-    if (returned !== null) return returned;
-    this.#checkCaller();
-    return this.#search.lastResort();
+    if (lease === null) this.#wait();
+    else this.#attempt(lease);
   }
 
-  async #wait(): Promise<Lease | null> {
+  #wait(): void {
     const { clock, keyWaitMs } = this.#options;
     const now = clock.now();
     this.#waitUntil ??= now + keyWaitMs;
     const mayWait = now < this.#waitUntil;
     const isAsking = this.#search.isAsking();
-    if (!mayWait && !isAsking && this.#errors.length > 0) return null;
+    if (!mayWait && !isAsking && this.#errors.length > 0) {
+      this.#attemptOrConclude(this.#search.lastResort());
+      return;
+    }
     const outcomeUntil = mayWait
-      ? this.#waitUntil + Math.min(this.#attemptMs, PROBE_OUTCOME_MS)
+      ? this.#waitUntil + Math.min(this.#attemptMs(), PROBE_OUTCOME_MS)
       : now + (isAsking ? PERMIT_MS : 0);
     // A key that returns at the deadline itself comes too late.
     const last = this.#deadline - 1;
-    const lease = await this.#queue.wait(
+    const cancel = this.#queueOf(this.#request.targets[0]).wait(
       this.#search,
       { until: Math.min(this.#waitUntil, last), outcomeUntil: Math.min(outcomeUntil, last) },
-      this.#request.caller.signal,
+      (lease) => {
+        this.#trace.waitedMs += clock.now() - now;
+        if (this.#state.kind === 'ended') lease?.report(CLIENT_GONE);
+        else this.#attemptOrConclude(lease ?? this.#search.lastResort());
+      },
     );
-    this.#trace.waited(clock.now() - now);
-    return lease;
+    // The queue may have answered at once.
+    if (this.#state === SEARCHING) this.#state = { kind: 'waiting', cancel };
   }
 
-  async #try(lease: Lease): Promise<T | typeof FAILED> {
-    const { clock, streamIdleMs } = this.#options;
-    const { caller, commit } = this.#request;
-    this.#isInFlight = true;
-    const chunks = attempt({
+  #attemptOrConclude(lease: Lease | null): void {
+    const now = this.#options.clock.now();
+    if (lease !== null) this.#attempt(lease);
+    else this.#refuse(conclude(this.#search, this.#errors, now, this.#provider()));
+  }
+
+  #attempt(lease: Lease): void {
+    const { key, target } = lease;
+    const { clients, question } = this.#request;
+    const client = clients.get(target.provider);
+    if (client === undefined) throw new Error(`${target.provider} cannot be asked for this`);
+    const startedAt = this.#options.clock.now();
+    const attempt: Attempt<End> = {
       lease,
-      call: this.#request,
-      signal: caller.signal,
-      clock,
-      firstChunkMs: this.#attemptMs,
-      idleMs: streamIdleMs,
-      deadline: this.#deadline,
-      onProven: () => this.#queueOf(lease).keyProved(concernedBy(lease)),
-      onEnd: (end) => this.#attemptEnded(end),
-    });
-    try {
-      const attempts = this.#trace.attempts + 1;
-      return await commit({ target: lease.target, key: lease.key.id, attempts, chunks });
-    } catch (error) {
-      await this.#afterFailure(error);
-      return FAILED;
+      startedAt,
+      call: null,
+      firstMs: null,
+      heardAt: startedAt,
+      end: null,
+      isPaused: false,
+      timer: null,
+      ringsAt: Number.POSITIVE_INFINITY,
+    };
+    this.#state = { kind: 'attempting', attempt };
+    this.#reader.onAttempt({ target, key, attempts: this.#trace.attempts.length + 1 });
+    this.#ringAtLimit(attempt);
+    attempt.call = client.call(question, key, target, this);
+  }
+
+  /** Something came: the key works. */
+  #hear(attempt: Attempt<End>): void {
+    const { lease } = attempt;
+    attempt.heardAt = this.#options.clock.now();
+    if (attempt.firstMs === null) {
+      attempt.firstMs = attempt.heardAt - attempt.startedAt;
+      const isNews = lease.prove();
+      const queue = this.#queueOf(lease.target);
+      if (isNews && queue.waiters.size > 0) queue.keyProved(concernedBy(lease));
+    }
+    this.#ringAtLimit(attempt);
+  }
+
+  /** A later limit sets no new timer: the present one looks again when it rings. */
+  #ringAtLimit(attempt: Attempt<End>): void {
+    const limit = this.#limitOf(attempt);
+    if (limit >= attempt.ringsAt) return;
+    const { clock } = this.#options;
+    attempt.timer?.cancel();
+    attempt.ringsAt = limit;
+    attempt.timer = clock.after(limit - clock.now(), () => this.#ring(attempt));
+  }
+
+  #ring(attempt: Attempt<End>): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    const now = this.#options.clock.now();
+    // The time of a slow reader does not count.
+    if (attempt.isPaused) attempt.heardAt = now;
+    if (now >= this.#limitOf(attempt)) {
+      attempt.call?.abort();
+      if (attempt.end !== null) this.#complete(attempt, attempt.end);
+      else this.#fail(state, new UpstreamError(this.#silenceOf(attempt)));
+      return;
+    }
+    attempt.ringsAt = Number.POSITIVE_INFINITY;
+    this.#ringAtLimit(attempt);
+  }
+
+  #limitOf({ startedAt, firstMs, heardAt, end }: Attempt<End>): number {
+    if (end !== null) return heardAt + FINISHED_MS;
+    if (firstMs !== null) return heardAt + this.#options.streamIdleMs;
+    return Math.min(startedAt + this.#attemptMs(), this.#deadline);
+  }
+
+  #silenceOf({ startedAt, firstMs }: Attempt<End>): Failure {
+    const isDeadline = firstMs === null && this.#deadline < startedAt + this.#attemptMs();
+    return isDeadline ? DEADLINE_EXCEEDED : TIMED_OUT;
+  }
+
+  #attemptMs(): number {
+    const { attemptTimeoutMs, requestTimeoutMs } = this.#options;
+    const { comesWhole = false, attemptTimeoutMs: own = attemptTimeoutMs } = this.#request;
+    if (comesWhole) return Math.max(attemptTimeoutMs, requestTimeoutMs * SHARE_OF_WHOLE);
+    return Math.min(attemptTimeoutMs, own);
+  }
+
+  #complete(attempt: Attempt<End>, end: End): void {
+    this.#report(attempt, SUCCESS);
+    this.#end({ kind: 'answered' });
+    this.#reader.onEnd(end);
+  }
+
+  #fail({ kind, attempt }: Extract<State<End>, { attempt: unknown }>, thrown: unknown): void {
+    const error = this.#explain(thrown, attempt.lease.key);
+    const failure = error instanceof UpstreamError ? error.failure : OUR_BUG;
+    const parked = this.#report(attempt, failure);
+    if (!(error instanceof UpstreamError)) {
+      this.#end({ kind: 'internal_error' });
+      this.#reader.onError(error);
+    } else if (kind === 'committed') {
+      this.#end({ kind: ENDS[failure.kind] ?? 'broken_off' });
+      this.#reader.onError(brokenOff(error));
+    } else {
+      this.#errors.push(error);
+      this.#decide(error, parked);
     }
   }
 
-  #attemptEnded(end: AttemptEnd): void {
-    const { lease, outcome, parked } = end;
-    this.#isInFlight = false;
-    this.#trace.attemptEnded(end);
-    // A streamed answer ends after the commit.
-    if (this.#isCommitted) this.#trace.answered();
-    if (outcome.kind === 'success') return;
-    this.#parkedUntil = parked?.until ?? null;
-    this.#search.failed(lease, outcome, parked);
-    this.#queueOf(lease).leaseFailed(concernedBy(lease));
+  #explain(thrown: unknown, key: ApiKey): unknown {
+    const { explain } = this.#request;
+    return explain !== undefined && thrown instanceof UpstreamError ? explain(thrown, key) : thrown;
   }
 
-  #queueOf({ target }: Lease): WaitQueue {
-    return this.#options.queues(target.provider);
-  }
-
-  /** Returns when another key may be tried; else throws the error for the caller. */
-  async #afterFailure(error: unknown): Promise<void> {
-    if (!(error instanceof UpstreamError)) throw error;
-    this.#errors.push(error);
+  /** What happens to the request after an attempt that failed. */
+  #decide(error: UpstreamError, parked: Parked | null): void {
+    const { clock, random } = this.#options;
     const { request: action } = this.#search.verdictOf(error.failure);
     switch (action) {
       case 'next_key':
+        this.#next();
         return;
       case 'next_project':
-        if (this.#search.hasMore()) return;
-        throw refused(error, this.#parkedUntil, this.#options.clock.now());
+        if (this.#search.hasMore()) this.#next();
+        else this.#refuse(refused(error, parked?.until ?? null, clock.now()));
+        return;
       case 'another_key':
-        if (this.#search.hasMore()) await this.#pause();
+        // Half to one and a half times the pause, so that many requests do not return together.
+        if (this.#search.hasMore()) this.#pause(PAUSE_MS * (0.5 + random()));
+        else this.#next();
         return;
       case 'answer':
-        throw error;
+        this.#end({ kind: ENDS[error.failure.kind] ?? 'broken_off' });
+        this.#reader.onError(error);
+        return;
       case 'our_fault':
-        throw ourFault(error);
+        this.#refuse(ourFault(error));
+        return;
       case 'timeout':
-        this.#checkCaller();
-        throw upstreamTimeout(error);
+        this.#refuse(upstreamTimeout(error));
+        return;
       case 'stop':
-        throw clientGone();
+        this.#refuse(clientGone());
+        return;
       default:
         action satisfies never;
     }
   }
 
-  /** Half to one and a half times the pause, so that many requests do not return together. */
-  async #pause(): Promise<void> {
-    const { clock, random } = this.#options;
-    await pause(clock, PAUSE_MS * (0.5 + random()), this.#request.caller.signal);
-    this.#checkCaller();
+  #pause(ms: number): void {
+    const timer = this.#options.clock.after(ms, () => this.#next());
+    this.#state = { kind: 'waiting', cancel: () => timer.cancel() };
   }
 
-  #checkCaller(): void {
-    if (this.#request.caller.signal.aborted) throw clientGone();
+  /** Ends the attempt; the request goes on. */
+  #report(attempt: Attempt<End>, outcome: Outcome): Parked | null {
+    const { lease, startedAt, firstMs, timer, end } = attempt;
+    this.#state = SEARCHING;
+    timer?.cancel();
+    const parked = lease.report(outcome);
+    const ended = {
+      key: lease.key.id,
+      target: lease.target,
+      outcome,
+      isProbe: lease.isProbe,
+      parked,
+      startedAt,
+      ms: this.#options.clock.now() - startedAt,
+      firstMs,
+      usage: usageOf(outcome, end),
+    };
+    this.#trace.attempts.push(ended);
+    if (outcome.kind === 'success') return null;
+    this.#search.failed(lease, outcome, parked);
+    const queue = this.#queueOf(lease.target);
+    if (queue.waiters.size > 0) queue.leaseFailed(concernedBy(lease));
+    this.#options.sink.attemptFailed(ended, this.#trace);
+    return parked;
+  }
+
+  #refuse(error: ServiceError): void {
+    const { code, retryAfterMs } = error;
+    this.#end(code === 'client_gone' ? { kind: code } : { kind: 'refused', code, retryAfterMs });
+    this.#reader.onError(error);
+  }
+
+  #end(end: RequestEnd): void {
+    const trace = this.#trace;
+    this.#state = ENDED;
+    this.#request.caller.onGone = null;
+    trace.ms = this.#options.clock.now() - trace.startedAt;
+    trace.end = end;
+    this.#options.sink.requestEnded(trace);
+  }
+
+  #queueOf({ provider }: Target): WaitQueue {
+    const queue = this.#options.queues.get(provider);
+    if (queue === undefined) throw new Error(`${provider} has no queue`);
+    return queue;
+  }
+
+  /** The first target's provider stands for the request. */
+  #provider(): ProviderFacts {
+    return providerOf(this.#options.providers, this.#request.targets[0].provider);
   }
 }
 
-const FAILED = Symbol('failed');
-
-/** A probe concerns every target: it may test the key itself. */
-const concernedBy = ({ isProbe, target }: Lease): Target | null => (isProbe ? null : target);
+const SUCCESS: Outcome = { kind: 'success' };
+const NOT_READ: Failure = { kind: 'client_gone', message: 'the rest was not read' };
+const CLIENT_GONE: Failure = { kind: 'client_gone', message: 'the client hung up' };
+const OUR_BUG: Failure = { kind: 'internal_error', message: 'a bug of our own' };
+const TIMED_OUT: Failure = {
+  kind: 'upstream_down',
+  timedOut: true,
+  message: 'no answer within the limit',
+};
+const DEADLINE_EXCEEDED: Failure = {
+  kind: 'deadline_exceeded',
+  message: "the request's own deadline has passed",
+};
 
 /** Of the time of an answer that comes whole; the rest is for another key when the first one hangs. */
 const SHARE_OF_WHOLE = 0.75;
 
-function attemptLimitMs(
-  { attemptTimeoutMs, requestTimeoutMs }: FailoverOptions,
-  request: Pick<FailoverRequest<never, never>, 'comesWhole' | 'attemptTimeoutMs'>,
-): number {
-  if (!request.comesWhole) return shorter(attemptTimeoutMs, request.attemptTimeoutMs);
-  return Math.max(attemptTimeoutMs, requestTimeoutMs * SHARE_OF_WHOLE);
-}
+/** A probe concerns every target: it may test the key itself. */
+const concernedBy = ({ isProbe, target }: Lease): Target | null => (isProbe ? null : target);
 
-const shorter = (usual: number, own: number | undefined) =>
-  own === undefined ? usual : Math.min(usual, own);
+/** Blocked content may have used tokens too. */
+const usageOf = (outcome: Outcome, end: AnswerEnd | null): Usage | null =>
+  (outcome.kind === 'content_blocked' ? outcome.usage : null) ?? end?.usage ?? null;
 
-/** Resolves after this time, or when the signal aborts. */
-export function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const finish = () => {
-      timer.cancel();
-      signal.removeEventListener('abort', finish);
-      resolve();
-    };
-    const timer = clock.after(ms, finish);
-    signal.addEventListener('abort', finish);
-  });
-}
+/** How a request ends by the failure of its last attempt, when no other key could step in any more. */
+const ENDS: Partial<Record<Failure['kind'], Exclude<RequestEnd['kind'], 'refused'>>> = {
+  content_blocked: 'answered',
+  request_fault: 'at_fault',
+  client_gone: 'client_gone',
+  internal_error: 'internal_error',
+};

@@ -97,16 +97,15 @@ export function refusalIn({ code, cause }: ServiceError): ProviderWords | null {
   return isRefused && cause instanceof UpstreamError ? cause.refusal : null;
 }
 
-/** Throws the error for an answer that had begun and broke off. */
-export function breakOff(error: unknown): never {
-  if (!(error instanceof UpstreamError)) throw error;
+/** The error for an answer that had begun and broke off. */
+export function brokenOff(error: UpstreamError): ServiceError {
   const { failure } = error;
-  if (failure.kind === 'client_gone') throw clientGone();
+  if (failure.kind === 'client_gone') return clientGone();
   const hasTimedOut =
     failure.kind === 'deadline_exceeded' || (failure.kind === 'upstream_down' && failure.timedOut);
-  if (hasTimedOut) throw upstreamTimeout(error);
+  if (hasTimedOut) return upstreamTimeout(error);
   const message = 'The answer broke off. Please try again.';
-  throw new ServiceError('upstream_failed', message, { cause: error });
+  return new ServiceError('upstream_failed', message, { cause: error });
 }
 
 export function upstreamTimeout(cause?: unknown): ServiceError {

@@ -1,9 +1,7 @@
 import type { Outcome, Parked } from '../pool/lease.ts';
-import type { Clock } from '../shared/clock.ts';
 import { FAILURE_KINDS, type Usage } from '../shared/failure.ts';
 import type { Target } from '../shared/target.ts';
-import type { AttemptEnd } from './attempt.ts';
-import type { ServiceError, ServiceErrorCode } from './service-error.ts';
+import type { ServiceErrorCode } from './service-error.ts';
 
 /** What a provider is asked to do, by OpenTelemetry's names where it has some. */
 export const OPERATIONS = [
@@ -110,78 +108,3 @@ export function hasSteppedIn({ attempts }: Pick<RequestTrace, 'attempts'>): bool
     attempts.some(({ key, target }) => key !== first?.key || target !== first.target)
   );
 }
-
-interface TracedRequest extends Pick<RequestTrace, 'operation' | 'targets'> {
-  readonly caller: { readonly requestId: string; trace: RequestTrace | null };
-}
-
-/** Traces one request. */
-export class RequestTracer {
-  readonly #now: Clock['now'];
-  readonly #sink: TraceSink;
-  readonly #trace: RequestTrace;
-
-  constructor(options: { clock: Clock; sink: TraceSink }, request: TracedRequest) {
-    const { operation, targets, caller } = request;
-    this.#now = options.clock.now;
-    this.#sink = options.sink;
-    this.#trace = {
-      requestId: caller.requestId,
-      operation,
-      targets,
-      startedAt: this.#now(),
-      ms: 0,
-      waitedMs: 0,
-      attempts: [],
-      end: null,
-    };
-    caller.trace = this.#trace;
-  }
-
-  /** How many have ended. */
-  get attempts(): number {
-    return this.#trace.attempts.length;
-  }
-
-  waited(ms: number): void {
-    this.#trace.waitedMs += ms;
-  }
-
-  attemptEnded({ lease, ...end }: AttemptEnd): void {
-    const { key, target, isProbe } = lease;
-    const ms = this.#now() - end.startedAt;
-    const attempt = { key: key.id, target, isProbe, ms, ...end };
-    this.#trace.attempts.push(attempt);
-    if (end.outcome.kind !== 'success') this.#sink.attemptFailed(attempt, this.#trace);
-  }
-
-  /** The last attempt was committed to, or its failure is the answer. */
-  answered(): void {
-    const last = this.#trace.attempts.at(-1)?.outcome.kind;
-    this.#end({ kind: last === undefined ? 'answered' : (ENDS[last] ?? 'broken_off') });
-  }
-
-  failed({ code, retryAfterMs }: ServiceError): void {
-    const isGone = code === 'client_gone';
-    this.#end(isGone ? { kind: 'client_gone' } : { kind: 'refused', code, retryAfterMs });
-  }
-
-  broke(): void {
-    this.#end({ kind: 'internal_error' });
-  }
-
-  #end(end: RequestEnd): void {
-    this.#trace.ms = this.#now() - this.#trace.startedAt;
-    this.#trace.end = end;
-    this.#sink.requestEnded(this.#trace);
-  }
-}
-
-/** How a request ends by the outcome of its last attempt, when no other key could step in any more. */
-const ENDS: Partial<Record<Outcome['kind'], Exclude<RequestEnd['kind'], 'refused'>>> = {
-  success: 'answered',
-  content_blocked: 'answered',
-  request_fault: 'at_fault',
-  client_gone: 'client_gone',
-  internal_error: 'internal_error',
-};

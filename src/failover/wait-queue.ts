@@ -6,14 +6,20 @@ import type { CandidateSearch } from './candidate-search.ts';
 
 /** Requests that found every key spent and wait for one to return: first come, first served. */
 export interface WaitQueue {
-  /** A new request may lease a key at once only while the queue is empty. */
-  isEmpty(): boolean;
+  /** A new request may lease a key at once only while there are none. */
+  readonly waiters: ReadonlySet<unknown>;
   /**
    * Waits until it is this request's turn and a key has returned.
    *
-   * @returns null when no key returns in time, when the queue is full, or when the signal aborts
+   * @param leave called once, perhaps before this returns: with a lease, or with null when no key returns in
+   *   time or when the queue is full
+   * @returns what takes the request out of the queue; `leave` is not called any more unless it was due already
    */
-  wait(search: CandidateSearch, limits: WaitLimits, signal: AbortSignal): Promise<Lease | null>;
+  wait(
+    search: CandidateSearch,
+    limits: WaitLimits,
+    leave: (lease: Lease | null) => void,
+  ): () => void;
   /**
    * A key has answered, so that there may be room for more: admits two requests.
    *
@@ -33,19 +39,15 @@ export interface WaitLimits {
 }
 
 /** The queue of each provider. */
-export type WaitQueues = (provider: ProviderName) => WaitQueue;
+export type WaitQueues = ReadonlyMap<ProviderName, WaitQueue>;
 
 /** So many requests may wait for the keys of one provider. */
 const MAX_WAITING = 1000;
 
-export function createWaitQueues(clock: Clock): WaitQueues {
-  const queues = new Map<ProviderName, WaitQueue>();
-  return (provider) => {
-    const queue = queues.get(provider) ?? createWaitQueue(clock, MAX_WAITING);
-    queues.set(provider, queue);
-    return queue;
-  };
-}
+export const createWaitQueues = (
+  clock: Clock,
+  providers: readonly { readonly name: ProviderName }[],
+): WaitQueues => new Map(providers.map(({ name }) => [name, createWaitQueue(clock, MAX_WAITING)]));
 
 interface Waiter {
   readonly search: CandidateSearch;
@@ -99,36 +101,38 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
   }
 
   return {
-    isEmpty: () => waiters.size === 0,
+    waiters,
     keyProved(target) {
       if (waiters.size > 0) serve(shareFor(target, ADMITTED_PER_PROOF));
     },
     leaseFailed(target) {
       if (waiters.size > 0) serve(shareFor(target, 1));
     },
-    wait(search, limits, signal) {
-      if (signal.aborted) return Promise.resolve(null);
+    wait(search, limits, leave) {
       const lease = leaseAtOnce(search);
-      if (lease !== null) return Promise.resolve(lease);
-      return new Promise((resolve) => {
-        const giveUp = () => waiter.leave(null);
-        const waiter: Waiter = {
-          search,
-          limits,
-          wakesAt: Number.POSITIVE_INFINITY,
-          leave(leased) {
-            waiters.delete(waiter);
-            if (waiters.size === 0) alarm.cancel();
-            signal.removeEventListener('abort', giveUp);
-            resolve(leased);
-          },
-        };
-        signal.addEventListener('abort', giveUp);
-        waiters.add(waiter);
-        if (waiters.size > maxWaiting) giveUp();
-        else review(waiter);
-        alarm.ringBy(waiter.wakesAt);
-      });
+      if (lease !== null) {
+        leave(lease);
+        return () => {};
+      }
+      const remove = () => {
+        waiters.delete(waiter);
+        if (waiters.size === 0) alarm.cancel();
+      };
+      const waiter: Waiter = {
+        search,
+        limits,
+        wakesAt: Number.POSITIVE_INFINITY,
+        leave(leased) {
+          remove();
+          // The queue is in the middle of serving others.
+          queueMicrotask(() => leave(leased));
+        },
+      };
+      waiters.add(waiter);
+      if (waiters.size > maxWaiting) waiter.leave(null);
+      else review(waiter);
+      if (waiters.has(waiter)) alarm.ringBy(waiter.wakesAt);
+      return remove;
     },
   };
 }

@@ -4,17 +4,22 @@ import type { Caller } from '../failover/failover.ts';
 import { createTokenCheck, type Secret } from '../shared/secret.ts';
 import { HttpError } from './errors.ts';
 
-/** @returns who asks; the signal aborts when the connection closes before the answer is out */
+/** @returns who asks, told when the connection closes before the answer is out */
 export function callerOf(response: Response): Caller {
-  const controller = new AbortController();
-  response.once('close', () => {
-    if (!response.writableFinished) controller.abort('client gone');
-  });
   // No event follows if it closed while the body was read.
-  if (response.destroyed) controller.abort('client gone');
-  const { locals } = response;
-  locals.caller = { requestId: locals.requestId, signal: controller.signal, trace: null };
-  return locals.caller;
+  const caller: Caller = {
+    requestId: response.locals.requestId,
+    isGone: response.destroyed,
+    onGone: null,
+    trace: null,
+  };
+  response.locals.caller = caller;
+  response.once('close', () => {
+    if (response.writableFinished) return;
+    caller.isGone = true;
+    caller.onGone?.();
+  });
+  return caller;
 }
 
 /** @returns the token of an `Authorization: Bearer` header; null when there is none */

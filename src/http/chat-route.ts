@@ -1,18 +1,18 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
+import type { IncomingMessage } from 'node:http';
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import type { Chat } from '../services/chat.ts';
+import type { Chat, ChatAnsweredBy, ChatWriter } from '../services/chat.ts';
 import type { ChatChunk, ChatFinish } from '../shared/chat.ts';
-import { atMost, type Clock } from '../shared/clock.ts';
+import { atMost, type Clock, type Timer } from '../shared/clock.ts';
 import { modelOf, type Target } from '../shared/target.ts';
 import { readJsonBody } from './body.ts';
 import { callerOf } from './caller.ts';
 import { aiSdk, aiSdkBody, isAiSdk } from './dialects/ai-sdk.ts';
 import { anamBody, anamLlm, isAnamLlm } from './dialects/anam-llm.ts';
-import type { Dialect, Frames } from './dialects/dialect.ts';
+import type { AnswerFacts, Dialect, Frames, StreamFacts } from './dialects/dialect.ts';
 import { chatBody, chatReply, simple } from './dialects/simple.ts';
 import { OUR_ERRORS, PLAIN_ERRORS } from './errors.ts';
-import { sendJson, sent, setAnsweredBy, write } from './reply.ts';
+import { PacedWriter, sendJson, setAnsweredBy } from './reply.ts';
 import type { RequestBody, Route } from './route.ts';
 
 export interface ChatRoutesOptions {
@@ -164,56 +164,77 @@ export function answerChat(
       sendJson(response, 200, answer.body(reply, facts));
       return;
     }
-    const { chunks, ...answeredBy } = await chat.stream(asked, caller);
-    setAnsweredBy(response, answeredBy);
-    const frames = answer.frames({ ...facts, model: answeredBy.model });
-    response.locals.failInStream = frames.fail;
-    await sendStream(response, frames, chunks, clock);
-  };
-}
-
-/**
- * Writes an answer as it comes. The provider is not read while the client does not read; leaving the
- * loop ends the call to the provider.
- */
-async function sendStream(
-  response: ServerResponse,
-  frames: Frames,
-  chunks: AsyncIterable<ChatChunk>,
-  clock: Clock,
-): Promise<void> {
-  const keepAlive = startKeepAlive(response, frames.keepAlive, clock);
-  let ahead = frames.begin;
-  let finish: ChatFinish | null = null;
-  try {
-    for await (const chunk of chunks) {
-      if (!response.headersSent) response.writeHead(200, frames.headers);
-      await write(response, ahead + frames.piece(chunk), clock);
-      ahead = '';
-      finish = chunk.finish ?? finish;
+    const writer = new StreamWriter(response, answer.frames, facts, clock);
+    try {
+      await chat.stream(asked, caller, writer);
+    } finally {
+      writer.stop();
     }
-    response.end(finish === null ? '' : frames.end(finish));
-    await sent(response, clock);
-  } finally {
-    keepAlive.stop();
-  }
+  };
 }
 
 /** Shorter than the idle limits of known proxies. */
 const KEEP_ALIVE_MS = 15_000;
 
-function startKeepAlive(response: ServerResponse, comment: string | null, clock: Clock) {
-  if (comment === null) return { stop() {} };
-  let timer = clock.after(KEEP_ALIVE_MS, sendComment);
-  function sendComment(): void {
-    if (isWritable(response)) response.write(comment);
-    timer = clock.after(KEEP_ALIVE_MS, sendComment);
-  }
-  return { stop: () => timer.cancel() };
-}
+/** Writes an answer as it comes. The provider is not read while the client does not read. */
+class StreamWriter implements ChatWriter {
+  readonly #response: Response;
+  readonly #toFrames: (facts: StreamFacts) => Frames;
+  readonly #facts: AnswerFacts;
+  readonly #clock: Clock;
+  readonly #output: PacedWriter;
+  #frames: Frames | null = null;
+  /** Written with the first piece. */
+  #ahead = '';
+  #keepAlive: Timer | null = null;
 
-const isWritable = ({ headersSent, writableEnded, writableNeedDrain }: ServerResponse) =>
-  headersSent && !writableEnded && !writableNeedDrain;
+  constructor(
+    response: Response,
+    toFrames: (facts: StreamFacts) => Frames,
+    facts: AnswerFacts,
+    clock: Clock,
+  ) {
+    this.#response = response;
+    this.#toFrames = toFrames;
+    this.#facts = facts;
+    this.#clock = clock;
+    this.#output = new PacedWriter(response, clock);
+  }
+
+  begin(answeredBy: ChatAnsweredBy, resume: () => void): void {
+    const frames = this.#toFrames({ ...this.#facts, model: answeredBy.model });
+    this.#frames = frames;
+    this.#ahead = frames.begin;
+    this.#output.onRoom = resume;
+    setAnsweredBy(this.#response, answeredBy);
+    this.#response.locals.failInStream = frames.fail;
+    this.#response.writeHead(200, frames.headers);
+    if (frames.keepAlive !== null) this.#sendLater(frames.keepAlive);
+  }
+
+  write(chunk: ChatChunk): boolean {
+    const text = this.#ahead + (this.#frames?.piece(chunk) ?? '');
+    this.#ahead = '';
+    return this.#output.write(text);
+  }
+
+  end(finish: ChatFinish): void {
+    this.#output.end(this.#frames?.end(finish));
+  }
+
+  /** Nothing is sent any more. */
+  stop(): void {
+    this.#keepAlive?.cancel();
+  }
+
+  #sendLater(comment: string): void {
+    this.#keepAlive = this.#clock.after(KEEP_ALIVE_MS, () => {
+      const { writableEnded, writableNeedDrain } = this.#response;
+      if (!writableEnded && !writableNeedDrain) this.#response.write(comment);
+      this.#sendLater(comment);
+    });
+  }
+}
 
 /** Stands before the parser, which keeps nothing of a body that it refuses. */
 const keepBeginning: RequestHandler = (request, response, next) => {

@@ -44,7 +44,7 @@ export function setAnsweredBy(
   { key, attempts }: Pick<AnsweredBy, 'key' | 'attempts'>,
 ): void {
   response.setHeader(ATTEMPTS_HEADER, String(attempts));
-  if (response.locals.admin !== undefined) response.setHeader(KEY_HEADER, key);
+  if (response.locals.admin !== undefined) response.setHeader(KEY_HEADER, key.id);
 }
 
 /**
@@ -53,18 +53,31 @@ export function setAnsweredBy(
  */
 const STALL_MS = 120_000;
 
-/** Resolves when there is room for more, or when the client has gone. */
-export async function write(
-  response: ServerResponse,
-  text: string | Uint8Array,
-  clock: Clock,
-): Promise<void> {
-  if (text.length > 0 && !response.write(text)) await until('drain', response, clock);
-}
+/** Writes as fast as the client reads, and cuts off a client that reads nothing. */
+export class PacedWriter {
+  readonly #response: ServerResponse;
+  readonly #clock: Clock;
+  /** Called when there is room again after `write` has returned false. */
+  onRoom: () => void = () => {};
 
-/** Resolves when all bytes have been handed to the system, or when the client has gone. */
-export const sent = (response: ServerResponse, clock: Clock): Promise<void> =>
-  until('finish', response, clock);
+  constructor(response: ServerResponse, clock: Clock) {
+    this.#response = response;
+    this.#clock = clock;
+  }
+
+  /** @returns whether there is room for more */
+  write(text: string | Uint8Array): boolean {
+    if (text.length === 0 || this.#response.write(text)) return true;
+    void until('drain', this.#response, this.#clock).then(() => this.onRoom());
+    return false;
+  }
+
+  end(text = ''): void {
+    this.#response.end(text);
+    // The system has not taken everything yet.
+    if (this.#response.writableLength > 0) void until('finish', this.#response, this.#clock);
+  }
+}
 
 async function until(
   event: 'drain' | 'finish',

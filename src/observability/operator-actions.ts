@@ -71,7 +71,7 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
       if (neededAction) releasedAt.set(id, now());
       record(id, 'release', order);
       // Waiting requests may use it.
-      queues(key.provider).keyProved(null);
+      queues.get(key.provider)?.keyProved(null);
       return true;
     },
     park(id, ms, order) {
@@ -79,7 +79,7 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
       if (key === null) return false;
       record(id, 'park', order, now() + ms);
       // Requests that wait for this key alone are refused.
-      queues(key.provider).leaseFailed(null);
+      queues.get(key.provider)?.leaseFailed(null);
       return true;
     },
     lastOf: (id) => last.get(id) ?? null,

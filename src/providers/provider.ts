@@ -1,8 +1,10 @@
 import type { Dispatcher } from 'undici';
 import type { ApiKey } from '../shared/api-key.ts';
-import type { ChatChunk, ChatTurn } from '../shared/chat.ts';
+import type { ChatChunk, ChatFinish, ChatTurn } from '../shared/chat.ts';
+import type { Usage } from '../shared/failure.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Redact } from '../shared/redact.ts';
+import type { Target } from '../shared/target.ts';
 
 /**
  * The record of a provider: all that is particular to it. `server.ts` lists the records.
@@ -11,7 +13,7 @@ import type { Redact } from '../shared/redact.ts';
  */
 export interface Provider<Settings = never> extends ProviderFacts<Settings> {
   /** Left out by a provider that answers no chats. */
-  createChat?(settings: Settings, context: UpstreamContext): StreamChat;
+  createChat?(settings: Settings, context: UpstreamContext): ChatClient;
 }
 
 /** What every client of a provider is made with. */
@@ -22,18 +24,62 @@ export interface UpstreamContext {
   readonly now: () => number;
 }
 
+export type ChatClient = Client<ChatTurn, ChatChunk, ChatFinish>;
+
+/** Asks a provider for one kind of thing. */
+export interface Client<Question, Chunk, End extends AnswerEnd> {
+  /** Starts one call with one key. */
+  call(question: Question, key: ApiKey, target: Target, handler: CallHandler<Chunk, End>): Call;
+}
+
+/** What the end of every answer tells. */
+export interface AnswerEnd {
+  /** Null where it is unknown. */
+  readonly usage: Usage | null;
+}
+
+/** One call under way. */
+export interface Call {
+  /** The provider is not read until `resume`; what it has sent already may still come. */
+  pause(): void;
+  resume(): void;
+  /** Ends the call and frees its connection; its handler gets nothing more. Does nothing after the end. */
+  abort(): void;
+}
+
+/** Gets the answer of one call: chunks, then either `onEnd` or `onFailure`, once. */
+export interface CallHandler<Chunk, End extends AnswerEnd> {
+  onChunk(chunk: Chunk): void;
+  /** The answer is complete, unless more of it follows: the last end counts. Optional before `onEnd`. */
+  onFinish(end: End): void;
+  onEnd(end: End): void;
+  /** @param error an UpstreamError with the classified failure; anything else is a bug */
+  onFailure(error: unknown): void;
+}
+
+/** The end of an answer that is one value. */
+export interface ValueEnd<Value> extends AnswerEnd {
+  readonly value: Value;
+}
+
 /**
- * Streams one answer with one key.
+ * A client whose answer is one value.
  *
- * @param signal Ends the call and frees its connection.
- * @throws UpstreamError with the classified failure, before the first chunk or after any
+ * @param ask rejects with an UpstreamError; anything else is a bug. Ends when the signal aborts.
  */
-export type StreamChat = (
-  key: ApiKey,
-  model: string,
-  turn: ChatTurn,
-  signal: AbortSignal,
-) => AsyncGenerator<ChatChunk, void, undefined>;
+export const valueClient = <Question, Value>(
+  ask: (question: Question, key: ApiKey, signal: AbortSignal) => Promise<Value>,
+): Client<Question, never, ValueEnd<Value>> => ({
+  call(question, key, _target, handler) {
+    const controller = new AbortController();
+    const { signal } = controller;
+    ask(question, key, signal).then(
+      (value) => signal.aborted || handler.onEnd({ usage: null, value }),
+      (error: unknown) => signal.aborted || handler.onFailure(error),
+    );
+    return { pause() {}, resume() {}, abort: () => controller.abort() };
+  },
+});
 
 /** A provider's refusal as it came over the wire. */
 export interface ProviderAnswer {

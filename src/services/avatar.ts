@@ -1,4 +1,4 @@
-import type { Caller, Failover } from '../failover/failover.ts';
+import type { Caller, Failover, FailoverRequest } from '../failover/failover.ts';
 import {
   clientGone,
   noKeysConfigured,
@@ -7,13 +7,13 @@ import {
   upstreamTimeout,
 } from '../failover/service-error.ts';
 import type { Anam, SessionRequest, TokenRequest } from '../providers/anam/anam-api.ts';
+import { type ValueEnd, valueClient } from '../providers/provider.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { JsonObject } from '../shared/json.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { type Target, targetWhere } from '../shared/target.ts';
-import { onlyChunk } from './answer.ts';
 import {
   createSessionTokens,
   type MintedToken,
@@ -69,21 +69,20 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
     async mintToken(clientPersona, caller) {
       const anam = anamOrThrow();
       try {
-        return await failover({
+        return await valueFrom(failover, {
           operation: 'session_token',
           targets: [targetFor(clientPersona, options.targets)],
           reach: 'part',
           requestTimeoutMs: MINT_LIMIT_MS,
           attemptTimeoutMs: MINT_ATTEMPT_MS,
           caller,
-          async *open({ key }, signal) {
-            const request = tokenRequestFor(key, clientPersona, options);
+          question: clientPersona,
+          ask: async (persona: JsonObject | null, key, signal) => {
+            const request = tokenRequestFor(key, persona, options);
             const token = await anam.mintToken(key, request, signal);
             tokens.remember(token, { keyId: key.id, clientPersona });
-            yield token;
+            return token;
           },
-          isLast: () => true,
-          commit: onlyChunk,
         });
       } catch (error) {
         const isOurSetting = clientPersona === null && !options.hasPersona;
@@ -136,18 +135,15 @@ async function startSession(
   }
   if (!(await tokens.claim(request.token))) throw alreadyUsed();
   try {
-    return await failover({
+    return await valueFrom(failover, {
       operation: 'session_start',
       targets: [targetFor(minted.clientPersona, options.targets)],
       preferred: minted.keyId,
       requestTimeoutMs: START_LIMIT_MS,
       attemptTimeoutMs: START_ATTEMPT_MS,
       caller,
-      async *open({ key }, signal) {
-        yield await startOn(key, request, minted, signal, options);
-      },
-      isLast: () => true,
-      commit: onlyChunk,
+      question: request,
+      ask: (asked: SessionRequest, key, signal) => startOn(key, asked, minted, signal, options),
     });
   } catch (error) {
     tokens.release(request.token);
@@ -226,6 +222,35 @@ function ourPersona({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptio
   );
 }
 
+type ValueRequest<Question, Value> = Omit<
+  FailoverRequest<Question, never, ValueEnd<Value>>,
+  'clients' | 'isStreamed'
+> & {
+  readonly ask: (question: Question, key: ApiKey, signal: AbortSignal) => Promise<Value>;
+};
+
+/**
+ * Asks the keys in turn for one value of Anam's.
+ *
+ * @throws UpstreamError where the failure is the answer; ServiceError when no key could answer
+ */
+const valueFrom = <Question, Value>(
+  failover: Failover,
+  { ask, ...request }: ValueRequest<Question, Value>,
+): Promise<Value> =>
+  new Promise((resolve, reject) => {
+    const clients = new Map([[request.targets[0].provider, valueClient(ask)]]);
+    failover(
+      { ...request, clients, isStreamed: false },
+      {
+        onAttempt() {},
+        onChunk: () => true,
+        onEnd: ({ value }) => resolve(value),
+        onError: reject,
+      },
+    );
+  });
+
 /**
  * One call upstream without a key of ours, which ends with its caller or its time limit.
  *
@@ -234,18 +259,25 @@ function ourPersona({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptio
 async function within<T>(
   limitMs: number,
   clock: Clock,
-  { signal }: Caller,
+  caller: Caller,
   call: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const limit = new AbortController();
-  const timer = clock.after(limitMs, () => limit.abort());
+  const controller = new AbortController();
+  let hasTimedOut = false;
+  const timer = clock.after(limitMs, () => {
+    hasTimedOut = true;
+    controller.abort();
+  });
+  caller.onGone = () => controller.abort();
+  if (caller.isGone) controller.abort();
   try {
-    return await call(AbortSignal.any([signal, limit.signal]));
+    return await call(controller.signal);
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error;
-    if (signal.aborted) throw clientGone();
-    throw limit.signal.aborted ? upstreamTimeout(error) : upstreamFailed(error);
+    if (caller.isGone) throw clientGone();
+    throw hasTimedOut ? upstreamTimeout(error) : upstreamFailed(error);
   } finally {
     timer.cancel();
+    caller.onGone = null;
   }
 }

@@ -1,16 +1,15 @@
-import type { Answer, AnsweredBy, Caller, Failover } from '../failover/failover.ts';
+import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failover/failover.ts';
 import { ServiceError } from '../failover/service-error.ts';
-import type { StreamChat } from '../providers/provider.ts';
+import type { ChatClient } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { ChatChunk, ChatFinish, ChatTurn, ToolCall } from '../shared/chat.ts';
 import { UpstreamError, type Usage } from '../shared/failure.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { modelOf, type Target } from '../shared/target.ts';
-import { resumed } from './answer.ts';
 
 export interface ChatOptions {
   readonly failover: Failover;
-  readonly clients: ReadonlyMap<ProviderName, StreamChat>;
+  readonly clients: ReadonlyMap<ProviderName, ChatClient>;
   /** The first is the default; the others answer when named, or when those before have no key left. */
   readonly targets: readonly Target[];
   /** Put before the caller's own system prompt. */
@@ -33,49 +32,78 @@ export interface Chat {
   /**
    * The answer as it comes. Until its first chunk another key may take over, never after.
    *
-   * @throws ServiceError when no key could answer; later failures are thrown by the stream
+   * @returns resolves at the end
+   * @throws ServiceError when no key could answer, and when the answer breaks off
    */
-  stream(request: ChatRequest, caller: Caller): Promise<ChatStream>;
+  stream(request: ChatRequest, caller: Caller, writer: ChatWriter): Promise<void>;
+}
+
+/** Who has answered. */
+export interface ChatAnsweredBy extends Omit<AnsweredBy, 'target'> {
+  readonly model: string;
+}
+
+export interface ChatReply extends ChatFinish, ChatAnsweredBy {
+  readonly text: string;
+  readonly toolCalls: readonly ToolCall[];
+}
+
+/** Gets a streamed answer. */
+export interface ChatWriter {
+  /** Called once, before anything else. After `write` has returned false, `resume` asks for more. */
+  begin(answeredBy: ChatAnsweredBy, resume: () => void): void;
+  /** @returns false to get no more until it calls `resume` */
+  write(chunk: ChatChunk): boolean;
+  end(finish: ChatFinish): void;
 }
 
 export function createChat({ failover, clients, targets, systemPrompt }: ChatOptions): Chat {
-  const targetsFor = (model: string | null): readonly [Target, ...Target[]] => {
-    const wanted = targets.filter((target) => model === null || target.model === model);
-    const [first, ...others] = wanted;
-    if (first === undefined) throw unknownModel(targets.map(modelOf));
-    return [first, ...others];
-  };
-  const clientOf = ({ provider }: Target): StreamChat => {
-    const client = clients.get(provider);
-    if (client === undefined) throw new Error(`${provider} answers no chats`);
-    return client;
-  };
-  const answer = async <T>(
+  const choices = new Map<string | null, readonly Target[]>([[null, targets]]);
+  for (const target of targets) choices.set(modelOf(target), targetsOf(target, targets));
+  const ask = (
     { turn: asked, model }: ChatRequest,
     caller: Caller,
-    commit: (answer: Answer<ChatChunk>) => Promise<T>,
-  ): Promise<T> => {
-    const turn = { ...asked, system: joined(systemPrompt, asked.system) };
-    try {
-      return await failover({
+    isStreamed: boolean,
+    reader: ChatReader,
+  ): Run => {
+    const [first, ...others] = choices.get(model) ?? [];
+    if (first === undefined) throw unknownModel(targets.map(modelOf));
+    const turn = systemPrompt === null ? asked : withSystem(asked, systemPrompt);
+    return failover(
+      {
         operation: 'chat',
-        targets: targetsFor(model),
+        targets: [first, ...others],
         caller,
         shape: () => shapeOfTurn(turn),
-        open: ({ key, target }, signal) => clientOf(target)(key, modelOf(target), turn, signal),
-        isLast: (chunk: ChatChunk) => chunk.finish !== null,
-        usageOf: ({ finish }) => finish?.usage ?? null,
-        commit,
-      });
-    } catch (error) {
-      throw forCaller(error);
-    }
+        clients,
+        question: turn,
+        isStreamed,
+      },
+      reader,
+    );
   };
   return {
-    reply: (request, caller) => answer(request, caller, collectReply),
-    stream: (request, caller) => answer(request, caller, beginStream),
+    reply: (request, caller) =>
+      new Promise((resolve, reject) => {
+        const collector = new ReplyCollector(resolve, reject);
+        collector.run = ask(request, caller, false, collector);
+      }),
+    stream: (request, caller, writer) =>
+      new Promise((resolve, reject) => {
+        const reader = new StreamReader(writer, resolve, reject);
+        reader.run = ask(request, caller, true, reader);
+      }),
   };
 }
+
+/** Several providers may have a model of one name. */
+const targetsOf = ({ model }: Target, targets: readonly Target[]) =>
+  targets.filter((target) => target.model === model);
+
+const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
+  ...turn,
+  system: turn.system === null ? ours : `${ours}\n\n${turn.system}`,
+});
 
 /** A caller's functions are as plain as text: agents send them with every request. */
 function shapeOfTurn(turn: ChatTurn): RequestShape {
@@ -89,9 +117,6 @@ function shapeOfTurn(turn: ChatTurn): RequestShape {
   return shapeOf(special, Buffer.byteLength(JSON.stringify(turn)));
 }
 
-const joined = (ours: string | null, callers: string | null) =>
-  ours === null || callers === null ? (ours ?? callers) : `${ours}\n\n${callers}`;
-
 /** A fault of the request is the only failure whose message goes to the caller. */
 function forCaller(error: unknown): unknown {
   if (!(error instanceof UpstreamError)) return error;
@@ -104,62 +129,114 @@ function unknownModel(models: readonly string[]): ServiceError {
   return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
 }
 
-export interface ChatReply extends ChatFinish, ChatAnsweredBy {
-  readonly text: string;
-  readonly toolCalls: readonly ToolCall[];
-}
+type ChatReader = AnswerReader<ChatChunk, ChatFinish>;
 
-interface ChatAnsweredBy extends Omit<AnsweredBy, 'target'> {
-  readonly model: string;
-}
+/** In characters. What is longer is no answer that a person could want. */
+const MAX_REPLY = 24 * 2 ** 20;
 
-async function collectReply(answer: Answer<ChatChunk>): Promise<ChatReply> {
-  let text = '';
-  const toolCalls: ToolCall[] = [];
-  let finish: ChatFinish = { reason: 'other', usage: NO_USAGE };
-  try {
-    for await (const chunk of answer.chunks) {
-      text += chunk.text;
-      if (chunk.toolCalls !== undefined) toolCalls.push(...chunk.toolCalls);
-      finish = chunk.finish ?? finish;
-    }
-  } catch (error) {
-    finish = finishOfBlocked(error);
+/** Collects the whole answer. */
+class ReplyCollector implements ChatReader {
+  run: Run | null = null;
+  readonly #resolve: (reply: ChatReply) => void;
+  readonly #reject: (error: unknown) => void;
+  #answeredBy: AnsweredBy | null = null;
+  #text = '';
+  #toolCalls: ToolCall[] = [];
+
+  constructor(resolve: (reply: ChatReply) => void, reject: (error: unknown) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
   }
-  // A part of blocked content is no answer.
-  return finish.reason === 'content-filter'
-    ? { text: BLOCKED_REPLY, toolCalls: [], ...answeredBy(answer), ...finish }
-    : { text, toolCalls, ...answeredBy(answer), ...finish };
+
+  onAttempt(answeredBy: AnsweredBy): void {
+    this.#answeredBy = answeredBy;
+    this.#text = '';
+    this.#toolCalls = [];
+  }
+
+  onChunk({ text, toolCalls }: ChatChunk): boolean {
+    this.#text += text;
+    if (toolCalls !== undefined) this.#toolCalls.push(...toolCalls);
+    if (this.#text.length > MAX_REPLY) this.run?.stop(tooLong());
+    return true;
+  }
+
+  /** A part of blocked content is no answer. */
+  onEnd(finish: ChatFinish): void {
+    const { reason, usage } = finish;
+    const [text, toolCalls] =
+      reason === 'content-filter' ? [BLOCKED_REPLY, []] : [this.#text, this.#toolCalls];
+    const { model, key, attempts } = toChatAnsweredBy(this.#answeredBy);
+    this.#resolve({ text, toolCalls, model, key, attempts, reason, usage });
+  }
+
+  onError(error: unknown): void {
+    const finish = finishOfBlocked(error);
+    if (finish === null) this.#reject(forCaller(error));
+    else this.onEnd(finish);
+  }
 }
 
-/** An answer whose first chunk has come. A reader that stops early must call `return()`, as `for await` does. */
-export interface ChatStream extends ChatAnsweredBy {
-  /** Throws a ServiceError when the answer breaks off. */
-  readonly chunks: AsyncIterableIterator<ChatChunk, void>;
+/** Hands the answer on as it comes. */
+class StreamReader implements ChatReader {
+  run: Run | null = null;
+  readonly #writer: ChatWriter;
+  readonly #resolve: () => void;
+  readonly #reject: (error: unknown) => void;
+  #answeredBy: AnsweredBy | null = null;
+  #hasBegun = false;
+
+  constructor(writer: ChatWriter, resolve: () => void, reject: (error: unknown) => void) {
+    this.#writer = writer;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onAttempt(answeredBy: AnsweredBy): void {
+    this.#answeredBy = answeredBy;
+  }
+
+  onChunk(chunk: ChatChunk): boolean {
+    if (!this.#hasBegun) {
+      this.#hasBegun = true;
+      this.#writer.begin(toChatAnsweredBy(this.#answeredBy), () => this.run?.resume());
+    }
+    return this.#writer.write(chunk);
+  }
+
+  onEnd(finish: ChatFinish): void {
+    if (!this.#hasBegun) this.onChunk({ text: '' });
+    this.#writer.end(finish);
+    this.#resolve();
+  }
+
+  onError(error: unknown): void {
+    const finish = finishOfBlocked(error);
+    if (finish === null) {
+      this.#reject(forCaller(error));
+      return;
+    }
+    this.onChunk({ text: BLOCKED_REPLY });
+    this.onEnd(finish);
+  }
 }
 
-async function beginStream(answer: Answer<ChatChunk>): Promise<ChatStream> {
-  const first = await answer.chunks.next().catch((error: unknown) => ({
-    done: false as const,
-    value: { text: BLOCKED_REPLY, finish: finishOfBlocked(error) },
-  }));
-  return { ...answeredBy(answer), chunks: resumed(first, answer.chunks) };
+function toChatAnsweredBy(answeredBy: AnsweredBy | null): ChatAnsweredBy {
+  if (answeredBy === null) throw new Error('an answer without an attempt');
+  const { target, key, attempts } = answeredBy;
+  return { model: modelOf(target), key, attempts };
 }
 
-const answeredBy = ({ target, key, attempts }: Answer<ChatChunk>): ChatAnsweredBy => ({
-  model: modelOf(target),
-  key,
-  attempts,
-});
+const tooLong = () => new ServiceError('upstream_failed', 'The answer is too long.');
 
 /** What a person reads instead of an answer that the provider blocked. */
 const BLOCKED_REPLY = "I can't help with that. Could you ask in a different way?";
 
 const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0 };
 
-/** Content that is blocked before its first chunk is an answer too; every other error is thrown again. */
-function finishOfBlocked(error: unknown): ChatFinish {
+/** Content that is blocked before its first chunk is an answer too; null for every other error. */
+function finishOfBlocked(error: unknown): ChatFinish | null {
   const failure = error instanceof UpstreamError ? error.failure : null;
-  if (failure?.kind !== 'content_blocked') throw error;
+  if (failure?.kind !== 'content_blocked') return null;
   return { reason: 'content-filter', usage: failure.usage ?? NO_USAGE };
 }

@@ -1,24 +1,21 @@
-import type { Answer, Caller, Failover } from '../failover/failover.ts';
+import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failover/failover.ts';
 import { refusalIn, ServiceError } from '../failover/service-error.ts';
 import type { Operation } from '../failover/trace.ts';
 import type {
-  RelayGemini,
+  RelayClient,
   RelayHead,
   RelayPiece,
   RelayRequest,
 } from '../providers/gemini/gemini-relay.ts';
-import type { ApiKey } from '../shared/api-key.ts';
+import type { AnswerEnd } from '../providers/provider.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { type Failure, notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import { modelOf, type Target, targetWhere } from '../shared/target.ts';
-import { resumed } from './answer.ts';
-
-/** The provider answers unmetered calls at once; a call that takes longer hangs. */
-const UNMETERED_ATTEMPT_MS = 20_000;
 
 export interface RelayOptions {
   readonly failover: Failover;
-  readonly relay: RelayGemini;
+  readonly clients: ReadonlyMap<ProviderName, RelayClient>;
   /** Gemini's: one for each model that is served, and an unmetered one for counting tokens and listing models. */
   readonly targets: readonly Target[];
 }
@@ -35,97 +32,128 @@ export interface RelayCall {
   readonly shape: () => RequestShape;
 }
 
-/** Google's answer from its first bytes on, or its refusal of a faulty request. */
-export type RelayAnswer =
-  | {
-      readonly kind: 'answer';
-      readonly head: RelayHead;
-      /** Throws a ServiceError when the answer breaks off; Google's own words, if any, are in its cause. */
-      readonly pieces: AsyncIterableIterator<RelayPiece, void>;
-    }
-  | { readonly kind: 'refusal'; readonly refusal: ProviderWords };
+/** Gets Google's answer. */
+export interface RelayWriter {
+  /** Called once, before anything else. After `write` has returned false, `resume` asks for more. */
+  begin(head: RelayHead, resume: () => void): void;
+  /** @returns false to get no more until it calls `resume` */
+  write(bytes: Buffer): boolean;
+  end(): void;
+}
 
 /**
  * Sends a request in Gemini's own protocol through the pool. Until the first bytes of the answer another key
  * may take over.
  *
- * @throws ServiceError when no key could answer
+ * @returns null when the writer has got the answer, else Google's refusal of a faulty request
+ * @throws ServiceError when no key could answer, and when the answer breaks off: Google's own words, if any, are
+ *   in its cause then
  */
-export type Relay = (call: RelayCall, caller: Caller) => Promise<RelayAnswer>;
+export type Relay = (
+  call: RelayCall,
+  caller: Caller,
+  writer: RelayWriter,
+) => Promise<ProviderWords | null>;
 
-export function createRelay({ failover, relay, targets }: RelayOptions): Relay {
+export function createRelay({ failover, clients, targets }: RelayOptions): Relay {
   const models = targets.filter(({ model }) => model !== null);
   const unmetered = targetWhere(targets, ({ metered }) => !metered);
   const owners: ResourceOwners = new Map();
-  return async (call, caller) => {
-    const { model, isMetered } = call;
+  const targetFor = ({ model, isMetered }: RelayCall): Target => {
     const target = models.find((one) => one.model === model);
     if (model !== null && target === undefined) throw notServed(model, models.map(modelOf));
-    const searches = { owners: new OwnerSearch(owners, call.resources), models: new ModelSearch() };
-    try {
-      return await failover({
-        operation: call.operation,
-        targets: [isMetered && target !== undefined ? target : unmetered],
-        caller,
-        ...termsOf(call, searches.owners),
-        open: ({ key }, signal) => relayOnce(relay(key, call.request, signal), key, call, searches),
-        isLast: () => false,
-        commit: begin,
-      });
-    } catch (error) {
-      return { kind: 'refusal', refusal: refusalFor(error, searches) };
-    }
+    return isMetered && target !== undefined ? target : unmetered;
   };
+  return (call, caller, writer) =>
+    new Promise((resolve, reject) => {
+      const search = new OwnerSearch(owners, call.resources);
+      const reader = new RelayReader(call, search, writer, resolve, reject);
+      reader.run = failover(
+        {
+          operation: call.operation,
+          targets: [targetFor(call)],
+          caller,
+          clients,
+          question: call.request,
+          isStreamed: true,
+          comesWhole: call.comesWhole,
+          shape: call.shape,
+          explain: (error, key) => reader.explain(error, key),
+          ...(call.isMetered ? METERED : UNMETERED),
+          ...(call.resources.length === 0 ? {} : { only: (key) => search.accepts(key) }),
+        },
+        reader,
+      );
+    });
 }
 
-/** What one request finds out from key to key. */
-interface Searches {
-  readonly owners: OwnerSearch;
-  readonly models: ModelSearch;
-}
+const METERED = { reach: 'whole' } as const;
+/** The provider answers such calls at once; a call that takes longer hangs. */
+const UNMETERED = { reach: 'part', attemptTimeoutMs: 20_000 } as const;
 
-function termsOf({ isMetered, comesWhole, resources, shape }: RelayCall, owners: OwnerSearch) {
-  return {
-    comesWhole,
-    shape,
-    reach: isMetered ? ('whole' as const) : ('part' as const),
-    ...(isMetered ? {} : { attemptTimeoutMs: UNMETERED_ATTEMPT_MS }),
-    ...(resources.length === 0 ? {} : { only: (key: ApiKey) => owners.accepts(key) }),
-  };
-}
+/** Hands the answer on, and finds out from key to key whose resources and models are asked for. */
+class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
+  run: Run | null = null;
+  readonly #call: RelayCall;
+  readonly #owners: OwnerSearch;
+  readonly #models = new ModelSearch();
+  readonly #writer: RelayWriter;
+  readonly #resolve: (refusal: ProviderWords | null) => void;
+  readonly #reject: (error: unknown) => void;
+  #key: ApiKey | null = null;
+  #hasBegun = false;
 
-async function* relayOnce(
-  pieces: AsyncGenerator<RelayPiece, void, undefined>,
-  key: ApiKey,
-  { isMetered }: RelayCall,
-  { owners, models }: Searches,
-): AsyncGenerator<RelayPiece, void, undefined> {
-  try {
-    for await (const piece of pieces) {
-      if (piece.head !== null) owners.found(key);
-      yield piece;
-    }
-  } catch (error) {
-    throw owners.explain(key, isMetered ? error : models.explain(error));
+  constructor(
+    call: RelayCall,
+    owners: OwnerSearch,
+    writer: RelayWriter,
+    resolve: (refusal: ProviderWords | null) => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#call = call;
+    this.#owners = owners;
+    this.#writer = writer;
+    this.#resolve = resolve;
+    this.#reject = reject;
   }
-}
 
-/** @returns Google's own words for a faulty request; throws the error when the fault is not the request's */
-function refusalFor(error: unknown, { owners, models }: Searches): ProviderWords {
-  const isUnavailable = error instanceof ServiceError && error.code === 'model_unavailable';
-  const refusal = error instanceof UpstreamError ? error.refusal : refusedWith(error);
-  const words = refusal ?? (isUnavailable ? (owners.giveUp() ?? models.refusal) : null);
-  if (words === null) throw error;
-  return words;
-}
+  onAttempt({ key }: AnsweredBy): void {
+    this.#key = key;
+  }
 
-const refusedWith = (error: unknown) => (error instanceof ServiceError ? refusalIn(error) : null);
+  onChunk({ head, bytes }: RelayPiece): boolean {
+    if (head !== null) {
+      this.#hasBegun = true;
+      if (this.#key !== null) this.#owners.found(this.#key);
+      this.#writer.begin(head, () => this.run?.resume());
+    }
+    return this.#writer.write(bytes);
+  }
 
-async function begin({ chunks }: Answer<RelayPiece>): Promise<RelayAnswer> {
-  const first = await chunks.next();
-  const head = first.done ? null : first.value.head;
-  if (head === null) throw new Error('an answer without a head');
-  return { kind: 'answer', head, pieces: resumed(first, chunks) };
+  onEnd(): void {
+    this.#writer.end();
+    this.#resolve(null);
+  }
+
+  onError(error: unknown): void {
+    const words = this.#hasBegun ? null : this.#refusalFor(error);
+    if (words === null) this.#reject(error);
+    else this.#resolve(words);
+  }
+
+  /** @returns the failure as failover has to treat it */
+  explain(error: UpstreamError, key: ApiKey): UpstreamError {
+    return this.#owners.explain(key, this.#call.isMetered ? error : this.#models.explain(error));
+  }
+
+  /** @returns Google's own words for a faulty request; null when the fault is not the request's */
+  #refusalFor(error: unknown): ProviderWords | null {
+    if (error instanceof UpstreamError) return error.refusal;
+    if (!(error instanceof ServiceError)) return null;
+    const words = refusalIn(error);
+    if (words !== null || error.code !== 'model_unavailable') return words;
+    return this.#owners.giveUp() ?? this.#models.refusal;
+  }
 }
 
 const notServed = (model: string, models: readonly string[]) =>
@@ -147,9 +175,8 @@ class ModelSearch {
   #asked = 0;
 
   /** @returns the failure as failover has to treat it */
-  explain(error: unknown): unknown {
-    if (!(error instanceof UpstreamError) || error.failure.kind !== 'model_unavailable')
-      return error;
+  explain(error: UpstreamError): UpstreamError {
+    if (error.failure.kind !== 'model_unavailable') return error;
     this.#asked += 1;
     this.refusal = error.refusal;
     const { message } = error.failure;
@@ -213,8 +240,8 @@ export class OwnerSearch {
   }
 
   /** @returns the failure as failover has to treat it */
-  explain({ project }: ApiKey, error: unknown): unknown {
-    if (!(error instanceof UpstreamError) || !isAboutResource(error)) return error;
+  explain({ project }: ApiKey, error: UpstreamError): UpstreamError {
+    if (!isAboutResource(error)) return error;
     if (this.#owner !== null || this.#names.length === 0) {
       this.#forget();
       return error;

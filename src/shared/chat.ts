@@ -84,11 +84,10 @@ export interface ThinkingSettings {
   readonly includeThoughts?: boolean;
 }
 
-/** A part of the answer. The last one has a finish reason. */
+/** A part of the answer. The text may be empty. */
 export interface ChatChunk {
   readonly text: string;
   readonly toolCalls?: readonly ToolCall[];
-  readonly finish: ChatFinish | null;
 }
 
 export interface ChatFinish {

@@ -1,12 +1,12 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { ServiceError } from '../../failover/service-error.ts';
-import type { Relay, RelayAnswer, RelayCall } from '../../services/relay.ts';
+import type { Relay, RelayCall, RelayWriter } from '../../services/relay.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { PLAIN } from '../../shared/request-shape.ts';
 import { callerOf } from '../caller.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
-import { JSON_TYPE, STREAM_CACHING, sendText, sent, write } from '../reply.ts';
+import { JSON_TYPE, PacedWriter, STREAM_CACHING, sendText } from '../reply.ts';
 import { linked } from '../validate.ts';
 import { resourcesIn, shapeIn } from './gemini-shape.ts';
 
@@ -18,11 +18,14 @@ export function relayRoute(
 ): RequestHandler {
   return async function postRelay(request, response) {
     const call = readCall(request);
-    const answer = await relay(call, callerOf(response));
-    const isStream = answer.kind === 'answer' && call.isMetered && !call.comesWhole;
-    if (isStream) response.setHeader('cache-control', STREAM_CACHING);
-    if (answer.kind === 'refusal') sendRefusal(response, answer.refusal);
-    else await sendAnswer(response, answer, clock);
+    const isStream = call.isMetered && !call.comesWhole;
+    const writer = new RelayedResponse(response, isStream, clock);
+    const refusal = await relay(call, callerOf(response), writer).catch((error: unknown) => {
+      // An error that Google sent within its stream is passed on.
+      response.locals.failInStream = () => lastBodyIn(error);
+      throw error;
+    });
+    if (refusal !== null) sendRefusal(response, refusal);
   };
 }
 
@@ -31,23 +34,34 @@ function sendRefusal(response: Response, { status, type, body }: ProviderWords):
   sendText(response, status, type, body);
 }
 
-async function sendAnswer(
-  response: Response,
-  { head, pieces }: Extract<RelayAnswer, { kind: 'answer' }>,
-  clock: Clock,
-): Promise<void> {
-  for (const [name, value] of Object.entries(head.headers)) response.setHeader(name, value);
-  response.setHeader('x-accel-buffering', 'no');
-  response.statusCode = head.status;
-  try {
-    for await (const { bytes } of pieces) await write(response, bytes, clock);
-  } catch (error) {
-    // An error that Google sent within its stream is passed on.
-    response.locals.failInStream = () => lastBodyIn(error);
-    throw error;
+/** Writes Google's answer as it comes. Google is not read while the client does not read. */
+class RelayedResponse implements RelayWriter {
+  readonly #response: Response;
+  readonly #isStream: boolean;
+  readonly #output: PacedWriter;
+
+  constructor(response: Response, isStream: boolean, clock: Clock) {
+    this.#response = response;
+    this.#isStream = isStream;
+    this.#output = new PacedWriter(response, clock);
   }
-  response.end();
-  await sent(response, clock);
+
+  begin({ status, headers }: Parameters<RelayWriter['begin']>[0], resume: () => void): void {
+    this.#output.onRoom = resume;
+    this.#response.writeHead(status, {
+      ...headers,
+      'x-accel-buffering': 'no',
+      ...(this.#isStream ? { 'cache-control': STREAM_CACHING } : {}),
+    });
+  }
+
+  write(bytes: Buffer): boolean {
+    return this.#output.write(bytes);
+  }
+
+  end(): void {
+    this.#output.end();
+  }
 }
 
 function lastBodyIn(error: unknown): string | null {

@@ -1,11 +1,18 @@
-import type { ApiKey } from '../../shared/api-key.ts';
+import type { Dispatcher } from 'undici';
 import { type Failure, UpstreamError } from '../../shared/failure.ts';
-import type { Redact } from '../../shared/redact.ts';
+import { parseJson } from '../../shared/json.ts';
+import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
+import type {
+  AnswerEnd,
+  CallHandler,
+  ClassifyContext,
+  Client,
+  ProviderAnswer,
+} from '../provider.ts';
 import type { GeminiOptions } from './gemini.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import { type AnswerHead, ErrorWatch, Exchange } from './transport.ts';
+import { type AnswerHead, Exchange } from './transport.ts';
 
 /** A request in Gemini's own protocol, sent on unchanged. */
 export interface RelayRequest {
@@ -30,70 +37,89 @@ export interface RelayPiece {
 }
 
 /**
- * Sends a request on with one key, and hands its answer back byte for byte.
- *
- * @throws UpstreamError with the classified failure and, where there is one, Google's own refusal
+ * Sends a request on with one key, and hands its answer back byte for byte. A failure brings Google's own refusal
+ * where there is one.
  */
-export type RelayGemini = (
-  key: ApiKey,
-  request: RelayRequest,
-  signal: AbortSignal,
-) => AsyncGenerator<RelayPiece, void, undefined>;
+export type RelayClient = Client<RelayRequest, RelayPiece, AnswerEnd>;
 
-export function createGeminiRelay(options: GeminiOptions): RelayGemini {
-  const { origin, pathname } = new URL(options.baseUrl);
+export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOptions): RelayClient {
+  const { origin, pathname } = new URL(baseUrl);
   const base = pathname === '/' ? '' : pathname;
-  return async function* relayGemini(key, { method, path, headers, body }, signal) {
-    const exchange = new Exchange(options.dispatcher, signal);
-    try {
-      const head = await exchange.send({
+  return {
+    call({ method, path, headers, body }, key, _target, handler) {
+      const answer = new RelayedAnswer(dispatcher, handler, context);
+      answer.send({
         origin,
         path: base + path,
         method,
         headers: { ...headers, 'x-goog-api-key': key.secret.reveal() },
         body,
       });
-      yield* readAnswer(head, exchange, options);
-    } catch (error) {
-      throw explain(error, exchange, options);
-    } finally {
-      exchange.close();
-    }
+      return answer;
+    },
   };
 }
 
-async function* readAnswer(
-  head: AnswerHead,
-  exchange: Exchange,
-  context: ClassifyContext,
-): AsyncGenerator<RelayPiece, void, undefined> {
-  const watch = new ErrorWatch();
-  let next: RelayHead | null = toRelayHead(head, context.redact);
-  try {
-    for await (const bytes of passGood(exchange, watch)) {
-      yield { head: next, bytes };
-      next = null;
-    }
-  } catch (error) {
-    if (watch.error === null) throw error;
-  }
-  const { error } = watch;
-  if (error !== null) throw refusedWith({ ...head, body: error }, context);
-  if (next !== null) throw new UpstreamError(EMPTY);
-}
+/** The usage is not read. */
+const UNREAD: AnswerEnd = { usage: null };
 
-/** Yields the answer up to an error. When the error is whole, it does not wait for the end of the stream. */
-async function* passGood(
-  exchange: Exchange,
-  watch: ErrorWatch,
-): AsyncGenerator<Buffer, void, undefined> {
-  for (let bytes = await exchange.take(); bytes !== null; bytes = await exchange.take()) {
-    const passed = watch.pass(bytes);
-    if (passed.length > 0) yield passed;
-    if (watch.hasWholeError) return;
+class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
+  readonly #context: ClassifyContext;
+  readonly #watch = new ErrorWatch();
+  #head: AnswerHead | null = null;
+  #hasPassed = false;
+
+  constructor(
+    dispatcher: Dispatcher,
+    handler: CallHandler<RelayPiece, AnswerEnd>,
+    context: ClassifyContext,
+  ) {
+    super(dispatcher, handler);
+    this.#context = context;
   }
-  const held = watch.end();
-  if (held.length > 0) yield held;
+
+  protected begun(head: AnswerHead): void {
+    this.#head = head;
+  }
+
+  /** When an error is whole, it does not wait for the end of the stream. */
+  protected received(bytes: Buffer): void {
+    this.#pass(this.#watch.pass(bytes));
+    if (this.#watch.hasWholeError) this.#failInStream();
+  }
+
+  protected ended(): void {
+    this.#pass(this.#watch.end());
+    if (this.#watch.error !== null) this.#failInStream();
+    else if (this.#hasPassed) this.handler.onEnd(UNREAD);
+    else this.handler.onFailure(new UpstreamError(EMPTY));
+  }
+
+  protected refused(answer: ProviderAnswer): void {
+    this.handler.onFailure(refusedWith(answer, this.#context));
+  }
+
+  protected broken(error: Error): void {
+    if (this.#watch.error !== null) this.#failInStream();
+    else
+      this.handler.onFailure(new UpstreamError(classifyNetworkError(error, this.#context.redact)));
+  }
+
+  #pass(bytes: Buffer): void {
+    if (bytes.length === 0) return;
+    const isFirst = !this.#hasPassed;
+    this.#hasPassed = true;
+    const head =
+      isFirst && this.#head !== null ? toRelayHead(this.#head, this.#context.redact) : null;
+    this.handler.onChunk({ head, bytes });
+  }
+
+  #failInStream(): void {
+    const { error } = this.#watch;
+    if (this.isOver || error === null || this.#head === null) return;
+    this.abort();
+    this.handler.onFailure(refusedWith({ ...this.#head, body: error }, this.#context));
+  }
 }
 
 const HANDED_BACK = ['content-type', 'content-encoding', 'server-timing', 'x-gemini-service-tier'];
@@ -110,15 +136,6 @@ const toRelayHead = ({ status, headers }: AnswerHead, redact: Redact): RelayHead
 
 const EMPTY: Failure = { kind: 'upstream_down', timedOut: false, message: 'an empty answer' };
 
-/** Classifies a refusal, a network error or an error in the stream; a bug of ours surfaces as it is. */
-function explain(error: unknown, exchange: Exchange, context: ClassifyContext): unknown {
-  if (error instanceof UpstreamError) return error;
-  const { refusal, networkError } = exchange;
-  if (refusal !== null) return refusedWith(refusal, context);
-  if (networkError === null) return error;
-  return new UpstreamError(classifyNetworkError(networkError, context.redact));
-}
-
 function refusedWith(answer: ProviderAnswer, context: ClassifyContext): UpstreamError {
   const { status, headers, body } = answer;
   return new UpstreamError(classifyGeminiAnswer(answer, context), {
@@ -126,4 +143,108 @@ function refusedWith(answer: ProviderAnswer, context: ClassifyContext): Upstream
     type: context.redact(String(headers['content-type'] ?? 'application/json; charset=UTF-8')),
     body: context.redact(body),
   });
+}
+
+const NAME = Buffer.from('"error"');
+/** Longer than what may precede the first field of a line, in bytes. */
+const BEFORE = 64;
+const MAX_ERROR_BYTES = 65_536;
+
+/** Where an event, the next member of a list, or an answer that is neither begins: never indented. */
+const LEAD = String.raw`(?:data:[ \t]*\[?[ \t]*|[[,][ \t]*(?:\r?\n)?)?`;
+const OBJECT_BEGINS = new RegExp(String.raw`(?:^|\n)${LEAD}\{\s*$`);
+/** An incomplete line that may become such a beginning. */
+const MAY_BEGIN = new RegExp(
+  String.raw`(?:^|\n)(d|da|dat|data|data:[ \t]*\[?[ \t]*|[[,][ \t]*\r?\n?|${LEAD}\{\s*(?:"(?:e(?:r(?:r(?:or?)?)?)?)?)?)$`,
+);
+
+const NOTHING: Buffer = Buffer.alloc(0);
+
+/**
+ * Finds an error in a 200 while its bytes pass. It costs one search for a word.
+ * Only in its own events does Google write `"error"` as the first field at the beginning of a line:
+ * within a text the quotes are escaped, and whatever else an answer holds is indented or further on.
+ */
+export class ErrorWatch {
+  #held = NOTHING;
+  #startsLine = true;
+  #error: Buffer[] | null = null;
+  #errorSize = 0;
+
+  /** Begins with its event; null while there is none. */
+  get error(): string | null {
+    if (this.#error === null) return null;
+    const whole = Buffer.concat(this.#error);
+    const text = whole.subarray(0, MAX_ERROR_BYTES).toString();
+    return whole.length > MAX_ERROR_BYTES ? withoutLastWord(text) : text;
+  }
+
+  /** Whether it has come to its end, whatever the connection does. */
+  get hasWholeError(): boolean {
+    const { error } = this;
+    return error !== null && isWhole(error);
+  }
+
+  /** @returns what may be passed on at once: all of it, but for an error and for what may become one */
+  pass(bytes: Buffer): Buffer {
+    if (this.#error !== null) return this.#keep(bytes);
+    const all = this.#held.length === 0 ? bytes : Buffer.concat([this.#held, bytes]);
+    const start = this.#findError(all);
+    const end = start ?? all.length - this.#undecided(all);
+    this.#held = start === null ? all.subarray(end) : NOTHING;
+    const passed = all.subarray(0, end);
+    if (passed.length > 0) this.#startsLine = passed.at(-1) === NEWLINE;
+    if (start !== null) {
+      this.#error = [];
+      this.#keep(all.subarray(start));
+    }
+    return passed;
+  }
+
+  /** @returns what was held back for nothing */
+  end(): Buffer {
+    const held = this.#held;
+    this.#held = NOTHING;
+    return held;
+  }
+
+  #keep(bytes: Buffer): Buffer {
+    if (this.#errorSize < MAX_ERROR_BYTES) this.#error?.push(bytes);
+    this.#errorSize += bytes.length;
+    return NOTHING;
+  }
+
+  #findError(all: Buffer): number | null {
+    for (let at = all.indexOf(NAME); at >= 0; at = all.indexOf(NAME, at + 1)) {
+      const before = this.#windowBefore(all, at);
+      const begins = OBJECT_BEGINS.exec(before);
+      if (begins !== null) return at - (before.length - begins.index) + leadOf(begins[0]);
+    }
+    return null;
+  }
+
+  #undecided(all: Buffer): number {
+    return MAY_BEGIN.exec(this.#windowBefore(all, all.length))?.[1]?.length ?? 0;
+  }
+
+  /** The text before this place. Where it is cut off it begins with a letter, so that it does not look like the beginning of a line. */
+  #windowBefore(all: Buffer, at: number): string {
+    const from = Math.max(0, at - BEFORE);
+    const isLineStart = from === 0 && this.#startsLine;
+    const window = all.toString('latin1', from, at);
+    return isLineStart ? window : `x${window}`;
+  }
+}
+
+const NEWLINE = 10;
+
+/** The newline in front belongs to the line before, which has passed. */
+const leadOf = (match: string) => (match.startsWith('\n') ? 1 : 0);
+
+function isWhole(error: string): boolean {
+  const json = error
+    .replace(/^data:[ \t]*/, '')
+    .replace(/^[[,]\s*/, '')
+    .replace(/\]\s*$/, '');
+  return parseJson(json) !== undefined;
 }

@@ -1,0 +1,299 @@
+import { StringDecoder } from 'node:string_decoder';
+import { createParser, type EventSourceMessage, type ParseError } from 'eventsource-parser';
+import type { Dispatcher } from 'undici';
+import type { ChatChunk, ChatFinish, FinishReason, ToolCall } from '../../shared/chat.ts';
+import { type Failure, UpstreamError, type Usage } from '../../shared/failure.ts';
+import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
+import { withoutFirstWord } from '../../shared/redact.ts';
+import { classifyNetworkError } from '../network-failure.ts';
+import type { CallHandler, ClassifyContext, ProviderAnswer } from '../provider.ts';
+import { classifyGeminiAnswer } from './gemini-failure.ts';
+import { type AnswerHead, Exchange } from './transport.ts';
+
+/** In characters. One event may carry images of some megabytes. */
+const MAX_EVENT = 32 * 2 ** 20;
+
+/**
+ * One streamed answer of Gemini's: bytes become text, text becomes events, events become chunks. It accepts all
+ * that the standard allows, since gateways send it (https://html.spec.whatwg.org/multipage/server-sent-events.html),
+ * and a JSON list or object in place of the events.
+ */
+export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
+  readonly #context: ClassifyContext;
+  readonly #parser = createParser({
+    onEvent: (event) => this.#onEvent(event),
+    onError: (error) => this.#onOddLine(error),
+    maxBufferSize: MAX_EVENT,
+  });
+  #decoder: StringDecoder | null = null;
+  #form: 'unknown' | 'events' | 'json' = 'unknown';
+  #json = '';
+  /** The text since the piece in which the last event ended. */
+  #tail = '';
+  #endsEvent = false;
+  #hasBegun = false;
+  #hasCalls = false;
+  /** The last one: some gateways write a finish reason on every chunk. */
+  #finish: ChatFinish | null = null;
+  /** Whether the only finish reason was on the last chunk: a later failure does not matter then. */
+  #isComplete = false;
+
+  constructor(
+    dispatcher: Dispatcher,
+    handler: CallHandler<ChatChunk, ChatFinish>,
+    context: ClassifyContext,
+  ) {
+    super(dispatcher, handler);
+    this.#context = context;
+  }
+
+  protected begun({ headers }: AnswerHead): void {
+    this.inflate(headers['content-encoding']);
+  }
+
+  protected received(bytes: Buffer): void {
+    const text = this.#decode(bytes);
+    if (this.#form === 'unknown') this.#form = formOf(text);
+    if (this.#form === 'json') {
+      this.#json += text;
+      if (this.#json.length > MAX_EVENT) this.#fail(TOO_LONG);
+    } else {
+      this.#tail = this.#endsEvent ? text : lastOf(this.#tail + text);
+      this.#endsEvent = false;
+      this.#parser.feed(text);
+    }
+  }
+
+  protected ended(): void {
+    // The last event needs no blank line behind it.
+    if (this.#form === 'json') this.#onJson(this.#json);
+    else if (!this.#endsEvent) this.#parser.feed('\n\n');
+    if (this.isOver) return;
+    if (this.#finish === null) this.#fail(this.#unfinished());
+    else this.handler.onEnd(this.#finish);
+  }
+
+  protected refused(answer: ProviderAnswer): void {
+    this.handler.onFailure(new UpstreamError(classifyGeminiAnswer(answer, this.#context)));
+  }
+
+  /** What came last may say more than the network. */
+  protected broken(error: Error): void {
+    const failure = this.#classify(lastEvent(this.#tail));
+    const isKnown = failure.kind !== 'upstream_down';
+    this.#fail(isKnown ? failure : classifyNetworkError(error, this.#context.redact));
+  }
+
+  /** A character may be cut between two pieces, but most pieces end with a line. */
+  #decode(bytes: Buffer): string {
+    if (this.#decoder === null) {
+      const isCut = (bytes[bytes.length - 1] ?? 0) >= FIRST_BYTE_OF_MANY;
+      if (!isCut) return bytes.toString();
+      this.#decoder = new StringDecoder('utf8');
+    }
+    return this.#decoder.write(bytes);
+  }
+
+  #onEvent({ data }: EventSourceMessage): void {
+    this.#endsEvent = true;
+    if (!this.isOver && data !== '[DONE]') this.#onJson(data);
+  }
+
+  #onOddLine({ type }: ParseError): void {
+    if (type === 'max-buffer-size-exceeded') this.#fail(TOO_LONG);
+  }
+
+  #onJson(json: string): void {
+    let value: unknown;
+    try {
+      value = JSON.parse(json);
+    } catch {
+      this.#fail(this.#classify(lastOf(json)));
+      return;
+    }
+    if (!Array.isArray(value)) this.#onChunk(value);
+    else for (const chunk of value) this.#onChunk(chunk);
+  }
+
+  #onChunk(chunk: unknown): void {
+    if (this.isOver) return;
+    if (typeof chunk !== 'object' || chunk === null) {
+      this.#fail(this.#classify(''));
+      return;
+    }
+    const raw: RawChunk = chunk;
+    const blockReason = raw.promptFeedback?.blockReason;
+    const candidate = raw.candidates?.[0] ?? null;
+    if ((raw.error ?? null) !== null) this.#fail(this.#classify(JSON.stringify(raw)));
+    else if (isSaid(blockReason)) this.#block(blockReason, usageOf(raw));
+    else if (candidate !== null) this.#onCandidate(candidate, raw);
+    else if (this.#hasBegun) this.handler.onChunk(NOTHING);
+  }
+
+  /** A silent chunk between others shows that the provider is alive. */
+  #onCandidate(candidate: RawCandidate, raw: RawChunk): void {
+    const said = readParts(candidate);
+    const isSilent = said.text === '' && said.toolCalls === undefined;
+    const { finishReason } = candidate;
+    if (isSaid(finishReason)) {
+      this.#onLast(isSilent ? null : said, finishReason, usageOf(raw));
+    } else if (!isSilent || this.#hasBegun) {
+      if (!isSilent) this.#isComplete = false;
+      this.#pass(said);
+    }
+  }
+
+  #onLast(said: ChatChunk | null, finishReason: string, usage: Usage): void {
+    const isGarbled = said === null && GARBLED.has(finishReason);
+    const reason = isGarbled ? 'other' : toFinishReason(finishReason);
+    if (isGarbled && !this.#hasBegun) {
+      this.#fail({ ...UNUSABLE, message: `an unusable answer: ${finishReason}` });
+    } else if (said === null && reason === 'content-filter') {
+      this.#block(finishReason, usage);
+    } else {
+      this.#pass(said ?? NOTHING);
+      this.#complete(reason, usage);
+    }
+  }
+
+  /** Before any text it is a failure; after some text it only ends the answer. */
+  #block(reason: string, usage: Usage): void {
+    if (this.#hasBegun) this.#complete('content-filter', usage);
+    else this.#fail({ kind: 'content_blocked', message: reason, usage, status: 200 });
+  }
+
+  #pass(said: ChatChunk): void {
+    this.#hasBegun = true;
+    this.#hasCalls ||= said.toolCalls !== undefined;
+    this.handler.onChunk(said);
+  }
+
+  /** Gemini gives one reason for an answer that is complete and for one that waits for its tools. */
+  #complete(reason: FinishReason, usage: Usage): void {
+    this.#isComplete = this.#finish === null;
+    this.#finish = { reason: this.#hasCalls && reason === 'stop' ? 'tool-calls' : reason, usage };
+    this.handler.onFinish(this.#finish);
+  }
+
+  /** The stream ended, but the answer did not: nothing came at all, or no finish reason. */
+  #unfinished(): Failure {
+    const failure = this.#classify(lastEvent(this.#tail));
+    const message = this.#hasBegun ? 'the answer broke off' : 'an answer without candidates';
+    return failure.kind === 'upstream_down' ? { ...failure, message } : failure;
+  }
+
+  /** @param body what came within a 200 in place of a chunk */
+  #classify(body: string): Failure {
+    return classifyGeminiAnswer({ status: 200, headers: {}, body }, this.#context);
+  }
+
+  #fail(failure: Failure): void {
+    if (this.isOver) return;
+    this.abort();
+    if (this.#isComplete && this.#finish !== null) this.handler.onEnd(this.#finish);
+    else this.handler.onFailure(new UpstreamError(failure));
+  }
+}
+
+const UNUSABLE = { kind: 'upstream_down', timedOut: false, status: 200 } as const;
+const TOO_LONG: Failure = { ...UNUSABLE, message: 'an answer that is too long' };
+const NOTHING: ChatChunk = { text: '' };
+
+/** In UTF-8. */
+const FIRST_BYTE_OF_MANY = 0x80;
+
+/** A byte order mark is white space too. */
+const formOf = (text: string) => {
+  const [first] = text.trimStart();
+  if (first === undefined) return 'unknown';
+  return first === '[' || first === '{' ? 'json' : 'events';
+};
+
+function lastEvent(text: string): string {
+  const last = text.trimEnd().length - 1;
+  const lastBreak = Math.max(text.lastIndexOf('\n\n', last), text.lastIndexOf('\r\n\r\n', last));
+  return lastBreak < 0 ? text : text.slice(lastBreak);
+}
+
+/** The most that is kept of what could not be read, in characters. */
+const MAX_TAIL = 65_536;
+
+const lastOf = (text: string) =>
+  text.length <= MAX_TAIL ? text : withoutFirstWord(text.slice(-MAX_TAIL));
+
+/**
+ * A chunk as it may really come: with errors and thoughts, and from a gateway with `null` for what is absent.
+ */
+interface RawChunk {
+  readonly error?: unknown;
+  readonly candidates?: readonly (RawCandidate | null)[] | null;
+  readonly promptFeedback?: { readonly blockReason?: string | null } | null;
+  readonly usageMetadata?: JsonObject | null;
+}
+
+interface RawCandidate {
+  readonly finishReason?: string | null;
+  readonly content?: { readonly parts?: unknown } | null;
+}
+
+/** Protobuf writes an absent reason as `…_UNSPECIFIED`. */
+const isSaid = (reason: string | null | undefined): reason is string =>
+  typeof reason === 'string' && reason !== '' && !reason.endsWith('_UNSPECIFIED');
+
+/** Without thoughts, which are no part of the answer. */
+function readParts({ content }: RawCandidate): ChatChunk {
+  const parts = content?.parts;
+  if (!Array.isArray(parts)) return NOTHING;
+  let text = '';
+  let toolCalls: ToolCall[] | undefined;
+  for (const part of parts as readonly (JsonObject | null)[]) {
+    if (part?.thought !== true && typeof part?.text === 'string') text += part.text;
+    // A call without a name cannot be answered.
+    if (isJsonObject(part?.functionCall) && asText(part.functionCall.name) !== '') {
+      toolCalls ??= [];
+      toolCalls.push(toToolCall(part.functionCall, part.thoughtSignature));
+    }
+  }
+  return toolCalls === undefined ? { text } : { text, toolCalls };
+}
+
+function toToolCall({ name, args }: JsonObject, signature: unknown): ToolCall {
+  const call = { name: asText(name), input: isJsonObject(args) ? args : {} };
+  return typeof signature === 'string' ? { ...call, signature } : call;
+}
+
+/** https://ai.google.dev/api/generate-content#FinishReason */
+const BLOCKED: ReadonlySet<string> = new Set([
+  'SAFETY',
+  'RECITATION',
+  'BLOCKLIST',
+  'PROHIBITED_CONTENT',
+  'SPII',
+  'IMAGE_SAFETY',
+  'IMAGE_PROHIBITED_CONTENT',
+]);
+
+const GARBLED: ReadonlySet<string> = new Set([
+  'MALFORMED_FUNCTION_CALL',
+  'UNEXPECTED_TOOL_CALL',
+  'MALFORMED_RESPONSE',
+]);
+
+function toFinishReason(reason: string): FinishReason {
+  if (reason === 'STOP') return 'stop';
+  if (reason === 'MAX_TOKENS') return 'length';
+  return BLOCKED.has(reason) ? 'content-filter' : 'other';
+}
+
+/** Thoughts are billed as output, and counted apart from the candidates. */
+function usageOf({ usageMetadata }: RawChunk): Usage {
+  const inputTokens = toCount(usageMetadata?.promptTokenCount) ?? 0;
+  const outputTokens =
+    (toCount(usageMetadata?.candidatesTokenCount) ?? 0) +
+    (toCount(usageMetadata?.thoughtsTokenCount) ?? 0);
+  const totalTokens = toCount(usageMetadata?.totalTokenCount) ?? inputTokens + outputTokens;
+  return { inputTokens, outputTokens, totalTokens };
+}
+
+const toCount = (value: unknown) =>
+  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;
