@@ -1,9 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { CandidateSearch } from '../../src/failover/candidate-search.ts';
-import { createWaitQueue } from '../../src/failover/wait-queue.ts';
+import { createWaitQueue, type WaitLimits, type WaitQueue } from '../../src/failover/wait-queue.ts';
 import type { Lease } from '../../src/pool/lease.ts';
 import type { Clock } from '../../src/shared/clock.ts';
-import type { Target } from '../../src/shared/target.ts';
 import { createFakeClock, type FakeClock } from '../support/fake-clock.ts';
 import { createPool, failed, google } from '../support/pool.ts';
 
@@ -35,8 +34,8 @@ function queueFor({ pool, clock }: ReturnType<typeof createPool>, maxWaiting = 1
     search.failed({ key: { id, project: id }, target: google('flash') }, failed.down, null);
     return search;
   };
-  const wait = (forSeconds = 5, signal = new AbortController().signal, search = newSearch()) =>
-    outcomeOf(queue.wait(search, limitsFor(clock, forSeconds), signal));
+  const wait = (forSeconds = 5, search = newSearch()) =>
+    waiterOf(queue, search, limitsFor(clock, forSeconds));
   const end = (ended: Lease, outcome: Parameters<Lease['report']>[0]) => {
     ended.report(outcome);
     if (outcome.kind === 'success') queue.keyProved(null);
@@ -63,16 +62,18 @@ function createTickingClock(): FakeClock {
   };
 }
 
-/** Reads a promise without waiting for it. */
-function outcomeOf(promise: Promise<Lease | null>) {
+/** A request in the queue, and what it has by now. */
+function waiterOf(queue: WaitQueue, search: CandidateSearch, limits: WaitLimits) {
   let outcome: Lease | null | typeof STILL_WAITING = STILL_WAITING;
-  promise.then((lease) => {
+  const remove = queue.wait(search, limits, (lease) => {
+    expect(outcome).toBe(STILL_WAITING);
     outcome = lease;
   });
-  return async () => {
-    for (let turn = 0; turn < 5; turn += 1) await Promise.resolve();
+  const look = async () => {
+    await Promise.resolve();
     return outcome;
   };
+  return Object.assign(look, { remove });
 }
 
 /** The key that each has by now, or `none`, or that it still waits. */
@@ -95,10 +96,10 @@ describe('one waiting request', () => {
     const waiter = wait();
     clock.advance(3 * SECOND - 1);
     expect(await look([waiter])).toEqual([STILL_WAITING]);
-    expect(queue.isEmpty()).toBe(false);
+    expect(queue.waiters.size).toBe(1);
     clock.advance(1);
     expect(await look([waiter])).toEqual(['google-1']);
-    expect([queue.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+    expect([queue.waiters.size, clock.pendingTimers()]).toEqual([0, 0]);
   });
 
   it('has the key that returns first', async () => {
@@ -128,43 +129,15 @@ describe('one waiting request', () => {
     expect(clock.pendingTimers()).toBe(0);
   });
 
-  it('is refused at once when its caller has gone already', async () => {
-    const { wait, queue } = createQueue({ 'google-1': 3 });
-    expect(await look([wait(5, AbortSignal.abort())])).toEqual(['none']);
-    expect(queue.isEmpty()).toBe(true);
-  });
-
-  it('leaves at once when its caller goes, and takes no key with it', async () => {
+  it('that is removed takes no key with it', async () => {
     const { clock, wait, queue } = createQueue({ 'google-1': 3 });
-    const caller = new AbortController();
-    const waiter = wait(5, caller.signal);
-    caller.abort();
-    expect(await look([waiter])).toEqual(['none']);
-    expect(queue.isEmpty()).toBe(true);
+    const waiter = wait();
+    waiter.remove();
+    expect([queue.waiters.size, clock.pendingTimers()]).toEqual([0, 0]);
     const next = wait();
     clock.advance(3 * SECOND);
-    expect(await look([waiter, next])).toEqual(['none', 'google-1']);
+    expect(await look([waiter, next])).toEqual([STILL_WAITING, 'google-1']);
     expect(clock.pendingTimers()).toBe(0);
-  });
-
-  it('leaves no listener behind', async () => {
-    const { clock, wait } = createQueue({ 'google-1': 3 });
-    const { signal } = new AbortController();
-    let listeners = 0;
-    const add = signal.addEventListener.bind(signal);
-    const remove = signal.removeEventListener.bind(signal);
-    signal.addEventListener = (...args: Parameters<typeof add>) => {
-      listeners += 1;
-      add(...args);
-    };
-    signal.removeEventListener = (...args: Parameters<typeof remove>) => {
-      listeners -= 1;
-      remove(...args);
-    };
-    const waiter = wait(5, signal);
-    expect(listeners).toBe(1);
-    clock.advance(3 * SECOND);
-    expect([await look([waiter]), listeners]).toEqual([['google-1'], 0]);
   });
 });
 
@@ -186,7 +159,7 @@ describe('while a probe is under way', () => {
     const newcomers = [wait(), wait()];
     end(await leaseOf(probe), failed.minute(30 * SECOND));
     expect(await look(newcomers)).toEqual(['none', 'none']);
-    expect([queue.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+    expect([queue.waiters.size, clock.pendingTimers()]).toEqual([0, 0]);
   });
 
   it('a newcomer waits on when the key is spent again for less', async () => {
@@ -267,7 +240,7 @@ describe('while a probe is under way', () => {
     clock.advance(6 * SECOND);
     end(await leaseOf(probe), failed.minute(2 * SECOND));
     expect(await look(newcomers)).toEqual(['none', 'none']);
-    expect([queue.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+    expect([queue.waiters.size, clock.pendingTimers()]).toEqual([0, 0]);
   });
 
   it('a newcomer at its limit has the next probe when this one proved nothing', async () => {
@@ -341,7 +314,7 @@ describe('while a probe is under way', () => {
     const { clock, wait, searchThatFailed } = createQueue({ 'google-1': 3 });
     clock.advance(3 * SECOND);
     wait();
-    expect(await look([wait(5, undefined, searchThatFailed('google-1'))])).toEqual(['none']);
+    expect(await look([wait(5, searchThatFailed('google-1'))])).toEqual(['none']);
   });
 });
 
@@ -425,7 +398,7 @@ describe('an empty queue', () => {
     const { clock, queue } = createQueue({ 'google-1': 2 });
     queue.keyProved(null);
     queue.leaseFailed(null);
-    expect([queue.isEmpty(), clock.pendingTimers()]).toEqual([true, 0]);
+    expect([queue.waiters.size, clock.pendingTimers()]).toEqual([0, 0]);
   });
 });
 
@@ -435,13 +408,7 @@ describe('a queue for different models', () => {
     lease('flash').report(failed.minute(4 * SECOND));
     const queue = createWaitQueue(clock, maxWaiting);
     const wait = (model: string) =>
-      outcomeOf(
-        queue.wait(
-          new CandidateSearch(pool, { targets: [google(model)] }),
-          limitsFor(clock, 5),
-          new AbortController().signal,
-        ),
-      );
+      waiterOf(queue, new CandidateSearch(pool, { targets: [google(model)] }), limitsFor(clock, 5));
     return { pool, clock, queue, wait };
   };
 
@@ -463,24 +430,21 @@ describe('the admission', () => {
     const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
     lease('flash').report(failed.minute(2 * SECOND));
     const queue = createWaitQueue(clock, 100);
-    const wait = (
-      targets: [Target, ...Target[]],
-      signal = new AbortController().signal,
-      seconds = 5,
-    ) =>
-      outcomeOf(
-        queue.wait(new CandidateSearch(pool, { targets }), limitsFor(clock, seconds), signal),
+    const wait = (seconds = 5) =>
+      waiterOf(
+        queue,
+        new CandidateSearch(pool, { targets: [google('flash')] }),
+        limitsFor(clock, seconds),
       );
-    const first = new AbortController();
-    const waiters = [wait([google('flash')]), wait([google('flash')]), wait([google('flash')])];
-    const shortWait = wait([google('flash')], first.signal, 2.5);
-    waiters.push(...Array.from({ length: waiting }, () => wait([google('flash')])));
+    const waiters = [wait(), wait(), wait()];
+    const shortWait = wait(2.5);
+    waiters.push(...Array.from({ length: waiting }, () => wait()));
     clock.advance(2 * SECOND);
     (await leaseOf(waiters[0])).prove();
     queue.keyProved(null);
     const admitted = async () => (await look(waiters)).filter((got) => got === 'google-1').length;
     expect(await admitted()).toBe(3);
-    return { clock, queue, admitted, wait, first, shortWait };
+    return { clock, queue, admitted, shortWait };
   }
 
   it('to one model is not faster for the answers and failures of another', async () => {
@@ -495,10 +459,10 @@ describe('the admission', () => {
   });
 
   it('is not faster for the limit of a request that has left', async () => {
-    const { clock, admitted, first, shortWait } = await createPaced(5);
-    first.abort();
+    const { clock, admitted, shortWait } = await createPaced(5);
+    shortWait.remove();
     clock.advance(SECOND);
-    expect([await admitted(), ...(await look([shortWait]))]).toEqual([3, 'none']);
+    expect([await admitted(), ...(await look([shortWait]))]).toEqual([3, STILL_WAITING]);
   });
 
   it('is of two requests where many reach their limit at once', async () => {
@@ -513,9 +477,7 @@ describe('the admission', () => {
     const { pool, clock, lease } = createPool(['google-1'], ['flash', 'pro']);
     lease('flash').report(failed.minute(2 * SECOND));
     const queue = createWaitQueue(clock, 100);
-    const signal = new AbortController().signal;
-    const wait = (search: CandidateSearch) =>
-      outcomeOf(queue.wait(search, limitsFor(clock, 5), signal));
+    const wait = (search: CandidateSearch) => waiterOf(queue, search, limitsFor(clock, 5));
     const burnt = new CandidateSearch(pool, { targets: [google('pro'), google('flash')] });
     burnt.failed(
       { key: { id: 'google-1', project: 'google-1' }, target: google('pro') },
@@ -542,13 +504,4 @@ describe('an ejected key', () => {
     clock.advance(1);
     expect(await look([waiter])).toEqual(['google-2']);
   });
-});
-
-it('leaves no timer behind when the only waiting client hangs up', () => {
-  const { clock, wait } = createQueue({ 'google-1': 2 });
-  const controller = new AbortController();
-  wait(5, controller.signal);
-  expect(clock.pendingTimers()).toBe(1);
-  controller.abort();
-  expect(clock.pendingTimers()).toBe(0);
 });

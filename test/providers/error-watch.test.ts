@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ErrorWatch } from '../../src/providers/gemini/transport.ts';
+import { ErrorWatch } from '../../src/providers/gemini/gemini-relay.ts';
 
 const ERROR = '{"error":{"code":429,"message":"spent"}}';
 const PRETTY = JSON.stringify({ error: { code: 429 } }, null, 2);

@@ -63,9 +63,7 @@ describe('the search for the owner of a resource', () => {
   it('passes on every other error as it is', () => {
     const search = new OwnerSearch(newOwners(), [NAME]);
     const other = new UpstreamError({ kind: 'request_fault', message: 'bad', status: 400 });
-    for (const error of [other, new Error('a bug')]) {
-      expect(search.explain(keyOf('a'), error)).toBe(error);
-    }
+    expect(search.explain(keyOf('a'), other)).toBe(other);
     expect(search.accepts(keyOf('a'))).toBe(true);
   });
 
