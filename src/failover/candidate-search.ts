@@ -53,43 +53,41 @@ export interface SearchOptions {
 /** Finds the keys for one request: each eligible one once for a target, then those of the next target. */
 export class CandidateSearch {
   readonly #pool: KeyPool;
-  readonly #tried: readonly Tried[];
-  readonly #options: Pick<SearchOptions, 'only' | 'reach'> & { readonly shape: () => RequestShape };
-  readonly #preferred: string | null;
+  readonly #options: SearchOptions;
+  readonly #choice: Pick<LeaseOptions, 'only' | 'reach'> & { readonly shape: () => RequestShape };
+  /** Null until something was tried. */
+  #tried: readonly Tried[] | null = null;
+  #shape: RequestShape | null = null;
   #cacheKey: string | null = null;
   /** Of all targets together. */
   #upstreamFailures = 0;
   #hasTimedOutTwice = false;
 
   constructor(pool: KeyPool, options: SearchOptions) {
-    const { targets, only, preferred = null, reach, shape = PLAIN } = options;
+    const { only, reach, shape = PLAIN } = options;
     this.#pool = pool;
-    this.#preferred = preferred;
-    let known: RequestShape | null = null;
-    const shapeOnce = () => {
-      known ??= shape();
-      return known;
-    };
-    this.#options = {
+    this.#options = options;
+    this.#choice = {
       ...(only === undefined ? {} : { only }),
       ...(reach === undefined ? {} : { reach }),
-      shape: shapeOnce,
+      shape: () => {
+        this.#shape ??= shape();
+        return this.#shape;
+      },
     };
-    this.#tried = targets.map((target) => ({
-      target,
-      keys: new Set(),
-      notParked: new Set(),
-      withoutModel: new Set(),
-      refusedBy: new Set(),
-      upstreamFailures: 0,
-      fruitless: 0,
-      alike: NONE_ALIKE,
-    }));
   }
 
   /** Leases the next key that was not tried yet. */
   next(): Lease | null {
-    return this.#leasePreferred() ?? this.#lease(untried);
+    const { targets, preferred } = this.#options;
+    if (this.#tried !== null || preferred !== undefined) {
+      return this.#leasePreferred() ?? this.#lease(untried);
+    }
+    for (const target of targets) {
+      const lease = this.#pool.lease(target, this.#choice);
+      if (lease !== null) return lease;
+    }
+    return null;
   }
 
   /**
@@ -124,11 +122,11 @@ export class CandidateSearch {
   }
 
   verdictOf(failure: Failure): Verdict {
-    return verdictOf(failure, this.#options.shape);
+    return verdictOf(failure, this.#choice.shape);
   }
 
   failed({ target, key }: FailedLease, failure: Failure, parked: Parked | null): void {
-    const tried = this.#tried.find((one) => one.target === target);
+    const tried = this.#all().find((one) => one.target === target);
     if (tried === undefined) return;
     this.#cacheKey = null;
     tried.keys.add(key.id);
@@ -152,7 +150,7 @@ export class CandidateSearch {
 
   /** Equal for searches with the same answers of `nextReturned`, `returnsAt` and `nextDueAt`. */
   get cacheKey(): unknown {
-    if (this.#options.only !== undefined || this.#open().some(this.#isSpecial)) return this;
+    if (this.#choice.only !== undefined || this.#open().some(this.#isSpecial)) return this;
     this.#cacheKey ??= this.#open()
       .map(({ target, notParked }) => [target.provider, target.label, ...notParked].join(' '))
       .join('|');
@@ -161,7 +159,7 @@ export class CandidateSearch {
 
   readonly #isSpecial = ({ target, refusedBy }: Tried): boolean =>
     refusedBy.size > 0 ||
-    (this.#pool.parksFeatures(target) && this.#options.shape().feature !== null);
+    (this.#pool.parksFeatures(target) && this.#choice.shape().feature !== null);
 
   /** When the first key returns that this request could use: `now` or later, null for never. */
   returnsAt(): number | null {
@@ -184,13 +182,15 @@ export class CandidateSearch {
 
   /** When to ask again, whatever this request has tried; null for never. */
   retryAt(): number | null {
-    return earliest(this.#tried.map(({ target }) => this.#pool.retryAt(target, this.#options)));
+    return earliest(
+      this.#options.targets.map((target) => this.#pool.retryAt(target, this.#choice)),
+    );
   }
 
   /** Whether every key lacks the model of every target. */
   isModelUnavailable(): boolean {
-    return this.#tried.every(({ target, withoutModel }) => {
-      const { only } = this.#options;
+    return this.#all().every(({ target, withoutModel }) => {
+      const { only } = this.#choice;
       const except = { except: withoutModel };
       return this.#pool.isModelUnavailable(
         target,
@@ -201,7 +201,7 @@ export class CandidateSearch {
 
   #open(): readonly Tried[] {
     if (this.#hasTimedOutTwice) return [];
-    return this.#tried.filter(
+    return this.#all().filter(
       ({ upstreamFailures, fruitless, alike }) =>
         upstreamFailures < MAX_UPSTREAM_FAILURES &&
         fruitless < MAX_FRUITLESS &&
@@ -209,19 +209,24 @@ export class CandidateSearch {
     );
   }
 
+  #all(): readonly Tried[] {
+    this.#tried ??= this.#options.targets.map(toUntried);
+    return this.#tried;
+  }
+
   #leasePreferred(): Lease | null {
-    const id = this.#preferred;
-    const tried = this.#open().find(({ keys }) => id !== null && !keys.has(id));
+    const { preferred: id } = this.#options;
+    const tried = this.#open().find(({ keys }) => id !== undefined && !keys.has(id));
     if (tried === undefined) return null;
-    const only = (key: ApiKey) => key.id === id && (this.#options.only?.(key) ?? true);
-    return this.#pool.lease(tried.target, { ...this.#options, only });
+    const only = (key: ApiKey) => key.id === id && (this.#choice.only?.(key) ?? true);
+    return this.#pool.lease(tried.target, { ...this.#choice, only });
   }
 
   #choose(select: Selection, tried: Tried): LeaseOptions {
     const { refusedBy } = tried;
-    const chosen = { ...this.#options, ...select(tried) };
+    const chosen = { ...this.#choice, ...select(tried) };
     if (refusedBy.size === 0) return chosen;
-    const { only } = this.#options;
+    const { only } = this.#choice;
     return {
       ...chosen,
       only: (key) => !refusedBy.has(key.project) && (only === undefined || only(key)),
@@ -243,6 +248,17 @@ export class CandidateSearch {
     );
   }
 }
+
+const toUntried = (target: Target): Tried => ({
+  target,
+  keys: new Set(),
+  notParked: new Set(),
+  withoutModel: new Set(),
+  refusedBy: new Set(),
+  upstreamFailures: 0,
+  fruitless: 0,
+  alike: NONE_ALIKE,
+});
 
 const LACKING: ReadonlySet<FailureKind> = new Set(['model_unavailable', 'not_owned']);
 

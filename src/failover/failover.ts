@@ -155,6 +155,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   readonly #search: CandidateSearch;
   readonly #trace: RequestTrace;
   readonly #deadline: number;
+  readonly #attemptMs: number;
   readonly #errors: UpstreamError[] = [];
   /** Set when the request first finds every key spent; later rounds add nothing to it. */
   #waitUntil: number | null = null;
@@ -173,6 +174,9 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     this.#reader = reader;
     this.#search = new CandidateSearch(options.pool, request);
     this.#deadline = startedAt + Math.min(limitMs, options.requestTimeoutMs);
+    this.#attemptMs = request.comesWhole
+      ? Math.max(options.attemptTimeoutMs, options.requestTimeoutMs * SHARE_OF_WHOLE)
+      : Math.min(options.attemptTimeoutMs, request.attemptTimeoutMs ?? options.attemptTimeoutMs);
     this.#trace = {
       requestId: caller.requestId,
       operation,
@@ -295,7 +299,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       return;
     }
     const outcomeUntil = mayWait
-      ? this.#waitUntil + Math.min(this.#attemptMs(), PROBE_OUTCOME_MS)
+      ? this.#waitUntil + Math.min(this.#attemptMs, PROBE_OUTCOME_MS)
       : now + (isAsking ? PERMIT_MS : 0);
     // A key that returns at the deadline itself comes too late.
     const last = this.#deadline - 1;
@@ -383,19 +387,12 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   #limitOf({ startedAt, firstMs, heardAt, end }: Attempt<End>): number {
     if (end !== null) return heardAt + FINISHED_MS;
     if (firstMs !== null) return heardAt + this.#options.streamIdleMs;
-    return Math.min(startedAt + this.#attemptMs(), this.#deadline);
+    return Math.min(startedAt + this.#attemptMs, this.#deadline);
   }
 
   #silenceOf({ startedAt, firstMs }: Attempt<End>): Failure {
-    const isDeadline = firstMs === null && this.#deadline < startedAt + this.#attemptMs();
+    const isDeadline = firstMs === null && this.#deadline < startedAt + this.#attemptMs;
     return isDeadline ? DEADLINE_EXCEEDED : TIMED_OUT;
-  }
-
-  #attemptMs(): number {
-    const { attemptTimeoutMs, requestTimeoutMs } = this.#options;
-    const { comesWhole = false, attemptTimeoutMs: own = attemptTimeoutMs } = this.#request;
-    if (comesWhole) return Math.max(attemptTimeoutMs, requestTimeoutMs * SHARE_OF_WHOLE);
-    return Math.min(attemptTimeoutMs, own);
   }
 
   #complete(attempt: Attempt<End>, end: End): void {

@@ -66,7 +66,7 @@ const UNREAD: AnswerEnd = { usage: null };
 class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
   readonly #context: ClassifyContext;
   readonly #watch = new ErrorWatch();
-  #head: AnswerHead | null = null;
+  protected readonly isInflated = false;
   #hasPassed = false;
 
   constructor(
@@ -76,10 +76,6 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
   ) {
     super(dispatcher, handler);
     this.#context = context;
-  }
-
-  protected begun(head: AnswerHead): void {
-    this.#head = head;
   }
 
   /** When an error is whole, it does not wait for the end of the stream. */
@@ -107,18 +103,16 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
 
   #pass(bytes: Buffer): void {
     if (bytes.length === 0) return;
-    const isFirst = !this.#hasPassed;
+    const head = this.#hasPassed ? null : toRelayHead(this.head, this.#context.redact);
     this.#hasPassed = true;
-    const head =
-      isFirst && this.#head !== null ? toRelayHead(this.#head, this.#context.redact) : null;
     this.handler.onChunk({ head, bytes });
   }
 
   #failInStream(): void {
     const { error } = this.#watch;
-    if (this.isOver || error === null || this.#head === null) return;
+    if (this.isOver || error === null) return;
     this.abort();
-    this.handler.onFailure(refusedWith({ ...this.#head, body: error }, this.#context));
+    this.handler.onFailure(refusedWith({ ...this.head, body: error }, this.#context));
   }
 }
 

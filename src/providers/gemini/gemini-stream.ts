@@ -1,5 +1,5 @@
 import { StringDecoder } from 'node:string_decoder';
-import { createParser, type EventSourceMessage, type ParseError } from 'eventsource-parser';
+import { createParser } from 'eventsource-parser';
 import type { Dispatcher } from 'undici';
 import type { ChatChunk, ChatFinish, FinishReason, ToolCall } from '../../shared/chat.ts';
 import { type Failure, UpstreamError, type Usage } from '../../shared/failure.ts';
@@ -8,7 +8,7 @@ import { withoutFirstWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { CallHandler, ClassifyContext, ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import { type AnswerHead, Exchange } from './transport.ts';
+import { Exchange } from './transport.ts';
 
 /** In characters. One event may carry images of some megabytes. */
 const MAX_EVENT = 32 * 2 ** 20;
@@ -19,10 +19,16 @@ const MAX_EVENT = 32 * 2 ** 20;
  * and a JSON list or object in place of the events.
  */
 export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
+  protected readonly isInflated = true;
   readonly #context: ClassifyContext;
   readonly #parser = createParser({
-    onEvent: (event) => this.#onEvent(event),
-    onError: (error) => this.#onOddLine(error),
+    onEvent: ({ data }) => {
+      this.#endsEvent = true;
+      if (!this.isOver && data !== '[DONE]') this.#onJson(data);
+    },
+    onError: ({ type }) => {
+      if (type === 'max-buffer-size-exceeded') this.#fail(TOO_LONG);
+    },
     maxBufferSize: MAX_EVENT,
   });
   #decoder: StringDecoder | null = null;
@@ -47,10 +53,6 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     this.#context = context;
   }
 
-  protected begun({ headers }: AnswerHead): void {
-    this.inflate(headers['content-encoding']);
-  }
-
   protected received(bytes: Buffer): void {
     const text = this.#decode(bytes);
     if (this.#form === 'unknown') this.#form = formOf(text);
@@ -58,7 +60,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
       this.#json += text;
       if (this.#json.length > MAX_EVENT) this.#fail(TOO_LONG);
     } else {
-      this.#tail = this.#endsEvent ? text : lastOf(this.#tail + text);
+      this.#tail = this.#endsEvent || this.#tail === '' ? text : lastOf(this.#tail + text);
       this.#endsEvent = false;
       this.#parser.feed(text);
     }
@@ -92,15 +94,6 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
       this.#decoder = new StringDecoder('utf8');
     }
     return this.#decoder.write(bytes);
-  }
-
-  #onEvent({ data }: EventSourceMessage): void {
-    this.#endsEvent = true;
-    if (!this.isOver && data !== '[DONE]') this.#onJson(data);
-  }
-
-  #onOddLine({ type }: ParseError): void {
-    if (type === 'max-buffer-size-exceeded') this.#fail(TOO_LONG);
   }
 
   #onJson(json: string): void {
@@ -145,7 +138,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
 
   #onLast(said: ChatChunk | null, finishReason: string, usage: Usage): void {
     const isGarbled = said === null && GARBLED.has(finishReason);
-    const reason = isGarbled ? 'other' : toFinishReason(finishReason);
+    const reason = FINISH.get(finishReason) ?? 'other';
     if (isGarbled && !this.#hasBegun) {
       this.#fail({ ...UNUSABLE, message: `an unusable answer: ${finishReason}` });
     } else if (said === null && reason === 'content-filter') {
@@ -262,15 +255,17 @@ function toToolCall({ name, args }: JsonObject, signature: unknown): ToolCall {
   return typeof signature === 'string' ? { ...call, signature } : call;
 }
 
-/** https://ai.google.dev/api/generate-content#FinishReason */
-const BLOCKED: ReadonlySet<string> = new Set([
-  'SAFETY',
-  'RECITATION',
-  'BLOCKLIST',
-  'PROHIBITED_CONTENT',
-  'SPII',
-  'IMAGE_SAFETY',
-  'IMAGE_PROHIBITED_CONTENT',
+/** All others are `other` (https://ai.google.dev/api/generate-content#FinishReason). */
+const FINISH: ReadonlyMap<string, FinishReason> = new Map([
+  ['STOP', 'stop'],
+  ['MAX_TOKENS', 'length'],
+  ['SAFETY', 'content-filter'],
+  ['RECITATION', 'content-filter'],
+  ['BLOCKLIST', 'content-filter'],
+  ['PROHIBITED_CONTENT', 'content-filter'],
+  ['SPII', 'content-filter'],
+  ['IMAGE_SAFETY', 'content-filter'],
+  ['IMAGE_PROHIBITED_CONTENT', 'content-filter'],
 ]);
 
 const GARBLED: ReadonlySet<string> = new Set([
@@ -278,12 +273,6 @@ const GARBLED: ReadonlySet<string> = new Set([
   'UNEXPECTED_TOOL_CALL',
   'MALFORMED_RESPONSE',
 ]);
-
-function toFinishReason(reason: string): FinishReason {
-  if (reason === 'STOP') return 'stop';
-  if (reason === 'MAX_TOKENS') return 'length';
-  return BLOCKED.has(reason) ? 'content-filter' : 'other';
-}
 
 /** Thoughts are billed as output, and counted apart from the candidates. */
 function usageOf({ usageMetadata }: RawChunk): Usage {

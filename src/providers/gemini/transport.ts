@@ -59,26 +59,28 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   implements Dispatcher.DispatchHandler, Call
 {
   protected readonly handler: CallHandler<Chunk, End>;
+  protected head: AnswerHead = { status: 0, headers: {} };
+  /** Nothing more may be handed on. */
+  protected isOver = false;
   readonly #dispatcher: Dispatcher;
   #request: Dispatcher.DispatchOptions | null = null;
   #controller: Dispatcher.DispatchController | null = null;
-  #status = 0;
-  #headers: ProviderAnswer['headers'] = {};
+  #isGood = false;
   #inflater: Inflater | null = null;
   #refusal: Buffer[] = [];
   #refusalSize = 0;
   #hasBegun = false;
   #wasRepeated = false;
   #isPaused = false;
-  #isOver = false;
 
   constructor(dispatcher: Dispatcher, handler: CallHandler<Chunk, End>) {
     this.#dispatcher = dispatcher;
     this.handler = handler;
   }
 
-  /** Called once, before the bytes of a good answer. */
-  protected abstract begun(head: AnswerHead): void;
+  /** Whether a good answer is handed on as it was before it was compressed. */
+  protected abstract readonly isInflated: boolean;
+  /** Gets a good answer in pieces. */
   protected abstract received(bytes: Buffer): void;
   /** The good answer has come to its end. */
   protected abstract ended(): void;
@@ -104,31 +106,15 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   }
 
   abort(): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
-    this.#controller?.abort(new Error('the attempt was given up'));
+    if (this.isOver) return;
+    this.isOver = true;
+    this.#controller?.abort(GIVEN_UP);
     this.#inflater?.destroy();
-  }
-
-  /** Whether nothing more may be handed on. */
-  protected get isOver(): boolean {
-    return this.#isOver;
-  }
-
-  /** To be called by `begun` where the bytes are to be read here. */
-  protected inflate(encoding: string | string[] | undefined): void {
-    const inflater = createInflater(encoding);
-    if (inflater === null) return;
-    this.#inflater = inflater;
-    inflater.on('data', (bytes: Buffer) => this.#take(bytes));
-    inflater.on('drain', () => this.#isPaused || this.#controller?.resume());
-    inflater.on('end', () => this.#close());
-    inflater.on('error', (error) => this.#isOver || this.broken(error));
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller;
-    if (this.#isOver) controller.abort(new Error('the attempt was given up'));
+    if (this.isOver) controller.abort(GIVEN_UP);
     else if (this.#isPaused) controller.pause();
   }
 
@@ -143,15 +129,15 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
     headers: ProviderAnswer['headers'],
   ): void {
     // An interim answer, such as 103, is followed by the real one.
-    if (status < 200 || this.#isOver) return;
-    this.#status = status;
-    this.#headers = headers;
-    if (isSuccess(status)) this.begun({ status, headers });
+    if (status < 200) return;
+    this.head = { status, headers };
+    this.#isGood = status < 300;
+    const encoding = headers['content-encoding'];
+    if (this.#isGood && this.isInflated && encoding !== undefined) this.#inflate(encoding);
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#isOver) return;
-    if (!isSuccess(this.#status)) {
+    if (!this.#isGood) {
       if (this.#refusalSize < MAX_REFUSAL_BYTES) this.#refusal.push(chunk);
       this.#refusalSize += chunk.length;
     } else if (this.#inflater === null) this.#take(chunk);
@@ -159,27 +145,37 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   }
 
   onResponseEnd(): void {
-    if (this.#isOver) return;
-    if (!isSuccess(this.#status)) this.#refuse();
+    if (this.isOver) return;
+    if (!this.#isGood) this.#refuse();
     else if (this.#inflater === null) this.#close();
     else this.#inflater.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     if (!this.#hasBegun && !this.#wasRepeated && wasDeadBefore(error)) {
       this.#wasRepeated = true;
       if (this.#request !== null) this.send(this.#request);
       return;
     }
     // A refusal that breaks off is still a refusal.
-    if (this.#status >= 300) this.#refuse();
+    if (this.head.status >= 300) this.#refuse();
     else this.broken(error);
-    this.#isOver = true;
+    this.isOver = true;
+  }
+
+  #inflate(encoding: string | string[]): void {
+    const inflater = createInflater(encoding);
+    if (inflater === null) return;
+    this.#inflater = inflater;
+    inflater.on('data', (bytes: Buffer) => this.#take(bytes));
+    inflater.on('drain', () => this.#isPaused || this.#controller?.resume());
+    inflater.on('end', () => this.#close());
+    inflater.on('error', (error) => this.isOver || this.broken(error));
   }
 
   #take(bytes: Buffer): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     try {
       this.received(bytes);
     } catch (bug) {
@@ -188,10 +184,10 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   }
 
   #close(): void {
-    if (this.#isOver) return;
+    if (this.isOver) return;
     try {
       this.ended();
-      this.#isOver = true;
+      this.isOver = true;
     } catch (bug) {
       this.#surface(bug);
     }
@@ -204,19 +200,21 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   }
 
   #refuse(): void {
-    this.#isOver = true;
-    const [status, headers] = [this.#status, this.#headers];
-    const bytes = inflated(Buffer.concat(this.#refusal), headers['content-encoding']);
+    this.isOver = true;
+    const bytes = inflated(Buffer.concat(this.#refusal), this.head.headers['content-encoding']);
     const text = bytes.subarray(0, MAX_REFUSAL_BYTES).toString();
     const isCut = this.#refusalSize > MAX_REFUSAL_BYTES || bytes.length > MAX_REFUSAL_BYTES;
-    this.refused({ status, headers, body: isCut ? withoutLastWord(text) : text });
+    this.refused({ ...this.head, body: isCut ? withoutLastWord(text) : text });
   }
 }
+
+/** The same for all: an error of one's own for each would cost a stack trace. */
+const GIVEN_UP = new Error('the attempt was given up');
 
 type Inflater = ReturnType<typeof createGunzip>;
 
 /** We ask for no encoding, but some gateways compress every answer. Null for an answer that is not compressed. */
-function createInflater(encoding: string | string[] | undefined): Inflater | null {
+function createInflater(encoding: string | string[]): Inflater | null {
   switch (encoding) {
     case 'gzip':
     case 'x-gzip':
@@ -243,8 +241,6 @@ function inflated(bytes: Buffer, encoding: string | string[] | undefined): Buffe
   }
   return bytes;
 }
-
-const isSuccess = (status: number) => status >= 200 && status < 300;
 
 const CLOSED: ReadonlySet<unknown> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE']);
 
