@@ -22,7 +22,7 @@ it('finds nothing wrong with a key that works, and counts tokens for it', async 
 });
 
 it.each<[Fault, object]>([
-  [{ kind: 'expired' }, { kind: 'key_rejected', status: 400 }],
+  [{ kind: 'expired_key' }, { kind: 'key_rejected', status: 400 }],
   [{ kind: 'leaked' }, { kind: 'key_rejected', status: 403 }],
 ])(
   "classifies a refusal of %o as it would a chat's, in Google's own words",
