@@ -24,7 +24,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   readonly #parser = createParser({
     onEvent: ({ data }) => {
       this.#endsEvent = true;
-      if (!this.isOver && data !== '[DONE]') this.#onJson(data);
+      if (!this.isOver && data !== '' && data !== '[DONE]') this.#onJson(data);
     },
     onError: ({ type }) => {
       if (type === 'max-buffer-size-exceeded') this.#fail(TOO_LONG);
@@ -54,8 +54,13 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   }
 
   protected received(bytes: Buffer): void {
-    const text = this.#decode(bytes);
-    if (this.#form === 'unknown') this.#form = formOf(text);
+    let text = this.#decode(bytes);
+    if (this.#form === 'unknown') {
+      // A byte order mark is white space too.
+      text = text.trimStart();
+      if (text === '') return;
+      this.#form = text.startsWith('[') || text.startsWith('{') ? 'json' : 'events';
+    }
     if (this.#form === 'json') {
       this.#json += text;
       if (this.#json.length > MAX_EVENT) this.#fail(TOO_LONG);
@@ -69,7 +74,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   protected ended(): void {
     // The last event needs no blank line behind it.
     if (this.#form === 'json') this.#onJson(this.#json);
-    else if (!this.#endsEvent) this.#parser.feed('\n\n');
+    else this.#parser.feed('\n\n');
     if (this.isOver) return;
     if (this.#finish === null) this.#fail(this.#unfinished());
     else this.handler.onEnd(this.#finish);
@@ -194,13 +199,6 @@ const NOTHING: ChatChunk = { text: '' };
 
 /** In UTF-8. */
 const FIRST_BYTE_OF_MANY = 0x80;
-
-/** A byte order mark is white space too. */
-const formOf = (text: string) => {
-  const [first] = text.trimStart();
-  if (first === undefined) return 'unknown';
-  return first === '[' || first === '{' ? 'json' : 'events';
-};
 
 function lastEvent(text: string): string {
   const last = text.trimEnd().length - 1;
