@@ -303,17 +303,32 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       : now + (isAsking ? PERMIT_MS : 0);
     // A key that returns at the deadline itself comes too late.
     const last = this.#deadline - 1;
-    const cancel = this.#queueOf(this.#request.targets[0]).wait(
+    const leave = this.#queueOf(this.#request.targets[0]).wait(
       this.#search,
       { until: Math.min(this.#waitUntil, last), outcomeUntil: Math.min(outcomeUntil, last) },
       (lease) => {
+        if (this.#state.kind === 'ended') {
+          this.#giveBack(lease);
+          return;
+        }
         this.#trace.waitedMs += clock.now() - now;
-        if (this.#state.kind === 'ended') lease?.report(CLIENT_GONE);
-        else this.#attemptOrConclude(lease ?? this.#search.lastResort());
+        this.#attemptOrConclude(lease ?? this.#search.lastResort());
       },
     );
     // The queue may have answered at once.
-    if (this.#state === SEARCHING) this.#state = { kind: 'waiting', cancel };
+    if (this.#state !== SEARCHING) return;
+    const cancel = () => {
+      this.#trace.waitedMs += clock.now() - now;
+      leave();
+    };
+    this.#state = { kind: 'waiting', cancel };
+  }
+
+  /** The caller has gone between the end of its wait and its attempt. */
+  #giveBack(lease: Lease | null): void {
+    if (lease === null) return;
+    lease.report(CLIENT_GONE);
+    this.#queueOf(lease.target).leaseFailed(concernedBy(lease));
   }
 
   #attemptOrConclude(lease: Lease | null): void {

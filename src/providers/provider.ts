@@ -73,10 +73,9 @@ export const valueClient = <Question, Value>(
   call(question, key, _target, handler) {
     const controller = new AbortController();
     const { signal } = controller;
-    ask(question, key, signal).then(
-      (value) => signal.aborted || handler.onEnd({ usage: null, value }),
-      (error: unknown) => signal.aborted || handler.onFailure(error),
-    );
+    ask(question, key, signal)
+      .then((value) => signal.aborted || handler.onEnd({ usage: null, value }))
+      .catch((error: unknown) => signal.aborted || handler.onFailure(error));
     return { pause() {}, resume() {}, abort: () => controller.abort() };
   },
 });

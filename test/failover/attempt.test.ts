@@ -1,313 +1,356 @@
-import { describe, expect, it } from 'vitest';
-import { type AttemptEnd, type AttemptOptions, attempt } from '../../src/failover/attempt.ts';
-import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
+import { describe, expect, it, vi } from 'vitest';
+import {
+  type AnswerReader,
+  type Caller,
+  createFailover,
+  type FailoverRequest,
+} from '../../src/failover/failover.ts';
+import { ServiceError } from '../../src/failover/service-error.ts';
+import type { AttemptTrace, RequestTrace } from '../../src/failover/trace.ts';
+import { createWaitQueues } from '../../src/failover/wait-queue.ts';
+import { google as googleProvider } from '../../src/providers/gemini/gemini.ts';
+import {
+  type AnswerEnd,
+  type CallHandler,
+  type Client,
+  valueClient,
+} from '../../src/providers/provider.ts';
+import { UpstreamError } from '../../src/shared/failure.ts';
 import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
 const FIRST_CHUNK_MS = 20_000;
 const IDLE_MS = 30_000;
 const REQUEST_MS = 60_000;
 const FINISHED_MS = 30_000;
-const LAST = 'last';
-/** When `createPool` begins. */
-const NOW = Date.UTC(2026, 10, 24, 18);
+const END: AnswerEnd = { usage: { inputTokens: 1, outputTokens: 2, totalTokens: 3 } };
 
-/** What upstream does: a text is a chunk, an error is thrown, `silence` says nothing until it is aborted. */
-type Step = string | Error | 'silence';
+interface PlayedCall {
+  readonly handler: CallHandler<string, AnswerEnd>;
+  isPaused: boolean;
+  isAborted: boolean;
+}
 
-/** An attempt with the only key of a pool against a scripted upstream. */
-function createAttempt(steps: readonly Step[], more: Partial<AttemptOptions<string>> = {}) {
-  const { pool, clock, lease } = createPool(['google-1']);
-  const ends: AttemptEnd[] = [];
-  const seen = { isClosed: false };
-  const caller = new AbortController();
-  const listeners = countListeners(caller.signal);
-  const leased = lease();
-  const chunks = attempt<string>({
-    lease: leased,
+/** A streamed request. The test plays the provider, and says whether the reader is ready for more. */
+function start(
+  more: Partial<FailoverRequest<null, string, AnswerEnd>> = {},
+  { pool, clock } = createPool(['google-1']),
+) {
+  const calls: PlayedCall[] = [];
+  /** The keys that were asked, and what the reader got. */
+  const heard: unknown[] = [];
+  const failures: AttemptTrace[] = [];
+  const ended: RequestTrace[] = [];
+  const setting = { isReady: true };
+  const failover = createFailover({
+    pool,
     clock,
-    signal: caller.signal,
-    firstChunkMs: FIRST_CHUNK_MS,
-    idleMs: IDLE_MS,
-    deadline: clock.now() + REQUEST_MS,
-    onProven: () => {},
-    onEnd: (end) => ends.push(end),
-    call: {
-      isLast: (chunk) => chunk === LAST,
-      async *open(_lease, signal) {
-        try {
-          for (const step of steps) {
-            if (step instanceof Error) throw step;
-            if (step === 'silence') await aborted(signal);
-            yield step;
-          }
-        } finally {
-          seen.isClosed = true;
-        }
-      },
+    random: () => 0.5,
+    queues: createWaitQueues(clock, [googleProvider]),
+    providers: [googleProvider],
+    sink: {
+      attemptFailed: (attempt) => failures.push(attempt),
+      requestEnded: (trace) => ended.push(trace),
     },
-    ...more,
+    requestTimeoutMs: REQUEST_MS,
+    attemptTimeoutMs: FIRST_CHUNK_MS,
+    streamIdleMs: IDLE_MS,
+    keyWaitMs: 0,
   });
-  /** Nothing of the attempt is left: no timer, no listener, no call upstream. */
-  const expectNothingLeft = () =>
-    expect([clock.pendingTimers(), listeners(), seen.isClosed]).toEqual([0, 0, true]);
-  return { pool, clock, caller, chunks, ends, lease: leased, expectNothingLeft };
-}
-
-/** Only ever rejects, as an aborted call does. */
-function aborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const giveUp = () => reject(new Error('the call was aborted'));
-    if (signal.aborted) giveUp();
-    signal.addEventListener('abort', giveUp, { once: true });
-  });
-}
-
-function countListeners(signal: AbortSignal) {
-  let count = 0;
-  const add = signal.addEventListener.bind(signal);
-  const remove = signal.removeEventListener.bind(signal);
-  signal.addEventListener = (...args: Parameters<typeof add>) => {
-    count += 1;
-    add(...args);
-  };
-  signal.removeEventListener = (...args: Parameters<typeof remove>) => {
-    count -= 1;
-    remove(...args);
-  };
-  return () => count;
-}
-
-async function all(chunks: AsyncGenerator<string>): Promise<string[]> {
-  const got: string[] = [];
-  for await (const chunk of chunks) got.push(chunk);
-  return got;
-}
-
-const failureOf = (promise: Promise<unknown>): Promise<Failure> =>
-  promise.then(
-    () => expect.fail('nothing was thrown'),
-    (error: unknown) => {
-      expect(error).toBeInstanceOf(UpstreamError);
-      return (error as UpstreamError).failure;
+  const client: Client<null, string, AnswerEnd> = {
+    call(_question, _key, _target, handler) {
+      const call = { handler, isPaused: false, isAborted: false };
+      calls.push(call);
+      return {
+        pause() {
+          call.isPaused = true;
+        },
+        resume() {
+          call.isPaused = false;
+        },
+        abort() {
+          call.isAborted = true;
+        },
+      };
     },
+  };
+  const caller = createCaller();
+  const reader: AnswerReader<string, AnswerEnd> = {
+    onAttempt: ({ key }) => heard.push(key.id),
+    onChunk(chunk) {
+      heard.push(chunk);
+      return setting.isReady;
+    },
+    onEnd: (end) => heard.push(end),
+    onError: (error) => heard.push(error instanceof ServiceError ? error.code : error),
+  };
+  const run = failover(
+    {
+      operation: 'chat',
+      targets: [google('flash')],
+      caller: more.caller ?? caller,
+      question: null,
+      clients: new Map([['google', client]]),
+      isStreamed: true,
+      ...more,
+    },
+    reader,
   );
+  /** It has ended once, and left neither a timer nor anything of the caller's behind. */
+  const expectEnd = (kind: string) => {
+    expect(ended.map(({ end }) => end?.kind)).toEqual([kind]);
+    expect([clock.pendingTimers(), caller.onGone]).toEqual([0, null]);
+  };
+  const expectEndAfter = (ms: number, kind: string) => {
+    clock.advance(ms - 1);
+    expect(ended).toEqual([]);
+    clock.advance(1);
+    expectEnd(kind);
+    expect(calls.at(-1)?.isAborted).toBe(true);
+  };
+  const available = () => pool.inspection.counts('google').available;
+  return {
+    ...{ pool, clock, run, calls, heard, failures, ended, setting, caller, reader },
+    ...{ expectEnd, expectEndAfter, available },
+    /** What the provider says to the latest call. */
+    get upstream(): PlayedCall['handler'] {
+      const call = calls.at(-1);
+      if (call === undefined) throw new Error('the provider was not called');
+      return call.handler;
+    },
+  };
+}
+
+const createCaller = (isGone = false): Caller => ({
+  requestId: 'request-1',
+  isGone,
+  onGone: null,
+  trace: null,
+});
+
+function hangUp(caller: Caller): void {
+  caller.isGone = true;
+  caller.onGone?.();
+}
+
+const TWO_KEYS = () => createPool(['google-1', 'google-2']);
 
 describe('an attempt that goes well', () => {
-  it('hands on every chunk, reports success once, and leaves nothing behind', async () => {
-    const { chunks, ends, lease, expectNothingLeft, clock } = createAttempt(['a', 'b', LAST]);
-    expect(await all(chunks)).toEqual(['a', 'b', LAST]);
-    expect(ends).toEqual([
+  it('hands on every chunk and the last end, is reported once, and leaves nothing behind', () => {
+    const { upstream, clock, heard, ended, failures, caller, expectEnd } = start();
+    const startedAt = clock.now();
+    upstream.onChunk('a');
+    upstream.onFinish({ usage: null });
+    upstream.onChunk('b');
+    clock.advance(500);
+    upstream.onEnd(END);
+    expect(heard).toEqual(['google-1', 'a', 'b', END]);
+    expectEnd('answered');
+    expect(failures).toEqual([]);
+    expect(ended[0]).toBe(caller.trace);
+    expect(caller.trace).toMatchObject({ ms: 500, waitedMs: 0 });
+    expect(caller.trace?.attempts).toEqual([
       {
-        lease,
+        key: 'google-1',
+        target: google('flash'),
         outcome: { kind: 'success' },
+        isProbe: false,
         parked: null,
-        startedAt: clock.now(),
+        startedAt,
+        ms: 500,
         firstMs: 0,
-        usage: null,
+        usage: END.usage,
       },
     ]);
-    expectNothingLeft();
   });
 
-  it('does so too when upstream ends without saying which chunk is the last', async () => {
-    const { chunks, ends, expectNothingLeft } = createAttempt(['a', 'b']);
-    expect(await all(chunks)).toEqual(['a', 'b']);
-    expect(ends.map(({ outcome }) => outcome.kind)).toEqual(['success']);
-    expectNothingLeft();
-  });
-
-  it('does not call upstream before the first chunk is read', async () => {
-    const { clock, ends } = createAttempt(['a']);
-    expect([clock.pendingTimers(), ends]).toEqual([0, []]);
-  });
-
-  it('opens a scope at the first chunk of its probe, not only at the end', async () => {
-    const { pool, clock, lease: first } = createAttempt([]);
-    first.report(failed.minute(1000));
-    clock.advance(1000);
-    const probe = pool.lease(google('flash'));
-    if (probe === null) throw new Error('no probe was granted');
-    const { chunks } = createAttempt(['a', LAST], {
-      lease: probe,
-      clock,
-      deadline: clock.now() + HOUR,
-    });
+  it('opens a scope at the first chunk of its probe, not only at the end', () => {
+    const pooled = createPool(['google-1']);
+    pooled.lease().report(failed.minute(1000));
+    pooled.clock.advance(1000);
+    const { upstream, pool } = start({}, pooled);
     expect(pool.lease(google('flash'))).toBeNull();
-    await chunks.next();
+    upstream.onChunk('a');
     expect(pool.lease(google('flash'))).not.toBeNull();
-    await chunks.return();
   });
 });
 
-describe('an attempt that upstream fails', () => {
-  it.each(['before', 'after'])(
-    '%s its first chunk throws and reports what happened, once',
-    async (when) => {
-      const before = when === 'before' ? [] : ['a'];
-      const error = new UpstreamError(failed.day);
-      const { chunks, ends, expectNothingLeft } = createAttempt([...before, error, 'never']);
-      await expect(all(chunks)).rejects.toBe(error);
-      expect(ends).toMatchObject([
-        { outcome: failed.day, parked: { scope: 'project_model', until: expect.any(Number) } },
-      ]);
-      expectNothingLeft();
-    },
-  );
-
-  it('reports that an upstream failure has parked nothing', async () => {
-    const { chunks, ends } = createAttempt([new UpstreamError(failed.down)]);
-    await failureOf(all(chunks));
-    expect(ends[0]?.parked).toBeNull();
+describe('an attempt that fails', () => {
+  it('before its first chunk leaves the request to the next key, and is reported once', () => {
+    const tried = start({}, TWO_KEYS());
+    tried.upstream.onFailure(new UpstreamError(failed.day));
+    tried.upstream.onChunk('a');
+    tried.upstream.onEnd(END);
+    expect(tried.heard).toEqual(['google-1', 'google-2', 'a', END]);
+    const parked = { scope: 'project_model', until: expect.any(Number) };
+    expect(tried.failures).toMatchObject([{ key: 'google-1', outcome: failed.day, parked }]);
+    expect(tried.ended[0]?.attempts).toHaveLength(2);
+    tried.expectEnd('answered');
   });
 
-  it('throws a bug of ours as it is, and blames no key for it', async () => {
+  it('after its first chunk ends the request, whatever other key there is', () => {
+    const tried = start({}, TWO_KEYS());
+    tried.upstream.onChunk('a');
+    tried.upstream.onFailure(new UpstreamError(failed.day));
+    expect(tried.heard).toEqual(['google-1', 'a', 'upstream_failed']);
+    expect(tried.failures.map(({ outcome }) => outcome)).toEqual([failed.day]);
+    tried.expectEnd('broken_off');
+  });
+
+  it('after a chunk of an answer that is not streamed leaves the request to the next key', () => {
+    const tried = start({ isStreamed: false }, TWO_KEYS());
+    tried.upstream.onChunk('a');
+    tried.upstream.onFailure(new UpstreamError(failed.day));
+    tried.upstream.onEnd(END);
+    expect(tried.heard).toEqual(['google-1', 'a', 'google-2', END]);
+    tried.expectEnd('answered');
+  });
+
+  it('parks nothing when it is the fault of upstream', () => {
+    const { upstream, failures, available } = start();
+    upstream.onFailure(new UpstreamError(failed.down));
+    expect(failures[0]?.parked).toBeNull();
+    expect(available()).toBe(1);
+  });
+
+  it('by a bug of ours hands the bug on as it is, and blames no key for it', () => {
+    const explain = vi.fn((error: UpstreamError) => error);
+    const tried = start({ explain }, TWO_KEYS());
     const bug = new TypeError('x is not a function');
-    const { chunks, ends, expectNothingLeft, pool } = createAttempt([bug]);
-    await expect(all(chunks)).rejects.toBe(bug);
-    expect(ends).toMatchObject([
+    tried.upstream.onFailure(bug);
+    expect(tried.heard).toEqual(['google-1', bug]);
+    expect(tried.failures).toMatchObject([
       { outcome: { kind: 'internal_error', message: 'a bug of our own' } },
     ]);
-    expect(pool.inspection.counts('google').available).toBe(1);
-    expectNothingLeft();
+    expect(tried.available()).toBe(2);
+    expect(explain).not.toHaveBeenCalled();
+    tried.expectEnd('internal_error');
   });
+});
 
-  it('keeps its success when it fails after the last chunk: the answer is complete', async () => {
-    const { chunks, ends, expectNothingLeft } = createAttempt([
-      'a',
-      LAST,
-      new UpstreamError(failed.down),
-    ]);
-    expect(await all(chunks)).toEqual(['a', LAST]);
-    expect(ends.map(({ outcome }) => outcome.kind)).toEqual(['success']);
-    expectNothingLeft();
-  });
+it('a bug in what becomes of a good answer reaches the caller, and blames no key', async () => {
+  const bug = new TypeError('x is not a function');
+  const clients = new Map([['google', valueClient(async () => 'Hi')]] as const);
+  const { reader, heard, available, expectEnd } = start({ clients });
+  reader.onEnd = () => {
+    throw bug;
+  };
+  await vi.waitFor(() => expect(heard).toEqual(['google-1', bug]));
+  expect(available()).toBe(1);
+  expectEnd('answered');
 });
 
 describe('an attempt without an answer', () => {
-  /** Asks for the next chunk, lets this much time pass, and tells whether the asking has ended. */
-  async function silentFor(
-    { chunks, clock }: ReturnType<typeof createAttempt>,
-    ms: number,
-  ): Promise<{ next: Promise<unknown>; isOver: boolean }> {
-    const next = chunks.next();
-    let isOver = false;
-    const over = () => {
-      isOver = true;
-    };
-    next.then(over, over);
-    await turns();
-    clock.advance(ms);
-    await turns();
-    return { next, isOver };
-  }
-
-  const turns = async () => {
-    for (let turn = 0; turn < 20; turn += 1) await Promise.resolve();
-  };
-
-  it('before its first chunk waits one millisecond less than the limit, and no longer', async () => {
-    const tried = createAttempt(['silence']);
-    const { next, isOver } = await silentFor(tried, FIRST_CHUNK_MS - 1);
-    expect(isOver).toBe(false);
-    tried.clock.advance(1);
-    expect(await failureOf(next)).toMatchObject({ kind: 'upstream_down', timedOut: true });
-    expect(tried.ends[0]?.outcome).toMatchObject({ kind: 'upstream_down', timedOut: true });
-    tried.expectNothingLeft();
+  it.each([
+    ['the limit of an attempt', {}, FIRST_CHUNK_MS],
+    ['its own limit where that is shorter', { attemptTimeoutMs: 5000 }, 5000],
+    ['most of the time of a request whose answer comes whole', { comesWhole: true }, 45_000],
+  ])('waits for %s, and not a millisecond longer', (_, more, ms) => {
+    const tried = start(more);
+    tried.expectEndAfter(ms, 'refused');
+    expect(tried.heard).toEqual(['google-1', 'upstream_timeout']);
+    expect(tried.failures).toMatchObject([
+      { ms, firstMs: null, outcome: { kind: 'upstream_down', timedOut: true } },
+    ]);
   });
 
-  it("blames no key when the request's own deadline passes first", async () => {
-    const short = createAttempt(['silence'], { deadline: NOW + 5000 });
-    const { next, isOver } = await silentFor(short, 4999);
-    expect(isOver).toBe(false);
-    short.clock.advance(1);
-    expect(await failureOf(next)).toMatchObject({ kind: 'deadline_exceeded' });
-    expect(short.pool.inspection.counts('google').available).toBe(1);
-    short.expectNothingLeft();
+  it("blames no key when the request's own deadline passes first", () => {
+    const tried = start({ requestTimeoutMs: 5000 }, TWO_KEYS());
+    tried.expectEndAfter(5000, 'refused');
+    expect(tried.heard).toEqual(['google-1', 'upstream_timeout']);
+    expect(tried.failures[0]?.outcome.kind).toBe('deadline_exceeded');
+    expect(tried.available()).toBe(2);
   });
 
-  it('ends at once when the deadline had passed before it began', async () => {
-    const tried = createAttempt(['silence'], { deadline: 0 });
-    const { next } = await silentFor(tried, 0);
-    expect(await failureOf(next)).toMatchObject({ kind: 'deadline_exceeded' });
-    tried.expectNothingLeft();
+  it('is not begun after the deadline', () => {
+    const { heard, expectEnd } = start({ requestTimeoutMs: 0 });
+    expect(heard).toEqual(['all_keys_exhausted']);
+    expectEnd('refused');
   });
 
-  it('between two chunks waits as long as the idle limit, after the deadline too', async () => {
-    const tried = createAttempt(['a', 'b', 'silence']);
-    await tried.chunks.next();
-    tried.clock.advance(REQUEST_MS);
-    await tried.chunks.next();
-    const { next, isOver } = await silentFor(tried, IDLE_MS - 1);
-    expect(isOver).toBe(false);
-    tried.clock.advance(1);
-    expect(await failureOf(next)).toMatchObject({ kind: 'upstream_down', timedOut: true });
-    tried.expectNothingLeft();
+  it('between two chunks waits as long as the idle limit, after the deadline too', () => {
+    const tried = start();
+    for (const chunk of ['a', 'b', 'c', 'd']) {
+      tried.upstream.onChunk(chunk);
+      tried.clock.advance(IDLE_MS - 1);
+    }
+    tried.upstream.onChunk('e');
+    tried.expectEndAfter(IDLE_MS, 'broken_off');
+    expect(tried.heard.at(-1)).toBe('upstream_timeout');
+    expect(tried.failures[0]?.outcome).toMatchObject({ kind: 'upstream_down', timedOut: true });
   });
 
-  it('does not count the time of the reader', async () => {
-    const tried = createAttempt(['a', LAST]);
-    await tried.chunks.next();
-    expect(tried.clock.pendingTimers()).toBe(0);
+  it('after its finish waits half a minute for more, then is a success', () => {
+    const tried = start();
+    tried.upstream.onChunk('a');
+    tried.upstream.onFinish(END);
+    tried.expectEndAfter(FINISHED_MS, 'answered');
+    expect(tried.heard).toEqual(['google-1', 'a', END]);
+    expect(tried.failures).toEqual([]);
+  });
+});
+
+describe('the time of a slow reader', () => {
+  it.each([
+    ['the answer goes on', false, IDLE_MS, 'broken_off'],
+    ['the answer has finished', true, FINISHED_MS, 'answered'],
+  ])('does not count when %s', (_, isFinished, limitMs, end) => {
+    const tried = start();
+    tried.setting.isReady = false;
+    tried.upstream.onChunk('a');
+    if (isFinished) tried.upstream.onFinish(END);
+    expect(tried.calls[0]?.isPaused).toBe(true);
     tried.clock.advance(HOUR);
-    expect(await all(tried.chunks)).toEqual([LAST]);
-    expect(tried.ends[0]?.outcome.kind).toBe('success');
+    tried.run.resume();
+    expect(tried.calls[0]?.isPaused).toBe(false);
+    tried.expectEndAfter(limitMs, end);
   });
 
-  it('after its last chunk waits half a minute for more, then is a success', async () => {
-    const tried = createAttempt([LAST, 'silence']);
-    await tried.chunks.next();
-    const { next, isOver } = await silentFor(tried, FINISHED_MS - 1);
-    expect(isOver).toBe(false);
-    tried.clock.advance(1);
-    expect(await next).toEqual({ done: true, value: undefined });
-    expect(tried.ends[0]?.outcome.kind).toBe('success');
-    tried.expectNothingLeft();
+  it('does not keep back the end of an answer that has come already', () => {
+    const { setting, upstream, heard, expectEnd } = start();
+    setting.isReady = false;
+    upstream.onChunk('a');
+    upstream.onEnd(END);
+    expect(heard).toEqual(['google-1', 'a', END]);
+    expectEnd('answered');
   });
 });
 
 describe('an attempt whose answer is not read', () => {
-  it('stops at once when the caller goes, and blames no key', async () => {
-    const { chunks, caller, ends, pool, expectNothingLeft } = createAttempt(['a', 'silence']);
-    await chunks.next();
-    const next = chunks.next();
-    caller.abort();
-    expect(await failureOf(next)).toMatchObject({ kind: 'client_gone' });
-    expect(ends.map(({ outcome }) => outcome.kind)).toEqual(['client_gone']);
-    expect(pool.inspection.counts('google').available).toBe(1);
-    expectNothingLeft();
+  it.each(['before', 'after'])('stops at once when the caller goes %s its first chunk', (when) => {
+    const tried = start({}, TWO_KEYS());
+    if (when === 'after') tried.upstream.onChunk('a');
+    hangUp(tried.caller);
+    expect(tried.calls.map(({ isAborted }) => isAborted)).toEqual([true]);
+    expect(tried.heard.at(-1)).toBe('client_gone');
+    expect(tried.failures.map(({ outcome }) => outcome.kind)).toEqual(['client_gone']);
+    expect(tried.available()).toBe(2);
+    tried.expectEnd('client_gone');
   });
 
-  it('does not begin when the caller has gone before', async () => {
-    const { chunks, ends, expectNothingLeft } = createAttempt(['silence'], {
-      signal: AbortSignal.abort(),
-    });
-    expect(await failureOf(all(chunks))).toMatchObject({ kind: 'client_gone' });
-    expect(ends).toHaveLength(1);
-    expectNothingLeft();
+  it('does not begin when the caller has gone before', () => {
+    const { heard, calls, expectEnd } = start({ caller: createCaller(true) });
+    expect([heard, calls]).toEqual([['client_gone'], []]);
+    expectEnd('client_gone');
   });
 
-  it('is reported once when the reader stops halfway', async () => {
-    const { chunks, ends, expectNothingLeft } = createAttempt(['a', 'b', LAST]);
-    for await (const _ of chunks) break;
-    await chunks.return();
-    expect(ends.map(({ outcome }) => outcome.kind)).toEqual(['client_gone']);
-    expectNothingLeft();
+  it('is a success when the caller goes after its finish', () => {
+    const tried = start();
+    tried.upstream.onChunk('a');
+    tried.upstream.onFinish(END);
+    hangUp(tried.caller);
+    expect(tried.calls[0]?.isAborted).toBe(true);
+    expect(tried.failures).toEqual([]);
+    tried.expectEnd('answered');
   });
 
-  it('is a success when the reader stops at the last chunk', async () => {
-    const { chunks, ends, expectNothingLeft } = createAttempt(['a', LAST, 'silence']);
-    for await (const chunk of chunks) if (chunk === LAST) break;
-    expect(ends.map(({ outcome }) => outcome.kind)).toEqual(['success']);
-    expectNothingLeft();
-  });
-
-  it('is a success when the caller goes after the last chunk', async () => {
-    const { chunks, caller, ends, expectNothingLeft } = createAttempt([LAST, 'silence']);
-    await chunks.next();
-    const next = chunks.next();
-    caller.abort();
-    expect(await next).toEqual({ done: true, value: undefined });
-    expect(ends.map(({ outcome }) => outcome.kind)).toEqual(['success']);
-    expectNothingLeft();
+  it('is reported once, and blames no key, when the reader stops it halfway', () => {
+    const tried = start();
+    tried.upstream.onChunk('a');
+    tried.run.stop(new ServiceError('upstream_failed', 'The answer is too long.'));
+    expect(tried.calls[0]?.isAborted).toBe(true);
+    expect(tried.heard).toEqual(['google-1', 'a', 'upstream_failed']);
+    expect(tried.failures.map(({ outcome }) => outcome.kind)).toEqual(['client_gone']);
+    expect(tried.available()).toBe(1);
+    tried.expectEnd('broken_off');
   });
 });

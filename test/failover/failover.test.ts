@@ -1,9 +1,10 @@
-import { describe, expect, it } from 'vitest';
-import { createFailover, pause } from '../../src/failover/failover.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { type Caller, createFailover } from '../../src/failover/failover.ts';
 import { ServiceError } from '../../src/failover/service-error.ts';
 import { createWaitQueues } from '../../src/failover/wait-queue.ts';
 import { createRequestLog } from '../../src/observability/request-log.ts';
 import { google as googleProvider } from '../../src/providers/gemini/gemini.ts';
+import type { AnswerEnd, CallHandler, Client } from '../../src/providers/provider.ts';
 import type { Clock } from '../../src/shared/clock.ts';
 import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
 import { createLogger } from '../../src/shared/logger.ts';
@@ -22,7 +23,7 @@ interface Call {
   readonly at: number;
 }
 
-/** The failover with a scripted upstream; an answer is complete with its last step. */
+/** The failover with a scripted upstream, for answers that are collected. */
 function createSetting(
   keys: string[],
   script: (call: Call) => readonly Step[],
@@ -37,7 +38,7 @@ function createSetting(
     pool,
     clock,
     random: () => 0.5,
-    queues: createWaitQueues(clock),
+    queues: createWaitQueues(clock, [googleProvider]),
     providers: [googleProvider],
     sink: createRequestLog(
       createLogger({ level: 'debug', redact: (text) => text, destination }),
@@ -48,35 +49,69 @@ function createSetting(
     streamIdleMs: 30 * SECOND,
     keyWaitMs,
   });
-  const ask = (wanted = models, signal = new AbortController().signal) =>
-    failover({
-      operation: 'chat',
-      targets: wanted.map(google) as [Target, ...Target[]],
-      caller: { requestId: 'request-1', signal, trace: null },
-      isLast: ({ isLast }: { text: string; isLast: boolean }) => isLast,
-      async *open({ key, target }, attemptSignal) {
-        const call = { key: key.id, model: target.label, at: clock.now() - startedAt };
-        calls.push(call);
-        const steps = script(call);
-        for (const step of steps) {
-          const text = await take(step, clock, attemptSignal);
-          yield { text, isLast: step === steps.at(-1) };
-        }
-      },
-      async commit({ chunks }) {
-        let reply = '';
-        for await (const { text } of chunks) reply += text;
-        return reply;
-      },
+  const client: Client<null, string, AnswerEnd> = {
+    call(_question, key, target, handler) {
+      const call = { key: key.id, model: target.label, at: clock.now() - startedAt };
+      calls.push(call);
+      return play(script(call), handler, clock);
+    },
+  };
+  const ask = (wanted = models, caller = createCaller()) =>
+    new Promise<string>((resolve, reject) => {
+      let reply = '';
+      failover(
+        {
+          operation: 'chat',
+          targets: wanted.map(google) as [Target, ...Target[]],
+          caller,
+          question: null,
+          clients: new Map([['google', client]]),
+          isStreamed: false,
+        },
+        {
+          onAttempt() {
+            reply = '';
+          },
+          onChunk(text) {
+            reply += text;
+            return true;
+          },
+          onEnd: () => resolve(reply),
+          onError: reject,
+        },
+      );
     });
   return { pool, clock, lease, calls, ask, lines: logged, took: () => clock.now() - startedAt };
 }
 
-async function take({ after = 0, say = '', fail }: Step, clock: Clock, signal: AbortSignal) {
-  if (after > 0) await pause(clock, after, signal);
-  if (signal.aborted) throw new Error('stopped');
-  if (fail !== undefined) throw fail instanceof Error ? fail : new UpstreamError(fail);
-  return say;
+function play(steps: readonly Step[], handler: CallHandler<string, AnswerEnd>, clock: Clock) {
+  let isAborted = false;
+  const playAll = async () => {
+    for (const { after = 0, say = '', fail } of steps) {
+      await (after === 0 ? null : new Promise<void>((done) => clock.after(after, done)));
+      if (fail !== undefined) throw fail instanceof Error ? fail : new UpstreamError(fail);
+      if (!isAborted) handler.onChunk(say);
+    }
+  };
+  playAll()
+    .then(() => isAborted || handler.onEnd({ usage: null }))
+    .catch((error: unknown) => isAborted || handler.onFailure(error));
+  const abort = () => {
+    isAborted = true;
+  };
+  return { pause() {}, resume() {}, abort };
+}
+
+const createCaller = (): Caller => ({
+  requestId: 'request-1',
+  isGone: false,
+  onGone: null,
+  trace: null,
+});
+
+function hangUp(caller: Caller): void {
+  caller.isGone = true;
+  caller.onGone?.();
 }
 
 /** The answer, or the code and the retry time of the refusal. */
@@ -224,6 +259,41 @@ describe('a queue for a key that works', () => {
   });
 });
 
+describe('a caller that leaves', () => {
+  it('while it waits frees its place at once, and its wait is counted', async () => {
+    const client = createCaller();
+    const { clock, ask, lease, calls } = createSetting(['key-0'], () => []);
+    lease().report(failed.minute(4 * SECOND));
+    const answer = outcomeOf(ask(['flash'], client));
+    clock.advance(3 * SECOND);
+    hangUp(client);
+    expect(await answer).toEqual(['client_gone', null]);
+    expect([clock.pendingTimers(), client.onGone, calls]).toEqual([0, null, []]);
+    expect(client.trace).toMatchObject({ waitedMs: 3 * SECOND, end: { kind: 'client_gone' } });
+  });
+
+  it('just when its key returns leaves the key to the next request', async () => {
+    const client = createCaller();
+    const { clock, ask, lease, calls } = createSetting(['key-0'], () => [{ say: 'Hi' }]);
+    lease().report(failed.minute(4 * SECOND));
+    const answers = [outcomeOf(ask(['flash'], client)), outcomeOf(ask())];
+    clock.advance(4 * SECOND);
+    hangUp(client);
+    expect(await Promise.all(answers)).toEqual([['client_gone', null], 'Hi']);
+    expect(calls).toHaveLength(1);
+  });
+
+  it('in the pause after an upstream failure starts no further attempt', async () => {
+    const client = createCaller();
+    const { clock, ask, calls } = createSetting(['key-0', 'key-1'], () => [{ fail: failed.down }]);
+    const answer = outcomeOf(ask(['flash'], client));
+    await vi.waitFor(() => expect([calls.length, clock.pendingTimers()]).toEqual([1, 1]));
+    hangUp(client);
+    expect(await answer).toEqual(['client_gone', null]);
+    expect([calls.length, clock.pendingTimers()]).toEqual([1, 0]);
+  });
+});
+
 describe('the retry time of a refusal', () => {
   it('is when the first key returns by itself, not when a rejected one is probed', async () => {
     const { clock, ask, lease } = createSetting(['key-0', 'key-1'], () => [{ fail: failed.day }]);
@@ -256,13 +326,13 @@ describe('the summary of a request', () => {
   });
 
   it('says when the client left before the other key had answered', async () => {
-    const client = new AbortController();
+    const client = createCaller();
     const { ask, lines, calls } = createSetting(['key-0', 'key-1'], ({ key }) =>
       key === 'key-0' ? [{ fail: failed.day }] : [{ after: 5 * SECOND, say: 'Hi' }],
     );
-    const answer = outcomeOf(ask(['flash'], client.signal));
+    const answer = outcomeOf(ask(['flash'], client));
     while (calls.length < 2) await Promise.resolve();
-    client.abort();
+    hangUp(client);
     expect(await answer).toEqual(['client_gone', null]);
     expect(summaries(lines)).toEqual(['the client left while another key was stepping in']);
   });
