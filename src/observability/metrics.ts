@@ -1,14 +1,9 @@
 import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { TraceSink } from '../failover/trace.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
-import {
-  type AnsweredRequest,
-  createHttpMetrics,
-  createRequestMetrics,
-} from './request-metrics.ts';
+import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts';
 
 export interface MetricsOptions {
   readonly pool: Pick<KeyPool, 'inspection' | 'retryAt'>;
@@ -26,9 +21,7 @@ export interface SharingState {
 }
 
 /** This process's metrics for Prometheus. */
-export interface Metrics {
-  readonly sink: TraceSink;
-  readonly requestAnswered: (answered: AnsweredRequest) => void;
+export interface Metrics extends Pick<RequestMetrics, 'sink' | 'requestAnswered'> {
   readonly contentType: string;
   /** Every metric with its present value, in Prometheus' text format. */
   text(): Promise<string>;
@@ -38,17 +31,16 @@ export function createMetrics(options: MetricsOptions): Metrics {
   const { pool, targets, providers, measuresProcess, sharing } = options;
   const registry = new Registry();
   const updateKeys = createKeyMetrics(registry, pool, targets);
-  const sink = createRequestMetrics(registry, targets, providers);
-  const requestAnswered = createHttpMetrics(registry);
+  const requests = createRequestMetrics(targets, providers);
   if (sharing !== null) createSharingMetrics(registry, sharing);
   if (measuresProcess) measureProcess(registry);
   return {
-    sink,
-    requestAnswered,
+    sink: requests.sink,
+    requestAnswered: requests.requestAnswered,
     contentType: registry.contentType,
-    text() {
+    async text() {
       updateKeys();
-      return registry.metrics();
+      return `${requests.text()}\n\n${await registry.metrics()}`;
     },
   };
 }

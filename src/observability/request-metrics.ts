@@ -1,68 +1,76 @@
-import { Counter, Histogram, type Registry } from 'prom-client';
-import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
+import { SERVICE_ERROR_CODES, type ServiceErrorCode } from '../failover/service-error.ts';
 import {
   type AttemptTrace,
   type Operation,
   OUTCOMES,
   REQUEST_ENDS,
+  type RequestEnd,
   type RequestTrace,
   successIn,
   type TraceSink,
 } from '../failover/trace.ts';
+import type { Outcome } from '../pool/lease.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
+
+export interface RequestMetrics {
+  readonly sink: TraceSink;
+  readonly requestAnswered: (answered: AnsweredRequest) => void;
+  /** In Prometheus' text format. */
+  text(): string;
+}
 
 /**
  * Counts requests and their attempts. Every label is a closed set, so the number of series is bounded,
  * and each counter begins at 0: Prometheus does not see the first increase of one that appears later.
  */
 export function createRequestMetrics(
-  registry: Registry,
   targets: readonly Target[],
   providers: readonly ProviderFacts[],
-): TraceSink {
-  const countAttempt = countAttempts(registry, targets);
-  const measureCall = measureCalls(registry, targets, providers);
-  const countRequest = countRequests(registry, targets);
-  const attemptFailed = (attempt: AttemptTrace, request: RequestTrace) => {
+): RequestMetrics {
+  const families = createFamilies();
+  const countAttempt = countAttempts(families, targets);
+  const measureCall = measureCalls(families, targets, providers);
+  const countRequest = countRequests(families, targets);
+  const attemptEnded = (attempt: AttemptTrace, request: RequestTrace) => {
     countAttempt(attempt);
     measureCall(attempt, request);
   };
   return {
-    attemptFailed,
-    requestEnded(request) {
-      const success = successIn(request.attempts);
-      if (success !== null) attemptFailed(success, request);
-      countRequest(request);
+    sink: {
+      attemptFailed: attemptEnded,
+      requestEnded(request) {
+        const success = successIn(request.attempts);
+        if (success !== null) attemptEnded(success, request);
+        if (request.end !== null) countRequest(request, request.end);
+      },
     },
+    requestAnswered: measureAnswers(families),
+    text: families.text,
   };
 }
 
-function countAttempts(registry: Registry, targets: readonly Target[]) {
-  const labelNames = ['service', 'model', 'persona', 'outcome'];
-  const attempts = new Counter({
-    name: 'understudy_attempts_total',
-    help: 'Calls to a provider, each with one key, by outcome.',
-    labelNames,
-    registers: [registry],
-  });
-  const probes = new Counter({
-    name: 'understudy_probes_total',
-    help: 'Attempts that probed a key whose cooldown had passed, by outcome.',
-    labelNames,
-    registers: [registry],
-  });
-  for (const target of targets) {
-    for (const outcome of OUTCOMES) {
+function countAttempts({ counter }: Families, targets: readonly Target[]) {
+  const attempts = counter(
+    'understudy_attempts_total',
+    'Calls to a provider, each with one key, by outcome.',
+  );
+  const probes = counter(
+    'understudy_probes_total',
+    'Attempts that probed a key whose cooldown had passed, by outcome.',
+  );
+  const seriesOf = oncePer((target: Target) =>
+    oncePer((outcome: Outcome['kind']) => {
       const labels = { service: target.provider, ...target.labels, outcome };
-      attempts.inc(labels, 0);
-      probes.inc(labels, 0);
-    }
-  }
+      return { attempts: attempts(labels), probes: probes(labels) };
+    }),
+  );
+  for (const target of targets) for (const outcome of OUTCOMES) seriesOf(target)(outcome);
   return ({ target, outcome, isProbe }: AttemptTrace): void => {
-    const labels = { service: target.provider, ...target.labels, outcome: outcome.kind };
-    attempts.inc(labels);
-    if (isProbe) probes.inc(labels);
+    const series = seriesOf(target)(outcome.kind);
+    series.attempts.count += 1;
+    if (isProbe) series.probes.count += 1;
   };
 }
 
@@ -78,51 +86,56 @@ const TOKENS = Array.from({ length: 14 }, (_, power) => 4 ** power);
  * The key is no label: ten thousand keys would make ten thousand times as many series.
  */
 function measureCalls(
-  registry: Registry,
+  { histogram }: Families,
   targets: readonly Target[],
   providers: readonly ProviderFacts[],
 ) {
-  const call = ['gen_ai_operation_name', 'gen_ai_provider_name', 'gen_ai_request_model'];
-  const duration = new Histogram({
-    name: 'gen_ai_client_operation_duration_seconds',
-    help: 'How long a call to a provider took, to the end of its answer. Without error_type it succeeded.',
-    labelNames: [...call, 'error_type'],
-    buckets: CALL_SECONDS,
-    registers: [registry],
-  });
-  const firstChunk = new Histogram({
-    name: 'gen_ai_client_operation_time_to_first_chunk_seconds',
-    help: 'How long the first chunk of a streamed answer took.',
-    labelNames: call,
-    buckets: CALL_SECONDS,
-    registers: [registry],
-  });
-  const tokens = new Histogram({
-    name: 'gen_ai_client_token_usage',
-    help: 'Tokens of a call, as the provider counted them. Calls in the protocol of Gemini are not counted.',
-    labelNames: [...call, 'gen_ai_token_type'],
-    buckets: TOKENS,
-    registers: [registry],
-  });
+  const duration = histogram(
+    'gen_ai_client_operation_duration_seconds',
+    'How long a call to a provider took, to the end of its answer. Without error_type it succeeded.',
+    CALL_SECONDS,
+  );
+  const firstChunk = histogram(
+    'gen_ai_client_operation_time_to_first_chunk_seconds',
+    'How long the first chunk of a streamed answer took.',
+    CALL_SECONDS,
+  );
+  const tokens = histogram(
+    'gen_ai_client_token_usage',
+    'Tokens of a call, as the provider counted them. Calls in the protocol of Gemini are not counted.',
+    TOKENS,
+  );
   const names = new Map(providers.map(({ name, metricName }) => [name, metricName]));
-  const callLabels = (target: Target, operation: Operation) => ({
-    gen_ai_operation_name: operation,
-    gen_ai_provider_name: names.get(target.provider) ?? target.provider,
-    ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
-  });
+  const seriesOf = oncePer((target: Target) =>
+    oncePer((operation: Operation) => {
+      const labels = {
+        gen_ai_operation_name: operation,
+        gen_ai_provider_name: names.get(target.provider) ?? target.provider,
+        ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
+      };
+      return {
+        duration: oncePer((outcome: Outcome['kind']) =>
+          duration(outcome === 'success' ? labels : { ...labels, error_type: outcome }),
+        ),
+        firstChunk: oncePer<void, HistogramSeries>(() => firstChunk(labels)),
+        tokens: oncePer((type: 'input' | 'output') =>
+          tokens({ ...labels, gen_ai_token_type: type }),
+        ),
+      };
+    }),
+  );
   for (const target of targets) {
-    for (const operation of operationsOf(target)) duration.zero(callLabels(target, operation));
+    for (const operation of operationsOf(target)) seriesOf(target)(operation).duration('success');
   }
   return (attempt: AttemptTrace, { operation }: RequestTrace): void => {
     const { target, outcome, ms, firstMs, usage } = attempt;
-    const labels = callLabels(target, operation);
-    const isSuccess = outcome.kind === 'success';
-    duration.observe(isSuccess ? labels : { ...labels, error_type: outcome.kind }, ms / 1000);
+    const series = seriesOf(target)(operation);
+    series.duration(outcome.kind).observe(ms / 1000);
     // A call in the protocol of Gemini may ask for a whole answer, which has no first chunk.
-    if (firstMs !== null && operation === 'chat') firstChunk.observe(labels, firstMs / 1000);
+    if (firstMs !== null && operation === 'chat') series.firstChunk().observe(firstMs / 1000);
     if (usage === null) return;
-    tokens.observe({ ...labels, gen_ai_token_type: 'input' }, usage.inputTokens);
-    tokens.observe({ ...labels, gen_ai_token_type: 'output' }, usage.outputTokens);
+    series.tokens('input').observe(usage.inputTokens);
+    series.tokens('output').observe(usage.outputTokens);
   };
 }
 
@@ -136,63 +149,67 @@ const TIMES = [0, 1, 2, 3, 5, 10, 20, 50, 100];
 /** Most requests wait at most `KEY_WAIT_SECONDS`, a few for the outcome of a probe. */
 const WAIT_SECONDS = [0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10, 20, 30, 60];
 
-function countRequests(registry: Registry, served: readonly Target[]) {
-  const { requests, refusals } = defineRequestCounters(registry, served);
-  const histogram = (name: string, help: string, buckets: number[]) =>
-    new Histogram({ name, help, labelNames: ['service'], buckets, registers: [registry] });
-  const failovers = histogram(
+function countRequests(families: Families, targets: readonly Target[]) {
+  const { requestsOf, refusalsOf } = bindRequestCounters(families, targets);
+  const failovers = families.histogram(
     'understudy_request_failovers',
     'How often another key or model stepped in, for each request.',
     TIMES,
   );
-  const calls = histogram(
+  const calls = families.histogram(
     'understudy_upstream_calls_per_served_request',
     'How many attempts an answered request took.',
     TIMES,
   );
-  const wait = histogram(
+  const wait = families.histogram(
     'understudy_wait_seconds',
     'How long a request waited for a key to come back, of those that did.',
     WAIT_SECONDS,
   );
-  for (const { provider: service } of defaultTargets(served)) {
-    for (const each of [failovers, calls, wait]) each.zero({ service });
-  }
-  return ({ targets, operation, end, attempts, waitedMs }: RequestTrace): void => {
-    if (end === null) return;
-    const service = targets[0].provider;
-    requests.inc({ service, operation, end: end.kind });
-    if (end.kind === 'refused') refusals.inc({ service, code: end.code });
-    if (end.kind === 'answered') calls.observe({ service }, attempts.length);
-    if (waitedMs > 0) wait.observe({ service }, waitedMs / 1000);
-    failovers.observe({ service }, failoversIn(attempts));
+  const seriesOf = oncePer((service: ProviderName) => ({
+    failovers: failovers({ service }),
+    calls: calls({ service }),
+    wait: wait({ service }),
+  }));
+  for (const { provider } of defaultTargets(targets)) seriesOf(provider);
+  return ({ targets, operation, attempts, waitedMs }: RequestTrace, end: RequestEnd): void => {
+    const { provider } = targets[0];
+    const series = seriesOf(provider);
+    requestsOf(provider)(operation)(end.kind).count += 1;
+    if (end.kind === 'refused') refusalsOf(provider)(end.code).count += 1;
+    if (end.kind === 'answered') series.calls.observe(attempts.length);
+    if (waitedMs > 0) series.wait.observe(waitedMs / 1000);
+    series.failovers.observe(attempts.length > 1 ? failoversIn(attempts) : 0);
   };
 }
 
 /** A client that left is refused nothing. */
 const REFUSAL_CODES = SERVICE_ERROR_CODES.filter((code) => code !== 'client_gone');
 
-function defineRequestCounters(registry: Registry, targets: readonly Target[]) {
-  const requests = new Counter({
-    name: 'understudy_requests_total',
-    help: 'Requests that needed a key, by how they ended.',
-    labelNames: ['service', 'operation', 'end'],
-    registers: [registry],
-  });
-  const refusals = new Counter({
-    name: 'understudy_refusals_total',
-    help: 'Requests that were refused, by the code of the refusal.',
-    labelNames: ['service', 'code'],
-    registers: [registry],
-  });
+function bindRequestCounters({ counter }: Families, targets: readonly Target[]) {
+  const requests = counter(
+    'understudy_requests_total',
+    'Requests that needed a key, by how they ended.',
+  );
+  const refusals = counter(
+    'understudy_refusals_total',
+    'Requests that were refused, by the code of the refusal.',
+  );
+  const requestsOf = oncePer((service: ProviderName) =>
+    oncePer((operation: Operation) =>
+      oncePer((end: RequestEnd['kind']) => requests({ service, operation, end })),
+    ),
+  );
+  const refusalsOf = oncePer((service: ProviderName) =>
+    oncePer((code: ServiceErrorCode) => refusals({ service, code })),
+  );
   for (const target of targets) {
-    const { provider: service } = target;
     for (const operation of operationsOf(target)) {
-      for (const end of REQUEST_ENDS) requests.inc({ service, operation, end }, 0);
+      for (const end of REQUEST_ENDS) requestsOf(target.provider)(operation)(end);
     }
-    for (const code of REFUSAL_CODES) refusals.inc({ service, code }, 0);
+    for (const code of REFUSAL_CODES) refusalsOf(target.provider)(code);
   }
-  return { requests, refusals };
+  return { requestsOf, refusalsOf };
 }
 
 /** How often another key or model stepped in. A second attempt with the same key does not count. */
@@ -227,21 +244,119 @@ const KNOWN_METHODS: ReadonlySet<string> = new Set(
  * (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/). The scheme is left out: behind a
  * proxy any client may set it by a header.
  */
-export function createHttpMetrics(registry: Registry): (answered: AnsweredRequest) => void {
-  const duration = new Histogram({
-    name: 'http_server_request_duration_seconds',
-    help: 'How long a request took, to the end of its answer.',
-    labelNames: ['http_request_method', 'http_route', 'http_response_status_code'],
-    buckets: HTTP_SECONDS,
-    registers: [registry],
-  });
+function measureAnswers({ histogram }: Families): RequestMetrics['requestAnswered'] {
+  const duration = histogram(
+    'http_server_request_duration_seconds',
+    'How long a request took, to the end of its answer.',
+    HTTP_SECONDS,
+  );
+  const seriesOf = oncePer((route: string) =>
+    oncePer((status: number) =>
+      oncePer((method: string) =>
+        duration({
+          http_request_method: method,
+          http_route: route,
+          http_response_status_code: status,
+        }),
+      ),
+    ),
+  );
   return ({ method, route, status, ms }) =>
-    duration.observe(
-      {
-        http_request_method: KNOWN_METHODS.has(method) ? method : '_OTHER',
-        http_route: route,
-        http_response_status_code: status,
-      },
-      ms / 1000,
-    );
+    seriesOf(route)(status)(KNOWN_METHODS.has(method) ? method : '_OTHER').observe(ms / 1000);
+}
+
+type Families = ReturnType<typeof createFamilies>;
+type Labels = Readonly<Record<string, string | number>>;
+
+/**
+ * Counters and histograms, each series bound to its labels once: prom-client looks a series up by a text of all its
+ * labels at each step.
+ */
+function createFamilies() {
+  const texts: (() => string)[] = [];
+  function define<S>(
+    head: readonly [name: string, type: string, help: string],
+    create: (labels: string) => S,
+    linesOf: (series: S) => readonly string[],
+  ): (labels: Labels) => S {
+    const [name, type, help] = head;
+    // Targets without a model share the series that have only the model for a label.
+    const all = new Map<string, S>();
+    texts.push(() => {
+      const lines = [...all.values()].flatMap(linesOf);
+      return [`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`, ...lines].join('\n');
+    });
+    return (labels) => {
+      const text = labelsText(labels);
+      const series = all.get(text) ?? create(text);
+      all.set(text, series);
+      return series;
+    };
+  }
+  return {
+    counter: (name: string, help: string) =>
+      define(
+        [name, 'counter', help],
+        (labels) => ({ labels, count: 0 }),
+        ({ labels, count }) => [`${name}{${labels}} ${count}`],
+      ),
+    histogram: (name: string, help: string, bounds: readonly number[]) =>
+      define(
+        [name, 'histogram', help],
+        (labels) => new HistogramSeries(labels, bounds),
+        (series) => series.lines(name),
+      ),
+    text: () => texts.map((text) => text()).join('\n\n'),
+  };
+}
+
+const labelsText = (labels: Labels): string =>
+  Object.entries(labels)
+    .map(([name, value]) => `${name}="${String(value).replace(/[\\"\n]/g, escapeLetter)}"`)
+    .join(',');
+
+const escapeLetter = (letter: string) => (letter === '\n' ? '\\n' : `\\${letter}`);
+
+class HistogramSeries {
+  readonly #labels: string;
+  /** Upper bounds, ascending. */
+  readonly #bounds: readonly number[];
+  /** For each bound those above the bound before, and at the end those above the last. */
+  readonly #counts: number[];
+  #sum = 0;
+
+  constructor(labels: string, bounds: readonly number[]) {
+    this.#labels = labels;
+    this.#bounds = bounds;
+    this.#counts = Array(bounds.length + 1).fill(0);
+  }
+
+  observe(value: number): void {
+    let index = 0;
+    while (value > (this.#bounds[index] ?? Number.POSITIVE_INFINITY)) index += 1;
+    this.#counts[index] = (this.#counts[index] ?? 0) + 1;
+    this.#sum += value;
+  }
+
+  lines(name: string): readonly string[] {
+    let total = 0;
+    const buckets = this.#counts.map((count, index) => {
+      total += count;
+      return `${name}_bucket{le="${this.#bounds[index] ?? '+Inf'}",${this.#labels}} ${total}`;
+    });
+    const labels = `{${this.#labels}}`;
+    return [...buckets, `${name}_sum${labels} ${this.#sum}`, `${name}_count${labels} ${total}`];
+  }
+}
+
+/** Creates what belongs to a key when it is first asked for. */
+function oncePer<K, V>(create: (key: K) => V): (key: K) => V {
+  const known = new Map<K, V>();
+  return (key) => {
+    const found = known.get(key);
+    if (found !== undefined) return found;
+    const created = create(key);
+    known.set(key, created);
+    return created;
+  };
 }
