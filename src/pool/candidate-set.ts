@@ -1,11 +1,9 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
-import { type DueNode, DueQueue } from './due-queue.ts';
 import { Ejection, RecentSuccesses } from './ejection.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
-import { ParkedFeatures } from './parked-features.ts';
-import { type Accepts, Ring, type RingNode } from './ring.ts';
+import { type Accepts, type DueNode, DueQueue, Ring, type RingNode } from './rotation.ts';
 import { nameOf, Scope, type ScopeDependent, type Subject } from './scope.ts';
 
 /** Which keys one request may use. */
@@ -46,8 +44,8 @@ export class Candidate implements RingNode<Candidate>, DueNode<Candidate>, Scope
   /** Whether all scopes are ready, so that a lease need not look at each. */
   isUntroubled = true;
   ring: Ring<Candidate> | null = null;
-  next: Candidate | null = null;
-  previous: Candidate | null = null;
+  next: Candidate = this;
+  previous: Candidate = this;
   queue: DueQueue<Candidate> | null = null;
   queueIndex = 0;
   dueAt = 0;
@@ -93,6 +91,8 @@ export class CandidateSet {
     this.#endOfEjection,
     this.#endOfProbeElsewhere,
   ] as const;
+  /** The earliest of all queues, so that a lease compares one time; `Infinity` for never. */
+  #nextDueAt = Number.POSITIVE_INFINITY;
 
   /** @param random from 0 to 1: the place of a candidate in its ring; null for the end */
   constructor(target: Target, random: (() => number) | null) {
@@ -108,46 +108,32 @@ export class CandidateSet {
   /** Begins the rotation at a random candidate, so that several instances do not go through the keys in step. */
   shuffleStart(): void {
     const turns = Math.floor((this.#random?.() ?? 0) * this.candidates.length);
-    for (const candidate of this.candidates.slice(0, turns)) this.rotate(candidate);
+    for (const candidate of this.candidates.slice(0, turns)) this.#rotation.moveToEnd(candidate);
   }
 
-  /** The candidate whose turn it is. A caller that leases it must rotate it. */
+  /** The candidate whose turn it is. A caller that leases it must move it to the end of its ring. */
   next(now: number, accepts: Accepts<Candidate>): Candidate | null {
-    this.#update(now);
+    if (now >= this.#nextDueAt) this.#update(now);
     return this.#rotation.first(accepts);
   }
 
   /** The last resort: the ejected candidate whose turn it is. */
   nextEjected(now: number, accepts: Accepts<Candidate>): Candidate | null {
-    this.#update(now);
+    if (now >= this.#nextDueAt) this.#update(now);
     return this.#ejected.first(accepts);
   }
 
   /** The half-open candidate for which the other instances must be asked next. */
   nextToAskFor(now: number, accepts: Accepts<Candidate>): Candidate | null {
-    this.#update(now);
+    if (now >= this.#nextDueAt) this.#update(now);
     return this.#awaitingPermit.first(accepts);
-  }
-
-  /** Makes the candidate the next one of its ring. */
-  promote(candidate: Candidate): void {
-    const { ring } = candidate;
-    ring?.remove(candidate);
-    ring?.prepend(candidate);
-  }
-
-  /** Puts the candidate at the end of its ring. */
-  rotate(candidate: Candidate): void {
-    const { ring } = candidate;
-    ring?.remove(candidate);
-    ring?.append(candidate);
   }
 
   /** The keys that a request may use; null for all of them. */
   accepting(choice: Choice, now: number): Accepts<Candidate> {
     const { except, only } = choice;
-    const feature = this.parkedFeature(choice, now);
     const hasExceptions = except !== undefined && except.size > 0;
+    const feature = this.features.lastEnd === 0 ? null : this.parkedFeature(choice, now);
     if (!hasExceptions && only === undefined && feature === null) return null;
     return ({ key }) =>
       !(hasExceptions && except.has(key.id)) &&
@@ -178,16 +164,20 @@ export class CandidateSet {
 
   /** When time alone next changes anything here, in milliseconds since the epoch; null for never. */
   nextDueAt(now: number): number | null {
-    this.#update(now);
-    return earliest(this.#queues.map((queue) => queue.dueAt(null)));
+    if (now >= this.#nextDueAt) this.#update(now);
+    return this.#nextDueAt === Number.POSITIVE_INFINITY ? null : this.#nextDueAt;
   }
 
   /** Puts a candidate where its scopes say that it belongs now. */
   place(candidate: Candidate, now: number): void {
     const { allScopes, ejection } = candidate;
-    const until = parkedUntil(allScopes, now);
+    let until = 0;
+    let isHeld = false;
+    for (const scope of allScopes) {
+      until = Math.max(until, scope.parkedUntil(now));
+      isHeld ||= scope.needsAction;
+    }
     if (until > 0) {
-      const isHeld = allScopes.some(({ needsAction }) => needsAction);
       this.#put(candidate, null, isHeld ? this.#needingAction : this.#coolingDown, until);
     } else if (allScopes.some((scope) => isProbed(scope, now))) {
       this.#await(candidate, now);
@@ -225,6 +215,12 @@ export class CandidateSet {
     }
     if (candidate.queue !== queue) candidate.queue?.remove(candidate);
     queue?.set(candidate, dueAt);
+    this.#nextDueAt = Math.min(
+      this.#coolingDown.firstDueAt,
+      this.#needingAction.firstDueAt,
+      this.#endOfEjection.firstDueAt,
+      this.#endOfProbeElsewhere.firstDueAt,
+    );
   }
 
   #anyCandidate(): Candidate | null {
@@ -252,13 +248,56 @@ export class CandidateSet {
   }
 }
 
-function parkedUntil(scopes: readonly Scope[], now: number): number {
-  let until = 0;
-  for (const scope of scopes) until = Math.max(until, scope.parkedUntil(now));
-  return until;
-}
-
 const isReady = ({ health }: Scope) => health.state === 'ready';
+
+/**
+ * Features of special requests, such as `search`, that projects have refused for one target. A project's
+ * plain requests go on. Times are milliseconds since the epoch.
+ */
+class ParkedFeatures {
+  /** By feature, then by project. */
+  readonly #until = new Map<string, Map<string, number>>();
+  /** When the last park is over; 0 where nothing is parked. */
+  lastEnd = 0;
+
+  /** Forgets all parks once the last one is over. */
+  isEmpty(now: number): boolean {
+    if (this.lastEnd <= now) {
+      this.#until.clear();
+      this.lastEnd = 0;
+    }
+    return this.lastEnd === 0;
+  }
+
+  /**
+   * A later, shorter park never shortens a longer one.
+   *
+   * @returns until when the feature is parked
+   */
+  park(project: string, feature: string, until: number): number {
+    const projects = this.#until.get(feature) ?? new Map<string, number>();
+    this.#until.set(feature, projects);
+    const longest = Math.max(until, projects.get(project) ?? 0);
+    projects.set(project, longest);
+    this.lastEnd = Math.max(this.lastEnd, longest);
+    return longest;
+  }
+
+  isParked(project: string, feature: string, now: number): boolean {
+    return (this.#until.get(feature)?.get(project) ?? 0) > now;
+  }
+
+  /** When the first project may be asked for this feature again; null when none is parked. */
+  endsAt(feature: string, now: number): number | null {
+    const ends = [...(this.#until.get(feature)?.values() ?? [])].filter((until) => until > now);
+    return ends.length === 0 ? null : Math.min(...ends);
+  }
+
+  /** Opens every feature of the project. */
+  release(project: string): void {
+    for (const projects of this.#until.values()) projects.delete(project);
+  }
+}
 
 /** Null where there is none. */
 export function earliest(times: readonly (number | null)[]): number | null {

@@ -1,5 +1,4 @@
-import type { PoolContext } from './pool-context.ts';
-import { coversReach, type Reach, Scope } from './scope.ts';
+import { coversReach, type PoolContext, type Reach, Scope } from './scope.ts';
 
 /** The first ejection; each further one without a success between is twice as long. */
 const FIRST_EJECTION_MS = 30_000;
@@ -43,21 +42,25 @@ export class Ejection {
   #failures: Failures = { state: 'none', since: 0 };
 
   /**
-   * @param hasSiblingSucceeded since the event that is given
+   * @param successes of the candidate and its siblings
+   * @param withinMs only the success of a sibling that took less time counts
    * @returns for how long the candidate is to be ejected; null for not at all
    */
   failed(
     { grantedAt, reach }: EndedLease,
-    hasSiblingSucceeded: (since: number) => boolean,
-    { nextEvent }: PoolContext,
+    successes: RecentSuccesses,
+    withinMs: number,
+    context: PoolContext,
   ): number | null {
     const before = this.#failures;
     if (grantedAt < before.since) return null;
+    const now = context.now();
     const ejections = before.state === 'none' ? 0 : before.ejections;
-    const isOutlier = before.state === 'in_a_row' && hasSiblingSucceeded(before.failedAt);
-    const failed = { state: 'in_a_row', reach, failedAt: nextEvent() } as const;
+    const isOutlier =
+      before.state === 'in_a_row' && successes.hasSibling(this, before.failedAt, withinMs);
+    const failed = { state: 'in_a_row', reach, failedAt: context.nextEvent(now) } as const;
     this.#failures = isOutlier
-      ? { ...failed, ejections: ejections + 1, since: nextEvent() }
+      ? { ...failed, ejections: ejections + 1, since: context.nextEvent(now) }
       : { ...failed, ejections, since: before.since };
     return isOutlier ? FIRST_EJECTION_MS * 2 ** ejections : null;
   }
@@ -67,7 +70,8 @@ export class Ejection {
     const { health } = this.scope;
     if (health.state === 'ready' || grantedAt < this.#failures.since) return;
     if (!coversReach(reach, health.finding.reach)) return;
-    this.scope.open(context.nextEvent(), context.now());
+    const now = context.now();
+    this.scope.open(context.nextEvent(now), now);
     context.changed(this.scope);
   }
 
@@ -92,26 +96,33 @@ export class Ejection {
   }
 }
 
-interface Success {
-  readonly candidate: object;
-  readonly event: number;
-  /** Milliseconds until its first chunk. */
-  readonly tookMs: number;
-}
-
 /** The latest successes of a candidate set: two, of different candidates, so that each candidate has a sibling's. */
 export class RecentSuccesses {
-  #last: Success | null = null;
-  #before: Success | null = null;
+  #last = new Success();
+  #before = new Success();
 
-  add(success: Success): void {
-    if (this.#last?.candidate !== success.candidate) this.#before = this.#last;
-    this.#last = success;
+  /** @param tookMs milliseconds until its first chunk */
+  add(candidate: Ejection, event: number, tookMs: number): void {
+    if (this.#last.candidate !== candidate) {
+      const oldest = this.#before;
+      this.#before = this.#last;
+      this.#last = oldest;
+      oldest.candidate = candidate;
+    }
+    this.#last.event = event;
+    this.#last.tookMs = tookMs;
   }
 
   /** Whether another candidate has succeeded since this event, within this time. */
-  hasSibling(candidate: object, since: number, withinMs: number): boolean {
-    const sibling = this.#last?.candidate === candidate ? this.#before : this.#last;
-    return sibling !== null && sibling.event > since && sibling.tookMs < withinMs;
+  hasSibling(candidate: Ejection, since: number, withinMs: number): boolean {
+    const sibling = this.#last.candidate === candidate ? this.#before : this.#last;
+    return sibling.event > since && sibling.tookMs < withinMs;
   }
+}
+
+/** Changed in place, so that a success allocates nothing. */
+class Success {
+  candidate: Ejection | null = null;
+  event = 0;
+  tookMs = 0;
 }

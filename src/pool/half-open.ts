@@ -1,6 +1,12 @@
-import type { PoolContext } from './pool-context.ts';
-import type { Accepts } from './ring.ts';
-import { coversReach, type Health, READY, type Reach, type Scope } from './scope.ts';
+import type { Accepts, RingNode } from './rotation.ts';
+import {
+  coversReach,
+  type Health,
+  type PoolContext,
+  READY,
+  type Reach,
+  type Scope,
+} from './scope.ts';
 
 /** Whether a probe is under way, here or elsewhere: other requests wait for its outcome. */
 export function isProbed({ health }: Scope, now: number): boolean {
@@ -59,7 +65,8 @@ export class Probe {
   /** Opens this scope if the lease still probes it: it may have been parked again since. */
   openOnly(scope: Scope): void {
     if (!isProbedBy(this.#lease, scope.health)) return;
-    scope.open(this.#context.nextEvent(), this.#context.now());
+    const now = this.#context.now();
+    scope.open(this.#context.nextEvent(now), now);
     this.#context.found(scope);
   }
 
@@ -119,14 +126,13 @@ interface Asker<C> {
   pendingRequests: number;
   nextToAskFor(now: number, accepts: Accepts<C>): C | null;
   place(candidate: C, now: number): void;
-  promote(candidate: C): void;
 }
 
 /**
  * Asks the other instances for the probe of one candidate, if one needs it. The caller goes on with another
  * key meanwhile.
  */
-export function askForProbe<C extends { readonly allScopes: readonly Scope[] }>(
+export function askForProbe<C extends RingNode<C> & { readonly allScopes: readonly Scope[] }>(
   set: Asker<C>,
   accepts: Accepts<C>,
   context: PoolContext,
@@ -144,7 +150,7 @@ export function askForProbe<C extends { readonly allScopes: readonly Scope[] }>(
   }
   const request = new ProbeRequest(scopes, context, (isAllowed) => {
     set.pendingRequests -= 1;
-    if (isAllowed) set.promote(candidate);
+    if (isAllowed) candidate.ring?.moveToFront(candidate);
   });
   set.pendingRequests += 1;
   request.leaveToOthers(now + ANSWER_LIMIT_MS);

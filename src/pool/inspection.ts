@@ -2,8 +2,7 @@ import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Target } from '../shared/target.ts';
 import type { Candidate, CandidateSets, PooledKeys } from './candidate-set.ts';
 import { isProbed } from './half-open.ts';
-import { historyOf } from './parking-history.ts';
-import type { Finding, Health, Scope } from './scope.ts';
+import { type Episode, type Finding, type Health, REMEMBERED_MS, type Scope } from './scope.ts';
 import type { Cause, Effect } from './verdicts.ts';
 
 /** Reads the pool and changes nothing. A target is named by its label. */
@@ -242,4 +241,43 @@ function scopeState(
   const state = isProbing || until <= now ? 'half_open' : 'parked';
   const by = untilBy(finding);
   return { scope: name, target, state, isProbing, cause, effect, untilBy: by, since, until };
+}
+
+/** The last hour of a candidate from the episodes of all its scopes, the gravest where they overlap, oldest first. */
+function historyOf(all: readonly Episode[], now: number): readonly Episode[] {
+  const start = now - REMEMBERED_MS;
+  const episodes = all.filter(({ from, to }) => to > start && from < now);
+  const cuts = [...new Set(episodes.flatMap(({ from, to }) => [from, to]).concat(start, now))]
+    .filter((at) => at >= start && at <= now)
+    .sort((a, b) => a - b);
+  return joined(cuts.flatMap((from, index) => gravestBetween(from, cuts[index + 1], episodes)));
+}
+
+function gravestBetween(
+  from: number,
+  to: number | undefined,
+  episodes: readonly Episode[],
+): readonly Episode[] {
+  if (to === undefined) return [];
+  const [gravest] = episodes
+    .filter((episode) => episode.from <= from && episode.to >= to)
+    .sort(byGravity);
+  return gravest === undefined ? [] : [{ ...gravest, from, to }];
+}
+
+/** What needs action comes first, then what lasts longer. */
+const byGravity = (a: Episode, b: Episode) =>
+  Number(b.effect === 'needs_action') - Number(a.effect === 'needs_action') || b.to - a.to;
+
+/** Joins neighbours with the same cause and effect. */
+function joined(episodes: readonly Episode[]): readonly Episode[] {
+  const result: Episode[] = [];
+  for (const episode of episodes) {
+    const last = result.at(-1);
+    const goesOn =
+      last?.to === episode.from && last.effect === episode.effect && last.cause === episode.cause;
+    if (goesOn) result[result.length - 1] = { ...last, to: episode.to };
+    else result.push(episode);
+  }
+  return result;
 }

@@ -13,8 +13,7 @@ import { createInspection, type Inspection, stateOf } from './inspection.ts';
 import { Lease } from './lease.ts';
 import { createOperator, type Operator } from './operator.ts';
 import { createSharedScopes, type Peers, type SharedScopes } from './peers.ts';
-import { createPoolContext, type PoolContext } from './pool-context.ts';
-import type { Reach } from './scope.ts';
+import { createPoolContext, type PoolContext, type Reach } from './scope.ts';
 
 export interface KeyPoolOptions {
   readonly keys: readonly ApiKey[];
@@ -71,13 +70,23 @@ export class KeyPool {
    * @returns null when there is none now, or when the pool does not know the target
    */
   lease(target: Target, options: LeaseOptions = {}): Lease | null {
-    const candidate = this.#choose(target, options);
-    return candidate === null ? null : this.#grant(candidate, options);
+    const context = this.#context;
+    const now = context.now();
+    const candidate = this.#choose(target, options, now);
+    if (candidate === null) return null;
+    const { reach = 'whole', shape = PLAIN } = options;
+    const { ring, allScopes, ejection, isUntroubled } = candidate;
+    const grantedAt = context.nextEvent(now);
+    ring?.moveToEnd(candidate);
+    const probe = isUntroubled
+      ? null
+      : Probe.begin([...allScopes, ejection.scope], grantedAt, context);
+    return new Lease({ candidate, reach, shape, context, grantedAt, probe });
   }
 
   /** Whether `lease` would grant one now. */
   hasLease(target: Target, options: LeaseOptions = {}): boolean {
-    return this.#choose(target, options) !== null;
+    return this.#choose(target, options, this.#context.now()) !== null;
   }
 
   /**
@@ -139,26 +148,14 @@ export class KeyPool {
     return this.#providers.has(provider);
   }
 
-  #choose(target: Target, options: LeaseOptions): Candidate | null {
+  #choose(target: Target, options: LeaseOptions, now: number): Candidate | null {
     const set = this.#sets.get(target);
     if (set === undefined) return null;
-    const now = this.#context.now();
     const accepts = set.accepting(options, now);
     const peers = this.#peers;
     if (peers !== null) {
       askForProbe(set, accepts, this.#context, (request) => peers.ask(request));
     }
     return options.lastResort ? set.nextEjected(now, accepts) : set.next(now, accepts);
-  }
-
-  #grant(candidate: Candidate, { reach = 'whole', shape = PLAIN }: LeaseOptions): Lease {
-    const context = this.#context;
-    const grantedAt = context.nextEvent();
-    const { set, allScopes, ejection, isUntroubled } = candidate;
-    set.rotate(candidate);
-    const probe = isUntroubled
-      ? null
-      : Probe.begin([...allScopes, ejection.scope], grantedAt, context);
-    return new Lease({ candidate, reach, shape, context, grantedAt, probe });
   }
 }

@@ -4,9 +4,8 @@ import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import type { Candidate } from './candidate-set.ts';
 import type { Probe } from './half-open.ts';
-import type { PoolContext } from './pool-context.ts';
-import type { Finding, Reach, Scope } from './scope.ts';
-import { type Park, provedBy, type Verdict, verdictOf } from './verdicts.ts';
+import type { PoolContext, Reach, Scope } from './scope.ts';
+import { type Cause, type Park, provedBy, type Verdict, verdictOf } from './verdicts.ts';
 
 export type Outcome = { readonly kind: 'success' } | Failure;
 
@@ -15,6 +14,8 @@ export interface Parked {
   readonly scope: Park['scope'];
   readonly until: number;
 }
+
+type Cooldown = Pick<Exclude<Park, { feature: string }>, 'ms' | 'effect' | 'isHinted'>;
 
 export interface LeaseTerms {
   readonly candidate: Candidate;
@@ -28,6 +29,8 @@ export interface LeaseTerms {
 
 /** Permission for one attempt with one candidate. It ends in one report; a second one changes nothing. */
 export class Lease {
+  readonly key: ApiKey;
+  readonly target: Target;
   readonly reach: Reach;
   /** An event. */
   readonly grantedAt: number;
@@ -43,6 +46,8 @@ export class Lease {
   #hasEnded = false;
 
   constructor({ candidate, reach, shape, context, grantedAt, probe }: LeaseTerms) {
+    this.key = candidate.key;
+    this.target = candidate.set.target;
     this.reach = reach;
     this.grantedAt = grantedAt;
     this.isProbe = probe !== null;
@@ -54,14 +59,6 @@ export class Lease {
     candidate.pooled.inFlight += 1;
   }
 
-  get key(): ApiKey {
-    return this.#candidate.key;
-  }
-
-  get target(): Target {
-    return this.#candidate.set.target;
-  }
-
   /**
    * Must be called at the first chunk: the key works for this target, however the attempt ends.
    *
@@ -70,23 +67,26 @@ export class Lease {
   prove(): boolean {
     if (this.#isProven || this.#hasEnded) return false;
     this.#isProven = true;
-    const candidate = this.#candidate;
-    this.#probe?.open(this.reach, candidate.scopes.key);
-    candidate.ejection.answered(this, this.#context);
-    this.#knowsUntil = this.#context.nextEvent();
-    const { set } = candidate;
-    set.successes.add({ candidate, event: this.#knowsUntil, tookMs: this.#ageMs() });
+    const { isUntroubled, scopes, ejection, set } = this.#candidate;
+    if (!isUntroubled) {
+      this.#probe?.open(this.reach, scopes.key);
+      ejection.answered(this, this.#context);
+    }
+    const now = this.#context.now();
+    this.#knowsUntil = this.#context.nextEvent(now);
+    set.successes.add(ejection, this.#knowsUntil, Math.max(0, now - this.grantedAt));
     return true;
   }
 
   /** @returns null where the report has parked nothing that keeps the key from being leased again */
   report(outcome: Outcome): Parked | null {
     if (this.#hasEnded) return null;
-    if (outcome.kind === 'success') this.prove();
+    const isSuccess = outcome.kind === 'success';
+    if (isSuccess) this.prove();
     this.#hasEnded = true;
     this.#candidate.pooled.inFlight -= 1;
-    if (outcome.kind === 'success') this.#candidate.ejection.succeeded(this);
-    const parked = outcome.kind === 'success' ? null : this.#fail(outcome);
+    if (isSuccess) this.#candidate.ejection.succeeded(this);
+    const parked = isSuccess ? null : this.#fail(outcome);
     this.#probe?.giveBack();
     return parked;
   }
@@ -98,8 +98,7 @@ export class Lease {
     if (park === null) return null;
     if (park.scope === 'project_model_feature') return this.#parkFeature(park);
     const scope = this.#candidate.scopes[park.scope];
-    const { effect, isHinted } = park;
-    this.#park(scope, park.ms, { cause: failure.kind, effect, isHinted });
+    this.#park(scope, park, failure.kind);
     const { health } = scope;
     return health.state === 'parked' ? { scope: park.scope, until: health.until } : null;
   }
@@ -114,17 +113,16 @@ export class Lease {
     else if (proves !== 'nothing') ejection.interrupted();
   }
 
-  #ejectIfOutlier({ timedOut, status }: Extract<Failure, { kind: 'upstream_down' }>): void {
+  #ejectIfOutlier({ kind, timedOut, status }: Extract<Failure, { kind: 'upstream_down' }>): void {
     const { set, ejection } = this.#candidate;
     // A silence is the model's own as long as siblings take at least half as long to answer.
     const wasSilent = timedOut && status === undefined;
-    const withinMs = wasSilent ? this.#ageMs() / 2 : Number.POSITIVE_INFINITY;
-    const hasSibling = (since: number) =>
-      set.successes.hasSibling(this.#candidate, since, withinMs);
-    const ms = ejection.failed(this, hasSibling, this.#context);
+    // Events are numbered by the time.
+    const ageMs = Math.max(0, this.#context.now() - this.grantedAt);
+    const withinMs = wasSilent ? ageMs / 2 : Number.POSITIVE_INFINITY;
+    const ms = ejection.failed(this, set.successes, withinMs, this.#context);
     if (ms === null) return;
-    const finding = { cause: 'upstream_down', effect: 'cooling_down', isHinted: false } as const;
-    this.#park(ejection.scope, ms, finding);
+    this.#park(ejection.scope, { ms, effect: 'cooling_down', isHinted: false }, kind);
   }
 
   #parkFeature({ scope, feature, ms }: Extract<Park, { feature: string }>): Parked | null {
@@ -135,16 +133,12 @@ export class Lease {
     return { scope, until: set.features.park(key.project, feature, until) };
   }
 
-  #park(scope: Scope, ms: number, finding: Pick<Finding, 'cause' | 'effect' | 'isHinted'>): void {
+  #park(scope: Scope, { ms, effect, isHinted }: Cooldown, cause: Cause): void {
     const now = this.#context.now();
     const until = now + Math.min(ms, this.#context.cooldownMs);
     const before = scope.health;
-    scope.park(this.#knowsUntil, until, { ...finding, reach: this.reach, since: now });
+    const { reach } = this;
+    scope.park(until, { cause, effect, reach, isHinted, since: now, foundAt: this.#knowsUntil });
     if (scope.health !== before) this.#context.found(scope);
-  }
-
-  /** Events are numbered by the time. */
-  #ageMs(): number {
-    return Math.max(0, this.#context.now() - this.grantedAt);
   }
 }

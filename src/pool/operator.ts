@@ -1,6 +1,6 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import type { Candidate, PooledKeys } from './candidate-set.ts';
-import type { PoolContext } from './pool-context.ts';
+import type { PoolContext } from './scope.ts';
 
 /** What a person does to a key. It holds at once; reports of older leases change nothing of it. */
 export interface Operator {
@@ -31,7 +31,7 @@ export function createOperator(keys: PooledKeys, context: PoolContext): Operator
       if (candidate === undefined) return null;
       const now = context.now();
       const { operator } = candidate.scopes;
-      operator.parkByOperator(context.nextEvent(), now + ms, now);
+      operator.parkByOperator(context.nextEvent(now), now + ms, now);
       context.found(operator);
       return candidate.key;
     },
@@ -39,9 +39,10 @@ export function createOperator(keys: PooledKeys, context: PoolContext): Operator
 }
 
 function release({ allScopes, ejection, set, key }: Candidate, context: PoolContext): void {
-  const event = context.nextEvent();
+  const now = context.now();
+  const event = context.nextEvent(now);
   for (const scope of [...allScopes, ejection.scope]) {
-    scope.open(event, context.now());
+    scope.open(event, now);
     context.found(scope);
   }
   set.features.release(key.project);

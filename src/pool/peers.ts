@@ -1,7 +1,6 @@
 import type { CandidateSets, PooledKeys } from './candidate-set.ts';
 import { endProbeElsewhere, type ProbeRequest } from './half-open.ts';
-import type { PoolContext } from './pool-context.ts';
-import { nameOf, type Scope, type SharedHealth, type Subject } from './scope.ts';
+import { nameOf, type PoolContext, type Scope, type SharedHealth, type Subject } from './scope.ts';
 
 /** The other instances that use the same keys. The pool waits for neither call. */
 export interface Peers {

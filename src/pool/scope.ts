@@ -1,5 +1,4 @@
 import type { ProviderName } from '../shared/api-key.ts';
-import { type Episode, NO_EPISODES, withEnd, withEpisode } from './parking-history.ts';
 import type { Cause, Effect, ScopeKind } from './verdicts.ts';
 
 /**
@@ -90,7 +89,7 @@ export class Scope {
   readonly needsPermits: boolean;
   #health: Health = READY;
   #openedAt = 0;
-  #episodes: readonly Episode[] = NO_EPISODES;
+  #episodes: readonly Episode[] = [];
 
   constructor(subject: Subject | null = null, needsPermits = false) {
     this.subject = subject;
@@ -135,15 +134,13 @@ export class Scope {
   /**
    * Parks the scope, or parks it longer: a later, weaker finding never shortens a stronger one.
    * A finding from before the last opening changes nothing.
-   *
-   * @param foundAt the event up to which the finding knows what happened
    */
-  park(foundAt: number, until: number, finding: Omit<Finding, 'foundAt'>): void {
-    if (foundAt < this.#openedAt) return;
+  park(until: number, finding: Finding): void {
+    if (finding.foundAt < this.#openedAt) return;
     const health = this.#health;
     const isWeaker = health.state === 'parked' && health.until >= until;
     if (isWeaker) return;
-    this.#become(until, strengthened({ ...finding, foundAt }, health), finding.since);
+    this.#become(until, strengthened(finding, health), finding.since);
   }
 
   /** Replaces an earlier park by the operator, be it longer or shorter. */
@@ -174,28 +171,30 @@ export class Scope {
   #mergeFinding({ until, finding }: NotReady): void {
     const health = this.#health;
     if (health.state === 'ready') this.#become(until, finding, finding.since);
-    else if (until > health.until) this.park(finding.foundAt, until, finding);
+    else if (until > health.until) this.park(until, finding);
     else if (finding.foundAt > health.finding.foundAt) {
       this.#health = { ...health, finding: { ...health.finding, foundAt: finding.foundAt } };
     }
   }
 
   #become(until: number, finding: Finding, now: number): void {
-    const { cause, effect } = finding;
     this.#health = { state: 'parked', until, finding, permit: null };
-    this.#episodes = withEpisode(this.#episodes, { now, until, cause, effect });
+    this.#episodes = withEpisode(this.#episodes, finding, until, now);
   }
 }
 
 /** What an earlier finding that is not disproved yet adds to a new one. */
 function strengthened(finding: Finding, before: Health): Finding {
   if (before.state === 'ready') return finding;
-  const { reach, cause, since, foundAt } = before.finding;
+  const { cause, effect, reach, isHinted, since, foundAt } = finding;
+  const { finding: earlier } = before;
   return {
-    ...finding,
-    reach: reach === 'whole' ? 'whole' : finding.reach,
-    since: cause === finding.cause ? since : finding.since,
-    foundAt: Math.max(finding.foundAt, foundAt),
+    cause,
+    effect,
+    reach: earlier.reach === 'whole' ? 'whole' : reach,
+    isHinted,
+    since: earlier.cause === cause ? earlier.since : since,
+    foundAt: Math.max(foundAt, earlier.foundAt),
   };
 }
 
@@ -205,3 +204,94 @@ const OPERATORS_FINDING = {
   reach: 'part',
   isHinted: false,
 } as const;
+
+/** A time in which a scope was parked; all times are milliseconds since the epoch. */
+export interface Episode {
+  readonly from: number;
+  /** When it ended or will end; `Infinity` while it needs action. */
+  readonly to: number;
+  readonly cause: Cause;
+  readonly effect: Effect;
+}
+
+export const REMEMBERED_MS = 3_600_000;
+const MAX_EPISODES = 60;
+
+/** Begins an episode. One with the same cause that has not ended yet goes on instead. */
+function withEpisode(
+  episodes: readonly Episode[],
+  { cause, effect }: Finding,
+  until: number,
+  now: number,
+): readonly Episode[] {
+  const to = effect === 'needs_action' ? Number.POSITIVE_INFINITY : until;
+  const kept = episodes.filter((one) => one.to > now - REMEMBERED_MS);
+  const last = kept.at(-1);
+  if (last !== undefined && last.cause === cause && last.to >= now) {
+    return [...kept.slice(0, -1), { ...last, to }];
+  }
+  return withinLimit([...withEnd(kept, now), { from: now, to, cause, effect }]);
+}
+
+/** Joins the two oldest of too many episodes: the time between them counts as parked. */
+function withinLimit(episodes: readonly Episode[]): readonly Episode[] {
+  const [first, second, ...others] = episodes;
+  if (first === undefined || second === undefined || episodes.length <= MAX_EPISODES) {
+    return episodes;
+  }
+  return [{ ...second, from: first.from }, ...others];
+}
+
+/** Ends the last episode now, if it has not ended yet. */
+function withEnd(episodes: readonly Episode[], now: number): readonly Episode[] {
+  const last = episodes.at(-1);
+  if (last === undefined || last.to <= now) return episodes;
+  return [...episodes.slice(0, -1), { ...last, to: now }];
+}
+
+/** What all parts of one pool share: the time, the order of events, and the effects of a changed scope. */
+export interface PoolContext {
+  /** The longest that anything is parked, in milliseconds. */
+  readonly cooldownMs: number;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Numbers an event: the time, or a little more where two events share a millisecond. */
+  nextEvent(now: number): number;
+  /** Later events of this pool come after this event of another instance. */
+  mergeEvent(event: number): void;
+  /** Must follow each change of a scope. */
+  changed(scope: Scope): void;
+  /** The same, for a change that other instances must know of. */
+  found(scope: Scope): void;
+}
+
+/** The smallest difference that a double can hold beside the milliseconds since the epoch. */
+const STEP_MS = 2 ** -12;
+
+export function createPoolContext(
+  cooldownMs: number,
+  now: () => number,
+  publish: (scope: Scope) => void,
+): PoolContext {
+  let last = 0;
+  const changed = (scope: Scope) => {
+    const at = now();
+    for (const dependent of scope.dependents) dependent.scopeChanged(at);
+  };
+  return {
+    cooldownMs,
+    now,
+    nextEvent(at) {
+      last = Math.max(at, last + STEP_MS);
+      return last;
+    },
+    mergeEvent(event) {
+      last = Math.max(last, event);
+    },
+    changed,
+    found(scope) {
+      changed(scope);
+      if (scope.subject !== null) publish(scope);
+    },
+  };
+}

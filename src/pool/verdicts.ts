@@ -57,10 +57,8 @@ const parksNothing = () => null;
 
 const VERDICTS = {
   rate_limited: {
-    park: ({ retryAfterMs, of }) => ({
-      ...cooling(of ?? 'project_model', retryAfterMs ?? WHOLE_COOLDOWN),
-      isHinted: retryAfterMs !== undefined,
-    }),
+    park: ({ retryAfterMs, of }) =>
+      cooling(of ?? 'project_model', retryAfterMs ?? WHOLE_COOLDOWN, retryAfterMs !== undefined),
     proves: 'key',
     request: 'next_key',
   },
@@ -128,7 +126,7 @@ const isTooLarge = (failure: Failure, shape: () => RequestShape): boolean =>
 export const provedBy = (failure: Failure, { proves }: Verdict): Proof =>
   failure.kind === 'request_fault' && failure.provesNothing ? 'nothing' : proves;
 
-const cooling = (scope: ScopeKind, ms: number) =>
-  ({ scope, ms, effect: 'cooling_down', isHinted: false }) as const;
+const cooling = (scope: ScopeKind, ms: number, isHinted = false) =>
+  ({ scope, ms, effect: 'cooling_down', isHinted }) as const;
 const needsAction = (scope: ScopeKind) =>
   ({ scope, ms: WHOLE_COOLDOWN, effect: 'needs_action', isHinted: false }) as const;

@@ -61,6 +61,26 @@ describe('cooldown', () => {
     expect(pool.lease(google('flash'))).not.toBeNull();
   });
 
+  it('returns each key at its own time when the clock was set back after another one returned', () => {
+    const { pool, clock, lease } = createPool(['a', 'b']);
+    const start = clock.now();
+    const answering = () => {
+      const granted = lease();
+      granted.report({ kind: 'success' });
+      return granted;
+    };
+    lease().report(failed.minute(10_000));
+    lease().report(failed.minute(20_000));
+    clock.advance(10_000);
+    expect(ids(2, answering)).toEqual(['a', 'a']);
+    clock.set(start);
+    expect(pool.nextDueAt(google('flash'))).toBe(start + 20_000);
+    clock.set(start + 19_999);
+    expect(ids(2, answering)).toEqual(['a', 'a']);
+    clock.advance(1);
+    expect(ids(2, answering)).toContain('b');
+  });
+
   it('never parks longer than the cooldown, whatever the provider says', () => {
     const { pool, clock, lease } = createPool(['a']);
     lease().report(failed.minute(48 * HOUR));

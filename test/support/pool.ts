@@ -35,8 +35,10 @@ export function createPool(
   models = ['flash'],
   clock = createFakeClock(MORNING),
   peers?: Peers,
+  random: (() => number) | null = null,
 ) {
   const pool = new KeyPool({
+    random,
     ...(peers === undefined ? {} : { peers }),
     keys: googleKeys(...names),
     targets: [...models.map(google), SESSION],
