@@ -1,10 +1,8 @@
-import cors from 'cors';
-import express, { type Express, type RequestHandler } from 'express';
-import helmet from 'helmet';
+import express, { type Express } from 'express';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
-import { trackRequests } from './access-log.ts';
+import { type CorsOrigins, receiveRequests } from './access.ts';
 import type { AdminHttp } from './admin/admin-routes.ts';
 import { ANAM_ERRORS, type AvatarRoutesOptions, avatarRoutes } from './avatar-routes.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
@@ -13,7 +11,6 @@ import { requireHost } from './listen.ts';
 import { admitPrograms, type ProgramRoutesOptions, programRoutes } from './openai-gemini-routes.ts';
 import { DOCS, servePage } from './page-routes.ts';
 import { limitByAddress } from './rate-limits.ts';
-import { ATTEMPTS_HEADER } from './reply.ts';
 import type {} from './response-locals.ts';
 import { type Route, serveRoutes } from './route.ts';
 import { documentRoute, type StatusRoutesOptions, statusRoutes } from './status-routes.ts';
@@ -30,7 +27,7 @@ export interface AppOptions
   readonly admin: AdminHttp | null;
   /** Programs' tokens; without any, their routes do not exist. */
   readonly clientTokens: readonly Secret[];
-  readonly corsOrigins: 'localhost' | readonly string[];
+  readonly corsOrigins: CorsOrigins;
   /** Requests a minute for one client address; 0 is off. */
   readonly chatPerMinute: number;
   readonly sessionsPerMinute: number;
@@ -58,12 +55,7 @@ export function createApp(options: AppOptions): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
-  app.use(
-    trackRequests(log, clock, admin),
-    helmet(),
-    requireHost,
-    allowOrigins(options.corsOrigins),
-  );
+  app.use(receiveRequests({ ...options, metrics: admin }), requireHost);
   app.use('/api/anam/v1', (_request, response, next) => {
     response.locals.errorForm = ANAM_ERRORS;
     next();
@@ -76,19 +68,4 @@ export function createApp(options: AppOptions): Express {
   }
   app.use(notFound, answerErrors(log, clock));
   return app;
-}
-
-/** Any port of this machine, where a frontend is being developed. */
-const LOCALHOST = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/;
-
-/** What a browser's script may read besides the body. */
-const EXPOSED = ['x-request-id', 'retry-after', 'ratelimit', 'ratelimit-policy', ATTEMPTS_HEADER];
-
-/** @param origins `'localhost'`, or the origins whose pages may call us; `*` among them allows any */
-function allowOrigins(origins: 'localhost' | readonly string[]): RequestHandler {
-  return cors({
-    origin: origins === 'localhost' ? LOCALHOST : origins.includes('*') ? '*' : [...origins],
-    exposedHeaders: EXPOSED,
-    maxAge: 600,
-  });
 }

@@ -11,8 +11,14 @@ import type { Duplex } from 'node:stream';
 import type { Express, RequestHandler } from 'express';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
-import { CLIENT_GONE } from './access-log.ts';
+import { CLIENT_GONE } from './access.ts';
 import { errorBody, HttpError } from './errors.ts';
+
+declare module 'http' {
+  interface OutgoingMessage {
+    _storeHeader(firstLine: string, headers: unknown): void;
+  }
+}
 
 /** Longer than proxies keep an idle connection, so that none sends into a connection that we just closed. */
 const KEEP_ALIVE_MS = 120_000;
@@ -117,10 +123,13 @@ export class ListenError extends Error {
  */
 function prototypesOf(app: Express, isLast: (response: ServerResponse) => boolean) {
   class AppRequest extends IncomingMessage {}
-  class AppResponse extends ServerResponse {
-    override writeHead(status: number, ...rest: unknown[]): this {
+  class AppResponse<R extends IncomingMessage> extends ServerResponse<R> {
+    declare readonly locals: Partial<Express.Locals>;
+
+    /** Node writes each head with it, also one without `writeHead`. Here text is put before the headers. */
+    override _storeHeader(statusLine: string, headers: unknown): void {
       if (isLast(this)) this.shouldKeepAlive = false;
-      return Reflect.apply(super.writeHead, this, [status, ...rest]);
+      super._storeHeader(statusLine + (this.locals.head ?? ''), headers);
     }
   }
   Object.setPrototypeOf(AppRequest.prototype, app.request);

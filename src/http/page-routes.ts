@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import express, { type Express, type RequestHandler } from 'express';
 import helmet from 'helmet';
 import { z } from 'zod';
+import { headersFrom } from './access.ts';
 import { notFound } from './errors.ts';
 import { type Route, serveRoutes } from './route.ts';
 
@@ -59,21 +60,30 @@ function requireFolder(folder: string): string {
 }
 
 /** No inline code, no other origins, no frames. */
-const restrict = (connectsTo: readonly string[] = []): RequestHandler =>
-  helmet.contentSecurityPolicy({
-    useDefaults: false,
-    directives: {
-      defaultSrc: ["'none'"],
-      scriptSrc: ["'self'"],
-      styleSrc: ["'self'"],
-      imgSrc: ["'self'", 'data:'],
-      mediaSrc: ["'self'", 'blob:'],
-      connectSrc: ["'self'", ...connectsTo],
-      formAction: ["'self'"],
-      baseUri: ["'none'"],
-      frameAncestors: ["'none'"],
-    },
-  });
+function restrict(connectsTo: readonly string[] = []): RequestHandler {
+  const policy = headersFrom(
+    helmet.contentSecurityPolicy({
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'", 'data:'],
+        mediaSrc: ["'self'", 'blob:'],
+        connectSrc: ["'self'", ...connectsTo],
+        formAction: ["'self'"],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"],
+      },
+    }),
+  );
+  return function restrictPage(_request, { locals }, next) {
+    locals.head = locals.head.replace(POLICY, () => policy);
+    next();
+  };
+}
+
+const POLICY = /^content-security-policy: .*\r\n/im;
 
 function sendPage(file: string): RequestHandler {
   return function getPage(_request, response, next) {

@@ -9,6 +9,9 @@ declare global {
     interface Locals {
       /** The caller's own id of the request, or a new one. */
       requestId: string;
+      startedAt: number;
+      /** The headers that every answer has, as lines of its head. */
+      head: string;
       /** Missing where the path is unknown, or the request was refused before. */
       route?: Route;
       /** Missing for other callers, and on routes that do not look. */

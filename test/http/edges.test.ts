@@ -135,6 +135,19 @@ describe('a page on another origin', () => {
     expect(await allowed({ CORS_ORIGINS: 'https://one.test,*' }, 'https://example.test')).toBe('*');
   });
 
+  it('is named by the answers to all others, so that a cache keeps them apart', async () => {
+    const named = await startApp({ environment: { CORS_ORIGINS: 'https://one.test' } });
+    const any = await startApp({ environment: { CORS_ORIGINS: '*' } });
+    for (const path of ['/health', '/nowhere', '/docs']) {
+      expect((await named.get(path)).headers.get('vary')).toBe('Origin');
+      const { headers } = await any.get(path);
+      expect([headers.get('vary'), headers.get('access-control-allow-origin')]).toEqual([
+        null,
+        '*',
+      ]);
+    }
+  });
+
   it('gets the allowed methods and headers, and no credentials', async () => {
     const app = shared();
     const { headers } = await preflight(app.url, 'http://localhost:5173');
@@ -159,6 +172,8 @@ describe('every answer', () => {
     ['an unknown path', 404, '/nowhere', 'GET'],
     ['a wrong method', 405, '/api/chat', 'GET'],
     ['a preflight', 204, '/api/chat', 'OPTIONS'],
+    ['an answer without a body', 204, '/api/chat/chat-1/stream', 'GET'],
+    ['the head of a status', 200, '/api/keys/status', 'HEAD'],
     ['a refusal', 415, '/api/chat', 'POST'],
   ])(
     '%s has a request id and the security headers, and does not name the server software',

@@ -1,0 +1,133 @@
+import { randomUUID } from 'node:crypto';
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
+import cors from 'cors';
+import type { Request, RequestHandler, Response } from 'express';
+import helmet from 'helmet';
+import { type RequestTrace, successIn } from '../failover/trace.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import type { Clock } from '../shared/clock.ts';
+import type { Logger } from '../shared/logger.ts';
+import { ATTEMPTS_HEADER } from './reply.ts';
+
+export interface AccessOptions {
+  readonly log: Logger;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly metrics: Pick<Metrics, 'requestAnswered'> | null;
+  readonly corsOrigins: CorsOrigins;
+}
+
+/** `'localhost'`, or the origins whose pages may call us; `*` among them allows any. */
+export type CorsOrigins = 'localhost' | readonly string[];
+
+/**
+ * Stands before all routes. Gives each request its id and the headers that all answers have and, once
+ * it is over, one line in the log and one observation in the metrics.
+ */
+export function receiveRequests(options: AccessOptions): RequestHandler {
+  const { clock } = options;
+  const allowOrigins = createCors(options.corsOrigins);
+  const security = headersFrom(helmet());
+  const withoutOrigin = security + headersFrom(allowOrigins);
+  const reportEnd = createReport(options);
+  return function receiveRequest(request, response, next) {
+    const { locals } = response;
+    const needsCors = request.headers.origin !== undefined || request.method === 'OPTIONS';
+    locals.startedAt = clock.now();
+    locals.requestId = idOf(request);
+    locals.head = `${needsCors ? security : withoutOrigin}x-request-id: ${locals.requestId}\r\n`;
+    response.on('close', reportEnd);
+    if (needsCors) allowOrigins(request, response, next);
+    else next();
+  };
+}
+
+function createReport({ log, clock, metrics }: AccessOptions) {
+  return function reportEnd(this: Response): void {
+    const { locals, req: request } = this;
+    const { method } = request;
+    const ms = clock.now() - locals.startedAt;
+    const status = statusOf(this);
+    metrics?.requestAnswered({ method, route: locals.route?.path ?? OTHER, status, ms });
+    if (request.url === '/health') return;
+    // Headers and queries stay out.
+    const path = pathOf(request);
+    const line = { requestId: locals.requestId, method, path: path.slice(0, 200), status, ms };
+    const trace = locals.caller?.trace ?? null;
+    const answer = trace === null ? null : answerIn(trace);
+    log[levelOf(this)]({ ...line, ...locals.outcome, ...answer }, 'request');
+  };
+}
+
+/** The caller's own id of the request if it is short and harmless in a log and a header, else a new one. */
+function idOf({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && ACCEPTABLE_ID.test(given) ? given : randomUUID();
+}
+
+const ACCEPTABLE_ID = /^[\w.:-]{1,100}$/;
+
+/** As nginx logs a client that closed the connection before its answer. */
+export const CLIENT_GONE = 499;
+
+function statusOf(response: Response): number {
+  const isAnswered = response.writableFinished || response.locals.outcome?.code !== undefined;
+  return isAnswered ? response.statusCode : CLIENT_GONE;
+}
+
+/** Files of pages, and unknown paths. */
+const OTHER = 'other';
+
+/** The key that answered, and how: only a failed attempt has a line of its own. */
+function answerIn({ attempts, waitedMs }: RequestTrace) {
+  const success = successIn(attempts);
+  return {
+    key: success?.key,
+    ...success?.target.labels,
+    firstMs: success?.firstMs ?? undefined,
+    tokens: success?.usage?.totalTokens,
+    isProbe: success?.isProbe === true ? true : undefined,
+    waitedMs: waitedMs > 0 ? waitedMs : undefined,
+    attempts: attempts.length > 1 ? attempts.length : undefined,
+  };
+}
+
+const pathOf = ({ url }: Request): string => url.split('?', 1)[0] ?? '';
+
+function levelOf({ statusCode, locals }: Response): 'debug' | 'info' | 'warn' {
+  const isBroken = statusCode < 400 && locals.outcome?.code !== undefined;
+  if (isBroken || statusCode >= 500) return 'warn';
+  return statusCode < 400 && locals.route?.isPolled === true ? 'debug' : 'info';
+}
+
+/** Any port of this machine, where a frontend is being developed. */
+const LOCALHOST = /^https?:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d+)?$/;
+
+/** What a browser's script may read besides the body. */
+const EXPOSED = ['x-request-id', 'retry-after', 'ratelimit', 'ratelimit-policy', ATTEMPTS_HEADER];
+
+function createCors(origins: CorsOrigins) {
+  const listed = origins === 'localhost' ? LOCALHOST : [...origins];
+  const origin = origins.includes('*') ? '*' : listed;
+  return cors({ origin, exposedHeaders: EXPOSED, maxAge: 600 });
+}
+
+type SetHeaders = (request: IncomingMessage, response: ServerResponse, next: () => void) => void;
+
+/**
+ * Which headers a library sets is learned once, at the start: to set all of them for each answer would
+ * cost more than its routing.
+ *
+ * @returns what it sets for a request without an `Origin`, as lines of a head
+ */
+export function headersFrom(setHeaders: SetHeaders): string {
+  const request = new IncomingMessage(new Socket());
+  const response = new ServerResponse(request);
+  let lines = '';
+  response.setHeader = (name, value) => {
+    lines += `${name}: ${value}\r\n`;
+    return response;
+  };
+  setHeaders(request, response, () => {});
+  return lines;
+}
