@@ -8,7 +8,7 @@ import { modelOf, type Target } from '../shared/target.ts';
 import { readJsonBody } from './body.ts';
 import { callerOf } from './caller.ts';
 import { aiSdk, aiSdkBody, isAiSdk } from './dialects/ai-sdk.ts';
-import { anamBody, anamLlm, isAnamLlm } from './dialects/anam-llm.ts';
+import { anamBody, anamLlm } from './dialects/anam-llm.ts';
 import type { AnswerFacts, Dialect, Frames, StreamFacts } from './dialects/dialect.ts';
 import { chatBody, chatReply, simple } from './dialects/simple.ts';
 import { OUR_ERRORS, PLAIN_ERRORS } from './errors.ts';
@@ -142,8 +142,8 @@ const examplesFor = (targets: readonly Target[]): RequestBody['examples'] => {
 };
 
 function chatDialectOf(request: Request): Dialect {
-  if (isAiSdk(request)) return aiSdk;
-  return isAnamLlm(request) ? anamLlm : simple;
+  if (!Array.isArray(request.body?.messages)) return simple;
+  return isAiSdk(request) ? aiSdk : anamLlm;
 }
 
 /** One chat turn: read in the dialect of its caller, answered, and written as the caller expects it. */

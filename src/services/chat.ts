@@ -224,7 +224,7 @@ class StreamReader implements ChatReader {
 function toChatAnsweredBy(answeredBy: AnsweredBy | null): ChatAnsweredBy {
   if (answeredBy === null) throw new Error('an answer without an attempt');
   const { target, key, attempts } = answeredBy;
-  return { model: modelOf(target), key, attempts };
+  return { model: target.label, key, attempts };
 }
 
 const tooLong = () => new ServiceError('upstream_failed', 'The answer is too long.');

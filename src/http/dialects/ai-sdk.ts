@@ -79,10 +79,9 @@ export const aiSdk: Dialect = {
   },
 };
 
-/** @returns whether the body's messages are made of parts, as only the AI SDK makes them. */
+/** @returns whether a body with messages has such as are made of parts, as only the AI SDK makes them. */
 export const isAiSdk = ({ body }: Request): boolean =>
-  Array.isArray(body?.messages) &&
-  ('trigger' in body || body.messages.some((one: unknown) => Array.isArray(partsOf(one))));
+  'trigger' in body || body.messages.some((one: unknown) => Array.isArray(partsOf(one)));
 
 const partsOf = (one: unknown) =>
   typeof one === 'object' && one !== null && 'parts' in one ? one.parts : undefined;

@@ -1,8 +1,8 @@
-import type { Request } from 'express';
 import { z } from 'zod';
 import { PLAIN_ERRORS } from '../errors.ts';
 import { listOf, validate } from '../validate.ts';
-import { type Dialect, hasText, MAX_MESSAGES, plainText, toMessages } from './dialect.ts';
+import { type Dialect, hasText, MAX_MESSAGES, plainText } from './dialect.ts';
+import { toMessages } from './simple.ts';
 
 /** A body with one of these fields is the AI SDK's. */
 const without = (field: string) => ({ not: { required: [field] } });
@@ -49,5 +49,3 @@ export const anamLlm: Dialect = {
     return { request: { turn, model: null }, answer: { kind: 'stream', frames: plainText } };
   },
 };
-
-export const isAnamLlm = ({ body }: Request): boolean => Array.isArray(body?.messages);

@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatReply, ChatRequest } from '../../services/chat.ts';
-import type { ChatChunk, ChatFinish, ChatMessage, MediaPart, TextPart } from '../../shared/chat.ts';
+import type { ChatChunk, ChatFinish, MediaPart, TextPart } from '../../shared/chat.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, TEXT_TYPE } from '../reply.ts';
 
@@ -68,7 +68,7 @@ export const MAX_MESSAGES = 1000;
 export const MAX_PARTS = 1000;
 
 /** What a user says. An assistant's text may be empty: it was our answer, and the caller cannot mend it. */
-export const userText = z.string().refine(hasText, 'Must not be empty.').meta({ pattern: '\\S' });
+export const userText = z.string().regex(/\S/, 'Must not be empty.');
 
 export function hasText(value: string): boolean {
   return value.trim() !== '';
@@ -86,20 +86,6 @@ export const modelName = z
   .string()
   .max(200)
   .transform((name) => name.replace(PREFIXES, ''));
-
-/**
- * For dialects of text only. Any role but `user` is the assistant. Turns without text are left out: the
- * provider would refuse them.
- */
-export const toMessages = (turns: readonly Readonly<Record<'role' | 'content', string>>[]) =>
-  turns
-    .filter(({ content }) => hasText(content))
-    .map(
-      ({ role, content }): ChatMessage => ({
-        role: role === 'user' ? 'user' : 'assistant',
-        parts: [{ kind: 'text', text: content }],
-      }),
-    );
 
 /** Up to the comma. The expression would need too much of the stack for a longer head. */
 const MAX_HEAD = 1000;

@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatReply } from '../../services/chat.ts';
-import { FINISH_REASONS } from '../../shared/chat.ts';
+import { type ChatMessage, FINISH_REASONS } from '../../shared/chat.ts';
 import { OUR_ERRORS } from '../errors.ts';
 import { listOf, validate } from '../validate.ts';
 import {
@@ -14,7 +14,6 @@ import {
   modelName,
   type StreamFacts,
   toEvent,
-  toMessages,
   userText,
 } from './dialect.ts';
 
@@ -56,36 +55,52 @@ export const simple: Dialect = {
   read(request) {
     const { message, history, model, stream } = validate(chatBody, request.body);
     const messages = toMessages([...history, { role: 'user', content: message }]);
+    const { accept = '*/*' } = request.headers;
+    const isStreamed = stream ?? (accept !== '*/*' && prefersEvents(request));
     return {
       request: { turn: { system: null, messages }, model: model ?? null },
-      answer:
-        (stream ?? prefersEvents(request))
-          ? { kind: 'stream', frames: toEvents }
-          : { kind: 'whole', body: toBody },
+      answer: isStreamed ? AS_EVENTS : WHOLE,
     };
   },
 };
 
+/** For dialects of text only. Turns without text are left out: the provider would refuse them. */
+export function toMessages(
+  turns: readonly { readonly role: string; readonly content: string }[],
+): ChatMessage[] {
+  const messages: ChatMessage[] = [];
+  for (const { role, content: text } of turns) {
+    const parts = [{ kind: 'text', text }] as const;
+    if (TEXT.test(text)) messages.push({ role: role === 'user' ? 'user' : 'assistant', parts });
+  }
+  return messages;
+}
+
+const TEXT = /\S/;
 const EVENTS = 'text/event-stream';
 
 const prefersEvents = (request: Request) =>
   request.accepts(['application/json', EVENTS]) === EVENTS;
 
-const toBody = (reply: ChatReply, { requestId }: AnswerFacts): z.output<typeof chatReply> => ({
-  reply: reply.text,
-  model: reply.model,
-  finishReason: reply.reason,
-  usage: reply.usage,
-  requestId,
-});
+function toBody(
+  { text: reply, model, reason: finishReason, usage }: ChatReply,
+  { requestId }: AnswerFacts,
+): z.output<typeof chatReply> {
+  return { reply, model, finishReason, usage, requestId };
+}
 
-const toEvents = ({ model, requestId }: StreamFacts): Frames => ({
-  headers: EVENT_STREAM,
-  begin: '',
-  piece: ({ text }) => (text === '' ? '' : named('delta', { text })),
-  end: ({ reason, usage }) => named('done', { model, finishReason: reason, usage, requestId }),
-  fail: ({ code, message }) => named('error', { code, message, requestId }),
-  keepAlive: COMMENT,
-});
+function toEvents({ model, requestId }: StreamFacts): Frames {
+  return {
+    headers: EVENT_STREAM,
+    begin: '',
+    piece: ({ text }) => (text === '' ? '' : named('delta', { text })),
+    end: ({ reason, usage }) => named('done', { model, finishReason: reason, usage, requestId }),
+    fail: ({ code, message }) => named('error', { code, message, requestId }),
+    keepAlive: COMMENT,
+  };
+}
+
+const WHOLE = { kind: 'whole', body: toBody } as const;
+const AS_EVENTS = { kind: 'stream', frames: toEvents } as const;
 
 const named = (name: string, data: object) => `event: ${name}\n${toEvent(data)}`;

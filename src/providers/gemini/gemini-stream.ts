@@ -32,7 +32,8 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     maxBufferSize: MAX_EVENT,
   });
   #decoder: StringDecoder | null = null;
-  #form: 'unknown' | 'events' | 'json' = 'unknown';
+  /** Null until the first letter has come. */
+  #form: 'events' | 'json' | null = null;
   #json = '';
   /** The text since the piece in which the last event ended. */
   #tail = '';
@@ -55,19 +56,19 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
 
   protected received(bytes: Buffer): void {
     let text = this.#decode(bytes);
-    if (this.#form === 'unknown') {
+    if (this.#form === null) {
       // A byte order mark is white space too.
       text = text.trimStart();
       if (text === '') return;
-      this.#form = text.startsWith('[') || text.startsWith('{') ? 'json' : 'events';
+      this.#form = JSON_BEGINS.test(text) ? 'json' : 'events';
     }
-    if (this.#form === 'json') {
-      this.#json += text;
-      if (this.#json.length > MAX_EVENT) this.#fail(TOO_LONG);
-    } else {
+    if (this.#form === 'events') {
       this.#tail = this.#endsEvent || this.#tail === '' ? text : lastOf(this.#tail + text);
       this.#endsEvent = false;
       this.#parser.feed(text);
+    } else {
+      this.#json += text;
+      if (this.#json.length > MAX_EVENT) this.#fail(TOO_LONG);
     }
   }
 
@@ -197,6 +198,7 @@ const UNUSABLE = { kind: 'upstream_down', timedOut: false, status: 200 } as cons
 const TOO_LONG: Failure = { ...UNUSABLE, message: 'an answer that is too long' };
 const NOTHING: ChatChunk = { text: '' };
 
+const JSON_BEGINS = /^[[{]/;
 /** In UTF-8. */
 const FIRST_BYTE_OF_MANY = 0x80;
 
@@ -238,11 +240,12 @@ function readParts({ content }: RawCandidate): ChatChunk {
   let text = '';
   let toolCalls: ToolCall[] | undefined;
   for (const part of parts as readonly (JsonObject | null)[]) {
-    if (part?.thought !== true && typeof part?.text === 'string') text += part.text;
+    const { text: words, thought, functionCall: call, thoughtSignature } = part ?? {};
+    if (thought !== true && typeof words === 'string') text += words;
     // A call without a name cannot be answered.
-    if (isJsonObject(part?.functionCall) && asText(part.functionCall.name) !== '') {
+    if (call !== undefined && isJsonObject(call) && asText(call.name) !== '') {
       toolCalls ??= [];
-      toolCalls.push(toToolCall(part.functionCall, part.thoughtSignature));
+      toolCalls.push(toToolCall(call, thoughtSignature));
     }
   }
   return toolCalls === undefined ? { text } : { text, toolCalls };
