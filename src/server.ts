@@ -8,7 +8,7 @@ import type { MetricsOptions } from './observability/metrics.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
-import type { Anam, AnamOptions } from './providers/anam/anam-api.ts';
+import { createAnam } from './providers/anam/anam-api.ts';
 import { google } from './providers/gemini/gemini.ts';
 import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
 import { createDispatcher } from './providers/gemini/transport.ts';
@@ -110,7 +110,9 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       failover,
       provider: anam,
       targets: targets.filter(({ provider }) => provider === anam.name),
-      anam: await loadAnam(config, upstream),
+      anam: config.keys.some(({ provider }) => provider === anam.name)
+        ? createAnam({ ...upstream, baseUrl: config.anamBaseUrl })
+        : null,
       clock,
       keys: config.keys,
       texts: sharedStore?.texts ?? null,
@@ -193,14 +195,4 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const metrics = createMetrics({ ...parts, measuresProcess });
   const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
   return { http, sinks: [...view.sinks, metrics.sink] };
-}
-
-/** Null without an Anam key: axios takes a good part of the whole start to load. */
-async function loadAnam(
-  { keys, anamBaseUrl: baseUrl }: Config,
-  upstream: Omit<AnamOptions, 'baseUrl'>,
-): Promise<Anam | null> {
-  if (!keys.some(({ provider }) => provider === anam.name)) return null;
-  const { createAnam } = await import('./providers/anam/anam-api.ts');
-  return createAnam({ ...upstream, baseUrl });
 }

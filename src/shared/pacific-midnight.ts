@@ -1,15 +1,6 @@
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Created once: creating a formatter costs far more than using it. */
-const pacificTime = new Intl.DateTimeFormat('en-US', {
-  timeZone: 'America/Los_Angeles',
-  hourCycle: 'h23',
-  hour: 'numeric',
-  minute: 'numeric',
-  second: 'numeric',
-});
-
 /**
  * When Google's daily quotas start again: "requests per day reset at midnight Pacific time"
  * (https://ai.google.dev/gemini-api/docs/rate-limits).
@@ -26,8 +17,18 @@ export function nextPacificMidnight(now: number): number {
   return offBy < DAY_MS / 2 ? guess - offBy : guess + (DAY_MS - offBy);
 }
 
+/** Created once, when it is first needed: that costs far more than using it. */
+let pacificTime: Intl.DateTimeFormat | undefined;
+
 /** Milliseconds since midnight, local time in Los Angeles. */
 function timeOfDay(at: number): number {
+  pacificTime ??= new Intl.DateTimeFormat('en-US', {
+    timeZone: 'America/Los_Angeles',
+    hourCycle: 'h23',
+    hour: 'numeric',
+    minute: 'numeric',
+    second: 'numeric',
+  });
   const parts = pacificTime.formatToParts(at);
   const part = (type: 'hour' | 'minute' | 'second') =>
     Number(parts.find((candidate) => candidate.type === type)?.value ?? 0);

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream';
-import axios, { AxiosError, type AxiosResponse } from 'axios';
+import type { AxiosResponse } from 'axios';
 import type { ApiKey, Persona } from '../../shared/api-key.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { asText, isJsonObject, parseJson } from '../../shared/json.ts';
@@ -164,7 +164,7 @@ interface AnamCall {
 type CallAnam = (call: AnamCall) => Promise<ProviderAnswer>;
 
 function createCall(baseUrl: string, redact: Redact): CallAnam {
-  const client = axios.create({
+  const defaults = {
     baseURL: baseUrl,
     method: 'POST',
     responseType: 'stream',
@@ -172,14 +172,16 @@ function createCall(baseUrl: string, redact: Redact): CallAnam {
     maxRedirects: 0,
     // As for Gemini: the address in the settings is the one that is called, whatever HTTP_PROXY says.
     proxy: false,
-  });
+  } as const;
   return async ({ credential, ...request }) => {
     const headers = {
       ...(credential === null ? {} : { authorization: `Bearer ${credential}` }),
       ...(request.data === undefined ? {} : { 'content-type': 'application/json' }),
     };
+    const { default: axios } = await loadAxios();
     try {
-      return await toProviderAnswer(await client.request<Readable>({ ...request, headers }));
+      const call = { ...defaults, ...request, headers };
+      return await toProviderAnswer(await axios.request<Readable>(call));
     } catch (error) {
       // axios's error holds the request with its credentials: only the classified failure goes on.
       if (!axios.isAxiosError(error)) throw error;
@@ -187,6 +189,9 @@ function createCall(baseUrl: string, redact: Redact): CallAnam {
     }
   };
 }
+
+/** At the first call: it would take a good part of the whole start. */
+const loadAxios = () => import('axios');
 
 /** A refusal is a few hundred bytes, a token about a thousand. */
 const MAX_ANSWER_BYTES = 262_144;
@@ -204,7 +209,7 @@ async function toProviderAnswer(response: AxiosResponse<Readable>): Promise<Prov
     }
   } catch (error) {
     // A refusal that breaks off is still a refusal.
-    if (isSuccess(status)) throw AxiosError.from(error as Error);
+    if (isSuccess(status)) throw (await loadAxios()).AxiosError.from(error as Error);
     isBrokenOff = true;
   }
   const text = Buffer.concat(parts).toString();
