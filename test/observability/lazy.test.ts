@@ -3,12 +3,20 @@ import { expect, it } from 'vitest';
 import { ADMIN_TOKEN } from '../support/scrape.ts';
 import { startApp } from '../support/start-app.ts';
 
-const isLoaded = () =>
-  Object.keys(createRequire(import.meta.url).cache).some((file) => file.includes('/prom-client/'));
+const isLoaded = (file: string) =>
+  Object.keys(createRequire(import.meta.url).cache).some((loaded) => loaded.includes(file));
 
 it('the metrics library is loaded only with an admin token', async () => {
   await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
-  expect(isLoaded()).toBe(false);
+  expect(isLoaded('/prom-client/')).toBe(false);
   await startApp({ environment: { GOOGLE_API_KEY: 'g-one', ADMIN_TOKEN } });
-  expect(isLoaded()).toBe(true);
+  expect(isLoaded('/prom-client/')).toBe(true);
+});
+
+it('a start loads the parts of undici that it uses, and nothing of axios before the first avatar', async () => {
+  await startApp({ environment: { GOOGLE_API_KEY: 'g-one', ANAM_API_KEY: 'a-one' } });
+  expect(isLoaded('/undici/lib/dispatcher/agent.js')).toBe(true);
+  expect(isLoaded('/undici/index.js')).toBe(false);
+  // axios itself is no CommonJS module; this one is its dependency.
+  expect(isLoaded('/follow-redirects/')).toBe(false);
 });

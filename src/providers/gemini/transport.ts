@@ -6,7 +6,9 @@ import {
   createInflate,
   unzipSync,
 } from 'node:zlib';
-import { Agent, buildConnector, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+import buildConnector from 'undici/lib/core/connect.js';
+import Agent from 'undici/lib/dispatcher/agent.js';
 import { withoutLastWord } from '../../shared/redact.ts';
 import type { AnswerEnd, Call, CallHandler, ProviderAnswer } from '../provider.ts';
 
