@@ -194,5 +194,5 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
   const metrics = createMetrics({ ...parts, measuresProcess });
   const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
-  return { http, sinks: [...view.sinks, metrics.sink] };
+  return { http, sinks: [view.sink, metrics.sink] };
 }

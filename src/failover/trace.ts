@@ -91,12 +91,12 @@ export function successIn(attempts: readonly AttemptTrace[]): AttemptTrace | nul
 }
 
 /** Passes everything on to each sink, in this order. */
-export const toAllSinks = (sinks: readonly Partial<TraceSink>[]): TraceSink => ({
+export const toAllSinks = (sinks: readonly TraceSink[]): TraceSink => ({
   attemptFailed(attempt, request) {
-    for (const sink of sinks) sink.attemptFailed?.(attempt, request);
+    for (const sink of sinks) sink.attemptFailed(attempt, request);
   },
   requestEnded(request) {
-    for (const sink of sinks) sink.requestEnded?.(request);
+    for (const sink of sinks) sink.requestEnded(request);
   },
 });
 

@@ -4,14 +4,13 @@ import { isoTime } from '../shared/clock.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
 import { reportKey } from './key-report.ts';
-import { createKeyStats } from './key-stats.ts';
 import {
   createOperatorActions,
   type OperatorActions,
   type OperatorActionsOptions,
 } from './operator-actions.ts';
-import { createRecentRequests, type RecentRequests } from './recent-requests.ts';
 import type { KeyReport, Overview } from './reports.ts';
+import { createStats, type Stats } from './stats.ts';
 
 export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'> {
@@ -23,7 +22,7 @@ export interface AdminViewOptions
 
 /** What the operator of this process sees and does. */
 export interface AdminView {
-  readonly sinks: readonly Partial<TraceSink>[];
+  readonly sink: TraceSink;
   readonly actions: Pick<OperatorActions, 'release' | 'park'>;
   /** Our own limit for one address has refused a request. */
   turnedAway(): void;
@@ -38,14 +37,13 @@ export interface AdminView {
 
 export function createAdminView(options: AdminViewOptions): AdminView {
   const { inspection, targets, clock } = options;
-  const stats = createKeyStats();
-  const recent = createRecentRequests();
+  const stats = createStats();
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
-  const overview = createOverview({ ...options, recent, unprovenKeys: actions.unprovenKeys });
+  const overview = createOverview({ ...options, stats, unprovenKeys: actions.unprovenKeys });
   return {
-    sinks: [stats, recent],
+    sink: stats,
     actions,
-    turnedAway: () => recent.turnedAway(clock.now()),
+    turnedAway: () => stats.turnedAway(clock.now()),
     targets,
     overview: overview.get,
     states: ({ provider, label }) => inspection.states(provider, label),
@@ -56,7 +54,7 @@ export function createAdminView(options: AdminViewOptions): AdminView {
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;
-          return reportKey(facts, stats.of(id, now), actions.lastOf(id), now);
+          return reportKey(facts, stats.ofKey(id, now), actions.lastOf(id), now);
         });
     },
   };
@@ -65,7 +63,7 @@ export function createAdminView(options: AdminViewOptions): AdminView {
 interface OverviewSources
   extends Pick<AdminViewOptions, 'inspection' | 'targets' | 'mode' | 'redis' | 'clock'>,
     Pick<OperatorActions, 'unprovenKeys'> {
-  readonly recent: RecentRequests;
+  readonly stats: Pick<Stats, 'minutes' | 'latest'>;
 }
 
 /** Each open dashboard polls every two seconds, and an overview walks all keys several times. */
@@ -93,7 +91,7 @@ export function createOverview(sources: OverviewSources) {
 }
 
 function reportOverview(sources: OverviewSources, startedAt: number, now: number): Overview {
-  const { inspection, targets, mode, redis, unprovenKeys, recent } = sources;
+  const { inspection, targets, mode, redis, unprovenKeys, stats } = sources;
   return {
     now: isoTime(now),
     startedAt: isoTime(startedAt),
@@ -107,8 +105,8 @@ function reportOverview(sources: OverviewSources, startedAt: number, now: number
         .filter((target) => target.provider === provider)
         .map((target) => reportTarget(inspection, target)),
     })),
-    minutes: recent.minutes(now),
-    latest: recent.latest(),
+    minutes: stats.minutes(now),
+    latest: stats.latest(),
   };
 }
 

@@ -4,9 +4,9 @@ import { isoTime } from '../shared/clock.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import { digestOf } from '../shared/secret.ts';
 import type { Target } from '../shared/target.ts';
-import type { KeyStats } from './key-stats.ts';
 import type { OperatorAction } from './operator-actions.ts';
 import { type KeyReport, reportedScope } from './reports.ts';
+import type { KeyStats } from './stats.ts';
 
 /** Everything about one key, for one model. */
 export function reportKey(

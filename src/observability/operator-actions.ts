@@ -5,8 +5,8 @@ import { type Clock, isoTime } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Redact } from '../shared/redact.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
-import type { AllKeyStats } from './key-stats.ts';
 import type { KeyReport } from './reports.ts';
+import type { Stats } from './stats.ts';
 
 /** What an operator did to a key. */
 export type OperatorAction = NonNullable<KeyReport['lastAction']>;
@@ -32,7 +32,7 @@ export interface OperatorActions {
 export interface OperatorActionsOptions {
   readonly inspection: Pick<Inspection, 'facts'>;
   readonly operator: Operator;
-  readonly stats: Pick<AllKeyStats, 'hasSettledSince'>;
+  readonly stats: Pick<Stats, 'hasSettledSince'>;
   readonly queues: WaitQueues;
   /** Those that are reported; each provider's first is its default. */
   readonly targets: readonly Target[];

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { createOverview } from '../../src/observability/admin-view.ts';
-import { createRecentRequests } from '../../src/observability/recent-requests.ts';
+import { createStats } from '../../src/observability/stats.ts';
 import { createPool, google, SESSION } from '../support/pool.ts';
 
 function createCountedOverview() {
@@ -11,7 +11,7 @@ function createCountedOverview() {
     targets: [google('flash'), SESSION],
     mode: 'live',
     redis: null,
-    recent: createRecentRequests(),
+    stats: createStats(),
     clock,
     unprovenKeys: () => {
       made += 1;

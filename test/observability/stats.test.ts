@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { createKeyStats } from '../../src/observability/key-stats.ts';
-import { createRecentRequests } from '../../src/observability/recent-requests.ts';
+import { createStats } from '../../src/observability/stats.ts';
 import { isoTime } from '../../src/shared/clock.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
 
@@ -11,16 +10,16 @@ describe('the last hour by minutes', () => {
   const refused = { kind: 'refused', code: 'all_keys_exhausted', retryAfterMs: null } as const;
 
   it('counts each request in the minute in which it ended, by what became of it', () => {
-    const recent = createRecentRequests();
+    const stats = createStats();
     const at = { startedAt: NOON - 1000, ms: 1000 };
     const [first, second] = [attemptOf({ key: 'google' }), attemptOf({ key: 'google-2' })];
-    recent.requestEnded(requestOf(at));
-    recent.requestEnded(requestOf({ ...at, attempts: [first, second] }));
-    recent.requestEnded(requestOf({ ...at, end: refused }));
-    recent.requestEnded(requestOf({ ...at, end: { kind: 'broken_off' } }));
-    recent.requestEnded(requestOf({ ...at, end: { kind: 'internal_error' } }));
-    recent.requestEnded(requestOf({ ...at, end: { kind: 'client_gone' } }));
-    const list = recent.minutes(NOON + MINUTE - 1);
+    stats.requestEnded(requestOf(at));
+    stats.requestEnded(requestOf({ ...at, attempts: [first, second] }));
+    stats.requestEnded(requestOf({ ...at, end: refused }));
+    stats.requestEnded(requestOf({ ...at, end: { kind: 'broken_off' } }));
+    stats.requestEnded(requestOf({ ...at, end: { kind: 'internal_error' } }));
+    stats.requestEnded(requestOf({ ...at, end: { kind: 'client_gone' } }));
+    const list = stats.minutes(NOON + MINUTE - 1);
     expect(list).toHaveLength(60);
     expect(list.at(-1)).toEqual({
       at: isoTime(NOON),
@@ -35,37 +34,37 @@ describe('the last hour by minutes', () => {
   });
 
   it.each([1, 37, 59])('has its place for minute %i, with nothing before it', (minute) => {
-    const recent = createRecentRequests();
-    recent.requestEnded(requestOf({ startedAt: NOON + minute * MINUTE }));
-    const list = recent.minutes(NOON + minute * MINUTE);
+    const stats = createStats();
+    stats.requestEnded(requestOf({ startedAt: NOON + minute * MINUTE }));
+    const list = stats.minutes(NOON + minute * MINUTE);
     expect(list.at(-1)).toMatchObject({ at: isoTime(NOON + minute * MINUTE), requests: 1 });
     expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
   });
 
   it('forgets what is an hour old, and does not take it for now', () => {
-    const recent = createRecentRequests();
-    recent.requestEnded(requestOf({ startedAt: NOON }));
-    expect(recent.minutes(NOON + 59 * MINUTE)[0]).toMatchObject({ at: isoTime(NOON), requests: 1 });
-    expect(recent.minutes(NOON + 60 * MINUTE).every(({ requests }) => requests === 0)).toBe(true);
-    recent.requestEnded(requestOf({ startedAt: NOON + 60 * MINUTE }));
-    expect(recent.minutes(NOON + 60 * MINUTE).at(-1)).toMatchObject({ requests: 1 });
+    const stats = createStats();
+    stats.requestEnded(requestOf({ startedAt: NOON }));
+    expect(stats.minutes(NOON + 59 * MINUTE)[0]).toMatchObject({ at: isoTime(NOON), requests: 1 });
+    expect(stats.minutes(NOON + 60 * MINUTE).every(({ requests }) => requests === 0)).toBe(true);
+    stats.requestEnded(requestOf({ startedAt: NOON + 60 * MINUTE }));
+    expect(stats.minutes(NOON + 60 * MINUTE).at(-1)).toMatchObject({ requests: 1 });
   });
 });
 
 describe('the latest requests', () => {
   it('are fifty, the newest first, however many there were', () => {
-    const recent = createRecentRequests();
-    for (let i = 0; i < 1000; i += 1) recent.requestEnded(requestOf({ requestId: `request-${i}` }));
-    const ids = recent.latest().map(({ requestId }) => requestId);
+    const stats = createStats();
+    for (let i = 0; i < 1000; i += 1) stats.requestEnded(requestOf({ requestId: `request-${i}` }));
+    const ids = stats.latest().map(({ requestId }) => requestId);
     expect(ids).toHaveLength(50);
     expect([ids[0], ids[49]]).toEqual(['request-999', 'request-950']);
   });
 
   it('keep the last ten attempts of one that had many', () => {
-    const recent = createRecentRequests();
+    const stats = createStats();
     const attempts = Array.from({ length: 25 }, (_, i) => attemptOf({ key: `google-${i}` }));
-    recent.requestEnded(requestOf({ attempts }));
-    const [request] = recent.latest();
+    stats.requestEnded(requestOf({ attempts }));
+    const [request] = stats.latest();
     expect(request?.attemptsInAll).toBe(25);
     expect(request?.attempts.map(({ key }) => key).at(0)).toBe('google-15');
     expect(request?.attempts).toHaveLength(10);
@@ -74,7 +73,7 @@ describe('the latest requests', () => {
 
 describe('the stats of a key', () => {
   it('counts failures by their kind, and takes none for its last error that says nothing of it', () => {
-    const stats = createKeyStats();
+    const stats = createStats();
     stats.requestEnded(requestOf());
     stats.attemptFailed(
       attemptOf({ outcome: { kind: 'key_rejected', message: 'leaked', status: 403 }, ms: 5 }),
@@ -82,7 +81,7 @@ describe('the stats of a key', () => {
     for (const kind of ['client_gone', 'request_fault', 'content_blocked'] as const) {
       stats.attemptFailed(attemptOf({ outcome: { kind, message: 'nothing' } }));
     }
-    expect(stats.of('google', NOON)).toMatchObject({
+    expect(stats.ofKey('google', NOON)).toMatchObject({
       calls: 5,
       successes: 1,
       failures: { key_rejected: 1, client_gone: 1, request_fault: 1, content_blocked: 1 },
@@ -94,13 +93,17 @@ describe('the stats of a key', () => {
         status: 403,
       },
     });
-    expect(stats.of('google-2', NOON)).toMatchObject({ calls: 0, lastError: null, latency: null });
+    expect(stats.ofKey('google-2', NOON)).toMatchObject({
+      calls: 0,
+      lastError: null,
+      latency: null,
+    });
   });
 });
 
 describe('the latency of a key', () => {
   const answers = (number: number, ms: number) => {
-    const stats = createKeyStats();
+    const stats = createStats();
     for (let i = 1; i <= number; i += 1) {
       stats.requestEnded(
         requestOf({ attempts: [attemptOf({ startedAt: NOON, firstMs: i * ms })] }),
@@ -110,14 +113,14 @@ describe('the latency of a key', () => {
   };
 
   it('is what half and what nineteen of twenty answers do not exceed', () => {
-    const { latency } = answers(20, 10).of('google', NOON);
+    const { latency } = answers(20, 10).ofKey('google', NOON);
     expect(latency).toEqual({ p50Ms: 100, p95Ms: 190, answers: 20 });
   });
 
   it('is of the last 64 answers, and none older than five minutes', () => {
     const stats = answers(1000, 1);
     const last = NOON + 5 * MINUTE - 1;
-    expect(stats.of('google', last).latency).toMatchObject({ p50Ms: 968, answers: 64 });
-    expect(stats.of('google', last + 1).latency).toBeNull();
+    expect(stats.ofKey('google', last).latency).toMatchObject({ p50Ms: 968, answers: 64 });
+    expect(stats.ofKey('google', last + 1).latency).toBeNull();
   });
 });

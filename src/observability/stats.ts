@@ -1,0 +1,251 @@
+import {
+  type AttemptTrace,
+  hasSteppedIn,
+  type RequestEnd,
+  type RequestTrace,
+  successIn,
+  type TraceSink,
+} from '../failover/trace.ts';
+import type { Parked } from '../pool/lease.ts';
+import { provedBy, verdictOf } from '../pool/verdicts.ts';
+import { isoTime } from '../shared/clock.ts';
+import type { Failure, FailureKind } from '../shared/failure.ts';
+import { PLAIN } from '../shared/request-shape.ts';
+import { type KeyReport, type Overview, type RequestReport, reportedEnd } from './reports.ts';
+
+/** The calls with each key since the start, the requests of the last hour by minute, and the latest ones. */
+export interface Stats extends TraceSink {
+  attemptFailed(attempt: AttemptTrace): void;
+  ofKey(id: string, now: number): KeyStats;
+  /**
+   * Whether an attempt that began at this time or later has shown the state of the key: it works, or it
+   * is parked for a reason that is shown anyway.
+   */
+  hasSettledSince(id: string, at: number): boolean;
+  /** Our own limit for one address has refused a request. */
+  turnedAway(now: number): void;
+  /** Sixty minutes, oldest first; the present one is the last. */
+  minutes(now: number): Overview['minutes'];
+  /** Newest first, with their last attempts. */
+  latest(): RequestReport[];
+}
+
+export type KeyStats = Pick<
+  KeyReport,
+  'calls' | 'successes' | 'failures' | 'latency' | 'lastError'
+>;
+
+const MAX_REQUESTS = 50;
+const MAX_ATTEMPTS = 10;
+const MINUTE_MS = 60_000;
+const KEPT_MINUTES = 60;
+
+export function createStats(): Stats {
+  const byKey = new Map<string, KeyCounts>();
+  /** By minute since the epoch, modulo an hour. */
+  const minutes = new Map<number, Minute>();
+  /** A ring. */
+  const latest: EndedRequest[] = [];
+  let ended = 0;
+  const countAttempt = (attempt: AttemptTrace) => {
+    let counts = byKey.get(attempt.key);
+    if (counts === undefined) {
+      counts = noCounts();
+      byKey.set(attempt.key, counts);
+    }
+    add(attempt, counts);
+  };
+  const minuteOf = (at: number): Minute => {
+    const number = Math.floor(at / MINUTE_MS);
+    let minute = minutes.get(number % KEPT_MINUTES);
+    if (minute?.number !== number) {
+      minute = emptyMinute(number);
+      minutes.set(number % KEPT_MINUTES, minute);
+    }
+    return minute;
+  };
+  return {
+    attemptFailed: countAttempt,
+    requestEnded(request) {
+      const { attempts, end } = request;
+      if (end === null) return;
+      const success = successIn(attempts);
+      if (success !== null) countAttempt(success);
+      countRequest(request, end, minuteOf(request.startedAt + request.ms));
+      latest[ended % MAX_REQUESTS] = {
+        // One that has tried thousands of keys is not kept whole.
+        request: attempts.length > MAX_ATTEMPTS ? withLastAttempts(request) : request,
+        end,
+        attemptsInAll: attempts.length,
+      };
+      ended += 1;
+    },
+    ofKey(id, now) {
+      const { firstMs, settledAt: _, ...counts } = byKey.get(id) ?? noCounts();
+      return { ...counts, latency: firstMs.latency(now) };
+    },
+    hasSettledSince: (id, at) => (byKey.get(id)?.settledAt ?? 0) >= at,
+    turnedAway(now) {
+      minuteOf(now).turnedAway += 1;
+    },
+    minutes(now) {
+      const first = Math.floor(now / MINUTE_MS) - (KEPT_MINUTES - 1);
+      return Array.from({ length: KEPT_MINUTES }, (_, index) => {
+        const known = minutes.get((first + index) % KEPT_MINUTES);
+        const { number, ...counts } =
+          known?.number === first + index ? known : emptyMinute(first + index);
+        return { at: isoTime(number * MINUTE_MS), ...counts };
+      });
+    },
+    latest() {
+      const next = ended % MAX_REQUESTS;
+      return [...latest.slice(next), ...latest.slice(0, next)].reverse().map(reportRequest);
+    },
+  };
+}
+
+interface KeyCounts extends Omit<KeyStats, 'latency'> {
+  readonly firstMs: LatencySamples;
+  /** When the last attempt began that settled the key; 0 for none. */
+  settledAt: number;
+}
+
+const noCounts = (): KeyCounts => ({
+  calls: 0,
+  successes: 0,
+  failures: {},
+  firstMs: new LatencySamples(),
+  lastError: null,
+  settledAt: 0,
+});
+
+function add(attempt: AttemptTrace, counts: KeyCounts): void {
+  const { outcome, parked, firstMs, startedAt, ms, target } = attempt;
+  const isSuccess = outcome.kind === 'success';
+  const at = startedAt + ms;
+  counts.calls += 1;
+  if (firstMs !== null) counts.firstMs.add(at, firstMs);
+  if (isSuccess || settles(outcome, parked)) {
+    counts.settledAt = Math.max(counts.settledAt, startedAt);
+  }
+  if (isSuccess) {
+    counts.successes += 1;
+    return;
+  }
+  const { kind, message, status = null } = outcome;
+  counts.failures[kind] = (counts.failures[kind] ?? 0) + 1;
+  if (BLAMELESS.has(kind)) return;
+  counts.lastError = { at: isoTime(at), kind, model: target.label, message, status };
+}
+
+const settles = (failure: Failure, parked: Parked | null) =>
+  parked === null
+    ? provedBy(failure, verdictOf(failure, PLAIN)) !== 'nothing'
+    : parked.scope !== 'project_model_feature';
+
+/** Failures that are no fault of the key or its provider. */
+const BLAMELESS: ReadonlySet<FailureKind> = new Set([
+  'not_owned',
+  'request_fault',
+  'content_blocked',
+  'deadline_exceeded',
+  'client_gone',
+  'internal_error',
+]);
+
+const LATENCY_WINDOW_MS = 300_000;
+const MAX_SAMPLES = 64;
+
+/** The latest answers of one key: the newest few, and none older than five minutes. */
+class LatencySamples {
+  /** Plain numbers, since there may be thousands of keys. */
+  readonly #at = new Float64Array(MAX_SAMPLES);
+  readonly #ms = new Float64Array(MAX_SAMPLES);
+  #next = 0;
+
+  add(at: number, ms: number): void {
+    this.#at[this.#next] = at;
+    this.#ms[this.#next] = ms;
+    this.#next = (this.#next + 1) % MAX_SAMPLES;
+  }
+
+  latency(now: number): KeyReport['latency'] {
+    const isRecent = (_: number, index: number) => (this.#at[index] ?? 0) > now - LATENCY_WINDOW_MS;
+    const sorted = this.#ms.filter(isRecent).sort();
+    if (sorted.length === 0) return null;
+    const p50Ms = percentile(sorted, 0.5);
+    return { p50Ms, p95Ms: percentile(sorted, 0.95), answers: sorted.length };
+  }
+}
+
+/** The smallest value that this share of the samples does not exceed. */
+const percentile = (sorted: Float64Array, share: number): number =>
+  sorted[Math.ceil(sorted.length * share) - 1] ?? 0;
+
+/** The requests that ended within one minute. */
+interface Minute extends Omit<Overview['minutes'][number], 'at'> {
+  /** Minutes since the epoch. */
+  readonly number: number;
+}
+
+const emptyMinute = (number: number): Minute => ({
+  number,
+  requests: 0,
+  answered: 0,
+  fallbacks: 0,
+  refused: 0,
+  brokenOff: 0,
+  turnedAway: 0,
+});
+
+function countRequest(request: RequestTrace, { kind }: RequestEnd, minute: Minute): void {
+  minute.requests += 1;
+  if (kind === 'refused') minute.refused += 1;
+  if (kind === 'broken_off' || kind === 'internal_error') minute.brokenOff += 1;
+  if (kind !== 'answered') return;
+  minute.answered += 1;
+  if (hasSteppedIn(request)) minute.fallbacks += 1;
+}
+
+interface EndedRequest {
+  /** With its last attempts alone where it had many. */
+  readonly request: RequestTrace;
+  readonly end: RequestEnd;
+  readonly attemptsInAll: number;
+}
+
+const withLastAttempts = (request: RequestTrace): RequestTrace => ({
+  ...request,
+  attempts: request.attempts.slice(-MAX_ATTEMPTS),
+});
+
+function reportRequest({ request, end, attemptsInAll }: EndedRequest): RequestReport {
+  const { requestId, targets, operation, startedAt, ms, waitedMs, attempts } = request;
+  return {
+    requestId,
+    service: targets[0].provider,
+    operation,
+    at: isoTime(startedAt + ms),
+    ms,
+    waitedMs,
+    end: reportedEnd(end.kind),
+    code: end.kind === 'refused' ? end.code : null,
+    attemptsInAll,
+    attempts: attempts.map(reportAttempt),
+  };
+}
+
+function reportAttempt(attempt: AttemptTrace): RequestReport['attempts'][number] {
+  const { key, target, outcome, isProbe, parked, ms, firstMs, usage } = attempt;
+  return {
+    key,
+    model: target.label,
+    outcome: outcome.kind,
+    message: outcome.kind === 'success' ? null : outcome.message,
+    isTrial: isProbe,
+    parkedUntil: parked === null ? null : isoTime(parked.until),
+    ms,
+    firstMs,
+    tokens: usage?.totalTokens ?? null,
+  };
+}
