@@ -17,9 +17,10 @@ export function sendText(
   type: string,
   text: string,
 ): void {
-  const bytes = Buffer.from(text);
-  response.writeHead(status, { 'content-type': type, 'content-length': bytes.length });
-  response.end(bytes);
+  const length = Buffer.byteLength(text);
+  response.writeHead(status, { 'content-type': type, 'content-length': length });
+  // Node writes a text together with the headers.
+  response.end(text);
 }
 
 /** Credentials, their refusals, and what holds only now must not be cached. */

@@ -37,7 +37,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #json = '';
   /** The text since the piece in which the last event ended. */
   #tail = '';
-  #endsEvent = false;
+  #endsEvent = true;
   #hasBegun = false;
   #hasCalls = false;
   /** The last one: some gateways write a finish reason on every chunk. */
@@ -55,15 +55,13 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   }
 
   protected received(bytes: Buffer): void {
-    let text = this.#decode(bytes);
-    if (this.#form === null) {
-      // A byte order mark is white space too.
-      text = text.trimStart();
-      if (text === '') return;
-      this.#form = JSON_BEGINS.test(text) ? 'json' : 'events';
-    }
+    const decoded = this.#decode(bytes);
+    // A byte order mark is white space too.
+    const text = this.#form === null ? decoded.trimStart() : decoded;
+    if (text === '') return;
+    this.#form ??= JSON_BEGINS.test(text) ? 'json' : 'events';
     if (this.#form === 'events') {
-      this.#tail = this.#endsEvent || this.#tail === '' ? text : lastOf(this.#tail + text);
+      this.#tail = this.#endsEvent ? text : lastOf(this.#tail + text);
       this.#endsEvent = false;
       this.#parser.feed(text);
     } else {
