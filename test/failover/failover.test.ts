@@ -87,10 +87,9 @@ function createSetting(
 function play(steps: readonly Step[], handler: CallHandler<string, AnswerEnd>, clock: Clock) {
   let isAborted = false;
   const playAll = async () => {
-    for (const { after = 0, say = '', fail } of steps) {
-      await (after === 0 ? null : new Promise<void>((done) => clock.after(after, done)));
-      if (fail !== undefined) throw fail instanceof Error ? fail : new UpstreamError(fail);
-      if (!isAborted) handler.onChunk(say);
+    for (const step of steps) {
+      const text = await take(step, clock);
+      if (!isAborted) handler.onChunk(text);
     }
   };
   playAll()
@@ -100,6 +99,12 @@ function play(steps: readonly Step[], handler: CallHandler<string, AnswerEnd>, c
     isAborted = true;
   };
   return { pause() {}, resume() {}, abort };
+}
+
+async function take({ after = 0, say = '', fail }: Step, clock: Clock): Promise<string> {
+  if (after > 0) await new Promise<void>((done) => clock.after(after, done));
+  if (fail !== undefined) throw fail instanceof Error ? fail : new UpstreamError(fail);
+  return say;
 }
 
 const createCaller = (): Caller => ({

@@ -6,7 +6,7 @@ import { afterEach, expect, it } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
 import { startReport } from '../../src/config/start-report.ts';
 import { describeFailure, rateLimited } from '../../src/providers/failure-rules.ts';
-import type { Provider, StreamChat } from '../../src/providers/provider.ts';
+import type { Provider } from '../../src/providers/provider.ts';
 import { readRetryAfterMs } from '../../src/providers/retry-hints.ts';
 import { PROVIDERS } from '../../src/server.ts';
 import { UpstreamError } from '../../src/shared/failure.ts';
@@ -23,27 +23,33 @@ const acme = (baseUrl: string): Provider => ({
   withoutKeys: 'no key. Set ACME_API_KEY.',
   createTargets: () => [modelTarget('acme', 'acme-1')],
   describeUse: () => 'answers with acme-1',
-  createChat(_settings, { dispatcher, redact, now }): StreamChat {
-    return async function* streamAcme(key, model, { messages }, signal) {
-      const { statusCode, headers, body } = await request(`${baseUrl}/v1/chat/completions`, {
-        method: 'POST',
-        dispatcher,
-        signal,
-        headers: { authorization: `Bearer ${key.secret.reveal()}` },
-        body: JSON.stringify({ model, messages }),
-      });
-      const text = await body.text();
-      if (statusCode === 429) {
-        const finding = rateLimited(readRetryAfterMs(headers, now()));
-        throw new UpstreamError(describeFailure(finding, text, redact, statusCode));
-      }
-      const usage = { inputTokens: 1, outputTokens: 2, totalTokens: 3 };
-      const reply = JSON.parse(text).choices[0].message.content;
-      yield { text: reply, finish: { reason: 'stop', usage } };
-    };
-  },
+  createChat: (_settings, { dispatcher, redact, now }) => ({
+    call({ messages }, key, { model }, handler) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const ask = async () => {
+        const { statusCode, headers, body } = await request(`${baseUrl}/v1/chat/completions`, {
+          method: 'POST',
+          dispatcher,
+          signal,
+          headers: { authorization: `Bearer ${key.secret.reveal()}` },
+          body: JSON.stringify({ model, messages }),
+        });
+        const text = await body.text();
+        if (statusCode === 429) {
+          const finding = rateLimited(readRetryAfterMs(headers, now()));
+          throw new UpstreamError(describeFailure(finding, text, redact, statusCode));
+        }
+        handler.onChunk({ text: JSON.parse(text).choices[0].message.content });
+        handler.onEnd({ reason: 'stop', usage: USAGE });
+      };
+      ask().catch((error: unknown) => signal.aborted || handler.onFailure(error));
+      return { pause() {}, resume() {}, abort: () => controller.abort() };
+    },
+  }),
 });
 
+const USAGE = { inputTokens: 1, outputTokens: 2, totalTokens: 3 };
 const KEYS = { ACME_API_KEY: 'acme-key-one', ACME_API_KEY_2: 'acme-key-two' };
 const closing: (() => void)[] = [];
 

@@ -1,18 +1,47 @@
+import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
-import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
-import { Agent, type Dispatcher } from 'undici';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { createGzip } from 'node:zlib';
+import type { Dispatcher } from 'undici';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { createGemini } from '../../src/providers/gemini/gemini.ts';
-import { type Exchange, SdkExchange } from '../../src/providers/gemini/transport.ts';
+import {
+  createGeminiRelay,
+  type RelayPiece,
+  type RelayRequest,
+} from '../../src/providers/gemini/gemini-relay.ts';
+import { createDispatcher } from '../../src/providers/gemini/transport.ts';
+import type { AnswerEnd, Call, CallHandler, Client } from '../../src/providers/provider.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';
+import type { ChatChunk, ChatTurn } from '../../src/shared/chat.ts';
+import { UpstreamError } from '../../src/shared/failure.ts';
 import { createRedact } from '../../src/shared/redact.ts';
 import { Secret } from '../../src/shared/secret.ts';
+import { modelTarget } from '../../src/shared/target.ts';
 
 const MAX_REFUSAL_BYTES = 65_536;
 const MEGABYTE = 2 ** 20;
+const KEY: ApiKey = {
+  id: 'google',
+  provider: 'google',
+  project: 'google',
+  secret: new Secret('google', 'g-one'),
+};
+const TARGET = modelTarget('google', 'm');
+const TURN: ChatTurn = {
+  system: null,
+  messages: [{ role: 'user', parts: [{ kind: 'text', text: 'Hi' }] }],
+};
+const PATH = '/v1beta/models/m:streamGenerateContent?alt=sse';
+const REQUEST: RelayRequest = {
+  method: 'POST',
+  path: PATH,
+  headers: { 'content-type': 'application/json' },
+  body: Buffer.from('{"contents":[]}'),
+};
 
-type Listener = (request: IncomingMessage, response: ServerResponse) => void;
+type Listener = (response: ServerResponse, request: IncomingMessage) => void;
 
 const closing: (() => unknown)[] = [];
 afterEach(async () => {
@@ -31,7 +60,7 @@ async function startServer(listener: Listener) {
     });
     request.once('end', () => {
       requests.push({ body, headers: request.headers, url: request.url ?? '' });
-      listener(request, response);
+      listener(response, request);
     });
   });
   server.on('connection', (socket) => {
@@ -40,65 +69,95 @@ async function startServer(listener: Listener) {
     socket.once('close', () => sockets.delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()));
-  closing.push(() => {
-    server.closeAllConnections();
-    return new Promise((resolve) => server.close(resolve));
-  });
-  const dispatcher = new Agent({ bodyTimeout: 0, headersTimeout: 0 });
-  closing.push(() => dispatcher.destroy());
+  const dispatcher = createDispatcher();
+  closing.push(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      }),
+    () => dispatcher.destroy(),
+  );
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    options: optionsFor(dispatcher, `http://127.0.0.1:${(server.address() as AddressInfo).port}`),
     requests,
-    dispatcher,
     connections: () => connections,
     open: () => sockets.size,
   };
 }
 
-type Server = Awaited<ReturnType<typeof startServer>>;
+const optionsFor = (dispatcher: Dispatcher, baseUrl = 'http://nowhere') => ({
+  baseUrl,
+  dispatcher,
+  redact: createRedact([KEY.secret]),
+  now: () => 0,
+});
+type Options = ReturnType<typeof optionsFor>;
 
-/** One exchange, asked for as the SDK asks. */
-function begin(
-  { url, dispatcher }: { url: string; dispatcher: Dispatcher },
-  signal = new AbortController().signal,
+/** One call, and what its handler got. */
+function begin<Question, Chunk>(
+  client: Client<Question, Chunk, AnswerEnd>,
+  question: Question,
+  onChunk: (chunk: Chunk, call: Call) => void = () => {},
 ) {
-  const exchange = new SdkExchange(dispatcher, signal);
-  const ask = () =>
-    exchange.fetch(`${url}/v1beta/models/m:streamGenerateContent?alt=sse`, {
-      method: 'POST',
-      headers: new Headers({ 'content-type': 'application/json', 'x-goog-api-key': 'g-one' }),
-      body: '{"contents":[]}',
-    });
-  return { exchange, ask };
+  const chunks: Chunk[] = [];
+  const ends: unknown[] = [];
+  const onEnd = (end: unknown) => void ends.push(end);
+  const handler: CallHandler<Chunk, AnswerEnd> = {
+    onChunk(chunk) {
+      chunks.push(chunk);
+      onChunk(chunk, call);
+    },
+    onFinish() {},
+    onEnd,
+    onFailure: onEnd,
+  };
+  const call: Call = client.call(question, KEY, TARGET, handler);
+  const over = async () => {
+    while (ends.length === 0) await nextTurn();
+    return ends[0];
+  };
+  return { call, chunks, ends, over };
 }
 
-/** The reader that the SDK gets by piping the body through a decoder. */
-function readerOf(response: Response) {
-  const body = response.body?.pipeThrough(new TextDecoderStream());
-  if (body === undefined) throw new Error('an answer without a body');
-  return body.getReader();
-}
+const chat = (options: Options, onChunk?: (chunk: ChatChunk, call: Call) => void) =>
+  begin(createGemini(options), TURN, onChunk);
+const relay = (options: Options, onChunk?: (piece: RelayPiece, call: Call) => void) =>
+  begin(createGeminiRelay(options), REQUEST, onChunk);
+/** What is true of every exchange, whatever it reads. */
+const BOTH = [
+  ['a chat', chat],
+  ['a relayed request', relay],
+] as const;
 
-async function readAll(response: Response): Promise<string> {
-  const reader = readerOf(response);
-  let text = '';
-  for (let read = await reader.read(); !read.done; read = await reader.read()) text += read.value;
-  return text;
+const textOf = (chunks: readonly ChatChunk[]) => chunks.map(({ text }) => text).join('');
+const bytesOf = (pieces: readonly RelayPiece[]) =>
+  Buffer.concat(pieces.map(({ bytes }) => bytes)).toString();
+
+async function failureOf(over: Promise<unknown>) {
+  const error = await over;
+  if (!(error instanceof UpstreamError)) throw new Error(`no failure: ${JSON.stringify(error)}`);
+  return error;
 }
 
 const event = (text: string, finishReason?: string) =>
   `data: ${JSON.stringify({ candidates: [{ content: { parts: [{ text }] }, finishReason }] })}\r\n\r\n`;
+const HELLO = event('Hello', 'STOP');
 
 describe('one exchange', () => {
-  it('sends what the SDK gave it, and hands back the answer as text', async () => {
-    const server = await startServer((_, response) => response.end('data: für 🦉\r\n\r\n'));
-    const { ask, exchange } = begin(server);
-    const response = await ask();
-    expect([response.ok, response.status]).toEqual([true, 200]);
-    expect(await readAll(response)).toBe('data: für 🦉\r\n\r\n');
+  it('sends the request with the key, and hands the answer back as it came', async () => {
+    const server = await startServer((response) =>
+      response.writeHead(200, { 'x-more': 'no', 'server-timing': 'g-one' }).end(HELLO),
+    );
+    const { over, chunks } = relay(server.options);
+    expect(await over()).toEqual({ usage: null });
+    expect(bytesOf(chunks)).toBe(HELLO);
+    expect(chunks.map(({ head }) => head)).toEqual([
+      { status: 200, headers: { 'server-timing': expect.not.stringContaining('g-one') } },
+    ]);
     expect(server.requests).toEqual([
       {
-        url: '/v1beta/models/m:streamGenerateContent?alt=sse',
+        url: PATH,
         body: '{"contents":[]}',
         headers: expect.objectContaining({
           'content-type': 'application/json',
@@ -106,67 +165,85 @@ describe('one exchange', () => {
         }),
       },
     ]);
-    expect([exchange.refusal, exchange.networkError]).toEqual([null, null]);
   });
 
-  it('hands back each piece when it comes, not only at the end', async () => {
-    let response: ServerResponse | undefined;
-    const server = await startServer((_, theirs) => {
-      response = theirs;
-      theirs.write('one');
+  it('hands on each piece when it comes, not only at the end, and without the global fetch', async () => {
+    const fetch = vi.spyOn(globalThis, 'fetch');
+    let theirs: ServerResponse | undefined;
+    const server = await startServer((response) => {
+      response.write(event('Hel'));
+      theirs = response;
     });
-    const { ask } = begin(server);
-    const reader = readerOf(await ask());
-    expect(await reader.read()).toEqual({ done: false, value: 'one' });
-    response?.end('two');
-    expect(await reader.read()).toEqual({ done: false, value: 'two' });
-    expect((await reader.read()).done).toBe(true);
+    const { chunks, over } = chat(server.options);
+    await vi.waitFor(() => expect(chunks).toEqual([{ text: 'Hel' }]));
+    theirs?.end(event('lo', 'STOP'));
+    expect(await over()).toMatchObject({ reason: 'stop' });
+    expect(textOf(chunks)).toBe('Hello');
+    expect(fetch).not.toHaveBeenCalled();
+    fetch.mockRestore();
   });
 
   it('keeps the status, the headers and the body of a refusal', async () => {
-    const server = await startServer((_, response) => {
-      response.writeHead(429, { 'Retry-After': '7', 'X-Two': ['a', 'b'] }).end('{"error":{}}');
-    });
-    const { ask, exchange } = begin(server);
-    await expect(ask()).rejects.toThrow();
-    expect(exchange.refusal).toEqual({
-      status: 429,
-      headers: expect.objectContaining({ 'retry-after': '7', 'x-two': ['a', 'b'] }),
-      body: '{"error":{}}',
-    });
-    expect(exchange.networkError).toBeNull();
+    const body = '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"slow down"}}';
+    const server = await startServer((response) =>
+      response.writeHead(429, { 'Retry-After': '7', 'Content-Type': 'text/odd' }).end(body),
+    );
+    const { failure, refusal } = await failureOf(relay(server.options).over());
+    expect(failure).toMatchObject({ kind: 'rate_limited', retryAfterMs: 7000, status: 429 });
+    expect(refusal).toEqual({ status: 429, type: 'text/odd', body });
+    expect((await failureOf(chat(server.options).over())).failure).toEqual(failure);
   });
 
   it.each([300, 302, 304, 400, 404, 500, 503])('takes %i for a refusal', async (status) => {
-    const server = await startServer((_, response) => {
-      response.writeHead(status, { location: '/elsewhere' }).end();
-    });
-    const { ask, exchange } = begin(server);
-    await expect(ask()).rejects.toThrow();
-    expect(exchange.refusal?.status).toBe(status);
+    const server = await startServer((response) =>
+      response.writeHead(status, { location: '/elsewhere' }).end(),
+    );
+    expect((await failureOf(relay(server.options).over())).refusal?.status).toBe(status);
     expect(server.requests).toHaveLength(1);
   });
 
   it('keeps no more than 64 KB of a refusal, and uses its connection again', async () => {
-    const server = await startServer((_, response) => {
-      response.writeHead(500).end(Buffer.alloc(5 * MEGABYTE, 'x'));
-    });
-    const first = begin(server);
-    await expect(first.ask()).rejects.toThrow();
-    const kept = first.exchange.refusal?.body.length ?? 0;
-    expect(kept).toBeLessThanOrEqual(MAX_REFUSAL_BYTES);
-    expect(kept).toBeGreaterThan(MAX_REFUSAL_BYTES / 2);
-    await nextTurn();
-    await expect(begin(server).ask()).rejects.toThrow();
+    const server = await startServer((response) =>
+      response.writeHead(500).end('long '.repeat(MEGABYTE)),
+    );
+    for (let turn = 0; turn < 2; turn += 1) {
+      const { refusal } = await failureOf(relay(server.options).over());
+      expect(refusal?.body.length).toBeLessThanOrEqual(MAX_REFUSAL_BYTES);
+      expect(refusal?.body).toMatch(/^(long ){13000,}$/);
+      await nextTurn();
+    }
     expect(server.connections()).toBe(1);
   });
 
   it('keeps all of a refusal of exactly 64 KB', async () => {
     const body = `${'x'.repeat(MAX_REFUSAL_BYTES - 1)}y`;
-    const server = await startServer((_, response) => response.writeHead(400).end(body));
-    const { ask, exchange } = begin(server);
-    await expect(ask()).rejects.toThrow();
-    expect(exchange.refusal?.body).toBe(body);
+    const server = await startServer((response) => response.writeHead(400).end(body));
+    expect((await failureOf(relay(server.options).over())).refusal?.body).toBe(body);
+  });
+
+  it('keeps what has come of a refusal that breaks off: its status says more than the missing end', async () => {
+    const server = await startServer((response) => {
+      response.writeHead(429, { 'content-length': 100 });
+      response.write('half', () => response.socket?.destroySoon());
+    });
+    const { refusal } = await failureOf(relay(server.options).over());
+    expect(refusal).toMatchObject({ status: 429, body: 'half' });
+  });
+
+  it.each(BOTH)('of %s waits for the real answer after an interim one', async (_, ask) => {
+    const server = await startServer((response) =>
+      response.writeEarlyHints({ link: '</style.css>; rel=preload' }, () => response.end(HELLO)),
+    );
+    const { over, chunks } = ask(server.options);
+    expect(await over()).not.toBeInstanceOf(Error);
+    expect(chunks).toHaveLength(1);
+  });
+
+  it.each(BOTH)('of %s is a failure when there is no server', async (_, ask) => {
+    const { options } = await startServer(() => {});
+    const { failure } = await failureOf(ask({ ...options, baseUrl: 'http://127.0.0.1:1' }).over());
+    expect(failure).toMatchObject({ kind: 'upstream_down', timedOut: false });
+    expect(failure.message).toContain('ECONNREFUSED');
   });
 
   it.each([
@@ -174,190 +251,229 @@ describe('one exchange', () => {
     [
       'in the middle',
       (response: ServerResponse) => {
-        response.writeHead(200, { 'content-length': 100 });
-        response.write('data: half', () => response.socket?.destroySoon());
+        response.writeHead(200, { 'content-length': 1000 });
+        response.write(event('half'), () => response.socket?.destroySoon());
       },
     ],
-  ])('tells what the network said when it breaks off %s', async (_, breakOff) => {
-    const server = await startServer((_request, response) => void breakOff(response));
-    const { ask, exchange } = begin(server);
-    await expect(ask().then(readAll)).rejects.toThrow();
-    expect(exchange.networkError).toMatchObject({ code: expect.stringMatching(/./) });
-    expect(exchange.refusal).toBeNull();
+  ])('is a failure when it breaks off %s, and is not repeated', async (_, breakOff) => {
+    const server = await startServer((response) => void breakOff(response));
+    for (const ask of [chat, relay]) {
+      const { failure } = await failureOf(ask(server.options).over());
+      expect(failure).toMatchObject({ kind: 'upstream_down', timedOut: false });
+    }
+    expect(server.requests).toHaveLength(2);
   });
 
-  it('keeps what has come of a refusal that breaks off: its status says more than the missing end', async () => {
-    const server = await startServer((_request, response) => {
-      response.writeHead(429, { 'content-length': 100 });
-      response.write('half', () => response.socket?.destroySoon());
-    });
-    const { ask, exchange } = begin(server);
-    await expect(ask()).rejects.toThrow();
-    expect(exchange.refusal).toMatchObject({ status: 429, body: 'half' });
-  });
-
-  it('tells that nobody listens', async () => {
-    const server = await startServer(() => {});
-    const { exchange, ask } = begin({ ...server, url: 'http://127.0.0.1:1' });
-    await expect(ask()).rejects.toThrow();
-    expect(exchange.networkError).toMatchObject({ code: 'ECONNREFUSED' });
+  it.each([
+    ['in what reads the answer', HELLO, 200],
+    ['in what reads a refusal', '{"error":{"message":"no"}}', 400],
+  ])('hands on a bug of ours %s as it is', async (_, body, status) => {
+    const bug = new TypeError('x is not a function');
+    const fail = () => {
+      throw bug;
+    };
+    const server = await startServer((response) => response.writeHead(status).end(body));
+    for (const ask of [chat, relay]) {
+      const { over, ends } = ask({ ...server.options, redact: fail }, fail);
+      expect([await over(), ends]).toEqual([bug, [bug]]);
+    }
   });
 });
 
 describe('a connection', () => {
-  it('is used again after each complete answer', async () => {
-    const server = await startServer((_, response) => response.end('data: x\r\n\r\n'));
-    for (let turn = 0; turn < 10; turn += 1) {
-      const { ask, exchange } = begin(server);
-      await readAll(await ask());
-      exchange.close();
+  it.each(BOTH)('is used again after each complete answer of %s', async (_, ask) => {
+    const server = await startServer((response) => {
+      response.write(event('Hel'));
+      response.end(event('lo', 'STOP'));
+    });
+    for (let turn = 0; turn < 5; turn += 1) {
+      const { call, over } = ask(server.options);
+      expect(await over()).not.toBeInstanceOf(Error);
+      // Does nothing after the end.
+      call.abort();
       // The dispatcher learns that a connection is free just after we learn that the answer is over.
       await nextTurn();
     }
-    expect([server.connections(), server.requests.length]).toEqual([1, 10]);
+    expect([server.connections(), server.requests.length]).toEqual([1, 5]);
   });
 
   it.each([
     ['before the head of the answer', false],
     ['in the middle of the answer', true],
-  ])('is freed at once when the attempt is aborted %s', async (_, hasBegun) => {
-    const server = await startServer((_request, response) => {
-      if (hasBegun) response.write('data: x\r\n\r\n');
+  ])('is freed at once when the call is aborted %s', async (_, hasBegun) => {
+    const server = await startServer((response) => {
+      if (hasBegun) response.write(event('Hel'));
     });
-    const controller = new AbortController();
-    const { ask, exchange } = begin(server, controller.signal);
-    const reading = ask().then(readAll);
-    await vi.waitFor(() => expect(server.requests).toHaveLength(1));
-    if (hasBegun) await vi.waitFor(() => expect(exchange.tail).not.toBe(''));
-    controller.abort();
-    await expect(reading).rejects.toThrow();
-    await vi.waitFor(() => expect(server.open()).toBe(0));
-    expect(exchange.networkError).toBeInstanceOf(Error);
+    for (const ask of [chat, relay]) {
+      server.requests.length = 0;
+      const { call, chunks, ends } = ask(server.options);
+      await vi.waitFor(() => expect(server.requests).toHaveLength(1));
+      if (hasBegun) await vi.waitFor(() => expect(chunks).toHaveLength(1));
+      call.abort();
+      call.abort();
+      await vi.waitFor(() => expect(server.open()).toBe(0));
+      expect(ends).toEqual([]);
+    }
   });
 
-  it('is freed at once when a half-read answer is closed, and closing twice is no harm', async () => {
-    const server = await startServer((_, response) => void response.write('data: x\r\n\r\n'));
-    const { ask, exchange } = begin(server);
-    await readerOf(await ask()).read();
-    expect(server.open()).toBe(1);
-    exchange.close();
-    exchange.close();
-    await vi.waitFor(() => expect(server.open()).toBe(0));
+  it('carries nothing of a call that was aborted before it began', async () => {
+    const server = await startServer((response) => response.end(HELLO));
+    const { call, ends } = chat(server.options);
+    call.abort();
+    await chat(server.options).over();
+    expect([server.requests.length, ends]).toEqual([1, []]);
   });
 
-  it('is not kept for an attempt that was aborted before it began', async () => {
-    const server = await startServer(() => {});
-    const reading = begin(server, AbortSignal.abort()).ask();
-    const outcome = reading.then(
-      () => 'answered',
-      () => 'rejected',
-    );
-    await expect(within(500, outcome)).resolves.toBe('rejected');
-    expect(server.open()).toBe(0);
-  });
-
-  it('is left alone by a close after the end', async () => {
-    const server = await startServer((_, response) => response.end('x'));
-    const { ask, exchange } = begin(server);
-    await readAll(await ask());
-    exchange.close();
-    expect([exchange.networkError, server.open()]).toEqual([null, 1]);
-  });
-
-  it.each([
-    ['an answer', (response: ServerResponse) => response.end('x')],
-    ['a refusal', (response: ServerResponse) => response.writeHead(500).end()],
-    ['a reset', (response: ServerResponse) => response.socket?.resetAndDestroy()],
-  ])('leaves no listener on the signal after %s', async (_, answer) => {
-    const server = await startServer((_request, response) => void answer(response));
-    const { signal } = new AbortController();
-    const added = vi.spyOn(signal, 'addEventListener');
-    const removed = vi.spyOn(signal, 'removeEventListener');
-    await begin(server, signal)
-      .ask()
-      .then(readAll)
-      .catch(() => {});
-    const listeners = added.mock.calls.map(([, listener]) => listener);
-    expect(listeners.length).toBeGreaterThan(0);
-    expect(removed.mock.calls.map(([, listener]) => listener)).toEqual(
-      expect.arrayContaining(listeners),
-    );
+  it('hands on nothing more once a chunk has made the reader give up', async () => {
+    const server = await startServer((response) => response.end(event('Hel') + HELLO));
+    for (const ask of [chat, relay]) {
+      const { chunks, ends } = ask(server.options, (_, call) => call.abort());
+      await vi.waitFor(() => expect(chunks).toHaveLength(1));
+      await vi.waitFor(() => expect(server.open()).toBe(0));
+      expect([chunks.length, ends]).toEqual([1, []]);
+    }
   });
 });
 
-/** An exchange whose answer has come already, in these pieces, to its end. */
-async function answered(...pieces: readonly (string | Uint8Array)[]) {
-  const controller = { pause() {}, resume() {} } as unknown as Dispatcher.DispatchController;
+describe('a kept connection that proves dead', () => {
+  type End = (socket: Socket) => unknown;
+  const ENDS: readonly [string, End][] = [
+    ['closes', (socket) => socket.destroy()],
+    ['resets', (socket) => socket.resetAndDestroy()],
+  ];
+
+  /** Answers the first request of each connection, and ends the connection at the first byte of the second. */
+  function startForgetful(end: End, isDead = () => false) {
+    const served = new WeakSet<Socket>();
+    return startServer((response, { socket }) => {
+      if (isDead()) {
+        end(socket);
+        return;
+      }
+      response.end(HELLO);
+      if (served.has(socket)) return;
+      served.add(socket);
+      socket.prependListener('data', () => end(socket));
+    });
+  }
+
+  it.each(ENDS)('and %s: the same request goes out once more and is answered', async (_, end) => {
+    const server = await startForgetful(end);
+    for (const ask of [chat, relay]) {
+      for (let turn = 0; turn < 2; turn += 1) {
+        const { over, ends } = ask(server.options);
+        expect(await over()).not.toBeInstanceOf(Error);
+        expect(ends).toHaveLength(1);
+        await nextTurn();
+      }
+    }
+    expect(server.connections()).toBe(4);
+    expect(new Set(server.requests.map(({ body }) => body)).size).toBe(2);
+  });
+
+  it.each(ENDS)('and %s: a new one that dies too is a failure', async (_, end) => {
+    let isDead = false;
+    const server = await startForgetful(end, () => isDead);
+    await chat(server.options).over();
+    await nextTurn();
+    isDead = true;
+    const { failure } = await failureOf(chat(server.options).over());
+    expect(failure).toMatchObject({ kind: 'upstream_down', timedOut: false });
+    expect(server.connections()).toBe(2);
+  });
+
+  it.each(ENDS)('and %s: a second kept one that dies too is a failure', async (_, end) => {
+    const server = await startForgetful(end);
+    await Promise.all([chat(server.options).over(), chat(server.options).over]);
+    await nextTurn();
+    const { failure } = await failureOf(chat(server.options).over());
+    expect(failure).toMatchObject({ kind: 'upstream_down', timedOut: false });
+    expect(server.connections()).toBe(2);
+  });
+});
+
+/** A chat whose answer comes in these pieces, to its end or to this error. */
+async function answered(pieces: readonly (string | Uint8Array)[], error?: Error) {
+  const controller = {
+    pause() {},
+    resume() {},
+    abort() {},
+  } as unknown as Dispatcher.DispatchController;
   const dispatcher = {
-    dispatch(_request: Dispatcher.DispatchOptions, handler: Exchange) {
-      handler.onRequestStart(controller);
-      handler.onResponseStart(controller, 200, {});
-      for (const piece of pieces) handler.onResponseData(controller, Buffer.from(piece));
-      handler.onResponseEnd();
+    dispatch(_: Dispatcher.DispatchOptions, handler: Required<Dispatcher.DispatchHandler>) {
+      queueMicrotask(() => {
+        handler.onRequestStart(controller, null);
+        handler.onResponseStart(controller, 200, {});
+        for (const piece of pieces) handler.onResponseData(controller, Buffer.from(piece));
+        if (error === undefined) handler.onResponseEnd(controller, {});
+        else handler.onResponseError(controller, error);
+      });
+      return true;
     },
   } as unknown as Dispatcher;
-  const { exchange, ask } = begin({ url: 'http://nowhere', dispatcher });
-  return { exchange, text: readAll(await ask()) };
+  const { chunks, over } = chat(optionsFor(dispatcher));
+  return { outcome: await over(), text: textOf(chunks) };
 }
 
 describe('the text of an answer', () => {
   it('comes whole, wherever its characters are cut', async () => {
-    const bytes = Buffer.from('für 🦉');
+    const bytes = Buffer.from(event('für 🦉\u2028', 'STOP'));
     for (let cut = 0; cut <= bytes.length; cut += 1) {
-      const { text } = await answered(bytes.subarray(0, cut), bytes.subarray(cut));
-      expect(await text).toBe('für 🦉');
+      const { text } = await answered([bytes.subarray(0, cut), bytes.subarray(cut)]);
+      expect(text).toBe('für 🦉\u2028');
     }
+    expect((await answered([...bytes].map((byte) => Buffer.of(byte)))).text).toBe('für 🦉\u2028');
   });
 
-  it('cannot be read where it is no UTF-8', async () => {
-    const { text } = await answered(new Uint8Array([0x61, 0xff]));
-    await expect(text).rejects.toThrow(TypeError);
+  it('needs no blank line behind its last event', async () => {
+    const { outcome, text } = await answered([event('Hel') + event('lo', 'STOP').trimEnd()]);
+    expect([outcome, text]).toMatchObject([{ reason: 'stop' }, 'Hello']);
   });
 
-  it('has what ends a line only in JavaScript as JSON may write it too', async () => {
-    const { text } = await answered('"a\u2028b\u2029c"');
-    expect(await text).toBe('"a\\u2028b\\u2029c"');
+  it('is complete when the connection breaks after its finish', async () => {
+    const { outcome, text } = await answered([HELLO], new Error('reset'));
+    expect([outcome, text]).toMatchObject([{ reason: 'stop' }, 'Hello']);
   });
 
+  const SPENT = '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"spent"}}';
   it.each([
-    ['everything before the first end of an event', ['data: a'], 'data: a'],
-    ['the last event, when nothing has come since', ['data: a\n\ndata: b\n\n'], '\n\ndata: b\n\n'],
-    ['so when more than a blank line follows', ['a\n\nb\r\n\r\n', '\r\n'], '\n\nb\r\n\r\n\r\n'],
-    ['nothing when nothing has come', [], ''],
-    ['what came since the last event', ['data: a\n\ndata: b\n\nda', 'ta: c'], '\n\ndata: c'],
-    ['so when the break itself is cut', ['data: a\r\n', '\r\nb'], '\r\n\r\nb'],
-  ])('leaves as its tail %s', async (_, pieces, tail) => {
-    const { exchange, text } = await answered(...pieces);
-    await text;
-    expect(exchange.tail).toBe(tail);
-  });
-
-  it('leaves no tail of more than 64 K characters', async () => {
-    const { exchange, text } = await answered('x'.repeat(200_000), 'the end');
-    await text;
-    expect(exchange.tail.length).toBeLessThanOrEqual(65_536);
-    expect(exchange.tail.endsWith('xthe end')).toBe(true);
+    ['an error in place of an event', [event('Hel'), SPENT], 'rate_limited'],
+    [
+      'an error that is cut',
+      [`${event('Hel')}data: ${SPENT.slice(0, 30)}`, SPENT.slice(30)],
+      'rate_limited',
+    ],
+    [
+      'an error behind a break that is cut',
+      [event('Hel').slice(0, -2), `\r\n${SPENT}`],
+      'rate_limited',
+    ],
+    ['nothing since the last event', [event('Hel')], 'upstream_down'],
+    ['half an event', [event('Hel'), 'data: {"cand'], 'upstream_down'],
+    ['the word within a text', [event('Hel'), event(SPENT)], 'upstream_down'],
+  ])('that breaks off fails by what came last: %s', async (_, pieces, kind) => {
+    const { outcome } = await answered(pieces, new Error('reset'));
+    expect((outcome as UpstreamError).failure.kind).toBe(kind);
   });
 });
 
-/** What would never come fails the test at once, not after its whole time. */
-function within<T>(ms: number, promise: Promise<T>): Promise<T | 'still waiting'> {
-  return Promise.race([promise, delay(ms, 'still waiting' as const)]);
-}
-
 describe('a reader that does not read', () => {
+  const TEXT = randomBytes(45_000).toString('base64');
+
   /** Sends without end, and counts what the network took. */
-  async function startFlood() {
+  async function startFlood(isCompressed: boolean) {
     const sent = { bytes: 0, isStopped: false };
-    const piece = Buffer.from(event('x'.repeat(60_000)));
-    const server = await startServer((_, response) => {
+    const server = await startServer((response) => {
+      if (isCompressed) response.setHeader('content-encoding', 'gzip');
+      const body = isCompressed ? createGzip({ level: 1 }) : response;
+      if (body !== response) body.pipe(response);
       const pour = () => {
         sent.isStopped = false;
-        while (!response.destroyed && response.write(piece)) sent.bytes += piece.length;
-        sent.bytes += piece.length;
+        while (!response.destroyed && body.write(event(TEXT))) sent.bytes += TEXT.length;
+        sent.bytes += TEXT.length;
         sent.isStopped = true;
       };
-      response.on('drain', pour);
+      body.on('drain', pour);
       pour();
     });
     return { server, sent };
@@ -373,113 +489,27 @@ describe('a reader that does not read', () => {
     return sent.bytes;
   }
 
-  it('makes the sender stop, and go on when it reads again', async () => {
-    const { server, sent } = await startFlood();
-    const { ask, exchange } = begin(server);
-    const reader = readerOf(await ask());
-    const stood = await untilItStands(sent);
-    expect(stood).toBeLessThan(32 * MEGABYTE);
-    expect(sent.isStopped).toBe(true);
+  it.each([
+    ['a chat', chat, false],
+    ['a compressed chat', chat, true],
+    ['a relayed request', relay, false],
+  ] as const)(
+    'makes the sender of %s stop, and go on when it reads again',
+    async (_, ask, isCompressed) => {
+      const { server, sent } = await startFlood(isCompressed);
+      let isReading = false;
+      const { call, chunks } = ask(server.options, (_chunk, self) => isReading || self.pause());
+      await vi.waitFor(() => expect(chunks.length).toBeGreaterThan(0));
+      const stood = await untilItStands(sent);
+      expect(stood).toBeLessThan(32 * MEGABYTE);
+      expect(sent.isStopped).toBe(true);
+      expect(chunks.length).toBeLessThan(20);
 
-    for (let read = 0; read < 64 * MEGABYTE; ) read += (await reader.read()).value?.length ?? 0;
-    expect(sent.bytes).toBeGreaterThan(stood);
-    exchange.close();
-    await vi.waitFor(() => expect(server.open()).toBe(0));
-  });
-
-  it('makes it stop through the SDK as well, which reads ahead by itself', async () => {
-    const { server, sent } = await startFlood();
-    const controller = new AbortController();
-    const chunks = createGemini(optionsFor(server))(KEY, 'm', TURN, controller.signal);
-    expect((await chunks.next()).value?.text).toHaveLength(60_000);
-    const stood = await untilItStands(sent);
-    expect(stood).toBeLessThan(32 * MEGABYTE);
-    for (let turn = 0; turn < 1200; turn += 1) await chunks.next();
-    expect(sent.bytes).toBeGreaterThan(stood);
-    await chunks.return();
-    await vi.waitFor(() => expect(server.open()).toBe(0));
-  });
-});
-
-const KEY: ApiKey = {
-  id: 'google',
-  provider: 'google',
-  project: 'google',
-  secret: new Secret('google', 'g-one'),
-};
-const HI = { kind: 'text', text: 'Hi' } as const;
-const TURN = { system: null, messages: [{ role: 'user' as const, parts: [HI] }] };
-const optionsFor = ({ url, dispatcher }: Server) => ({
-  baseUrl: url,
-  dispatcher,
-  redact: createRedact([KEY.secret]),
-  now: () => 0,
-});
-
-describe('the global fetch', () => {
-  it('is the same during and after many calls at once, whatever becomes of them', async () => {
-    const original = globalThis.fetch;
-    const server = await startServer((request, response) => {
-      expect(globalThis.fetch).toBe(original);
-      const answers = [
-        () => response.end(event('Hello', 'STOP')),
-        () => response.writeHead(429).end('{"error":{"code":429}}'),
-        () => response.socket?.resetAndDestroy(),
-      ];
-      answers[Number(/m(\d+):/.exec(request.url ?? '')?.[1]) % 3]?.();
-    });
-    const stream = createGemini(optionsFor(server));
-    const run = async (number: number) => {
-      const chunks = stream(KEY, `m${number}`, TURN, new AbortController().signal);
-      expect(globalThis.fetch).toBe(original);
-      const first = chunks.next();
-      expect(globalThis.fetch).toBe(original);
-      const { value } = await first;
-      expect(globalThis.fetch).toBe(original);
-      for await (const _ of chunks) expect(globalThis.fetch).toBe(original);
-      return value?.text;
-    };
-    const outcomes = await Promise.allSettled(Array.from({ length: 60 }, (_, at) => run(at)));
-    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(20);
-    expect(outcomes.filter(({ status }) => status === 'rejected')).toHaveLength(40);
-    expect(globalThis.fetch).toBe(original);
-  });
-
-  it('is not what carries a call to Gemini', async () => {
-    const server = await startServer((_, response) => response.end(event('Hello', 'STOP')));
-    const spy = vi.spyOn(globalThis, 'fetch');
-    const chunks = createGemini(optionsFor(server))(KEY, 'm', TURN, new AbortController().signal);
-    const { value } = await chunks.next();
-    await chunks.return();
-    spy.mockRestore();
-    expect([value?.text, server.requests.length, spy.mock.calls.length]).toEqual(['Hello', 1, 0]);
-  });
-
-  it('is put back although the SDK throws before it asks', async () => {
-    const original = globalThis.fetch;
-    const server = await startServer((_, response) => response.end());
-    const broken = { system: null, messages: null as never };
-    const chunks = createGemini(optionsFor(server))(KEY, 'm', broken, new AbortController().signal);
-    await expect(chunks.next()).rejects.toThrow(TypeError);
-    expect(globalThis.fetch).toBe(original);
-  });
-});
-
-describe('an answer of Gemini', () => {
-  it('leaves its connection to the next one', async () => {
-    const server = await startServer((_, response) => {
-      response.write(event('Hel'));
-      response.end(event('lo', 'STOP'));
-    });
-    const stream = createGemini(optionsFor(server));
-    for (let turn = 0; turn < 5; turn += 1) {
-      let text = '';
-      for await (const chunk of stream(KEY, 'm', TURN, new AbortController().signal)) {
-        text += chunk.text;
-      }
-      expect(text).toBe('Hello');
-      await nextTurn();
-    }
-    expect(server.connections()).toBe(1);
-  });
+      isReading = true;
+      call.resume();
+      await vi.waitFor(() => expect(sent.bytes).toBeGreaterThan(stood + 4 * MEGABYTE), 10_000);
+      call.abort();
+      await vi.waitFor(() => expect(server.open()).toBe(0));
+    },
+  );
 });

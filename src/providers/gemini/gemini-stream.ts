@@ -35,7 +35,8 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   /** Null until the first letter has come. */
   #form: 'events' | 'json' | null = null;
   #json = '';
-  /** The text since the piece in which the last event ended. */
+  #piece = '';
+  /** The text from the piece on in which the last event ended. */
   #tail = '';
   #endsEvent = true;
   #hasBegun = false;
@@ -60,14 +61,16 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     const text = this.#form === null ? decoded.trimStart() : decoded;
     if (text === '') return;
     this.#form ??= JSON_BEGINS.test(text) ? 'json' : 'events';
-    if (this.#form === 'events') {
-      this.#tail = this.#endsEvent ? text : lastOf(this.#tail + text);
-      this.#endsEvent = false;
-      this.#parser.feed(text);
-    } else {
+    if (this.#form === 'json') {
       this.#json += text;
       if (this.#json.length > MAX_EVENT) this.#fail(TOO_LONG);
+      return;
     }
+    const earlier = this.#endsEvent ? this.#piece : this.#tail;
+    this.#tail = lastOf(earlier + text);
+    this.#piece = text;
+    this.#endsEvent = false;
+    this.#parser.feed(text);
   }
 
   protected ended(): void {

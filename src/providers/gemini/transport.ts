@@ -162,8 +162,7 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
     }
     // A refusal that breaks off is still a refusal.
     if (this.head.status >= 300) this.#refuse();
-    else this.broken(error);
-    this.isOver = true;
+    else this.#break(error);
   }
 
   #inflate(encoding: string | string[]): void {
@@ -173,7 +172,7 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
     inflater.on('data', (bytes: Buffer) => this.#take(bytes));
     inflater.on('drain', () => this.#isPaused || this.#controller?.resume());
     inflater.on('end', () => this.#close());
-    inflater.on('error', (error) => this.isOver || this.broken(error));
+    inflater.on('error', (error) => this.#break(error));
   }
 
   #take(bytes: Buffer): void {
@@ -195,18 +194,32 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
     }
   }
 
-  /** undici would take a bug of ours for a failure of the network. */
-  #surface(bug: unknown): void {
-    this.abort();
-    this.handler.onFailure(bug);
-  }
-
   #refuse(): void {
-    this.isOver = true;
     const bytes = inflated(Buffer.concat(this.#refusal), this.head.headers['content-encoding']);
     const text = bytes.subarray(0, MAX_REFUSAL_BYTES).toString();
     const isCut = this.#refusalSize > MAX_REFUSAL_BYTES || bytes.length > MAX_REFUSAL_BYTES;
-    this.refused({ ...this.head, body: isCut ? withoutLastWord(text) : text });
+    try {
+      this.refused({ ...this.head, body: isCut ? withoutLastWord(text) : text });
+      this.isOver = true;
+    } catch (bug) {
+      this.#surface(bug);
+    }
+  }
+
+  #break(error: Error): void {
+    if (this.isOver) return;
+    try {
+      this.broken(error);
+      this.isOver = true;
+    } catch (bug) {
+      this.#surface(bug);
+    }
+  }
+
+  /** undici would take a bug of ours for a failure of the network, or say nothing of it. */
+  #surface(bug: unknown): void {
+    this.abort();
+    this.handler.onFailure(bug);
   }
 }
 
