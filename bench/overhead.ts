@@ -1,27 +1,38 @@
 /**
- * What stands between a caller and the provider costs: CPU time, rate and latency of Understudy's three
- * protocols beside a bare pass-through, in turns, on one core, with everything on.
+ * What stands between a caller and the provider costs: Understudy's three protocols beside a bare
+ * pass-through, in turns, each server on one core with everything on. Then the start and the memory.
  *
- *     npm run bench:overhead [-- --quick] [-- --rows bare,chat --rounds 5 /path/to/another/node …]
+ *     npm run bench:overhead [-- OPTION … [/path/to/another/node …]]
+ *       --quick             bare and chat only, fewer and shorter rounds
+ *       --rows bare,chat    these rows only; `start` is the start and the memory
+ *       --rounds 5          of each row
+ *       --seconds 2         a round
+ *       --portkey           Portkey's gateway beside it, installed by npm in a temporary folder
  */
 import { execFileSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
-import { startBuiltServer } from './support/built-server.ts';
-import { startChild } from './support/child.ts';
-import { canPin, pinned, SERVER_CORE } from './support/core.ts';
-import { type LoadGenerator, type LoadReport, post, startLoadGenerator } from './support/load.ts';
+import { installPortkey, type Kind, ROWS, type Row } from './overhead/rows.ts';
+import { measureStart } from './overhead/start.ts';
+import {
+  type Load,
+  type LoadGenerator,
+  type LoadReport,
+  startLoadGenerator,
+} from './support/load.ts';
 import { machine } from './support/machine.ts';
-import { script } from './support/script.ts';
+import { pinSelf } from './support/pin.ts';
+import { median } from './support/quantile.ts';
+import { type Server, startServer } from './support/server.ts';
 import { printTable } from './support/table.ts';
 
 const CALLERS = 32;
-const WARM_UP = { ms: 2000, answers: 5000, atMostMs: 6000 };
-const QUICK_WARM_UP = { ms: 1000, answers: 3000, atMostMs: 8000 };
-const SETTLE = { ms: 200, answers: 0, atMostMs: 200 };
-const KINDS = { unary: 1, stream: 20 };
-type Kind = keyof typeof KINDS;
-
-const HEAD = ['CPU µs', 'requests/s', 'beside bare', 'p99 ms', 'core', "load's core"];
+const CHUNKS: Readonly<Record<Kind, number>> = { unary: 1, stream: 20 };
+/** Until everything that is compiled is compiled. */
+const WARM_UP = { ms: 2000, answers: 5000, atMostMs: 20_000 };
+const SETTLE = { ms: 200, answers: 0 };
+/** Of its core: a server that had less was not the bottleneck, or other work ran on the machine. */
+const LEAST_BUSY = 0.95;
+const HEAD = ['CPU µs a request', 'requests/s', 'beside bare', 'p99 ms'];
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -30,166 +41,114 @@ const { values: options, positionals } = parseArgs({
     rows: { type: 'string' },
     rounds: { type: 'string' },
     seconds: { type: 'string' },
+    portkey: { type: 'boolean', default: false },
   },
 });
-
-const CLIENT_TOKEN = 'bench-client-token';
-const MESSAGE = 'Hello there';
-const CHAT = { message: MESSAGE };
-const GEMINI = { contents: [{ role: 'user', parts: [{ text: MESSAGE }] }] };
-const OPENAI = { model: 'gemini-flash-latest', messages: [{ role: 'user', content: MESSAGE }] };
-const GEMINI_PATHS = {
-  unary: '/v1beta/models/gemini-flash-latest:generateContent',
-  stream: '/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse',
-};
-const asGemini = (kind: Kind) =>
-  post(GEMINI_PATHS[kind], GEMINI, { 'x-goog-api-key': CLIENT_TOKEN });
-
-interface Server {
-  readonly url: string;
-  readonly pid: number;
-  forgetLog?(): void;
-  stop(): Promise<void>;
-}
-
-interface Row {
-  readonly title: string;
-  start(node: string, upstreamUrl: string): Promise<Server>;
-  requestOf(kind: Kind): string;
-}
-
-const ROWS: Readonly<Record<string, Row>> = {
-  bare: {
-    title: '`node:http` and undici, bytes passed through',
-    start: startReference('bare'),
-    requestOf: asGemini,
-  },
-  express: {
-    title: 'Express 5, prototypes fixed, bytes passed through',
-    start: startReference('express'),
-    requestOf: asGemini,
-  },
-  chat: {
-    title: '**Understudy `/api/chat`**',
-    start: startUnderstudy,
-    requestOf: (kind) =>
-      post('/api/chat', CHAT, kind === 'stream' ? { accept: 'text/event-stream' } : {}),
-  },
-  gemini: {
-    title: "**Understudy, Gemini's protocol**",
-    start: startUnderstudy,
-    requestOf: asGemini,
-  },
-  openai: {
-    title: "**Understudy, OpenAI's protocol**",
-    start: startUnderstudy,
-    requestOf: (kind) =>
-      post(
-        '/v1/chat/completions',
-        { ...OPENAI, stream: kind === 'stream' },
-        { authorization: `Bearer ${CLIENT_TOKEN}` },
-      ),
-  },
-};
-
-const quick = { rows: 'bare,chat', rounds: '3', seconds: '1.5' };
-const whole = { rows: Object.keys(ROWS).join(','), rounds: '5', seconds: '2' };
-const { rows, rounds, seconds } = { ...(options.quick ? quick : whole), ...options };
+const preset = options.quick
+  ? { rows: 'bare,chat', rounds: '3', seconds: '1.5' }
+  : { rows: [...Object.keys(ROWS), 'start'].join(), rounds: '5', seconds: '2' };
+const { rows, rounds, seconds } = { ...preset, ...options };
 
 console.log(`Measured on ${machine()}.\n`);
-if (!canPin) console.log('Not pinned: no `taskset`, or one core only.\n');
-for (const node of positionals.length > 0 ? positionals : [process.execPath]) await compare(node);
-
-async function compare(node: string): Promise<void> {
+pinSelf();
+const portkey = options.portkey ? installPortkey() : null;
+const known: Readonly<Record<string, Row>> = { ...ROWS, ...(portkey === null ? {} : { portkey }) };
+const wanted = [...rows.split(','), 'portkey'];
+const chosen = Object.entries(known).filter(([name]) => wanted.includes(name));
+const missed: string[] = [];
+for (const node of positionals.length > 0 ? positionals : [process.execPath]) {
   const load = await startLoadGenerator();
-  const servers = new Map<string, Server>();
-  for (const name of (rows ?? '').split(',')) {
-    servers.set(name, await rowOf(name).start(node, load.upstreamUrl));
-  }
-  const table: string[][] = [...servers.keys()].map((name) => [rowOf(name).title]);
-  for (const kind of ['unary', 'stream'] as const) {
-    const columns = await measure(kind, servers, load);
-    for (const [index, cells] of columns.entries()) table[index]?.push(...cells);
-  }
   const version = execFileSync(node, ['--version']).toString().trim();
-  console.log(`Node ${version}, ${CALLERS} callers:\n`);
-  printTable(
-    [
-      'server',
-      ...['unary', '20-chunk stream'].flatMap((kind) => HEAD.map((of) => `${kind}: ${of}`)),
-    ],
-    table,
-  );
-  for (const server of servers.values()) await server.stop();
+  if (chosen.length > 0) {
+    console.log(`Node ${version}, ${CALLERS} callers:\n`);
+    await compare(new Map(chosen), node, load);
+  }
+  if (wanted.includes('start')) {
+    console.log(`Node ${version}, start and memory:\n`);
+    const beside = portkey === null ? {} : { portkey };
+    missed.push(...(await measureStart(node, load, { chat: ROWS.chat, ...beside })));
+  }
   load.stop();
 }
+for (const sentence of missed) console.log(`MISSED ${sentence}`);
+process.exitCode = missed.length === 0 ? 0 : 1;
 
-/** Every server in turn, several times around; the median of its rounds counts. */
-async function measure(
-  kind: Kind,
-  servers: ReadonlyMap<string, Server>,
+/** The servers all run, and wait while another one is asked. */
+async function compare(
+  chosen: ReadonlyMap<string, Row>,
+  node: string,
   load: LoadGenerator,
-): Promise<string[][]> {
-  const reports = new Map<string, LoadReport[]>([...servers.keys()].map((name) => [name, []]));
-  const run = (name: string, server: Server, settle: typeof SETTLE, forSeconds: number) =>
+): Promise<void> {
+  const contenders: Contender[] = [];
+  for (const [name, row] of chosen) {
+    const command = row.commandFor(load.upstreamUrl);
+    const server = await startServer(command, { node, isPinned: true });
+    contenders.push({ row, server, isBare: name === 'bare', unary: [], stream: [] });
+  }
+  for (const kind of ['unary', 'stream'] as const) await measure(kind, contenders, load);
+  for (const { server } of contenders) await server.stop();
+  const bare = contenders.find(({ isBare }) => isBare);
+  printTable(
+    ['server', ...HEAD, ...HEAD.map((title) => `stream: ${title}`)],
+    contenders.map(({ row, unary, stream }) => [
+      row.title,
+      ...toCells(unary, bare?.unary ?? []),
+      ...toCells(stream, bare?.stream ?? []),
+    ]),
+  );
+  printBusy(contenders);
+}
+
+interface Contender extends Readonly<Record<Kind, LoadReport[]>> {
+  readonly row: Row;
+  readonly server: Server;
+  readonly isBare: boolean;
+}
+
+/** Every server in turn, several times around. */
+async function measure(kind: Kind, contenders: readonly Contender[], load: LoadGenerator) {
+  const run = ({ row, server }: Contender, more: Pick<Load, 'seconds' | 'settle'>) =>
     load.run({
       urls: [server.url],
       pid: server.pid,
-      request: rowOf(name).requestOf(kind),
-      chunks: KINDS[kind],
+      request: row.requestFor(kind, load.upstreamUrl),
+      chunks: CHUNKS[kind],
       callers: CALLERS,
-      settle,
-      seconds: forSeconds,
+      ...more,
     });
-  for (const [name, server] of servers)
-    await run(name, server, options.quick ? QUICK_WARM_UP : WARM_UP, 0.1);
+  for (const contender of contenders) await run(contender, { settle: WARM_UP, seconds: 0 });
   for (let round = 0; round < Number(rounds); round += 1) {
-    for (const [name, server] of servers) {
-      reports.get(name)?.push(await run(name, server, SETTLE, Number(seconds)));
-      server.forgetLog?.();
+    for (const contender of contenders) {
+      contender[kind].push(await run(contender, { settle: SETTLE, seconds: Number(seconds) }));
+      contender.server.forgetLog();
     }
   }
-  const bare = reports.get('bare') ?? [];
-  return [...reports.values()].map((list) => toCells(list, bare));
 }
 
-function toCells(list: readonly LoadReport[], bare: readonly LoadReport[]): string[] {
-  const median = (pick: (report: LoadReport, index: number) => number) => {
-    const sorted = list.map(pick).sort((a, b) => a - b);
-    return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-  };
+/** The median of the rounds; beside the bare server, that of the same round. */
+function toCells(reports: readonly LoadReport[], bare: readonly LoadReport[]): string[] {
+  const beside = reports.map(({ perSecond }, round) => perSecond / (bare[round]?.perSecond ?? NaN));
   return [
-    median(({ serverUs }) => serverUs).toFixed(0),
-    median(({ perSecond }) => perSecond).toFixed(0),
-    median(({ perSecond }, round) => perSecond / (bare[round]?.perSecond ?? Number.NaN)).toFixed(2),
-    median(({ p99 }) => p99).toFixed(1),
-    median(({ serverCore }) => serverCore).toFixed(2),
-    median(({ loadCore }) => loadCore).toFixed(2),
+    median(reports.map(({ serverUs }) => serverUs)).toFixed(0),
+    median(reports.map(({ perSecond }) => perSecond)).toFixed(0),
+    bare.length > 0 ? `${median(beside).toFixed(2)} ×` : '',
+    median(reports.map(({ p99 }) => p99)).toFixed(1),
   ];
 }
 
-function rowOf(name: string): Row {
-  const row = ROWS[name];
-  if (row === undefined) throw new Error(`rows: some of ${Object.keys(ROWS).join(', ')}`);
-  return row;
+/** Whether the server was the bottleneck: else its rate says nothing, and only its CPU counts. */
+function printBusy(contenders: readonly Contender[]): void {
+  const all = contenders.flatMap(({ unary, stream }) => [unary, stream]);
+  const servers = all.map((reports) => median(reports.map(({ serverCore }) => serverCore)));
+  const loads = all.map((reports) => median(reports.map(({ loadCore }) => loadCore)));
+  console.log(
+    `A server had ${range(servers)} of its core, provider and callers ${range(loads)}.\n`,
+  );
+  if (Math.min(...servers) >= LEAST_BUSY) return;
+  console.log('CAUTION: not every server had its core to itself, or enough to do: read the CPU.\n');
 }
 
-function startReference(variant: string) {
-  return (node: string, upstreamUrl: string): Promise<Server> =>
-    startChild(
-      ...pinned(SERVER_CORE, node, script('support/reference-server.ts', variant, upstreamUrl)),
-    );
-}
-
-/** Everything on; the calls of one address are not limited, as one address sends all. */
-function startUnderstudy(node: string, upstreamUrl: string): Promise<Server> {
-  const settings = {
-    GOOGLE_API_KEY: 'bench-key',
-    GOOGLE_BASE_URL: upstreamUrl,
-    CLIENT_TOKENS: CLIENT_TOKEN,
-    ADMIN_TOKEN: 'bench-admin-token',
-    RATE_LIMIT_CHAT: '0',
-    LOG_LEVEL: 'info',
-  };
-  return startBuiltServer(settings, { node, core: SERVER_CORE });
+function range(shares: readonly number[]): string {
+  const [least, most] = [Math.min(...shares), Math.max(...shares)];
+  return `${(least * 100).toFixed(0)} to ${(most * 100).toFixed(0)}%`;
 }

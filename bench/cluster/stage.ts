@@ -1,8 +1,8 @@
 import type { StandinOptions } from '../../standin/standin.ts';
-import { type BuiltServer, startBuiltServer } from '../support/built-server.ts';
 import { type Child, startChild } from '../support/child.ts';
 import type { RedisProcess } from '../support/redis-process.ts';
 import { script } from '../support/script.ts';
+import { type Server, startServer, understudy } from '../support/server.ts';
 
 /** How many instances serve, and whether they share. */
 export interface Setting {
@@ -61,10 +61,8 @@ export async function startFleet(
     ...(hasRedis ? shared : {}),
     ...environment,
   };
-  const servers: BuiltServer[] = [];
-  for (let index = 0; index < instances; index += 1) {
-    servers.push(await startBuiltServer(settings));
-  }
+  const servers: Server[] = [];
+  while (servers.length < instances) servers.push(await startServer(understudy(settings)));
   return {
     urls: servers.map(({ url }) => url),
     cpuMs: () => servers.reduce((sum, server) => sum + server.cpuMs(), 0),

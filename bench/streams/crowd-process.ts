@@ -1,6 +1,7 @@
 /**
  * Clients who all come at once: `crowd-process.ts URL COUNT`. Prints one line when each has its first
- * chunk, and another when all streams are over: how many were whole. On SIGUSR2 all hang up.
+ * chunk: how many streams are open then. Another one when all are over: how many were whole. On SIGUSR2
+ * all hang up.
  */
 import { Agent } from 'node:http';
 import { openStream } from './open-stream.ts';
@@ -12,7 +13,13 @@ process.on('SIGUSR2', () => {
   for (const stream of streams) stream.hangUp();
 });
 
+let open = streams.length;
+for (const { isWhole } of streams) {
+  void isWhole.then(() => {
+    open -= 1;
+  });
+}
 await Promise.all(streams.map(({ firstChunkMs }) => firstChunkMs));
-console.log('all have their first chunk');
+console.log(open);
 const whole = await Promise.all(streams.map(({ isWhole }) => isWhole));
 console.log(whole.filter(Boolean).length);

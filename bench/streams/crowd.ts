@@ -3,6 +3,8 @@ import { spawnLines } from '../support/spawn-lines.ts';
 
 /** Clients in a process of their own, each in the middle of a stream. */
 export interface Crowd {
+  /** How many streams were open when the last one had its first chunk. */
+  readonly open: number;
   /** All hang up at once. */
   leave(): void;
   /** Once all streams are over: how many had come to their end. */
@@ -13,8 +15,8 @@ export interface Crowd {
 export async function startCrowd(url: string, count: number): Promise<Crowd> {
   const args = script('streams/crowd-process.ts', url, String(count));
   const crowd = spawnLines(process.execPath, args);
-  await crowd.nextLine();
   return {
+    open: Number(await crowd.nextLine()),
     leave: () => crowd.signal('SIGUSR2'),
     async countWhole() {
       const whole = Number(await crowd.nextLine());

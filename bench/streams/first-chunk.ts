@@ -2,7 +2,13 @@ import { quantile } from '../support/quantile.ts';
 import { script } from '../support/script.ts';
 import { spawnLines } from '../support/spawn-lines.ts';
 import { printTable } from '../support/table.ts';
-import { type Pace, SERVERS, type ServerName, startServer, startStandinProcess } from './stage.ts';
+import {
+  type Pace,
+  SERVERS,
+  type ServerName,
+  startStandinProcess,
+  startStreamingServer,
+} from './stage.ts';
 
 interface Setting extends Pace {
   readonly callers: number;
@@ -60,8 +66,8 @@ const sentenceOf = ({ callers }: Setting, addedMs: number) =>
 async function measure(setting: Setting): Promise<Record<ServerName, Figures>> {
   const standin = await startStandinProcess(setting);
   const [bare, understudy] = await Promise.all([
-    startServer('bare', standin),
-    startServer('understudy', standin),
+    startStreamingServer('bare', standin),
+    startStreamingServer('understudy', standin),
   ]);
   const [ofBare = [], ofUnderstudy = []] = await ask(setting, [
     bare.streamUrl,

@@ -1,10 +1,16 @@
 import { setTimeout } from 'node:timers/promises';
-import { REPORTING } from '../support/built-server.ts';
+import { REPORTING } from '../support/server.ts';
 import type { CallReport } from '../support/standin-process.ts';
 import { printTable } from '../support/table.ts';
 import { type Counts, countsOf } from './counts.ts';
 import { startCrowd } from './crowd.ts';
-import { type Pace, SERVERS, type ServerName, startServer, startStandinProcess } from './stage.ts';
+import {
+  type Pace,
+  SERVERS,
+  type ServerName,
+  startStandinProcess,
+  startStreamingServer,
+} from './stage.ts';
 
 const CLIENTS = 1000;
 /** Half a minute: no stream ends by itself before. */
@@ -66,7 +72,7 @@ function toRows(name: ServerName, { before, open, left, alone }: Figures): strin
 
 async function measure(name: ServerName): Promise<Figures> {
   const standin = await startStandinProcess(PACE);
-  const server = await startServer(name, standin, name === 'bare' ? {} : { flags: REPORTING });
+  const server = await startStreamingServer(name, standin, name === 'bare' ? [] : REPORTING);
   const before = await countsOf(server, standin);
   const crowd = await startCrowd(server.streamUrl, CLIENTS);
   const open = await countsOf(server, standin);

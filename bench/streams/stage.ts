@@ -1,7 +1,12 @@
-import { type Run, startBuiltServer } from '../support/built-server.ts';
 import { type Child, startChild } from '../support/child.ts';
-import { pinned } from '../support/core.ts';
 import { script } from '../support/script.ts';
+import {
+  type Command,
+  reference,
+  type Server,
+  startServer,
+  understudy,
+} from '../support/server.ts';
 
 /** What is compared. */
 export const SERVERS = {
@@ -22,27 +27,30 @@ export const startStandinProcess = ({ chunks, chunkMs }: Pace): Promise<Child> =
     script('support/standin-process.ts', String(chunks), String(chunkMs)),
   );
 
-/** @returns the server, and where it streams */
-export async function startServer(name: ServerName, standin: Child, run: Run = {}) {
-  const server = await start(name, standin, run);
+export interface StreamingServer extends Server {
+  /** Where it streams. */
+  readonly streamUrl: string;
+}
+
+export async function startStreamingServer(
+  name: ServerName,
+  { url }: Child,
+  flags: readonly string[] = [],
+): Promise<StreamingServer> {
+  const server = await startServer(COMMANDS[name](url), { flags, isPinned: true });
   return { ...server, streamUrl: server.url + PATHS[name] };
 }
 
+const COMMANDS: Readonly<Record<ServerName, (upstreamUrl: string) => Command>> = {
+  bare: (upstreamUrl) => reference('bare', upstreamUrl),
+  understudy: (upstreamUrl) =>
+    understudy({
+      GOOGLE_API_KEY: 'bench-key',
+      GOOGLE_BASE_URL: upstreamUrl,
+      RATE_LIMIT_CHAT: '0',
+    }),
+};
 const PATHS: Readonly<Record<ServerName, string>> = {
   bare: '/v1beta/models/gemini-flash-latest:streamGenerateContent?alt=sse',
   understudy: '/api/chat',
 };
-
-function start(name: ServerName, standin: Child, run: Run): Promise<Child> {
-  const { flags = [], core } = run;
-  if (name === 'bare') {
-    const args = [...flags, ...script('support/reference-server.ts', name, standin.url)];
-    return startChild(...pinned(core, process.execPath, args));
-  }
-  const settings = {
-    GOOGLE_API_KEY: 'bench-key',
-    GOOGLE_BASE_URL: standin.url,
-    RATE_LIMIT_CHAT: '0',
-  };
-  return startBuiltServer(settings, run);
-}

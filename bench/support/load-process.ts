@@ -26,7 +26,7 @@ process.once('disconnect', () => process.exit());
 
 const LOOK_MS = 10;
 
-const NO_SETTLING = { ms: 0, answers: 0, atMostMs: 0 };
+const NO_SETTLING = { ms: 0, answers: 0 };
 
 async function run(load: Load): Promise<LoadReport> {
   answer = answersOf(load.chunks ?? 1);
@@ -67,7 +67,10 @@ interface Tally {
   failure: string | null;
 }
 
-async function settle(tally: Tally, { ms, answers, atMostMs }: NonNullable<Load['settle']>) {
+async function settle(
+  tally: Tally,
+  { ms, answers, atMostMs = Number.POSITIVE_INFINITY }: NonNullable<Load['settle']>,
+) {
   const start = performance.now();
   for (;;) {
     const passedMs = performance.now() - start;

@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { LOAD_CORE, pinned } from './core.ts';
 import { script } from './script.ts';
 
 /** So many callers, each asking again as soon as it has its answer. */
@@ -12,8 +11,8 @@ export interface Load {
   readonly callers: number;
   /** In how many events the provider streams an answer. Default: one. */
   readonly chunks?: number;
-  /** Before anything is measured: for so long, and until so many answers have come, but not for ever. */
-  readonly settle?: { readonly ms: number; readonly answers: number; readonly atMostMs: number };
+  /** Before anything is measured: for so long, and until so many answers have come. */
+  readonly settle?: { readonly ms: number; readonly answers: number; readonly atMostMs?: number };
   readonly seconds: number;
   /** Whose CPU time is counted. */
   readonly pid?: number;
@@ -43,7 +42,7 @@ export interface LoadGenerator {
 }
 
 export async function startLoadGenerator(): Promise<LoadGenerator> {
-  const child = spawn(...pinned(LOAD_CORE, process.execPath, script('support/load-process.ts')), {
+  const child = spawn(process.execPath, script('support/load-process.ts'), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const [upstreamUrl] = (await once(child, 'message')) as [string];

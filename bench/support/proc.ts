@@ -18,6 +18,12 @@ export function residentMbOf(pid: number): number {
   return Number(kilobytes) / 1024;
 }
 
+const OPEN_FILES = /^Max open files +\d+ +(\d+)/m;
+
+/** How many files and connections a process may have open: Node takes the hard limit when it starts. */
+export const openFilesLimit = (): number =>
+  Number(OPEN_FILES.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1]);
+
 /** The ports of a TCP connection; a listening socket has no remote one, and any other kind none. */
 export interface Socket {
   readonly localPort: number | null;

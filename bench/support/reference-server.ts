@@ -3,7 +3,6 @@
  * requests on and hands the provider's bytes back. On SIGUSR2 it reports what it holds.
  */
 import { createServer, IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import express from 'express';
 import { Pool } from 'undici';
 import './report-held.ts';
@@ -14,13 +13,14 @@ const headers = { 'content-type': 'application/json', 'x-goog-api-key': 'bench-k
 const CALLER_GONE = new Error('the caller has gone');
 
 const server = variant === 'express' ? createExpress() : createServer(passThrough);
-server.listen({ port: 0, host: '127.0.0.1', backlog: 8192 }, () => {
-  const { port } = server.address() as AddressInfo;
-  console.log(`http://127.0.0.1:${port}`);
-});
+server.listen({ port: Number(process.env.PORT), host: '127.0.0.1', backlog: 8192 });
 
 /** Hangs up when the caller does. */
 function passThrough(request: IncomingMessage, response: ServerResponse): void {
+  if (request.method === 'GET') {
+    response.end('ready');
+    return;
+  }
   const parts: Buffer[] = [];
   request.on('data', (part: Buffer) => parts.push(part));
   request.on('end', () => {
@@ -47,7 +47,7 @@ function passThrough(request: IncomingMessage, response: ServerResponse): void {
 function createExpress() {
   const app = express();
   app.disable('x-powered-by');
-  app.post('/{*path}', passThrough);
+  app.all('/{*path}', passThrough);
   class AppRequest extends IncomingMessage {}
   class AppResponse extends ServerResponse {}
   Object.setPrototypeOf(AppRequest.prototype, app.request);
