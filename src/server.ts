@@ -1,6 +1,5 @@
 import { type Config, redactSecretsOf } from './config/config.ts';
 import { createFailover } from './failover/failover.ts';
-import { toAllSinks } from './failover/trace.ts';
 import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
@@ -74,8 +73,8 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharing,
     sharedStore,
   });
-  const sink = toAllSinks([createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])]);
-  const failover = createFailover({ ...config, providers, pool, clock, random, queues, sink });
+  const sinks = [createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])];
+  const failover = createFailover({ ...config, providers, pool, clock, random, queues, sinks });
   const dispatcher = createDispatcher();
   const upstream = { dispatcher, redact, now: clock.now };
   const clients = new Map(

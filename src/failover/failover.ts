@@ -3,7 +3,7 @@ import type { Lease, Outcome, Parked } from '../pool/lease.ts';
 import type { AnswerEnd, Call, CallHandler, Client } from '../providers/provider.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
-import { type Failure, UpstreamError, type Usage } from '../shared/failure.ts';
+import { type Failure, UpstreamError } from '../shared/failure.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { Target } from '../shared/target.ts';
 import { CandidateSearch, type SearchOptions } from './candidate-search.ts';
@@ -28,7 +28,7 @@ export interface FailoverOptions {
   readonly queues: WaitQueues;
   /** Of every target that a request names. */
   readonly providers: readonly ProviderFacts[];
-  readonly sink: TraceSink;
+  readonly sinks: readonly TraceSink[];
   /** Until the first chunk, over all attempts and waiting. */
   readonly requestTimeoutMs: number;
   /** Until the first chunk of one attempt. */
@@ -185,17 +185,17 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       ms: 0,
       waitedMs: 0,
       attempts: [],
+      success: null,
       end: null,
     };
   }
 
   start(): void {
-    const { caller, targets } = this.#request;
+    const { caller } = this.#request;
     caller.trace = this.#trace;
     caller.onGone = () => this.#callerGone();
     if (caller.isGone) this.#refuse(clientGone());
-    else if (targets.some(({ provider }) => this.#options.pool.hasKeys(provider))) this.#next();
-    else this.#refuse(noKeysConfigured(this.#provider()));
+    else this.#next();
   }
 
   onChunk(chunk: Chunk): void {
@@ -284,8 +284,14 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const mayLease =
       this.#errors.length > 0 || this.#queueOf(this.#request.targets[0]).waiters.size === 0;
     const lease = mayLease ? this.#search.next() : null;
-    if (lease === null) this.#wait();
-    else this.#attempt(lease);
+    if (lease !== null) this.#attempt(lease);
+    else if (this.#hasKeys()) this.#wait();
+    else this.#refuse(noKeysConfigured(this.#provider()));
+  }
+
+  #hasKeys(): boolean {
+    const { pool } = this.#options;
+    return this.#request.targets.some(({ provider }) => pool.hasKeys(provider));
   }
 
   #wait(): void {
@@ -492,14 +498,18 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       startedAt,
       ms: this.#options.clock.now() - startedAt,
       firstMs,
-      usage: usageOf(outcome, end),
+      // Blocked content may have used tokens too.
+      usage: (outcome.kind === 'content_blocked' ? outcome.usage : end?.usage) ?? null,
     };
     this.#trace.attempts.push(ended);
-    if (outcome.kind === 'success') return null;
+    if (outcome.kind === 'success') {
+      this.#trace.success = ended;
+      return null;
+    }
     this.#search.failed(lease, outcome, parked);
     const queue = this.#queueOf(lease.target);
     if (queue.waiters.size > 0) queue.leaseFailed(concernedBy(lease));
-    this.#options.sink.attemptFailed(ended, this.#trace);
+    for (const sink of this.#options.sinks) sink.attemptFailed?.(ended, this.#trace);
     return parked;
   }
 
@@ -515,7 +525,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     this.#request.caller.onGone = null;
     trace.ms = this.#options.clock.now() - trace.startedAt;
     trace.end = end;
-    this.#options.sink.requestEnded(trace);
+    const hadTrouble = end.kind === 'refused' || trace.attempts.length > 1;
+    for (const sink of this.#options.sinks) {
+      if (hadTrouble) sink.requestHadTrouble?.(trace);
+      sink.requestEnded?.(trace);
+    }
   }
 
   #queueOf({ provider }: Target): WaitQueue {
@@ -549,10 +563,6 @@ const SHARE_OF_WHOLE = 0.75;
 
 /** A probe concerns every target: it may test the key itself. */
 const concernedBy = ({ isProbe, target }: Lease): Target | null => (isProbe ? null : target);
-
-/** Blocked content may have used tokens too. */
-const usageOf = (outcome: Outcome, end: AnswerEnd | null): Usage | null =>
-  (outcome.kind === 'content_blocked' ? outcome.usage : null) ?? end?.usage ?? null;
 
 /** How a request ends by the failure of its last attempt, when no other key could step in any more. */
 const ENDS: Partial<Record<Failure['kind'], Exclude<RequestEnd['kind'], 'refused'>>> = {

@@ -20,12 +20,14 @@ export const OUTCOMES = ['success', ...FAILURE_KINDS] as const;
 /** Reads the traces. Must neither throw nor take long, nor change them. */
 export interface TraceSink {
   /** An attempt that did not succeed has ended. */
-  attemptFailed(attempt: AttemptTrace, request: RequestTrace): void;
+  attemptFailed?(attempt: AttemptTrace, request: RequestTrace): void;
+  /** Before `requestEnded`, for a request that was refused or needed more than one attempt. */
+  requestHadTrouble?(request: RequestTrace): void;
   /**
    * Once for each request, after its last attempt; for a streamed answer after its last chunk. Only the last
    * attempt can be a success.
    */
-  requestEnded(request: RequestTrace): void;
+  requestEnded?(request: RequestTrace): void;
 }
 
 /** One request of a caller with all its attempts so far. The failover fills it on the way. */
@@ -41,6 +43,8 @@ export interface RequestTrace {
   waitedMs: number;
   /** Those that have ended. */
   readonly attempts: AttemptTrace[];
+  /** The attempt that answered; null where there is none yet. */
+  success: AttemptTrace | null;
   /** Null until it has ended. */
   end: RequestEnd | null;
 }
@@ -84,27 +88,8 @@ export type RequestEnd =
       readonly retryAfterMs: number | null;
     };
 
-/** The attempt that answered; null where there was none. */
-export function successIn(attempts: readonly AttemptTrace[]): AttemptTrace | null {
-  const last = attempts.at(-1);
-  return last?.outcome.kind === 'success' ? last : null;
-}
-
-/** Passes everything on to each sink, in this order. */
-export const toAllSinks = (sinks: readonly TraceSink[]): TraceSink => ({
-  attemptFailed(attempt, request) {
-    for (const sink of sinks) sink.attemptFailed(attempt, request);
-  },
-  requestEnded(request) {
-    for (const sink of sinks) sink.requestEnded(request);
-  },
-});
-
 /** Whether another key or target than the first was needed. */
 export function hasSteppedIn({ attempts }: Pick<RequestTrace, 'attempts'>): boolean {
   const [first] = attempts;
-  return (
-    attempts.length > 1 &&
-    attempts.some(({ key, target }) => key !== first?.key || target !== first.target)
-  );
+  return attempts.some(({ key, target }) => key !== first?.key || target !== first.target);
 }

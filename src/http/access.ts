@@ -4,7 +4,7 @@ import { Socket } from 'node:net';
 import cors from 'cors';
 import type { Request, RequestHandler, Response } from 'express';
 import helmet from 'helmet';
-import { type RequestTrace, successIn } from '../failover/trace.ts';
+import type { RequestTrace } from '../failover/trace.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -79,8 +79,7 @@ function statusOf(response: Response): number {
 const OTHER = 'other';
 
 /** The key that answered, and how: only a failed attempt has a line of its own. */
-function answerIn({ attempts, waitedMs }: RequestTrace) {
-  const success = successIn(attempts);
+function answerIn({ attempts, success, waitedMs }: RequestTrace) {
   return {
     key: success?.key,
     ...success?.target.labels,

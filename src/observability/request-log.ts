@@ -21,7 +21,7 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
       const { status, message: why } = outcome;
       log[levelOf(outcome)]({ ...attemptLine(attempt, request), status, why }, 'attempt');
     },
-    requestEnded(request) {
+    requestHadTrouble(request) {
       const { requestId, targets, ms, end } = request;
       if (end?.kind === 'refused') {
         const service = targets[0].provider;

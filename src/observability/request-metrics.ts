@@ -6,7 +6,6 @@ import {
   REQUEST_ENDS,
   type RequestEnd,
   type RequestTrace,
-  successIn,
   type TraceSink,
 } from '../failover/trace.ts';
 import type { Outcome } from '../pool/lease.ts';
@@ -41,7 +40,7 @@ export function createRequestMetrics(
     sink: {
       attemptFailed: attemptEnded,
       requestEnded(request) {
-        const success = successIn(request.attempts);
+        const { success } = request;
         if (success !== null) attemptEnded(success, request);
         if (request.end !== null) countRequest(request, request.end);
       },

@@ -3,7 +3,6 @@ import {
   hasSteppedIn,
   type RequestEnd,
   type RequestTrace,
-  successIn,
   type TraceSink,
 } from '../failover/trace.ts';
 import type { Parked } from '../pool/lease.ts';
@@ -15,6 +14,7 @@ import { type KeyReport, type Overview, type RequestReport, reportedEnd } from '
 
 /** The calls with each key since the start, the requests of the last hour by minute, and the latest ones. */
 export interface Stats extends TraceSink {
+  requestEnded(request: RequestTrace): void;
   attemptFailed(attempt: AttemptTrace): void;
   ofKey(id: string, now: number): KeyStats;
   /**
@@ -67,9 +67,8 @@ export function createStats(): Stats {
   return {
     attemptFailed: countAttempt,
     requestEnded(request) {
-      const { attempts, end } = request;
+      const { attempts, success, end } = request;
       if (end === null) return;
-      const success = successIn(attempts);
       if (success !== null) countAttempt(success);
       countRequest(request, end, minuteOf(request.startedAt + request.ms));
       latest[ended % MAX_REQUESTS] = {
@@ -204,7 +203,7 @@ function countRequest(request: RequestTrace, { kind }: RequestEnd, minute: Minut
   if (kind === 'broken_off' || kind === 'internal_error') minute.brokenOff += 1;
   if (kind !== 'answered') return;
   minute.answered += 1;
-  if (hasSteppedIn(request)) minute.fallbacks += 1;
+  if (request.attempts.length > 1 && hasSteppedIn(request)) minute.fallbacks += 1;
 }
 
 interface EndedRequest {

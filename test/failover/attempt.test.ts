@@ -47,10 +47,12 @@ function start(
     random: () => 0.5,
     queues: createWaitQueues(clock, [googleProvider]),
     providers: [googleProvider],
-    sink: {
-      attemptFailed: (attempt) => failures.push(attempt),
-      requestEnded: (trace) => ended.push(trace),
-    },
+    sinks: [
+      {
+        attemptFailed: (attempt) => failures.push(attempt),
+        requestEnded: (trace) => ended.push(trace),
+      },
+    ],
     requestTimeoutMs: REQUEST_MS,
     attemptTimeoutMs: FIRST_CHUNK_MS,
     streamIdleMs: IDLE_MS,

@@ -40,10 +40,12 @@ function createSetting(
     random: () => 0.5,
     queues: createWaitQueues(clock, [googleProvider]),
     providers: [googleProvider],
-    sink: createRequestLog(
-      createLogger({ level: 'debug', redact: (text) => text, destination }),
-      pool.inspection,
-    ),
+    sinks: [
+      createRequestLog(
+        createLogger({ level: 'debug', redact: (text) => text, destination }),
+        pool.inspection,
+      ),
+    ],
     requestTimeoutMs: 60 * SECOND,
     attemptTimeoutMs: 20 * SECOND,
     streamIdleMs: 30 * SECOND,
