@@ -1,23 +1,9 @@
-import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
-import type { KeyPool } from '../pool/key-pool.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
-import type { RedisState } from '../shared/shared-store.ts';
-import { defaultTargets, type Target } from '../shared/target.ts';
 import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts';
+import type { StateMetricsOptions } from './state-metrics.ts';
 
-export interface MetricsOptions {
-  readonly pool: Pick<KeyPool, 'inspection' | 'retryAt'>;
-  readonly targets: readonly Target[];
+export interface MetricsOptions extends StateMetricsOptions {
   readonly providers: readonly ProviderFacts[];
-  readonly measuresProcess: boolean;
-  /** Null without Redis. */
-  readonly sharing: SharingState | null;
-}
-
-/** What this process shares with others through Redis. */
-export interface SharingState {
-  readonly redis: () => RedisState;
-  counts(): Readonly<Record<'published' | 'merged' | 'unreadable' | 'backlog', number>>;
 }
 
 /** This process's metrics for Prometheus. */
@@ -28,113 +14,22 @@ export interface Metrics extends Pick<RequestMetrics, 'sink' | 'requestAnswered'
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
-  const { pool, targets, providers, measuresProcess, sharing } = options;
-  const registry = new Registry();
-  const updateKeys = createKeyMetrics(registry, pool, targets);
-  const requests = createRequestMetrics(targets, providers);
-  if (sharing !== null) createSharingMetrics(registry, sharing);
-  if (measuresProcess) measureProcess(registry);
+  const requests = createRequestMetrics(options.targets, options.providers);
+  let stateText: Promise<() => Promise<string>> | null = null;
   return {
     sink: requests.sink,
     requestAnswered: requests.requestAnswered,
-    contentType: registry.contentType,
+    contentType: 'text/plain; version=0.0.4; charset=utf-8',
     async text() {
-      updateKeys();
-      return `${requests.text()}\n\n${await registry.metrics()}`;
+      stateText ??= loadState(options);
+      const state = await stateText;
+      return `${requests.text()}\n\n${await state()}`;
     },
   };
 }
 
-/**
- * The state of the keys. The pool is asked only at a scrape, and counts alone are kept: ten thousand
- * keys are three numbers for each model.
- *
- * @returns what brings the gauges up to date
- */
-function createKeyMetrics(
-  registry: Registry,
-  pool: MetricsOptions['pool'],
-  targets: readonly Target[],
-): () => void {
-  const keys = new Gauge({
-    name: 'understudy_keys',
-    help: 'Keys by their state for a model. exhausted: needs action.',
-    labelNames: ['service', 'model', 'persona', 'state'],
-    registers: [registry],
-  });
-  const returns = new Gauge({
-    name: 'understudy_key_return_timestamp_seconds',
-    help: 'When the first key is tried again, where none is available for a model.',
-    labelNames: ['service', 'model', 'persona'],
-    registers: [registry],
-  });
-  new Gauge({
-    name: 'understudy_upstream_calls_in_flight',
-    help: 'Calls to a provider that have not ended yet.',
-    labelNames: ['service'],
-    registers: [registry],
-    collect() {
-      for (const { provider: service } of defaultTargets(targets)) {
-        this.set({ service }, pool.inspection.inFlight(service));
-      }
-    },
-  });
-  const update = (target: Target) => {
-    const { provider: service, label } = target;
-    const labels = { service, ...target.labels };
-    const { total: _, ...counts } = pool.inspection.counts(service, label);
-    for (const [state, count] of Object.entries(counts)) keys.set({ ...labels, state }, count);
-    const returnsAt = counts.available > 0 ? null : pool.retryAt(target);
-    if (returnsAt !== null) returns.set(labels, returnsAt / 1000);
-  };
-  return () => {
-    returns.reset();
-    for (const target of targets) if (target.metered) update(target);
-  };
-}
-
-/** Read at each scrape. */
-function createSharingMetrics(registry: Registry, { redis, counts }: SharingState): void {
-  const registers = [registry];
-  new Gauge({
-    name: 'understudy_redis_up',
-    help: 'Whether Redis can be used, so that instances share what they know: 1 or 0.',
-    registers,
-    collect() {
-      this.set(redis() === 'connected' ? 1 : 0);
-    },
-  });
-  new Gauge({
-    name: 'understudy_sharing_backlog',
-    help: 'Changes of keys that still wait to be published.',
-    registers,
-    collect() {
-      this.set(counts().backlog);
-    },
-  });
-  const counter = (kind: 'published' | 'merged' | 'unreadable', help: string) =>
-    new Counter({
-      name: `understudy_sharing_${kind}_total`,
-      help,
-      registers,
-      collect() {
-        this.reset();
-        this.inc(counts()[kind]);
-      },
-    });
-  counter('published', 'Changes of keys that were published to other instances.');
-  counter('merged', 'Changes of keys that came from other instances.');
-  counter('unreadable', 'Changes from other instances that could not be read.');
-}
-
-/**
- * Memory, CPU, event loop and garbage collection of the whole process. The collectors run until the
- * process ends, so only `main.ts` asks for them.
- */
-function measureProcess(registry: Registry): void {
-  collectDefaultMetrics({ register: registry });
-  // Gauges with names of counters, which Prometheus' own checks reject.
-  for (const counted of ['handles', 'requests', 'resources']) {
-    registry.removeSingleMetric(`nodejs_active_${counted}_total`);
-  }
+/** At the first scrape: many processes are never scraped. The metrics of the process itself begin then. */
+async function loadState(options: StateMetricsOptions): Promise<() => Promise<string>> {
+  const { createStateMetrics } = await import('./state-metrics.ts');
+  return createStateMetrics(options);
 }

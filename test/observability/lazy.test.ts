@@ -1,15 +1,15 @@
 import { createRequire } from 'node:module';
 import { expect, it } from 'vitest';
-import { ADMIN_TOKEN } from '../support/scrape.ts';
+import { ADMIN_TOKEN, scrape } from '../support/scrape.ts';
 import { startApp } from '../support/start-app.ts';
 
 const isLoaded = (file: string) =>
   Object.keys(createRequire(import.meta.url).cache).some((loaded) => loaded.includes(file));
 
-it('the metrics library is loaded only with an admin token', async () => {
-  await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
+it('the metrics library is loaded at the first scrape', async () => {
+  const app = await startApp({ environment: { GOOGLE_API_KEY: 'g-one', ADMIN_TOKEN } });
   expect(isLoaded('/prom-client/')).toBe(false);
-  await startApp({ environment: { GOOGLE_API_KEY: 'g-one', ADMIN_TOKEN } });
+  expect((await scrape(app)).text).toContain('understudy_keys{');
   expect(isLoaded('/prom-client/')).toBe(true);
 });
 
