@@ -71,8 +71,8 @@ async function expectNoHarm({ app, upstream, keys }: Scene): Promise<void> {
   const counts = { total: keys, available: keys, cooling_down: 0, exhausted: 0 };
   expect(await app.counts()).toEqual(counts);
   expect(app.logs.filter(({ outcome }) => outcome === 'internal_error')).toEqual([]);
-  await vi.waitFor(() => expect(upstream.busy()).toBe(0));
-  await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0));
+  await vi.waitFor(() => expect(upstream.busy()).toBe(0), 5000);
+  await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0), 5000);
   upstream.answer = ({ reply }) => reply(GOOD);
   const { status, text } = await ask(app, CALLERS.chat);
   expect([status, CALLERS.chat.read(text)]).toEqual([200, UNDERSTOOD]);
@@ -99,7 +99,7 @@ const SPELLINGS: readonly [string, string | Buffer, Record<string, string>?][] =
   ['no blank behind the colon', LF.replaceAll('data: ', 'data:')],
   [
     'one event in several lines',
-    pretty.map((json) => `data: ${json.replaceAll('\n', '\ndata: ')}`).join('\n\n'),
+    pretty.map((json) => `data: ${json.replaceAll('\n', '\ndata: ')}\n\n`).join(''),
   ],
   ['events without data', `data\n\n${LF.replaceAll('\n\n', '\n\ndata:\n\n')}`],
   ['blank lines in front and between', `\n\n\n${LF.replaceAll('\n\n', '\n\n\n\n')}`],
@@ -117,6 +117,9 @@ const SPELLINGS: readonly [string, string | Buffer, Record<string, string>?][] =
   ['brotli', brotliCompressSync(LF), { 'content-encoding': 'br' }],
   ['a JSON list in gzip', gzipSync(`[${pretty}]`), { ...AS_JSON, ...IN_GZIP }],
 ];
+
+/** To be poured: 64 KB. */
+const HEADERS = Buffer.from(`x-header: ${'x'.repeat(1012)}\r\n`.repeat(64));
 
 const bytesOf = (body: string | Buffer) =>
   [...Buffer.from(body as string)].map((byte) => Buffer.of(byte));
@@ -266,7 +269,7 @@ describe('a whole answer with trouble behind it', () => {
       'has trailers without end',
       ({ socket }) => {
         socket.write(Buffer.concat([whole, Buffer.from('0\r\n')]));
-        pour(socket, Buffer.from('x-trailer: 1\r\n'.repeat(1000)));
+        pour(socket, HEADERS);
       },
     ],
   ])('is answered: %s', async (_, answer) => {
@@ -318,7 +321,7 @@ const NO_ANSWERS: readonly [string, (call: RawCall) => void][] = [
     'headers without end',
     ({ socket }) => {
       socket.write('HTTP/1.1 200 OK\r\n');
-      pour(socket, Buffer.from('x-header: 1\r\n'.repeat(1000)));
+      pour(socket, HEADERS);
     },
   ],
 ];
@@ -483,7 +486,7 @@ describe('an answer without end', () => {
       0.01,
     );
     expect([answer.status, answer.text.slice(0, 300)]).toEqual([status, expect.anything()]);
-    await vi.waitFor(() => expect(upstream.open()).toBe(0));
+    await vi.waitFor(() => expect(upstream.open()).toBe(0), 5000);
     expect(upstream.taken()).toBeLessThan(MAX_TAKEN);
     expect(grown()).toBeLessThan(512 * MB);
     await expectNoHarm(scene);
@@ -539,7 +542,7 @@ describe('an answer without end', () => {
     await vi.waitFor(() => expect(read).toBeGreaterThan(stood + 8 * MB), 10_000);
     expect(upstream.taken()).toBeGreaterThan(stood);
     response.destroy();
-    await vi.waitFor(() => expect(upstream.open()).toBe(0));
+    await vi.waitFor(() => expect(upstream.open()).toBe(0), 5000);
     await expectNoHarm(scene);
   });
 });
