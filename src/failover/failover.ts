@@ -185,6 +185,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       ms: 0,
       waitedMs: 0,
       attempts: [],
+      hasSteppedIn: false,
       success: null,
       end: null,
     };
@@ -501,7 +502,9 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       // Blocked content may have used tokens too.
       usage: (outcome.kind === 'content_blocked' ? outcome.usage : end?.usage) ?? null,
     };
+    const [first = ended] = this.#trace.attempts;
     this.#trace.attempts.push(ended);
+    if (first.key !== ended.key || first.target !== ended.target) this.#trace.hasSteppedIn = true;
     if (outcome.kind === 'success') {
       this.#trace.success = ended;
       return null;

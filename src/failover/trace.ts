@@ -43,6 +43,8 @@ export interface RequestTrace {
   waitedMs: number;
   /** Those that have ended. */
   readonly attempts: AttemptTrace[];
+  /** Whether another key or target than the first was needed. */
+  hasSteppedIn: boolean;
   /** The attempt that answered; null where there is none yet. */
   success: AttemptTrace | null;
   /** Null until it has ended. */
@@ -87,9 +89,3 @@ export type RequestEnd =
       readonly code: ServiceErrorCode;
       readonly retryAfterMs: number | null;
     };
-
-/** Whether another key or target than the first was needed. */
-export function hasSteppedIn({ attempts }: Pick<RequestTrace, 'attempts'>): boolean {
-  const [first] = attempts;
-  return attempts.some(({ key, target }) => key !== first?.key || target !== first.target);
-}

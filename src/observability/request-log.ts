@@ -1,9 +1,4 @@
-import {
-  type AttemptTrace,
-  hasSteppedIn,
-  type RequestTrace,
-  type TraceSink,
-} from '../failover/trace.ts';
+import type { AttemptTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
 import type { Inspection } from '../pool/inspection.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
@@ -29,7 +24,7 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
         const later = retryAfterMs === null ? {} : { retryAfterMs };
         const line = { requestId, service, code, ms, ...waited(request), ...later };
         log.warn({ ...line, ...keysOf(request, inspection) }, 'refused');
-      } else if (hasSteppedIn(request) && log.isLevelEnabled('info')) {
+      } else if (request.hasSteppedIn && log.isLevelEnabled('info')) {
         log.info({ requestId, ms, ...keysOf(request, inspection) }, failoverMessage(request));
       }
     },

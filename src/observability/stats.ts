@@ -1,10 +1,4 @@
-import {
-  type AttemptTrace,
-  hasSteppedIn,
-  type RequestEnd,
-  type RequestTrace,
-  type TraceSink,
-} from '../failover/trace.ts';
+import type { AttemptTrace, RequestEnd, RequestTrace, TraceSink } from '../failover/trace.ts';
 import type { Parked } from '../pool/lease.ts';
 import { provedBy, verdictOf } from '../pool/verdicts.ts';
 import { isoTime } from '../shared/clock.ts';
@@ -203,7 +197,7 @@ function countRequest(request: RequestTrace, { kind }: RequestEnd, minute: Minut
   if (kind === 'broken_off' || kind === 'internal_error') minute.brokenOff += 1;
   if (kind !== 'answered') return;
   minute.answered += 1;
-  if (request.attempts.length > 1 && hasSteppedIn(request)) minute.fallbacks += 1;
+  if (request.hasSteppedIn) minute.fallbacks += 1;
 }
 
 interface EndedRequest {

@@ -57,24 +57,29 @@ export interface CallHandler<Chunk, End extends AnswerEnd> {
   onFailure(error: unknown): void;
 }
 
-/** The end of an answer that is one value. */
-export interface ValueEnd<Value> extends AnswerEnd {
-  readonly value: Value;
+/** One call that is asked for by a promise. */
+export interface AsyncCall<Chunk> {
+  readonly key: ApiKey;
+  readonly target: Target;
+  /** Aborts when the answer is not wanted any more. */
+  readonly signal: AbortSignal;
+  readonly onChunk: (chunk: Chunk) => void;
 }
 
 /**
- * A client whose answer is one value.
+ * A client for answers that are short: it reads on whatever its reader does.
  *
- * @param ask rejects with an UpstreamError; anything else is a bug. Ends when the signal aborts.
+ * @param ask resolves at the end; rejects with an UpstreamError, with anything else for a bug
  */
-export const valueClient = <Question, Value>(
-  ask: (question: Question, key: ApiKey, signal: AbortSignal) => Promise<Value>,
-): Client<Question, never, ValueEnd<Value>> => ({
-  call(question, key, _target, handler) {
+export const asyncClient = <Question, Chunk, End extends AnswerEnd>(
+  ask: (question: Question, call: AsyncCall<Chunk>) => Promise<End>,
+): Client<Question, Chunk, End> => ({
+  call(question, key, target, handler) {
     const controller = new AbortController();
     const { signal } = controller;
-    ask(question, key, signal)
-      .then((value) => signal.aborted || handler.onEnd({ usage: null, value }))
+    const onChunk = (chunk: Chunk) => signal.aborted || handler.onChunk(chunk);
+    ask(question, { key, target, signal, onChunk })
+      .then((end) => signal.aborted || handler.onEnd(end))
       .catch((error: unknown) => signal.aborted || handler.onFailure(error));
     return { pause() {}, resume() {}, abort: () => controller.abort() };
   },

@@ -7,7 +7,7 @@ import {
   upstreamTimeout,
 } from '../failover/service-error.ts';
 import type { Anam, SessionRequest, TokenRequest } from '../providers/anam/anam-api.ts';
-import { type ValueEnd, valueClient } from '../providers/provider.ts';
+import { type AnswerEnd, asyncClient } from '../providers/provider.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
@@ -222,6 +222,10 @@ function ourPersona({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptio
   );
 }
 
+interface ValueEnd<Value> extends AnswerEnd {
+  readonly value: Value;
+}
+
 type ValueRequest<Question, Value> = Omit<
   FailoverRequest<Question, never, ValueEnd<Value>>,
   'clients' | 'isStreamed'
@@ -239,7 +243,13 @@ const valueFrom = <Question, Value>(
   { ask, ...request }: ValueRequest<Question, Value>,
 ): Promise<Value> =>
   new Promise((resolve, reject) => {
-    const clients = new Map([[request.targets[0].provider, valueClient(ask)]]);
+    const client = asyncClient<Question, never, ValueEnd<Value>>(
+      async (question, { key, signal }) => ({
+        usage: null,
+        value: await ask(question, key, signal),
+      }),
+    );
+    const clients = new Map([[request.targets[0].provider, client]]);
     failover(
       { ...request, clients, isStreamed: false },
       {

@@ -5,10 +5,14 @@ import { request } from 'undici';
 import { afterEach, expect, it } from 'vitest';
 import { readConfig } from '../../src/config/config.ts';
 import { startReport } from '../../src/config/start-report.ts';
-import { describeFailure, rateLimited } from '../../src/providers/failure-rules.ts';
-import type { Provider } from '../../src/providers/provider.ts';
-import { readRetryAfterMs } from '../../src/providers/retry-hints.ts';
+import {
+  describeFailure,
+  rateLimited,
+  readRetryAfterMs,
+} from '../../src/providers/failure-rules.ts';
+import { asyncClient, type Provider } from '../../src/providers/provider.ts';
 import { PROVIDERS } from '../../src/server.ts';
+import type { ChatTurn } from '../../src/shared/chat.ts';
 import { UpstreamError } from '../../src/shared/failure.ts';
 import { modelTarget } from '../../src/shared/target.ts';
 import { ADMIN_TOKEN, AS_ADMIN, scrape } from '../support/scrape.ts';
@@ -23,30 +27,23 @@ const acme = (baseUrl: string): Provider => ({
   withoutKeys: 'no key. Set ACME_API_KEY.',
   createTargets: () => [modelTarget('acme', 'acme-1')],
   describeUse: () => 'answers with acme-1',
-  createChat: (_settings, { dispatcher, redact, now }) => ({
-    call({ messages }, key, { model }, handler) {
-      const controller = new AbortController();
-      const { signal } = controller;
-      const ask = async () => {
-        const { statusCode, headers, body } = await request(`${baseUrl}/v1/chat/completions`, {
-          method: 'POST',
-          dispatcher,
-          signal,
-          headers: { authorization: `Bearer ${key.secret.reveal()}` },
-          body: JSON.stringify({ model, messages }),
-        });
-        const text = await body.text();
-        if (statusCode === 429) {
-          const finding = rateLimited(readRetryAfterMs(headers, now()));
-          throw new UpstreamError(describeFailure(finding, text, redact, statusCode));
-        }
-        handler.onChunk({ text: JSON.parse(text).choices[0].message.content });
-        handler.onEnd({ reason: 'stop', usage: USAGE });
-      };
-      ask().catch((error: unknown) => signal.aborted || handler.onFailure(error));
-      return { pause() {}, resume() {}, abort: () => controller.abort() };
-    },
-  }),
+  createChat: (_settings, { dispatcher, redact, now }) =>
+    asyncClient(async ({ messages }: ChatTurn, { key, target: { model }, signal, onChunk }) => {
+      const { statusCode, headers, body } = await request(`${baseUrl}/v1/chat/completions`, {
+        method: 'POST',
+        dispatcher,
+        signal,
+        headers: { authorization: `Bearer ${key.secret.reveal()}` },
+        body: JSON.stringify({ model, messages }),
+      });
+      const text = await body.text();
+      if (statusCode === 429) {
+        const finding = rateLimited(readRetryAfterMs(headers, now()));
+        throw new UpstreamError(describeFailure(finding, text, redact, statusCode));
+      }
+      onChunk({ text: JSON.parse(text).choices[0].message.content });
+      return { reason: 'stop', usage: USAGE };
+    }),
 });
 
 const USAGE = { inputTokens: 1, outputTokens: 2, totalTokens: 3 };

@@ -17,14 +17,20 @@ export const attemptOf = (changed: Partial<AttemptTrace> = {}): AttemptTrace => 
 });
 
 /** One request that was answered at once, but for what is said otherwise. */
-export const requestOf = (changed: Partial<RequestTrace> = {}): RequestTrace => ({
-  requestId: 'request-1',
-  operation: 'chat',
-  targets: [FLASH],
-  startedAt: 0,
-  ms: 0,
-  waitedMs: 0,
-  attempts: [attemptOf()],
-  end: { kind: 'answered' },
-  ...changed,
-});
+export function requestOf(changed: Partial<RequestTrace> = {}): RequestTrace {
+  const { attempts = [attemptOf()] } = changed;
+  const [first] = attempts;
+  return {
+    requestId: 'request-1',
+    operation: 'chat',
+    targets: [FLASH],
+    startedAt: 0,
+    ms: 0,
+    waitedMs: 0,
+    attempts,
+    success: attempts.find(({ outcome }) => outcome.kind === 'success') ?? null,
+    hasSteppedIn: attempts.some(({ key, target }) => key !== first?.key || target !== first.target),
+    end: { kind: 'answered' },
+    ...changed,
+  };
+}

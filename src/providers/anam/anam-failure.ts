@@ -9,11 +9,12 @@ import {
   isHtml,
   type Rule,
   rateLimited,
+  readRateLimitResetMs,
+  readRetryAfterMs,
   TIMED_OUT,
   UPSTREAM_DOWN,
 } from '../failure-rules.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
-import { readRateLimitResetMs, readRetryAfterMs } from '../retry-hints.ts';
 
 /**
  * Classifies a refusal of `POST /v1/auth/session-token`. Never throws.

@@ -5,12 +5,19 @@ import {
   type Finding,
   type Rule,
   rateLimited,
+  readRetryAfterMs,
   TIMED_OUT,
   UPSTREAM_DOWN,
 } from '../failure-rules.ts';
 import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
-import { DURATION_TEXT, parseDurationMs, readRetryAfterMs } from '../retry-hints.ts';
-import { effectiveStatus, type GoogleError, parseGoogleError, violations } from './google-error.ts';
+import {
+  DURATION_TEXT,
+  effectiveStatus,
+  type GoogleError,
+  parseDurationMs,
+  parseGoogleError,
+  violations,
+} from './google-error.ts';
 
 /**
  * Classifies a refusal of Gemini's: any answer that is not 2xx, and an error within a 200 or its

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { parseDurationMs } from '../../src/providers/retry-hints.ts';
+import { parseDurationMs } from '../../src/providers/gemini/google-error.ts';
 
 describe('parseDurationMs', () => {
   it.each([
