@@ -26,7 +26,7 @@ const METRICS_PER_SESSION = 20;
 
 export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
   const { avatar, allowClientPersona, maxBodyBytes, limit, sessionsPerMinute } = options;
-  const readSessionBody = readBytes(maxBodyBytes, { inflate: true, isJson: false });
+  const readSessionBody = readBytes(maxBodyBytes, { inflates: true, isJson: false });
   const asAnam = {
     method: 'post',
     tag: 'Avatar',
@@ -56,7 +56,7 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
       answer: jsonAnswer('The token, good for an hour. It must not be cached.', sessionToken),
       errors: ['model_unavailable'],
       isUncached: true,
-      handlers: [...readJsonBody(maxBodyBytes), postSessionToken(avatar, allowClientPersona)],
+      handlers: [readJsonBody(maxBodyBytes), postSessionToken(avatar, allowClientPersona)],
     },
     {
       ...asAnam,

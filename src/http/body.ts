@@ -1,28 +1,23 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import express, { type Request, type RequestHandler } from 'express';
+import { promisify } from 'node:util';
+import { brotliDecompress, gunzip, inflate, type ZlibOptions } from 'node:zlib';
+import type { Request, RequestHandler, Response } from 'express';
 import { bodyFault, bodyTooLarge, HttpError } from './errors.ts';
 
 /**
- * Reads a JSON body in UTF-8 and refuses anything else before it is parsed.
+ * Reads a JSON body in UTF-8. What is refused once it was read is left in `request.body` as it came.
  *
  * @param limit in bytes
  */
-export function readJsonBody(limit: number): RequestHandler[] {
-  const parse = express.json({
-    limit,
-    // The schema describes what is wrong with a bare `null` better than the parser.
-    strict: false,
-    type: () => true,
-    verify({ headers }, _response, bytes) {
-      if (bytes.length > 0 && headers['content-type'] === undefined) throw bodyFault(...NOT_JSON);
-      if (!isUtf8(bytes)) throw bodyFault('invalid_request', 'The body is not valid UTF-8.');
-      refuseTooManyValues(bytes);
-      replaceLoneSurrogatesIn(bytes);
-    },
-  });
-  return [requireJson, readWithin(limit, parse)];
-}
+export const readJsonBody = (limit: number): RequestHandler =>
+  async function readJson(request, response, next) {
+    refuseOtherTypes(request);
+    const bytes = await read(request, response, limit, DECOMPRESS);
+    request.body = bytes;
+    if (bytes !== undefined) request.body = parseJson(bytes, request);
+    next();
+  };
 
 /**
  * Reads a body as it comes, whatever its type.
@@ -31,19 +26,14 @@ export function readJsonBody(limit: number): RequestHandler[] {
  */
 export const readBytes = (
   limit: number,
-  options: { readonly inflate: boolean; readonly isJson: boolean },
+  { inflates, isJson }: { readonly inflates: boolean; readonly isJson: boolean },
 ): RequestHandler =>
-  readWithin(
-    limit,
-    express.raw({
-      type: () => true,
-      limit,
-      inflate: options.inflate,
-      verify: (_request, _response, bytes) => {
-        if (options.isJson) refuseTooManyValues(bytes);
-      },
-    }),
-  );
+  async function readBody(request, response, next) {
+    const bytes = await read(request, response, limit, inflates ? DECOMPRESS : NOTHING);
+    request.body = bytes;
+    if (isJson && bytes !== undefined) refuseTooManyValues(bytes);
+    next();
+  };
 
 /** For routes that need no body. */
 export const bodyOrNone = ({ body }: Request): unknown => (body === undefined ? {} : body);
@@ -51,59 +41,108 @@ export const bodyOrNone = ({ body }: Request): unknown => (body === undefined ? 
 const NOT_JSON = ['unsupported_media_type', 'Send the body as application/json.'] as const;
 
 /** Only a body of unknown length may come without a type: it may turn out to be empty. */
-const requireJson: RequestHandler = (request, _response, next) => {
-  const { 'content-type': type, 'content-length': length = 0 } = request.headers;
+function refuseOtherTypes(request: Request): void {
+  const { 'content-type': type = '', 'content-length': length = 0 } = request.headers;
+  if (USUAL_TYPE.test(type)) return;
   const hasUnknownLength = request.headers['transfer-encoding'] !== undefined;
-  if (hasUnknownLength ? type === undefined : Number(length) === 0) return next();
+  if (hasUnknownLength ? type === '' : Number(length) === 0) return;
   if (!request.is('application/json') && !request.is('application/*+json')) {
-    return next(new HttpError(...NOT_JSON));
+    throw new HttpError(...NOT_JSON);
   }
-  if (!UTF_8.test(CHARSET.exec(type ?? '')?.[1] || 'utf-8')) {
-    return next(new HttpError('unsupported_media_type', 'Send the body as UTF-8.'));
+  if (!UTF_8.test(CHARSET.exec(type)?.[1] || 'utf-8')) {
+    throw new HttpError('unsupported_media_type', 'Send the body as UTF-8.');
   }
-  // The parser knows fewer names of UTF-8.
-  request.headers['content-type'] = 'application/json';
-  next();
-};
+}
 
+const USUAL_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 const CHARSET = /;\s*charset\s*=\s*"?([^\s";]*)/i;
 const UTF_8 = /^utf-?8$/i;
 
+type Decompress = (bytes: Buffer, options: ZlibOptions) => Promise<Buffer>;
+
+/** By the names in `content-encoding`. */
+const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map([
+  ['gzip', promisify<Buffer, ZlibOptions, Buffer>(gunzip)],
+  ['deflate', promisify<Buffer, ZlibOptions, Buffer>(inflate)],
+  ['br', promisify<Buffer, ZlibOptions, Buffer>(brotliDecompress)],
+]);
+const NOTHING: typeof DECOMPRESS = new Map();
+
 /**
  * Refuses a body that is too large at once: by its declared length before any of it is read, else as
- * soon as the limit is passed. A parser alone would read all of it first.
+ * soon as the limit is passed.
  *
- * @param limit in bytes as they arrive; the parser itself limits what a compressed body grows to
+ * @param limit of the bytes as they arrive, and of what they grow to
+ * @returns undefined when the request has no body
  */
-function readWithin(limit: number, parse: RequestHandler): RequestHandler {
-  return function readBody(request, response, next) {
-    if (Number(request.headers['content-length'] ?? 0) > limit) {
-      next(bodyTooLarge(limit));
-      return;
-    }
-    if (expectsContinue(request)) response.writeContinue();
-    if (request.headers['transfer-encoding'] === undefined) {
-      parse(request, response, next);
-      return;
-    }
-    let received = 0;
-    request.on('data', count);
-    parse(request, response, (error?: unknown) => {
-      request.off('data', count);
-      if (received <= limit) next(error);
-    });
-
-    function count(chunk: Buffer): void {
-      received += chunk.length;
-      if (received <= limit) return;
-      request.off('data', count);
-      next(bodyTooLarge(limit));
-    }
-  };
+async function read(
+  request: Request,
+  response: Response,
+  limit: number,
+  decompressors: typeof DECOMPRESS,
+): Promise<Buffer | undefined> {
+  const { headers } = request;
+  const length = headers['content-length'];
+  if (length === undefined && headers['transfer-encoding'] === undefined) return undefined;
+  if (Number(length) > limit) throw bodyTooLarge(limit);
+  const encoding = headers['content-encoding']?.toLowerCase() || IDENTITY;
+  const decompress = decompressors.get(encoding);
+  if (decompress === undefined && encoding !== IDENTITY) {
+    throw bodyFault('unsupported_media_type', 'This content encoding is not supported.');
+  }
+  if (headers.expect !== undefined && expectsContinue(request)) response.writeContinue();
+  const bytes = await collect(request, limit);
+  if (decompress === undefined) return bytes;
+  return decompress(bytes, { maxOutputLength: limit }).catch((cause: NodeJS.ErrnoException) => {
+    if (cause.code === 'ERR_BUFFER_TOO_LARGE') throw bodyTooLarge(limit, cause);
+    throw new HttpError('invalid_request', 'The request could not be read.', { cause });
+  });
 }
+
+const IDENTITY = 'identity';
 
 const expectsContinue = ({ httpVersion, headers }: IncomingMessage): boolean =>
   httpVersion === '1.1' && /\b100-continue\b/i.test(headers.expect ?? '');
+
+function collect(request: Request, limit: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let received = 0;
+    function take(chunk: Buffer): void {
+      chunks.push(chunk);
+      received += chunk.length;
+      if (received <= limit) return;
+      request.off('data', take);
+      request.body = chunks[0];
+      chunks.length = 0;
+      reject(bodyTooLarge(limit));
+    }
+    function refuseUnlessEnded(): void {
+      if (request.readableEnded) return;
+      reject(bodyFault('invalid_request', 'The body ended too early.'));
+    }
+    request.on('data', take);
+    request.on('end', () => resolve(Buffer.concat(chunks)));
+    request.on('close', refuseUnlessEnded);
+    // No event follows.
+    if (request.destroyed) refuseUnlessEnded();
+  });
+}
+
+function parseJson(bytes: Buffer, { headers }: IncomingMessage): unknown {
+  if (bytes.length === 0) return {};
+  if (headers['content-type'] === undefined) throw bodyFault(...NOT_JSON);
+  if (!isUtf8(bytes)) throw bodyFault('invalid_request', 'The body is not valid UTF-8.');
+  if (bytes.length > UNCOUNTED_BYTES) refuseTooManyValues(bytes);
+  const text = replaceLoneSurrogates(bytes.toString());
+  try {
+    return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
+  } catch (cause) {
+    throw bodyFault('invalid_request', 'The body is not valid JSON.', cause);
+  }
+}
+
+const BYTE_ORDER_MARK = '\ufeff';
 
 /** No conversation has as many. To parse millions of them blocks the process for seconds. */
 const MAX_VALUES = 250_000;
@@ -153,9 +192,3 @@ const LONE = new RegExp(
  */
 export const replaceLoneSurrogates = (json: string): string =>
   json.replace(LONE, String.raw`\ufffd`);
-
-/** In place: UTF-8 itself cannot hold half a pair, and both escapes have six bytes. */
-function replaceLoneSurrogatesIn(json: Buffer): void {
-  if (!json.includes(String.raw`\ud`) && !json.includes(String.raw`\uD`)) return;
-  json.write(replaceLoneSurrogates(json.toString('latin1')), 'latin1');
-}

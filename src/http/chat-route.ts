@@ -59,8 +59,7 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
     errorForms: [OUR_ERRORS, PLAIN_ERRORS],
     handlers: [
       ...options.recognise,
-      keepBeginning,
-      ...readJsonBody(options.maxBodyBytes),
+      readJsonBody(options.maxBodyBytes),
       answerChat(options.chat, chatDialectOf, options.clock),
     ],
   },
@@ -236,20 +235,13 @@ class StreamWriter implements ChatWriter {
   }
 }
 
-/** Stands before the parser, which keeps nothing of a body that it refuses. */
-const keepBeginning: RequestHandler = (request, response, next) => {
-  request.once('data', (chunk: Buffer) => {
-    response.locals.beginning = chunk;
-  });
-  next();
-};
-
 /** A body that was not parsed has no shape, but its beginning may show the dialect for the error. */
 export const guessErrorForm = (clock: Clock): ErrorRequestHandler =>
   async function setGuessedErrorForm(error, request, response, next) {
-    if (request.body === undefined) {
-      const beginning = response.locals.beginning ?? (await firstChunkOf(request, clock));
-      if (LISTS_MESSAGES.test(beginning?.toString('latin1') ?? '')) {
+    const { body } = request;
+    if (body === undefined || Buffer.isBuffer(body)) {
+      const beginning: Buffer | null = body ?? (await firstChunkOf(request, clock));
+      if (LISTS_MESSAGES.test(beginning?.toString('latin1', 0, 65_536) ?? '')) {
         response.locals.errorForm = aiSdk.errors;
       }
     }

@@ -166,7 +166,7 @@ function refuse(response: Response, error: HttpError, clock: Clock): void {
 function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof ServiceError) return fromService(error);
-  return fromBodyParser(error) ?? internalError(error);
+  return fromExpress(error) ?? internalError(error);
 }
 
 function fromService(error: ServiceError): HttpError {
@@ -180,21 +180,10 @@ function fromService(error: ServiceError): HttpError {
 const internalError = (cause: unknown) =>
   new HttpError('internal_error', 'Something went wrong on our side.', { cause });
 
-/** By the names that body-parser gives them. */
-const BODY_FAULTS: Readonly<Record<string, readonly [ErrorCode, string]>> = {
-  'entity.parse.failed': ['invalid_request', 'The body is not valid JSON.'],
-  'request.aborted': ['invalid_request', 'The body ended too early.'],
-  'request.size.invalid': ['invalid_request', 'The body is not as long as it says.'],
-  'encoding.unsupported': ['unsupported_media_type', 'This content encoding is not supported.'],
-  'charset.unsupported': ['unsupported_media_type', 'Send the body as UTF-8.'],
-};
-
-function fromBodyParser(error: unknown): HttpError | null {
+/** An error that Express throws, such as for a path that cannot be decoded. */
+function fromExpress(error: unknown): HttpError | null {
   if (!(error instanceof Error)) return null;
-  const { type, status, limit } = error as { type?: unknown; status?: unknown; limit?: unknown };
-  if (type === 'entity.too.large') return bodyTooLarge(Number(limit), error);
-  const fault = BODY_FAULTS[String(type)];
-  if (fault !== undefined) return bodyFault(...fault, error);
+  const { status } = error as { status?: unknown };
   const isCallersFault = typeof status === 'number' && status >= 400 && status < 500;
   if (!isCallersFault) return null;
   return new HttpError('invalid_request', 'The request could not be read.', { cause: error });

@@ -70,7 +70,7 @@ const completionsRoute = (options: ProgramRoutesOptions): Route => ({
   errors: ['model_unavailable', 'rate_limited'],
   errorForms: [OPENAI_ERRORS],
   handlers: [
-    ...readJsonBody(options.maxProgramBodyBytes),
+    readJsonBody(options.maxProgramBodyBytes),
     answerChat(options.completions, () => openai, options.clock),
   ],
 });
@@ -142,7 +142,7 @@ const methodsRoute = ({
   errorForms: [GEMINI_ERRORS],
   // Compressed bodies go on to Google as they are.
   handlers: [
-    readBytes(maxProgramBodyBytes, { inflate: false, isJson: true }),
+    readBytes(maxProgramBodyBytes, { inflates: false, isJson: true }),
     relayRoute(relay, readMethodCall, clock),
   ],
 });

@@ -20,8 +20,6 @@ declare global {
       errorForm?: ErrorForm;
       /** Once the answer has begun: the text that ends it with an error; null leaves a broken connection. */
       failInStream?: (error: HttpError) => string | null;
-      /** Of a body that may not be parsed. */
-      beginning?: Buffer;
       /** Of a program's request. */
       protocol?: 'openai' | 'gemini';
       outcome?: Outcome;

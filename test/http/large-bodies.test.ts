@@ -192,6 +192,20 @@ it('a body that is refused for another reason before it is complete is refused o
 });
 
 describe('a body within the limit', () => {
+  it('whose client leaves before its end is logged as such, and no key is asked', async () => {
+    const app = await start();
+    const { socket } = sendHead(app, '/api/chat', { 'content-length': '100' });
+    socket.write('{"message":');
+    await app.get('/health');
+    socket.destroy();
+    await vi.waitFor(() =>
+      expect(app.logs.filter(({ msg }) => msg === 'request')).toEqual([
+        expect.objectContaining({ path: '/api/chat', status: 499 }),
+      ]),
+    );
+    expect(app.standin.calls).toEqual([]);
+  });
+
   it.each([
     ['/v1/chat/completions', AS_PROGRAM, 400],
     [GENERATE, AS_GOOGLE_CLIENT, 400],

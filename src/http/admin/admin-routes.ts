@@ -72,7 +72,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       body: { schema, isRequired: false, examples: { named: { value: example } } },
       answer: jsonAnswer('The key as it is now.', keyAnswer),
       errors: ['not_found'],
-      handlers: [access.require, ...readBody, postAction(view, schema, act)],
+      handlers: [access.require, readBody, postAction(view, schema, act)],
     }) as const;
   return [
     {
@@ -148,7 +148,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       answer: jsonAnswer('The cookie is set.', done),
       errors: ['unauthorized'],
       isUncached: true,
-      handlers: [...readBody, postLogin(access, redact)],
+      handlers: [readBody, postLogin(access, redact)],
     },
     {
       method: 'post',
@@ -159,7 +159,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       answer: jsonAnswer('There is no cookie now.', done),
       errors: ['unauthorized', 'payload_too_large', 'unsupported_media_type'],
       isUncached: true,
-      handlers: [...readBody, postLogout(access)],
+      handlers: [readBody, postLogout(access)],
     },
   ];
 }
