@@ -8,8 +8,10 @@
  *       --rounds 5          of each row
  *       --seconds 2         a round
  *       --portkey           Portkey's gateway beside it, installed by npm in a temporary folder
+ *       --profile FOLDER    a CPU profile of each Understudy, from its start to its end
  */
 import { execFileSync } from 'node:child_process';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { installPortkey, type Kind, ROWS, type Row } from './overhead/rows.ts';
 import { measureStart } from './overhead/start.ts';
@@ -27,8 +29,9 @@ import { printTable } from './support/table.ts';
 
 const CALLERS = 32;
 const CHUNKS: Readonly<Record<Kind, number>> = { unary: 1, stream: 20 };
-/** Until everything that is compiled is compiled. */
+/** Until what is used often has been compiled. */
 const WARM_UP = { ms: 2000, answers: 5000, atMostMs: 20_000 };
+const QUICK_WARM_UP = { ms: 1000, answers: 3000, atMostMs: 10_000 };
 const SETTLE = { ms: 200, answers: 0 };
 /** Of its core: a server that had less was not the bottleneck, or other work ran on the machine. */
 const LEAST_BUSY = 0.95;
@@ -42,19 +45,24 @@ const { values: options, positionals } = parseArgs({
     rounds: { type: 'string' },
     seconds: { type: 'string' },
     portkey: { type: 'boolean', default: false },
+    profile: { type: 'string' },
   },
 });
 const preset = options.quick
-  ? { rows: 'bare,chat', rounds: '3', seconds: '1.5' }
-  : { rows: [...Object.keys(ROWS), 'start'].join(), rounds: '5', seconds: '2' };
-const { rows, rounds, seconds } = { ...preset, ...options };
+  ? { rows: 'bare,chat', rounds: '3', seconds: '1.2', warmUp: QUICK_WARM_UP }
+  : { rows: [...Object.keys(ROWS), 'start'].join(), rounds: '5', seconds: '2', warmUp: WARM_UP };
+const { rows, rounds, seconds, warmUp } = { ...preset, ...options };
 
 console.log(`Measured on ${machine()}.\n`);
 pinSelf();
 const portkey = options.portkey ? installPortkey() : null;
 const known: Readonly<Record<string, Row>> = { ...ROWS, ...(portkey === null ? {} : { portkey }) };
-const wanted = [...rows.split(','), 'portkey'];
+const wanted = [...rows.split(','), ...(portkey === null ? [] : ['portkey'])];
+for (const name of wanted)
+  if (name !== 'start' && !(name in known)) throw new Error(`no row ${name}`);
 const chosen = Object.entries(known).filter(([name]) => wanted.includes(name));
+const flags =
+  options.profile === undefined ? [] : ['--cpu-prof', '--cpu-prof-dir', resolve(options.profile)];
 const missed: string[] = [];
 for (const node of positionals.length > 0 ? positionals : [process.execPath]) {
   const load = await startLoadGenerator();
@@ -82,7 +90,7 @@ async function compare(
   const contenders: Contender[] = [];
   for (const [name, row] of chosen) {
     const command = row.commandFor(load.upstreamUrl);
-    const server = await startServer(command, { node, isPinned: true });
+    const server = await startServer(command, { node, flags, isPinned: true });
     contenders.push({ row, server, isBare: name === 'bare', unary: [], stream: [] });
   }
   for (const kind of ['unary', 'stream'] as const) await measure(kind, contenders, load);
@@ -116,7 +124,7 @@ async function measure(kind: Kind, contenders: readonly Contender[], load: LoadG
       callers: CALLERS,
       ...more,
     });
-  for (const contender of contenders) await run(contender, { settle: WARM_UP, seconds: 0 });
+  for (const contender of contenders) await run(contender, { settle: warmUp, seconds: 0 });
   for (let round = 0; round < Number(rounds); round += 1) {
     for (const contender of contenders) {
       contender[kind].push(await run(contender, { settle: SETTLE, seconds: Number(seconds) }));

@@ -25,6 +25,7 @@ process.once('disconnect', () => process.exit());
 // --- the callers ---
 
 const LOOK_MS = 10;
+const LIMIT_MS = 30_000;
 
 const NO_SETTLING = { ms: 0, answers: 0 };
 
@@ -70,9 +71,9 @@ interface Tally {
 async function settle(
   tally: Tally,
   { ms, answers, atMostMs = Number.POSITIVE_INFINITY }: NonNullable<Load['settle']>,
-) {
+): Promise<void> {
   const start = performance.now();
-  for (;;) {
+  while (tally.failure === null) {
     const passedMs = performance.now() - start;
     if (passedMs >= ms && (tally.answered >= answers || passedMs >= atMostMs)) return;
     await setTimeout(LOOK_MS);
@@ -111,7 +112,10 @@ function openCaller({ port }: URL, request: Buffer, tally: Tally): Caller {
     },
   });
   socket.once('error', ({ message }) => fail(message));
-  socket.once('close', () => fail('the server has closed the connection'));
+  socket.once('close', () => {
+    if (!hasLeft) fail('the server has closed the connection');
+  });
+  socket.setTimeout(LIMIT_MS, () => fail('no answer'));
   ask();
   return {
     async leave() {
@@ -128,7 +132,7 @@ function openCaller({ port }: URL, request: Buffer, tally: Tally): Caller {
     socket.write(request);
   }
   function fail(why: string): void {
-    if (!hasLeft) tally.failure ??= why;
+    tally.failure ??= why;
     hasLeft = true;
     socket.destroy();
   }

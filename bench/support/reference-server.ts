@@ -4,11 +4,11 @@
  */
 import { createServer, IncomingMessage, ServerResponse } from 'node:http';
 import express from 'express';
-import { Pool } from 'undici';
+import { Agent } from 'undici';
 import './report-held.ts';
 
-const [, , variant = '', upstream = ''] = process.argv;
-const pool = new Pool(upstream, { keepAliveTimeout: 60_000 });
+const [, , variant = '', origin = ''] = process.argv;
+const agent = new Agent({ keepAliveTimeout: 60_000 });
 const headers = { 'content-type': 'application/json', 'x-goog-api-key': 'bench-key' };
 const CALLER_GONE = new Error('the caller has gone');
 
@@ -26,8 +26,8 @@ function passThrough(request: IncomingMessage, response: ServerResponse): void {
   request.on('end', () => {
     const [only] = parts;
     const body = parts.length === 1 && only !== undefined ? only : Buffer.concat(parts);
-    pool.dispatch(
-      { path: request.url ?? '', method: 'POST', headers, body },
+    agent.dispatch(
+      { origin, path: request.url ?? '', method: 'POST', headers, body },
       {
         onRequestStart: (controller) =>
           void response.once('close', () => {

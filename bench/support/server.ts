@@ -104,7 +104,7 @@ export async function startServer(command: Command, run: Run = {}): Promise<Serv
 }
 
 const LOOK_MS = 2;
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 60_000;
 const REPORT = /^\{"held":.*$/m;
 
 async function waitFor<T>(
