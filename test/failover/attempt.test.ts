@@ -11,9 +11,9 @@ import { createWaitQueues } from '../../src/failover/wait-queue.ts';
 import { google as googleProvider } from '../../src/providers/gemini/gemini.ts';
 import {
   type AnswerEnd,
+  asyncClient,
   type CallHandler,
   type Client,
-  valueClient,
 } from '../../src/providers/provider.ts';
 import { UpstreamError } from '../../src/shared/failure.ts';
 import { createPool, failed, google, HOUR } from '../support/pool.ts';
@@ -231,7 +231,7 @@ describe('an attempt that fails', () => {
 
 it('a bug in what becomes of a good answer reaches the caller, and blames no key', async () => {
   const bug = new TypeError('x is not a function');
-  const clients = new Map([['google', valueClient(async () => 'Hi')]] as const);
+  const clients = new Map([['google', asyncClient(async () => ({ usage: null }))]] as const);
   const { reader, heard, available, expectEnd } = start({ clients });
   reader.onEnd = () => {
     throw bug;
