@@ -6,7 +6,8 @@ export type Redact = (text: string) => string;
 const REDACTED = '[redacted]';
 
 /** Google's two key shapes and bearer credentials: a provider may echo a key that is not one of ours. */
-const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}|(?<=\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
+const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}/gi;
+const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
 
 /**
  * Also finds keys that are escaped for a URL, a page or a JSON text, or encoded as base64. The cost hardly grows
@@ -14,7 +15,8 @@ const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}|(?<=\bBearer\s{1,4})[\
  */
 export function createRedact(secrets: Iterable<Secret>): Redact {
   const withoutOurs = createRedactOurs([...secrets].map((secret) => secret.reveal()));
-  return (text) => withoutOurs(text).replace(LOOKS_LIKE_A_KEY, REDACTED);
+  return (text) =>
+    withoutOurs(text).replace(BEARER, `$1${REDACTED}`).replace(LOOKS_LIKE_A_KEY, REDACTED);
 }
 
 function createRedactOurs(texts: readonly string[]): Redact {
@@ -24,9 +26,7 @@ function createRedactOurs(texts: readonly string[]): Redact {
   const shortest = lengths.at(-1) ?? 1;
   const beginning = Math.min(shortest, BEGINNING);
   const beginnings = new Set([...forms].map((form) => form.slice(0, beginning)));
-  const letter = `[${alphabetOf(forms)}]`;
-  // A key can only be in a run of enough of the keys' own letters.
-  const words = new RegExp(`(?<!${letter})${letter}{${shortest},}`, 'g');
+  const letters = lettersOf(forms);
 
   const redactIn = (word: string): string => {
     let safe = '';
@@ -46,7 +46,29 @@ function createRedactOurs(texts: readonly string[]): Redact {
     if (plain !== word && redactIn(plain) !== plain) return REDACTED;
     return redactIn(word);
   };
-  return (text) => text.replace(words, redactWord);
+  // A key can only be in a word of enough of the keys' own letters, and steps of that length miss none.
+  return (text) => {
+    let safe = '';
+    let kept = 0;
+    for (let at = shortest - 1; at < text.length; at += shortest) {
+      if (letters[text.charCodeAt(at)] !== 1) continue;
+      const [from, to] = wordAround(at, text, letters);
+      if (to - from >= shortest) {
+        safe += text.slice(kept, from) + redactWord(text.slice(from, to));
+        kept = to;
+      }
+      at = to - 1;
+    }
+    return safe + text.slice(kept);
+  };
+}
+
+function wordAround(at: number, text: string, letters: Uint8Array): [from: number, to: number] {
+  let from = at;
+  let to = at + 1;
+  while (letters[text.charCodeAt(from - 1)] === 1) from -= 1;
+  while (letters[text.charCodeAt(to)] === 1) to += 1;
+  return [from, to];
 }
 
 /** Long enough to be rare in other texts, so that the lengths of keys are seldom tried. */
@@ -65,12 +87,13 @@ function base64Forms(text: string): readonly string[] {
   });
 }
 
-/** Every letter of the forms and of the escapes that `decode` knows, as a pattern. */
-function alphabetOf(forms: Iterable<string>): string {
-  const letters = new Set('0123456789abcdefABCDEFuxX%&#;\\');
-  for (const form of forms) for (const letter of form.split('')) letters.add(letter);
-  const toEscape = (letter: string) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`;
-  return [...letters].map(toEscape).join('');
+/** 1 at the code of every letter of the forms and of the escapes that `decode` knows. */
+function lettersOf(forms: Iterable<string>): Uint8Array {
+  const letters = new Uint8Array(0x10000);
+  for (const text of ['0123456789abcdefABCDEFuxX%&#;\\', ...forms]) {
+    for (let at = 0; at < text.length; at += 1) letters[text.charCodeAt(at)] = 1;
+  }
+  return letters;
 }
 
 const ESCAPE = /%([\da-f]{2})|&#x0*([\da-f]{1,4});|\\u([\da-f]{4})|&#0*(\d{1,4});|\\(.)/gi;
