@@ -4,6 +4,7 @@ import { startReport } from './config/start-report.ts';
 import { ListenError } from './http/listen.ts';
 import { PROVIDERS, startUnderstudy, type Understudy } from './server.ts';
 import { createSystemClock } from './shared/clock.ts';
+import { LogOutput, STANDARD_OUTPUT } from './shared/log-output.ts';
 import { createLogger, type Logger } from './shared/logger.ts';
 
 /** Shorter than the platform's limit (`maxShutdownDelaySeconds` in render.yaml). */
@@ -20,11 +21,17 @@ async function run(): Promise<void> {
   // A real variable wins. Libraries read some themselves, such as the address of a proxy.
   readDotenv({ quiet: true });
   const config = readSettings();
-  const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
+  const output = new LogOutput(STANDARD_OUTPUT, clock);
+  process.on('exit', () => output.flushSync());
+  const log = createLogger({
+    level: config.logLevel,
+    redact: redactSecretsOf(config),
+    destination: output,
+  });
   surfaceBugs(log);
   report(config);
   const understudy = await serve(config, log);
-  stopOnSignals(understudy, log);
+  stopOnSignals(understudy, log, output);
   const { port } = understudy;
   const { host, mode } = config;
   log.info({ port, host, mode, pid: process.pid }, 'listening');
@@ -54,15 +61,16 @@ function serve(config: Config, log: Logger): Promise<Understudy> {
 }
 
 /** Lets every answer out before the process ends; a second signal ends it at once. */
-function stopOnSignals(understudy: Understudy, log: Logger): void {
+function stopOnSignals(understudy: Understudy, log: Logger, output: LogOutput): void {
   let isStopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (isStopping) process.exit(1);
       isStopping = true;
       log.info({ signal }, 'stopping: no new connections, answers in flight go out');
-      void understudy.stop(DRAIN_LIMIT_MS, LAST_REQUESTS_MS[signal]).then((endedByItself) => {
+      void understudy.stop(DRAIN_LIMIT_MS, LAST_REQUESTS_MS[signal]).then(async (endedByItself) => {
         log.info({ endedByItself }, 'stopped');
+        await output.settled();
         process.exit(0);
       });
     });

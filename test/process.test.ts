@@ -318,6 +318,93 @@ it('a second signal ends the process at once', async () => {
   await vi.waitFor(() => expect(standin.openRequests()).toBe(0), PATIENCE);
 });
 
+describe('the log', () => {
+  /** @returns the id of the request; null for any answer but a reply */
+  const askForId = (url: string, agent: Agent): Promise<string | null> =>
+    chat(url, {}, { agent }).then(
+      ({ status, text }) => (status === 200 ? JSON.parse(text).requestId : null),
+      () => null,
+    );
+
+  /** Chats over many connections, until none of them has a reply any more. */
+  async function chatUntilTheEnd(url: string, { after, end }: { after: number; end: () => void }) {
+    const answered: string[] = [];
+    const chatOn = async (agent: Agent) => {
+      let id = await askForId(url, agent);
+      while (id !== null) {
+        if (answered.push(id) === after) end();
+        id = await askForId(url, agent);
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, () => chatOn(keptAgent())));
+    return answered;
+  }
+
+  const linesOf = ({ stdout }: Server) =>
+    stdout()
+      .trim()
+      .split('\n')
+      .map((line): Record<string, unknown> => JSON.parse(line));
+
+  const requestsIn = (lines: readonly Record<string, unknown>[]) =>
+    lines.filter(({ msg }) => msg === 'request').map(({ requestId }) => requestId);
+
+  const MANY = { RATE_LIMIT_CHAT: '0' };
+
+  it('has the line of every answered request, and "stopped" last, after SIGTERM under load', async () => {
+    const { environment } = await standIn([KEY]);
+    const server = await start({ ...environment, ...MANY });
+    const end = () => void server.process.kill('SIGTERM');
+    const answered = await chatUntilTheEnd(server.url, { after: 300, end });
+    expect(await server.ended).toBe(0);
+    const lines = linesOf(server);
+    expect(requestsIn(lines)).toEqual(expect.arrayContaining(answered));
+    expect(lines.at(-1)).toMatchObject({ msg: 'stopped' });
+  });
+
+  it('has the lines before an uncaught exception, and the exception itself', async () => {
+    const { environment } = await standIn([KEY]);
+    const bug = "process.once('SIGUSR2', () => { throw new Error('a bug') })";
+    const NODE_OPTIONS = `--import=data:text/javascript,${encodeURIComponent(bug)}`;
+    const server = await start({ ...environment, ...MANY, NODE_OPTIONS });
+    const end = () => void server.process.kill('SIGUSR2');
+    const answered = await chatUntilTheEnd(server.url, { after: 300, end });
+    expect(await server.ended).toBe(1);
+    const lines = linesOf(server);
+    expect(requestsIn(lines)).toEqual(expect.arrayContaining(answered.slice(0, 300)));
+    expect(lines).toContainEqual(
+      expect.objectContaining({ level: 60, err: expect.objectContaining({ message: 'a bug' }) }),
+    );
+  });
+
+  it('that is no longer read holds up no answer', async () => {
+    const { environment } = await standIn([KEY]);
+    const server = await start({ ...environment, ...MANY });
+    server.process.stdout?.destroy();
+    for (let index = 0; index < 50; index += 1) {
+      expect((await chat(server.url)).status).toBe(200);
+    }
+    server.process.kill('SIGTERM');
+    await vi.waitFor(() => expect(server.process.exitCode).toBe(0), PATIENCE);
+  });
+
+  it('that is read late holds up no answer, and is whole in the end', async () => {
+    const server = await start({});
+    const { stdout } = server.process;
+    stdout?.pause();
+    const agent = keptAgent();
+    const path = `/${'x'.repeat(199)}`;
+    // Much more than fits between two processes.
+    for (let index = 0; index < 2000; index += 1) {
+      expect((await post(server.url + path, '', { agent })).status).toBe(404);
+    }
+    stdout?.resume();
+    server.process.kill('SIGTERM');
+    expect(await server.ended).toBe(0);
+    expect(requestsIn(linesOf(server))).toHaveLength(2000);
+  });
+});
+
 const isRefused = (url: string) =>
   fetch(`${url}/health`).then(
     () => false,

@@ -1,4 +1,5 @@
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
+import { STANDARD_OUTPUT } from './log-output.ts';
 import type { Redact } from './redact.ts';
 
 export type { Logger };
@@ -7,14 +8,11 @@ export interface LoggerOptions {
   /** One of pino's levels, or `silent`. */
   readonly level: string;
   readonly redact: Redact;
-  /** Default: standard output. */
+  /** Default: standard output, each line at once. */
   readonly destination?: DestinationStream;
 }
 
-/**
- * Structured logs, one JSON object a line. Every line passes `redact` and is written synchronously, so that
- * none is lost or out of order when the process ends.
- */
+/** Structured logs, one JSON object a line. Every line passes `redact`. */
 export function createLogger({ level, redact, destination }: LoggerOptions): Logger {
   const hooks = { streamWrite: redact };
   return pino(
@@ -22,5 +20,3 @@ export function createLogger({ level, redact, destination }: LoggerOptions): Log
     destination ?? pino.destination({ fd: STANDARD_OUTPUT, sync: true }),
   );
 }
-
-const STANDARD_OUTPUT = 1;
