@@ -2,13 +2,15 @@ import { randomUUID } from 'node:crypto';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import cors from 'cors';
-import type { Request, RequestHandler, Response } from 'express';
+import type { RequestHandler, Response } from 'express';
 import helmet from 'helmet';
 import type { RequestTrace } from '../failover/trace.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
+import { HttpError } from './errors.ts';
 import { ATTEMPTS_HEADER } from './reply.ts';
+import type { Route } from './route.ts';
 
 export interface AccessOptions {
   readonly log: Logger;
@@ -32,12 +34,16 @@ export function receiveRequests(options: AccessOptions): RequestHandler {
   const reportEnd = createReport(options);
   return function receiveRequest(request, response, next) {
     const { locals } = response;
-    const needsCors = request.headers.origin !== undefined || request.method === 'OPTIONS';
+    const { headers, method } = request;
+    const needsCors = headers.origin !== undefined || method === 'OPTIONS';
     locals.startedAt = clock.now();
     locals.requestId = idOf(request);
     locals.head = `${needsCors ? security : withoutOrigin}x-request-id: ${locals.requestId}\r\n`;
     response.on('close', reportEnd);
-    if (needsCors) allowOrigins(request, response, next);
+    // RFC 9112, 3.2. Node would refuse it without a request id.
+    if (headers.host === undefined && request.httpVersion === '1.1') {
+      next(new HttpError('invalid_request', 'The Host header is missing.'));
+    } else if (needsCors) allowOrigins(request, response, next);
     else next();
   };
 }
@@ -45,17 +51,19 @@ export function receiveRequests(options: AccessOptions): RequestHandler {
 function createReport({ log, clock, metrics }: AccessOptions) {
   return function reportEnd(this: Response): void {
     const { locals, req: request } = this;
-    const { method } = request;
+    const { method, url } = request;
+    const route: Route | undefined = request.route?.served;
     const ms = clock.now() - locals.startedAt;
-    const status = statusOf(this);
-    metrics?.requestAnswered({ method, route: locals.route?.path ?? OTHER, status, ms });
-    if (request.url === '/health') return;
+    const isAnswered = this.writableFinished || locals.outcome?.code !== undefined;
+    const status = isAnswered ? this.statusCode : CLIENT_GONE;
+    metrics?.requestAnswered({ method, route: route?.path ?? OTHER, status, ms });
+    if (url === '/health') return;
     // Headers and queries stay out.
-    const path = pathOf(request);
-    const line = { requestId: locals.requestId, method, path: path.slice(0, 200), status, ms };
+    const path = url.split('?', 1)[0]?.slice(0, 200);
+    const line = { requestId: locals.requestId, method, path, status, ms };
     const trace = locals.caller?.trace ?? null;
     const answer = trace === null ? null : answerIn(trace);
-    log[levelOf(this)]({ ...line, ...locals.outcome, ...answer }, 'request');
+    log[levelOf(this, route)]({ ...line, ...locals.outcome, ...answer }, 'request');
   };
 }
 
@@ -69,11 +77,6 @@ const ACCEPTABLE_ID = /^[\w.:-]{1,100}$/;
 
 /** As nginx logs a client that closed the connection before its answer. */
 export const CLIENT_GONE = 499;
-
-function statusOf(response: Response): number {
-  const isAnswered = response.writableFinished || response.locals.outcome?.code !== undefined;
-  return isAnswered ? response.statusCode : CLIENT_GONE;
-}
 
 /** Files of pages, and unknown paths. */
 const OTHER = 'other';
@@ -91,12 +94,10 @@ function answerIn({ attempts, success, waitedMs }: RequestTrace) {
   };
 }
 
-const pathOf = ({ url }: Request): string => url.split('?', 1)[0] ?? '';
-
-function levelOf({ statusCode, locals }: Response): 'debug' | 'info' | 'warn' {
+function levelOf({ statusCode, locals }: Response, route?: Route): 'debug' | 'info' | 'warn' {
   const isBroken = statusCode < 400 && locals.outcome?.code !== undefined;
   if (isBroken || statusCode >= 500) return 'warn';
-  return statusCode < 400 && locals.route?.isPolled === true ? 'debug' : 'info';
+  return statusCode < 400 && route?.isPolled === true ? 'debug' : 'info';
 }
 
 /** Any port of this machine, where a frontend is being developed. */

@@ -7,7 +7,6 @@ import type { AdminHttp } from './admin/admin-routes.ts';
 import { ANAM_ERRORS, type AvatarRoutesOptions, avatarRoutes } from './avatar-routes.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
-import { requireHost } from './listen.ts';
 import { admitPrograms, type ProgramRoutesOptions, programRoutes } from './openai-gemini-routes.ts';
 import { DOCS, servePage } from './page-routes.ts';
 import { limitByAddress } from './rate-limits.ts';
@@ -44,7 +43,7 @@ export function createApp(options: AppOptions): Express {
     ...chatRoutes({
       ...options,
       limit: limit('chat', options.chatPerMinute),
-      recognise: admin === null ? [] : [admin.recognise],
+      recognise: admin?.recognise ?? null,
     }),
     ...avatarRoutes({ ...options, limit }),
     ...(admin?.routes ?? []),
@@ -55,13 +54,13 @@ export function createApp(options: AppOptions): Express {
   app.disable('x-powered-by');
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
-  app.use(receiveRequests({ ...options, metrics: admin }), requireHost);
+  app.use(receiveRequests({ ...options, metrics: admin }));
   app.use('/api/anam/v1', (_request, response, next) => {
     response.locals.errorForm = ANAM_ERRORS;
     next();
   });
-  if (clientTokens.length > 0) admitPrograms(app, clientTokens);
-  serveRoutes(app, routes);
+  if (clientTokens.length > 0) app.use(admitPrograms(clientTokens));
+  serveRoutes(app, routes.toSorted(byUse));
   app.use('/api/chat', guessErrorForm(clock));
   for (const page of [DOCS, ...(admin?.pages ?? [])]) {
     routes.push(servePage(app, page));
@@ -69,3 +68,7 @@ export function createApp(options: AppOptions): Express {
   app.use(notFound, answerErrors(log, clock));
   return app;
 }
+
+/** Routes that use keys are asked most. */
+const byUse = (one: Route, other: Route) =>
+  Number(other.usesKeys === true) - Number(one.usesKeys === true);

@@ -30,12 +30,16 @@ const BEARER = /^Bearer +(\S{1,8192}) *$/i;
 
 /** Lets in a program with one of the tokens, as a bearer or where Google's clients put their key. */
 export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
-  const idOf = createTokenCheck(tokens);
+  const check = createTokenCheck(tokens);
+  const idOf = (given: unknown) => (typeof given === 'string' ? check(given.trim()) : null);
   return function checkClientToken(request, response, next) {
-    const client = tokensIn(request)
-      .map(idOf)
-      .find((id) => id !== null);
-    if (client === undefined) {
+    // Some clients send several, one of them for a proxy.
+    const client =
+      idOf(bearerIn(request)) ??
+      idOf(request.headers['x-goog-api-key']) ??
+      // A list when it was given twice.
+      idOf(request.query.key);
+    if (client === null) {
       response.setHeader('www-authenticate', 'Bearer');
       next(new HttpError('unauthorized', UNKNOWN_TOKEN));
       return;
@@ -47,16 +51,6 @@ export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
 
 const UNKNOWN_TOKEN =
   'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-goog-api-key or as ?key=.';
-
-/** Some clients send several, one of them for a proxy. A list means that `?key=` was given twice. */
-function tokensIn(request: Request): readonly string[] {
-  const { headers, query } = request;
-  const keys = [headers['x-goog-api-key'], query.key];
-  return [
-    bearerIn(request) ?? '',
-    ...keys.map((key) => (typeof key === 'string' ? key.trim() : '')),
-  ];
-}
 
 /** Google's clients put their key in a place of their own. */
 export const isGoogleClient = ({ headers, query }: Request): boolean =>

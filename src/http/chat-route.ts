@@ -23,9 +23,11 @@ export interface ChatRoutesOptions {
   /** In bytes. */
   readonly maxBodyBytes: number;
   readonly limit: readonly RequestHandler[];
-  /** Notes the admin; empty without an admin token. */
-  readonly recognise: readonly RequestHandler[];
+  /** Sets `response.locals.admin` if the cookie shows an admin; null without an admin token. */
+  readonly recognise: Recognise | null;
 }
+
+type Recognise = (request: Request, response: Response) => Promise<void>;
 
 export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
   {
@@ -58,9 +60,8 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
     errors: ['model_unavailable', 'rate_limited'],
     errorForms: [OUR_ERRORS, PLAIN_ERRORS],
     handlers: [
-      ...options.recognise,
       readJsonBody(options.maxBodyBytes),
-      answerChat(options.chat, chatDialectOf, options.clock),
+      answerChat(options.chat, chatDialectOf, options.clock, options.recognise),
     ],
   },
   {
@@ -150,11 +151,13 @@ export function answerChat(
   chat: Chat,
   dialectOf: (request: Request) => Dialect,
   clock: Clock,
+  recognise: Recognise | null = null,
 ): RequestHandler {
   return async function postChat(request, response) {
     const dialect = dialectOf(request);
     response.locals.errorForm = dialect.errors;
     const { request: asked, answer } = dialect.read(request);
+    if (request.headers.cookie !== undefined) await recognise?.(request, response);
     const caller = callerOf(response);
     const facts = { requestId: caller.requestId, now: clock.now() };
     if (answer.kind === 'whole') {

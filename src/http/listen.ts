@@ -8,7 +8,7 @@ import {
 } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import type { Express, RequestHandler } from 'express';
+import type { Express } from 'express';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import { CLIENT_GONE } from './access.ts';
@@ -245,9 +245,3 @@ function rawAnswer(status: number, requestId: string): string {
     body,
   ].join('\r\n');
 }
-
-/** RFC 9112, 3.2 refuses HTTP/1.1 without a Host; Node would do it without a request id. */
-export const requireHost: RequestHandler = ({ httpVersion, headers }, _response, next) => {
-  const isMissing = httpVersion === '1.1' && headers.host === undefined;
-  next(isMissing ? new HttpError('invalid_request', 'The Host header is missing.') : undefined);
-};

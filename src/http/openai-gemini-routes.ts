@@ -1,4 +1,4 @@
-import type { Express, RequestHandler } from 'express';
+import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
@@ -27,12 +27,6 @@ export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTarge
   readonly relay: Relay;
   readonly maxProgramBodyBytes: number;
 }
-
-/** Stands before the routes: reads the address of a program's request and requires its token. */
-export const admitPrograms = (app: Express, clientTokens: readonly Secret[]): void =>
-  void app
-    .use(readProgramAddress)
-    .use(['/v1', '/v1alpha', '/v1beta'], requireClientToken(clientTokens));
 
 /** The routes for programs, in OpenAI's and Gemini's own protocols. */
 export const programRoutes = (options: ProgramRoutesOptions): Route[] => [
@@ -203,22 +197,29 @@ const pathsAt = (path: string, [version, ...others]: Versions) => ({
 const COMPLETIONS_PATH = '/v1/chat/completions';
 
 /**
- * Rewrites the address of a program's request to the form that the routes have, and sets
- * `response.locals.protocol` to `'openai'` or `'gemini'`. An address that does not lead to `/v1`,
- * `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling.
+ * Stands before the routes: rewrites the address of a program's request to the form that they have, sets
+ * `response.locals.protocol` to `'openai'` or `'gemini'`, and requires a token. An address that does not
+ * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling.
  */
-const readProgramAddress: RequestHandler = (request, response, next) => {
-  const path = tidied(request.path);
-  if (PROGRAM.test(path)) {
+export function admitPrograms(clientTokens: readonly Secret[]): RequestHandler {
+  const requireToken = requireClientToken(clientTokens);
+  return function admitProgram(request, response, next) {
+    const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
+    if (!PROGRAM.test(path)) {
+      next();
+      return;
+    }
     const isOpenai = OPENAI_PATH.test(path) || !(GEMINI_PATH.test(path) || isGoogleClient(request));
     response.locals.protocol = isOpenai ? 'openai' : 'gemini';
     response.locals.errorForm = isOpenai ? OPENAI_ERRORS : GEMINI_ERRORS;
     // In place: a proxy may send `http://host` before the path, and the router counts its characters.
     request.url = request.url.replace(request.path, () => path.replace(GOOGLES_OPENAI, '/v1/$1'));
-  }
-  next();
-};
+    requireToken(request, response, next);
+  };
+}
 
+/** Most requests are told apart by their first letters. */
+const MAY_BE_PROGRAM = /^(?:\/v1|\/\/|[^/])/i;
 const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
 const OPENAI_PATH = new RegExp(`^${COMPLETIONS_PATH}$|^/v1(?:alpha|beta)?/openai(?:/|$)`, 'i');
 /** `/v1` belongs to both; where the path does not decide, the place of the token does. */

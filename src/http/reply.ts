@@ -41,11 +41,11 @@ export const ATTEMPTS_HEADER = 'understudy-attempts';
 const KEY_HEADER = 'understudy-key';
 
 export function setAnsweredBy(
-  response: Response,
+  { locals }: Response,
   { key, attempts }: Pick<AnsweredBy, 'key' | 'attempts'>,
 ): void {
-  response.setHeader(ATTEMPTS_HEADER, String(attempts));
-  if (response.locals.admin !== undefined) response.setHeader(KEY_HEADER, key.id);
+  locals.head += `${ATTEMPTS_HEADER}: ${attempts}\r\n`;
+  if (locals.admin !== undefined) locals.head += `${KEY_HEADER}: ${key.id}\r\n`;
 }
 
 /**

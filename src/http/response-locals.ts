@@ -1,7 +1,6 @@
 import type { Caller } from '../failover/failover.ts';
 import type { Admin } from './admin/admin-access.ts';
 import type { ErrorForm, HttpError, Outcome } from './errors.ts';
-import type { Route } from './route.ts';
 
 declare global {
   namespace Express {
@@ -10,10 +9,8 @@ declare global {
       /** The caller's own id of the request, or a new one. */
       requestId: string;
       startedAt: number;
-      /** The headers that every answer has, as lines of its head. */
+      /** Lines of the answer's head that Node does not check: headers whose values are known to be fit. */
       head: string;
-      /** Missing where the path is unknown, or the request was refused before. */
-      route?: Route;
       /** Missing for other callers, and on routes that do not look. */
       admin?: Admin;
       /** How an error is written for this caller. Default: our own form. */

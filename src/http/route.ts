@@ -72,19 +72,19 @@ export const jsonAnswer = (description: string, schema: z.ZodType): Answer => ({
   content: { 'application/json': schema },
 });
 
-/** Another method on a known path is refused with 405. */
+/**
+ * Another method on a known path is refused with 405. While a request is in a route, `request.route.served`
+ * is that route.
+ */
 export function serveRoutes(app: Express, routes: readonly Route[]): void {
   for (const route of routes) {
     const { method, path, aliases = [], isUncached = false, limit = [], handlers } = route;
     const paths = route.pattern ?? [path, ...aliases].map(toExpressPath);
-    const setRoute: RequestHandler = (_request, response, next) => {
-      response.locals.route = route;
-      next();
-    };
     const allowed = method === 'get' ? ['GET', 'HEAD', 'OPTIONS'] : ['POST', 'OPTIONS'];
     const caching = isUncached ? [forbidCaching] : [];
-    app[method](paths, setRoute, ...caching, ...limit, ...handlers);
-    app.all(paths, setRoute, methodNotAllowed(...allowed));
+    const served = app.route(paths);
+    served[method](...caching, ...limit, ...handlers).all(methodNotAllowed(...allowed));
+    Object.assign(served, { served: route });
   }
 }
 

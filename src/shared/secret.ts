@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { inspect } from 'node:util';
 
 /**
@@ -32,17 +32,13 @@ export class Secret {
 }
 
 /**
- * Compares a text with all of these tokens in constant time.
+ * Looks a text up among these tokens by its hash, so that the time it takes tells nothing about a token.
  *
  * @returns the id of the token that it equals, or null
  */
 export function createTokenCheck(tokens: readonly Secret[]): (given: string) => string | null {
-  const known = tokens.map((token) => ({ id: token.id, digest: digestOf(token.reveal()) }));
-  return (given) => {
-    const digest = digestOf(given);
-    const [found] = known.filter((token) => timingSafeEqual(token.digest, digest));
-    return found?.id ?? null;
-  };
+  const ids = new Map(tokens.map((token) => [hash('sha256', token.reveal()), token.id]));
+  return (given) => ids.get(hash('sha256', given)) ?? null;
 }
 
 /** SHA-256 of lines of text. */

@@ -256,11 +256,6 @@ async function credentials(
   }
 }
 
-interface Layer {
-  readonly route?: { readonly methods: Readonly<Record<string, boolean>> };
-}
-
-/** Without what refuses other methods. */
 function countServedRoutes(): number {
   const app = createApp({
     clientTokens: [new Secret('token', CLIENT_TOKEN)],
@@ -282,7 +277,5 @@ function countServedRoutes(): number {
     redis: null,
     mode: 'live',
   } as unknown as AppOptions);
-  return (app.router.stack as unknown as Layer[]).filter(
-    ({ route }) => route !== undefined && Object.keys(route.methods).length === 1,
-  ).length;
+  return app.router.stack.filter(({ route }) => route !== undefined).length;
 }

@@ -32,8 +32,8 @@ export interface AdminAccess {
    * @throws HttpError 401, or 429 after too many wrong tokens from one address
    */
   readonly require: RequestHandler;
-  /** Sets `response.locals.admin` on routes that are open to everybody. */
-  readonly recognise: RequestHandler;
+  /** Sets `response.locals.admin` if the cookie shows one, on routes that are open to everybody. */
+  recognise(request: Request, response: Response): Promise<void>;
   /** @throws HttpError 401 or 429 */
   checkToken(request: Request, given: string): Promise<void>;
 }
@@ -84,10 +84,9 @@ export function createAdminAccess(options: AdminAccessOptions): AdminAccess {
       response.locals.admin = admin;
       next();
     },
-    async recognise(request, response, next) {
-      const admin = request.headers.cookie === undefined ? null : await byCookie(request);
+    async recognise(request, response) {
+      const admin = await byCookie(request);
       if (admin !== null) response.locals.admin = admin;
-      next();
     },
   };
 }
