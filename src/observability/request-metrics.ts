@@ -11,7 +11,7 @@ import {
 import type { Outcome } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
-import { defaultTargets, type Target } from '../shared/target.ts';
+import type { Target } from '../shared/target.ts';
 
 export interface RequestMetrics {
   readonly sink: TraceSink;
@@ -29,20 +29,35 @@ export function createRequestMetrics(
   providers: readonly ProviderFacts[],
 ): RequestMetrics {
   const families = createFamilies();
-  const countAttempt = countAttempts(families, targets);
-  const measureCall = measureCalls(families, targets, providers);
-  const countRequest = countRequests(families, targets);
-  const attemptEnded = (attempt: AttemptTrace, request: RequestTrace) => {
-    countAttempt(attempt);
-    measureCall(attempt, request);
+  const attemptsOf = bindAttempts(families, targets);
+  const callsOf = bindCalls(families, targets, providers);
+  const requestsOf = bindRequests(families, targets);
+  const attemptEnded = (attempt: AttemptTrace, { operation }: RequestTrace) => {
+    const { target, outcome, isProbe, ms, firstMs, usage } = attempt;
+    const { attempts, probes } = attemptsOf(target)(outcome.kind);
+    attempts.count += 1;
+    if (isProbe) probes.count += 1;
+    const calls = callsOf(target)(operation);
+    calls.duration(outcome.kind).observe(ms / 1000);
+    // A call in the protocol of Gemini may ask for a whole answer, which has no first chunk.
+    if (firstMs !== null && operation === 'chat') calls.firstChunk().observe(firstMs / 1000);
+    if (usage === null) return;
+    calls.tokens('input').observe(usage.inputTokens);
+    calls.tokens('output').observe(usage.outputTokens);
   };
   return {
     sink: {
       attemptFailed: attemptEnded,
       requestEnded(request) {
-        const { success } = request;
+        const { targets, operation, attempts, success, waitedMs, end } = request;
         if (success !== null) attemptEnded(success, request);
-        if (request.end !== null) countRequest(request, request.end);
+        if (end === null) return;
+        const requests = requestsOf(targets[0].provider);
+        requests.ends(operation)(end.kind).count += 1;
+        if (end.kind === 'refused') requests.refusals(end.code).count += 1;
+        if (end.kind === 'answered') requests.calls.observe(attempts.length);
+        if (waitedMs > 0) requests.wait.observe(waitedMs / 1000);
+        requests.failovers.observe(failoversIn(attempts));
       },
     },
     requestAnswered: measureAnswers(families),
@@ -50,7 +65,7 @@ export function createRequestMetrics(
   };
 }
 
-function countAttempts({ counter }: Families, targets: readonly Target[]) {
+function bindAttempts({ counter }: Families, targets: readonly Target[]) {
   const attempts = counter(
     'understudy_attempts_total',
     'Calls to a provider, each with one key, by outcome.',
@@ -66,11 +81,7 @@ function countAttempts({ counter }: Families, targets: readonly Target[]) {
     }),
   );
   for (const target of targets) for (const outcome of OUTCOMES) seriesOf(target)(outcome);
-  return ({ target, outcome, isProbe }: AttemptTrace): void => {
-    const series = seriesOf(target)(outcome.kind);
-    series.attempts.count += 1;
-    if (isProbe) series.probes.count += 1;
-  };
+  return seriesOf;
 }
 
 /** OpenTelemetry's advice, in seconds and in tokens. */
@@ -84,7 +95,7 @@ const TOKENS = Array.from({ length: 14 }, (_, power) => 4 ** power);
  * (https://github.com/open-telemetry/semantic-conventions-genai, `docs/gen-ai/gen-ai-metrics.md`).
  * The key is no label: ten thousand keys would make ten thousand times as many series.
  */
-function measureCalls(
+function bindCalls(
   { histogram }: Families,
   targets: readonly Target[],
   providers: readonly ProviderFacts[],
@@ -126,16 +137,7 @@ function measureCalls(
   for (const target of targets) {
     for (const operation of operationsOf(target)) seriesOf(target)(operation).duration('success');
   }
-  return (attempt: AttemptTrace, { operation }: RequestTrace): void => {
-    const { target, outcome, ms, firstMs, usage } = attempt;
-    const series = seriesOf(target)(operation);
-    series.duration(outcome.kind).observe(ms / 1000);
-    // A call in the protocol of Gemini may ask for a whole answer, which has no first chunk.
-    if (firstMs !== null && operation === 'chat') series.firstChunk().observe(firstMs / 1000);
-    if (usage === null) return;
-    series.tokens('input').observe(usage.inputTokens);
-    series.tokens('output').observe(usage.outputTokens);
-  };
+  return seriesOf;
 }
 
 function operationsOf({ persona, metered }: Target): readonly Operation[] {
@@ -148,44 +150,10 @@ const TIMES = [0, 1, 2, 3, 5, 10, 20, 50, 100];
 /** Most requests wait at most `KEY_WAIT_SECONDS`, a few for the outcome of a probe. */
 const WAIT_SECONDS = [0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10, 20, 30, 60];
 
-function countRequests(families: Families, targets: readonly Target[]) {
-  const { requestsOf, refusalsOf } = bindRequestCounters(families, targets);
-  const failovers = families.histogram(
-    'understudy_request_failovers',
-    'How often another key or model stepped in, for each request.',
-    TIMES,
-  );
-  const calls = families.histogram(
-    'understudy_upstream_calls_per_served_request',
-    'How many attempts an answered request took.',
-    TIMES,
-  );
-  const wait = families.histogram(
-    'understudy_wait_seconds',
-    'How long a request waited for a key to come back, of those that did.',
-    WAIT_SECONDS,
-  );
-  const seriesOf = oncePer((service: ProviderName) => ({
-    failovers: failovers({ service }),
-    calls: calls({ service }),
-    wait: wait({ service }),
-  }));
-  for (const { provider } of defaultTargets(targets)) seriesOf(provider);
-  return ({ targets, operation, attempts, waitedMs }: RequestTrace, end: RequestEnd): void => {
-    const { provider } = targets[0];
-    const series = seriesOf(provider);
-    requestsOf(provider)(operation)(end.kind).count += 1;
-    if (end.kind === 'refused') refusalsOf(provider)(end.code).count += 1;
-    if (end.kind === 'answered') series.calls.observe(attempts.length);
-    if (waitedMs > 0) series.wait.observe(waitedMs / 1000);
-    series.failovers.observe(attempts.length > 1 ? failoversIn(attempts) : 0);
-  };
-}
-
 /** A client that left is refused nothing. */
 const REFUSAL_CODES = SERVICE_ERROR_CODES.filter((code) => code !== 'client_gone');
 
-function bindRequestCounters({ counter }: Families, targets: readonly Target[]) {
+function bindRequests({ counter, histogram }: Families, targets: readonly Target[]) {
   const requests = counter(
     'understudy_requests_total',
     'Requests that needed a key, by how they ended.',
@@ -194,21 +162,38 @@ function bindRequestCounters({ counter }: Families, targets: readonly Target[]) 
     'understudy_refusals_total',
     'Requests that were refused, by the code of the refusal.',
   );
-  const requestsOf = oncePer((service: ProviderName) =>
-    oncePer((operation: Operation) =>
+  const failovers = histogram(
+    'understudy_request_failovers',
+    'How often another key or model stepped in, for each request.',
+    TIMES,
+  );
+  const calls = histogram(
+    'understudy_upstream_calls_per_served_request',
+    'How many attempts an answered request took.',
+    TIMES,
+  );
+  const wait = histogram(
+    'understudy_wait_seconds',
+    'How long a request waited for a key to come back, of those that did.',
+    WAIT_SECONDS,
+  );
+  const seriesOf = oncePer((service: ProviderName) => ({
+    ends: oncePer((operation: Operation) =>
       oncePer((end: RequestEnd['kind']) => requests({ service, operation, end })),
     ),
-  );
-  const refusalsOf = oncePer((service: ProviderName) =>
-    oncePer((code: ServiceErrorCode) => refusals({ service, code })),
-  );
+    refusals: oncePer((code: ServiceErrorCode) => refusals({ service, code })),
+    failovers: failovers({ service }),
+    calls: calls({ service }),
+    wait: wait({ service }),
+  }));
   for (const target of targets) {
+    const series = seriesOf(target.provider);
     for (const operation of operationsOf(target)) {
-      for (const end of REQUEST_ENDS) requestsOf(target.provider)(operation)(end);
+      for (const end of REQUEST_ENDS) series.ends(operation)(end);
     }
-    for (const code of REFUSAL_CODES) refusalsOf(target.provider)(code);
+    for (const code of REFUSAL_CODES) series.refusals(code);
   }
-  return { requestsOf, refusalsOf };
+  return seriesOf;
 }
 
 /** How often another key or model stepped in. A second attempt with the same key does not count. */

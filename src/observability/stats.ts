@@ -47,7 +47,14 @@ export function createStats(): Stats {
       counts = noCounts();
       byKey.set(attempt.key, counts);
     }
-    add(attempt, counts);
+    const { outcome, firstMs, startedAt, ms } = attempt;
+    counts.calls += 1;
+    if (firstMs !== null) counts.firstMs.add(startedAt + ms, firstMs);
+    if (outcome.kind !== 'success') countFailure(outcome, attempt, counts);
+    else {
+      counts.successes += 1;
+      counts.settledAt = Math.max(counts.settledAt, startedAt);
+    }
   };
   const minuteOf = (at: number): Minute => {
     const number = Math.floor(at / MINUTE_MS);
@@ -112,23 +119,13 @@ const noCounts = (): KeyCounts => ({
   settledAt: 0,
 });
 
-function add(attempt: AttemptTrace, counts: KeyCounts): void {
-  const { outcome, parked, firstMs, startedAt, ms, target } = attempt;
-  const isSuccess = outcome.kind === 'success';
-  const at = startedAt + ms;
-  counts.calls += 1;
-  if (firstMs !== null) counts.firstMs.add(at, firstMs);
-  if (isSuccess || settles(outcome, parked)) {
-    counts.settledAt = Math.max(counts.settledAt, startedAt);
-  }
-  if (isSuccess) {
-    counts.successes += 1;
-    return;
-  }
-  const { kind, message, status = null } = outcome;
+function countFailure(failure: Failure, attempt: AttemptTrace, counts: KeyCounts): void {
+  const { kind, message, status = null } = failure;
+  const { parked, startedAt, ms, target } = attempt;
   counts.failures[kind] = (counts.failures[kind] ?? 0) + 1;
+  if (settles(failure, parked)) counts.settledAt = Math.max(counts.settledAt, startedAt);
   if (BLAMELESS.has(kind)) return;
-  counts.lastError = { at: isoTime(at), kind, model: target.label, message, status };
+  counts.lastError = { at: isoTime(startedAt + ms), kind, model: target.label, message, status };
 }
 
 const settles = (failure: Failure, parked: Parked | null) =>
