@@ -115,21 +115,36 @@ interface Contender extends Readonly<Record<Kind, LoadReport[]>> {
 
 /** Every server in turn, several times around. */
 async function measure(kind: Kind, contenders: readonly Contender[], load: LoadGenerator) {
-  const run = ({ row, server }: Contender, more: Pick<Load, 'seconds' | 'settle'>) =>
-    load.run({
+  for (const contender of contenders) await ask(kind, contender, load, warmUp, 0);
+  for (let round = 0; round < Number(rounds); round += 1) {
+    for (const contender of contenders) {
+      contender[kind].push(await ask(kind, contender, load, SETTLE, Number(seconds)));
+      contender.server.forgetLog();
+    }
+  }
+}
+
+async function ask(
+  kind: Kind,
+  { row, server }: Contender,
+  load: LoadGenerator,
+  settle: NonNullable<Load['settle']>,
+  forSeconds: number,
+): Promise<LoadReport> {
+  try {
+    return await load.run({
       urls: [server.url],
       pid: server.pid,
       request: row.requestFor(kind, load.upstreamUrl),
       chunks: CHUNKS[kind],
       callers: CALLERS,
-      ...more,
+      settle,
+      seconds: forSeconds,
     });
-  for (const contender of contenders) await run(contender, { settle: warmUp, seconds: 0 });
-  for (let round = 0; round < Number(rounds); round += 1) {
-    for (const contender of contenders) {
-      contender[kind].push(await run(contender, { settle: SETTLE, seconds: Number(seconds) }));
-      contender.server.forgetLog();
-    }
+  } catch (cause) {
+    throw new Error(`${row.title}, ${kind}; its log ends: ${server.readLog().slice(-2000)}`, {
+      cause,
+    });
   }
 }
 

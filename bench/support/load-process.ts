@@ -3,7 +3,6 @@
  * Prints the provider's address. Then it is sent a `Load` at a time, and answers each with a
  * `LoadReport`. It does no more than the wire needs, so that the server under test is the bottleneck.
  */
-import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
@@ -112,15 +111,16 @@ function openCaller({ port }: URL, request: Buffer, tally: Tally): Caller {
     },
   });
   socket.once('error', ({ message }) => fail(message));
-  socket.once('close', () => {
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  void closed.then(() => {
     if (!hasLeft) fail('the server has closed the connection');
   });
   socket.setTimeout(LIMIT_MS, () => fail('no answer'));
   ask();
   return {
-    async leave() {
+    leave() {
       hasLeft = true;
-      if (!socket.closed) await once(socket, 'close');
+      return closed;
     },
   };
   function ask(): void {

@@ -45,17 +45,24 @@ export async function startLoadGenerator(): Promise<LoadGenerator> {
   const child = spawn(process.execPath, script('support/load-process.ts'), {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
-  const [upstreamUrl] = (await once(child, 'message')) as [string];
+  const ended = once(child, 'exit').then(() => {
+    throw new Error('the load generator has ended');
+  });
+  const nextMessage = () => Promise.race([once(child, 'message'), ended]);
+  const [upstreamUrl] = (await nextMessage()) as [string];
   return {
     upstreamUrl,
     async run(load) {
       child.send(load);
-      const [report] = (await once(child, 'message')) as [LoadReport];
+      const [report] = (await nextMessage()) as [LoadReport];
       if (report.failure !== null)
         throw new Error(`not every request was answered: ${report.failure}`);
       return report;
     },
-    stop: () => child.disconnect(),
+    stop() {
+      ended.catch(() => {});
+      child.disconnect();
+    },
   };
 }
 

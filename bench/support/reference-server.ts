@@ -13,6 +13,8 @@ const headers = { 'content-type': 'application/json', 'x-goog-api-key': 'bench-k
 const CALLER_GONE = new Error('the caller has gone');
 
 const server = variant === 'express' ? createExpress() : createServer(passThrough);
+// Else a server that other work holds up for longer resets connections with a request in them.
+server.keepAliveTimeout = 120_000;
 server.listen({ port: Number(process.env.PORT), host: '127.0.0.1', backlog: 8192 });
 
 /** Hangs up when the caller does. */

@@ -44,6 +44,7 @@ export interface Run {
 export interface Server extends Child {
   /** From starting the process to the first answer. */
   readonly startMs: number;
+  readLog(): string;
   /** Empties its log. */
   forgetLog(): void;
 }
@@ -92,6 +93,7 @@ export async function startServer(command: Command, run: Run = {}): Promise<Serv
         await waitFor('a report', log, () => REPORT.exec(readFileSync(log, 'utf8'))?.[0]),
       );
     },
+    readLog: () => readFileSync(log, 'utf8'),
     forgetLog: () => truncateSync(log),
     async stop() {
       const ended = once(child, 'exit');
