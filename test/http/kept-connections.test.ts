@@ -1,5 +1,6 @@
+import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { ask, CALLERS, type Caller, GEMINI_CALLER } from '../support/chat-callers.ts';
 import { CLIENT_TOKEN } from '../support/programs.ts';
 import {
@@ -93,13 +94,16 @@ describe.each(CLOSINGS)(
       },
     );
 
-    it('is replaced for several requests at once, although every other one goes the same way', async () => {
+    it.each([
+      ['one request', 1],
+      ['more requests at once', 4],
+    ])('is replaced although every other one has gone the same way: %s', async (_, requests) => {
       const { app, upstream } = await start(TWO_KEYS);
       await warmUp(app, upstream, 3);
       upstream.begin = (call) => {
         if (call.turn > 1) close(call);
       };
-      const asked = Array.from({ length: 4 }, () => ask(app, CALLERS.chat));
+      const asked = Array.from({ length: requests }, () => ask(app, CALLERS.chat));
       for (const { status, headers } of await Promise.all(asked)) {
         expect([status, headers.get('understudy-attempts')]).toEqual([200, '1']);
       }
@@ -188,5 +192,55 @@ describe('kept connections that are closed just before a request', () => {
     const { status, headers } = await ask(app, CALLERS.chat);
     expect([status, headers.get('understudy-attempts')]).toEqual([200, '1']);
     expect(attemptsIn(app)).toEqual([]);
+    await vi.waitFor(() => expect(upstream.open()).toBe(1));
+  });
+});
+
+describe('50 clients who hang up', () => {
+  const silent = () => {};
+  const begun = ({ socket }: RawCall) =>
+    void socket.write(`${head(CHUNKED)}${chunked([piece('Hel')])}`);
+  it.each([
+    ['a chat before its answer', CALLERS.chat, silent],
+    ['a chat in the middle of its answer', CALLERS.chat, begun],
+    ['a stream before its answer', CALLERS['chat, streamed'], silent],
+    ['a stream', CALLERS['chat, streamed'], begun],
+    ['a streamed completion', CALLERS['completion, streamed'], begun],
+    ['a stream of Gemini', GEMINI_CALLER, begun],
+  ] as const)('on %s abort their calls and leave no connection', async (_, caller, answer) => {
+    const { app, upstream } = await start(TWO_KEYS);
+    await warmUp(app, upstream);
+    upstream.answer = answer;
+    let answered = 0;
+    const clients = Array.from({ length: 50 }, () => {
+      const { headers, body } = caller.request;
+      const client = request(app.url + caller.path, { method: 'POST', headers, agent: false });
+      client.on('error', () => {});
+      client.on('response', (response) => {
+        response.on('error', () => {});
+        response.once('data', () => {
+          answered += 1;
+        });
+      });
+      return client.end(body);
+    });
+    await vi.waitFor(() => expect(upstream.busy()).toBe(50), 5000);
+    const isStream = caller !== CALLERS.chat && answer === begun;
+    await vi.waitFor(() => expect(answered).toBe(isStream ? 50 : 0), 5000);
+    const connections = upstream.connections();
+    for (const client of clients) {
+      client.destroy();
+      await delay(1);
+    }
+    await vi.waitFor(() => expect(upstream.busy()).toBe(0), 5000);
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(0), 5000);
+    await delay(20);
+    expect([upstream.open(), upstream.connections()]).toEqual([0, connections]);
+    const requests = app.logs.filter(({ msg, status }) => msg === 'request' && status === 499);
+    expect(requests).toHaveLength(50);
+    await expectNothingParked(app, 2);
+    upstream.answer = good;
+    expect((await ask(app, CALLERS.chat)).status).toBe(200);
+    expect(upstream.open()).toBe(1);
   });
 });

@@ -8,7 +8,9 @@ import {
 } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import buildConnector from 'undici/lib/core/connect.js';
-import Agent from 'undici/lib/dispatcher/agent.js';
+import Client from 'undici/lib/dispatcher/client.js';
+import BaseDispatcher from 'undici/lib/dispatcher/dispatcher.js';
+import Pool from 'undici/lib/dispatcher/pool.js';
 import { withoutLastWord } from '../../shared/redact.ts';
 import type { AnswerEnd, Call, CallHandler, ProviderAnswer } from '../provider.ts';
 
@@ -19,28 +21,65 @@ import type { AnswerEnd, Call, CallHandler, ProviderAnswer } from '../provider.t
 const KEEP_ALIVE_MS = 240_000;
 const MAX_KEEP_ALIVE_MS = 600_000;
 
+const OPTIONS = {
+  bodyTimeout: 0,
+  headersTimeout: 0,
+  keepAliveTimeout: KEEP_ALIVE_MS,
+  keepAliveMaxTimeout: MAX_KEEP_ALIVE_MS,
+};
+
 /** The connections to the providers. The failover sets the time limits. */
-export function createDispatcher(): Dispatcher {
-  const connect = buildConnector({});
-  return new Agent({
-    bodyTimeout: 0,
-    headersTimeout: 0,
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    keepAliveMaxTimeout: MAX_KEEP_ALIVE_MS,
-    connect(options, callback) {
-      connect(options, (...[error, socket]) => {
-        if (error !== null) {
-          callback(error, null);
-          return;
-        }
-        // undici says so only of some errors.
-        socket.once('error', (cause: SocketError) => {
-          cause.socket ??= { bytesRead: socket.bytesRead };
-        });
-        callback(null, socket);
-      });
-    },
+export const createDispatcher = (): Dispatcher => new Pools();
+
+/** A pool for each provider. undici's Agent closes a pool that has no connection left, with the requests in it. */
+class Pools extends BaseDispatcher {
+  readonly #pools = new Map<string, Dispatcher>();
+  readonly #options = { ...OPTIONS, connect: createConnect(), factory: createClient };
+
+  override dispatch(request: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler) {
+    const origin = String(request.origin);
+    let pool = this.#pools.get(origin);
+    if (pool === undefined) {
+      pool = new Pool(origin, this.#options);
+      this.#pools.set(origin, pool);
+    }
+    return pool.dispatch(request, handler);
+  }
+
+  override async destroy(): Promise<void> {
+    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
+  }
+}
+
+/**
+ * undici opens a new connection for a request that was aborted, and leaves it open, unused and without a limit in
+ * time (https://github.com/nodejs/undici/issues/5845). So the client of an aborted request ends with it.
+ */
+function createClient(origin: URL, options: object): Dispatcher {
+  const client = new Client(origin, options);
+  client.on('disconnect', (url, targets, error) => {
+    if (error.message !== 'aborted') return;
+    void client.destroy();
+    // At this event the pool forgets its client.
+    client.emit('connectionError', url, targets, error);
   });
+  return client;
+}
+
+function createConnect(): buildConnector.connector {
+  const connect = buildConnector({});
+  return (options, callback) =>
+    connect(options, (...[error, socket]) => {
+      if (error !== null) {
+        callback(error, null);
+        return;
+      }
+      // undici says so only of some errors.
+      socket.once('error', (cause: SocketError) => {
+        cause.socket ??= { bytesRead: socket.bytesRead };
+      });
+      callback(null, socket);
+    });
 }
 
 interface SocketError extends NodeJS.ErrnoException {
@@ -72,7 +111,6 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   #refusal: Buffer[] = [];
   #refusalSize = 0;
   #hasBegun = false;
-  #wasRepeated = false;
   #isPaused = false;
 
   constructor(dispatcher: Dispatcher, handler: CallHandler<Chunk, End>) {
@@ -155,9 +193,9 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.isOver) return;
-    if (!this.#hasBegun && !this.#wasRepeated && wasDeadBefore(error)) {
-      this.#wasRepeated = true;
-      if (this.#request !== null) this.send(this.#request);
+    // Every kept connection may have died, but a new one ends the row.
+    if (this.#request !== null && !this.#hasBegun && wasDeadBefore(error)) {
+      this.send(this.#request);
       return;
     }
     // A refusal that breaks off is still a refusal.
