@@ -4,8 +4,7 @@ import { startReport } from './config/start-report.ts';
 import { ListenError } from './http/listen.ts';
 import { PROVIDERS, startUnderstudy, type Understudy } from './server.ts';
 import { createSystemClock } from './shared/clock.ts';
-import { LogOutput, STANDARD_OUTPUT } from './shared/log-output.ts';
-import { createLogger, type Logger } from './shared/logger.ts';
+import { createLogger, type Logger, LogOutput, STANDARD_OUTPUT } from './shared/logger.ts';
 
 /** Shorter than the platform's limit (`maxShutdownDelaySeconds` in render.yaml). */
 const DRAIN_LIMIT_MS = 290_000;

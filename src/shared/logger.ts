@@ -1,5 +1,6 @@
+import { write, writeSync } from 'node:fs';
 import { type DestinationStream, type Logger, pino, stdTimeFunctions } from 'pino';
-import { STANDARD_OUTPUT } from './log-output.ts';
+import { type Clock, isoTime, type Timer } from './clock.ts';
 import type { Redact } from './redact.ts';
 
 export type { Logger };
@@ -20,3 +21,120 @@ export function createLogger({ level, redact, destination }: LoggerOptions): Log
     destination ?? pino.destination({ fd: STANDARD_OUTPUT, sync: true }),
   );
 }
+
+export const STANDARD_OUTPUT = 1;
+
+/** After a write lines are collected for so long, or until there are so many characters. */
+const PAUSE_MS = 100;
+const PIECE = 16 * 1024;
+/** So many characters may wait for a slow reader. */
+const MAX_WAITING = 4 * 1024 * 1024;
+
+/**
+ * Writes the lines of the log in few pieces, and never makes the process wait for their reader. Lines that the
+ * reader is too slow for are dropped and counted; what a reader that is gone or a full disk does not take is lost.
+ *
+ * pino's own buffered destination does not serve: at the end of the process it tries for ever to reach a reader
+ * that is gone.
+ */
+export class LogOutput {
+  readonly #fd: number;
+  readonly #clock: Clock;
+  #waiting = '';
+  /** Left over by the last write; it comes first. */
+  #rest: Buffer = NOTHING;
+  #dropped = 0;
+  #isWriting = false;
+  /** Runs after a write, and as long as something is left. */
+  #pause: Timer | null = null;
+  #onSettled: (() => void) | null = null;
+
+  constructor(fd: number, clock: Clock) {
+    this.#fd = fd;
+    this.#clock = clock;
+  }
+
+  write(line: string): void {
+    if (this.#waiting.length + this.#rest.length > MAX_WAITING) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#waiting += line;
+    const isEnough = this.#waiting.length >= PIECE && this.#rest.length === 0;
+    if (this.#pause === null || isEnough) this.#send();
+  }
+
+  /** Resolves when no write is under way, so that `flushSync` keeps the order of the lines. */
+  settled(): Promise<void> {
+    if (!this.#isWriting) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onSettled = resolve;
+    });
+  }
+
+  /** For the end of the process. Node itself waits for a write that is under way. */
+  flushSync(): void {
+    writeAll(this.#fd, this.#take());
+  }
+
+  #send(): void {
+    this.#pause ??= this.#clock.after(PAUSE_MS, this.#resume);
+    if (this.#isWriting) return;
+    const piece = this.#take();
+    this.#isWriting = true;
+    write(this.#fd, piece, (error, bytes) => {
+      this.#isWriting = false;
+      if (error === null) this.#rest = piece.subarray(bytes);
+      else if (isFull(error)) this.#rest = piece;
+      if (this.#rest.length > 0) this.#pause ??= this.#clock.after(PAUSE_MS, this.#resume);
+      else if (this.#waiting.length >= PIECE && this.#onSettled === null) this.#send();
+      this.#onSettled?.();
+      this.#onSettled = null;
+    });
+  }
+
+  readonly #resume = (): void => {
+    this.#pause = null;
+    if (this.#waiting !== '' || this.#rest.length > 0) this.#send();
+  };
+
+  #take(): Buffer {
+    const note = this.#dropped === 0 ? '' : this.#noteOfDropped();
+    const lines = Buffer.from(this.#waiting + note);
+    const piece = this.#rest.length === 0 ? lines : Buffer.concat([this.#rest, lines]);
+    this.#waiting = '';
+    this.#rest = NOTHING;
+    this.#dropped = 0;
+    return piece;
+  }
+
+  #noteOfDropped(): string {
+    const msg = 'lines of the log were dropped: their reader is too slow';
+    const time = isoTime(this.#clock.now());
+    return `${JSON.stringify({ level: 40, time, dropped: this.#dropped, msg })}\n`;
+  }
+}
+
+const NOTHING = Buffer.alloc(0);
+
+/** How often and after how long a full pipe is tried again, if it does not make us wait itself. */
+const MAX_TRIES = 100;
+const NEXT_TRY_MS = 10;
+const SLEEPER = new Int32Array(new SharedArrayBuffer(4));
+
+function writeAll(fd: number, bytes: Buffer): void {
+  let rest = bytes;
+  for (let tries = 0; rest.length > 0 && tries < MAX_TRIES; ) {
+    try {
+      rest = rest.subarray(writeSync(fd, rest));
+    } catch (error) {
+      if (!isFull(error)) return;
+      tries += 1;
+      Atomics.wait(SLEEPER, 0, 0, NEXT_TRY_MS);
+    }
+  }
+}
+
+/** A pipe whose reader is slow. */
+const isFull = (error: unknown) =>
+  error instanceof Error && 'code' in error && error.code === 'EAGAIN';

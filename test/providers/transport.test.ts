@@ -5,12 +5,12 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { createGzip } from 'node:zlib';
 import type { Dispatcher } from 'undici';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { createGemini } from '../../src/providers/gemini/gemini.ts';
 import {
   createGeminiRelay,
   type RelayPiece,
   type RelayRequest,
 } from '../../src/providers/gemini/gemini-relay.ts';
+import { createGemini } from '../../src/providers/gemini/gemini-request.ts';
 import { createDispatcher } from '../../src/providers/gemini/transport.ts';
 import type { AnswerEnd, Call, CallHandler, Client } from '../../src/providers/provider.ts';
 import type { ApiKey } from '../../src/shared/api-key.ts';

@@ -3,7 +3,7 @@ import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, expect, it, vi } from 'vitest';
-import { LogOutput } from '../../src/shared/log-output.ts';
+import { LogOutput } from '../../src/shared/logger.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
 const { O_RDONLY, O_WRONLY, O_NONBLOCK } = constants;

@@ -10,8 +10,8 @@ import type {
   Client,
   ProviderAnswer,
 } from '../provider.ts';
-import type { GeminiOptions } from './gemini.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
+import type { GeminiOptions } from './gemini-request.ts';
 import { type AnswerHead, Exchange } from './transport.ts';
 
 /** A request in Gemini's own protocol, sent on unchanged. */

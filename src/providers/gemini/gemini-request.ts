@@ -10,6 +10,32 @@ import type {
   Tools,
   UserPart,
 } from '../../shared/chat.ts';
+import type { ChatClient, UpstreamContext } from '../provider.ts';
+import { GeminiAnswer } from './gemini-stream.ts';
+
+export interface GeminiOptions extends UpstreamContext {
+  /** Without a trailing slash and without the API's version. */
+  readonly baseUrl: string;
+}
+
+/** Asks Gemini for the answer as a stream, which shows early that a key works. */
+export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions): ChatClient {
+  const { origin, pathname } = new URL(baseUrl);
+  const base = pathname === '/' ? '' : pathname;
+  return {
+    call(turn, key, { model }, handler) {
+      const answer = new GeminiAnswer(dispatcher, handler, context);
+      answer.send({
+        origin,
+        path: `${base}/v1beta/models/${model}:streamGenerateContent?alt=sse`,
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
+        body: JSON.stringify(toGeminiRequest(turn)),
+      });
+      return answer;
+    },
+  };
+}
 
 /** A turn in Gemini's form (https://ai.google.dev/api/generate-content). */
 export function toGeminiRequest({ system, messages, settings, tools }: ChatTurn) {

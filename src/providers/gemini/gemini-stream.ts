@@ -61,16 +61,19 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     const text = this.#form === null ? decoded.trimStart() : decoded;
     if (text === '') return;
     this.#form ??= JSON_BEGINS.test(text) ? 'json' : 'events';
-    if (this.#form === 'json') {
-      this.#json += text;
-      if (this.#json.length > MAX_EVENT) this.#fail(TOO_LONG);
-      return;
+    if (this.#form === 'json') this.#keepJson(text);
+    else {
+      const tail = (this.#endsEvent ? this.#piece : this.#tail) + text;
+      this.#tail = tail.length > MAX_TAIL ? lastOf(tail) : tail;
+      this.#piece = text;
+      this.#endsEvent = false;
+      this.#parser.feed(text);
     }
-    const earlier = this.#endsEvent ? this.#piece : this.#tail;
-    this.#tail = lastOf(earlier + text);
-    this.#piece = text;
-    this.#endsEvent = false;
-    this.#parser.feed(text);
+  }
+
+  #keepJson(text: string): void {
+    this.#json += text;
+    if (this.#json.length > MAX_EVENT) this.#fail(TOO_LONG);
   }
 
   protected ended(): void {
