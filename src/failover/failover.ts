@@ -138,8 +138,8 @@ interface Attempt<End> {
   call: Call | null;
   /** Milliseconds until the first chunk; null before it. */
   firstMs: number | null;
-  /** When the last chunk came, or the reader was ready for the next one. */
-  heardAt: number;
+  /** When the silence is too long. */
+  limitAt: number;
   /** Set where the answer is complete, unless more of it follows. */
   end: End | null;
   isPaused: boolean;
@@ -240,7 +240,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     if (state.kind !== 'attempting' && state.kind !== 'committed') return;
     const { attempt } = state;
     attempt.isPaused = false;
-    attempt.heardAt = this.#options.clock.now();
+    this.#limit(attempt, this.#options.clock.now() + this.#options.streamIdleMs);
     attempt.call?.resume();
   }
 
@@ -355,7 +355,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       startedAt,
       call: null,
       firstMs: null,
-      heardAt: startedAt,
+      limitAt: Number.POSITIVE_INFINITY,
       end: null,
       isPaused: false,
       timer: null,
@@ -363,53 +363,46 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     };
     this.#state = { kind: 'attempting', attempt };
     this.#reader.onAttempt({ target, key, attempts: this.#trace.attempts.length + 1 });
-    this.#ringAtLimit(attempt);
+    this.#limit(attempt, Math.min(startedAt + this.#attemptMs, this.#deadline));
     attempt.call = client.call(question, key, target, this);
   }
 
   /** Something came: the key works. */
   #hear(attempt: Attempt<End>): void {
-    const { lease } = attempt;
-    attempt.heardAt = this.#options.clock.now();
+    const { lease, startedAt, end } = attempt;
+    const now = this.#options.clock.now();
     if (attempt.firstMs === null) {
-      attempt.firstMs = attempt.heardAt - attempt.startedAt;
+      attempt.firstMs = now - startedAt;
       const isNews = lease.prove();
       const queue = this.#queueOf(lease.target);
       if (isNews && queue.waiters.size > 0) queue.keyProved(concernedBy(lease));
     }
-    this.#ringAtLimit(attempt);
+    this.#limit(attempt, now + (end === null ? this.#options.streamIdleMs : FINISHED_MS));
   }
 
   /** A later limit sets no new timer: the present one looks again when it rings. */
-  #ringAtLimit(attempt: Attempt<End>): void {
-    const limit = this.#limitOf(attempt);
-    if (limit >= attempt.ringsAt) return;
+  #limit(attempt: Attempt<End>, limitAt: number): void {
+    attempt.limitAt = limitAt;
+    if (limitAt >= attempt.ringsAt) return;
     const { clock } = this.#options;
     attempt.timer?.cancel();
-    attempt.ringsAt = limit;
-    attempt.timer = clock.after(limit - clock.now(), () => this.#ring(attempt));
+    attempt.ringsAt = limitAt;
+    attempt.timer = clock.after(limitAt - clock.now(), () => this.#ring(attempt));
   }
 
   #ring(attempt: Attempt<End>): void {
     const state = this.#state;
     if (state.kind !== 'attempting' && state.kind !== 'committed') return;
     const now = this.#options.clock.now();
+    attempt.ringsAt = Number.POSITIVE_INFINITY;
     // The time of a slow reader does not count.
-    if (attempt.isPaused) attempt.heardAt = now;
-    if (now >= this.#limitOf(attempt)) {
+    if (attempt.isPaused) this.#limit(attempt, now + this.#options.streamIdleMs);
+    else if (now < attempt.limitAt) this.#limit(attempt, attempt.limitAt);
+    else {
       attempt.call?.abort();
       if (attempt.end !== null) this.#complete(attempt, attempt.end);
       else this.#fail(state, new UpstreamError(this.#silenceOf(attempt)));
-      return;
     }
-    attempt.ringsAt = Number.POSITIVE_INFINITY;
-    this.#ringAtLimit(attempt);
-  }
-
-  #limitOf({ startedAt, firstMs, heardAt, end }: Attempt<End>): number {
-    if (end !== null) return heardAt + FINISHED_MS;
-    if (firstMs !== null) return heardAt + this.#options.streamIdleMs;
-    return Math.min(startedAt + this.#attemptMs, this.#deadline);
   }
 
   #silenceOf({ startedAt, firstMs }: Attempt<End>): Failure {

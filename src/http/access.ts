@@ -4,6 +4,7 @@ import { Socket } from 'node:net';
 import cors from 'cors';
 import type { RequestHandler, Response } from 'express';
 import helmet from 'helmet';
+import type { Caller } from '../failover/failover.ts';
 import type { RequestTrace } from '../failover/trace.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -53,6 +54,7 @@ function createReport({ log, clock, metrics }: AccessOptions) {
     const { locals, req: request } = this;
     const { method, url } = request;
     const route: Route | undefined = request.route?.served;
+    if (!this.writableFinished) leave(locals.caller);
     const ms = clock.now() - locals.startedAt;
     const isAnswered = this.writableFinished || locals.outcome?.code !== undefined;
     const status = isAnswered ? this.statusCode : CLIENT_GONE;
@@ -65,6 +67,19 @@ function createReport({ log, clock, metrics }: AccessOptions) {
     const answer = trace === null ? null : answerIn(trace);
     log[levelOf(this, route)]({ ...line, ...locals.outcome, ...answer }, 'request');
   };
+}
+
+/** @returns who asks, told when the connection closes before the answer is out */
+export function callerOf({ locals, destroyed }: Response): Caller {
+  // No event follows if it closed while the body was read.
+  locals.caller = { requestId: locals.requestId, isGone: destroyed, onGone: null, trace: null };
+  return locals.caller;
+}
+
+function leave(caller: Caller | undefined): void {
+  if (caller === undefined) return;
+  caller.isGone = true;
+  caller.onGone?.();
 }
 
 /** The caller's own id of the request if it is short and harmless in a log and a header, else a new one. */

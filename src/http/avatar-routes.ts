@@ -3,12 +3,20 @@ import { z } from 'zod';
 import { ServiceError } from '../failover/service-error.ts';
 import type { AvatarSession } from '../services/avatar.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
-import { bodyOrNone, readBytes, readJsonBody } from './body.ts';
-import { bearerIn, callerOf } from './caller.ts';
+import { callerOf } from './access.ts';
+import {
+  bodyOrNone,
+  invalidField,
+  jsonObject,
+  linked,
+  readBytes,
+  readJsonBody,
+  validate,
+} from './body.ts';
+import { bearerIn } from './caller.ts';
 import { type ErrorForm, HttpError } from './errors.ts';
 import { JSON_TYPE, sendJson, sendText } from './reply.ts';
 import { jsonAnswer, type RequestBody, type Route } from './route.ts';
-import { invalidField, jsonObject, linked, validate } from './validate.ts';
 
 export interface AvatarRoutesOptions {
   readonly avatar: AvatarSession;

@@ -1,26 +1,7 @@
 import type { IncomingMessage } from 'node:http';
-import type { Request, RequestHandler, Response } from 'express';
-import type { Caller } from '../failover/failover.ts';
+import type { Request, RequestHandler } from 'express';
 import { createTokenCheck, type Secret } from '../shared/secret.ts';
 import { HttpError } from './errors.ts';
-
-/** @returns who asks, told when the connection closes before the answer is out */
-export function callerOf(response: Response): Caller {
-  // No event follows if it closed while the body was read.
-  const caller: Caller = {
-    requestId: response.locals.requestId,
-    isGone: response.destroyed,
-    onGone: null,
-    trace: null,
-  };
-  response.locals.caller = caller;
-  response.once('close', () => {
-    if (response.writableFinished) return;
-    caller.isGone = true;
-    caller.onGone?.();
-  });
-  return caller;
-}
 
 /** @returns the token of an `Authorization: Bearer` header; null when there is none */
 export const bearerIn = ({ headers }: Pick<IncomingMessage, 'headers'>): string | null =>

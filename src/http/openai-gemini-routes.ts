@@ -4,7 +4,7 @@ import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
 import type { Secret } from '../shared/secret.ts';
 import { modelOf, type Target } from '../shared/target.ts';
-import { readBytes, readJsonBody } from './body.ts';
+import { linked, readBytes, readJsonBody } from './body.ts';
 import { isGoogleClient, requireClientToken } from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
 import {
@@ -19,7 +19,6 @@ import { OPENAI_ERRORS, openai } from './dialects/openai.ts';
 import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
 import { jsonAnswer, type RequestBody, type Route } from './route.ts';
-import { linked } from './validate.ts';
 
 export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock'> {
   /** Without our own system prompt, which is for the web chat. */

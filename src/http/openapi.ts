@@ -8,9 +8,9 @@ import {
   type ZodOpenApiResponsesObject,
 } from 'zod-openapi';
 import { SESSION_COOKIE } from './admin/admin-access.ts';
+import { listShapes } from './body.ts';
 import { type ErrorCode, type ErrorForm, HttpError, OUR_ERRORS } from './errors.ts';
 import type { Answer, Auth, Route, Tag } from './route.ts';
-import { listShapes } from './validate.ts';
 
 /** The OpenAPI document of this very server, written from its routes. */
 export function describeRoutes(routes: readonly Route[]): object {

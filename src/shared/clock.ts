@@ -14,7 +14,7 @@ export interface Timer {
 const MAX_DELAY_MS = 2 ** 31 - 1;
 
 export const createSystemClock = (): Clock => ({
-  now: () => Date.now(),
+  now: Date.now,
   after(delayMs, callback) {
     const timer = setTimeout(callback, Math.min(Math.max(delayMs, 0), MAX_DELAY_MS));
     return { cancel: () => clearTimeout(timer) };

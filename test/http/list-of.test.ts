@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { z } from 'zod';
-import { listOf } from '../../src/http/validate.ts';
+import { listOf } from '../../src/http/body.ts';
 
 it('stops after twenty faulty entries', () => {
   let looked = 0;

@@ -7,14 +7,13 @@ import { type KeysPage, keyReport, keysPage, overview } from '../../observabilit
 import type { KeyState } from '../../pool/inspection.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
-import { bodyOrNone, readJsonBody } from '../body.ts';
+import { bodyOrNone, invalidField, readJsonBody, validate } from '../body.ts';
 import { bearerIn } from '../caller.ts';
 import { HttpError } from '../errors.ts';
 import type { Page } from '../page-routes.ts';
 import { limitByAddress } from '../rate-limits.ts';
 import { sendJson, sendText } from '../reply.ts';
 import { jsonAnswer, type Route } from '../route.ts';
-import { invalidField, validate } from '../validate.ts';
 import {
   type AdminAccess,
   type AdminAccessOptions,

@@ -1,8 +1,8 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatMessage, UserPart } from '../../shared/chat.ts';
+import { listOf, validate } from '../body.ts';
 import { PLAIN_ERRORS } from '../errors.ts';
-import { listOf, validate } from '../validate.ts';
 import {
   COMMENT,
   type Dialect,

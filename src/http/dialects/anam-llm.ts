@@ -1,6 +1,6 @@
 import { z } from 'zod';
+import { listOf, validate } from '../body.ts';
 import { PLAIN_ERRORS } from '../errors.ts';
-import { listOf, validate } from '../validate.ts';
 import { type Dialect, hasText, MAX_MESSAGES, plainText } from './dialect.ts';
 import { toMessages } from './simple.ts';
 

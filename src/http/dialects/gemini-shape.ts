@@ -2,7 +2,7 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { type RequestShape, shapeOf } from '../../shared/request-shape.ts';
-import { isTooDeep } from '../validate.ts';
+import { isTooDeep } from '../body.ts';
 
 const anything = z.unknown().optional();
 

@@ -4,10 +4,10 @@ import type { Relay, RelayCall, RelayWriter } from '../../services/relay.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { PLAIN } from '../../shared/request-shape.ts';
-import { callerOf } from '../caller.ts';
+import { callerOf } from '../access.ts';
+import { linked } from '../body.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { JSON_TYPE, PacedWriter, STREAM_CACHING, sendText } from '../reply.ts';
-import { linked } from '../validate.ts';
 import { resourcesIn, shapeIn } from './gemini-shape.ts';
 
 /** A request in Gemini's own protocol: Google's answer is passed on byte by byte. */

@@ -8,8 +8,13 @@ import type {
   UserPart,
 } from '../../shared/chat.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
-import { holdsTooManyValues, replaceLoneSurrogates } from '../body.ts';
-import { invalidField, isTooDeep, listOf } from '../validate.ts';
+import {
+  holdsTooManyValues,
+  invalidField,
+  isTooDeep,
+  listOf,
+  replaceLoneSurrogates,
+} from '../body.ts';
 import { dataUrl, hasText, MAX_MESSAGES, MAX_PARTS, textPart } from './dialect.ts';
 
 const imagePart = z

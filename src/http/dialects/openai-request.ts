@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { ChatRequest } from '../../services/chat.ts';
 import type { GenerationSettings, ToolChoice, Tools } from '../../shared/chat.ts';
 import { isJsonObject } from '../../shared/json.ts';
-import { invalidField, jsonObject, listOf, validate } from '../validate.ts';
+import { invalidField, jsonObject, listOf, validate } from '../body.ts';
 import { modelName } from './dialect.ts';
 import { messages, readConversation } from './openai-messages.ts';
 

@@ -2,9 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { ChatReply } from '../../services/chat.ts';
 import type { FinishReason, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
+import { linked } from '../body.ts';
 import type { ErrorCode, ErrorForm, HttpError } from '../errors.ts';
 import { JSON_TYPE } from '../reply.ts';
-import { linked } from '../validate.ts';
 import {
   type AnswerFacts,
   COMMENT,

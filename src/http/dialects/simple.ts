@@ -2,8 +2,8 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatReply } from '../../services/chat.ts';
 import { type ChatMessage, FINISH_REASONS } from '../../shared/chat.ts';
+import { listOf, validate } from '../body.ts';
 import { OUR_ERRORS } from '../errors.ts';
-import { listOf, validate } from '../validate.ts';
 import {
   type AnswerFacts,
   COMMENT,
