@@ -5,7 +5,6 @@ import cors from 'cors';
 import type { RequestHandler, Response } from 'express';
 import helmet from 'helmet';
 import type { Caller } from '../failover/failover.ts';
-import type { RequestTrace } from '../failover/trace.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -63,8 +62,7 @@ function createReport({ log, clock, metrics }: AccessOptions) {
     // Headers and queries stay out.
     const path = url.split('?', 1)[0]?.slice(0, 200);
     const line = { requestId: locals.requestId, method, path, status, ms };
-    const trace = locals.caller?.trace ?? null;
-    const answer = trace === null ? null : answerIn(trace);
+    const answer = answerIn(locals.caller);
     log[levelOf(this, route)]({ ...line, ...locals.outcome, ...answer }, 'request');
   };
 }
@@ -97,7 +95,10 @@ export const CLIENT_GONE = 499;
 const OTHER = 'other';
 
 /** The key that answered, and how: only a failed attempt has a line of its own. */
-function answerIn({ attempts, success, waitedMs }: RequestTrace) {
+function answerIn(caller: Caller | undefined) {
+  const trace = caller?.trace ?? null;
+  if (trace === null) return null;
+  const { attempts, success, waitedMs } = trace;
   return {
     key: success?.key,
     ...success?.target.labels,

@@ -136,7 +136,8 @@ function parseJson(bytes: Buffer, { headers }: IncomingMessage): unknown {
   if (headers['content-type'] === undefined) throw bodyFault(...NOT_JSON);
   if (!isUtf8(bytes)) throw bodyFault('invalid_request', 'The body is not valid UTF-8.');
   if (bytes.length > UNCOUNTED_BYTES) refuseTooManyValues(bytes);
-  const text = replaceLoneSurrogates(bytes.toString());
+  const written = bytes.toString();
+  const text = written.includes('\\u') ? replaceLoneSurrogates(written) : written;
   try {
     return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
   } catch (cause) {
