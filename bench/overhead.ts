@@ -35,7 +35,7 @@ const QUICK_WARM_UP = { ms: 1000, answers: 3000, atMostMs: 10_000 };
 const SETTLE = { ms: 200, answers: 0 };
 /** Of its core: a server that had less was not the bottleneck, or other work ran on the machine. */
 const LEAST_BUSY = 0.95;
-const HEAD = ['CPU µs a request', 'requests/s', 'beside bare', 'p99 ms'];
+const HEAD = ['CPU µs a request', 'beside bare', 'requests/s', 'beside bare', 'p99 ms'];
 
 const { values: options, positionals } = parseArgs({
   allowPositionals: true,
@@ -150,11 +150,15 @@ async function ask(
 
 /** The median of the rounds; beside the bare server, that of the same round. */
 function toCells(reports: readonly LoadReport[], bare: readonly LoadReport[]): string[] {
-  const beside = reports.map(({ perSecond }, round) => perSecond / (bare[round]?.perSecond ?? NaN));
+  const beside = (of: (report: LoadReport) => number) => {
+    const ratios = bare.map((one, round) => of(reports[round] ?? one) / of(one));
+    return ratios.length === 0 ? '' : `${median(ratios).toFixed(2)} ×`;
+  };
   return [
     median(reports.map(({ serverUs }) => serverUs)).toFixed(0),
+    beside(({ serverUs }) => serverUs),
     median(reports.map(({ perSecond }) => perSecond)).toFixed(0),
-    bare.length > 0 ? `${median(beside).toFixed(2)} ×` : '',
+    beside(({ perSecond }) => perSecond),
     median(reports.map(({ p99 }) => p99)).toFixed(1),
   ];
 }
