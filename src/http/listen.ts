@@ -28,18 +28,20 @@ const REQUEST_MS = 130_000;
 /** How many new connections may wait: Node's 511 resets some when thousands come at once. */
 const BACKLOG = 8192;
 
-/** The unfinished responses of a connection: the first is being sent, the others wait behind it. */
-type Unfinished = Set<ServerResponse>;
+/**
+ * The open connections of a server, each with its unfinished responses: the first is being sent, the
+ * others wait behind it. Node lists neither idle connections nor those that have sent nothing yet.
+ */
+type Connections = Map<Socket, ServerResponse[]>;
 
-/** The open connections of each server. Node lists neither idle ones nor those that have sent nothing yet. */
-const connectionsOf = new WeakMap<Server, Map<Socket, Unfinished>>();
+const connectionsOf = new WeakMap<Server, Connections>();
 
 /** An HTTP server for the app, not yet listening. */
 export function createHttpServer(app: Express, log: Logger): Server {
-  const connections = new Map<Socket, Unfinished>();
+  const connections: Connections = new Map();
   /** While the server drains, the last answer of a connection says that it is the last. */
   const isLast = (response: ServerResponse) =>
-    !server.listening && [...(connections.get(response.req.socket) ?? [])].at(-1) === response;
+    !server.listening && connections.get(response.req.socket)?.at(-1) === response;
   const server: Server = createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
@@ -48,42 +50,47 @@ export function createHttpServer(app: Express, log: Logger): Server {
       requireHostHeader: false,
       ...prototypesOf(app, isLast),
     },
-    app,
+    answer,
   );
   connectionsOf.set(server, connections);
   server.on('connection', (socket) => {
-    const unfinished: Unfinished = new Set();
-    connections.set(socket, unfinished);
-    socket.once('close', () => {
-      connections.delete(socket);
-      queueMicrotask(() => endAll(unfinished));
-    });
-  });
-  // Before the app, which may answer at once.
-  server.prependListener('request', ({ socket }, response) => {
-    const unfinished = connections.get(socket);
-    unfinished?.add(response);
-    response.once('close', () => unfinished?.delete(response));
+    connections.set(socket, []);
+    socket.on('close', endAll);
   });
   server.on('clientError', (error, socket) => {
-    const [answering] = connections.get(socket as Socket) ?? [];
+    const answering = connections.get(socket as Socket)?.[0];
     answerUnreadable(error, socket, answering, log);
   });
-  const answer = (request: IncomingMessage, response: ServerResponse) =>
-    server.emit('request', request, response);
   // An unknown expectation is no reason to refuse.
   server.on('checkExpectation', answer);
   // The route that reads the body sends `100 Continue`.
   server.on('checkContinue', answer);
   return server;
-}
 
-/** Node emits `close` only for the response whose turn it is, not for those behind it. */
-function endAll(unfinished: Unfinished): void {
-  for (const response of unfinished) {
-    response.statusCode = CLIENT_GONE;
-    response.destroy();
-    response.emit('close');
+  // The listeners hold no request and no response, which would then live as long as the connection.
+  function answer(request: IncomingMessage, response: ServerResponse): void {
+    connections.get(request.socket)?.push(response);
+    response.on('close', forget);
+    app(request, response);
+  }
+
+  function forget(this: ServerResponse): void {
+    const unfinished = connections.get(this.req.socket) ?? [];
+    unfinished.splice(unfinished.indexOf(this), 1);
+  }
+
+  /** Node emits `close` only for the response whose turn it is, not for those behind it. */
+  function endAll(this: Socket): void {
+    const unfinished = connections.get(this) ?? [];
+    connections.delete(this);
+    queueMicrotask(() => {
+      for (const response of unfinished) {
+        if (response.closed) continue;
+        response.statusCode = CLIENT_GONE;
+        response.destroy();
+        response.emit('close');
+      }
+    });
   }
 }
 
@@ -196,7 +203,7 @@ function idleCloser(server: Server, maxSweeps: number): () => void {
   }
   return () => {
     for (const [socket, unfinished] of connectionsOf.get(server) ?? []) {
-      visit(socket, unfinished.size > 0);
+      visit(socket, unfinished.length > 0);
     }
   };
 }
