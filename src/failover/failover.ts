@@ -70,15 +70,16 @@ export interface Caller {
 /** Gets the answer of one request: either `onEnd` or `onError` comes last, once. */
 export interface AnswerReader<Chunk, End extends AnswerEnd> {
   /** An attempt begins; what came of an earlier one is void. */
-  onAttempt(answeredBy: AnsweredBy): void;
+  onAttempt(): void;
   /** @returns false to get no more until it calls `resume` */
-  onChunk(chunk: Chunk): boolean;
-  onEnd(end: End): void;
+  onChunk(chunk: Chunk, answeredBy: AnsweredBy): boolean;
+  onEnd(end: End, answeredBy: AnsweredBy): void;
   /**
    * @param error a ServiceError; an UpstreamError where the failure is the answer, before any chunk that was
    *   committed to: a fault of the request, or blocked content; anything else is a bug
+   * @param answeredBy of the last attempt; null where there was none
    */
-  onError(error: unknown): void;
+  onError(error: unknown, answeredBy: AnsweredBy | null): void;
 }
 
 export interface AnsweredBy {
@@ -105,7 +106,7 @@ export type Failover = <Question, Chunk, End extends AnswerEnd>(
 export function createFailover(options: FailoverOptions): Failover {
   return (request, reader) => {
     const run = new FailoverRun(options, request, reader);
-    run.start();
+    run.search();
     return run;
   };
 }
@@ -133,6 +134,7 @@ const ENDED = { kind: 'ended' } as const;
 /** One call with one lease. Times are milliseconds since the epoch. */
 interface Attempt<End> {
   readonly lease: Lease;
+  readonly answeredBy: AnsweredBy;
   readonly startedAt: number;
   /** Null while it is being started. */
   call: Call | null;
@@ -152,6 +154,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   readonly #options: FailoverOptions;
   readonly #request: FailoverRequest<Question, Chunk, End>;
   readonly #reader: AnswerReader<Chunk, End>;
+  /** Of the first target's provider. */
+  readonly #queue: WaitQueue;
   readonly #search: CandidateSearch;
   readonly #trace: RequestTrace;
   readonly #deadline: number;
@@ -159,6 +163,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   readonly #errors: UpstreamError[] = [];
   /** Set when the request first finds every key spent; later rounds add nothing to it. */
   #waitUntil: number | null = null;
+  /** Of the last attempt. */
+  #answeredBy: AnsweredBy | null = null;
   #state: State<End> = SEARCHING;
 
   constructor(
@@ -170,8 +176,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const startedAt = options.clock.now();
     const limitMs = request.requestTimeoutMs ?? options.requestTimeoutMs;
     this.#options = options;
+    const queue = options.queues.get(targets[0].provider);
+    if (queue === undefined) throw new Error(`${targets[0].provider} has no queue`);
     this.#request = request;
     this.#reader = reader;
+    this.#queue = queue;
     this.#search = new CandidateSearch(options.pool, request);
     this.#deadline = startedAt + Math.min(limitMs, options.requestTimeoutMs);
     this.#attemptMs = request.comesWhole
@@ -189,14 +198,26 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       success: null,
       end: null,
     };
-  }
-
-  start(): void {
-    const { caller } = this.#request;
     caller.trace = this.#trace;
     caller.onGone = () => this.#callerGone();
-    if (caller.isGone) this.#refuse(clientGone());
-    else this.#next();
+  }
+
+  /** Keys of every target first, then keys that return soon, then ejected ones. */
+  search(): void {
+    this.#state = SEARCHING;
+    if (this.#request.caller.isGone) {
+      this.#refuse(clientGone());
+      return;
+    }
+    if (this.#options.clock.now() >= this.#deadline) {
+      this.#attemptOrConclude(null);
+      return;
+    }
+    const mayLease = this.#errors.length > 0 || this.#queue.waiters.size === 0;
+    const lease = mayLease ? this.#search.next() : null;
+    if (lease !== null) this.#attempt(lease);
+    else if (this.#hasKeys()) this.#wait();
+    else this.#refuse(noKeysConfigured(this.#provider()));
   }
 
   onChunk(chunk: Chunk): void {
@@ -207,7 +228,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     if (state.kind === 'attempting' && this.#request.isStreamed) {
       this.#state = { kind: 'committed', attempt };
     }
-    if (this.#reader.onChunk(chunk)) return;
+    if (this.#reader.onChunk(chunk, attempt.answeredBy)) return;
     attempt.isPaused = true;
     attempt.call?.pause();
   }
@@ -232,7 +253,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const state = this.#state;
     if (state.kind === 'attempting' || state.kind === 'committed') this.#fail(state, error);
     // A bug in what the reader does with the last part of the answer.
-    else if (!(error instanceof UpstreamError)) this.#reader.onError(error);
+    else if (!(error instanceof UpstreamError)) this.#reader.onError(error, this.#answeredBy);
   }
 
   resume(): void {
@@ -250,7 +271,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     state.attempt.call?.abort();
     this.#report(state.attempt, NOT_READ);
     this.#end({ kind: 'broken_off' });
-    this.#reader.onError(error);
+    this.#reader.onError(error, this.#answeredBy);
   }
 
   #callerGone(): void {
@@ -275,21 +296,6 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     }
   }
 
-  /** Keys of every target first, then keys that return soon, then ejected ones. */
-  #next(): void {
-    this.#state = SEARCHING;
-    if (this.#options.clock.now() >= this.#deadline) {
-      this.#attemptOrConclude(null);
-      return;
-    }
-    const mayLease =
-      this.#errors.length > 0 || this.#queueOf(this.#request.targets[0]).waiters.size === 0;
-    const lease = mayLease ? this.#search.next() : null;
-    if (lease !== null) this.#attempt(lease);
-    else if (this.#hasKeys()) this.#wait();
-    else this.#refuse(noKeysConfigured(this.#provider()));
-  }
-
   #hasKeys(): boolean {
     const { pool } = this.#options;
     return this.#request.targets.some(({ provider }) => pool.hasKeys(provider));
@@ -310,7 +316,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       : now + (isAsking ? PERMIT_MS : 0);
     // A key that returns at the deadline itself comes too late.
     const last = this.#deadline - 1;
-    const leave = this.#queueOf(this.#request.targets[0]).wait(
+    const leave = this.#queue.wait(
       this.#search,
       { until: Math.min(this.#waitUntil, last), outcomeUntil: Math.min(outcomeUntil, last) },
       (lease) => {
@@ -335,7 +341,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   #giveBack(lease: Lease | null): void {
     if (lease === null) return;
     lease.report(CLIENT_GONE);
-    this.#queueOf(lease.target).leaseFailed(concernedBy(lease));
+    this.#options.queues.get(lease.target.provider)?.leaseFailed(concernedBy(lease));
   }
 
   #attemptOrConclude(lease: Lease | null): void {
@@ -350,8 +356,10 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const client = clients.get(target.provider);
     if (client === undefined) throw new Error(`${target.provider} cannot be asked for this`);
     const startedAt = this.#options.clock.now();
+    const answeredBy = { target, key, attempts: this.#trace.attempts.length + 1 };
     const attempt: Attempt<End> = {
       lease,
+      answeredBy,
       startedAt,
       call: null,
       firstMs: null,
@@ -362,7 +370,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       ringsAt: Number.POSITIVE_INFINITY,
     };
     this.#state = { kind: 'attempting', attempt };
-    this.#reader.onAttempt({ target, key, attempts: this.#trace.attempts.length + 1 });
+    this.#answeredBy = answeredBy;
+    this.#reader.onAttempt();
     this.#limit(attempt, Math.min(startedAt + this.#attemptMs, this.#deadline));
     attempt.call = client.call(question, key, target, this);
   }
@@ -374,8 +383,10 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     if (attempt.firstMs === null) {
       attempt.firstMs = now - startedAt;
       const isNews = lease.prove();
-      const queue = this.#queueOf(lease.target);
-      if (isNews && queue.waiters.size > 0) queue.keyProved(concernedBy(lease));
+      const queue = this.#options.queues.get(lease.target.provider);
+      if (isNews && queue !== undefined && queue.waiters.size > 0) {
+        queue.keyProved(concernedBy(lease));
+      }
     }
     this.#limit(attempt, now + (end === null ? this.#options.streamIdleMs : FINISHED_MS));
   }
@@ -413,7 +424,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   #complete(attempt: Attempt<End>, end: End): void {
     this.#report(attempt, SUCCESS);
     this.#end({ kind: 'answered' });
-    this.#reader.onEnd(end);
+    this.#reader.onEnd(end, attempt.answeredBy);
   }
 
   #fail({ kind, attempt }: Extract<State<End>, { attempt: unknown }>, thrown: unknown): void {
@@ -422,10 +433,10 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const parked = this.#report(attempt, failure);
     if (!(error instanceof UpstreamError)) {
       this.#end({ kind: 'internal_error' });
-      this.#reader.onError(error);
+      this.#reader.onError(error, this.#answeredBy);
     } else if (kind === 'committed') {
       this.#end({ kind: ENDS[failure.kind] ?? 'broken_off' });
-      this.#reader.onError(brokenOff(error));
+      this.#reader.onError(brokenOff(error), this.#answeredBy);
     } else {
       this.#errors.push(error);
       this.#decide(error, parked);
@@ -443,20 +454,20 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const { request: action } = this.#search.verdictOf(error.failure);
     switch (action) {
       case 'next_key':
-        this.#next();
+        this.search();
         return;
       case 'next_project':
-        if (this.#search.hasMore()) this.#next();
+        if (this.#search.hasMore()) this.search();
         else this.#refuse(refused(error, parked?.until ?? null, clock.now()));
         return;
       case 'another_key':
         // Half to one and a half times the pause, so that many requests do not return together.
         if (this.#search.hasMore()) this.#pause(PAUSE_MS * (0.5 + random()));
-        else this.#next();
+        else this.search();
         return;
       case 'answer':
         this.#end({ kind: ENDS[error.failure.kind] ?? 'broken_off' });
-        this.#reader.onError(error);
+        this.#reader.onError(error, this.#answeredBy);
         return;
       case 'our_fault':
         this.#refuse(ourFault(error));
@@ -473,7 +484,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   }
 
   #pause(ms: number): void {
-    const timer = this.#options.clock.after(ms, () => this.#next());
+    const timer = this.#options.clock.after(ms, () => this.search());
     this.#state = { kind: 'waiting', cancel: () => timer.cancel() };
   }
 
@@ -503,8 +514,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       return null;
     }
     this.#search.failed(lease, outcome, parked);
-    const queue = this.#queueOf(lease.target);
-    if (queue.waiters.size > 0) queue.leaseFailed(concernedBy(lease));
+    this.#options.queues.get(lease.target.provider)?.leaseFailed(concernedBy(lease));
     for (const sink of this.#options.sinks) sink.attemptFailed?.(ended, this.#trace);
     return parked;
   }
@@ -512,7 +522,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   #refuse(error: ServiceError): void {
     const { code, retryAfterMs } = error;
     this.#end(code === 'client_gone' ? { kind: code } : { kind: 'refused', code, retryAfterMs });
-    this.#reader.onError(error);
+    this.#reader.onError(error, this.#answeredBy);
   }
 
   #end(end: RequestEnd): void {
@@ -526,12 +536,6 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       if (hadTrouble) sink.requestHadTrouble?.(trace);
       sink.requestEnded?.(trace);
     }
-  }
-
-  #queueOf({ provider }: Target): WaitQueue {
-    const queue = this.#options.queues.get(provider);
-    if (queue === undefined) throw new Error(`${provider} has no queue`);
-    return queue;
   }
 
   /** The first target's provider stands for the request. */

@@ -1,7 +1,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import type { Chat, ChatAnsweredBy, ChatWriter } from '../services/chat.ts';
+import type { AnsweredBy } from '../failover/failover.ts';
+import type { Chat, ChatWriter } from '../services/chat.ts';
 import type { ChatChunk, ChatFinish } from '../shared/chat.ts';
 import { atMost, type Clock, type Timer } from '../shared/clock.ts';
 import { modelOf, type Target } from '../shared/target.ts';
@@ -162,7 +163,7 @@ export function answerChat(
     const facts = { requestId: caller.requestId, now: clock.now() };
     if (answer.kind === 'whole') {
       const reply = await chat.reply(asked, caller);
-      setAnsweredBy(response, reply);
+      setAnsweredBy(response, reply.answeredBy);
       sendJson(response, 200, answer.body(reply, facts));
       return;
     }
@@ -203,8 +204,8 @@ class StreamWriter implements ChatWriter {
     this.#output = new PacedWriter(response, clock);
   }
 
-  begin(answeredBy: ChatAnsweredBy, resume: () => void): void {
-    const frames = this.#toFrames({ ...this.#facts, model: answeredBy.model });
+  begin(answeredBy: AnsweredBy, resume: () => void): void {
+    const frames = this.#toFrames({ ...this.#facts, model: answeredBy.target.label });
     this.#frames = frames;
     this.#ahead = frames.begin;
     this.#output.onRoom = resume;

@@ -38,12 +38,8 @@ export interface Chat {
   stream(request: ChatRequest, caller: Caller, writer: ChatWriter): Promise<void>;
 }
 
-/** Who has answered. */
-export interface ChatAnsweredBy extends Omit<AnsweredBy, 'target'> {
-  readonly model: string;
-}
-
-export interface ChatReply extends ChatFinish, ChatAnsweredBy {
+export interface ChatReply extends ChatFinish {
+  readonly answeredBy: AnsweredBy;
   readonly text: string;
   readonly toolCalls: readonly ToolCall[];
 }
@@ -51,7 +47,7 @@ export interface ChatReply extends ChatFinish, ChatAnsweredBy {
 /** Gets a streamed answer. */
 export interface ChatWriter {
   /** Called once, before anything else. After `write` has returned false, `resume` asks for more. */
-  begin(answeredBy: ChatAnsweredBy, resume: () => void): void;
+  begin(answeredBy: AnsweredBy, resume: () => void): void;
   /** @returns false to get no more until it calls `resume` */
   write(chunk: ChatChunk): boolean;
   end(finish: ChatFinish): void;
@@ -139,7 +135,6 @@ class ReplyCollector implements ChatReader {
   run: Run | null = null;
   readonly #resolve: (reply: ChatReply) => void;
   readonly #reject: (error: unknown) => void;
-  #answeredBy: AnsweredBy | null = null;
   #text = '';
   #toolCalls: ToolCall[] = [];
 
@@ -148,8 +143,7 @@ class ReplyCollector implements ChatReader {
     this.#reject = reject;
   }
 
-  onAttempt(answeredBy: AnsweredBy): void {
-    this.#answeredBy = answeredBy;
+  onAttempt(): void {
     this.#text = '';
     this.#toolCalls = [];
   }
@@ -162,18 +156,17 @@ class ReplyCollector implements ChatReader {
   }
 
   /** A part of blocked content is no answer. */
-  onEnd(finish: ChatFinish): void {
-    const { reason, usage } = finish;
-    const [text, toolCalls] =
-      reason === 'content-filter' ? [BLOCKED_REPLY, []] : [this.#text, this.#toolCalls];
-    const { model, key, attempts } = toChatAnsweredBy(this.#answeredBy);
-    this.#resolve({ text, toolCalls, model, key, attempts, reason, usage });
+  onEnd({ reason, usage }: ChatFinish, answeredBy: AnsweredBy): void {
+    const isBlocked = reason === 'content-filter';
+    const text = isBlocked ? BLOCKED_REPLY : this.#text;
+    const toolCalls = isBlocked ? [] : this.#toolCalls;
+    this.#resolve({ text, toolCalls, answeredBy, reason, usage });
   }
 
-  onError(error: unknown): void {
+  onError(error: unknown, answeredBy: AnsweredBy | null): void {
     const finish = finishOfBlocked(error);
-    if (finish === null) this.#reject(forCaller(error));
-    else this.onEnd(finish);
+    if (finish === null || answeredBy === null) this.#reject(forCaller(error));
+    else this.onEnd(finish, answeredBy);
   }
 }
 
@@ -183,7 +176,6 @@ class StreamReader implements ChatReader {
   readonly #writer: ChatWriter;
   readonly #resolve: () => void;
   readonly #reject: (error: unknown) => void;
-  #answeredBy: AnsweredBy | null = null;
   #hasBegun = false;
 
   constructor(writer: ChatWriter, resolve: () => void, reject: (error: unknown) => void) {
@@ -192,39 +184,31 @@ class StreamReader implements ChatReader {
     this.#reject = reject;
   }
 
-  onAttempt(answeredBy: AnsweredBy): void {
-    this.#answeredBy = answeredBy;
-  }
+  onAttempt(): void {}
 
-  onChunk(chunk: ChatChunk): boolean {
+  onChunk(chunk: ChatChunk, answeredBy: AnsweredBy): boolean {
     if (!this.#hasBegun) {
       this.#hasBegun = true;
-      this.#writer.begin(toChatAnsweredBy(this.#answeredBy), () => this.run?.resume());
+      this.#writer.begin(answeredBy, () => this.run?.resume());
     }
     return this.#writer.write(chunk);
   }
 
-  onEnd(finish: ChatFinish): void {
-    if (!this.#hasBegun) this.onChunk({ text: '' });
+  onEnd(finish: ChatFinish, answeredBy: AnsweredBy): void {
+    if (!this.#hasBegun) this.onChunk({ text: '' }, answeredBy);
     this.#writer.end(finish);
     this.#resolve();
   }
 
-  onError(error: unknown): void {
+  onError(error: unknown, answeredBy: AnsweredBy | null): void {
     const finish = finishOfBlocked(error);
-    if (finish === null) {
+    if (finish === null || answeredBy === null) {
       this.#reject(forCaller(error));
       return;
     }
-    this.onChunk({ text: BLOCKED_REPLY });
-    this.onEnd(finish);
+    this.onChunk({ text: BLOCKED_REPLY }, answeredBy);
+    this.onEnd(finish, answeredBy);
   }
-}
-
-function toChatAnsweredBy(answeredBy: AnsweredBy | null): ChatAnsweredBy {
-  if (answeredBy === null) throw new Error('an answer without an attempt');
-  const { target, key, attempts } = answeredBy;
-  return { model: target.label, key, attempts };
 }
 
 const tooLong = () => new ServiceError('upstream_failed', 'The answer is too long.');

@@ -100,7 +100,6 @@ class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
   readonly #writer: RelayWriter;
   readonly #resolve: (refusal: ProviderWords | null) => void;
   readonly #reject: (error: unknown) => void;
-  #key: ApiKey | null = null;
   #hasBegun = false;
 
   constructor(
@@ -117,14 +116,12 @@ class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
     this.#reject = reject;
   }
 
-  onAttempt({ key }: AnsweredBy): void {
-    this.#key = key;
-  }
+  onAttempt(): void {}
 
-  onChunk({ head, bytes }: RelayPiece): boolean {
+  onChunk({ head, bytes }: RelayPiece, { key }: AnsweredBy): boolean {
     if (head !== null) {
       this.#hasBegun = true;
-      if (this.#key !== null) this.#owners.found(this.#key);
+      this.#owners.found(key);
       this.#writer.begin(head, () => this.run?.resume());
     }
     return this.#writer.write(bytes);

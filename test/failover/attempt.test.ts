@@ -59,7 +59,8 @@ function start(
     keyWaitMs: 0,
   });
   const client: Client<null, string, AnswerEnd> = {
-    call(_question, _key, _target, handler) {
+    call(_question, key, _target, handler) {
+      heard.push(key.id);
       const call = { handler, isPaused: false, isAborted: false };
       calls.push(call);
       return {
@@ -77,7 +78,7 @@ function start(
   };
   const caller = createCaller();
   const reader: AnswerReader<string, AnswerEnd> = {
-    onAttempt: ({ key }) => heard.push(key.id),
+    onAttempt() {},
     onChunk(chunk) {
       heard.push(chunk);
       return setting.isReady;

@@ -83,7 +83,7 @@ function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
   };
   return {
-    ...identity('chat.completion', reply.model, facts),
+    ...identity('chat.completion', reply.answeredBy.target.label, facts),
     choices: [{ index: 0, message, logprobs: null, finish_reason: FINISH[reply.reason] }],
     usage: toUsage(reply.usage),
   };

@@ -83,10 +83,10 @@ const prefersEvents = (request: Request) =>
   request.accepts(['application/json', EVENTS]) === EVENTS;
 
 function toBody(
-  { text: reply, model, reason: finishReason, usage }: ChatReply,
+  { text: reply, answeredBy, reason: finishReason, usage }: ChatReply,
   { requestId }: AnswerFacts,
 ): z.output<typeof chatReply> {
-  return { reply, model, finishReason, usage, requestId };
+  return { reply, model: answeredBy.target.label, finishReason, usage, requestId };
 }
 
 function toEvents({ model, requestId }: StreamFacts): Frames {

@@ -142,7 +142,9 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
       this.#onLast(isSilent ? null : said, finishReason, usageOf(raw));
     } else if (!isSilent || this.#hasBegun) {
       if (!isSilent) this.#isComplete = false;
-      this.#pass(said);
+      this.#hasBegun = true;
+      this.#hasCalls ||= said.toolCalls !== undefined;
+      this.handler.onChunk(said);
     }
   }
 
@@ -154,7 +156,9 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     } else if (said === null && reason === 'content-filter') {
       this.#block(finishReason, usage);
     } else {
-      this.#pass(said ?? NOTHING);
+      this.#hasBegun = true;
+      this.#hasCalls ||= said?.toolCalls !== undefined;
+      this.handler.onChunk(said ?? NOTHING);
       this.#complete(reason, usage);
     }
   }
@@ -163,12 +167,6 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #block(reason: string, usage: Usage): void {
     if (this.#hasBegun) this.#complete('content-filter', usage);
     else this.#fail({ kind: 'content_blocked', message: reason, usage, status: 200 });
-  }
-
-  #pass(said: ChatChunk): void {
-    this.#hasBegun = true;
-    this.#hasCalls ||= said.toolCalls !== undefined;
-    this.handler.onChunk(said);
   }
 
   /** Gemini gives one reason for an answer that is complete and for one that waits for its tools. */
