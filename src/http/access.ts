@@ -60,10 +60,8 @@ function createReport({ log, clock, metrics }: AccessOptions) {
     metrics?.requestAnswered({ method, route: route?.path ?? OTHER, status, ms });
     if (url === '/health') return;
     // Headers and queries stay out.
-    const path = url.split('?', 1)[0]?.slice(0, 200);
-    const line = { requestId: locals.requestId, method, path, status, ms };
-    const answer = answerIn(locals.caller);
-    log[levelOf(this, route)]({ ...line, ...locals.outcome, ...answer }, 'request');
+    const path = (url.split('?', 1)[0] ?? '').slice(0, 200);
+    log[levelOf(this, route)](lineOf(locals, { method, path, status, ms }), 'request');
   };
 }
 
@@ -94,19 +92,35 @@ export const CLIENT_GONE = 499;
 /** Files of pages, and unknown paths. */
 const OTHER = 'other';
 
-/** The key that answered, and how: only a failed attempt has a line of its own. */
-function answerIn(caller: Caller | undefined) {
-  const trace = caller?.trace ?? null;
-  if (trace === null) return null;
-  const { attempts, success, waitedMs } = trace;
+/**
+ * With the key that answered, and how: only a failed attempt has a line of its own. pino leaves out what is
+ * undefined; an object put together of several would cost more than the rest of the line.
+ */
+function lineOf(
+  { requestId, outcome, caller }: Express.Locals,
+  answered: { method: string; path: string; status: number; ms: number },
+) {
+  const { method, path, status, ms } = answered;
+  const trace = caller?.trace;
+  const success = trace?.success;
+  const attempts = trace?.attempts.length ?? 0;
   return {
+    requestId,
+    method,
+    path,
+    status,
+    ms,
+    client: outcome?.client,
+    code: outcome?.code,
+    retryAfterSeconds: outcome?.retryAfterSeconds,
     key: success?.key,
-    ...success?.target.labels,
+    model: success?.target.labels.model,
+    persona: success?.target.labels.persona,
     firstMs: success?.firstMs ?? undefined,
     tokens: success?.usage?.totalTokens,
-    isProbe: success?.isProbe === true ? true : undefined,
-    waitedMs: waitedMs > 0 ? waitedMs : undefined,
-    attempts: attempts.length > 1 ? attempts.length : undefined,
+    isProbe: success?.isProbe || undefined,
+    waitedMs: trace?.waitedMs || undefined,
+    attempts: attempts > 1 ? attempts : undefined,
   };
 }
 
