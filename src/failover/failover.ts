@@ -194,7 +194,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       ms: 0,
       waitedMs: 0,
       attempts: [],
-      hasSteppedIn: false,
+      failovers: 0,
       success: null,
       end: null,
     };
@@ -506,15 +506,16 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       // Blocked content may have used tokens too.
       usage: (outcome.kind === 'content_blocked' ? outcome.usage : end?.usage) ?? null,
     };
-    const [first = ended] = this.#trace.attempts;
+    const before = this.#trace.attempts.at(-1) ?? ended;
     this.#trace.attempts.push(ended);
-    if (first.key !== ended.key || first.target !== ended.target) this.#trace.hasSteppedIn = true;
+    if (before.key !== ended.key || before.target !== ended.target) this.#trace.failovers += 1;
     if (outcome.kind === 'success') {
       this.#trace.success = ended;
       return null;
     }
     this.#search.failed(lease, outcome, parked);
-    this.#options.queues.get(lease.target.provider)?.leaseFailed(concernedBy(lease));
+    const queue = this.#options.queues.get(lease.target.provider);
+    if (queue !== undefined && queue.waiters.size > 0) queue.leaseFailed(concernedBy(lease));
     for (const sink of this.#options.sinks) sink.attemptFailed?.(ended, this.#trace);
     return parked;
   }

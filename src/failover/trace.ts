@@ -43,8 +43,8 @@ export interface RequestTrace {
   waitedMs: number;
   /** Those that have ended. */
   readonly attempts: AttemptTrace[];
-  /** Whether another key or target than the first was needed. */
-  hasSteppedIn: boolean;
+  /** How often another key or target stepped in. A second attempt with the same key does not count. */
+  failovers: number;
   /** The attempt that answered; null where there is none yet. */
   success: AttemptTrace | null;
   /** Null until it has ended. */

@@ -13,7 +13,7 @@ import { anamBody, anamLlm } from './dialects/anam-llm.ts';
 import type { AnswerFacts, Dialect, Frames, StreamFacts } from './dialects/dialect.ts';
 import { chatBody, chatReply, simple } from './dialects/simple.ts';
 import { OUR_ERRORS, PLAIN_ERRORS } from './errors.ts';
-import { PacedWriter, sendJson, setAnsweredBy } from './reply.ts';
+import { JSON_TYPE, PacedWriter, sendText, setAnsweredBy } from './reply.ts';
 import type { RequestBody, Route } from './route.ts';
 
 export interface ChatRoutesOptions {
@@ -164,7 +164,7 @@ export function answerChat(
     if (answer.kind === 'whole') {
       const reply = await chat.reply(asked, caller);
       setAnsweredBy(response, reply.answeredBy);
-      sendJson(response, 200, answer.body(reply, facts));
+      sendText(response, 200, JSON_TYPE, JSON.stringify(answer.body(reply, facts)));
       return;
     }
     const writer = new StreamWriter(response, answer.frames, facts, clock);

@@ -24,7 +24,7 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
         const later = retryAfterMs === null ? {} : { retryAfterMs };
         const line = { requestId, service, code, ms, ...waited(request), ...later };
         log.warn({ ...line, ...keysOf(request, inspection) }, 'refused');
-      } else if (request.hasSteppedIn && log.isLevelEnabled('info')) {
+      } else if (request.failovers > 0 && log.isLevelEnabled('info')) {
         log.info({ requestId, ms, ...keysOf(request, inspection) }, failoverMessage(request));
       }
     },

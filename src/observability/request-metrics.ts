@@ -49,7 +49,7 @@ export function createRequestMetrics(
     sink: {
       attemptFailed: attemptEnded,
       requestEnded(request) {
-        const { targets, operation, attempts, success, waitedMs, end } = request;
+        const { targets, operation, attempts, failovers, success, waitedMs, end } = request;
         if (success !== null) attemptEnded(success, request);
         if (end === null) return;
         const requests = requestsOf(targets[0].provider);
@@ -57,7 +57,7 @@ export function createRequestMetrics(
         if (end.kind === 'refused') requests.refusals(end.code).count += 1;
         if (end.kind === 'answered') requests.calls.observe(attempts.length);
         if (waitedMs > 0) requests.wait.observe(waitedMs / 1000);
-        requests.failovers.observe(failoversIn(attempts));
+        requests.failovers.observe(failovers);
       },
     },
     requestAnswered: measureAnswers(families),
@@ -194,16 +194,6 @@ function bindRequests({ counter, histogram }: Families, targets: readonly Target
     for (const code of REFUSAL_CODES) series.refusals(code);
   }
   return seriesOf;
-}
-
-/** How often another key or model stepped in. A second attempt with the same key does not count. */
-function failoversIn(attempts: readonly AttemptTrace[]): number {
-  let count = 0;
-  for (let index = 1; index < attempts.length; index += 1) {
-    const [before, after] = [attempts[index - 1], attempts[index]];
-    if (before?.key !== after?.key || before?.target !== after?.target) count += 1;
-  }
-  return count;
 }
 
 export interface AnsweredRequest {

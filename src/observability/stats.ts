@@ -194,7 +194,7 @@ function countRequest(request: RequestTrace, { kind }: RequestEnd, minute: Minut
   if (kind === 'broken_off' || kind === 'internal_error') minute.brokenOff += 1;
   if (kind !== 'answered') return;
   minute.answered += 1;
-  if (request.hasSteppedIn) minute.fallbacks += 1;
+  if (request.failovers > 0) minute.fallbacks += 1;
 }
 
 interface EndedRequest {

@@ -29,7 +29,10 @@ export function requestOf(changed: Partial<RequestTrace> = {}): RequestTrace {
     waitedMs: 0,
     attempts,
     success: attempts.find(({ outcome }) => outcome.kind === 'success') ?? null,
-    hasSteppedIn: attempts.some(({ key, target }) => key !== first?.key || target !== first.target),
+    failovers: attempts.filter(({ key, target }, index) => {
+      const before = attempts[index - 1] ?? first;
+      return key !== before?.key || target !== before.target;
+    }).length,
     end: { kind: 'answered' },
     ...changed,
   };
