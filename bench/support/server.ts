@@ -49,10 +49,10 @@ export interface Server extends Child {
   forgetLog(): void;
 }
 
-/** Killed when the bench ends, however it ends. */
+/** Ended and removed when the bench ends before their time. */
 const running = new Set<() => void>();
 process.once('exit', () => {
-  for (const kill of running) kill();
+  for (const remove of running) remove();
 });
 
 /** @returns the server, once it answers */
@@ -75,8 +75,11 @@ export async function startServer(command: Command, run: Run = {}): Promise<Serv
     },
     stdio: ['ignore', output, output],
   });
-  const kill = () => void child.kill('SIGKILL');
-  running.add(kill);
+  const remove = () => {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
+  running.add(remove);
   const url = `http://127.0.0.1:${port}`;
   await waitFor('its first answer', log, async () => {
     if (child.exitCode !== null) throw new Error(`it ends:\n${readFileSync(log, 'utf8')}`);
@@ -99,7 +102,7 @@ export async function startServer(command: Command, run: Run = {}): Promise<Serv
       const ended = once(child, 'exit');
       child.kill('SIGINT');
       await ended;
-      running.delete(kill);
+      running.delete(remove);
       rmSync(folder, { recursive: true });
     },
   };
