@@ -119,15 +119,15 @@ function collect(request: Request, limit: number): Promise<Buffer> {
       chunks.length = 0;
       reject(bodyTooLarge(limit));
     }
-    function refuseUnlessEnded(): void {
-      if (request.readableEnded) return;
-      reject(bodyFault('invalid_request', 'The body ended too early.'));
+    /** Node closes a request as soon as all of its body has been taken. */
+    function settle(): void {
+      if (request.readableEnded) resolve(Buffer.concat(chunks));
+      else reject(bodyFault('invalid_request', 'The body ended too early.'));
     }
     request.on('data', take);
-    request.on('end', () => resolve(Buffer.concat(chunks)));
-    request.on('close', refuseUnlessEnded);
+    request.on('close', settle);
     // No event follows.
-    if (request.destroyed) refuseUnlessEnded();
+    if (request.closed) settle();
   });
 }
 

@@ -83,6 +83,7 @@ export function createHttpServer(app: Express, log: Logger): Server {
   function endAll(this: Socket): void {
     const unfinished = connections.get(this) ?? [];
     connections.delete(this);
+    if (unfinished.length === 0) return;
     queueMicrotask(() => {
       for (const response of unfinished) {
         if (response.closed) continue;

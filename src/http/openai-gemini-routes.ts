@@ -1,4 +1,4 @@
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
@@ -208,20 +208,28 @@ export function admitPrograms(clientTokens: readonly Secret[]): RequestHandler {
       next();
       return;
     }
-    const isOpenai = OPENAI_PATH.test(path) || !(GEMINI_PATH.test(path) || isGoogleClient(request));
-    response.locals.protocol = isOpenai ? 'openai' : 'gemini';
-    response.locals.errorForm = isOpenai ? OPENAI_ERRORS : GEMINI_ERRORS;
-    // In place: a proxy may send `http://host` before the path, and the router counts its characters.
-    request.url = request.url.replace(request.path, () => path.replace(GOOGLES_OPENAI, '/v1/$1'));
+    const protocol = protocolOf(path, request);
+    response.locals.protocol = protocol;
+    response.locals.errorForm = protocol === 'openai' ? OPENAI_ERRORS : GEMINI_ERRORS;
+    const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
+    if (address !== request.path) {
+      // In place: a proxy may send `http://host` before the path, and the router counts its characters.
+      request.url = request.url.replace(request.path, () => address);
+    }
     requireToken(request, response, next);
   };
+}
+
+/** `/v1` belongs to both; where the path does not decide, the place of the token does. */
+function protocolOf(path: string, request: Request): 'openai' | 'gemini' {
+  if (OPENAI_PATH.test(path)) return 'openai';
+  return GEMINI_PATH.test(path) || isGoogleClient(request) ? 'gemini' : 'openai';
 }
 
 /** Most requests are told apart by their first letters. */
 const MAY_BE_PROGRAM = /^(?:\/v1|\/\/|[^/])/i;
 const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
 const OPENAI_PATH = new RegExp(`^${COMPLETIONS_PATH}$|^/v1(?:alpha|beta)?/openai(?:/|$)`, 'i');
-/** `/v1` belongs to both; where the path does not decide, the place of the token does. */
 const GEMINI_PATH = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
 /** Where Google has OpenAI's protocol. */
 const GOOGLES_OPENAI = /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|models(?:\/[^:]*)?)$/i;
@@ -230,13 +238,17 @@ const GOOGLES_OPENAI = /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|models(
  * Decodes `%3A`, removes doubled and trailing slashes, and removes `models/` and `google/` (or their
  * encoded forms) before a model's name.
  */
-const tidied = (path: string): string =>
-  path
+function tidied(path: string): string {
+  if (!UNTIDY.test(path)) return path;
+  return path
     .replace(/%3a/gi, ':')
     .replace(/(?<=(?:\/|%2f)(?:models|google))%2f/gi, '/')
     .replace(/\/{2,}/g, '/')
     .replace(/(?<=.)\/$/, '')
     .replace(/^(\/\w+(?:\/openai)?\/models\/)(?:(?:models|google)\/)+/i, '$1');
+}
+
+const UNTIDY = /%|\/\/|\/$|\/models\/(?:models|google)\//i;
 
 /** The models that are served, or one of them, in OpenAI's form. */
 function sendOpenaiModels(targets: readonly Target[], startedAt: number): RequestHandler {
