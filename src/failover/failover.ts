@@ -246,7 +246,9 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const { attempt } = state;
     if (attempt.firstMs === null) this.#hear(attempt);
     attempt.end = end;
-    this.#complete(attempt, end);
+    this.#report(attempt, SUCCESS);
+    this.#end({ kind: 'answered' });
+    this.#reader.onEnd(end, attempt.answeredBy);
   }
 
   onFailure(error: unknown): void {
@@ -281,7 +283,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       case 'committed':
         state.attempt.call?.abort();
         // The answer was complete: only the silence after it was cut short.
-        if (state.attempt.end !== null) this.#complete(state.attempt, state.attempt.end);
+        if (state.attempt.end !== null) this.onEnd(state.attempt.end);
         else this.#fail(state, new UpstreamError(CLIENT_GONE));
         return;
       case 'waiting':
@@ -411,7 +413,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     else if (now < attempt.limitAt) this.#limit(attempt, attempt.limitAt);
     else {
       attempt.call?.abort();
-      if (attempt.end !== null) this.#complete(attempt, attempt.end);
+      if (attempt.end !== null) this.onEnd(attempt.end);
       else this.#fail(state, new UpstreamError(this.#silenceOf(attempt)));
     }
   }
@@ -419,12 +421,6 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   #silenceOf({ startedAt, firstMs }: Attempt<End>): Failure {
     const isDeadline = firstMs === null && this.#deadline < startedAt + this.#attemptMs;
     return isDeadline ? DEADLINE_EXCEEDED : TIMED_OUT;
-  }
-
-  #complete(attempt: Attempt<End>, end: End): void {
-    this.#report(attempt, SUCCESS);
-    this.#end({ kind: 'answered' });
-    this.#reader.onEnd(end, attempt.answeredBy);
   }
 
   #fail({ kind, attempt }: Extract<State<End>, { attempt: unknown }>, thrown: unknown): void {

@@ -133,7 +133,7 @@ export class CandidateSet {
   accepting(choice: Choice, now: number): Accepts<Candidate> {
     const { except, only } = choice;
     const hasExceptions = except !== undefined && except.size > 0;
-    const feature = this.features.lastEnd === 0 ? null : this.parkedFeature(choice, now);
+    const feature = this.parkedFeature(choice, now);
     if (!hasExceptions && only === undefined && feature === null) return null;
     return ({ key }) =>
       !(hasExceptions && except.has(key.id)) &&

@@ -151,7 +151,9 @@ export class KeyPool {
   #choose(target: Target, options: LeaseOptions, now: number): Candidate | null {
     const set = this.#sets.get(target);
     if (set === undefined) return null;
-    const accepts = set.accepting(options, now);
+    const { except, only } = options;
+    const takesAny = except === undefined && only === undefined && set.features.lastEnd === 0;
+    const accepts = takesAny ? null : set.accepting(options, now);
     const peers = this.#peers;
     if (peers !== null) {
       askForProbe(set, accepts, this.#context, (request) => peers.ask(request));

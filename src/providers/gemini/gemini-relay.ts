@@ -47,14 +47,15 @@ export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOpt
   const base = pathname === '/' ? '' : pathname;
   return {
     call({ method, path, headers, body }, key, _target, handler) {
-      const answer = new RelayedAnswer(dispatcher, handler, context);
-      answer.send({
+      const request = {
         origin,
         path: base + path,
         method,
         headers: { ...headers, 'x-goog-api-key': key.secret.reveal() },
         body,
-      });
+      };
+      const answer = new RelayedAnswer(dispatcher, request, handler, context);
+      dispatcher.dispatch(request, answer);
       return answer;
     },
   };
@@ -71,10 +72,11 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
 
   constructor(
     dispatcher: Dispatcher,
+    request: Dispatcher.DispatchOptions,
     handler: CallHandler<RelayPiece, AnswerEnd>,
     context: ClassifyContext,
   ) {
-    super(dispatcher, handler);
+    super(dispatcher, request, handler);
     this.#context = context;
   }
 

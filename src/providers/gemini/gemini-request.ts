@@ -24,14 +24,15 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
   const base = pathname === '/' ? '' : pathname;
   return {
     call(turn, key, { model }, handler) {
-      const answer = new GeminiAnswer(dispatcher, handler, context);
-      answer.send({
+      const request = {
         origin,
         path: `${base}/v1beta/models/${model}:streamGenerateContent?alt=sse`,
         method: 'POST',
         headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
         body: JSON.stringify(toGeminiRequest(turn)),
-      });
+      } as const;
+      const answer = new GeminiAnswer(dispatcher, request, handler, context);
+      dispatcher.dispatch(request, answer);
       return answer;
     },
   };

@@ -48,10 +48,11 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
 
   constructor(
     dispatcher: Dispatcher,
+    request: Dispatcher.DispatchOptions,
     handler: CallHandler<ChatChunk, ChatFinish>,
     context: ClassifyContext,
   ) {
-    super(dispatcher, handler);
+    super(dispatcher, request, handler);
     this.#context = context;
   }
 

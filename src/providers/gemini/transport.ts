@@ -104,7 +104,7 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   /** Nothing more may be handed on. */
   protected isOver = false;
   readonly #dispatcher: Dispatcher;
-  #request: Dispatcher.DispatchOptions | null = null;
+  readonly #request: Dispatcher.DispatchOptions;
   #controller: Dispatcher.DispatchController | null = null;
   #isGood = false;
   #inflater: Inflater | null = null;
@@ -113,8 +113,14 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   #hasBegun = false;
   #isPaused = false;
 
-  constructor(dispatcher: Dispatcher, handler: CallHandler<Chunk, End>) {
+  /** To be dispatched by who creates it, and again here where that was in vain. */
+  constructor(
+    dispatcher: Dispatcher,
+    request: Dispatcher.DispatchOptions,
+    handler: CallHandler<Chunk, End>,
+  ) {
     this.#dispatcher = dispatcher;
+    this.#request = request;
     this.handler = handler;
   }
 
@@ -127,11 +133,6 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   protected abstract refused(answer: ProviderAnswer): void;
   /** There is no complete answer. */
   protected abstract broken(error: Error): void;
-
-  send(request: Dispatcher.DispatchOptions): void {
-    this.#request = request;
-    this.#dispatcher.dispatch(request, this);
-  }
 
   pause(): void {
     this.#isPaused = true;
@@ -194,8 +195,8 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.isOver) return;
     // Every kept connection may have died, but a new one ends the row.
-    if (this.#request !== null && !this.#hasBegun && wasDeadBefore(error)) {
-      this.send(this.#request);
+    if (!this.#hasBegun && wasDeadBefore(error)) {
+      this.#dispatcher.dispatch(this.#request, this);
       return;
     }
     // A refusal that breaks off is still a refusal.
