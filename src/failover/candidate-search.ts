@@ -56,22 +56,17 @@ export class CandidateSearch {
   readonly #options: SearchOptions;
   readonly #choice: Pick<LeaseOptions, 'only' | 'reach'> & { readonly shape: () => RequestShape };
   /** Null until something was tried. */
-  #tried: readonly Tried[] | null;
-  #shape: RequestShape | null;
-  #cacheKey: string | null;
+  #tried: readonly Tried[] | null = null;
+  #shape: RequestShape | null = null;
+  #cacheKey: string | null = null;
   /** Of all targets together. */
-  #upstreamFailures: number;
-  #hasTimedOutTwice: boolean;
+  #upstreamFailures = 0;
+  #hasTimedOutTwice = false;
 
   constructor(pool: KeyPool, options: SearchOptions) {
     const { only, reach, shape = PLAIN } = options;
     this.#pool = pool;
     this.#options = options;
-    this.#tried = null;
-    this.#shape = null;
-    this.#cacheKey = null;
-    this.#upstreamFailures = 0;
-    this.#hasTimedOutTwice = false;
     this.#choice = {
       ...(only === undefined ? {} : { only }),
       ...(reach === undefined ? {} : { reach }),

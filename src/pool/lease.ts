@@ -42,8 +42,8 @@ export class Lease {
   readonly #probe: Probe | null;
   /** What this lease finds is as new as this event. */
   #knowsUntil: number;
-  #isProven: boolean;
-  #hasEnded: boolean;
+  #isProven = false;
+  #hasEnded = false;
 
   constructor({ candidate, reach, shape, context, grantedAt, probe }: LeaseTerms) {
     this.key = candidate.key;
@@ -56,8 +56,6 @@ export class Lease {
     this.#context = context;
     this.#probe = probe;
     this.#knowsUntil = grantedAt;
-    this.#isProven = false;
-    this.#hasEnded = false;
     candidate.pooled.inFlight += 1;
   }
 

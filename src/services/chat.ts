@@ -132,18 +132,15 @@ const MAX_REPLY = 24 * 2 ** 20;
 
 /** Collects the whole answer. */
 class ReplyCollector implements ChatReader {
-  run: Run | null;
+  run: Run | null = null;
   readonly #resolve: (reply: ChatReply) => void;
   readonly #reject: (error: unknown) => void;
-  #text: string;
-  #toolCalls: ToolCall[];
+  #text = '';
+  #toolCalls: ToolCall[] = [];
 
   constructor(resolve: (reply: ChatReply) => void, reject: (error: unknown) => void) {
-    this.run = null;
     this.#resolve = resolve;
     this.#reject = reject;
-    this.#text = '';
-    this.#toolCalls = [];
   }
 
   onAttempt(): void {
