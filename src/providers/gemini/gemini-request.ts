@@ -39,7 +39,7 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
 }
 
 /** A turn in Gemini's form (https://ai.google.dev/api/generate-content). */
-export function toGeminiRequest({ system, messages, settings, tools }: ChatTurn) {
+function toGeminiRequest({ system, messages, settings, tools }: ChatTurn) {
   return {
     contents: toContents(messages),
     ...(system !== null && { systemInstruction: { role: 'system', parts: [{ text: system }] } }),
