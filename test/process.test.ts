@@ -21,8 +21,10 @@ beforeAll(async () => {
   await writeFile(join(built, 'package.json'), '{"type":"module"}');
   await symlink(join(ROOT, 'node_modules'), join(built, 'node_modules'));
   await symlink(join(ROOT, 'src'), join(built, 'src'));
-  const build = ['tsc', '-p', 'tsconfig.build.json', '--outDir', join(built, 'dist')];
-  await promisify(execFile)('npx', build, { cwd: ROOT });
+  const dist = join(built, 'dist');
+  const run = promisify(execFile);
+  await run('node', ['bundle-packages.mjs', dist], { cwd: ROOT });
+  await run('npx', ['tsc', '-p', 'tsconfig.build.json', '--outDir', dist], { cwd: ROOT });
 }, 120_000);
 
 afterAll(() => rm(built, { recursive: true, force: true }));
