@@ -48,11 +48,12 @@ class RelayedResponse implements RelayWriter {
 
   begin({ status, headers }: Parameters<RelayWriter['begin']>[0], resume: () => void): void {
     this.#output.onRoom = resume;
-    this.#response.writeHead(status, {
-      ...headers,
-      'x-accel-buffering': 'no',
-      ...(this.#isStream ? { 'cache-control': STREAM_CACHING } : {}),
-    });
+    this.#response.writeHead(
+      status,
+      this.#isStream
+        ? { ...headers, 'x-accel-buffering': 'no', 'cache-control': STREAM_CACHING }
+        : { ...headers, 'x-accel-buffering': 'no' },
+    );
   }
 
   write(bytes: Buffer): boolean {
@@ -107,13 +108,14 @@ export const readModelsCall = (request: Request): RelayCall => ({
 
 const NO_BODY = Buffer.alloc(0);
 
-const headersOf = ({ headers }: Request): Record<string, string> =>
-  Object.fromEntries(
-    PASSED_ON.flatMap((name) => {
-      const value = headers[name];
-      return typeof value === 'string' ? [[name, value]] : [];
-    }),
-  );
+function headersOf({ headers }: Request): Record<string, string> {
+  const passedOn: Record<string, string> = {};
+  for (const name of PASSED_ON) {
+    const value = headers[name];
+    if (typeof value === 'string') passedOn[name] = value;
+  }
+  return passedOn;
+}
 
 /**
  * Drops every parameter but those that shape the answer: the others hold credentials, name another

@@ -118,17 +118,22 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
   }
 }
 
-const HANDED_BACK = ['content-type', 'content-encoding', 'server-timing', 'x-gemini-service-tier'];
+const HANDED_BACK = [
+  'content-type',
+  'content-encoding',
+  'content-length',
+  'server-timing',
+  'x-gemini-service-tier',
+];
 
-const toRelayHead = ({ status, headers }: AnswerHead, redact: Redact): RelayHead => ({
-  status,
-  headers: Object.fromEntries(
-    HANDED_BACK.filter((name) => headers[name] !== undefined).map((name) => [
-      name,
-      redact(String(headers[name])),
-    ]),
-  ),
-});
+function toRelayHead({ status, headers }: AnswerHead, redact: Redact): RelayHead {
+  const handedBack: Record<string, string> = {};
+  for (const name of HANDED_BACK) {
+    const value = headers[name];
+    if (value !== undefined) handedBack[name] = redact(String(value));
+  }
+  return { status, headers: handedBack };
+}
 
 const EMPTY: Failure = { kind: 'upstream_down', timedOut: false, message: 'an empty answer' };
 
