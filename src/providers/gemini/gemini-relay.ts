@@ -118,13 +118,7 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
   }
 }
 
-const HANDED_BACK = [
-  'content-type',
-  'content-encoding',
-  'content-length',
-  'server-timing',
-  'x-gemini-service-tier',
-];
+const HANDED_BACK = ['content-type', 'content-encoding', 'server-timing', 'x-gemini-service-tier'];
 
 function toRelayHead({ status, headers }: AnswerHead, redact: Redact): RelayHead {
   const handedBack: Record<string, string> = {};
