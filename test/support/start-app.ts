@@ -1,4 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
+// The server loads it at the first avatar call: meanwhile the fake clock would run past the limits.
+import 'axios';
 import request, { type Response } from 'supertest';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
 import { type Config, readConfig, redactSecretsOf } from '../../src/config/config.ts';
