@@ -175,9 +175,9 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const { operation, targets, caller } = request;
     const startedAt = options.clock.now();
     const limitMs = request.requestTimeoutMs ?? options.requestTimeoutMs;
-    this.#options = options;
     const queue = options.queues.get(targets[0].provider);
     if (queue === undefined) throw new Error(`${targets[0].provider} has no queue`);
+    this.#options = options;
     this.#request = request;
     this.#reader = reader;
     this.#queue = queue;
@@ -263,7 +263,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     if (state.kind !== 'attempting' && state.kind !== 'committed') return;
     const { attempt } = state;
     attempt.isPaused = false;
-    this.#limit(attempt, this.#options.clock.now() + this.#options.streamIdleMs);
+    this.#limit(attempt, this.#options.clock.now() + this.#silenceMs(attempt));
     attempt.call?.resume();
   }
 
@@ -380,7 +380,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
 
   /** Something came: the key works. */
   #hear(attempt: Attempt<End>): void {
-    const { lease, startedAt, end } = attempt;
+    const { lease, startedAt } = attempt;
     const now = this.#options.clock.now();
     if (attempt.firstMs === null) {
       attempt.firstMs = now - startedAt;
@@ -390,7 +390,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
         queue.keyProved(concernedBy(lease));
       }
     }
-    this.#limit(attempt, now + (end === null ? this.#options.streamIdleMs : FINISHED_MS));
+    this.#limit(attempt, now + this.#silenceMs(attempt));
   }
 
   /** A later limit sets no new timer: the present one looks again when it rings. */
@@ -409,13 +409,18 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     const now = this.#options.clock.now();
     attempt.ringsAt = Number.POSITIVE_INFINITY;
     // The time of a slow reader does not count.
-    if (attempt.isPaused) this.#limit(attempt, now + this.#options.streamIdleMs);
+    if (attempt.isPaused) this.#limit(attempt, now + this.#silenceMs(attempt));
     else if (now < attempt.limitAt) this.#limit(attempt, attempt.limitAt);
     else {
       attempt.call?.abort();
       if (attempt.end !== null) this.onEnd(attempt.end);
       else this.#fail(state, new UpstreamError(this.#silenceOf(attempt)));
     }
+  }
+
+  /** How long the provider may be silent within an answer. */
+  #silenceMs({ end }: Attempt<End>): number {
+    return end === null ? this.#options.streamIdleMs : FINISHED_MS;
   }
 
   #silenceOf({ startedAt, firstMs }: Attempt<End>): Failure {

@@ -19,7 +19,7 @@ import { UpstreamError } from '../../src/shared/failure.ts';
 import { createPool, failed, google, HOUR } from '../support/pool.ts';
 
 const FIRST_CHUNK_MS = 20_000;
-const IDLE_MS = 30_000;
+const IDLE_MS = 45_000;
 const REQUEST_MS = 60_000;
 const FINISHED_MS = 30_000;
 const END: AnswerEnd = { usage: { inputTokens: 1, outputTokens: 2, totalTokens: 3 } };
