@@ -93,8 +93,8 @@ export const CLIENT_GONE = 499;
 const OTHER = 'other';
 
 /**
- * With the key that answered, and how: only a failed attempt has a line of its own. pino leaves out what is
- * undefined; an object put together of several would cost more than the rest of the line.
+ * The fields of the log line, those of the successful attempt included. pino omits undefined fields. Spreading
+ * several objects into one would cost more than the rest of the line.
  */
 function lineOf(
   { requestId, outcome, caller }: Express.Locals,
@@ -145,10 +145,10 @@ function createCors(origins: CorsOrigins) {
 type SetHeaders = (request: IncomingMessage, response: ServerResponse, next: () => void) => void;
 
 /**
- * Which headers a library sets is learned once, at the start: to set all of them for each answer would
- * cost more than its routing.
+ * Runs a middleware once, at the start, to learn which headers it sets. Running it for each answer would cost more
+ * than the routing.
  *
- * @returns what it sets for a request without an `Origin`, as lines of a head
+ * @returns what it sets for a request without an `Origin`, as header lines
  */
 export function headersFrom(setHeaders: SetHeaders): string {
   const request = new IncomingMessage(new Socket());

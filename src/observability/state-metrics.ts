@@ -18,7 +18,7 @@ export interface SharingState {
 }
 
 /**
- * What is so at the moment of a scrape: keys, Redis, the process.
+ * The state at the moment of a scrape: keys, Redis, the process.
  *
  * @returns every metric with its present value, in Prometheus' text format
  */

@@ -31,11 +31,11 @@ const PIECE = 16 * 1024;
 const MAX_WAITING = 4 * 1024 * 1024;
 
 /**
- * Writes the lines of the log in few pieces, and never makes the process wait for their reader. Lines that the
- * reader is too slow for are dropped and counted; what a reader that is gone or a full disk does not take is lost.
+ * Buffers log lines and writes them in large pieces. The process never waits for the reader. When the reader is too
+ * slow, lines are dropped and counted. When the reader is gone or the disk is full, lines are lost.
  *
- * pino's own buffered destination does not serve: at the end of the process it tries for ever to reach a reader
- * that is gone.
+ * pino's own buffered destination is not used: when its reader is gone, `flushSync` never returns and the process
+ * never ends.
  */
 export class LogOutput {
   readonly #fd: number;

@@ -79,7 +79,7 @@ export const aiSdk: Dialect = {
   },
 };
 
-/** @returns whether a body with messages has such as are made of parts, as only the AI SDK makes them. */
+/** @returns whether any of the body's messages consists of parts: only the AI SDK sends those */
 export const isAiSdk = ({ body }: Request): boolean =>
   'trigger' in body || body.messages.some((one: unknown) => Array.isArray(partsOf(one)));
 

@@ -1,15 +1,8 @@
-import type { Dispatcher } from 'undici';
 import { type Failure, UpstreamError } from '../../shared/failure.ts';
 import { parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type {
-  AnswerEnd,
-  CallHandler,
-  ClassifyContext,
-  Client,
-  ProviderAnswer,
-} from '../provider.ts';
+import type { AnswerEnd, ClassifyContext, Client, ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import type { GeminiOptions } from './gemini-request.ts';
 import { type AnswerHead, Exchange } from './transport.ts';
@@ -65,20 +58,9 @@ export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOpt
 const UNREAD: AnswerEnd = { usage: null };
 
 class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
-  readonly #context: ClassifyContext;
   readonly #watch = new ErrorWatch();
   protected readonly isInflated = false;
   #hasPassed = false;
-
-  constructor(
-    dispatcher: Dispatcher,
-    request: Dispatcher.DispatchOptions,
-    handler: CallHandler<RelayPiece, AnswerEnd>,
-    context: ClassifyContext,
-  ) {
-    super(dispatcher, request, handler);
-    this.#context = context;
-  }
 
   /** When an error is whole, it does not wait for the end of the stream. */
   protected received(bytes: Buffer): void {
@@ -94,18 +76,18 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
   }
 
   protected refused(answer: ProviderAnswer): void {
-    this.handler.onFailure(refusedWith(answer, this.#context));
+    this.handler.onFailure(refusedWith(answer, this.context));
   }
 
   protected broken(error: Error): void {
     if (this.#watch.error !== null) this.#failInStream();
     else
-      this.handler.onFailure(new UpstreamError(classifyNetworkError(error, this.#context.redact)));
+      this.handler.onFailure(new UpstreamError(classifyNetworkError(error, this.context.redact)));
   }
 
   #pass(bytes: Buffer): void {
     if (bytes.length === 0) return;
-    const head = this.#hasPassed ? null : toRelayHead(this.head, this.#context.redact);
+    const head = this.#hasPassed ? null : toRelayHead(this.head, this.context.redact);
     this.#hasPassed = true;
     this.handler.onChunk({ head, bytes });
   }
@@ -114,7 +96,7 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
     const { error } = this.#watch;
     if (this.isOver || error === null) return;
     this.abort();
-    this.handler.onFailure(refusedWith({ ...this.head, body: error }, this.#context));
+    this.handler.onFailure(refusedWith({ ...this.head, body: error }, this.context));
   }
 }
 

@@ -1,12 +1,11 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
-import type { Dispatcher } from 'undici';
 import type { ChatChunk, ChatFinish, FinishReason, ToolCall } from '../../shared/chat.ts';
 import { type Failure, UpstreamError, type Usage } from '../../shared/failure.ts';
 import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { withoutFirstWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { CallHandler, ClassifyContext, ProviderAnswer } from '../provider.ts';
+import type { ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { Exchange } from './transport.ts';
 
@@ -20,7 +19,6 @@ const MAX_EVENT = 32 * 2 ** 20;
  */
 export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   protected readonly isInflated = true;
-  readonly #context: ClassifyContext;
   readonly #parser = createParser({
     onEvent: ({ data }) => {
       this.#endsEvent = true;
@@ -45,16 +43,6 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #finish: ChatFinish | null = null;
   /** Whether the only finish reason was on the last chunk: a later failure does not matter then. */
   #isComplete = false;
-
-  constructor(
-    dispatcher: Dispatcher,
-    request: Dispatcher.DispatchOptions,
-    handler: CallHandler<ChatChunk, ChatFinish>,
-    context: ClassifyContext,
-  ) {
-    super(dispatcher, request, handler);
-    this.#context = context;
-  }
 
   protected received(bytes: Buffer): void {
     const decoded = this.#decode(bytes);
@@ -87,14 +75,14 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   }
 
   protected refused(answer: ProviderAnswer): void {
-    this.handler.onFailure(new UpstreamError(classifyGeminiAnswer(answer, this.#context)));
+    this.handler.onFailure(new UpstreamError(classifyGeminiAnswer(answer, this.context)));
   }
 
-  /** What came last may say more than the network. */
+  /** The last text of the provider may explain more than the error of the network. */
   protected broken(error: Error): void {
     const failure = this.#classify(lastEvent(this.#tail));
     const isKnown = failure.kind !== 'upstream_down';
-    this.#fail(isKnown ? failure : classifyNetworkError(error, this.#context.redact));
+    this.#fail(isKnown ? failure : classifyNetworkError(error, this.context.redact));
   }
 
   /** A character may be cut between two pieces, but most pieces end with a line. */
@@ -186,7 +174,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
 
   /** @param body what came within a 200 in place of a chunk */
   #classify(body: string): Failure {
-    return classifyGeminiAnswer({ status: 200, headers: {}, body }, this.#context);
+    return classifyGeminiAnswer({ status: 200, headers: {}, body }, this.context);
   }
 
   #fail(failure: Failure): void {

@@ -12,7 +12,7 @@ import Client from 'undici/lib/dispatcher/client.js';
 import BaseDispatcher from 'undici/lib/dispatcher/dispatcher.js';
 import Pool from 'undici/lib/dispatcher/pool.js';
 import { withoutLastWord } from '../../shared/redact.ts';
-import type { AnswerEnd, Call, CallHandler, ProviderAnswer } from '../provider.ts';
+import type { AnswerEnd, Call, CallHandler, ClassifyContext, ProviderAnswer } from '../provider.ts';
 
 /**
  * Google sends no hint how long it keeps an idle connection. undici's own 4 seconds would cost a person who
@@ -74,7 +74,7 @@ function createConnect(): buildConnector.connector {
         callback(error, null);
         return;
       }
-      // undici says so only of some errors.
+      // undici adds this to some errors only.
       socket.once('error', (cause: SocketError) => {
         cause.socket ??= { bytesRead: socket.bytesRead };
       });
@@ -100,6 +100,7 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   implements Dispatcher.DispatchHandler, Call
 {
   protected readonly handler: CallHandler<Chunk, End>;
+  protected readonly context: ClassifyContext;
   protected head: AnswerHead = { status: 0, headers: {} };
   /** Nothing more may be handed on. */
   protected isOver = false;
@@ -113,15 +114,19 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   #hasBegun = false;
   #isPaused = false;
 
-  /** To be dispatched by who creates it, and again here where that was in vain. */
+  /**
+   * The caller dispatches the request with this handler. The exchange repeats it when a kept connection was dead.
+   */
   constructor(
     dispatcher: Dispatcher,
     request: Dispatcher.DispatchOptions,
     handler: CallHandler<Chunk, End>,
+    context: ClassifyContext,
   ) {
     this.#dispatcher = dispatcher;
     this.#request = request;
     this.handler = handler;
+    this.context = context;
   }
 
   /** Whether a good answer is handed on as it was before it was compressed. */
@@ -194,7 +199,7 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.isOver) return;
-    // Every kept connection may have died, but a new one ends the row.
+    // Several kept connections may be dead. A new connection is never repeated.
     if (!this.#hasBegun && wasDeadBefore(error)) {
       this.#dispatcher.dispatch(this.#request, this);
       return;
@@ -262,7 +267,7 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   }
 }
 
-/** The same for all: an error of one's own for each would cost a stack trace. */
+/** Shared by all exchanges: creating an error costs a stack trace. */
 const GIVEN_UP = new Error('the attempt was given up');
 
 type Inflater = ReturnType<typeof createGunzip>;
