@@ -150,16 +150,18 @@ export class CandidateSearch {
 
   /** Equal for searches with the same answers of `nextReturned`, `returnsAt` and `nextDueAt`. */
   get cacheKey(): unknown {
-    if (this.#choice.only !== undefined || this.#open().some(this.#isSpecial)) return this;
+    if (this.#choice.only !== undefined || this.#open().some((one) => this.#isSpecial(one)))
+      return this;
     this.#cacheKey ??= this.#open()
       .map(({ target, notParked }) => [target.provider, target.label, ...notParked].join(' '))
       .join('|');
     return this.#cacheKey;
   }
 
-  readonly #isSpecial = ({ target, refusedBy }: Tried): boolean =>
-    refusedBy.size > 0 ||
-    (this.#pool.parksFeatures(target) && this.#choice.shape().feature !== null);
+  #isSpecial({ target, refusedBy }: Tried): boolean {
+    if (refusedBy.size > 0) return true;
+    return this.#pool.parksFeatures(target) && this.#choice.shape().feature !== null;
+  }
 
   /** When the first key returns that this request could use: `now` or later, null for never. */
   returnsAt(): number | null {

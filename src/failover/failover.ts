@@ -61,10 +61,14 @@ export interface Caller {
   readonly requestId: string;
   /** Whether the connection has closed before the answer was out. */
   isGone: boolean;
-  /** Called when that happens. Set by what works for the caller. */
-  onGone: (() => void) | null;
+  /** What works for the caller; told when that happens. An object: V8 keeps a function that is assigned here in the old space. */
+  work: CallerWork | null;
   /** Set by the failover. */
   trace: RequestTrace | null;
+}
+
+export interface CallerWork {
+  callerGone(): void;
 }
 
 /** Gets the answer of one request: either `onEnd` or `onError` comes last, once. */
@@ -150,7 +154,9 @@ interface Attempt<End> {
 }
 
 /** The failover of one request. */
-class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler<Chunk, End>, Run {
+class FailoverRun<Question, Chunk, End extends AnswerEnd>
+  implements CallHandler<Chunk, End>, Run, CallerWork
+{
   readonly #options: FailoverOptions;
   readonly #request: FailoverRequest<Question, Chunk, End>;
   readonly #reader: AnswerReader<Chunk, End>;
@@ -199,7 +205,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
       end: null,
     };
     caller.trace = this.#trace;
-    caller.onGone = () => this.#callerGone();
+    caller.work = this;
   }
 
   /** Keys of every target first, then keys that return soon, then ejected ones. */
@@ -276,7 +282,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
     this.#reader.onError(error, this.#answeredBy);
   }
 
-  #callerGone(): void {
+  callerGone(): void {
     const state = this.#state;
     switch (state.kind) {
       case 'attempting':
@@ -530,7 +536,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd> implements CallHandler
   #end(end: RequestEnd): void {
     const trace = this.#trace;
     this.#state = ENDED;
-    this.#request.caller.onGone = null;
+    this.#request.caller.work = null;
     trace.ms = this.#options.clock.now() - trace.startedAt;
     trace.end = end;
     const hadTrouble = end.kind === 'refused' || trace.attempts.length > 1;

@@ -68,14 +68,14 @@ function createReport({ log, clock, metrics }: AccessOptions) {
 /** @returns who asks, told when the connection closes before the answer is out */
 export function callerOf({ locals, destroyed }: Response): Caller {
   // No event follows if it closed while the body was read.
-  locals.caller = { requestId: locals.requestId, isGone: destroyed, onGone: null, trace: null };
+  locals.caller = { requestId: locals.requestId, isGone: destroyed, work: null, trace: null };
   return locals.caller;
 }
 
 function leave(caller: Caller | undefined): void {
   if (caller === undefined) return;
   caller.isGone = true;
-  caller.onGone?.();
+  caller.work?.callerGone();
 }
 
 /** The caller's own id of the request if it is short and harmless in a log and a header, else a new one. */

@@ -262,11 +262,11 @@ class ParkedFeatures {
 
   /** Forgets all parks once the last one is over. */
   isEmpty(now: number): boolean {
-    if (this.lastEnd <= now) {
-      this.#until.clear();
-      this.lastEnd = 0;
-    }
-    return this.lastEnd === 0;
+    if (this.lastEnd === 0) return true;
+    if (this.lastEnd > now) return false;
+    this.#until.clear();
+    this.lastEnd = 0;
+    return true;
   }
 
   /**

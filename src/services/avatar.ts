@@ -278,7 +278,7 @@ async function within<T>(
     hasTimedOut = true;
     controller.abort();
   });
-  caller.onGone = () => controller.abort();
+  caller.work = { callerGone: () => controller.abort() };
   if (caller.isGone) controller.abort();
   try {
     return await call(controller.signal);
@@ -288,6 +288,6 @@ async function within<T>(
     throw hasTimedOut ? upstreamTimeout(error) : upstreamFailed(error);
   } finally {
     timer.cancel();
-    caller.onGone = null;
+    caller.work = null;
   }
 }

@@ -101,7 +101,7 @@ function start(
   /** It has ended once, and left neither a timer nor anything of the caller's behind. */
   const expectEnd = (kind: string) => {
     expect(ended.map(({ end }) => end?.kind)).toEqual([kind]);
-    expect([clock.pendingTimers(), caller.onGone]).toEqual([0, null]);
+    expect([clock.pendingTimers(), caller.work]).toEqual([0, null]);
   };
   const expectEndAfter = (ms: number, kind: string) => {
     clock.advance(ms - 1);
@@ -126,13 +126,13 @@ function start(
 const createCaller = (isGone = false): Caller => ({
   requestId: 'request-1',
   isGone,
-  onGone: null,
+  work: null,
   trace: null,
 });
 
 function hangUp(caller: Caller): void {
   caller.isGone = true;
-  caller.onGone?.();
+  caller.work?.callerGone();
 }
 
 const TWO_KEYS = () => createPool(['google-1', 'google-2']);

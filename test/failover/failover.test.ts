@@ -112,13 +112,13 @@ async function take({ after = 0, say = '', fail }: Step, clock: Clock): Promise<
 const createCaller = (): Caller => ({
   requestId: 'request-1',
   isGone: false,
-  onGone: null,
+  work: null,
   trace: null,
 });
 
 function hangUp(caller: Caller): void {
   caller.isGone = true;
-  caller.onGone?.();
+  caller.work?.callerGone();
 }
 
 /** The answer, or the code and the retry time of the refusal. */
@@ -275,7 +275,7 @@ describe('a caller that leaves', () => {
     clock.advance(3 * SECOND);
     hangUp(client);
     expect(await answer).toEqual(['client_gone', null]);
-    expect([clock.pendingTimers(), client.onGone, calls]).toEqual([0, null, []]);
+    expect([clock.pendingTimers(), client.work, calls]).toEqual([0, null, []]);
     expect(client.trace).toMatchObject({ waitedMs: 3 * SECOND, end: { kind: 'client_gone' } });
   });
 
