@@ -399,14 +399,18 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     this.#limit(attempt, now + this.#silenceMs(attempt));
   }
 
-  /** A later limit sets no new timer: the present one looks again when it rings. */
+  /**
+   * A later limit sets no new timer: the present one looks again when it rings. So the first one rings no later
+   * than the limit that follows the first chunk.
+   */
   #limit(attempt: Attempt<End>, limitAt: number): void {
     attempt.limitAt = limitAt;
     if (limitAt >= attempt.ringsAt) return;
-    const { clock } = this.#options;
+    const { clock, streamIdleMs } = this.#options;
+    const now = clock.now();
     attempt.timer?.cancel();
-    attempt.ringsAt = limitAt;
-    attempt.timer = clock.after(limitAt - clock.now(), () => this.#ring(attempt));
+    attempt.ringsAt = Math.min(limitAt, now + streamIdleMs);
+    attempt.timer = clock.after(attempt.ringsAt - now, () => this.#ring(attempt));
   }
 
   #ring(attempt: Attempt<End>): void {

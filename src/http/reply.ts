@@ -73,8 +73,9 @@ export class PacedWriter {
     return false;
   }
 
-  end(text = ''): void {
-    this.#response.end(text);
+  /** Node writes a text together with the head. */
+  end(text = '', encoding: BufferEncoding = 'utf8'): void {
+    this.#response.end(text, encoding);
     // The system has not taken everything yet.
     if (this.#response.writableLength > 0) void until('finish', this.#response, this.#clock);
   }

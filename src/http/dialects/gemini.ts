@@ -34,11 +34,16 @@ function sendRefusal(response: Response, { status, type, body }: ProviderWords):
   sendText(response, status, type, body);
 }
 
+type RelayHead = Parameters<RelayWriter['begin']>[0];
+
 /** Writes Google's answer as it comes. Google is not read while the client does not read. */
 class RelayedResponse implements RelayWriter {
   readonly #response: Response;
   readonly #isStream: boolean;
   readonly #output: PacedWriter;
+  #head: RelayHead | null = null;
+  /** The first piece of an answer that is no stream. Most have no other: they get a length instead of chunks. */
+  #first: Buffer | null = null;
 
   constructor(response: Response, isStream: boolean, clock: Clock) {
     this.#response = response;
@@ -46,22 +51,38 @@ class RelayedResponse implements RelayWriter {
     this.#output = new PacedWriter(response, clock);
   }
 
-  begin({ status, headers }: Parameters<RelayWriter['begin']>[0], resume: () => void): void {
+  begin(head: RelayHead, resume: () => void): void {
     this.#output.onRoom = resume;
-    this.#response.writeHead(
-      status,
-      this.#isStream
-        ? { ...headers, 'x-accel-buffering': 'no', 'cache-control': STREAM_CACHING }
-        : { ...headers, 'x-accel-buffering': 'no' },
-    );
+    this.#head = head;
   }
 
   write(bytes: Buffer): boolean {
+    if (this.#head === null) return this.#output.write(bytes);
+    if (!this.#isStream && this.#first === null) {
+      this.#first = bytes;
+      return true;
+    }
+    this.#writeHead(this.#head, null);
+    if (this.#first !== null) this.#output.write(this.#first);
     return this.#output.write(bytes);
   }
 
   end(): void {
-    this.#output.end();
+    const first = this.#first;
+    if (this.#head === null || first === null) {
+      this.#output.end();
+      return;
+    }
+    this.#writeHead(this.#head, first.length);
+    this.#output.end(first.toString('latin1'), 'latin1');
+  }
+
+  #writeHead({ status, headers }: RelayHead, length: number | null): void {
+    this.#head = null;
+    headers['x-accel-buffering'] = 'no';
+    if (this.#isStream) headers['cache-control'] = STREAM_CACHING;
+    if (length !== null) headers['content-length'] = String(length);
+    this.#response.writeHead(status, headers);
   }
 }
 

@@ -96,8 +96,10 @@ function toCompletionChunks(facts: StreamFacts, form: CompletionForm): Frames {
     ...identity('chat.completion.chunk', facts.model, facts),
     ...(includesUsage ? { usage: null } : {}),
   };
+  // The same for all chunks, so it is written once.
+  const head = `data: ${JSON.stringify(common).slice(0, -1)},"choices":[{"index":0,"delta":`;
   const toChunk = (delta: object, finishReason: string | null = null) =>
-    toEvent({ ...common, choices: [{ index: 0, delta, finish_reason: finishReason }] });
+    `${head}${JSON.stringify(delta)},"finish_reason":${JSON.stringify(finishReason)}}]}\n\n`;
   let calls = 0;
   return {
     headers: EVENT_STREAM,

@@ -19,8 +19,8 @@ export interface RelayRequest {
 
 export interface RelayHead {
   readonly status: number;
-  /** Those of Google's headers that concern the caller. */
-  readonly headers: Readonly<Record<string, string>>;
+  /** Those of Google's headers that concern the caller. The receiver may add its own. */
+  readonly headers: Record<string, string>;
 }
 
 /** A piece of the answer; the first one brings the head. */
