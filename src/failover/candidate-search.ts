@@ -41,7 +41,7 @@ export interface SearchOptions {
   /** In the order of preference: the next one is used when those before have no key left. */
   readonly targets: readonly [Target, ...Target[]];
   /** Whether a key can serve the request at all. Asked anew for each attempt. Default: any. */
-  readonly only?: (key: ApiKey) => boolean;
+  readonly only?: ((key: ApiKey) => boolean) | undefined;
   /** The id of the key to try first, if it may be leased. */
   readonly preferred?: string;
   /** Default: `whole`. */
@@ -54,7 +54,7 @@ export interface SearchOptions {
 export class CandidateSearch {
   readonly #pool: KeyPool;
   readonly #options: SearchOptions;
-  readonly #choice: Pick<LeaseOptions, 'only' | 'reach'> & { readonly shape: () => RequestShape };
+  readonly #choice: LeaseOptions & { readonly shape: () => RequestShape };
   /** Null until something was tried. */
   #tried: readonly Tried[] | null = null;
   #shape: RequestShape | null = null;
@@ -68,8 +68,8 @@ export class CandidateSearch {
     this.#pool = pool;
     this.#options = options;
     this.#choice = {
-      ...(only === undefined ? {} : { only }),
-      ...(reach === undefined ? {} : { reach }),
+      only,
+      reach,
       shape: () => {
         this.#shape ??= shape();
         return this.#shape;
@@ -193,11 +193,7 @@ export class CandidateSearch {
   isModelUnavailable(): boolean {
     return this.#all().every(({ target, withoutModel }) => {
       const { only } = this.#choice;
-      const except = { except: withoutModel };
-      return this.#pool.isModelUnavailable(
-        target,
-        only === undefined ? except : { ...except, only },
-      );
+      return this.#pool.isModelUnavailable(target, { except: withoutModel, only });
     });
   }
 

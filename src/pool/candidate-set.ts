@@ -11,7 +11,7 @@ export interface Choice {
   /** Ids of keys that must not be chosen. */
   readonly except?: ReadonlySet<string>;
   /** Whether the request can use a key at all. Default: any. */
-  readonly only?: (key: ApiKey) => boolean;
+  readonly only?: ((key: ApiKey) => boolean) | undefined;
   /** Called only where it matters: after a refusal, or while a feature is parked. Default: plain. */
   readonly shape?: () => RequestShape;
 }

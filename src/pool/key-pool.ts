@@ -34,7 +34,7 @@ export interface KeyPoolOptions {
 
 export interface LeaseOptions extends Choice {
   /** Default: `whole`. */
-  readonly reach?: Reach;
+  readonly reach?: Reach | undefined;
   /** Chooses among the ejected candidates. */
   readonly lastResort?: boolean;
 }

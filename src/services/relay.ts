@@ -79,17 +79,17 @@ export function createRelay({ failover, clients, targets }: RelayOptions): Relay
           comesWhole: call.comesWhole,
           shape: call.shape,
           explain: (error, key) => reader.explain(error, key),
-          ...(call.isMetered ? METERED : UNMETERED),
-          ...(call.resources.length === 0 ? {} : { only: (key) => search.accepts(key) }),
+          reach: call.isMetered ? 'whole' : 'part',
+          attemptTimeoutMs: call.isMetered ? Number.POSITIVE_INFINITY : UNMETERED_TIMEOUT_MS,
+          only: call.resources.length === 0 ? undefined : (key) => search.accepts(key),
         },
         reader,
       );
     });
 }
 
-const METERED = { reach: 'whole' } as const;
 /** The provider answers such calls at once; a call that takes longer hangs. */
-const UNMETERED = { reach: 'part', attemptTimeoutMs: 20_000 } as const;
+const UNMETERED_TIMEOUT_MS = 20_000;
 
 /** Hands the answer on, and finds out from key to key whose resources and models are asked for. */
 class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {

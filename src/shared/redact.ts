@@ -5,9 +5,8 @@ export type Redact = (text: string) => string;
 
 const REDACTED = '[redacted]';
 
-/** Google's two key shapes and bearer credentials: a provider may echo a key that is not one of ours. */
-const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}/gi;
-const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
+/** Bearer credentials and Google's two key shapes: a provider may echo a key that is not one of ours. */
+const LOOKS_LIKE_A_KEY = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*|AIza[\w-]{20,}|\bAQ\.[\w-]{16,}/gi;
 
 /**
  * Also finds keys that are escaped for a URL, a page or a JSON text, or encoded as base64. The cost hardly grows
@@ -15,8 +14,7 @@ const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
  */
 export function createRedact(secrets: Iterable<Secret>): Redact {
   const withoutOurs = createRedactOurs([...secrets].map((secret) => secret.reveal()));
-  return (text) =>
-    withoutOurs(text).replace(BEARER, `$1${REDACTED}`).replace(LOOKS_LIKE_A_KEY, REDACTED);
+  return (text) => withoutOurs(text).replace(LOOKS_LIKE_A_KEY, `$1${REDACTED}`);
 }
 
 function createRedactOurs(texts: readonly string[]): Redact {

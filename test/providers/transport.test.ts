@@ -37,7 +37,7 @@ const PATH = '/v1beta/models/m:streamGenerateContent?alt=sse';
 const REQUEST: RelayRequest = {
   method: 'POST',
   path: PATH,
-  headers: { 'content-type': 'application/json' },
+  headers: ['content-type', 'application/json'],
   body: Buffer.from('{"contents":[]}'),
 };
 
@@ -153,7 +153,7 @@ describe('one exchange', () => {
     expect(await over()).toEqual({ usage: null });
     expect(bytesOf(chunks)).toBe(HELLO);
     expect(chunks.map(({ head }) => head)).toEqual([
-      { status: 200, headers: { 'server-timing': expect.not.stringContaining('g-one') } },
+      { status: 200, headers: ['server-timing', expect.not.stringContaining('g-one')] },
     ]);
     expect(server.requests).toEqual([
       {

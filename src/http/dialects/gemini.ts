@@ -79,10 +79,10 @@ class RelayedResponse implements RelayWriter {
 
   #writeHead({ status, headers }: RelayHead, length: number | null): void {
     this.#head = null;
-    headers['x-accel-buffering'] = 'no';
-    if (this.#isStream) headers['cache-control'] = STREAM_CACHING;
-    if (length !== null) headers['content-length'] = String(length);
-    this.#response.writeHead(status, headers);
+    const all = [...headers, 'x-accel-buffering', 'no'];
+    if (this.#isStream) all.push('cache-control', STREAM_CACHING);
+    if (length !== null) all.push('content-length', String(length));
+    this.#response.writeHead(status, all);
   }
 }
 
@@ -129,11 +129,11 @@ export const readModelsCall = (request: Request): RelayCall => ({
 
 const NO_BODY = Buffer.alloc(0);
 
-function headersOf({ headers }: Request): Record<string, string> {
-  const passedOn: Record<string, string> = {};
+function headersOf({ headers }: Request): string[] {
+  const passedOn: string[] = [];
   for (const name of PASSED_ON) {
     const value = headers[name];
-    if (typeof value === 'string') passedOn[name] = value;
+    if (typeof value === 'string') passedOn.push(name, value);
   }
   return passedOn;
 }

@@ -12,15 +12,15 @@ export interface RelayRequest {
   readonly method: 'GET' | 'POST';
   /** With the API's version and the query. */
   readonly path: string;
-  /** Without any key. */
-  readonly headers: Readonly<Record<string, string>>;
+  /** Without any key. Names and values in turn. */
+  readonly headers: readonly string[];
   readonly body: Buffer | null;
 }
 
 export interface RelayHead {
   readonly status: number;
-  /** Those of Google's headers that concern the caller. The receiver may add its own. */
-  readonly headers: Record<string, string>;
+  /** Those of Google's headers that concern the caller: names and values in turn. */
+  readonly headers: readonly string[];
 }
 
 /** A piece of the answer; the first one brings the head. */
@@ -44,7 +44,7 @@ export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOpt
         origin,
         path: base + path,
         method,
-        headers: { ...headers, 'x-goog-api-key': key.secret.reveal() },
+        headers: [...headers, 'x-goog-api-key', key.secret.reveal()],
         body,
       };
       const answer = new RelayedAnswer(dispatcher, request, handler, context);
@@ -103,10 +103,10 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
 const HANDED_BACK = ['content-type', 'content-encoding', 'server-timing', 'x-gemini-service-tier'];
 
 function toRelayHead({ status, headers }: AnswerHead, redact: Redact): RelayHead {
-  const handedBack: Record<string, string> = {};
+  const handedBack: string[] = [];
   for (const name of HANDED_BACK) {
     const value = headers[name];
-    if (value !== undefined) handedBack[name] = redact(String(value));
+    if (value !== undefined) handedBack.push(name, redact(String(value)));
   }
   return { status, headers: handedBack };
 }
