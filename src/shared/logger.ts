@@ -26,7 +26,7 @@ export const STANDARD_OUTPUT = 1;
 
 /** After a write lines are collected for so long, or until there are so many characters. */
 const PAUSE_MS = 100;
-const PIECE = 64 * 1024;
+const PIECE = 32 * 1024;
 /** So many characters may wait for a slow reader. */
 const MAX_WAITING = 4 * 1024 * 1024;
 

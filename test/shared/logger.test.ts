@@ -57,11 +57,11 @@ it('writes the first line at once, those of the next tenth of a second together,
   expect(clock.pendingTimers()).toBe(0);
 });
 
-it('does not wait until there are 64 KB', async () => {
+it('does not wait until there are 32 KB', async () => {
   const { output, read } = createPipe();
   output.write('first\n');
   await output.settled();
-  const lines = LINE.repeat(65);
+  const lines = LINE.repeat(33);
   output.write(lines);
   await vi.waitFor(() => expect(read()).toBe(`first\n${lines}`));
 });
