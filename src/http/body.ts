@@ -121,7 +121,9 @@ function collect(request: Request, limit: number): Promise<Buffer> {
     }
     /** Node closes a request as soon as all of its body has been taken. */
     function settle(): void {
-      if (request.readableEnded) resolve(Buffer.concat(chunks));
+      const [first] = chunks;
+      const isWhole = chunks.length === 1 && first !== undefined;
+      if (request.readableEnded) resolve(isWhole ? first : Buffer.concat(chunks));
       else reject(bodyFault('invalid_request', 'The body ended too early.'));
     }
     request.on('data', take);

@@ -66,8 +66,8 @@ export function createRelay({ failover, clients, targets }: RelayOptions): Relay
   };
   return (call, caller, writer) =>
     new Promise((resolve, reject) => {
-      const search = new OwnerSearch(owners, call.resources);
-      const reader = new RelayReader(call, search, writer, resolve, reject);
+      const reader = new RelayReader(call, owners, writer, resolve, reject);
+      const { reach, attemptTimeoutMs } = call.isMetered ? METERED : UNMETERED;
       reader.run = failover(
         {
           operation: call.operation,
@@ -79,41 +79,47 @@ export function createRelay({ failover, clients, targets }: RelayOptions): Relay
           comesWhole: call.comesWhole,
           shape: call.shape,
           explain: (error, key) => reader.explain(error, key),
-          reach: call.isMetered ? 'whole' : 'part',
-          attemptTimeoutMs: call.isMetered ? Number.POSITIVE_INFINITY : UNMETERED_TIMEOUT_MS,
-          only: call.resources.length === 0 ? undefined : (key) => search.accepts(key),
+          reach,
+          attemptTimeoutMs,
+          only: reader.only,
         },
         reader,
       );
     });
 }
 
+const METERED = { reach: 'whole', attemptTimeoutMs: Number.POSITIVE_INFINITY } as const;
 /** The provider answers such calls at once; a call that takes longer hangs. */
-const UNMETERED_TIMEOUT_MS = 20_000;
+const UNMETERED = { reach: 'part', attemptTimeoutMs: 20_000 } as const;
 
 /** Hands the answer on, and finds out from key to key whose resources and models are asked for. */
 class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
   run: Run | null = null;
-  readonly #call: RelayCall;
-  readonly #owners: OwnerSearch;
-  readonly #models = new ModelSearch();
+  readonly #owners: OwnerSearch | null;
+  readonly #models: ModelSearch | null;
   readonly #writer: RelayWriter;
   readonly #resolve: (refusal: ProviderWords | null) => void;
   readonly #reject: (error: unknown) => void;
   #hasBegun = false;
 
   constructor(
-    call: RelayCall,
-    owners: OwnerSearch,
+    { resources, isMetered }: RelayCall,
+    owners: ResourceOwners,
     writer: RelayWriter,
     resolve: (refusal: ProviderWords | null) => void,
     reject: (error: unknown) => void,
   ) {
-    this.#call = call;
-    this.#owners = owners;
+    this.#owners = resources.length === 0 ? null : new OwnerSearch(owners, resources);
+    this.#models = isMetered ? null : new ModelSearch();
     this.#writer = writer;
     this.#resolve = resolve;
     this.#reject = reject;
+  }
+
+  /** The keys that may serve the request; undefined for any. */
+  get only(): ((key: ApiKey) => boolean) | undefined {
+    const owners = this.#owners;
+    return owners === null ? undefined : (key) => owners.accepts(key);
   }
 
   onAttempt(): void {}
@@ -121,7 +127,7 @@ class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
   onChunk({ head, bytes }: RelayPiece, { key }: AnsweredBy): boolean {
     if (head !== null) {
       this.#hasBegun = true;
-      this.#owners.found(key);
+      this.#owners?.found(key);
       this.#writer.begin(head, () => this.run?.resume());
     }
     return this.#writer.write(bytes);
@@ -140,7 +146,8 @@ class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
 
   /** @returns the failure as failover has to treat it */
   explain(error: UpstreamError, key: ApiKey): UpstreamError {
-    return this.#owners.explain(key, this.#call.isMetered ? error : this.#models.explain(error));
+    const explained = this.#models?.explain(error) ?? error;
+    return this.#owners?.explain(key, explained) ?? explained;
   }
 
   /** @returns Google's own words for a faulty request; null when the fault is not the request's */
@@ -149,7 +156,7 @@ class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
     if (!(error instanceof ServiceError)) return null;
     const words = refusalIn(error);
     if (words !== null || error.code !== 'model_unavailable') return words;
-    return this.#owners.giveUp() ?? this.#models.refusal;
+    return this.#owners?.giveUp() ?? this.#models?.refusal ?? null;
   }
 }
 

@@ -201,6 +201,8 @@ export class ErrorWatch {
   }
 
   #undecided(all: Buffer): number {
+    // Most pieces end with an object.
+    if (all[lastLetterOf(all)] === CLOSING_BRACE) return 0;
     return MAY_BEGIN.exec(this.#windowBefore(all, all.length))?.[1]?.length ?? 0;
   }
 
@@ -214,6 +216,14 @@ export class ErrorWatch {
 }
 
 const NEWLINE = 10;
+const SPACE = 32;
+const CLOSING_BRACE = 125;
+
+function lastLetterOf(bytes: Buffer): number {
+  let at = bytes.length - 1;
+  while ((bytes[at] ?? SPACE + 1) <= SPACE) at -= 1;
+  return at;
+}
 
 /** The newline in front belongs to the line before, which has passed. */
 const leadOf = (match: string) => (match.startsWith('\n') ? 1 : 0);

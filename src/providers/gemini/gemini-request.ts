@@ -7,7 +7,6 @@ import type {
   ToolChoice,
   ToolDeclaration,
   ToolResult,
-  Tools,
   UserPart,
 } from '../../shared/chat.ts';
 import type { ChatClient, UpstreamContext } from '../provider.ts';
@@ -38,15 +37,14 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
   };
 }
 
-/** A turn in Gemini's form (https://ai.google.dev/api/generate-content). */
-function toGeminiRequest({ system, messages, settings, tools }: ChatTurn) {
-  return {
-    contents: toContents(messages),
-    ...(system !== null && { systemInstruction: { role: 'system', parts: [{ text: system }] } }),
-    ...(settings === undefined ? {} : { generationConfig: toGenerationConfig(settings) }),
-    ...(tools === undefined ? {} : toTools(tools)),
-  };
-}
+/** A turn in Gemini's form (https://ai.google.dev/api/generate-content). JSON leaves out what is undefined. */
+const toGeminiRequest = ({ system, messages, settings, tools }: ChatTurn) => ({
+  contents: toContents(messages),
+  systemInstruction: system === null ? undefined : { role: 'system', parts: [{ text: system }] },
+  generationConfig: settings && toGenerationConfig(settings),
+  tools: tools && [{ functionDeclarations: tools.declarations.map(toFunctionDeclaration) }],
+  toolConfig: tools && { functionCallingConfig: toFunctionCallingConfig(tools.choice) },
+});
 
 interface Content {
   readonly role: 'user' | 'model';
@@ -99,10 +97,7 @@ type ToolCallPart = Extract<AssistantPart, { kind: 'tool-call' }>;
  */
 function toFunctionCall({ name, input, signature }: ToolCallPart, isFirst: boolean) {
   const thoughtSignature = signature ?? (isFirst ? SIGNATURE_IS_LOST : undefined);
-  return {
-    functionCall: { name, args: input },
-    ...(thoughtSignature === undefined ? {} : { thoughtSignature }),
-  };
+  return { functionCall: { name, args: input }, thoughtSignature };
 }
 
 const SIGNATURE_IS_LOST = 'skip_thought_signature_validator';
@@ -111,31 +106,24 @@ const toFunctionResponse = ({ name, output }: ToolResult) => ({
   functionResponse: { name, response: output },
 });
 
-function toGenerationConfig({ stop, thinking, json, ...rest }: GenerationSettings) {
-  return {
-    ...rest,
-    ...(stop === undefined ? {} : { stopSequences: stop }),
-    ...(thinking === undefined ? {} : { thinkingConfig: toThinkingConfig(thinking) }),
-    ...(json === undefined ? {} : { responseMimeType: 'application/json' }),
-    ...(json?.schema === undefined ? {} : { responseJsonSchema: json.schema }),
-  };
-}
-
-const toThinkingConfig = ({ budget, level, includeThoughts }: ThinkingSettings) => ({
-  ...(budget === undefined ? {} : { thinkingBudget: budget }),
-  ...(level === undefined ? {} : { thinkingLevel: level }),
-  ...(includeThoughts === undefined ? {} : { includeThoughts }),
+const toGenerationConfig = ({ stop, thinking, json, ...rest }: GenerationSettings) => ({
+  ...rest,
+  stopSequences: stop,
+  thinkingConfig: thinking && toThinkingConfig(thinking),
+  responseMimeType: json && 'application/json',
+  responseJsonSchema: json?.schema,
 });
 
-const toTools = ({ declarations, choice }: Tools) => ({
-  tools: [{ functionDeclarations: declarations.map(toFunctionDeclaration) }],
-  toolConfig: { functionCallingConfig: toFunctionCallingConfig(choice) },
+const toThinkingConfig = ({ budget, level, includeThoughts }: ThinkingSettings) => ({
+  thinkingBudget: budget,
+  thinkingLevel: level,
+  includeThoughts,
 });
 
 const toFunctionDeclaration = ({ name, description, parameters }: ToolDeclaration) => ({
   name,
-  ...(description === undefined ? {} : { description }),
-  ...(parameters === undefined ? {} : { parametersJsonSchema: parameters }),
+  description,
+  parametersJsonSchema: parameters,
 });
 
 const toFunctionCallingConfig = (choice: ToolChoice) =>
