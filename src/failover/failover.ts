@@ -17,7 +17,7 @@ import {
   type ServiceError,
   upstreamTimeout,
 } from './service-error.ts';
-import type { Operation, RequestEnd, RequestTrace, TraceSink } from './trace.ts';
+import type { EndedTrace, Operation, RequestEnd, RequestTrace, TraceSink } from './trace.ts';
 import type { WaitQueue, WaitQueues } from './wait-queue.ts';
 
 export interface FailoverOptions {
@@ -146,6 +146,8 @@ interface Attempt<End> {
   firstMs: number | null;
   /** When the silence is too long. */
   limitAt: number;
+  /** How long the provider may be silent within its answer. */
+  silenceMs: number;
   /** Set where the answer is complete, unless more of it follows. */
   end: End | null;
   isPaused: boolean;
@@ -243,6 +245,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const state = this.#state;
     if (state.kind !== 'attempting' && state.kind !== 'committed') return;
     state.attempt.end = end;
+    state.attempt.silenceMs = FINISHED_MS;
     this.#hear(state.attempt);
   }
 
@@ -269,7 +272,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     if (state.kind !== 'attempting' && state.kind !== 'committed') return;
     const { attempt } = state;
     attempt.isPaused = false;
-    this.#limit(attempt, this.#options.clock.now() + this.#silenceMs(attempt));
+    this.#limit(attempt, this.#options.clock.now() + attempt.silenceMs);
     attempt.call?.resume();
   }
 
@@ -372,6 +375,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       call: null,
       firstMs: null,
       limitAt: Number.POSITIVE_INFINITY,
+      silenceMs: this.#options.streamIdleMs,
       end: null,
       isPaused: false,
       timer: null,
@@ -396,7 +400,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
         queue.keyProved(concernedBy(lease));
       }
     }
-    this.#limit(attempt, now + this.#silenceMs(attempt));
+    this.#limit(attempt, now + attempt.silenceMs);
   }
 
   /**
@@ -419,18 +423,13 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const now = this.#options.clock.now();
     attempt.ringsAt = Number.POSITIVE_INFINITY;
     // The time of a slow reader does not count.
-    if (attempt.isPaused) this.#limit(attempt, now + this.#silenceMs(attempt));
+    if (attempt.isPaused) this.#limit(attempt, now + attempt.silenceMs);
     else if (now < attempt.limitAt) this.#limit(attempt, attempt.limitAt);
     else {
       attempt.call?.abort();
       if (attempt.end !== null) this.onEnd(attempt.end);
       else this.#fail(state, new UpstreamError(this.#silenceOf(attempt)));
     }
-  }
-
-  /** How long the provider may be silent within an answer. */
-  #silenceMs({ end }: Attempt<End>): number {
-    return end === null ? this.#options.streamIdleMs : FINISHED_MS;
   }
 
   #silenceOf({ startedAt, firstMs }: Attempt<End>): Failure {
@@ -538,7 +537,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   }
 
   #end(end: RequestEnd): void {
-    const trace = this.#trace;
+    // It gets its end here.
+    const trace = this.#trace as EndedTrace;
     this.#state = ENDED;
     this.#request.caller.work = null;
     trace.ms = this.#options.clock.now() - trace.startedAt;

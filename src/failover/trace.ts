@@ -22,12 +22,12 @@ export interface TraceSink {
   /** An attempt that did not succeed has ended. */
   attemptFailed?(attempt: AttemptTrace, request: RequestTrace): void;
   /** Before `requestEnded`, for a request that was refused or needed more than one attempt. */
-  requestHadTrouble?(request: RequestTrace): void;
+  requestHadTrouble?(request: EndedTrace): void;
   /**
    * Once for each request, after its last attempt; for a streamed answer after its last chunk. Only the last
    * attempt can be a success.
    */
-  requestEnded?(request: RequestTrace): void;
+  requestEnded?(request: EndedTrace): void;
 }
 
 /** One request of a caller with all its attempts so far. The failover fills it on the way. */
@@ -49,6 +49,10 @@ export interface RequestTrace {
   success: AttemptTrace | null;
   /** Null until it has ended. */
   end: RequestEnd | null;
+}
+
+export interface EndedTrace extends RequestTrace {
+  end: RequestEnd;
 }
 
 /** One call to a provider with one key. */

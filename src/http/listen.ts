@@ -32,23 +32,23 @@ const BACKLOG = 8192;
  * The open connections of a server, each with its unfinished responses: the first is being sent, the
  * others wait behind it. Node lists neither idle connections nor those that have sent nothing yet.
  */
-type Connections = Map<Socket, ServerResponse[]>;
+class Connections extends Map<Socket, ServerResponse[]> {
+  /** Whether the last answer of a connection says that it is the last. */
+  isDraining = false;
+}
 
 const connectionsOf = new WeakMap<Server, Connections>();
 
 /** An HTTP server for the app, not yet listening. */
 export function createHttpServer(app: Express, log: Logger): Server {
-  const connections: Connections = new Map();
-  /** While the server drains, the last answer of a connection says that it is the last. */
-  const isLast = (response: ServerResponse) =>
-    !server.listening && connections.get(response.req.socket)?.at(-1) === response;
+  const connections = new Connections();
   const server: Server = createServer(
     {
       keepAliveTimeout: KEEP_ALIVE_MS,
       headersTimeout: HEADERS_MS,
       requestTimeout: REQUEST_MS,
       requireHostHeader: false,
-      ...prototypesOf(app, isLast),
+      ...prototypesOf(app, connections),
     },
     answer,
   );
@@ -129,14 +129,17 @@ export class ListenError extends Error {
  * Express sets the prototype of each request and response, which costs more than all its routing. Here
  * they are created with it: the app's prototypes become those of two classes.
  */
-function prototypesOf(app: Express, isLast: (response: ServerResponse) => boolean) {
+function prototypesOf(app: Express, connections: Connections) {
   class AppRequest extends IncomingMessage {}
   class AppResponse<R extends IncomingMessage> extends ServerResponse<R> {
     declare readonly locals: Partial<Express.Locals>;
 
     /** Node writes each head with it, also one without `writeHead`. Here text is put before the headers. */
     override _storeHeader(statusLine: string, headers: unknown): void {
-      if (isLast(this)) this.shouldKeepAlive = false;
+      if (connections.isDraining) {
+        const isLast = connections.get(this.req.socket)?.at(-1) === (this as ServerResponse);
+        if (isLast) this.shouldKeepAlive = false;
+      }
       super._storeHeader(statusLine + (this.locals.head ?? ''), headers);
     }
   }
@@ -174,7 +177,9 @@ export function drain(
       isInTime = false;
       server.closeAllConnections();
     });
-    const closeIdle = idleCloser(server, Math.max(1, Math.ceil(idleMs / SWEEP_MS)));
+    const connections = connectionsOf.get(server) ?? new Connections();
+    connections.isDraining = true;
+    const closeIdle = idleCloser(connections, Math.max(1, Math.ceil(idleMs / SWEEP_MS)));
     closeIdle();
     let timer = clock.after(SWEEP_MS, sweep);
     function sweep(): void {
@@ -192,7 +197,7 @@ export function drain(
 }
 
 /** Counts sweeps instead of time: Node reads what has come between two of them, however busy the process was. */
-function idleCloser(server: Server, maxSweeps: number): () => void {
+function idleCloser(connections: Connections, maxSweeps: number): () => void {
   const idle = new Map<Socket, { readonly bytesRead: number; readonly sweeps: number }>();
   function visit(socket: Socket, isAnswering: boolean): void {
     const { bytesRead } = socket;
@@ -203,7 +208,7 @@ function idleCloser(server: Server, maxSweeps: number): () => void {
     else idle.set(socket, { bytesRead, sweeps });
   }
   return () => {
-    for (const [socket, unfinished] of connectionsOf.get(server) ?? []) {
+    for (const [socket, unfinished] of connections) {
       visit(socket, unfinished.length > 0);
     }
   };

@@ -1,4 +1,4 @@
-import type { AttemptTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
+import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
 import type { Inspection } from '../pool/inspection.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
@@ -18,7 +18,7 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
     },
     requestHadTrouble(request) {
       const { requestId, targets, ms, end } = request;
-      if (end?.kind === 'refused') {
+      if (end.kind === 'refused') {
         const service = targets[0].provider;
         const { code, retryAfterMs } = end;
         const later = retryAfterMs === null ? {} : { retryAfterMs };
@@ -75,9 +75,9 @@ function keysOf({ targets, attempts }: RequestTrace, inspection: Inspection) {
   return { tried, parked: parked.slice(0, MAX_PARKED) };
 }
 
-function failoverMessage({ attempts, end }: RequestTrace): string {
+function failoverMessage({ attempts, end }: EndedTrace): string {
   const hasBegun = attempts.at(-1)?.firstMs !== null;
-  if (end?.kind === 'client_gone' && !hasBegun) {
+  if (end.kind === 'client_gone' && !hasBegun) {
     return 'the client left while another key was stepping in';
   }
   const targets = new Set(attempts.map(({ target }) => target)).size;

@@ -51,7 +51,6 @@ export function createRequestMetrics(
       requestEnded(request) {
         const { targets, operation, attempts, failovers, success, waitedMs, end } = request;
         if (success !== null) attemptEnded(success, request);
-        if (end === null) return;
         const requests = requestsOf(targets[0].provider);
         requests.ends(operation)(end.kind).count += 1;
         if (end.kind === 'refused') requests.refusals(end.code).count += 1;

@@ -1,4 +1,4 @@
-import type { AttemptTrace, RequestEnd, RequestTrace, TraceSink } from '../failover/trace.ts';
+import type { AttemptTrace, EndedTrace, RequestEnd, TraceSink } from '../failover/trace.ts';
 import type { Parked } from '../pool/lease.ts';
 import { provedBy, verdictOf } from '../pool/verdicts.ts';
 import { isoTime } from '../shared/clock.ts';
@@ -8,7 +8,7 @@ import { type KeyReport, type Overview, type RequestReport, reportedEnd } from '
 
 /** The calls with each key since the start, the requests of the last hour by minute, and the latest ones. */
 export interface Stats extends TraceSink {
-  requestEnded(request: RequestTrace): void;
+  requestEnded(request: EndedTrace): void;
   attemptFailed(attempt: AttemptTrace): void;
   ofKey(id: string, now: number): KeyStats;
   /**
@@ -69,13 +69,15 @@ export function createStats(): Stats {
     attemptFailed: countAttempt,
     requestEnded(request) {
       const { attempts, success, end } = request;
-      if (end === null) return;
       if (success !== null) countAttempt(success);
-      countRequest(request, end, minuteOf(request.startedAt + request.ms));
+      const minute = minuteOf(request.startedAt + request.ms);
+      const outcome = COUNTED_AS[end.kind];
+      minute.requests += 1;
+      if (outcome !== undefined) minute[outcome] += 1;
+      if (outcome === 'answered' && request.failovers > 0) minute.fallbacks += 1;
       latest[ended % MAX_REQUESTS] = {
         // One that has tried thousands of keys is not kept whole.
         request: attempts.length > MAX_ATTEMPTS ? withLastAttempts(request) : request,
-        end,
         attemptsInAll: attempts.length,
       };
       ended += 1;
@@ -188,29 +190,27 @@ const emptyMinute = (number: number): Minute => ({
   turnedAway: 0,
 });
 
-function countRequest(request: RequestTrace, { kind }: RequestEnd, minute: Minute): void {
-  minute.requests += 1;
-  if (kind === 'refused') minute.refused += 1;
-  if (kind === 'broken_off' || kind === 'internal_error') minute.brokenOff += 1;
-  if (kind !== 'answered') return;
-  minute.answered += 1;
-  if (request.failovers > 0) minute.fallbacks += 1;
-}
+/** A fault of the request, and a client that left, count as requests only. */
+const COUNTED_AS: Partial<Record<RequestEnd['kind'], 'answered' | 'refused' | 'brokenOff'>> = {
+  answered: 'answered',
+  refused: 'refused',
+  broken_off: 'brokenOff',
+  internal_error: 'brokenOff',
+};
 
 interface EndedRequest {
   /** With its last attempts alone where it had many. */
-  readonly request: RequestTrace;
-  readonly end: RequestEnd;
+  readonly request: EndedTrace;
   readonly attemptsInAll: number;
 }
 
-const withLastAttempts = (request: RequestTrace): RequestTrace => ({
+const withLastAttempts = (request: EndedTrace): EndedTrace => ({
   ...request,
   attempts: request.attempts.slice(-MAX_ATTEMPTS),
 });
 
-function reportRequest({ request, end, attemptsInAll }: EndedRequest): RequestReport {
-  const { requestId, targets, operation, startedAt, ms, waitedMs, attempts } = request;
+function reportRequest({ request, attemptsInAll }: EndedRequest): RequestReport {
+  const { requestId, targets, operation, startedAt, ms, waitedMs, attempts, end } = request;
   return {
     requestId,
     service: targets[0].provider,

@@ -6,7 +6,7 @@ import {
   type FailoverRequest,
 } from '../../src/failover/failover.ts';
 import { ServiceError } from '../../src/failover/service-error.ts';
-import type { AttemptTrace, RequestTrace } from '../../src/failover/trace.ts';
+import type { AttemptTrace, EndedTrace } from '../../src/failover/trace.ts';
 import { createWaitQueues } from '../../src/failover/wait-queue.ts';
 import { google as googleProvider } from '../../src/providers/gemini/gemini.ts';
 import {
@@ -39,7 +39,7 @@ function start(
   /** The keys that were asked, and what the reader got. */
   const heard: unknown[] = [];
   const failures: AttemptTrace[] = [];
-  const ended: RequestTrace[] = [];
+  const ended: EndedTrace[] = [];
   const setting = { isReady: true };
   const failover = createFailover({
     pool,

@@ -1,4 +1,4 @@
-import type { AttemptTrace, RequestTrace } from '../../src/failover/trace.ts';
+import type { AttemptTrace, EndedTrace } from '../../src/failover/trace.ts';
 import { modelTarget } from '../../src/shared/target.ts';
 
 const FLASH = modelTarget('google', 'flash');
@@ -17,7 +17,7 @@ export const attemptOf = (changed: Partial<AttemptTrace> = {}): AttemptTrace => 
 });
 
 /** One request that was answered at once, but for what is said otherwise. */
-export function requestOf(changed: Partial<RequestTrace> = {}): RequestTrace {
+export function requestOf(changed: Partial<EndedTrace> = {}): EndedTrace {
   const { attempts = [attemptOf()] } = changed;
   const [first] = attempts;
   return {
