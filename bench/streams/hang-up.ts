@@ -3,7 +3,7 @@ import { REPORTING } from '../support/server.ts';
 import type { CallReport } from '../support/standin-process.ts';
 import { printTable } from '../support/table.ts';
 import { type Counts, countsOf } from './counts.ts';
-import { startCrowd } from './crowd.ts';
+import { type Crowd, startCrowd } from './crowd.ts';
 import {
   type Pace,
   SERVERS,
@@ -74,20 +74,27 @@ function toRows(name: ServerName, { before, open, left, alone }: Figures): strin
 async function measure(name: ServerName): Promise<Figures> {
   const standin = await startStandinProcess(PACE);
   const server = await startStreamingServer(name, standin, name === 'bare' ? [] : REPORTING);
+  // What the first call creates stays: the pool of connections.
+  await leave(await startCrowd(server.streamUrl, 1));
+  const { aborted: earlier } = (await standin.report()) as CallReport;
   const before = await countsOf(server, standin);
   const crowd = await startCrowd(server.streamUrl, CLIENTS);
   const open = await countsOf(server, standin);
   await settle();
-  crowd.leave();
-  await crowd.countWhole();
-  await settle();
+  await leave(crowd);
   const left = await countsOf(server, standin);
   const { aborted } = (await standin.report()) as CallReport;
   await standin.stop();
   await settle();
   const alone = await countsOf(server, standin);
   await server.stop();
-  return { before, open, left, alone, aborted };
+  return { before, open, left, alone, aborted: aborted - earlier };
+}
+
+async function leave(crowd: Crowd): Promise<void> {
+  crowd.leave();
+  await crowd.countWhole();
+  await settle();
 }
 
 const settle = () => setTimeout(AFTER_SECONDS * 1000);

@@ -106,6 +106,8 @@ const IDENTITY = 'identity';
 const expectsContinue = ({ httpVersion, headers }: IncomingMessage): boolean =>
   httpVersion === '1.1' && /\b100-continue\b/i.test(headers.expect ?? '');
 
+const EMPTY: Buffer = Buffer.alloc(0);
+
 function collect(request: Request, limit: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
@@ -121,9 +123,11 @@ function collect(request: Request, limit: number): Promise<Buffer> {
     }
     /** Node closes a request as soon as all of its body has been taken. */
     function settle(): void {
-      const [first] = chunks;
-      const isWhole = chunks.length === 1 && first !== undefined;
-      if (request.readableEnded) resolve(isWhole ? first : Buffer.concat(chunks));
+      const [first = EMPTY] = chunks;
+      const body = chunks.length > 1 ? Buffer.concat(chunks) : first;
+      // The listeners live as long as the request, and must not keep its body.
+      chunks.length = 0;
+      if (request.readableEnded) resolve(body);
       else reject(bodyFault('invalid_request', 'The body ended too early.'));
     }
     request.on('data', take);

@@ -170,13 +170,15 @@ export abstract class Exchange<Chunk, End extends AnswerEnd>
   }
 
   onResponseStart(
-    _controller: Dispatcher.DispatchController,
+    controller: Dispatcher.DispatchController,
     status: number,
     headers: ProviderAnswer['headers'],
   ): void {
     // An interim answer, such as 103, is followed by the real one.
     if (status < 200) return;
     this.head = { status, headers };
+    // As long as a stream they would be kept as bytes too.
+    controller.rawHeaders = null;
     this.#isGood = status < 300;
     const encoding = headers['content-encoding'];
     if (this.#isGood && this.isInflated && encoding !== undefined) this.#inflate(encoding);
