@@ -3,7 +3,8 @@ import { request as httpRequest } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import express from 'express';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { createHttpServer } from '../../src/http/listen.ts';
+import { createHttpServer, drain } from '../../src/http/listen.ts';
+import { createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { type Answer, shareApp, startApp } from '../support/start-app.ts';
 
@@ -539,9 +540,10 @@ describe('the HTTP server', () => {
     const heard = readUntil(socket, () => false);
     socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2));
     await vi.waitFor(() => expect(waiting).toHaveLength(2));
-    server.close();
+    const drained = drain(server, createSystemClock(), { limitMs: 5000, idleMs: 0 });
     for (const response of waiting) response.send('an answer');
     const text = await heard;
+    expect(await drained).toBe(true);
     expect(text.match(/an answer/g)).toHaveLength(2);
     expect(text.match(/connection: [a-z-]+/gi)).toEqual([
       'Connection: keep-alive',

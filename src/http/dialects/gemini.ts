@@ -20,12 +20,14 @@ export function relayRoute(
     const call = readCall(request);
     const isStream = call.isMetered && !call.comesWhole;
     const writer = new RelayedResponse(response, isStream, clock);
-    const refusal = await relay(call, callerOf(response), writer).catch((error: unknown) => {
+    try {
+      const refusal = await relay(call, callerOf(response), writer);
+      if (refusal !== null) sendRefusal(response, refusal);
+    } catch (error) {
       // An error that Google sent within its stream is passed on.
       response.locals.failInStream = () => lastBodyIn(error);
       throw error;
-    });
-    if (refusal !== null) sendRefusal(response, refusal);
+    }
   };
 }
 
