@@ -61,7 +61,7 @@ export interface Caller {
   readonly requestId: string;
   /** Whether the connection has closed before the answer was out. */
   isGone: boolean;
-  /** What works for the caller; told when that happens. An object: V8 keeps a function that is assigned here in the old space. */
+  /** What works for the caller; told when that happens. No function: see `docs/performance.md` about the old space. */
   work: CallerWork | null;
   /** Set by the failover. */
   trace: RequestTrace | null;

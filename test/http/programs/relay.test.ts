@@ -162,6 +162,22 @@ describe("a request in Gemini's own protocol", () => {
     expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
   });
 
+  it('that comes whole has a length, and is an error with its status when it breaks off', async () => {
+    const half = '{"candidates":[';
+    const answers = [half, `${half}]}`];
+    const relayed = await startRelay(shared(), (socket) => {
+      socket.end(`HTTP/1.1 200 OK\r\ncontent-length: ${half.length + 2}\r\n\r\n${answers.shift()}`);
+    });
+    const broken = await relayed.post(WHOLE, HI, TOKEN);
+    expect([broken.status, JSON.parse(broken.text).error]).toEqual([
+      502,
+      expect.objectContaining({ code: 502, status: 'UNAVAILABLE' }),
+    ]);
+    const whole = await relayed.post(WHOLE, HI, TOKEN);
+    expect([whole.status, whole.text]).toEqual([200, `${half}]}`]);
+    expect(whole.headers.get('content-length')).toBe(String(half.length + 2));
+  });
+
   it.each([
     ['hang', 'nothing more'],
     ['cut', 'the end of the connection'],
