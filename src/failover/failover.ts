@@ -403,18 +403,14 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     this.#limit(attempt, now + attempt.silenceMs);
   }
 
-  /**
-   * A later limit sets no new timer: the present one looks again when it rings. So the first one rings no later
-   * than the limit that follows the first chunk.
-   */
+  /** A later limit sets no new timer: the present one looks again when it rings. */
   #limit(attempt: Attempt<End>, limitAt: number): void {
     attempt.limitAt = limitAt;
     if (limitAt >= attempt.ringsAt) return;
-    const { clock, streamIdleMs } = this.#options;
-    const now = clock.now();
+    const { clock } = this.#options;
     attempt.timer?.cancel();
-    attempt.ringsAt = Math.min(limitAt, now + streamIdleMs);
-    attempt.timer = clock.after(attempt.ringsAt - now, () => this.#ring(attempt));
+    attempt.ringsAt = limitAt;
+    attempt.timer = clock.after(limitAt - clock.now(), () => this.#ring(attempt));
   }
 
   #ring(attempt: Attempt<End>): void {

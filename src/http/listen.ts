@@ -136,10 +136,7 @@ function prototypesOf(app: Express, connections: Connections) {
 
     /** Node writes each head with it, also one without `writeHead`. Here text is put before the headers. */
     override _storeHeader(statusLine: string, headers: unknown): void {
-      if (connections.isDraining) {
-        const isLast = connections.get(this.req.socket)?.at(-1) === (this as ServerResponse);
-        if (isLast) this.shouldKeepAlive = false;
-      }
+      if (connections.isDraining && isLast(this, connections)) this.shouldKeepAlive = false;
       super._storeHeader(statusLine + (this.locals.head ?? ''), headers);
     }
   }
@@ -148,6 +145,9 @@ function prototypesOf(app: Express, connections: Connections) {
   Object.assign(app, { request: AppRequest.prototype, response: AppResponse.prototype });
   return { IncomingMessage: AppRequest, ServerResponse: AppResponse };
 }
+
+const isLast = (response: ServerResponse, connections: Connections): boolean =>
+  connections.get(response.req.socket)?.at(-1) === response;
 
 const SWEEP_MS = 50;
 

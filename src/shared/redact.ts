@@ -5,8 +5,9 @@ export type Redact = (text: string) => string;
 
 const REDACTED = '[redacted]';
 
-/** Bearer credentials and Google's two key shapes: a provider may echo a key that is not one of ours. */
-const LOOKS_LIKE_A_KEY = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*|AIza[\w-]{20,}|\bAQ\.[\w-]{16,}/gi;
+/** Google's two key shapes and bearer credentials: a provider may echo a key that is not one of ours. */
+const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}/gi;
+const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
 
 /**
  * Also finds keys that are escaped for a URL, a page or a JSON text, or encoded as base64. The cost hardly grows
@@ -17,9 +18,8 @@ export function createRedact(secrets: Iterable<Secret>): Redact {
   return (text) => {
     const safe = withoutOurs(text);
     // To search is much cheaper than to replace nothing.
-    return safe.search(LOOKS_LIKE_A_KEY) < 0
-      ? safe
-      : safe.replace(LOOKS_LIKE_A_KEY, `$1${REDACTED}`);
+    if (safe.search(BEARER) < 0 && safe.search(LOOKS_LIKE_A_KEY) < 0) return safe;
+    return safe.replace(BEARER, `$1${REDACTED}`).replace(LOOKS_LIKE_A_KEY, REDACTED);
   };
 }
 
@@ -30,11 +30,10 @@ function createRedactOurs(texts: readonly string[]): Redact {
   const shortest = lengths.at(-1) ?? 1;
   const beginning = Math.min(shortest, BEGINNING);
   const beginnings = new Set([...forms].map((form) => form.slice(0, beginning)));
-  const pairs = new Uint8Array(0x10000);
-  for (const form of forms) pairs[pairAt(0, form)] = 1;
+  const firsts = lettersOf([...forms].map((form) => form.charAt(0)));
   const mayBegin = (word: string, at: number): boolean =>
-    pairs[pairAt(at, word)] === 1 && beginnings.has(word.slice(at, at + beginning));
-  const letters = lettersOf(forms);
+    firsts[word.charCodeAt(at)] === 1 && beginnings.has(word.slice(at, at + beginning));
+  const letters = lettersOf([LETTERS_OF_ESCAPES, ...forms]);
 
   const redactIn = (word: string): string => {
     let safe = '';
@@ -79,10 +78,6 @@ function wordAround(at: number, text: string, letters: Uint8Array): [from: numbe
   return [from, to];
 }
 
-/** A number for two letters: hardly any other two have the same. */
-const pairAt = (at: number, text: string): number =>
-  ((text.charCodeAt(at) << 8) ^ text.charCodeAt(at + 1)) & 0xffff;
-
 /** Long enough to be rare in other texts, so that the lengths of keys are seldom tried. */
 const BEGINNING = 8;
 
@@ -99,10 +94,13 @@ function base64Forms(text: string): readonly string[] {
   });
 }
 
-/** 1 at the code of every letter of the forms and of the escapes that `decode` knows. */
-function lettersOf(forms: Iterable<string>): Uint8Array {
+/** Of those that `decode` knows. */
+const LETTERS_OF_ESCAPES = '0123456789abcdefABCDEFuxX%&#;\\';
+
+/** 1 at the code of every letter of these texts. */
+function lettersOf(texts: Iterable<string>): Uint8Array {
   const letters = new Uint8Array(0x10000);
-  for (const text of ['0123456789abcdefABCDEFuxX%&#;\\', ...forms]) {
+  for (const text of texts) {
     for (let at = 0; at < text.length; at += 1) letters[text.charCodeAt(at)] = 1;
   }
   return letters;

@@ -43,9 +43,11 @@ class RelayedResponse implements RelayWriter {
   readonly #response: Response;
   readonly #isStream: boolean;
   readonly #output: PacedWriter;
-  #head: RelayHead | null = null;
-  /** The first piece of an answer that is no stream. Most have no other: they get a length instead of chunks. */
-  #first: Buffer | null = null;
+  /**
+   * The head and the first piece of an answer that is no stream, until the second piece. Most have none: they get a
+   * length instead of chunks.
+   */
+  #held: { readonly head: RelayHead; bytes: Buffer | null } | null = null;
 
   constructor(response: Response, isStream: boolean, clock: Clock) {
     this.#response = response;
@@ -55,32 +57,34 @@ class RelayedResponse implements RelayWriter {
 
   begin(head: RelayHead, resume: () => void): void {
     this.#output.onRoom = resume;
-    this.#head = head;
+    if (this.#isStream) this.#writeHead(head, null);
+    else this.#held = { head, bytes: null };
   }
 
   write(bytes: Buffer): boolean {
-    if (this.#head === null) return this.#output.write(bytes);
-    if (!this.#isStream && this.#first === null) {
-      this.#first = bytes;
+    const held = this.#held;
+    if (held === null) return this.#output.write(bytes);
+    if (held.bytes === null) {
+      held.bytes = bytes;
       return true;
     }
-    this.#writeHead(this.#head, null);
-    if (this.#first !== null) this.#output.write(this.#first);
+    this.#held = null;
+    this.#writeHead(held.head, null);
+    this.#output.write(held.bytes);
     return this.#output.write(bytes);
   }
 
   end(): void {
-    const first = this.#first;
-    if (this.#head === null || first === null) {
+    const bytes = this.#held?.bytes ?? null;
+    if (this.#held === null || bytes === null) {
       this.#output.end();
       return;
     }
-    this.#writeHead(this.#head, first.length);
-    this.#output.end(first.toString('latin1'), 'latin1');
+    this.#writeHead(this.#held.head, bytes.length);
+    this.#output.end(bytes.toString('latin1'), 'latin1');
   }
 
   #writeHead({ status, headers }: RelayHead, length: number | null): void {
-    this.#head = null;
     const all = [...headers, 'x-accel-buffering', 'no'];
     if (this.#isStream) all.push('cache-control', STREAM_CACHING);
     if (length !== null) all.push('content-length', String(length));
