@@ -95,8 +95,19 @@ export class CandidateSearch {
    *
    * @param isWanted whether a key for this target is wanted. Default: for any
    */
-  nextReturned(isWanted: (target: Target) => boolean = () => true): Lease | null {
-    return this.#lease(returned, isWanted);
+  nextReturned(
+    isWanted: (target: Target) => boolean = () => true,
+    probes?: LeaseOptions['probes'],
+  ): Lease | null {
+    return this.#lease(returned, isWanted, probes);
+  }
+
+  /** Leases a second key for the target of an attempt that is slow. */
+  hedge({ target, key }: FailedLease): Lease | null {
+    const tried = this.#open().find((one) => one.target === target);
+    if (tried === undefined) return null;
+    const except = new Set([...tried.keys, key.id]);
+    return this.#pool.lease(target, { ...this.#choose(untried, tried), except, probes: 'never' });
   }
 
   /** Whether `nextReturned` would lease one. */
@@ -134,7 +145,9 @@ export class CandidateSearch {
     if (LACKING.has(failure.kind)) tried.withoutModel.add(key.id);
     if (failure.kind === 'upstream_down') this.#countUpstreamFailure(tried, failure.timedOut);
     const isRefused = this.verdictOf(failure).request === 'next_project';
-    tried.alike = isRefused ? oneMore(tried.alike, failure) : NONE_ALIKE;
+    // What another key has answered is refused for the sake of this one.
+    const isOfRequest = isRefused && !this.#pool.isAnswered(target, this.#choice.shape());
+    tried.alike = isOfRequest ? oneMore(tried.alike, failure) : NONE_ALIKE;
     if (!isRefused) return;
     tried.refusedBy.add(key.project);
     tried.fruitless += 1;
@@ -150,17 +163,15 @@ export class CandidateSearch {
 
   /** Equal for searches with the same answers of `nextReturned`, `returnsAt` and `nextDueAt`. */
   get cacheKey(): unknown {
-    if (this.#choice.only !== undefined || this.#open().some((one) => this.#isSpecial(one)))
+    const open = this.#open();
+    if (this.#choice.only !== undefined || open.some(({ refusedBy }) => refusedBy.size > 0)) {
       return this;
-    this.#cacheKey ??= this.#open()
+    }
+    this.#cacheKey ??= open
       .map(({ target, notParked }) => [target.provider, target.label, ...notParked].join(' '))
       .join('|');
-    return this.#cacheKey;
-  }
-
-  #isSpecial({ target, refusedBy }: Tried): boolean {
-    if (refusedBy.size > 0) return true;
-    return this.#pool.parksFeatures(target) && this.#choice.shape().feature !== null;
+    const shapes = open.map(({ target }) => this.#pool.shapeKey(target, this.#choice.shape));
+    return shapes.every((shape) => shape === '') ? this.#cacheKey : this.#cacheKey + shapes;
   }
 
   /** When the first key returns that this request could use: `now` or later, null for never. */
@@ -187,6 +198,20 @@ export class CandidateSearch {
     return earliest(
       this.#options.targets.map((target) => this.#pool.retryAt(target, this.#choice)),
     );
+  }
+
+  /** The largest limit on input tokens, if the request is larger than that of every key for every target. */
+  exceededTokenLimit(): number | null {
+    const limits = this.#all().map(({ target }) =>
+      this.#pool.exceededTokenLimit(target, this.#choice),
+    );
+    const known = limits.filter((limit) => limit !== null);
+    return known.length > 0 && known.length === limits.length ? Math.max(...known) : null;
+  }
+
+  /** Whether anything in the request may be the reason for a refusal. */
+  get isSpecial(): boolean {
+    return this.#choice.shape().features.length > 0;
   }
 
   /** Whether every key lacks the model of every target. */
@@ -231,10 +256,14 @@ export class CandidateSearch {
     };
   }
 
-  #lease(select: Selection, isWanted: (target: Target) => boolean = () => true): Lease | null {
+  #lease(
+    select: Selection,
+    isWanted: (target: Target) => boolean = () => true,
+    probes?: LeaseOptions['probes'],
+  ): Lease | null {
     for (const tried of this.#open()) {
       if (!isWanted(tried.target)) continue;
-      const lease = this.#pool.lease(tried.target, this.#choose(select, tried));
+      const lease = this.#pool.lease(tried.target, { ...this.#choose(select, tried), probes });
       if (lease !== null) return lease;
     }
     return null;

@@ -434,7 +434,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   }
 
   #fail({ kind, attempt }: Extract<State<End>, { attempt: unknown }>, thrown: unknown): void {
-    const error = this.#explain(thrown, attempt.lease.key);
+    const error = this.#explain(thrown, attempt.lease);
     const failure = error instanceof UpstreamError ? error.failure : OUR_BUG;
     const parked = this.#report(attempt, failure);
     if (!(error instanceof UpstreamError)) {
@@ -449,9 +449,12 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     }
   }
 
-  #explain(thrown: unknown, key: ApiKey): unknown {
+  #explain(thrown: unknown, lease: Lease): unknown {
+    if (!(thrown instanceof UpstreamError)) return thrown;
     const { explain } = this.#request;
-    return explain !== undefined && thrown instanceof UpstreamError ? explain(thrown, key) : thrown;
+    const error = explain === undefined ? thrown : explain(thrown, lease.key);
+    const failure = lease.judge(error.failure);
+    return failure === error.failure ? error : new UpstreamError(failure, error.refusal);
   }
 
   /** What happens to the request after an attempt that failed. */
@@ -499,7 +502,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const { lease, startedAt, firstMs, timer, end } = attempt;
     this.#state = SEARCHING;
     timer?.cancel();
-    const parked = lease.report(outcome);
+    const parked = lease.report(outcome, end?.usage?.inputTokens);
     const ended = {
       key: lease.key.id,
       target: lease.target,

@@ -1,4 +1,4 @@
-import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import { type FailureKind, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import { keyVariable, type ProviderFacts } from '../shared/provider-facts.ts';
 import type { CandidateSearch } from './candidate-search.ts';
 
@@ -49,7 +49,7 @@ export class ServiceError extends Error {
 
 /** The error after everything was tried: upstream trouble, else a model that no key may use, else spent keys. */
 export function conclude(
-  search: Pick<CandidateSearch, 'isModelUnavailable' | 'retryAt'>,
+  search: Pick<CandidateSearch, 'isModelUnavailable' | 'retryAt' | 'exceededTokenLimit'>,
   errors: readonly UpstreamError[],
   now: number,
   { exhaustedMessage }: Pick<ProviderFacts, 'exhaustedMessage'>,
@@ -60,6 +60,8 @@ export function conclude(
   if (upstream.length > 0) {
     return upstream.every(({ timedOut }) => timedOut) ? upstreamTimeout() : upstreamFailed();
   }
+  const limit = search.exceededTokenLimit();
+  if (limit !== null) return tooLarge(limit, errors.at(-1));
   if (search.isModelUnavailable()) {
     const message = 'None of the API keys may use what was asked for.';
     return new ServiceError('model_unavailable', message);
@@ -77,15 +79,23 @@ export function conclude(
  */
 export function refused(cause: UpstreamError, until: number | null, now: number): ServiceError {
   const { failure } = cause;
+  if (failure.kind === 'request_too_large') return tooLarge(failure.inputTokenLimit, cause);
   const message = `The provider refused this request: ${failure.message}`;
-  const options = { cause, retryAfterMs: msUntil(until, now) };
-  if (failure.kind !== 'rate_limited') {
-    return new ServiceError('model_unavailable', message, options);
-  }
-  const { inputTokenLimit: limit } = failure;
-  if (limit === undefined) return new ServiceError('rate_limited', message, options);
-  const tooLarge = `The request is larger than the provider's limit of ${limit} input tokens a minute.`;
-  return new ServiceError('payload_too_large', tooLarge, { cause });
+  const code = OF_QUOTAS.has(failure.kind) ? 'rate_limited' : 'model_unavailable';
+  return new ServiceError(code, message, { cause, retryAfterMs: msUntil(until, now) });
+}
+
+const OF_QUOTAS: ReadonlySet<FailureKind> = new Set([
+  'rate_limited',
+  'quota_exhausted',
+  'quota_unexplained',
+  'out_of_credit',
+]);
+
+/** @param limit in input tokens a minute */
+export function tooLarge(limit: number, cause?: UpstreamError): ServiceError {
+  const message = `The request is larger than the provider's limit of ${limit} input tokens a minute.`;
+  return new ServiceError('payload_too_large', message, { cause });
 }
 
 const msUntil = (at: number | null, now: number) => (at === null ? null : at - now);

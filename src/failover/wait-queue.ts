@@ -51,6 +51,8 @@ export const createWaitQueues = (
 
 interface Waiter {
   readonly search: CandidateSearch;
+  /** Whether the request itself may be what a provider refuses: then it lets plain ones probe first. */
+  readonly isSpecial: boolean;
   readonly limits: WaitLimits;
   /** When time alone next changes something for it. */
   wakesAt: number;
@@ -120,6 +122,7 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
       };
       const waiter: Waiter = {
         search,
+        isSpecial: search.isSpecial,
         limits,
         wakesAt: Number.POSITIVE_INFINITY,
         leave(leased) {
@@ -146,20 +149,27 @@ const shareFor =
     concerned === null || target === concerned ? share : 0;
 
 /** Leases keys to the first requests that can use one; each target has its own share. */
-function admit(waiters: Iterable<Waiter>, shareOf: ShareOf): void {
+function admit(waiters: ReadonlySet<Waiter>, shareOf: ShareOf): void {
   const admitted = new Map<Target, number>();
   const inVain = new Set<unknown>();
   const hasRoom = (target: Target) => (admitted.get(target) ?? 0) < shareOf(target);
-  for (const { search, leave } of waiters) {
-    if (inVain.has(search.cacheKey)) continue;
-    const lease = search.nextReturned(hasRoom);
+  const probes = hasPlain(waiters) ? 'plain_first' : undefined;
+  for (const { search, isSpecial, leave } of waiters) {
+    const alike = isSpecial ? search : search.cacheKey;
+    if (inVain.has(alike)) continue;
+    const lease = search.nextReturned(hasRoom, probes);
     if (lease === null) {
-      inVain.add(search.cacheKey);
+      inVain.add(alike);
       continue;
     }
     if (!lease.isProbe) admitted.set(lease.target, (admitted.get(lease.target) ?? 0) + 1);
     leave(lease);
   }
+}
+
+function hasPlain(waiters: Iterable<Waiter>): boolean {
+  for (const { isSpecial } of waiters) if (!isSpecial) return true;
+  return false;
 }
 
 /** The targets of which a waiting request could lease a key now. */

@@ -206,7 +206,9 @@ const NOTHING = Buffer.from('{}');
 
 /** Anam's own refusal of the last account, if all are spent: its SDK distinguishes spent minutes from busy slots. */
 function lastRefusalIn(error: unknown): ProviderWords | null {
-  const isSpent = error instanceof ServiceError && error.code === 'all_keys_exhausted';
+  const isSpent =
+    error instanceof ServiceError &&
+    (error.code === 'all_keys_exhausted' || error.code === 'rate_limited');
   const refusal = isSpent && error.cause instanceof UpstreamError ? error.cause.refusal : null;
   return refusal?.status === 429 ? refusal : null;
 }

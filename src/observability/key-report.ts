@@ -96,9 +96,12 @@ function reasonFor(finding: ScopeState, { project, id }: ApiKey): string {
   switch (cause) {
     case 'rate_limited':
       return rateLimit(finding, model, whose);
+    case 'quota_unexplained':
+      return `the provider refuses ${model} for ${whose} with 429, and does not say why`;
     case 'quota_exhausted':
       return `the day's quota of ${model} is spent for ${whose}`;
     case 'out_of_credit':
+      if (scope === 'billing') return `the billing account of ${whose} has no credit left`;
       return `${whose} has no credit left, or its plan or spend cap ends here`;
     case 'key_rejected':
       return 'the provider rejects this key: unknown, leaked, blocked or not allowed here';

@@ -48,10 +48,12 @@ const untilBy = origin.meta({
 const unavailable = z.enum(['cooling_down', 'exhausted']);
 
 const finding = z.strictObject({
-  scope: z.enum(['key', 'project', 'operator', 'project_model', 'key_model', 'rest']).meta({
-    description:
-      'What the finding is about: the key, its project, an action of the operator, the quota of a model, the use of a model by this key alone, or (`rest`) an ejection after failures.',
-  }),
+  scope: z
+    .enum(['key', 'project', 'billing', 'operator', 'project_model', 'key_model', 'rest'])
+    .meta({
+      description:
+        'What the finding is about: the key, its project, the billing account, an action of the operator, the quota of a model, the use of a model by this key alone, or (`rest`) an ejection after failures.',
+    }),
   model: model.nullable().meta({ description: 'Null: every model.' }),
   state: z.enum(['parked', 'half_open']).meta({
     description: '`half_open`: the time has passed, and one request probes the key.',

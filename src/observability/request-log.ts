@@ -87,13 +87,15 @@ function failoverMessage({ attempts, end }: EndedTrace): string {
 
 /** A spent minute is normal; what parks a key for the whole cooldown deserves a look. */
 function levelOf(failure: Failure): 'info' | 'warn' | 'error' {
-  const isUnexplained = failure.kind === 'rate_limited' && failure.retryAfterMs === undefined;
-  return isUnexplained ? 'warn' : LEVELS[failure.kind];
+  const hasNoHint = failure.kind === 'rate_limited' && failure.retryAfterMs === undefined;
+  return hasNoHint ? 'warn' : LEVELS[failure.kind];
 }
 
 const LEVELS: Record<FailureKind, 'info' | 'warn' | 'error'> = {
   rate_limited: 'info',
   quota_exhausted: 'warn',
+  quota_unexplained: 'warn',
+  request_too_large: 'info',
   out_of_credit: 'error',
   key_rejected: 'error',
   model_unavailable: 'warn',
@@ -104,5 +106,6 @@ const LEVELS: Record<FailureKind, 'info' | 'warn' | 'error'> = {
   misconfigured: 'error',
   deadline_exceeded: 'warn',
   client_gone: 'info',
+  superseded: 'info',
   internal_error: 'error',
 };

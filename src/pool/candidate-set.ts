@@ -1,8 +1,10 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import type { RequestShape } from '../shared/request-shape.ts';
+import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
-import { Ejection, RecentSuccesses } from './ejection.ts';
+import { Ejection, RecentSuccesses, Slowness } from './ejection.ts';
+import { ParkedFeatures } from './features.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
+import { Quota, type StatedLimits } from './pacing.ts';
 import { type Accepts, type DueNode, DueQueue, Ring, type RingNode } from './rotation.ts';
 import { nameOf, Scope, type ScopeDependent, type Subject } from './scope.ts';
 
@@ -12,13 +14,20 @@ export interface Choice {
   readonly except?: ReadonlySet<string>;
   /** Whether the request can use a key at all. Default: any. */
   readonly only?: ((key: ApiKey) => boolean) | undefined;
-  /** Called only where it matters: after a refusal, or while a feature is parked. Default: plain. */
+  /** Called only where it matters: after a refusal, or while a refusal of features or sizes is known. Default: plain. */
   readonly shape?: () => RequestShape;
+  /**
+   * Which requests may probe. `plain_first`: plain ones wait, so that a special one may not. `never`: an answer is
+   * wanted soon, so that neither half-open nor slow keys will do. Default: any.
+   */
+  readonly probes?: 'plain_first' | 'never' | undefined;
 }
 
 export interface CandidateScopes {
   readonly key: Scope;
   readonly project: Scope;
+  /** Null where no account is named. */
+  readonly billing: Scope | null;
   readonly project_model: Scope;
   readonly key_model: Scope;
   /** Parked by the operator. */
@@ -41,6 +50,11 @@ export class Candidate implements RingNode<Candidate>, DueNode<Candidate>, Scope
   readonly scopes: CandidateScopes;
   readonly allScopes: readonly Scope[];
   readonly ejection = new Ejection();
+  readonly slowness = new Slowness();
+  /** Shared by the keys of its project. */
+  readonly quota: Quota;
+  /** A special request has probed it in vain: until then, in milliseconds since the epoch, the next probe is a plain one's. */
+  keptForPlainUntil = 0;
   /** Whether all scopes are ready, so that a lease need not look at each. */
   isUntroubled = true;
   ring: Ring<Candidate> | null = null;
@@ -50,13 +64,14 @@ export class Candidate implements RingNode<Candidate>, DueNode<Candidate>, Scope
   queueIndex = 0;
   dueAt = 0;
 
-  constructor(pooled: PooledKey, set: CandidateSet, scopes: CandidateScopes) {
+  constructor(pooled: PooledKey, set: CandidateSet, scopes: CandidateScopes, quota: Quota) {
     this.key = pooled.key;
     this.pooled = pooled;
     this.set = set;
     this.scopes = scopes;
-    const { key: own, project, project_model, key_model, operator } = scopes;
-    this.allScopes = [own, project, project_model, key_model, operator];
+    this.quota = quota;
+    const { billing, ...others } = scopes;
+    this.allScopes = [...Object.values(others), ...(billing === null ? [] : [billing])];
     for (const scope of [...this.allScopes, this.ejection.scope]) scope.dependents.push(this);
   }
 
@@ -73,22 +88,35 @@ export class CandidateSet {
   readonly target: Target;
   readonly candidates: Candidate[] = [];
   readonly features = new ParkedFeatures();
+  readonly tokens = new TokenEstimates();
   readonly successes = new RecentSuccesses();
   /** How many requests for probes the other instances have not answered yet. */
   pendingRequests = 0;
+  /** Whether requests of different shapes may get different keys. */
+  isSelective = false;
+  /** Until when a candidate is kept for plain requests: milliseconds since the epoch. */
+  keepsForPlainUntil = 0;
+  /** Until when a limit on input tokens is known. */
+  limitsTokensUntil = 0;
   readonly #random: (() => number) | null;
   readonly #rotation = new Ring<Candidate>();
+  readonly #slow = new Ring<Candidate>();
+  readonly #paced = new Ring<Candidate>();
   readonly #ejected = new Ring<Candidate>();
   readonly #awaitingOutcome = new Ring<Candidate>();
   readonly #awaitingPermit = new Ring<Candidate>();
   readonly #coolingDown = new DueQueue<Candidate>();
   readonly #needingAction = new DueQueue<Candidate>();
   readonly #endOfEjection = new DueQueue<Candidate>();
+  readonly #endOfSlowness = new DueQueue<Candidate>();
+  readonly #endOfWindow = new DueQueue<Candidate>();
   readonly #endOfProbeElsewhere = new DueQueue<Candidate>();
   readonly #queues = [
     this.#coolingDown,
     this.#needingAction,
     this.#endOfEjection,
+    this.#endOfSlowness,
+    this.#endOfWindow,
     this.#endOfProbeElsewhere,
   ] as const;
   /** The earliest of all queues, so that a lease compares one time; `Infinity` for never. */
@@ -103,6 +131,13 @@ export class CandidateSet {
   add(candidate: Candidate): void {
     this.candidates.push(candidate);
     this.#rotation.append(candidate);
+    this.quotaChanged(candidate.quota);
+  }
+
+  /** Must follow each change of the limits that are known. */
+  quotaChanged({ limits }: Quota): void {
+    this.limitsTokensUntil = Math.max(this.limitsTokensUntil, limits.get('tpm')?.knownUntil ?? 0);
+    this.isSelective ||= this.limitsTokensUntil > 0;
   }
 
   /** Begins the rotation at a random candidate, so that several instances do not go through the keys in step. */
@@ -111,16 +146,21 @@ export class CandidateSet {
     for (const candidate of this.candidates.slice(0, turns)) this.#rotation.moveToEnd(candidate);
   }
 
-  /** The candidate whose turn it is. A caller that leases it must move it to the end of its ring. */
+  /**
+   * The candidate whose turn it is: a slow one if there is no other. A caller that leases it must move it to the end
+   * of its ring.
+   */
   next(now: number, accepts: Accepts<Candidate>): Candidate | null {
     if (now >= this.#nextDueAt) this.#update(now);
-    return this.#rotation.first(accepts);
+    return this.#rotation.first(accepts) ?? this.#slow.first(accepts);
   }
 
-  /** The last resort: the ejected candidate whose turn it is. */
-  nextEjected(now: number, accepts: Accepts<Candidate>): Candidate | null {
+  /** The last resort: an ejected candidate, or one whose quota is used up as far as is known. */
+  nextLastResort(now: number, accepts: Accepts<Candidate>): Candidate | null {
     if (now >= this.#nextDueAt) this.#update(now);
-    return this.#ejected.first(accepts);
+    const last = this.#ejected.first(accepts) ?? this.#paced.first(accepts);
+    // What is in the rotation is left over only where the request does not fit into a minute's tokens.
+    return last ?? (this.isSelective ? this.#rotation.first(accepts) : null);
   }
 
   /** The half-open candidate for which the other instances must be asked next. */
@@ -129,37 +169,81 @@ export class CandidateSet {
     return this.#awaitingPermit.first(accepts);
   }
 
-  /** The keys that a request may use; null for all of them. */
-  accepting(choice: Choice, now: number): Accepts<Candidate> {
+  /**
+   * The keys that a request may use; null for all of them.
+   *
+   * @param paces whether what is known of limits on tokens counts
+   */
+  accepting(choice: Choice, now: number, paces = true): Accepts<Candidate> {
     const { except, only } = choice;
+    const suits = this.#suiting(choice, now, paces);
     const hasExceptions = except !== undefined && except.size > 0;
-    const feature = this.parkedFeature(choice, now);
-    if (!hasExceptions && only === undefined && feature === null) return null;
-    return ({ key }) =>
-      !(hasExceptions && except.has(key.id)) &&
-      (only === undefined || only(key)) &&
-      (feature === null || !this.features.isParked(key.project, feature, now));
+    if (!hasExceptions && only === undefined) return suits;
+    return (candidate) =>
+      !(hasExceptions && except.has(candidate.key.id)) &&
+      (only === undefined || only(candidate.key)) &&
+      (suits === null || suits(candidate));
   }
 
-  /** The feature of a request; null where it has none, or none is parked. */
-  parkedFeature({ shape }: Choice, now: number): string | null {
-    return shape === undefined || this.features.isEmpty(now) ? null : shape().feature;
+  /** Which keys take a request of this shape. */
+  #suiting({ shape = PLAIN, probes }: Choice, now: number, paces: boolean): Accepts<Candidate> {
+    if (!this.isSelective && probes === undefined) return null;
+    this.#forgetEnded(now);
+    const { features, tokens: estimated } = shape();
+    const tokens = this.tokens.refined(estimated);
+    const isSpecial = features.length > 0;
+    const mayProbe = probes === undefined || (probes === 'plain_first' && !isSpecial);
+    return (candidate) => {
+      const { quota, slowness, isUntroubled } = candidate;
+      const fitsAt = quota.fitsAt(tokens, now);
+      const isReady = isUntroubled || mayProbe;
+      const isFast = probes !== 'never' || slowness.until <= now;
+      if (fitsAt === null || (paces && fitsAt > now) || !isReady || !isFast) return false;
+      return !isSpecial || this.#takesSpecial(candidate, features, now);
+    };
+  }
+
+  #takesSpecial(candidate: Candidate, features: readonly string[], now: number): boolean {
+    const { key, isUntroubled, keptForPlainUntil } = candidate;
+    if (!isUntroubled && keptForPlainUntil > now) return false;
+    return this.features.parkedUntil(key.project, features, now) === 0;
+  }
+
+  #forgetEnded(now: number): void {
+    this.isSelective =
+      this.limitsTokensUntil > now || !this.features.isEmpty(now) || this.keepsForPlainUntil > now;
   }
 
   /**
    * When the first candidate may be leased again, in milliseconds since the epoch: `now` when one may already
-   * or when the outcome of a probe is awaited; null for never. Ejected candidates do not count: they can be
-   * leased as the last resort.
+   * or when the outcome of a probe is awaited; null for never. The last resorts do not count.
    */
-  returnsAt(now: number, accepts: Accepts<Candidate>): number | null {
+  returnsAt(now: number, choice: Choice): number | null {
+    const accepts = this.accepting(choice, now);
     if (this.#isBack(now, accepts)) return now;
-    return earliest([this.#coolingDown.dueAt(accepts), this.#needingAction.dueAt(accepts)]);
+    return earliest([
+      this.#coolingDown.dueAt(accepts),
+      this.#needingAction.dueAt(accepts),
+      this.#fitsAt(now, choice),
+    ]);
   }
 
   /** The same, but a candidate that needs action counts only where there is no other. */
-  retryAt(now: number, accepts: Accepts<Candidate>): number | null {
+  retryAt(now: number, choice: Choice): number | null {
+    const accepts = this.accepting(choice, now);
     if (this.#isBack(now, accepts)) return now;
-    return this.#coolingDown.dueAt(accepts) ?? this.#needingAction.dueAt(accepts);
+    const returnsAt = earliest([this.#coolingDown.dueAt(accepts), this.#fitsAt(now, choice)]);
+    return returnsAt ?? this.#needingAction.dueAt(accepts);
+  }
+
+  /** When a window begins in which there is room again for the request. */
+  #fitsAt(now: number, choice: Choice): number | null {
+    const accepts = this.accepting(choice, now, false);
+    const endOfWindow = this.#endOfWindow.dueAt(accepts);
+    if (!this.isSelective) return endOfWindow;
+    const tokens = this.tokens.refined(choice.shape?.().tokens ?? 0);
+    const waiting = this.#rotation.first(accepts);
+    return earliest([endOfWindow, waiting?.quota.fitsAt(tokens, now) ?? null]);
   }
 
   /** When time alone next changes anything here, in milliseconds since the epoch; null for never. */
@@ -200,7 +284,16 @@ export class CandidateSet {
     const { scope } = candidate.ejection;
     const until = scope.parkedUntil(now);
     if (until > 0) this.#put(candidate, this.#ejected, this.#endOfEjection, until);
-    else this.#put(candidate, isProbed(scope, now) ? this.#ejected : this.#rotation);
+    else if (isProbed(scope, now)) this.#put(candidate, this.#ejected);
+    else this.#rotate(candidate, now);
+  }
+
+  #rotate(candidate: Candidate, now: number): void {
+    const fullUntil = candidate.quota.fullUntil(now);
+    const slowUntil = candidate.slowness.until;
+    if (fullUntil > now) this.#put(candidate, this.#paced, this.#endOfWindow, fullUntil);
+    else if (slowUntil > now) this.#put(candidate, this.#slow, this.#endOfSlowness, slowUntil);
+    else this.#put(candidate, this.#rotation);
   }
 
   #put(
@@ -219,6 +312,8 @@ export class CandidateSet {
       this.#coolingDown.firstDueAt,
       this.#needingAction.firstDueAt,
       this.#endOfEjection.firstDueAt,
+      this.#endOfSlowness.firstDueAt,
+      this.#endOfWindow.firstDueAt,
       this.#endOfProbeElsewhere.firstDueAt,
     );
   }
@@ -250,54 +345,26 @@ export class CandidateSet {
 
 const isReady = ({ health }: Scope) => health.state === 'ready';
 
-/**
- * Features of special requests, such as `search`, that projects have refused for one target. A project's
- * plain requests go on. Times are milliseconds since the epoch.
- */
-class ParkedFeatures {
-  /** By feature, then by project. */
-  readonly #until = new Map<string, Map<string, number>>();
-  /** When the last park is over; 0 where nothing is parked. */
-  lastEnd = 0;
+/** What the estimated tokens of requests for one target really were. */
+class TokenEstimates {
+  /** Real tokens for each estimated one. */
+  #ratio = 1;
 
-  /** Forgets all parks once the last one is over. */
-  isEmpty(now: number): boolean {
-    if (this.lastEnd === 0) return true;
-    if (this.lastEnd > now) return false;
-    this.#until.clear();
-    this.lastEnd = 0;
-    return true;
+  refined(estimated: number): number {
+    return estimated * this.#ratio;
   }
 
-  /**
-   * A later, shorter park never shortens a longer one.
-   *
-   * @returns until when the feature is parked
-   */
-  park(project: string, feature: string, until: number): number {
-    const projects = this.#until.get(feature) ?? new Map<string, number>();
-    this.#until.set(feature, projects);
-    const longest = Math.max(until, projects.get(project) ?? 0);
-    projects.set(project, longest);
-    this.lastEnd = Math.max(this.lastEnd, longest);
-    return longest;
-  }
-
-  isParked(project: string, feature: string, now: number): boolean {
-    return (this.#until.get(feature)?.get(project) ?? 0) > now;
-  }
-
-  /** When the first project may be asked for this feature again; null when none is parked. */
-  endsAt(feature: string, now: number): number | null {
-    const ends = [...(this.#until.get(feature)?.values() ?? [])].filter((until) => until > now);
-    return ends.length === 0 ? null : Math.min(...ends);
-  }
-
-  /** Opens every feature of the project. */
-  release(project: string): void {
-    for (const projects of this.#until.values()) projects.delete(project);
+  learn(estimated: number, actual: number): void {
+    if (estimated < LEAST_TO_LEARN || actual <= 0) return;
+    const ratio = Math.min(Math.max(actual / estimated, 1 / MAX_RATIO), MAX_RATIO);
+    this.#ratio += (ratio - this.#ratio) * LEARNING_RATE;
   }
 }
+
+/** A shorter request says more about the form of requests than about its text. */
+const LEAST_TO_LEARN = 50;
+const MAX_RATIO = 4;
+const LEARNING_RATE = 0.2;
 
 /** Null where there is none. */
 export function earliest(times: readonly (number | null)[]): number | null {
@@ -315,6 +382,10 @@ export interface CandidateSetsOptions {
   readonly random: (() => number) | null;
   /** Whether other instances must permit each probe. */
   readonly needsPermits: boolean;
+  /** Of each target, the limits that the settings state. */
+  readonly limitsOf: (target: Target) => StatedLimits;
+  /** How long a minute of a quota lasts, in milliseconds. */
+  readonly minuteMs: number;
 }
 
 /**
@@ -325,16 +396,20 @@ export function createCandidateSets(options: CandidateSetsOptions): {
   readonly sets: CandidateSets;
   readonly keys: PooledKeys;
 } {
-  const { targets, random, needsPermits } = options;
+  const { targets, random, needsPermits, limitsOf, minuteMs } = options;
   const scopeOf = createScopes(needsPermits);
   const keys = new Map<string, PooledKey>(
     options.keys.map((key) => [key.id, { key, candidates: [], inFlight: 0 }]),
   );
   const createSet = (target: Target): CandidateSet => {
     const set = new CandidateSet(target, random);
+    const quotas = new Map<string, Quota>();
     for (const pooled of keys.values()) {
-      if (pooled.key.provider !== target.provider) continue;
-      const candidate = new Candidate(pooled, set, scopesOf(pooled.key, target, scopeOf));
+      const { provider, project } = pooled.key;
+      if (provider !== target.provider) continue;
+      const quota = quotas.get(project) ?? new Quota(limitsOf(target), minuteMs);
+      quotas.set(project, quota);
+      const candidate = new Candidate(pooled, set, scopesOf(pooled.key, target, scopeOf), quota);
       pooled.candidates.push(candidate);
       set.add(candidate);
     }
@@ -345,12 +420,16 @@ export function createCandidateSets(options: CandidateSetsOptions): {
 }
 
 const scopesOf = (
-  { id, project, provider }: ApiKey,
+  { id, project, provider, billing }: ApiKey,
   { label: target }: Target,
   scopeOf: (subject: Subject) => Scope,
 ): CandidateScopes => ({
   key: scopeOf({ kind: 'key', provider, of: id, target: null }),
   project: scopeOf({ kind: 'project', provider, of: project, target: null }),
+  billing:
+    billing === undefined
+      ? null
+      : scopeOf({ kind: 'billing', provider, of: billing, target: null }),
   project_model: scopeOf({ kind: 'project_model', provider, of: project, target }),
   key_model: scopeOf({ kind: 'key_model', provider, of: id, target }),
   operator: scopeOf({ kind: 'operator', provider, of: id, target: null }),

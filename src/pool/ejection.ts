@@ -126,3 +126,45 @@ class Success {
   event = 0;
   tookMs = 0;
 }
+
+/** The first time that a slow candidate is asked after its siblings; each further one is twice as long. */
+const FIRST_SLOW_MS = 600_000;
+/** So many hedges lost in a row make a candidate slow. */
+const MAX_LOST = 2;
+
+/** Whether a candidate loses hedges: then it is asked only where no faster sibling has room. */
+export class Slowness {
+  /** Milliseconds since the epoch; 0 for never. */
+  until = 0;
+  #lost = 0;
+  #times = 0;
+  /** A first chunk within this time ends it, in milliseconds. */
+  #fastMs = 0;
+
+  get isSuspected(): boolean {
+    return this.#lost > 0;
+  }
+
+  /**
+   * Another attempt of the request has answered first.
+   *
+   * @param ageMs how long this one was silent
+   * @param isOutlier whether no recent answer took nearly as long
+   */
+  lost(ageMs: number, isOutlier: boolean, now: number, cooldownMs: number): void {
+    this.#lost += isOutlier ? MAX_LOST : 1;
+    this.#fastMs = ageMs / 2;
+    if (this.#lost < MAX_LOST) return;
+    this.until = now + Math.min(FIRST_SLOW_MS * 2 ** this.#times, cooldownMs);
+    this.#times += 1;
+    this.#lost = 1;
+  }
+
+  answered(tookMs: number): void {
+    if (tookMs < this.#fastMs) this.released();
+  }
+
+  released(): void {
+    this.until = this.#lost = this.#times = 0;
+  }
+}

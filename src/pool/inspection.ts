@@ -83,7 +83,7 @@ export interface ScopeState {
   readonly until: number;
 }
 
-const SHARED = ['key', 'project', 'operator'] as const;
+const SHARED = ['key', 'project', 'billing', 'operator'] as const;
 const OF_TARGET = ['project_model', 'key_model', 'ejection'] as const;
 
 const MAX_INSPECTED = 1000;
@@ -200,7 +200,10 @@ const lastToEnd = (decisive: NotReady, longest: Health | undefined): NotReady =>
 
 function factsOf(candidate: Candidate, now: number): KeyFacts {
   const { key, pooled, set, scopes, allScopes, ejection } = candidate;
-  const shared = SHARED.map((name) => scopeState(name, null, scopes[name], now));
+  const shared = SHARED.map((name) => {
+    const scope = scopes[name];
+    return scope === null ? null : scopeState(name, null, scope, now);
+  });
   const ofTargets = pooled.candidates.flatMap((one) =>
     OF_TARGET.map((name) =>
       scopeState(

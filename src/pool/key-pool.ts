@@ -1,5 +1,5 @@
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
-import { PLAIN } from '../shared/request-shape.ts';
+import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import {
   type Candidate,
@@ -12,6 +12,7 @@ import { askForProbe, Probe } from './half-open.ts';
 import { createInspection, type Inspection, stateOf } from './inspection.ts';
 import { Lease } from './lease.ts';
 import { createOperator, type Operator } from './operator.ts';
+import type { StatedLimits } from './pacing.ts';
 import { createSharedScopes, type Peers, type SharedScopes } from './peers.ts';
 import { createPoolContext, type PoolContext, type Reach } from './scope.ts';
 
@@ -30,12 +31,16 @@ export interface KeyPoolOptions {
   readonly random?: (() => number) | null;
   /** Default: no other instance uses the keys. */
   readonly peers?: Peers;
+  /** The limits of each target that the settings state. Default: none. */
+  readonly limitsOf?: (target: Target) => StatedLimits;
+  /** How long a minute of a quota lasts, in milliseconds. Default: a minute. */
+  readonly minuteMs?: number;
 }
 
 export interface LeaseOptions extends Choice {
   /** Default: `whole`. */
   readonly reach?: Reach | undefined;
-  /** Chooses among the ejected candidates. */
+  /** Chooses among the ejected candidates, then among those whose quota seems to be used up. */
   readonly lastResort?: boolean;
 }
 
@@ -52,10 +57,13 @@ export class KeyPool {
   readonly #providers: ReadonlySet<ProviderName>;
   readonly #context: PoolContext;
 
-  constructor({ keys, targets, cooldownMs, now, random = null, peers }: KeyPoolOptions) {
+  constructor({ keys, targets, cooldownMs, now, random = null, peers, ...quotas }: KeyPoolOptions) {
+    const { limitsOf = () => NO_LIMITS, minuteMs = MINUTE_MS } = quotas;
     const needsPermits = peers !== undefined;
     this.#peers = peers ?? null;
-    const pooled = createCandidateSets({ keys, targets, random, needsPermits });
+    const pooled = createCandidateSets({
+      ...{ keys, targets, random, needsPermits, limitsOf, minuteMs },
+    });
     this.#sets = pooled.sets;
     this.#providers = new Set(keys.map(({ provider }) => provider));
     this.#context = createPoolContext(cooldownMs, now, (scope) => peers?.found(scope));
@@ -94,9 +102,7 @@ export class KeyPool {
    * outcome of a probe is awaited; null for never.
    */
   returnsAt(target: Target, choice: Choice = {}): number | null {
-    const set = this.#sets.get(target);
-    const now = this.#context.now();
-    return set?.returnsAt(now, set.accepting(choice, now)) ?? null;
+    return this.#sets.get(target)?.returnsAt(this.#context.now(), choice) ?? null;
   }
 
   /**
@@ -107,9 +113,9 @@ export class KeyPool {
     const set = this.#sets.get(target);
     if (set === undefined) return null;
     const now = this.#context.now();
-    const retryAt = set.retryAt(now, set.accepting(choice, now));
-    const feature = set.parkedFeature(choice, now);
-    return feature === null ? retryAt : earliest([retryAt, set.features.endsAt(feature, now)]);
+    const retryAt = set.retryAt(now, choice);
+    if (set.features.isEmpty(now) || choice.shape === undefined) return retryAt;
+    return earliest([retryAt, set.features.endsAt(choice.shape().features, now)]);
   }
 
   /** When time alone next changes anything for the target, later than now; null for never. */
@@ -139,9 +145,33 @@ export class KeyPool {
     return (this.#sets.get(target)?.pendingRequests ?? 0) > 0;
   }
 
-  /** Whether special requests may get other keys than plain ones. */
-  parksFeatures(target: Target): boolean {
-    return this.#sets.get(target)?.features.isEmpty(this.#context.now()) === false;
+  /** Equal for requests that may get the same keys of the target, as far as their shapes decide. */
+  shapeKey(target: Target, shape: () => RequestShape): string {
+    const set = this.#sets.get(target);
+    if (set?.isSelective !== true) return '';
+    const { features, tokens } = shape();
+    return set.limitsTokensUntil > 0 ? `${features} ${tokens}` : String(features);
+  }
+
+  /** Whether some key has answered such a request while others refused it. */
+  isAnswered(target: Target, { features }: RequestShape): boolean {
+    return this.#sets.get(target)?.features.isAnswered(features) === true;
+  }
+
+  /**
+   * The largest limit on the input tokens of one request, if every key that the request may use has a smaller one
+   * than the request is long; else null.
+   */
+  exceededTokenLimit(target: Target, { only, shape = PLAIN }: Choice): number | null {
+    const set = this.#sets.get(target);
+    if (set?.isSelective !== true) return null;
+    const now = this.#context.now();
+    const tokens = set.tokens.refined(shape().tokens);
+    const quotas = set.candidates
+      .filter(({ key }) => only === undefined || only(key))
+      .map(({ quota }) => quota);
+    const isExceeded = quotas.length > 0 && quotas.every((one) => one.fitsAt(tokens, now) === null);
+    return isExceeded ? Math.max(...quotas.map(({ tokenLimit }) => tokenLimit)) : null;
   }
 
   hasKeys(provider: ProviderName): boolean {
@@ -151,13 +181,20 @@ export class KeyPool {
   #choose(target: Target, options: LeaseOptions, now: number): Candidate | null {
     const set = this.#sets.get(target);
     if (set === undefined) return null;
-    const { except, only } = options;
-    const takesAny = except === undefined && only === undefined && set.features.lastEnd === 0;
-    const accepts = takesAny ? null : set.accepting(options, now);
+    const { except, only, lastResort = false } = options;
+    const takesAny =
+      except === undefined &&
+      only === undefined &&
+      !set.isSelective &&
+      options.probes === undefined;
+    const accepts = takesAny ? null : set.accepting(options, now, !lastResort);
     const peers = this.#peers;
     if (peers !== null) {
       askForProbe(set, accepts, this.#context, (request) => peers.ask(request));
     }
-    return options.lastResort ? set.nextEjected(now, accepts) : set.next(now, accepts);
+    return lastResort ? set.nextLastResort(now, accepts) : set.next(now, accepts);
   }
 }
+
+const NO_LIMITS: StatedLimits = {};
+const MINUTE_MS = 60_000;

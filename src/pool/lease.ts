@@ -4,8 +4,9 @@ import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import type { Candidate } from './candidate-set.ts';
 import type { Probe } from './half-open.ts';
+import type { Reservation } from './pacing.ts';
 import type { PoolContext, Reach, Scope } from './scope.ts';
-import { type Cause, type Park, provedBy, type Verdict, verdictOf } from './verdicts.ts';
+import { type Cause, judgeSize, type Park, provedBy, type Verdict, verdictOf } from './verdicts.ts';
 
 export type Outcome = { readonly kind: 'success' } | Failure;
 
@@ -15,7 +16,8 @@ export interface Parked {
   readonly until: number;
 }
 
-type Cooldown = Pick<Exclude<Park, { feature: string }>, 'ms' | 'effect' | 'isHinted'>;
+type FeaturePark = Extract<Park, { scope: 'project_model_feature' }>;
+type Cooldown = Pick<Exclude<Park, FeaturePark>, 'ms' | 'effect' | 'isHinted'>;
 
 export interface LeaseTerms {
   readonly candidate: Candidate;
@@ -40,6 +42,8 @@ export class Lease {
   readonly #shape: () => RequestShape;
   readonly #context: PoolContext;
   readonly #probe: Probe | null;
+  /** Null where no limit is known. */
+  readonly #reservation: Reservation | null;
   /** What this lease finds is as new as this event. */
   #knowsUntil: number;
   #isProven = false;
@@ -56,6 +60,7 @@ export class Lease {
     this.#context = context;
     this.#probe = probe;
     this.#knowsUntil = grantedAt;
+    this.#reservation = candidate.quota.isKnown ? this.#reserve() : null;
     candidate.pooled.inFlight += 1;
   }
 
@@ -67,19 +72,33 @@ export class Lease {
   prove(): boolean {
     if (this.#isProven || this.#hasEnded) return false;
     this.#isProven = true;
-    const { isUntroubled, scopes, ejection, set } = this.#candidate;
+    const { isUntroubled, scopes, ejection, slowness, set } = this.#candidate;
     if (!isUntroubled) {
       this.#probe?.open(this.reach, scopes.key);
       ejection.answered(this, this.#context);
     }
     const now = this.#context.now();
+    const tookMs = Math.max(0, now - this.grantedAt);
     this.#knowsUntil = this.#context.nextEvent(now);
-    set.successes.add(ejection, this.#knowsUntil, Math.max(0, now - this.grantedAt));
+    set.successes.add(ejection, this.#knowsUntil, tookMs);
+    if (slowness.isSuspected) {
+      slowness.answered(tookMs);
+      this.#context.changed(scopes.key_model);
+    }
     return true;
   }
 
-  /** @returns null where the report has parked nothing that keeps the key from being leased again */
-  report(outcome: Outcome): Parked | null {
+  /** The failure as it is for this request: it may be larger than the limit that was reached. */
+  judge(failure: Failure): Failure {
+    const { tokens } = this.#candidate.set;
+    return judgeSize(failure, () => tokens.refined(this.#shape().tokens));
+  }
+
+  /**
+   * @param inputTokens of an answer, as the provider has counted them
+   * @returns null where the report has parked nothing that keeps the key from being leased again
+   */
+  report(outcome: Outcome, inputTokens = 0): Parked | null {
     if (this.#hasEnded) return null;
     const isSuccess = outcome.kind === 'success';
     if (isSuccess) this.prove();
@@ -87,20 +106,65 @@ export class Lease {
     this.#candidate.pooled.inFlight -= 1;
     if (isSuccess) this.#candidate.ejection.succeeded(this);
     const parked = isSuccess ? null : this.#fail(outcome);
+    if (this.#reservation !== null) this.#settle(this.#reservation, outcome, inputTokens);
+    if (this.#candidate.set.isSelective && isSuccess) this.#learn(inputTokens);
     this.#probe?.giveBack();
     return parked;
+  }
+
+  #reserve(): Reservation {
+    const { quota, set } = this.#candidate;
+    const now = this.#context.now();
+    const tokens = quota.limits.has('tpm') ? set.tokens.refined(this.#shape().tokens) : 0;
+    const reservation = quota.reserve(tokens, now);
+    if (quota.fullUntil(now) > now) this.#quotaChanged();
+    return reservation;
+  }
+
+  /** Whatever has used the quota counts; what the provider has refused does not. */
+  #settle(reservation: Reservation, outcome: Outcome, inputTokens: number): void {
+    const { quota } = this.#candidate;
+    const now = this.#context.now();
+    const wasFull = quota.fullUntil(now) > now;
+    if (outcome.kind === 'success') {
+      quota.settle(reservation, inputTokens > 0 ? inputTokens : reservation.tokens);
+    } else if (!COUNTED.has(outcome.kind)) quota.settle(reservation, null);
+    if (wasFull !== quota.fullUntil(now) > now) this.#quotaChanged();
+  }
+
+  #quotaChanged(): void {
+    this.#context.changed(this.#candidate.scopes.project_model);
+  }
+
+  #learn(inputTokens: number): void {
+    const { set, key } = this.#candidate;
+    const { features, tokens } = this.#shape();
+    set.tokens.learn(tokens, inputTokens);
+    if (features.length > 0) set.features.answered(key.project, features);
   }
 
   #fail(failure: Failure): Parked | null {
     const verdict = verdictOf(failure, this.#shape);
     this.#takeProof(failure, verdict);
+    this.#learnLimits(failure);
     const park = verdict.park(failure, this.#context.now());
     if (park === null) return null;
-    if (park.scope === 'project_model_feature') return this.#parkFeature(park);
-    const scope = this.#candidate.scopes[park.scope];
+    if (park.scope === 'project_model_feature') return this.#parkFeatures(park);
+    const { scopes } = this.#candidate;
+    const name = park.scope === 'billing' && scopes.billing === null ? 'project' : park.scope;
+    const scope = scopes[name] ?? scopes.project;
     this.#park(scope, park, failure.kind);
     const { health } = scope;
-    return health.state === 'parked' ? { scope: park.scope, until: health.until } : null;
+    return health.state === 'parked' ? { scope: name, until: health.until } : null;
+  }
+
+  #learnLimits(failure: Failure): void {
+    const { quota, set } = this.#candidate;
+    const limits = 'limits' in failure ? failure.limits : undefined;
+    if (failure.kind === 'request_too_large') {
+      quota.learn([{ of: 'tpm', value: failure.inputTokenLimit }], this.#context.now());
+    } else if (limits !== undefined) quota.learn(limits, this.#context.now());
+    set.quotaChanged(quota);
   }
 
   /** What a failure says in favour of the key, or against it in comparison with its siblings. */
@@ -109,8 +173,19 @@ export class Lease {
     const proves = provedBy(failure, verdict);
     if (proves === 'everything') this.#probe?.open(this.reach, scopes.key);
     if (proves === 'key') this.#probe?.openOnly(scopes.key);
-    if (failure.kind === 'upstream_down') this.#ejectIfOutlier(failure);
+    if (failure.kind === 'superseded') this.#lose(failure);
+    else if (failure.kind === 'upstream_down') this.#ejectIfOutlier(failure);
     else if (proves !== 'nothing') ejection.interrupted();
+  }
+
+  /** Only the first attempt of a request is compared: a hedge began later. */
+  #lose({ wasSlower }: Extract<Failure, { kind: 'superseded' }>): void {
+    if (wasSlower === 'no') return;
+    const { slowness, scopes } = this.#candidate;
+    const now = this.#context.now();
+    const ageMs = Math.max(0, now - this.grantedAt);
+    slowness.lost(ageMs, wasSlower === 'clearly', now, this.#context.cooldownMs);
+    this.#context.changed(scopes.key_model);
   }
 
   #ejectIfOutlier({ kind, timedOut, status }: Extract<Failure, { kind: 'upstream_down' }>): void {
@@ -125,12 +200,19 @@ export class Lease {
     this.#park(ejection.scope, { ms, effect: 'cooling_down', isHinted: false }, kind);
   }
 
-  #parkFeature({ scope, feature, ms }: Extract<Park, { feature: string }>): Parked | null {
-    const { key, set, scopes } = this.#candidate;
+  /** A special request must not keep plain ones from their probe. */
+  #parkFeatures({ scope, features, ms }: FeaturePark): Parked | null {
+    const candidate = this.#candidate;
+    const { key, set, scopes } = candidate;
+    const now = this.#context.now();
+    set.isSelective = true;
+    if (this.isProbe) {
+      candidate.keptForPlainUntil = set.keepsForPlainUntil = now + KEPT_FOR_PLAIN_MS;
+    }
     // A release opens the project: a lease from before it parks nothing.
     if (this.#knowsUntil < scopes.project.sharedHealth.openedAt) return null;
-    const until = this.#context.now() + Math.min(ms, this.#context.cooldownMs);
-    return { scope, until: set.features.park(key.project, feature, until) };
+    const until = now + Math.min(ms, this.#context.cooldownMs);
+    return { scope, until: set.features.park(key.project, features, until) };
   }
 
   #park(scope: Scope, { ms, effect, isHinted }: Cooldown, cause: Cause): void {
@@ -142,3 +224,15 @@ export class Lease {
     if (scope.health !== before) this.#context.found(scope);
   }
 }
+
+/** How long a key is kept for the probe of a plain request after a special one has probed it in vain. */
+const KEPT_FOR_PLAIN_MS = 10_000;
+
+/** Failures of requests that the provider may have answered, or has: they use its quota. */
+const COUNTED: ReadonlySet<Failure['kind']> = new Set([
+  'content_blocked',
+  'client_gone',
+  'superseded',
+  'deadline_exceeded',
+  'internal_error',
+]);

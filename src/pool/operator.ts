@@ -38,7 +38,10 @@ export function createOperator(keys: PooledKeys, context: PoolContext): Operator
   };
 }
 
-function release({ allScopes, ejection, set, key }: Candidate, context: PoolContext): void {
+function release(
+  { allScopes, ejection, slowness, set, key }: Candidate,
+  context: PoolContext,
+): void {
   const now = context.now();
   const event = context.nextEvent(now);
   for (const scope of [...allScopes, ejection.scope]) {
@@ -46,5 +49,6 @@ function release({ allScopes, ejection, set, key }: Candidate, context: PoolCont
     context.found(scope);
   }
   set.features.release(key.project);
+  slowness.released();
   ejection.released(event);
 }

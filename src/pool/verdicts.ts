@@ -1,9 +1,12 @@
 import { FAILURE_KINDS, type Failure, type FailureKind } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
-import type { RequestShape } from '../shared/request-shape.ts';
+import { FUNCTIONS, type RequestShape } from '../shared/request-shape.ts';
 
-/** What a finding is about: a key, a key's use of a model, a project, or a project's quota of a model. */
-export type ScopeKind = 'key' | 'key_model' | 'project' | 'project_model';
+/**
+ * What a finding is about: a key, a key's use of a model, a project, a project's quota of a model, or the account that
+ * pays for projects.
+ */
+export type ScopeKind = 'key' | 'key_model' | 'project' | 'project_model' | 'billing';
 
 /** Why a scope is parked: what an attempt met, or an action of the operator. */
 export type Cause = FailureKind | 'operator';
@@ -33,9 +36,9 @@ export type Park =
       readonly isHinted: boolean;
     }
   | {
-      /** One feature of special requests, for one project and model. */
+      /** What is special about a request, for one project and model: requests with all of it. */
       readonly scope: 'project_model_feature';
-      readonly feature: string;
+      readonly features: readonly string[];
       readonly ms: number;
     };
 
@@ -67,8 +70,15 @@ const VERDICTS = {
     proves: 'key',
     request: 'next_key',
   },
+  quota_unexplained: {
+    park: ({ retryAfterMs }) =>
+      cooling('project_model', retryAfterMs ?? WHOLE_COOLDOWN, retryAfterMs !== undefined),
+    proves: 'key',
+    request: 'next_key',
+  },
+  request_too_large: { park: parksNothing, proves: 'key', request: 'next_project' },
   out_of_credit: {
-    park: () => needsAction('project'),
+    park: ({ of }) => needsAction(of ?? 'project'),
     proves: 'key',
     request: 'next_key',
   },
@@ -89,6 +99,7 @@ const VERDICTS = {
   misconfigured: { park: parksNothing, proves: 'nothing', request: 'our_fault' },
   deadline_exceeded: { park: parksNothing, proves: 'nothing', request: 'timeout' },
   client_gone: { park: parksNothing, proves: 'nothing', request: 'stop' },
+  superseded: { park: parksNothing, proves: 'nothing', request: 'stop' },
   internal_error: { park: parksNothing, proves: 'nothing', request: 'our_fault' },
 } satisfies { readonly [K in FailureKind]: Verdict<Extract<Failure, { kind: K }>> };
 
@@ -99,29 +110,43 @@ export const PARKING_KINDS: readonly FailureKind[] = FAILURE_KINDS.filter(
 
 /** The verdict for a request of this shape, which is asked for only where it matters. */
 export function verdictOf(failure: Failure, shape: () => RequestShape): Verdict {
-  if (isTooLarge(failure, shape)) return TOO_LARGE;
-  const feature = 'isUnexplained' in failure ? shape().feature : null;
+  const features = suspectedIn(failure, shape);
   // The compiler cannot see that a failure and its row belong together.
-  return feature === null ? (VERDICTS[failure.kind] as Verdict) : unexplained(feature);
+  return features.length === 0 ? (VERDICTS[failure.kind] as Verdict) : refusesFeatures(features);
 }
 
-/** The request may be what was refused: only its feature is parked. */
-const unexplained = (feature: string): Verdict => ({
-  park: (failure) => {
-    const hintMs = failure.kind === 'rate_limited' ? failure.retryAfterMs : undefined;
-    return { scope: 'project_model_feature', feature, ms: hintMs ?? WHOLE_COOLDOWN };
+/** What of the request may be the cause, instead of the key or its quota. */
+function suspectedIn(failure: Failure, shape: () => RequestShape): readonly string[] {
+  // Nothing is quoted here, and functions are metered as text is.
+  if (failure.kind === 'quota_unexplained') {
+    return shape().features.filter((feature) => feature !== FUNCTIONS);
+  }
+  return 'mayConcernRequest' in failure ? shape().features : [];
+}
+
+const refusesFeatures = (features: readonly string[]): Verdict => ({
+  park: (failure, now) => {
+    const { park } = VERDICTS[failure.kind] as Verdict;
+    const ms = park(failure, now)?.ms ?? WHOLE_COOLDOWN;
+    return { scope: 'project_model_feature', features, ms };
   },
   proves: 'nothing',
   request: 'next_project',
 });
 
-/** A request larger than the whole limit never fits, while smaller ones do. */
-const TOO_LARGE: Verdict = { park: parksNothing, proves: 'key', request: 'next_project' };
-
-const isTooLarge = (failure: Failure, shape: () => RequestShape): boolean =>
-  failure.kind === 'rate_limited' &&
-  failure.inputTokenLimit !== undefined &&
-  shape().tokens > failure.inputTokenLimit;
+/**
+ * A request may be larger than the whole limit of which the refusal says that it was reached.
+ *
+ * @param tokens of the request, estimated
+ */
+export function judgeSize(failure: Failure, tokens: () => number): Failure {
+  if (failure.kind !== 'rate_limited' || failure.isOfTokens !== true) return failure;
+  const { message, status, limits = [] } = failure;
+  const inputTokenLimit = Math.min(...limits.map(({ value }) => value));
+  if (tokens() <= inputTokenLimit) return failure;
+  const described = status === undefined ? { message } : { message, status };
+  return { kind: 'request_too_large', inputTokenLimit, ...described };
+}
 
 export const provedBy = (failure: Failure, { proves }: Verdict): Proof =>
   failure.kind === 'request_fault' && failure.provesNothing ? 'nothing' : proves;

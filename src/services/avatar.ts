@@ -11,8 +11,9 @@ import { type AnswerEnd, asyncClient } from '../providers/provider.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
-import type { JsonObject } from '../shared/json.ts';
+import { isJsonObject, type JsonObject, parseJson } from '../shared/json.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
+import type { RequestShape } from '../shared/request-shape.ts';
 import { type Target, targetWhere } from '../shared/target.ts';
 import {
   createSessionTokens,
@@ -142,6 +143,7 @@ async function startSession(
       requestTimeoutMs: START_LIMIT_MS,
       attemptTimeoutMs: START_ATTEMPT_MS,
       caller,
+      shape: () => shapeOfStart(request, minted),
       question: request,
       ask: (asked: SessionRequest, key, signal) => startOn(key, asked, minted, signal, options),
     });
@@ -151,6 +153,16 @@ async function startSession(
     if (error.refusal === null) throw upstreamFailed(error);
     return error.refusal;
   }
+}
+
+/** The SDK sends nothing but its name and version, unless its page has set options. */
+function shapeOfStart({ body }: SessionRequest, { clientPersona }: MintedToken): RequestShape {
+  const json = parseJson(body.toString());
+  const isUsual =
+    isJsonObject(json) &&
+    Object.entries(json).every(([name, value]) => name === 'clientMetadata' || value === null);
+  const features = [...(isUsual ? [] : ['body']), ...(clientPersona === null ? [] : ['persona'])];
+  return { features, tokens: 0 };
 }
 
 const alreadyUsed = () => new ServiceError('unauthorized', 'Session token has already been used.');

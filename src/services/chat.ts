@@ -2,9 +2,16 @@ import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failove
 import { ServiceError } from '../failover/service-error.ts';
 import type { ChatClient } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
-import type { ChatChunk, ChatFinish, ChatTurn, ToolCall } from '../shared/chat.ts';
+import type {
+  AssistantPart,
+  ChatChunk,
+  ChatFinish,
+  ChatTurn,
+  ToolCall,
+  UserPart,
+} from '../shared/chat.ts';
 import { UpstreamError, type Usage } from '../shared/failure.ts';
-import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
+import { FUNCTIONS, type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { modelOf, type Target } from '../shared/target.ts';
 
 export interface ChatOptions {
@@ -101,16 +108,21 @@ const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
   system: turn.system === null ? ours : `${ours}\n\n${turn.system}`,
 });
 
-/** A caller's functions are as plain as text: agents send them with every request. */
 function shapeOfTurn(turn: ChatTurn): RequestShape {
-  const hasMedia = turn.messages.some(
-    (message) => message.role === 'user' && message.parts.some(({ kind }) => kind === 'media'),
+  const { messages, settings, tools } = turn;
+  const parts = messages.flatMap((message): readonly (UserPart | AssistantPart)[] =>
+    message.role === 'tool' ? [] : message.parts,
   );
-  const special = [
-    ...(hasMedia ? ['media'] : []),
-    ...(turn.settings?.json?.schema === undefined ? [] : ['schema']),
+  const media = parts
+    .filter((part) => part.kind === 'media')
+    .map(({ mediaType, data }) => ({ mediaType, length: data.length }));
+  const mediaBytes = media.reduce((sum, { length }) => sum + length, 0);
+  const hasFunctions = tools !== undefined || parts.some(({ kind }) => kind === 'tool-call');
+  const features = [
+    ...(hasFunctions ? [FUNCTIONS] : []),
+    ...(settings?.json?.schema === undefined ? [] : ['schema']),
   ];
-  return shapeOf(special, Buffer.byteLength(JSON.stringify(turn)));
+  return shapeOf(features, Buffer.byteLength(JSON.stringify(turn)) - mediaBytes, media);
 }
 
 /** A fault of the request is the only failure whose message goes to the caller. */

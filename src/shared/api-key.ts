@@ -11,6 +11,8 @@ export interface ApiKey {
   /** The quota owner. Keys with one project share a quota; a key without a label is its own project. */
   readonly project: string;
   readonly secret: Secret;
+  /** The billing account of the project, where one is named: projects with one account run out of credit together. */
+  readonly billing?: string;
   /** Anam only: the saved persona of this key's own account. */
   readonly personaId?: string;
 }

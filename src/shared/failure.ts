@@ -2,6 +2,8 @@
 export const FAILURE_KINDS = [
   'rate_limited',
   'quota_exhausted',
+  'quota_unexplained',
+  'request_too_large',
   'out_of_credit',
   'key_rejected',
   'model_unavailable',
@@ -12,6 +14,7 @@ export const FAILURE_KINDS = [
   'misconfigured',
   'deadline_exceeded',
   'client_gone',
+  'superseded',
   'internal_error',
 ] as const satisfies readonly Failure['kind'][];
 export type FailureKind = (typeof FAILURE_KINDS)[number];
@@ -24,23 +27,30 @@ export type Failure =
       readonly retryAfterMs?: number;
       /** Set where the limit is the project's for all models. */
       readonly of?: 'project';
-      /** The limit on input tokens a minute, where that limit was reached. */
-      readonly inputTokenLimit?: number;
-      readonly isUnexplained?: Unexplained;
-    })
+      /** Whether nothing but the limit on input tokens was reached: see `request_too_large`. */
+      readonly isOfTokens?: true;
+    } & NamesQuotas &
+      MayConcernRequest)
   /** The day's quota is spent. */
-  | (Described & { readonly kind: 'quota_exhausted' })
+  | (Described & { readonly kind: 'quota_exhausted' } & NamesQuotas & MayConcernRequest)
+  /** A quota, of which the provider says nothing: what is special about the request may be the cause. */
+  | (Described & { readonly kind: 'quota_unexplained'; readonly retryAfterMs?: number })
+  /** The request is larger than the project's whole limit on input tokens: smaller ones fit. */
+  | (Described & { readonly kind: 'request_too_large'; readonly inputTokenLimit: number })
   /** Credit, plan or spend cap: only the owner of the project can change it. */
-  | (Described & { readonly kind: 'out_of_credit' })
+  | (Described & {
+      readonly kind: 'out_of_credit';
+      /** Whether the account that pays has no credit, and with it every project that it pays for. Default: the project. */
+      readonly of?: 'billing';
+    } & MayConcernRequest)
   /** The key is unknown, leaked, suspended or blocked. */
-  | (Described & { readonly kind: 'key_rejected' })
+  | (Described & { readonly kind: 'key_rejected' } & MayConcernRequest)
   /** This key, or its whole project ("limit 0"), may not use the model; for Anam: the persona. */
   | (Described & {
       readonly kind: 'model_unavailable';
       /** Null for a call that uses no quota: nothing is parked, and other calls may succeed. */
       readonly whose: 'key' | 'project' | null;
-      readonly isUnexplained?: Unexplained;
-    })
+    } & MayConcernRequest)
   /** The caller names a file, a cached content, a persona or a model that this key has no access to. */
   | (Described & { readonly kind: 'not_owned' })
   /** Every key would refuse the request alike. */
@@ -58,10 +68,35 @@ export type Failure =
   /** The request's own deadline passed during the attempt. */
   | (Described & { readonly kind: 'deadline_exceeded' })
   | (Described & { readonly kind: 'client_gone' })
+  /** Another attempt of the same request has answered first: see `failover/hedging.ts`. */
+  | (Described & {
+      readonly kind: 'superseded';
+      /** Whether this attempt was the slower one; `clearly` where no recent answer took nearly as long. */
+      readonly wasSlower: 'no' | 'perhaps' | 'clearly';
+    })
   | (Described & { readonly kind: 'internal_error' });
 
-/** The refusal names no cause: what is special about the request may be the cause. */
-type Unexplained = true;
+/** What is special about the request, if anything, may be the cause: the refusal quotes it, or names no cause. */
+interface MayConcernRequest {
+  readonly mayConcernRequest?: true;
+}
+
+interface NamesQuotas {
+  /** Those that were reached and whose sizes the refusal names. */
+  readonly limits?: readonly QuotaLimit[];
+  /** The model that owns the quota, where the refusal names it: several names may share one. */
+  readonly quotaModel?: string;
+}
+
+/** A quota of one model in one project, and its size. */
+export interface QuotaLimit {
+  readonly of: QuotaName;
+  readonly value: number;
+}
+
+/** Requests a minute, input tokens a minute, requests a day. */
+export const QUOTA_NAMES = ['rpm', 'tpm', 'rpd'] as const;
+export type QuotaName = (typeof QUOTA_NAMES)[number];
 
 interface Described {
   /** For the log: already redacted, at most a few hundred characters. */

@@ -1,24 +1,63 @@
 /** What in a request may be the reason for a provider's refusal. */
 export interface RequestShape {
-  /** What is special about it, such as `search` or `media+schema`; null for plain text of ordinary size. */
-  readonly feature: string | null;
-  /** Input tokens, estimated: a quarter of the bytes, inline data included. */
+  /** What is special about it, such as `search`, `media` and `schema`; empty for plain text of ordinary size. */
+  readonly features: readonly string[];
+  /** Input tokens, estimated. */
   readonly tokens: number;
 }
 
-export const PLAIN = (): RequestShape => ({ feature: null, tokens: 0 });
+export const PLAIN = (): RequestShape => ({ features: [], tokens: 0 });
+
+/**
+ * A caller's own functions. Agents send them with every request, and no quota is metered apart for them. But a
+ * refusal may quote their names.
+ */
+export const FUNCTIONS = 'functions';
+
+/** An image, a sound or a document in a request. */
+export interface InlineMedia {
+  readonly mediaType: string;
+  /** The length of its base64 text. */
+  readonly length: number;
+}
+
+/**
+ * @param features the names of what is special, in any order
+ * @param textBytes of the whole request, without inline media
+ */
+export function shapeOf(
+  features: readonly string[],
+  textBytes: number,
+  media: readonly InlineMedia[] = [],
+): RequestShape {
+  const tokens = media.reduce(
+    (sum, one) => sum + tokensIn(one),
+    Math.ceil(textBytes / BYTES_PER_TOKEN),
+  );
+  const sizes = SIZES.filter(([, above]) => tokens > above).map(([name]) => name);
+  const carried = media.length === 0 ? [] : ['media'];
+  return { features: [...new Set([...features, ...carried, ...sizes])].sort(), tokens };
+}
 
 /** For plain English these are characters; other scripts have more bytes and more tokens for each. */
 const BYTES_PER_TOKEN = 4;
-/** A longer request may exceed limits that ordinary ones never reach. */
-const ORDINARY_TOKENS = 30_000;
 
 /**
- * @param special the names of what is special, in any order
- * @param bytes of the whole request, inline data included
+ * A larger request may exceed limits that ordinary ones never reach. It has every class up to its own: what is
+ * refused to a smaller one is refused to a larger one too.
  */
-export function shapeOf(special: readonly string[], bytes: number): RequestShape {
-  const tokens = Math.ceil(bytes / BYTES_PER_TOKEN);
-  const names = new Set(tokens > ORDINARY_TOKENS ? [...special, 'large'] : special);
-  return { feature: names.size === 0 ? null : [...names].sort().join('+'), tokens };
-}
+const SIZES: readonly (readonly [name: string, above: number])[] = [
+  ['over-30k', 30_000],
+  ['over-120k', 120_000],
+  ['over-480k', 480_000],
+];
+
+/**
+ * Google counts an image by its tiles, a sound and a video by their seconds, a document by its pages
+ * (https://ai.google.dev/gemini-api/docs/tokens): for usual encodings that many bytes to the token.
+ */
+const TOKENS_PER_IMAGE = 1120;
+const BYTES_PER_MEDIA_TOKEN = 300;
+
+const tokensIn = ({ mediaType, length }: InlineMedia) =>
+  mediaType.startsWith('image/') ? TOKENS_PER_IMAGE : Math.ceil(length / BYTES_PER_MEDIA_TOKEN);

@@ -7,19 +7,28 @@ import { digestOf } from '../shared/secret.ts';
  * starts fresh, or of its project's label. No name can be turned back into a key.
  */
 export function createScopeNames(keys: readonly ApiKey[]) {
-  const hashes = { key: new Map<string, string>(), project: new Map<string, string>() };
-  const owners = { key: new Map<string, Owner>(), project: new Map<string, Owner>() };
+  const hashes = { key: new Map(), project: new Map(), billing: new Map() } as Record<
+    Whose,
+    Map<string, string>
+  >;
+  const owners = { key: new Map(), project: new Map(), billing: new Map() } as Record<
+    Whose,
+    Map<string, Owner>
+  >;
   const add = (whose: Whose, owner: Owner, hash: string) => {
     hashes[whose].set(textOf(owner), hash);
     owners[whose].set(hash, owner);
   };
   for (const key of keys) {
-    const { provider, id, project } = key;
+    const { provider, id, project, billing } = key;
     const hash = hashOf(provider, key.secret.reveal());
     add('key', { provider, of: id }, hash);
     // A key without a label is its own project: replaced, it is another one.
     const ofProject = project === id ? hash : hashOf(provider, 'project', project);
     add('project', { provider, of: project }, ofProject);
+    if (billing !== undefined) {
+      add('billing', { provider, of: billing }, hashOf(provider, 'billing', billing));
+    }
   }
   return {
     nameOf({ kind, target, ...owner }: Subject): string {
@@ -37,7 +46,7 @@ export function createScopeNames(keys: readonly ApiKey[]) {
   };
 }
 
-type Whose = 'key' | 'project';
+type Whose = 'key' | 'project' | 'billing';
 type Owner = Pick<Subject, 'provider' | 'of'>;
 
 const WHOSE = {
@@ -46,6 +55,7 @@ const WHOSE = {
   operator: 'key',
   project: 'project',
   project_model: 'project',
+  billing: 'billing',
 } as const satisfies Record<Subject['kind'], Whose>;
 
 const isKind = (text: string): text is Subject['kind'] => Object.hasOwn(WHOSE, text);

@@ -90,6 +90,20 @@ async function leaseOf(waiter: (() => Promise<Lease | null | string>) | undefine
   throw new Error('no key was leased');
 }
 
+describe('a special request', () => {
+  const special = { features: ['search'], tokens: 1 };
+
+  it('lets a plain one behind it probe first, and follows where nobody else waits', async () => {
+    const { pool, clock, queue, wait, end } = createQueue({ 'google-1': 3 });
+    const search = new CandidateSearch(pool, { targets: [google('flash')], shape: () => special });
+    const waiters = [waiterOf(queue, search, limitsFor(clock, 5)), wait()];
+    clock.advance(3 * SECOND);
+    expect(await look(waiters)).toEqual([STILL_WAITING, 'google-1']);
+    end(await leaseOf(waiters[1]), SUCCESS);
+    expect(await look(waiters)).toEqual(['google-1', 'google-1']);
+  });
+});
+
 describe('one waiting request', () => {
   it('still waits one millisecond before its key returns, and has it at that moment', async () => {
     const { clock, wait, queue } = createQueue({ 'google-1': 3 });

@@ -60,6 +60,38 @@ describe("the avatar's own SDK", () => {
   });
 });
 
+describe('a session start that the browser has shaped', () => {
+  it.each<[string, object, object]>([
+    [
+      'options of its own',
+      {},
+      { sessionOptions: { voiceDetection: { endOfSpeechSensitivity: 9 } } },
+    ],
+    ['a persona of its own', { personaConfig: { personaId: 'mine' } }, {}],
+  ])('parks no account when it is refused without a cause: %s', async (_, persona, body) => {
+    const environment = {
+      ALLOW_CLIENT_PERSONA: 'true',
+      ANAM_API_KEY_3: 'a-three',
+      ANAM_API_KEY_4: 'a-four',
+    };
+    const fault = { kind: 'usage_limit' } as const;
+    const app = await startApp({
+      environment: { ANAM_API_KEY: 'a-one', ANAM_API_KEY_2: 'a-two', ...environment },
+      standin: {
+        keys: ['a-one', 'a-two', 'a-three', 'a-four'].map((key) => ({
+          key,
+          service: 'anam' as const,
+          fault,
+        })),
+      },
+    });
+    const answer = await start(app, await mint(app, persona), body);
+    expect([answer.status, answer.body.error]).toEqual([429, 'Usage limit reached']);
+    expect(starts(app)).toHaveLength(3);
+    expect(await app.counts('anam')).toMatchObject({ available: 4 });
+  });
+});
+
 describe('a session start on a used-up account', () => {
   it.each<[Fault['kind'], object]>([
     ['usage_limit', { available: 1, exhausted: 1 }],

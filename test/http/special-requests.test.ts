@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Fault } from '../../standin/fault.ts';
 import { CLIENT_TOKEN } from '../support/programs.ts';
@@ -24,6 +25,14 @@ const BARE_429 = refusal(429, EXHAUSTED, 'Resource has been exhausted (e.g. chec
 const HELP_429 = refusal(429, EXHAUSTED, 'You exceeded your current quota.', [HELP]);
 const BARE_403 = refusal(403, 'PERMISSION_DENIED', 'The caller does not have permission');
 const BARE_404 = refusal(404, 'NOT_FOUND', 'Requested entity was not found.');
+
+const QUOTA_FAILURE = 'type.googleapis.com/google.rpc.QuotaFailure';
+const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo';
+const exceeded = (violation: Record<string, string>, retryDelay?: string) =>
+  refusal(429, EXHAUSTED, 'You exceeded your current quota.', [
+    { '@type': QUOTA_FAILURE, violations: [violation] },
+    ...(retryDelay === undefined ? [] : [{ '@type': RETRY_INFO, retryDelay }]),
+  ]);
 
 const textOf = (number: number) => `g-key-${number}`;
 
@@ -271,6 +280,66 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await app.counts()).available).toBe(40);
   });
 
+  it.each<[string, Fault]>([
+    ['no quota for the model', refusal(429, EXHAUSTED, 'Quota exceeded, limit: 0')],
+    ['a quota without a size', exceeded({ quotaId: 'GenerateRequestsPerDayPerProjectPerModel' })],
+    ['no credit', refusal(429, EXHAUSTED, 'Your prepayment credits are depleted.')],
+    ['a spend cap', refusal(403, 'PERMISSION_DENIED', 'Monthly spending cap reached.')],
+    ['no billing', refusal(403, 'PERMISSION_DENIED', 'Please enable billing.')],
+    ['a leaked key', refusal(403, 'PERMISSION_DENIED', 'Your key was reported as leaked.')],
+    ['a quota of searches', exceeded({ quotaId: 'SearchGroundingPerDay', quotaValue: '5' })],
+  ])('parks no plain scope, since the words may be about it: %s', async (_, fault) => {
+    const app = await startWith(5, fault);
+    const { status, body } = await flow(app.clock, search(app));
+    expect([status, body]).toEqual([
+      fault.kind === 'raw' && fault.status,
+      'body' in fault && fault.body,
+    ]);
+    expect([app.standin.calls.length, (await app.counts()).available]).toEqual([3, 5]);
+    expect((await flow(app.clock, app.chat('Hi'))).status).not.toBe(200);
+    expect((await app.counts()).available).toBe(0);
+  });
+
+  it('parks no plain scope, when the refusal quotes a function of the caller', async () => {
+    const message = "Property 'enable billing' of function 'spend cap' is not allowed";
+    const app = await startWith(5, refusal(403, 'PERMISSION_DENIED', message));
+    const tools = [{ functionDeclarations: [{ name: 'pay' }] }];
+    expect((await flow(app.clock, generate(app, { tools }))).status).toBe(403);
+    expect((await app.counts()).available).toBe(5);
+  });
+
+  it('goes on to a fourth key, once some key has answered such a request', async () => {
+    const app = await startWith(8, null);
+    for (const number of [1, 2, 3]) app.standin.setFault(textOf(number), BARE_429);
+    expect((await flow(app.clock, search(app))).status).toBe(429);
+    expect((await flow(app.clock, search(app))).status).toBe(200);
+    for (const number of [5, 6, 7]) app.standin.setFault(textOf(number), BARE_429);
+    expect((await flow(app.clock, search(app))).status).toBe(200);
+    expect(app.standin.calls.at(-1)?.key).toBe(textOf(8));
+  });
+
+  it('of a great size leaves smaller ones as they are', async () => {
+    const app = await startWith(1, BARE_429, { MAX_BODY_MB: '20' });
+    expect((await flow(app.clock, app.chat('word '.repeat(125_000)))).status).toBe(429);
+    healAll(app, 1);
+    expect((await flow(app.clock, app.chat('word '.repeat(125_000)))).status).toBe(503);
+    expect((await flow(app.clock, app.chat('word '.repeat(80_000)))).status).toBe(200);
+  });
+
+  it('leaves the next probe to a plain chat for ten seconds', async () => {
+    const app = await startWith(1, BARE_429, { KEY_WAIT_SECONDS: '0' });
+    await flow(app.clock, app.chat('Hi'));
+    app.clock.advance(HOUR);
+    expect((await flow(app.clock, search(app))).status).toBe(429);
+    const maps = () => generate(app, { tools: [{ googleMaps: {} }] });
+    expect((await flow(app.clock, maps())).status).toBe(503);
+    expect(app.standin.calls).toHaveLength(2);
+    app.clock.advance(10_000);
+    expect((await flow(app.clock, maps())).status).toBe(429);
+    healAll(app, 1);
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+  });
+
   it('parks the key for a refusal that names its cause', async () => {
     const app = await startWith(3, { kind: 'day_spent' });
     expect((await flow(app.clock, search(app))).status).toBe(503);
@@ -342,6 +411,18 @@ describe('a request that is larger than the limit on input tokens', () => {
 
     const small = await flow(app.clock, app.chat('Hi'));
     expect([small.status, app.standin.calls.length]).toEqual([200, 4]);
+  });
+
+  it('is not sent to any project whose limit is known to be smaller', async () => {
+    const app = await startLimited();
+    for (let turn = 0; turn < 7; turn += 1) {
+      expect((await flow(app.clock, app.chat(LARGE))).status).toBe(413);
+    }
+    expect(app.standin.calls).toHaveLength(LIMITED);
+    const { status, body } = await flow(app.clock, app.chat(LARGE));
+    expect([status, app.standin.calls.length]).toEqual([413, LIMITED]);
+    expect(body.error.message).toContain('16000 input tokens a minute');
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
   });
 
   it('gets the refusal of Google in the Gemini protocol', async () => {
@@ -441,5 +522,64 @@ describe("a 400 that quotes the client's text", () => {
     const app = await startWith(2, refusal(403, 'PERMISSION_DENIED', message));
     await flow(app.clock, generate(app));
     expect((await app.counts()).available).toBe(2);
+  });
+});
+
+describe('whatever one caller sends and whatever the provider answers', () => {
+  const bodies = {
+    plain: {},
+    search: { tools: [{ google_search: {} }] },
+    functions: { tools: [{ functionDeclarations: [{ name: 'pay' }] }] },
+    media: { contents: [{ parts: [{ inlineData: { mimeType: 'image/png', data: 'AAAA' } }] }] },
+    long: { contents: [{ parts: [{ text: 'word '.repeat(25_000) }] }] },
+  };
+  const NOTHING = { search: 0, media: 0, long: 0 };
+  const words = fc.constantFrom(
+    'Resource has been exhausted (e.g. check quota).',
+    'Quota exceeded, limit: 0',
+    'Your prepayment credits are depleted.',
+    'Monthly spending cap reached.',
+    'Please enable billing',
+    'Your API key was reported as leaked.',
+    'API key not valid',
+    'The caller does not have permission',
+    "Method doesn't allow unregistered callers",
+  );
+  const status = fc.constantFrom(
+    [400, 'INVALID_ARGUMENT'],
+    [403, 'PERMISSION_DENIED'],
+    [404, 'NOT_FOUND'],
+    [429, EXHAUSTED],
+    [500, 'INTERNAL'],
+    [503, 'UNAVAILABLE'] as const,
+  );
+
+  // Functions are no reason for a refusal that quotes nothing.
+  it('parks no plain scope for a special request, and at most one key for each call of a plain one', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.constantFrom(...(Object.keys(bodies) as (keyof typeof bodies)[])),
+        fc.array(fc.tuple(status, words), { minLength: 1, maxLength: 7 }),
+        async (sent, answers) => {
+          const app = await startWith(9, null, { REQUEST_TIMEOUT_SECONDS: '30' });
+          for (let number = 1; number <= 9; number += 1) {
+            const [[code, name], message] = answers[number % answers.length] ?? [
+              [500, 'INTERNAL'],
+              '',
+            ];
+            app.standin.setFault(textOf(number), refusal(Number(code), String(name), message));
+          }
+          await flow(app.clock, generate(app, bodies[sent]));
+          const calls = app.standin.calls.map((call) => call.status);
+          const { available = 0 } = await app.counts();
+          await app.stop();
+          const functions = calls.filter((one) => one === 429).length;
+          const mayPark = { ...NOTHING, plain: calls.length, functions }[sent];
+          expect(9 - available).toBeLessThanOrEqual(mayPark);
+          expect(calls.length).toBeLessThanOrEqual(sent in NOTHING ? 4 : 9);
+        },
+      ),
+      { numRuns: 60 },
+    );
   });
 });

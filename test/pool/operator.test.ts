@@ -49,9 +49,9 @@ describe('a key that the operator releases', () => {
 
   it('keeps its features when a special request from before is refused without a cause', () => {
     const { pool } = createSetting(['a@shop', 'b@shop']);
-    const unexplained = { ...failed.unhinted, isUnexplained: true } as const;
+    const unexplained = { ...failed.unhinted, kind: 'quota_unexplained' } as const;
     const search = () =>
-      pool.lease(google('flash'), { shape: () => ({ feature: 'search', tokens: 1 }) });
+      pool.lease(google('flash'), { shape: () => ({ features: ['search'], tokens: 1 }) });
     const before = search();
     pool.operator.release('a');
     expect(before?.report(unexplained)).toBeNull();

@@ -14,9 +14,15 @@ export const HTML = '<!DOCTYPE html>\n<html><title>Error (Not Found)!!1</title><
 /** What decides, without the words for the log. */
 export type Bare = Omit<Failure, 'message' | 'status'> & Record<string, unknown>;
 
-export function bare({ message: _message, status: _status, ...finding }: Failure): Bare {
-  return finding;
+export function bare(failure: Failure): Bare {
+  const { message: _message, status: _status, ...finding } = failure;
+  return Object.fromEntries(
+    Object.entries(finding).filter(([name]) => !DETAILS.has(name)),
+  ) as unknown as Bare;
 }
+
+/** What tests of their own are about. */
+const DETAILS = new Set(['mayConcernRequest', 'limits', 'isOfTokens', 'quotaModel']);
 
 export const answerOf = (
   status: number,

@@ -28,9 +28,8 @@ const TIMED_OUT = { kind: 'upstream_down', timedOut: true };
 const CHECK_PLAN = 'You exceeded your current quota, please check your plan and billing details.';
 const NO_QUOTA = { kind: 'model_unavailable', whose: 'project' };
 const limitedFor = (retryAfterMs: number) => ({ kind: 'rate_limited', retryAfterMs });
-const unexplained = (finding: object) => ({ ...finding, isUnexplained: true });
-const UNEXPLAINED = unexplained({ kind: 'rate_limited' });
-const ofTokens = (inputTokenLimit: number, finding: object) => ({ ...finding, inputTokenLimit });
+const hintedFor = (retryAfterMs: number) => ({ ...UNEXPLAINED, retryAfterMs });
+const UNEXPLAINED = { kind: 'quota_unexplained' };
 const withHeader = (value: string | string[]) =>
   answerOf(429, 'slow down', { 'retry-after': value });
 
@@ -69,11 +68,23 @@ describe('the effective status', () => {
   const spentDay = { code: 429, status: 'RESOURCE_EXHAUSTED', message: 'Spent' };
 
   it.each([
-    ['an error inside a 200 stream', 200, spentDay, 'rate_limited', 429],
-    ['the name against the number and HTTP', 500, { ...spentDay, code: 400 }, 'rate_limited', 500],
-    ['the number against HTTP', 500, { code: 429, message: '' }, 'rate_limited', 500],
-    ['a name that is no refusal against HTTP', 429, { status: 'OK' }, 'rate_limited', 429],
-    ["HTTP's own phrase as the name", 200, { status: 'Too Many Requests' }, 'rate_limited', 429],
+    ['an error inside a 200 stream', 200, spentDay, 'quota_unexplained', 429],
+    [
+      'the name against the number and HTTP',
+      500,
+      { ...spentDay, code: 400 },
+      'quota_unexplained',
+      500,
+    ],
+    ['the number against HTTP', 500, { code: 429, message: '' }, 'quota_unexplained', 500],
+    ['a name that is no refusal against HTTP', 429, { status: 'OK' }, 'quota_unexplained', 429],
+    [
+      "HTTP's own phrase as the name",
+      200,
+      { status: 'Too Many Requests' },
+      'quota_unexplained',
+      429,
+    ],
     [
       'HTTP where name and number mean nothing',
       403,
@@ -92,10 +103,10 @@ describe("each of Google's names, alone in a 200", () => {
     ['FAILED_PRECONDITION', FAULT, 400],
     ['OUT_OF_RANGE', FAULT, 400],
     ['UNAUTHENTICATED', { kind: 'key_rejected' }, 401],
-    ['PERMISSION_DENIED', { kind: 'model_unavailable', whose: 'key', isUnexplained: true }, 403],
-    ['NOT_FOUND', { kind: 'model_unavailable', whose: 'key', isUnexplained: true }, 404],
+    ['PERMISSION_DENIED', { kind: 'model_unavailable', whose: 'key' }, 403],
+    ['NOT_FOUND', { kind: 'model_unavailable', whose: 'key' }, 404],
     ['ALREADY_EXISTS', FAULT, 409],
-    ['RESOURCE_EXHAUSTED', { kind: 'rate_limited', isUnexplained: true }, 429],
+    ['RESOURCE_EXHAUSTED', UNEXPLAINED, 429],
     ['CANCELLED', DOWN, 499],
     ['UNKNOWN', DOWN, 500],
     ['INTERNAL', DOWN, 500],
@@ -121,7 +132,7 @@ describe('a 429 whose details say why', () => {
     [
       'a spent minute, with an honest RetryInfo',
       exhausted(CHECK_PLAN, quotaFailure(violation(MINUTE, '250000')), retryInfo('12.3s')),
-      ofTokens(250_000, limitedFor(12_300)),
+      limitedFor(12_300),
     ],
     [
       'a spent minute, whose message names the longer wait',
@@ -130,17 +141,17 @@ describe('a 429 whose details say why', () => {
         quotaFailure(violation(MINUTE, '15')),
         retryInfo('41s'),
       ),
-      ofTokens(15, limitedFor(45_810)),
+      limitedFor(45_810),
     ],
     [
       'a spent minute, whose RetryInfo names the longer wait',
       exhausted('Please retry in 812ms.', quotaFailure(violation(MINUTE, '15')), retryInfo('1s')),
-      ofTokens(15, limitedFor(1000)),
+      limitedFor(1000),
     ],
     [
       'a spent minute with nothing said about when',
       exhausted(CHECK_PLAN, quotaFailure(violation(MINUTE, '15'))),
-      ofTokens(15, { kind: 'rate_limited' }),
+      { kind: 'rate_limited' },
     ],
     [
       'a limit on input tokens that is no number',
@@ -150,7 +161,7 @@ describe('a 429 whose details say why', () => {
     [
       'two limits on input tokens: the smaller one governs',
       exhausted(CHECK_PLAN, quotaFailure(violation(MINUTE, '900'), violation(MINUTE, '600'))),
-      ofTokens(600, { kind: 'rate_limited' }),
+      { kind: 'rate_limited' },
     ],
     [
       'a limit on input tokens beside one on requests',
@@ -207,7 +218,7 @@ describe('a 429 whose details say why', () => {
     [
       'details against the message: the details win',
       exhausted('limit: 0, spending cap', quotaFailure(violation(MINUTE, '15')), retryInfo('9s')),
-      ofTokens(15, limitedFor(9000)),
+      limitedFor(9000),
     ],
   ])('%s', (_title, answer, expected) => {
     expect(bare(classify(answer))).toEqual(expected);
@@ -261,16 +272,16 @@ describe('a 429 that no Google service wrote', () => {
   });
 
   it.each([
-    ['seconds', withHeader('7'), limitedFor(7000)],
-    ['seconds in a list', withHeader(['7', '9']), limitedFor(7000)],
-    ['an HTTP date', withHeader(new Date(NOW + 90_000).toUTCString()), limitedFor(90_000)],
-    ['a date gone by', withHeader(new Date(NOW - 90_000).toUTCString()), limitedFor(1000)],
-    ['zero', withHeader('0'), limitedFor(1000)],
-    ['less than zero', withHeader('-5'), limitedFor(1000)],
-    ['a word', withHeader('soon 5'), { kind: 'rate_limited' }],
-    ['nothing', answerOf(429, ''), { kind: 'rate_limited' }],
+    ['seconds', withHeader('7'), hintedFor(7000)],
+    ['seconds in a list', withHeader(['7', '9']), hintedFor(7000)],
+    ['an HTTP date', withHeader(new Date(NOW + 90_000).toUTCString()), hintedFor(90_000)],
+    ['a date gone by', withHeader(new Date(NOW - 90_000).toUTCString()), hintedFor(1000)],
+    ['zero', withHeader('0'), hintedFor(1000)],
+    ['less than zero', withHeader('-5'), hintedFor(1000)],
+    ['a word', withHeader('soon 5'), UNEXPLAINED],
+    ['nothing', answerOf(429, ''), UNEXPLAINED],
   ])("believes a proxy's Retry-After in %s", (_title, answer, expected) => {
-    expect(bare(classify(answer))).toEqual(unexplained(expected));
+    expect(bare(classify(answer))).toEqual(expected);
   });
 
   it("prefers Google's hint to a proxy's", () => {
@@ -280,7 +291,7 @@ describe('a 429 that no Google service wrote', () => {
 
   it('never passes on a hint of zero', () => {
     const answer = exhausted('', quotaFailure(violation(MINUTE, '15')), retryInfo('0s'));
-    expect(bare(classify(answer))).toEqual(ofTokens(15, limitedFor(1000)));
+    expect(bare(classify(answer))).toEqual(limitedFor(1000));
   });
 });
 
@@ -311,7 +322,7 @@ describe('the message', () => {
 
 describe('whatever comes', () => {
   const KINDS =
-    /^(rate_limited|quota_exhausted|out_of_credit|key_rejected|model_unavailable|request_fault|upstream_down|misconfigured)$/;
+    /^(rate_limited|quota_exhausted|quota_unexplained|out_of_credit|key_rejected|model_unavailable|request_fault|upstream_down|misconfigured)$/;
   const status = fc.oneof(
     fc.integer(),
     fc.constantFrom(200, 302, 400, 401, 402, 403, 404, 429, 503),

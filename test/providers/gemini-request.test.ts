@@ -15,7 +15,7 @@ const NO_CREDIT = { kind: 'out_of_credit' };
 const FAULT = { kind: 'request_fault' };
 const FAULT_OF_RESOURCE = { ...FAULT, about: 'resource' };
 const OURS = { kind: 'misconfigured' };
-const NOT_FOR_THIS_KEY = { kind: 'model_unavailable', whose: 'key', isUnexplained: true };
+const NOT_FOR_THIS_KEY = { kind: 'model_unavailable', whose: 'key' };
 const FREE_TIER = 'Gemini API free tier is not available in your country.';
 const ENABLE_BILLING = 'Please enable billing on your project in Google AI Studio.';
 

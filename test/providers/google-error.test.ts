@@ -100,13 +100,25 @@ describe("what is no error of Google's", () => {
 describe('details', () => {
   it('are known by their shape, with or without a type', () => {
     const details = detailsOf(
-      { violations: [{ quotaId: 'A', quotaValue: '20' }, { quotaMetric: 'b' }, { subject: 'c' }] },
+      {
+        violations: [
+          { quotaId: 'A', quotaValue: '20', quotaDimensions: { model: 'm', location: 'global' } },
+          { quotaMetric: 'b' },
+          { subject: 'c' },
+        ],
+      },
       { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '41s' },
       { reason: 'API_KEY_INVALID' },
       { fieldViolations: [{ field: 'contents' }] },
     );
     expect(details).toEqual([
-      { type: 'QuotaFailure', violations: [{ quotaId: 'A', quotaValue: '20' }, { quotaId: '' }] },
+      {
+        type: 'QuotaFailure',
+        violations: [
+          { quotaId: 'A', quotaMetric: '', quotaValue: '20', model: 'm' },
+          { quotaId: '', quotaMetric: 'b' },
+        ],
+      },
       { type: 'RetryInfo', retryDelayMs: 41_000 },
       { type: 'ErrorInfo', reason: 'API_KEY_INVALID', metadata: {} },
       { type: 'BadRequest' },

@@ -189,7 +189,7 @@ describe('one exchange', () => {
       response.writeHead(429, { 'Retry-After': '7', 'Content-Type': 'text/odd' }).end(body),
     );
     const { failure, refusal } = await failureOf(relay(server.options).over());
-    expect(failure).toMatchObject({ kind: 'rate_limited', retryAfterMs: 7000, status: 429 });
+    expect(failure).toMatchObject({ kind: 'quota_unexplained', retryAfterMs: 7000, status: 429 });
     expect(refusal).toEqual({ status: 429, type: 'text/odd', body });
     expect((await failureOf(chat(server.options).over())).failure).toEqual(failure);
   });
@@ -436,16 +436,16 @@ describe('the text of an answer', () => {
 
   const SPENT = '{"error":{"code":429,"status":"RESOURCE_EXHAUSTED","message":"spent"}}';
   it.each([
-    ['an error in place of an event', [event('Hel'), SPENT], 'rate_limited'],
+    ['an error in place of an event', [event('Hel'), SPENT], 'quota_unexplained'],
     [
       'an error that is cut',
       [`${event('Hel')}data: ${SPENT.slice(0, 30)}`, SPENT.slice(30)],
-      'rate_limited',
+      'quota_unexplained',
     ],
     [
       'an error behind a break that is cut',
       [event('Hel').slice(0, -2), `\r\n${SPENT}`],
-      'rate_limited',
+      'quota_unexplained',
     ],
     ['nothing since the last event', [event('Hel')], 'upstream_down'],
     ['half an event', [event('Hel'), 'data: {"cand'], 'upstream_down'],

@@ -1,7 +1,12 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
-import { type RequestShape, shapeOf } from '../../shared/request-shape.ts';
+import {
+  FUNCTIONS,
+  type InlineMedia,
+  type RequestShape,
+  shapeOf,
+} from '../../shared/request-shape.ts';
 import { isTooDeep } from '../body.ts';
 
 const anything = z.unknown().optional();
@@ -19,7 +24,7 @@ const plainContent = z.strictObject({
   parts: z.array(plainPart).nullish(),
 });
 
-/** Text, generation settings, and function declarations, which agents send with every request. */
+/** Text, generation settings and functions. */
 const plainRequest = z.strictObject({
   contents: z.array(plainContent).nullish(),
   generationconfig: z
@@ -62,7 +67,17 @@ const OTHER = ['other'];
 
 /** What is special about a call in Gemini's protocol: everything that is not known to be plain. */
 export function shapeIn(request: Pick<Request, 'headers' | 'query'>, body: Buffer): RequestShape {
-  return shapeOf(isOrdinary(request) ? specialIn(body.toString()) : OTHER, body.length);
+  if (!isOrdinary(request)) return shapeOf(OTHER, body.length);
+  const text = body.toString();
+  const value = parseJson(text);
+  if (isTooDeep(value) || countFields(value) !== countWrittenFields(text)) {
+    return shapeOf(OTHER, body.length);
+  }
+  const named = withPlainNames(value);
+  const media = mediaIn(named);
+  const mediaBytes = media.reduce((sum, { length }) => sum + length, 0);
+  const functions = hasFunctions(named) ? [FUNCTIONS] : [];
+  return shapeOf([...specialIn(named), ...functions], body.length - mediaBytes, media);
 }
 
 const JSON_TYPE = /^application\/json\b/i;
@@ -74,17 +89,32 @@ function isOrdinary({ headers, query }: Pick<Request, 'headers' | 'query'>): boo
   return isJson && ALT.test(String(alt)) && Object.keys(others).length === 0;
 }
 
-function specialIn(text: string): readonly string[] {
-  const value = parseJson(text);
-  if (isTooDeep(value) || countFields(value) !== countWrittenFields(text)) {
-    return OTHER;
-  }
-  const { error } = plainCall.safeParse(withPlainNames(value));
+function specialIn(named: unknown): readonly string[] {
+  const { error } = plainCall.safeParse(named);
   return (error?.issues ?? []).flatMap((issue) =>
     issue.code === 'unrecognized_keys'
       ? issue.keys.flatMap((name) => FEATURES.get(name) ?? OTHER)
       : OTHER,
   );
+}
+
+const IS_OF_FUNCTIONS = /^function(?:call|callingconfig|declarations|response)$/;
+
+function hasFunctions(value: unknown): boolean {
+  if (Array.isArray(value)) return value.some(hasFunctions);
+  if (!isJsonObject(value)) return false;
+  return Object.entries(value).some(
+    ([name, part]) => IS_OF_FUNCTIONS.test(name) || hasFunctions(part),
+  );
+}
+
+function mediaIn(value: unknown): readonly InlineMedia[] {
+  if (Array.isArray(value)) return value.flatMap(mediaIn);
+  if (!isJsonObject(value)) return [];
+  const { data, mimetype } = value;
+  return typeof data === 'string' && typeof mimetype === 'string'
+    ? [{ mediaType: mimetype, length: data.length }]
+    : Object.values(value).flatMap(mediaIn);
 }
 
 /** A JSON string; with a colon behind it, the name of a field. */

@@ -88,7 +88,10 @@ const ADDRESS_REFUSED: AnamRule = {
 const TOO_SLOW: AnamRule = { when: answers(408, 504), failure: TIMED_OUT };
 
 /** The saved persona of our setting may not be used by this key; a caller's persona says nothing of another. */
-const NOT_FOR_THIS_KEY: Finding = { kind: 'model_unavailable', whose: 'key' };
+const NOT_FOR_THIS_KEY: Finding & { kind: 'model_unavailable' } = {
+  kind: 'model_unavailable',
+  whose: 'key',
+};
 const NOT_OWNED: Finding = { kind: 'not_owned' };
 
 const tokenRules = (badPersona: Finding, noAccess: Finding): readonly AnamRule[] => [
@@ -116,7 +119,7 @@ const sessionRules = (noAccess: Finding): readonly AnamRule[] => [
   },
   ADDRESS_REFUSED,
   // "Spend cap reached", and any other text: the usage minutes are spent.
-  { when: answers(402, 429), failure: { kind: 'out_of_credit' } },
+  { when: answers(402, 429), failure: { kind: 'out_of_credit', mayConcernRequest: true } },
   { when: answers(400), failure: { kind: 'request_fault', provesNothing: true } },
   // Expired or used: the key that minted it is fine.
   {
@@ -127,7 +130,10 @@ const sessionRules = (noAccess: Finding): readonly AnamRule[] => [
   TOO_SLOW,
 ];
 
-const SESSION_RULES = { ours: sessionRules(NOT_FOR_THIS_KEY), callers: sessionRules(NOT_OWNED) };
+const SESSION_RULES = {
+  ours: sessionRules({ ...NOT_FOR_THIS_KEY, mayConcernRequest: true }),
+  callers: sessionRules(NOT_OWNED),
+};
 
 function answers(...statuses: readonly number[]) {
   return ({ status }: AnamRefusal): boolean => statuses.includes(status);

@@ -1,4 +1,4 @@
-import type { Failure } from '../../shared/failure.ts';
+import type { Failure, QuotaLimit, QuotaName } from '../../shared/failure.ts';
 import {
   decide,
   describeFailure,
@@ -16,6 +16,7 @@ import {
   type GoogleError,
   parseDurationMs,
   parseGoogleError,
+  type QuotaViolation,
   violations,
 } from './google-error.ts';
 
@@ -71,10 +72,13 @@ function googlesHintMs({ details, message }: GoogleError): number | undefined {
 const MISCONFIGURED: Finding = { kind: 'misconfigured' };
 const KEY_REJECTED: Finding = { kind: 'key_rejected' };
 const OUT_OF_CREDIT: Finding = { kind: 'out_of_credit' };
+/** A message may quote what the caller has sent: only a reason, a status or a whole sentence of Google's is sure. */
+const PERHAPS_REJECTED: Finding = { ...KEY_REJECTED, mayConcernRequest: true };
+const PERHAPS_NO_CREDIT: Finding = { ...OUT_OF_CREDIT, mayConcernRequest: true };
 const REQUEST_FAULT: Finding = { kind: 'request_fault' };
 const NOT_ITS_RESOURCE: Finding = { kind: 'request_fault', about: 'resource' };
-const NO_QUOTA: Finding = { kind: 'model_unavailable', whose: 'project' };
-const NOT_FOR_THIS_KEY: Finding = { kind: 'model_unavailable', whose: 'key', isUnexplained: true };
+const NO_QUOTA: Finding = { kind: 'model_unavailable', whose: 'project', mayConcernRequest: true };
+const NOT_FOR_THIS_KEY: Finding = { ...NO_QUOTA, whose: 'key' };
 
 /** The key is unknown, its project is switched off, or it is restricted to other callers than us. */
 const BAD_KEY =
@@ -98,6 +102,9 @@ const NEEDS_PAID_PLAN = [
 const KEY_REFUSED_TEXT = [
   /\breported as leaked\b/i,
   /\bdenied access\b/i,
+  /\brestricted from your billing country\b/i,
+  /\bdisabled in this account for violation of\b/i,
+  /\bdoes(?:n.t| not) allow unregistered callers\b/i,
   /\b(?:has been|is) suspended\b/i,
   /\bhas not been used in project\b/i,
   /\brequests (?:from|to) .{1,300} (?:are|is) blocked\b/i,
@@ -119,6 +126,9 @@ const NEEDS_BILLING =
 const A_DAY = /PerDay/;
 const A_MINUTE = /PerMinute/;
 const INPUT_TOKENS = /InputTokens/;
+const REQUESTS = /Requests/;
+/** Of what is metered apart from plain answers. */
+const OF_A_FEATURE = /search|grounding|maps|url_?context|code_?execution/i;
 const NAMES_CAUSE = /\bquota exceeded for (?:quota )?metric\b|\bretry in \d/i;
 const CAPACITY_TEXT = /\bno capacity available\b/i;
 /** "limit: 0", but neither "limit: 0.5" nor "limit: 05". */
@@ -159,8 +169,8 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
     { when: hasReason(NO_BILLING), failure: OUT_OF_CREDIT },
     // Before every other text: it quotes the name that the caller gave the file.
     { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },
-    { when: says(SPEND_CAP, NEEDS_BILLING), failure: OUT_OF_CREDIT },
-    { when: says(...KEY_REFUSED_TEXT), failure: KEY_REJECTED },
+    { when: says(SPEND_CAP, NEEDS_BILLING), failure: PERHAPS_NO_CREDIT },
+    { when: says(...KEY_REFUSED_TEXT), failure: PERHAPS_REJECTED },
     { when: isNotGoogles, failure: MISCONFIGURED },
     { when: always, failure: NOT_FOR_THIS_KEY },
   ],
@@ -181,19 +191,28 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
     { when: hasReason(MODEL_CAPACITY), failure: UPSTREAM_DOWN },
     { when: hasNoQuotaForThisModel, failure: NO_QUOTA },
     // The RetryInfo beside a day's quota is wrong: it is ignored.
-    { when: namesQuota(A_DAY), failure: { kind: 'quota_exhausted' } },
+    {
+      when: namesQuota(A_DAY),
+      failure: ({ error }) => ({ kind: 'quota_exhausted', ...quotasIn(error) }),
+    },
     { when: namesQuota(A_MINUTE), failure: minuteSpent },
     { when: says(CAPACITY_TEXT), failure: UPSTREAM_DOWN },
     { when: says(LIMIT_ZERO), failure: NO_QUOTA },
     {
       when: says(SPEND_RATE),
-      failure: ({ retryHintMs = SPEND_WINDOW_MS }) => rateLimited(retryHintMs),
+      failure: ({ retryHintMs = SPEND_WINDOW_MS }) => ({
+        ...rateLimited(retryHintMs),
+        mayConcernRequest: true,
+      }),
     },
-    { when: says(PREPAID_CREDIT, SPEND_CAP), failure: OUT_OF_CREDIT },
-    { when: namesSomeCause, failure: ({ retryHintMs }) => rateLimited(retryHintMs) },
+    { when: says(PREPAID_CREDIT, SPEND_CAP), failure: PERHAPS_NO_CREDIT },
+    {
+      when: namesSomeCause,
+      failure: ({ retryHintMs, error }) => ({ ...rateLimited(retryHintMs), ...quotasIn(error) }),
+    },
     {
       when: always,
-      failure: ({ retryHintMs }) => ({ ...rateLimited(retryHintMs), isUnexplained: true }),
+      failure: ({ retryHintMs }) => ({ ...rateLimited(retryHintMs), kind: 'quota_unexplained' }),
     },
   ],
   499: [{ when: always, failure: UPSTREAM_DOWN }],
@@ -232,14 +251,40 @@ function hasNoQuotaForAnyModel({ error }: GeminiRefusal): boolean {
   );
 }
 
-/** With the smallest limit on input tokens, where nothing but such limits was reached. */
 function minuteSpent({ retryHintMs, error }: GeminiRefusal): Finding {
-  const spent = rateLimited(retryHintMs);
+  const isOfTokens = violations(error).every(({ quotaId }) => INPUT_TOKENS.test(quotaId));
+  const spent = { ...rateLimited(retryHintMs), ...quotasIn(error) };
+  return isOfTokens && spent.limits !== undefined ? { ...spent, isOfTokens } : spent;
+}
+
+/** What a refusal tells of the quotas that were reached. */
+function quotasIn(error: GoogleError) {
   const reached = violations(error);
-  const limits = reached.map(({ quotaValue }) => Number(quotaValue));
-  const isReadable = limits.every((limit) => Number.isFinite(limit) && limit > 0);
-  const isOfTokens = reached.every(({ quotaId }) => INPUT_TOKENS.test(quotaId));
-  return isReadable && isOfTokens ? { ...spent, inputTokenLimit: Math.min(...limits) } : spent;
+  const limits = reached.flatMap((violation) => limitIn(violation) ?? []);
+  const quotaModel = reached.find(({ model }) => model !== undefined)?.model;
+  const isOfFeature = reached.length > 0 && reached.every(isMeteredApart);
+  return {
+    ...(limits.length === 0 || isOfFeature ? {} : { limits }),
+    ...(quotaModel === undefined ? {} : { quotaModel }),
+    ...(isOfFeature ? { mayConcernRequest: true as const } : {}),
+  };
+}
+
+const isMeteredApart = ({ quotaId, quotaMetric }: QuotaViolation) =>
+  OF_A_FEATURE.test(quotaId) || OF_A_FEATURE.test(quotaMetric);
+
+/** @returns null for a quota that is none of these, and for a size that cannot be read */
+function limitIn({ quotaId, quotaValue }: QuotaViolation): QuotaLimit | null {
+  const value = Number(quotaValue);
+  const of = quotaNameOf(quotaId);
+  return of !== null && Number.isFinite(value) && value > 0 ? { of, value } : null;
+}
+
+function quotaNameOf(quotaId: string): QuotaName | null {
+  if (INPUT_TOKENS.test(quotaId)) return A_MINUTE.test(quotaId) ? 'tpm' : null;
+  if (!REQUESTS.test(quotaId)) return null;
+  if (A_DAY.test(quotaId)) return 'rpd';
+  return A_MINUTE.test(quotaId) ? 'rpm' : null;
 }
 
 const isZero = (value: unknown) => value === 0 || (typeof value === 'string' && /^0+$/.test(value));

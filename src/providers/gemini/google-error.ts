@@ -26,8 +26,12 @@ export type GoogleErrorDetail =
 export interface QuotaViolation {
   /** Such as `GenerateRequestsPerDayPerProjectPerModel-FreeTier`; empty where Google names none. */
   readonly quotaId: string;
+  /** Such as `generativelanguage.googleapis.com/generate_content_free_tier_requests`. */
+  readonly quotaMetric: string;
   /** Absent where this project has no such quota at all. */
   readonly quotaValue?: string;
+  /** The model that owns the quota. */
+  readonly model?: string;
 }
 
 /** @param body of a refusal, or one event of a stream, with or without its `data:`. */
@@ -131,10 +135,16 @@ function* readDetail(detail: JsonObject): Generator<GoogleErrorDetail> {
 function readViolations(violations: unknown): readonly QuotaViolation[] {
   return asObjects(violations)
     .filter(({ quotaId, quotaMetric }) => asText(quotaId) !== '' || asText(quotaMetric) !== '')
-    .map(({ quotaId, quotaValue }) => {
+    .map(({ quotaId, quotaMetric, quotaValue, quotaDimensions }) => {
       const isGiven = typeof quotaValue === 'string' || typeof quotaValue === 'number';
       const value = isGiven ? String(quotaValue).trim() : '';
-      return { quotaId: asText(quotaId), ...(value === '' ? {} : { quotaValue: value }) };
+      const model = isJsonObject(quotaDimensions) ? asText(quotaDimensions.model) : '';
+      return {
+        quotaId: asText(quotaId),
+        quotaMetric: asText(quotaMetric),
+        ...(value === '' ? {} : { quotaValue: value }),
+        ...(model === '' ? {} : { model }),
+      };
     });
 }
 

@@ -1,0 +1,179 @@
+import type { QuotaLimit, QuotaName } from '../shared/failure.ts';
+import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
+
+/** Limits of every project that the settings state. */
+export type StatedLimits = Readonly<Partial<Record<QuotaName, number>>>;
+
+/** What was learned of a limit is forgotten after this time. */
+const REMEMBERED_MS = 86_400_000;
+
+export interface KnownLimit {
+  readonly value: number;
+  /** Milliseconds since the epoch; `Infinity` for a limit that the settings state. */
+  readonly knownUntil: number;
+}
+
+/** What was used of a quota in one of its windows. */
+export interface Usage {
+  readonly requests: number;
+  readonly tokens: number;
+}
+
+const UNUSED: Usage = { requests: 0, tokens: 0 };
+
+class Window {
+  endsAt = 0;
+  requests = 0;
+  tokens = 0;
+  /** Of these, what was answered. */
+  answered = 0;
+  answeredTokens = 0;
+  /** By other instances. */
+  others: Usage = UNUSED;
+
+  openUntil(endsAt: number): void {
+    this.endsAt = endsAt;
+    this.requests = this.tokens = this.answered = this.answeredTokens = 0;
+    this.others = UNUSED;
+  }
+}
+
+/**
+ * The quota of one model in one project: the limits that are known, from the settings or from refusals, and what is
+ * used of them. Google counts by the minute of the clock and by the day of Los Angeles
+ * (https://ai.google.dev/gemini-api/docs/rate-limits). Times are milliseconds since the epoch.
+ */
+export class Quota {
+  readonly #minuteMs: number;
+  readonly #limits = new Map<QuotaName, KnownLimit>();
+  readonly #minute = new Window();
+  readonly #day = new Window();
+
+  /** @param minuteMs how long a minute lasts: those of a stand-in may be shorter */
+  constructor(stated: StatedLimits, minuteMs: number) {
+    this.#minuteMs = minuteMs;
+    for (const [of, value] of Object.entries(stated) as [QuotaName, number][]) {
+      this.#limits.set(of, { value, knownUntil: Number.POSITIVE_INFINITY });
+    }
+  }
+
+  get limits(): ReadonlyMap<QuotaName, KnownLimit> {
+    return this.#limits;
+  }
+
+  /** Nothing is counted while no limit is known. */
+  get isKnown(): boolean {
+    return this.#limits.size > 0;
+  }
+
+  /** The most input tokens of a minute, and so of one request; `Infinity` where it is unknown. */
+  get tokenLimit(): number {
+    return this.#valueOf('tpm');
+  }
+
+  /** A refusal names these limits. Those of the settings stay. */
+  learn(limits: readonly QuotaLimit[], now: number): void {
+    for (const { of, value } of limits) this.set(of, { value, knownUntil: now + REMEMBERED_MS });
+  }
+
+  set(of: QuotaName, limit: KnownLimit): void {
+    if (this.#limits.get(of)?.knownUntil !== Number.POSITIVE_INFINITY) this.#limits.set(of, limit);
+  }
+
+  /** Counts a request that is about to be sent. */
+  reserve(tokens: number, now: number): Reservation {
+    this.#open(now);
+    for (const window of [this.#minute, this.#day]) {
+      window.requests += 1;
+      window.tokens += tokens;
+    }
+    return { minuteEndsAt: this.#minute.endsAt, dayEndsAt: this.#day.endsAt, tokens };
+  }
+
+  /**
+   * The request was not counted by the provider, or it was answered.
+   *
+   * @param tokens that it really had; null for a request that was not answered
+   */
+  settle({ minuteEndsAt, dayEndsAt, tokens }: Reservation, actual: number | null): void {
+    const windows = [
+      [this.#minute, minuteEndsAt],
+      [this.#day, dayEndsAt],
+    ] as const;
+    for (const [window, endsAt] of windows) {
+      if (window.endsAt !== endsAt) continue;
+      window.tokens += (actual ?? 0) - tokens;
+      if (actual === null) window.requests -= 1;
+      else {
+        window.answered += 1;
+        window.answeredTokens += actual;
+      }
+    }
+    this.#forgetDisproved();
+  }
+
+  /** Until when a limit is used up; 0 where there is room. */
+  fullUntil(now: number): number {
+    if (!this.isKnown) return 0;
+    this.#open(now);
+    const isMinuteFull =
+      this.#requestsIn(this.#minute) >= this.#valueOf('rpm') ||
+      this.#tokensInMinute() >= this.tokenLimit;
+    const isDayFull = this.#requestsIn(this.#day) >= this.#valueOf('rpd');
+    return Math.max(isMinuteFull ? this.#minute.endsAt : 0, isDayFull ? this.#day.endsAt : 0);
+  }
+
+  /** When a request of this size fits: 0 for now; null for never. */
+  fitsAt(tokens: number, now: number): number | null {
+    if (tokens > this.tokenLimit * CERTAINLY_LARGER) return null;
+    this.#open(now);
+    const used = this.#tokensInMinute();
+    return used === 0 || used + tokens <= this.tokenLimit ? 0 : this.#minute.endsAt;
+  }
+
+  #valueOf(of: QuotaName): number {
+    return this.#limits.get(of)?.value ?? Number.POSITIVE_INFINITY;
+  }
+
+  #requestsIn({ requests, others }: Window): number {
+    return requests + others.requests;
+  }
+
+  #tokensInMinute(): number {
+    return this.#minute.tokens + this.#minute.others.tokens;
+  }
+
+  /** More was answered than a limit allows: it is larger by now. */
+  #forgetDisproved(): void {
+    const { answered: rpm, answeredTokens: tpm } = this.#minute;
+    const answered = { rpm, tpm, rpd: this.#day.answered };
+    for (const [of, { value, knownUntil }] of this.#limits) {
+      if (answered[of] > value && knownUntil !== Number.POSITIVE_INFINITY) this.#limits.delete(of);
+    }
+  }
+
+  /** Begins the windows anew that have ended. The clock may be set back. */
+  #open(now: number): void {
+    const { endsAt } = this.#minute;
+    if (now >= endsAt || now < endsAt - this.#minuteMs) {
+      this.#minute.openUntil((Math.floor(now / this.#minuteMs) + 1) * this.#minuteMs);
+      for (const [of, { knownUntil }] of this.#limits) {
+        if (now >= knownUntil) this.#limits.delete(of);
+      }
+    }
+    if (now >= this.#day.endsAt && this.#limits.has('rpd')) {
+      this.#day.openUntil(nextPacificMidnight(now));
+    }
+  }
+}
+
+/** The size of a request is an estimate: one that is a little larger than the limit may fit. */
+const CERTAINLY_LARGER = 1.25;
+
+/** A request that is counted in these windows. */
+export interface Reservation {
+  readonly minuteEndsAt: number;
+  readonly dayEndsAt: number;
+  /** Estimated. */
+  readonly tokens: number;
+}
