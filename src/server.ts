@@ -1,5 +1,6 @@
 import { type Config, redactSecretsOf } from './config/config.ts';
 import { createFailover } from './failover/failover.ts';
+import { createHedging } from './failover/hedging.ts';
 import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
@@ -74,7 +75,11 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharedStore,
   });
   const sinks = [createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])];
-  const failover = createFailover({ ...config, providers, pool, clock, random, queues, sinks });
+  const hedging = createHedging();
+  const failover = createFailover({
+    ...config,
+    ...{ providers, pool, clock, random, queues, hedging, sinks },
+  });
   const dispatcher = createDispatcher();
   const upstream = { dispatcher, redact, now: clock.now };
   const clients = new Map(

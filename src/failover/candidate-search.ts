@@ -97,9 +97,9 @@ export class CandidateSearch {
    */
   nextReturned(
     isWanted: (target: Target) => boolean = () => true,
-    probes?: LeaseOptions['probes'],
+    plainProbesFirst = false,
   ): Lease | null {
-    return this.#lease(returned, isWanted, probes);
+    return this.#lease(returned, isWanted, plainProbesFirst);
   }
 
   /** Leases a second key for the target of an attempt that is slow. */
@@ -107,7 +107,7 @@ export class CandidateSearch {
     const tried = this.#open().find((one) => one.target === target);
     if (tried === undefined) return null;
     const except = new Set([...tried.keys, key.id]);
-    return this.#pool.lease(target, { ...this.#choose(untried, tried), except, probes: 'never' });
+    return this.#pool.lease(target, { ...this.#choose(untried, tried), except, among: 'fast' });
   }
 
   /** Whether `nextReturned` would lease one. */
@@ -259,11 +259,14 @@ export class CandidateSearch {
   #lease(
     select: Selection,
     isWanted: (target: Target) => boolean = () => true,
-    probes?: LeaseOptions['probes'],
+    plainProbesFirst = false,
   ): Lease | null {
     for (const tried of this.#open()) {
       if (!isWanted(tried.target)) continue;
-      const lease = this.#pool.lease(tried.target, { ...this.#choose(select, tried), probes });
+      const lease = this.#pool.lease(tried.target, {
+        ...this.#choose(select, tried),
+        plainProbesFirst,
+      });
       if (lease !== null) return lease;
     }
     return null;
@@ -301,4 +304,4 @@ type Selection = (tried: Tried) => LeaseOptions;
 
 const untried: Selection = ({ keys }) => ({ except: keys });
 const returned: Selection = ({ notParked }) => ({ except: notParked });
-const ejected: Selection = ({ keys }) => ({ except: keys, lastResort: true });
+const ejected: Selection = ({ keys }) => ({ except: keys, among: 'last_resort' });

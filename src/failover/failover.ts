@@ -1,5 +1,6 @@
 import type { KeyPool } from '../pool/key-pool.ts';
 import type { Lease, Outcome, Parked } from '../pool/lease.ts';
+import type { RequestAction } from '../pool/verdicts.ts';
 import type { AnswerEnd, Call, CallHandler, Client } from '../providers/provider.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
@@ -7,6 +8,7 @@ import { type Failure, UpstreamError } from '../shared/failure.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { Target } from '../shared/target.ts';
 import { CandidateSearch, type SearchOptions } from './candidate-search.ts';
+import { type Hedging, LEAST_MS } from './hedging.ts';
 import {
   brokenOff,
   clientGone,
@@ -17,7 +19,14 @@ import {
   type ServiceError,
   upstreamTimeout,
 } from './service-error.ts';
-import type { EndedTrace, Operation, RequestEnd, RequestTrace, TraceSink } from './trace.ts';
+import type {
+  AttemptTrace,
+  EndedTrace,
+  Operation,
+  RequestEnd,
+  RequestTrace,
+  TraceSink,
+} from './trace.ts';
 import type { WaitQueue, WaitQueues } from './wait-queue.ts';
 
 export interface FailoverOptions {
@@ -26,6 +35,7 @@ export interface FailoverOptions {
   /** From 0 to 1. */
   readonly random: () => number;
   readonly queues: WaitQueues;
+  readonly hedging: Hedging;
   /** Of every target that a request names. */
   readonly providers: readonly ProviderFacts[];
   readonly sinks: readonly TraceSink[];
@@ -52,6 +62,8 @@ export interface FailoverRequest<Question, Chunk, End extends AnswerEnd> extends
   readonly attemptTimeoutMs?: number;
   /** The first chunk is the whole answer, and may take most of the request's time. */
   readonly comesWhole?: boolean;
+  /** Whether it is safe to ask twice: then a slow attempt gets a second one beside it. Default: false. */
+  readonly mayHedge?: boolean;
   /** The failure of an attempt as failover has to treat it. Default: as it is. */
   readonly explain?: (error: UpstreamError, key: ApiKey) => UpstreamError;
 }
@@ -117,6 +129,8 @@ export function createFailover(options: FailoverOptions): Failover {
 
 /** Before another key is tried after an upstream failure. */
 const PAUSE_MS = 150;
+/** How soon a slow attempt looks again for a key, and for what is left of the hedges. */
+const HEDGE_RETRY_MS = 1000;
 /** A request waits this much longer for the outcome of a probe than for a key to return. */
 const PROBE_OUTCOME_MS = 20_000;
 /** Other instances answer within milliseconds whether this one may probe; a request waits this long at most. */
@@ -129,7 +143,12 @@ type State<End> =
   | { readonly kind: 'searching' }
   /** In the wait queue, or in the pause between two attempts. */
   | { readonly kind: 'waiting'; readonly cancel: () => void }
-  | { readonly kind: 'attempting' | 'committed'; readonly attempt: Attempt<End> }
+  | {
+      readonly kind: 'attempting' | 'committed';
+      readonly attempt: Attempt<End>;
+      /** Before the first chunk only. */
+      readonly hedge: Attempt<End> | null;
+    }
   | { readonly kind: 'ended' };
 
 const SEARCHING = { kind: 'searching' } as const;
@@ -139,6 +158,7 @@ const ENDED = { kind: 'ended' } as const;
 interface Attempt<End> {
   readonly lease: Lease;
   readonly answeredBy: AnsweredBy;
+  readonly isHedge: boolean;
   readonly startedAt: number;
   /** Null while it is being started. */
   call: Call | null;
@@ -146,6 +166,8 @@ interface Attempt<End> {
   firstMs: number | null;
   /** When the silence is too long. */
   limitAt: number;
+  /** When it is slow; `Infinity` where that starts no hedge. */
+  hedgeAt: number;
   /** How long the provider may be silent within its answer. */
   silenceMs: number;
   /** Set where the answer is complete, unless more of it follows. */
@@ -204,6 +226,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       attempts: [],
       failovers: 0,
       success: null,
+      hedge: null,
       end: null,
     };
     caller.trace = this.#trace;
@@ -234,7 +257,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const { attempt } = state;
     this.#hear(attempt);
     if (state.kind === 'attempting' && this.#request.isStreamed) {
-      this.#state = { kind: 'committed', attempt };
+      this.#state = { kind: 'committed', attempt, hedge: null };
     }
     if (this.#reader.onChunk(chunk, attempt.answeredBy)) return;
     attempt.isPaused = true;
@@ -262,7 +285,9 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   onFailure(error: unknown): void {
     const state = this.#state;
-    if (state.kind === 'attempting' || state.kind === 'committed') this.#fail(state, error);
+    if (state.kind === 'attempting' || state.kind === 'committed') {
+      this.attemptFailed(state.attempt, error);
+    }
     // A bug in what the reader does with the last part of the answer.
     else if (!(error instanceof UpstreamError)) this.#reader.onError(error, this.#answeredBy);
   }
@@ -293,7 +318,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
         state.attempt.call?.abort();
         // The answer was complete: only the silence after it was cut short.
         if (state.attempt.end !== null) this.onEnd(state.attempt.end);
-        else this.#fail(state, new UpstreamError(CLIENT_GONE));
+        else this.attemptFailed(state.attempt, new UpstreamError(CLIENT_GONE));
         return;
       case 'waiting':
         state.cancel();
@@ -362,30 +387,99 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   }
 
   #attempt(lease: Lease): void {
+    const attempt = this.#begin(lease, false);
+    this.#state = { kind: 'attempting', attempt, hedge: null };
+    this.#answeredBy = attempt.answeredBy;
+    this.#reader.onAttempt();
+    this.#limit(attempt, Math.min(attempt.startedAt + this.#attemptMs, this.#deadline));
+    attempt.call = this.#clientFor(lease).call(
+      this.#request.question,
+      lease.key,
+      lease.target,
+      this,
+    );
+  }
+
+  #begin(lease: Lease, isHedge: boolean): Attempt<End> {
     const { key, target } = lease;
-    const { clients, question } = this.#request;
-    const client = clients.get(target.provider);
-    if (client === undefined) throw new Error(`${target.provider} cannot be asked for this`);
-    const startedAt = this.#options.clock.now();
-    const answeredBy = { target, key, attempts: this.#trace.attempts.length + 1 };
-    const attempt: Attempt<End> = {
+    const { mayHedge = false } = this.#request;
+    const { clock, streamIdleMs } = this.#options;
+    const startedAt = clock.now();
+    const attempts = this.#trace.attempts.length + (isHedge ? 2 : 1);
+    return {
       lease,
-      answeredBy,
+      answeredBy: { target, key, attempts },
+      isHedge,
       startedAt,
       call: null,
       firstMs: null,
       limitAt: Number.POSITIVE_INFINITY,
-      silenceMs: this.#options.streamIdleMs,
+      hedgeAt: mayHedge ? startedAt + LEAST_MS : Number.POSITIVE_INFINITY,
+      silenceMs: streamIdleMs,
       end: null,
       isPaused: false,
       timer: null,
       ringsAt: Number.POSITIVE_INFINITY,
     };
-    this.#state = { kind: 'attempting', attempt };
-    this.#answeredBy = answeredBy;
-    this.#reader.onAttempt();
-    this.#limit(attempt, Math.min(startedAt + this.#attemptMs, this.#deadline));
-    attempt.call = client.call(question, key, target, this);
+  }
+
+  #clientFor({ target }: Lease): Client<Question, Chunk, End> {
+    const client = this.#request.clients.get(target.provider);
+    if (client === undefined) throw new Error(`${target.provider} cannot be asked for this`);
+    return client;
+  }
+
+  /** Starts a second attempt beside a slow one, with a key that no waiting request could use instead. */
+  #hedge(attempt: Attempt<End>): void {
+    const now = this.#options.clock.now();
+    const { comesWhole = false } = this.#request;
+    const { hedging, queues } = this.#options;
+    const { target } = attempt.lease;
+    const slowAt = attempt.startedAt + hedging.delayMs(target, comesWhole);
+    // What is usual may be known only in a moment.
+    attempt.hedgeAt = now + HEDGE_RETRY_MS;
+    if (now < slowAt) {
+      attempt.hedgeAt = Math.min(attempt.hedgeAt, slowAt);
+      return;
+    }
+    attempt.lease.isSlow();
+    if (queues.get(target.provider)?.waiters.size !== 0 || !hedging.hasLeft(target, comesWhole))
+      return;
+    const lease = this.#search.hedge(attempt.lease);
+    if (lease === null) return;
+    hedging.take(target, comesWhole);
+    attempt.hedgeAt = Number.POSITIVE_INFINITY;
+    this.#trace.hedge = 'started';
+    const hedge = this.#begin(lease, true);
+    hedge.hedgeAt = Number.POSITIVE_INFINITY;
+    this.#state = { kind: 'attempting', attempt, hedge };
+    this.#limit(hedge, Math.min(now + this.#attemptMs, this.#deadline));
+    const handler = new HedgeHandler(this, hedge);
+    hedge.call = this.#clientFor(lease).call(
+      this.#request.question,
+      lease.key,
+      lease.target,
+      handler,
+    );
+  }
+
+  /** The hedge has spoken first: it is the attempt that counts. */
+  prefer(hedge: Attempt<End>): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' || state.attempt === hedge) return;
+    const { attempt } = state;
+    const { comesWhole = false } = this.#request;
+    const ageMs = this.#options.clock.now() - attempt.startedAt;
+    const isOutlier = this.#options.hedging.isOutlier(attempt.lease.target, comesWhole, ageMs);
+    this.#drop(attempt, superseded(isOutlier ? 'clearly' : 'perhaps'));
+    this.#trace.hedge = 'won';
+    this.#state = { kind: 'attempting', attempt: hedge, hedge: null };
+    this.#answeredBy = hedge.answeredBy;
+  }
+
+  #drop(attempt: Attempt<End>, outcome: Failure): void {
+    attempt.call?.abort();
+    this.#report(attempt, outcome);
   }
 
   /** Something came: the key works. */
@@ -394,6 +488,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const now = this.#options.clock.now();
     if (attempt.firstMs === null) {
       attempt.firstMs = now - startedAt;
+      attempt.hedgeAt = Number.POSITIVE_INFINITY;
+      this.#settleHedge(attempt);
       const isNews = lease.prove();
       const queue = this.#options.queues.get(lease.target.provider);
       if (isNews && queue !== undefined && queue.waiters.size > 0) {
@@ -403,14 +499,26 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     this.#limit(attempt, now + attempt.silenceMs);
   }
 
+  /** The first chunk of the request: the other attempt is not needed any more. */
+  #settleHedge({ lease, firstMs }: Attempt<End>): void {
+    const { mayHedge, comesWhole = false } = this.#request;
+    if (mayHedge) this.#options.hedging.answered(lease.target, comesWhole, firstMs ?? 0);
+    const state = this.#state;
+    if (state.kind !== 'attempting' || state.hedge === null) return;
+    this.#drop(state.hedge, superseded('no'));
+    this.#trace.hedge = 'wasted';
+    this.#state = { ...state, hedge: null };
+  }
+
   /** A later limit sets no new timer: the present one looks again when it rings. */
   #limit(attempt: Attempt<End>, limitAt: number): void {
     attempt.limitAt = limitAt;
-    if (limitAt >= attempt.ringsAt) return;
+    const ringsAt = Math.min(limitAt, attempt.hedgeAt);
+    if (ringsAt >= attempt.ringsAt) return;
     const { clock } = this.#options;
     attempt.timer?.cancel();
-    attempt.ringsAt = limitAt;
-    attempt.timer = clock.after(limitAt - clock.now(), () => this.#ring(attempt));
+    attempt.ringsAt = ringsAt;
+    attempt.timer = clock.after(ringsAt - clock.now(), () => this.#ring(attempt));
   }
 
   #ring(attempt: Attempt<End>): void {
@@ -420,11 +528,13 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     attempt.ringsAt = Number.POSITIVE_INFINITY;
     // The time of a slow reader does not count.
     if (attempt.isPaused) this.#limit(attempt, now + attempt.silenceMs);
-    else if (now < attempt.limitAt) this.#limit(attempt, attempt.limitAt);
-    else {
+    else if (now < attempt.limitAt) {
+      if (now >= attempt.hedgeAt) this.#hedge(attempt);
+      this.#limit(attempt, attempt.limitAt);
+    } else {
       attempt.call?.abort();
       if (attempt.end !== null) this.onEnd(attempt.end);
-      else this.#fail(state, new UpstreamError(this.#silenceOf(attempt)));
+      else this.attemptFailed(attempt, new UpstreamError(this.#silenceOf(attempt)));
     }
   }
 
@@ -433,20 +543,48 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     return isDeadline ? DEADLINE_EXCEEDED : TIMED_OUT;
   }
 
-  #fail({ kind, attempt }: Extract<State<End>, { attempt: unknown }>, thrown: unknown): void {
+  attemptFailed(attempt: Attempt<End>, thrown: unknown): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    const other = attempt === state.attempt ? state.hedge : state.attempt;
     const error = this.#explain(thrown, attempt.lease);
     const failure = error instanceof UpstreamError ? error.failure : OUR_BUG;
+    this.#state = SEARCHING;
     const parked = this.#report(attempt, failure);
-    if (!(error instanceof UpstreamError)) {
-      this.#end({ kind: 'internal_error' });
-      this.#reader.onError(error, this.#answeredBy);
-    } else if (kind === 'committed') {
-      this.#end({ kind: ENDS[failure.kind] ?? 'broken_off' });
-      this.#reader.onError(brokenOff(error), this.#answeredBy);
+    if (!(error instanceof UpstreamError)) this.#giveUp('internal_error', error, other);
+    else if (state.kind === 'committed') {
+      this.#giveUp(ENDS[failure.kind] ?? 'broken_off', brokenOff(error), other);
     } else {
       this.#errors.push(error);
-      this.#decide(error, parked);
+      this.#goOnAfter(error, parked, other);
     }
+  }
+
+  #giveUp(
+    end: Exclude<RequestEnd['kind'], 'refused'>,
+    error: unknown,
+    other: Attempt<End> | null,
+  ): void {
+    if (other !== null) this.#drop(other, superseded('no'));
+    this.#end({ kind: end });
+    this.#reader.onError(error, this.#answeredBy);
+  }
+
+  /** Of two attempts the other one goes on, unless the failure ends the request. */
+  #goOnAfter(error: UpstreamError, parked: Parked | null, other: Attempt<End> | null): void {
+    if (other === null) {
+      this.#decide(error, parked);
+      return;
+    }
+    const { request: action } = this.#search.verdictOf(error.failure);
+    if (TRIES_ON.has(action)) {
+      if (!other.isHedge) this.#trace.hedge = 'wasted';
+      this.#state = { kind: 'attempting', attempt: other, hedge: null };
+      this.#answeredBy = other.answeredBy;
+      return;
+    }
+    this.#drop(other, action === 'stop' ? CLIENT_GONE : superseded('no'));
+    this.#decide(error, parked);
   }
 
   #explain(thrown: unknown, lease: Lease): unknown {
@@ -499,8 +637,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   /** Ends the attempt; the request goes on. */
   #report(attempt: Attempt<End>, outcome: Outcome): Parked | null {
-    const { lease, startedAt, firstMs, timer, end } = attempt;
-    this.#state = SEARCHING;
+    const { lease, isHedge, startedAt, firstMs, timer, end } = attempt;
     timer?.cancel();
     const parked = lease.report(outcome, end?.usage?.inputTokens);
     const ended = {
@@ -508,6 +645,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       target: lease.target,
       outcome,
       isProbe: lease.isProbe,
+      isHedge,
       parked,
       startedAt,
       ms: this.#options.clock.now() - startedAt,
@@ -517,7 +655,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     };
     const before = this.#trace.attempts.at(-1) ?? ended;
     this.#trace.attempts.push(ended);
-    if (before.key !== ended.key || before.target !== ended.target) this.#trace.failovers += 1;
+    if (isFailover(before, ended)) this.#trace.failovers += 1;
     if (outcome.kind === 'success') {
       this.#trace.success = ended;
       return null;
@@ -540,6 +678,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const trace = this.#trace as EndedTrace;
     this.#state = ENDED;
     this.#request.caller.work = null;
+    if (trace.hedge === 'started') trace.hedge = trace.success?.isHedge ? 'won' : 'wasted';
     trace.ms = this.#options.clock.now() - trace.startedAt;
     trace.end = end;
     const hadTrouble = end.kind === 'refused' || trace.attempts.length > 1;
@@ -555,9 +694,44 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   }
 }
 
+/** Gets the answer of a hedge: its first word makes it the attempt that counts. */
+class HedgeHandler<Chunk, End extends AnswerEnd> implements CallHandler<Chunk, End> {
+  readonly #run: FailoverRun<unknown, Chunk, End>;
+  readonly #attempt: Attempt<End>;
+
+  constructor(run: FailoverRun<unknown, Chunk, End>, attempt: Attempt<End>) {
+    this.#run = run;
+    this.#attempt = attempt;
+  }
+
+  onChunk(chunk: Chunk): void {
+    this.#run.prefer(this.#attempt);
+    this.#run.onChunk(chunk);
+  }
+
+  onFinish(end: End): void {
+    this.#run.prefer(this.#attempt);
+    this.#run.onFinish(end);
+  }
+
+  onEnd(end: End): void {
+    this.#run.prefer(this.#attempt);
+    this.#run.onEnd(end);
+  }
+
+  onFailure(error: unknown): void {
+    this.#run.attemptFailed(this.#attempt, error);
+  }
+}
+
 const SUCCESS: Outcome = { kind: 'success' };
 const NOT_READ: Failure = { kind: 'client_gone', message: 'the rest was not read' };
 const CLIENT_GONE: Failure = { kind: 'client_gone', message: 'the client hung up' };
+const superseded = (wasSlower: 'no' | 'perhaps' | 'clearly'): Failure => ({
+  kind: 'superseded',
+  wasSlower,
+  message: 'another attempt answered first',
+});
 const OUR_BUG: Failure = { kind: 'internal_error', message: 'a bug of our own' };
 const TIMED_OUT: Failure = {
   kind: 'upstream_down',
@@ -569,8 +743,17 @@ const DEADLINE_EXCEEDED: Failure = {
   message: "the request's own deadline has passed",
 };
 
+/** After these another key is tried. */
+const TRIES_ON: ReadonlySet<RequestAction> = new Set(['next_key', 'next_project', 'another_key']);
+
 /** Of the time of an answer that comes whole; the rest is for another key when the first one hangs. */
 const SHARE_OF_WHOLE = 0.75;
+
+/** A key that is asked because another one is slow does not step in for it. */
+const isFailover = (before: AttemptTrace, after: AttemptTrace): boolean =>
+  (before.key !== after.key || before.target !== after.target) &&
+  before.outcome.kind !== 'superseded' &&
+  after.outcome.kind !== 'superseded';
 
 /** A probe concerns every target: it may test the key itself. */
 const concernedBy = ({ isProbe, target }: Lease): Target | null => (isProbe ? null : target);

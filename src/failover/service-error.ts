@@ -93,7 +93,7 @@ const OF_QUOTAS: ReadonlySet<FailureKind> = new Set([
 ]);
 
 /** @param limit in input tokens a minute */
-export function tooLarge(limit: number, cause?: UpstreamError): ServiceError {
+function tooLarge(limit: number, cause?: UpstreamError): ServiceError {
   const message = `The request is larger than the provider's limit of ${limit} input tokens a minute.`;
   return new ServiceError('payload_too_large', message, { cause });
 }

@@ -17,6 +17,10 @@ export type Operation = (typeof OPERATIONS)[number];
 /** How an attempt may end. */
 export const OUTCOMES = ['success', ...FAILURE_KINDS] as const;
 
+/** Whether a hedge has brought the answer. */
+export const HEDGE_ENDS = ['won', 'wasted'] as const;
+type HedgeEnd = (typeof HEDGE_ENDS)[number];
+
 /** Reads the traces. Must neither throw nor take long, nor change them. */
 export interface TraceSink {
   /** An attempt that did not succeed has ended. */
@@ -47,6 +51,8 @@ export interface RequestTrace {
   failovers: number;
   /** The attempt that answered; null where there is none yet. */
   success: AttemptTrace | null;
+  /** What became of the second attempt beside a slow one; null where there was none. */
+  hedge: HedgeEnd | 'started' | null;
   /** Null until it has ended. */
   end: RequestEnd | null;
 }
@@ -62,6 +68,8 @@ export interface AttemptTrace {
   readonly target: Target;
   readonly outcome: Outcome;
   readonly isProbe: boolean;
+  /** Whether it was started because another one was slow. */
+  readonly isHedge: boolean;
   readonly parked: Parked | null;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;

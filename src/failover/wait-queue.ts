@@ -153,11 +153,11 @@ function admit(waiters: ReadonlySet<Waiter>, shareOf: ShareOf): void {
   const admitted = new Map<Target, number>();
   const inVain = new Set<unknown>();
   const hasRoom = (target: Target) => (admitted.get(target) ?? 0) < shareOf(target);
-  const probes = hasPlain(waiters) ? 'plain_first' : undefined;
+  const plainProbesFirst = hasPlain(waiters);
   for (const { search, isSpecial, leave } of waiters) {
     const alike = isSpecial ? search : search.cacheKey;
     if (inVain.has(alike)) continue;
-    const lease = search.nextReturned(hasRoom, probes);
+    const lease = search.nextReturned(hasRoom, plainProbesFirst);
     if (lease === null) {
       inVain.add(alike);
       continue;

@@ -5,7 +5,7 @@ import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
 
 /**
- * One line for each failed attempt, and one more for a request that needed more than one key or was refused. A
+ * One line for each attempt without an answer, and one more for a request that needed more than one or was refused. A
  * success is in the access log.
  */
 export function createRequestLog(log: Logger, inspection: Inspection): TraceSink {
@@ -17,23 +17,30 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
       log[levelOf(outcome)]({ ...attemptLine(attempt, request), status, why }, 'attempt');
     },
     requestHadTrouble(request) {
-      const { requestId, targets, ms, end } = request;
-      if (end.kind === 'refused') {
-        const service = targets[0].provider;
-        const { code, retryAfterMs } = end;
-        const later = retryAfterMs === null ? {} : { retryAfterMs };
-        const line = { requestId, service, code, ms, ...waited(request), ...later };
-        log.warn({ ...line, ...keysOf(request, inspection) }, 'refused');
-      } else if (request.failovers > 0 && log.isLevelEnabled('info')) {
-        log.info({ requestId, ms, ...keysOf(request, inspection) }, failoverMessage(request));
+      if (request.end.kind === 'refused') {
+        log.warn({ ...refusalLine(request), ...keysOf(request, inspection) }, 'refused');
+      } else if (isWorthALine(request) && log.isLevelEnabled('info')) {
+        const { requestId, ms, hedge } = request;
+        const line = { requestId, ms, ...(hedge === null ? {} : { hedge }) };
+        log.info({ ...line, ...keysOf(request, inspection) }, messageFor(request));
       }
     },
   };
 }
 
+function refusalLine({ requestId, targets, ms, end, ...request }: EndedTrace) {
+  if (end.kind !== 'refused') return {};
+  const service = targets[0].provider;
+  const { code, retryAfterMs } = end;
+  const later = retryAfterMs === null ? {} : { retryAfterMs };
+  return { requestId, service, code, ms, ...waited(request), ...later };
+}
+
+const isWorthALine = ({ failovers, hedge }: EndedTrace) => failovers > 0 || hedge !== null;
+
 function attemptLine(attempt: AttemptTrace, request: RequestTrace) {
   const { requestId } = request;
-  const { key, target, outcome, ms, firstMs, usage, isProbe, parked } = attempt;
+  const { key, target, outcome, ms, firstMs, usage, isProbe, isHedge, parked } = attempt;
   return {
     requestId,
     key,
@@ -44,11 +51,12 @@ function attemptLine(attempt: AttemptTrace, request: RequestTrace) {
     ...(usage === null ? {} : { tokens: usage.totalTokens }),
     ...waited(request),
     ...(isProbe ? { isProbe } : {}),
+    ...(isHedge ? { isHedge } : {}),
     ...(parked === null ? {} : { parks: parked.scope, until: isoTime(parked.until) }),
   };
 }
 
-const waited = ({ waitedMs }: RequestTrace) => (waitedMs > 0 ? { waitedMs } : {});
+const waited = ({ waitedMs }: Pick<RequestTrace, 'waitedMs'>) => (waitedMs > 0 ? { waitedMs } : {});
 
 /** A line names at most this many unavailable keys. */
 const MAX_PARKED = 10;
@@ -75,7 +83,8 @@ function keysOf({ targets, attempts }: RequestTrace, inspection: Inspection) {
   return { tried, parked: parked.slice(0, MAX_PARKED) };
 }
 
-function failoverMessage({ attempts, end }: EndedTrace): string {
+function messageFor({ attempts, failovers, end }: EndedTrace): string {
+  if (failovers === 0) return 'a second key was asked beside a slow one';
   const hasBegun = attempts.at(-1)?.firstMs !== null;
   if (end.kind === 'client_gone' && !hasBegun) {
     return 'the client left while another key was stepping in';

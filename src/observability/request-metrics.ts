@@ -1,6 +1,7 @@
 import { SERVICE_ERROR_CODES, type ServiceErrorCode } from '../failover/service-error.ts';
 import {
   type AttemptTrace,
+  HEDGE_ENDS,
   type Operation,
   OUTCOMES,
   REQUEST_ENDS,
@@ -49,7 +50,7 @@ export function createRequestMetrics(
     sink: {
       attemptFailed: attemptEnded,
       requestEnded(request) {
-        const { targets, operation, attempts, failovers, success, waitedMs, end } = request;
+        const { targets, operation, attempts, failovers, hedge, success, waitedMs, end } = request;
         if (success !== null) attemptEnded(success, request);
         const requests = requestsOf(targets[0].provider);
         requests.ends(operation)(end.kind).count += 1;
@@ -57,6 +58,10 @@ export function createRequestMetrics(
         if (end.kind === 'answered') requests.calls.observe(attempts.length);
         if (waitedMs > 0) requests.wait.observe(waitedMs / 1000);
         requests.failovers.observe(failovers);
+        if (hedge !== null) {
+          requests.hedges('started').count += 1;
+          requests.hedges(hedge).count += 1;
+        }
       },
     },
     requestAnswered: measureAnswers(families),
@@ -149,6 +154,9 @@ const TIMES = [0, 1, 2, 3, 5, 10, 20, 50, 100];
 /** Most requests wait at most `KEY_WAIT_SECONDS`, a few for the outcome of a probe. */
 const WAIT_SECONDS = [0.1, 0.25, 0.5, 1, 2, 3, 4, 5, 10, 20, 30, 60];
 
+const HEDGE_RESULTS = ['started', ...HEDGE_ENDS] as const;
+type HedgeResult = (typeof HEDGE_RESULTS)[number];
+
 /** A client that left is refused nothing. */
 const REFUSAL_CODES = SERVICE_ERROR_CODES.filter((code) => code !== 'client_gone');
 
@@ -171,6 +179,10 @@ function bindRequests({ counter, histogram }: Families, targets: readonly Target
     'How many attempts an answered request took.',
     TIMES,
   );
+  const hedges = counter(
+    'understudy_hedges_total',
+    'Second attempts beside a slow one: started, and whether they brought the answer (won) or not (wasted).',
+  );
   const wait = histogram(
     'understudy_wait_seconds',
     'How long a request waited for a key to come back, of those that did.',
@@ -182,6 +194,7 @@ function bindRequests({ counter, histogram }: Families, targets: readonly Target
     ),
     refusals: oncePer((code: ServiceErrorCode) => refusals({ service, code })),
     failovers: failovers({ service }),
+    hedges: oncePer((result: HedgeResult) => hedges({ service, result })),
     calls: calls({ service }),
     wait: wait({ service }),
   }));
@@ -191,6 +204,7 @@ function bindRequests({ counter, histogram }: Families, targets: readonly Target
       for (const end of REQUEST_ENDS) series.ends(operation)(end);
     }
     for (const code of REFUSAL_CODES) series.refusals(code);
+    for (const result of HEDGE_RESULTS) series.hedges(result);
   }
   return seriesOf;
 }

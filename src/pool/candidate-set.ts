@@ -16,11 +16,8 @@ export interface Choice {
   readonly only?: ((key: ApiKey) => boolean) | undefined;
   /** Called only where it matters: after a refusal, or while a refusal of features or sizes is known. Default: plain. */
   readonly shape?: () => RequestShape;
-  /**
-   * Which requests may probe. `plain_first`: plain ones wait, so that a special one may not. `never`: an answer is
-   * wanted soon, so that neither half-open nor slow keys will do. Default: any.
-   */
-  readonly probes?: 'plain_first' | 'never' | undefined;
+  /** Whether plain requests wait for a key, so that a special one must not probe. Default: false. */
+  readonly plainProbesFirst?: boolean;
 }
 
 export interface CandidateScopes {
@@ -89,7 +86,7 @@ export class CandidateSet {
   readonly candidates: Candidate[] = [];
   readonly features = new ParkedFeatures();
   readonly tokens = new TokenEstimates();
-  readonly successes = new RecentSuccesses();
+  readonly successes = new RecentSuccesses<Candidate>();
   /** How many requests for probes the other instances have not answered yet. */
   pendingRequests = 0;
   /** Whether requests of different shapes may get different keys. */
@@ -155,6 +152,20 @@ export class CandidateSet {
     return this.#rotation.first(accepts) ?? this.#slow.first(accepts);
   }
 
+  /**
+   * The candidate from which an answer comes soonest: neither half-open nor slow, and one that has just answered, if
+   * there is one.
+   */
+  nextFast(now: number, accepts: Accepts<Candidate>): Candidate | null {
+    if (now >= this.#nextDueAt) this.#update(now);
+    const isFast = (one: Candidate) =>
+      one.isUntroubled && !one.slowness.isSuspected && (accepts === null || accepts(one));
+    const known = this.successes.latest.find(
+      (one) => one !== null && one.ring === this.#rotation && isFast(one),
+    );
+    return known ?? this.#rotation.first(isFast);
+  }
+
   /** The last resort: an ejected candidate, or one whose quota is used up as far as is known. */
   nextLastResort(now: number, accepts: Accepts<Candidate>): Candidate | null {
     if (now >= this.#nextDueAt) this.#update(now);
@@ -186,20 +197,18 @@ export class CandidateSet {
   }
 
   /** Which keys take a request of this shape. */
-  #suiting({ shape = PLAIN, probes }: Choice, now: number, paces: boolean): Accepts<Candidate> {
-    if (!this.isSelective && probes === undefined) return null;
+  #suiting(choice: Choice, now: number, paces: boolean): Accepts<Candidate> {
+    const { shape = PLAIN, plainProbesFirst = false } = choice;
+    if (!this.isSelective && !plainProbesFirst) return null;
     this.#forgetEnded(now);
     const { features, tokens: estimated } = shape();
     const tokens = this.tokens.refined(estimated);
-    const isSpecial = features.length > 0;
-    const mayProbe = probes === undefined || (probes === 'plain_first' && !isSpecial);
     return (candidate) => {
-      const { quota, slowness, isUntroubled } = candidate;
-      const fitsAt = quota.fitsAt(tokens, now);
-      const isReady = isUntroubled || mayProbe;
-      const isFast = probes !== 'never' || slowness.until <= now;
-      if (fitsAt === null || (paces && fitsAt > now) || !isReady || !isFast) return false;
-      return !isSpecial || this.#takesSpecial(candidate, features, now);
+      const fitsAt = candidate.quota.fitsAt(tokens, now);
+      if (fitsAt === null || (paces && fitsAt > now)) return false;
+      if (features.length === 0) return true;
+      if (!candidate.isUntroubled && plainProbesFirst) return false;
+      return this.#takesSpecial(candidate, features, now);
     };
   }
 

@@ -48,7 +48,7 @@ export class Ejection {
    */
   failed(
     { grantedAt, reach }: EndedLease,
-    successes: RecentSuccesses,
+    successes: Pick<RecentSuccesses<Answering>, 'hasSibling'>,
     withinMs: number,
     context: PoolContext,
   ): number | null {
@@ -96,13 +96,23 @@ export class Ejection {
   }
 }
 
+/** A candidate that answers or fails. */
+interface Answering {
+  readonly ejection: Ejection;
+}
+
 /** The latest successes of a candidate set: two, of different candidates, so that each candidate has a sibling's. */
-export class RecentSuccesses {
-  #last = new Success();
-  #before = new Success();
+export class RecentSuccesses<C extends Answering> {
+  #last = new Success<C>();
+  #before = new Success<C>();
+
+  /** The candidate that has answered last, and before it. */
+  get latest(): readonly (C | null)[] {
+    return [this.#last.candidate, this.#before.candidate];
+  }
 
   /** @param tookMs milliseconds until its first chunk */
-  add(candidate: Ejection, event: number, tookMs: number): void {
+  add(candidate: C, event: number, tookMs: number): void {
     if (this.#last.candidate !== candidate) {
       const oldest = this.#before;
       this.#before = this.#last;
@@ -114,15 +124,15 @@ export class RecentSuccesses {
   }
 
   /** Whether another candidate has succeeded since this event, within this time. */
-  hasSibling(candidate: Ejection, since: number, withinMs: number): boolean {
-    const sibling = this.#last.candidate === candidate ? this.#before : this.#last;
+  hasSibling(ejection: Ejection, since: number, withinMs: number): boolean {
+    const sibling = this.#last.candidate?.ejection === ejection ? this.#before : this.#last;
     return sibling.event > since && sibling.tookMs < withinMs;
   }
 }
 
 /** Changed in place, so that a success allocates nothing. */
-class Success {
-  candidate: Ejection | null = null;
+class Success<C> {
+  candidate: C | null = null;
   event = 0;
   tookMs = 0;
 }
@@ -137,12 +147,18 @@ export class Slowness {
   /** Milliseconds since the epoch; 0 for never. */
   until = 0;
   #lost = 0;
+  #isSilent = false;
   #times = 0;
   /** A first chunk within this time ends it, in milliseconds. */
   #fastMs = 0;
 
   get isSuspected(): boolean {
-    return this.#lost > 0;
+    return this.#isSilent || this.#lost > 0;
+  }
+
+  /** An attempt takes longer than usual. */
+  silent(): void {
+    this.#isSilent = true;
   }
 
   /**
@@ -161,10 +177,12 @@ export class Slowness {
   }
 
   answered(tookMs: number): void {
+    this.#isSilent = false;
     if (tookMs < this.#fastMs) this.released();
   }
 
   released(): void {
+    this.#isSilent = false;
     this.until = this.#lost = this.#times = 0;
   }
 }

@@ -40,8 +40,11 @@ export interface KeyPoolOptions {
 export interface LeaseOptions extends Choice {
   /** Default: `whole`. */
   readonly reach?: Reach | undefined;
-  /** Chooses among the ejected candidates, then among those whose quota seems to be used up. */
-  readonly lastResort?: boolean;
+  /**
+   * `fast`: an answer is wanted soon. `last_resort`: among the ejected candidates, then among those whose quota seems
+   * to be used up. Default: in turn.
+   */
+  readonly among?: 'turn' | 'fast' | 'last_resort';
 }
 
 /**
@@ -181,18 +184,16 @@ export class KeyPool {
   #choose(target: Target, options: LeaseOptions, now: number): Candidate | null {
     const set = this.#sets.get(target);
     if (set === undefined) return null;
-    const { except, only, lastResort = false } = options;
+    const { except, only, plainProbesFirst, among = 'turn' } = options;
     const takesAny =
-      except === undefined &&
-      only === undefined &&
-      !set.isSelective &&
-      options.probes === undefined;
-    const accepts = takesAny ? null : set.accepting(options, now, !lastResort);
+      except === undefined && only === undefined && !set.isSelective && !plainProbesFirst;
+    const accepts = takesAny ? null : set.accepting(options, now, among !== 'last_resort');
+    if (among === 'fast') return set.nextFast(now, accepts);
     const peers = this.#peers;
     if (peers !== null) {
       askForProbe(set, accepts, this.#context, (request) => peers.ask(request));
     }
-    return lastResort ? set.nextLastResort(now, accepts) : set.next(now, accepts);
+    return among === 'turn' ? set.next(now, accepts) : set.nextLastResort(now, accepts);
   }
 }
 

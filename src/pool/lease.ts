@@ -80,12 +80,17 @@ export class Lease {
     const now = this.#context.now();
     const tookMs = Math.max(0, now - this.grantedAt);
     this.#knowsUntil = this.#context.nextEvent(now);
-    set.successes.add(ejection, this.#knowsUntil, tookMs);
+    set.successes.add(this.#candidate, this.#knowsUntil, tookMs);
     if (slowness.isSuspected) {
       slowness.answered(tookMs);
       this.#context.changed(scopes.key_model);
     }
     return true;
+  }
+
+  /** Its attempt takes longer than usual. */
+  isSlow(): void {
+    this.#candidate.slowness.silent();
   }
 
   /** The failure as it is for this request: it may be larger than the limit that was reached. */

@@ -81,6 +81,7 @@ export function createChat({ failover, clients, targets, systemPrompt }: ChatOpt
         clients,
         question: turn,
         isStreamed,
+        mayHedge: true,
       },
       reader,
     );

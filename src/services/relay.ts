@@ -77,6 +77,7 @@ export function createRelay({ failover, clients, targets }: RelayOptions): Relay
           question: call.request,
           isStreamed: true,
           comesWhole: call.comesWhole,
+          mayHedge: call.isMetered && call.resources.length === 0,
           shape: call.shape,
           explain: (error, key) => reader.explain(error, key),
           reach,

@@ -5,6 +5,7 @@ import {
   createFailover,
   type FailoverRequest,
 } from '../../src/failover/failover.ts';
+import { createHedging } from '../../src/failover/hedging.ts';
 import { ServiceError } from '../../src/failover/service-error.ts';
 import type { AttemptTrace, EndedTrace } from '../../src/failover/trace.ts';
 import { createWaitQueues } from '../../src/failover/wait-queue.ts';
@@ -46,6 +47,7 @@ function start(
     clock,
     random: () => 0.5,
     queues: createWaitQueues(clock, [googleProvider]),
+    hedging: createHedging(),
     providers: [googleProvider],
     sinks: [
       {
@@ -157,6 +159,7 @@ describe('an attempt that goes well', () => {
         target: google('flash'),
         outcome: { kind: 'success' },
         isProbe: false,
+        isHedge: false,
         parked: null,
         startedAt,
         ms: 500,

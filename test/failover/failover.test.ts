@@ -1,5 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { type Caller, createFailover } from '../../src/failover/failover.ts';
+import { createHedging } from '../../src/failover/hedging.ts';
 import { ServiceError } from '../../src/failover/service-error.ts';
 import { createWaitQueues } from '../../src/failover/wait-queue.ts';
 import { createRequestLog } from '../../src/observability/request-log.ts';
@@ -27,7 +28,7 @@ interface Call {
 function createSetting(
   keys: string[],
   script: (call: Call) => readonly Step[],
-  { models = ['flash'], keyWaitMs = 5 * SECOND } = {},
+  { models = ['flash'], keyWaitMs = 5 * SECOND, mayHedge = false } = {},
 ) {
   const { pool, clock, lease } = createPool(keys, models);
   const startedAt = clock.now();
@@ -39,6 +40,7 @@ function createSetting(
     clock,
     random: () => 0.5,
     queues: createWaitQueues(clock, [googleProvider]),
+    hedging: createHedging(),
     providers: [googleProvider],
     sinks: [
       createRequestLog(
@@ -69,6 +71,7 @@ function createSetting(
           question: null,
           clients: new Map([['google', client]]),
           isStreamed: false,
+          mayHedge,
         },
         {
           onAttempt() {
@@ -312,6 +315,138 @@ describe('the retry time of a refusal', () => {
   it('is when a rejected key is probed where there is no other', async () => {
     const { ask } = createSetting(['key-0'], () => [{ fail: failed.badKey }]);
     expect(await outcomeOf(ask())).toEqual(['all_keys_exhausted', 3600 * SECOND]);
+  });
+});
+
+describe('a slow attempt', () => {
+  const HANG = [{ after: 3600 * SECOND }];
+  const answers = (after: number): readonly Step[] => [{ after, say: 'Hi' }];
+  const TEN = Array.from({ length: 10 }, (_, index) => `key-${index}`);
+  const hangs = (keys: readonly string[]) => (call: Call) =>
+    keys.includes(call.key) ? HANG : answers(500);
+
+  /** All keys answer in their turn, so that the usual time is known. */
+  async function createPractised(script: (call: Call) => readonly Step[], practiceMs = 500) {
+    let isPractice = true;
+    const setting = createSetting(
+      TEN,
+      (call) => (isPractice ? answers(practiceMs) : script(call)),
+      { mayHedge: true },
+    );
+    for (const _ of TEN) await flow(setting.clock, setting.ask(), 50);
+    isPractice = false;
+    setting.calls.length = setting.lines.length = 0;
+    const timed = async () => {
+      const before = setting.clock.now();
+      const outcome = await flow(setting.clock, outcomeOf(setting.ask()), 50);
+      return [outcome, setting.clock.now() - before];
+    };
+    return { ...setting, timed };
+  }
+
+  it('gets a second one after two seconds, not a moment before, and the first to speak is kept', async () => {
+    const { clock, ask, calls, lines } = await createPractised(hangs(['key-0']));
+    const startedAt = clock.now();
+    const answer = ask();
+    clock.advance(1999);
+    expect(calls).toHaveLength(1);
+    clock.advance(1);
+    // The key that has answered last.
+    expect(calls.map(({ key }) => key)).toEqual(['key-0', 'key-9']);
+    expect(await flow(clock, answer, 50)).toBe('Hi');
+    expect(clock.now() - startedAt).toBe(2500);
+    expect(lines.map(({ msg, hedge, outcome }) => [msg, hedge ?? outcome])).toEqual([
+      ['attempt', 'superseded'],
+      ['a second key was asked beside a slow one', 'won'],
+    ]);
+    expect(clock.pendingTimers()).toBe(1);
+  });
+
+  it('is kept when it speaks first, and the second one is given up', async () => {
+    const { calls, lines, timed } = await createPractised(({ key }) =>
+      answers(key === 'key-0' ? 2100 : 700),
+    );
+    expect(await timed()).toEqual(['Hi', 2100]);
+    expect([calls.length, lines.at(-1)?.hedge]).toEqual([2, 'wasted']);
+  });
+
+  it('may fail while the second one goes on, and the other way round', async () => {
+    const late = await createPractised(({ key }) =>
+      key === 'key-0' ? [{ after: 2100, fail: failed.down }] : answers(500),
+    );
+    expect(await late.timed()).toEqual(['Hi', 2500]);
+    const hedge = await createPractised(({ key }) =>
+      key === 'key-1' ? [{ fail: failed.day }] : answers(2900),
+    );
+    expect(await hedge.timed()).toEqual(['Hi', 2900]);
+    expect(hedge.calls).toHaveLength(2);
+  });
+
+  it('ends with the second one when that finds a fault of the request', async () => {
+    const { calls, timed } = await createPractised(({ key }) =>
+      key === 'key-0' ? HANG : [{ fail: failed.badRequest }],
+    );
+    const [error, ms] = await timed();
+    expect([(error as UpstreamError).failure.kind, ms]).toEqual(['request_fault', 2000]);
+    expect(calls).toHaveLength(2);
+  });
+
+  it('leaves nothing behind when the client hangs up', async () => {
+    const { clock, ask, calls, pool } = await createPractised(() => HANG);
+    const caller = createCaller();
+    const answer = outcomeOf(ask(['flash'], caller));
+    clock.advance(2000);
+    expect(calls).toHaveLength(2);
+    hangUp(caller);
+    expect(await answer).toEqual(['client_gone', null]);
+    expect(pool.inspection.inFlight('google')).toBe(0);
+  });
+
+  it('of a key that never answers moves it behind its siblings, and parks nothing', async () => {
+    const { calls, timed, pool } = await createPractised(hangs(['key-0', 'key-1', 'key-2']));
+    const slow: unknown[] = [];
+    for (let turn = 0; turn < 40; turn += 1) slow.push((await timed())[1]);
+    expect(slow.filter((ms) => ms === 500)).toHaveLength(37);
+    expect(slow.every((ms) => Number(ms) <= 2500)).toBe(true);
+    expect(calls).toHaveLength(43);
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 10 });
+  });
+
+  it('is usual for a model that thinks for fifteen seconds: one call for each answer', async () => {
+    const { ask, calls, clock } = createSetting(TEN, () => answers(15 * SECOND), {
+      mayHedge: true,
+    });
+    for (let turn = 0; turn < 15; turn += 1) await flow(clock, ask(), 500);
+    expect(calls).toHaveLength(15);
+  });
+
+  it('gets none while every key is slow', async () => {
+    const { ask, calls, clock } = await createPractised(() => answers(9 * SECOND));
+    await flow(clock, Promise.all(Array.from({ length: 50 }, () => ask())), 500);
+    // The first nine found a key that was not slow yet.
+    expect(calls).toHaveLength(59);
+  });
+
+  it('gets one for at most ten requests at once, and for each twentieth answer', () => {
+    const hedging = createHedging();
+    const flash = google('flash');
+    for (let taken = 0; taken < 10; taken += 1) {
+      expect(hedging.hasLeft(flash, false)).toBe(true);
+      hedging.take(flash, false);
+    }
+    expect(hedging.hasLeft(flash, false)).toBe(false);
+    for (let answers = 0; answers < 19; answers += 1) hedging.answered(flash, false, 700);
+    expect(hedging.hasLeft(flash, false)).toBe(false);
+    hedging.answered(flash, false, 700);
+    hedging.answered(flash, false, 700);
+    expect(hedging.hasLeft(flash, false)).toBe(true);
+  });
+
+  it('gets none where it may not be sent twice', async () => {
+    const { ask, calls, clock } = createSetting(TEN, () => answers(9 * SECOND));
+    await flow(clock, ask(), 500);
+    await flow(clock, ask(), 500);
+    expect(calls).toHaveLength(2);
   });
 });
 

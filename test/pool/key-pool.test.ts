@@ -327,7 +327,7 @@ describe('ejection', () => {
 
   it('leases an ejected key as the last resort, and one success ends the ejection', () => {
     const { pool } = failTwice();
-    const last = pool.lease(google('flash'), { lastResort: true });
+    const last = pool.lease(google('flash'), { among: 'last_resort' });
     expect(last?.key.id).toBe('a');
     last?.report({ kind: 'success' });
     expect(pool.inspection.counts('google').available).toBe(2);
@@ -335,7 +335,7 @@ describe('ejection', () => {
 
   it('counts a key as cooling down while it is leased before its ejection is over', () => {
     const { pool, clock } = failTwice();
-    const last = pool.lease(google('flash'), { lastResort: true });
+    const last = pool.lease(google('flash'), { among: 'last_resort' });
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1, cooling_down: 1 });
     clock.advance(30_000);
     expect(pool.inspection.counts('google')).toMatchObject({ available: 2 });
@@ -344,8 +344,8 @@ describe('ejection', () => {
 
   it('ends at the first chunk of any answer, probe or not', () => {
     const { pool } = failTwice();
-    pool.lease(google('flash'), { lastResort: true });
-    const second = pool.lease(google('flash'), { lastResort: true });
+    pool.lease(google('flash'), { among: 'last_resort' });
+    const second = pool.lease(google('flash'), { among: 'last_resort' });
     expect([second?.key.id, second?.isProbe]).toEqual(['a', false]);
     second?.prove();
     expect(pool.inspection.counts('google').available).toBe(2);

@@ -116,7 +116,7 @@ function act(step: Step, setting: ReturnType<typeof createPool>, open: Lease[], 
   }
   if (step.do !== 'lease') return null;
   const { model, lastResort, reach } = step;
-  const lease = pool.lease(google(model), { lastResort, reach });
+  const lease = pool.lease(google(model), { among: lastResort ? 'last_resort' : 'turn', reach });
   if (lease === null) return null;
   open.push(lease);
   return { lease, lastResort };
@@ -176,7 +176,7 @@ describe('whatever happens to the keys', () => {
         const only = { only: ({ id: one }: { readonly id: string }) => one === id };
         for (const model of MODELS) {
           expect(pool.lease(google(model), only)).toBeNull();
-          expect(pool.lease(google(model), { ...only, lastResort: true })).toBeNull();
+          expect(pool.lease(google(model), { ...only, among: 'last_resort' })).toBeNull();
         }
       }),
     );
@@ -276,18 +276,18 @@ describe('whatever happens to the keys', () => {
         expect(pool.hasLease(google(model), { except })).toBe(false);
         clock.set(at);
         const isBack = pool.hasLease(google(model), { except });
-        expect(isBack || pool.hasLease(google(model), { except, lastResort: true })).toBe(true);
+        expect(isBack || pool.hasLease(google(model), { except, among: 'last_resort' })).toBe(true);
       }),
     );
   });
 
   it('a lease is granted exactly when hasLease says so', () => {
     fc.assert(
-      fc.property(anyHistory, fc.boolean(), (steps, lastResort) => {
+      fc.property(anyHistory, fc.constantFrom('turn', 'last_resort', 'fast'), (steps, among) => {
         const { pool } = play(steps);
         for (let turn = 0; turn < 10; turn += 1) {
-          const hasLease = pool.hasLease(google('flash'), { lastResort });
-          expect(pool.lease(google('flash'), { lastResort }) !== null).toBe(hasLease);
+          const hasLease = pool.hasLease(google('flash'), { among });
+          expect(pool.lease(google('flash'), { among }) !== null).toBe(hasLease);
         }
       }),
     );

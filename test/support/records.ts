@@ -8,6 +8,7 @@ export const attemptOf = (changed: Partial<AttemptTrace> = {}): AttemptTrace => 
   target: FLASH,
   outcome: { kind: 'success' },
   isProbe: false,
+  isHedge: false,
   parked: null,
   startedAt: 0,
   ms: 0,
@@ -33,6 +34,7 @@ export function requestOf(changed: Partial<EndedTrace> = {}): EndedTrace {
       const before = attempts[index - 1] ?? first;
       return key !== before?.key || target !== before.target;
     }).length,
+    hedge: null,
     end: { kind: 'answered' },
     ...changed,
   };
