@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { RequestHandler, Response } from 'express';
 import type { AnsweredBy } from '../failover/failover.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -110,6 +111,13 @@ async function until(
     taken = socket?.bytesWritten ?? 0;
     limit = clock.after(STALL_MS, destroyIfStalled);
   }
+}
+
+/** What was written before goes out; the missing end is the only sign of the failure. */
+export function breakOff(response: ServerResponse): void {
+  if (response.socket !== null) response.socket.destroySoon();
+  // It waits behind another answer on its connection. Node writes what it has held back right after this event.
+  else response.once('socket', (socket: Socket) => queueMicrotask(() => socket.destroySoon()));
 }
 
 /** A client that sends a large body may read the answer only after a while. */
