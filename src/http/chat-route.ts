@@ -4,16 +4,16 @@ import { z } from 'zod';
 import type { AnsweredBy } from '../failover/failover.ts';
 import type { Chat, ChatWriter } from '../services/chat.ts';
 import type { ChatChunk, ChatFinish } from '../shared/chat.ts';
-import { atMost, type Clock, type Timer } from '../shared/clock.ts';
+import { atMost, type Clock } from '../shared/clock.ts';
 import { modelOf, type Target } from '../shared/target.ts';
 import { callerOf } from './access.ts';
 import { readJsonBody } from './body.ts';
 import { aiSdk, aiSdkBody, isAiSdk } from './dialects/ai-sdk.ts';
 import { anamBody, anamLlm } from './dialects/anam-llm.ts';
-import type { AnswerFacts, Dialect, Frames, StreamFacts } from './dialects/dialect.ts';
+import type { Dialect, Frames } from './dialects/dialect.ts';
 import { chatBody, chatReply, simple } from './dialects/simple.ts';
 import { OUR_ERRORS, PLAIN_ERRORS } from './errors.ts';
-import { JSON_TYPE, PacedWriter, sendText, setAnsweredBy } from './reply.ts';
+import { JSON_TYPE, KeepAlive, PacedWriter, sendText, setAnsweredBy } from './reply.ts';
 import type { RequestBody, Route } from './route.ts';
 
 export interface ChatRoutesOptions {
@@ -85,10 +85,11 @@ Anam's example for a custom language model.
 
 With \`"stream": true\`, or without it and with \`Accept: text/event-stream\`, our own dialect answers in events: \`delta\`
 \`{text}\` for each piece, then one \`done\` \`{model, finishReason, usage, requestId}\`, or one \`error\`
-\`{code, message, requestId}\`. The AI SDK gets its [UI message stream](https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol),
+\`{code, message, requestId, retryAfterSeconds?}\`. The AI SDK gets its [UI message stream](https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol),
 Anam's example gets plain text; an error is a sentence as \`text/plain\` for both.
 
-Until the first piece is out, a failure is an ordinary error with its status.`;
+A stream without its first piece after ten seconds sends its status 200 and its headers, then a comment every 15 s. Until
+then a failure is an ordinary error with its status, afterwards it is the error of the stream.`;
 
 const EVENTS = [
   'event: delta\ndata: {"text":"Hi! How can I help?"}\n\n',
@@ -167,7 +168,7 @@ export function answerChat(
       sendText(response, 200, JSON_TYPE, JSON.stringify(answer.body(reply, facts)));
       return;
     }
-    const writer = new StreamWriter(response, answer.frames, facts, clock);
+    const writer = new StreamWriter(response, answer.frames(facts), clock);
     try {
       await chat.stream(asked, caller, writer);
     } finally {
@@ -176,66 +177,45 @@ export function answerChat(
   };
 }
 
-/** Shorter than the idle limits of known proxies. */
-const KEEP_ALIVE_MS = 15_000;
-
 /** Writes an answer as it comes. The provider is not read while the client does not read. */
 class StreamWriter implements ChatWriter {
   readonly #response: Response;
-  readonly #toFrames: (facts: StreamFacts) => Frames;
-  readonly #facts: AnswerFacts;
-  readonly #clock: Clock;
+  readonly #frames: Frames;
   readonly #output: PacedWriter;
-  #frames: Frames | null = null;
+  readonly #keepAlive: KeepAlive;
   /** Written with the first piece. */
   #ahead = '';
-  #keepAlive: Timer | null = null;
 
-  constructor(
-    response: Response,
-    toFrames: (facts: StreamFacts) => Frames,
-    facts: AnswerFacts,
-    clock: Clock,
-  ) {
+  constructor(response: Response, frames: Frames, clock: Clock) {
     this.#response = response;
-    this.#toFrames = toFrames;
-    this.#facts = facts;
-    this.#clock = clock;
+    this.#frames = frames;
     this.#output = new PacedWriter(response, clock);
+    this.#keepAlive = new KeepAlive(response, clock, frames);
+    response.locals.failInStream = frames.fail;
   }
 
   begin(answeredBy: AnsweredBy, resume: () => void): void {
-    const frames = this.#toFrames({ ...this.#facts, model: answeredBy.target.label });
-    this.#frames = frames;
-    this.#ahead = frames.begin;
+    this.#ahead = this.#frames.begin(answeredBy.target.label);
     this.#output.onRoom = resume;
+    this.#keepAlive.begin();
+    if (this.#response.headersSent) return;
     setAnsweredBy(this.#response, answeredBy);
-    this.#response.locals.failInStream = frames.fail;
-    this.#response.writeHead(200, frames.headers);
-    if (frames.keepAlive !== null) this.#sendLater(frames.keepAlive);
+    this.#response.writeHead(200, this.#frames.headers);
   }
 
   write(chunk: ChatChunk): boolean {
-    const text = this.#ahead + (this.#frames?.piece(chunk) ?? '');
+    const text = this.#ahead + this.#frames.piece(chunk);
     this.#ahead = '';
     return this.#output.write(text);
   }
 
   end(finish: ChatFinish): void {
-    this.#output.end(this.#frames?.end(finish));
+    this.#output.end(this.#frames.end(finish));
   }
 
   /** Nothing is sent any more. */
   stop(): void {
-    this.#keepAlive?.cancel();
-  }
-
-  #sendLater(comment: string): void {
-    this.#keepAlive = this.#clock.after(KEEP_ALIVE_MS, () => {
-      const { writableEnded, writableNeedDrain } = this.#response;
-      if (!writableEnded && !writableNeedDrain) this.#response.write(comment);
-      this.#sendLater(comment);
-    });
+    this.#keepAlive.stop();
   }
 }
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { type FieldFault, ServiceError } from '../failover/service-error.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
-import { answerUnread, JSON_TYPE, sendText, TEXT_TYPE } from './reply.ts';
+import { answerUnread, breakOff, JSON_TYPE, sendText, TEXT_TYPE } from './reply.ts';
 
 const STATUSES = {
   invalid_request: 400,
@@ -144,8 +144,7 @@ const outcomeOf = ({ code, retryAfterSeconds }: HttpError): Outcome =>
 function endStream(response: Response, error: HttpError): void {
   const lastEvent = response.writableEnded ? null : response.locals.failInStream?.(error);
   if (typeof lastEvent === 'string') response.end(lastEvent);
-  // What was written before goes out; the missing end is the only sign of the failure.
-  else response.socket?.destroySoon();
+  else breakOff(response);
 }
 
 function refuse(response: Response, error: HttpError, clock: Clock): void {

@@ -69,7 +69,7 @@ const completionsRoute = (options: ProgramRoutesOptions): Route => ({
 });
 
 const COMPLETIONS =
-  'Also at `/v1beta/openai/chat/completions`, as at Google. A parameter that would change the answer and is not supported is refused by name.';
+  'Also at `/v1beta/openai/chat/completions`, as at Google. A parameter that would change the answer and is not supported is refused by name. A stream without its first piece after ten seconds sends its status 200; a later failure is an event with `error`.';
 
 const HELLO = [{ role: 'user', content: 'Hello!' }];
 
@@ -107,7 +107,7 @@ const methodsRoute = ({
   id: 'callModel',
   tag: 'Gemini',
   summary: "Call a method of Gemini's API",
-  description: `Body and answer are Google's own, byte for byte: [generate](${GOOGLE}/generate-content), [count](${GOOGLE}/tokens).`,
+  description: `Body and answer are Google's own, byte for byte: [generate](${GOOGLE}/generate-content), [count](${GOOGLE}/tokens). A stream that is silent for ten seconds sends its status 200; a later failure is an error in the stream, and the connection breaks.`,
   auth: 'client',
   usesKeys: true,
   passesOn: 'Google',

@@ -136,8 +136,9 @@ const HEADERS = {
     .int()
     .min(1)
     .meta({ description: 'Seconds until a further request makes sense.' }),
-  'understudy-attempts': z.int().min(1).meta({
-    description: 'Which attempt has answered: more than 1 means failover to another key or model.',
+  'understudy-attempts': z.int().min(1).optional().meta({
+    description:
+      'Which attempt has answered: more than 1 means failover to another key or model. Not with an early head.',
   }),
   'understudy-key': z.string().optional().meta({
     description: 'The id of the key that has answered; only with the cookie of an operator.',

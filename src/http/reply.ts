@@ -1,7 +1,8 @@
 import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { RequestHandler, Response } from 'express';
 import type { AnsweredBy } from '../failover/failover.ts';
-import type { Clock } from '../shared/clock.ts';
+import type { Clock, Timer } from '../shared/clock.ts';
 import type { ProviderWords } from '../shared/failure.ts';
 
 export const JSON_TYPE = 'application/json; charset=utf-8';
@@ -53,6 +54,69 @@ export function setAnsweredBy(
  * were read, so a slow reader needs its time.
  */
 const STALL_MS = 120_000;
+
+/** What a stream sends before its first piece and between its pieces. */
+export interface StreamForm {
+  readonly headers: Readonly<Record<string, string>>;
+  /** Sent during silence, so that no proxy closes the connection; null where every byte is content. */
+  readonly keepAlive: string | null;
+}
+
+/** A model may think for minutes. A client or proxy without a head would take that for a dead server. */
+const PATIENCE_MS = 10_000;
+/** Shorter than the idle limits of known proxies. */
+const KEEP_ALIVE_MS = 15_000;
+
+/** Sends a stream's head when its first piece is late, and keeps the connection alive. */
+export class KeepAlive {
+  readonly #response: ServerResponse;
+  readonly #clock: Clock;
+  readonly #form: StreamForm;
+  readonly #opening: string;
+  #timer: Timer;
+  #nextAt = 0;
+
+  /** @param opening sent with an early head */
+  constructor(
+    response: ServerResponse,
+    clock: Clock,
+    form: StreamForm,
+    opening = form.keepAlive ?? '',
+  ) {
+    this.#response = response;
+    this.#clock = clock;
+    this.#form = form;
+    this.#opening = opening;
+    this.#timer = clock.after(PATIENCE_MS, () => this.#ring());
+  }
+
+  /** The first piece is there. The timer stays: most streams end before it rings. */
+  begin(): void {
+    this.#nextAt = this.#clock.now() + KEEP_ALIVE_MS;
+  }
+
+  stop(): void {
+    this.#timer.cancel();
+  }
+
+  #ring(): void {
+    const waitMs = this.#nextAt - this.#clock.now();
+    if (waitMs <= 0) this.#send();
+    if (this.#form.keepAlive === null) return;
+    this.#timer = this.#clock.after(waitMs > 0 ? waitMs : KEEP_ALIVE_MS, () => this.#ring());
+  }
+
+  #send(): void {
+    const { headersSent, writableEnded, writableNeedDrain } = this.#response;
+    if (!headersSent) {
+      this.#response.writeHead(200, this.#form.headers);
+      // An empty text sends the head alone.
+      this.#response.write(this.#opening);
+    } else if (!writableEnded && !writableNeedDrain) {
+      this.#response.write(this.#form.keepAlive ?? '');
+    }
+  }
+}
 
 /** Writes as fast as the client reads, and cuts off a client that reads nothing. */
 export class PacedWriter {
@@ -110,6 +174,13 @@ async function until(
     taken = socket?.bytesWritten ?? 0;
     limit = clock.after(STALL_MS, destroyIfStalled);
   }
+}
+
+/** What was written before goes out; the missing end is the only sign of the failure. */
+export function breakOff(response: ServerResponse): void {
+  if (response.socket !== null) response.socket.destroySoon();
+  // It waits behind another answer on its connection. Node writes what it has held back right after this event.
+  else response.once('socket', (socket: Socket) => queueMicrotask(() => socket.destroySoon()));
 }
 
 /** A client that sends a large body may read the answer only after a while. */

@@ -94,6 +94,17 @@ describe.each(CLIENTS)('%s', (_name, client) => {
     },
   );
 
+  it('waits for an answer whose first words are late, and throws when none come', async () => {
+    const app = await startWith(null, { ...WORDS, firstChunkMs: 100_000 });
+    expect(await whileTimePasses(app.clock, readWith(client, app), 1000)).toMatchObject({
+      parts: [{ type: 'step-start' }, { type: 'text', text: 'one two three', state: 'done' }],
+      metadata: { model: MODEL },
+    });
+    app.standin.setFault('g-one', { kind: 'hang' });
+    const read = whileTimePasses(app.clock, readWith(client, app), 1000);
+    await expect(read).rejects.toThrow(/in time/);
+  });
+
   it('throws the sentence of a refusal', async () => {
     const app = await startWith({ kind: 'day_spent' });
     const read = whileTimePasses(app.clock, readWith(client, app));

@@ -214,8 +214,8 @@ describe('a client of a stream', () => {
 });
 
 describe('two streams on one connection', () => {
-  const twice = (app: App) => {
-    const body = JSON.stringify({ message: 'Hi', stream: true });
+  const twice = (app: App, asked: object = { message: 'Hi', stream: true }) => {
+    const body = JSON.stringify(asked);
     const head = `POST /api/chat HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n`;
     const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
     socket.on('error', () => {});
@@ -257,6 +257,29 @@ describe('two streams on one connection', () => {
     const both = vi.waitFor(() => expect(heard.split('event: done')).toHaveLength(3), 5000);
     await whileTimePasses(app.clock, both, 100);
     socket.destroy();
+  });
+
+  it('of plain text end with the connection when the second has broken off behind the first', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' },
+      standin: {
+        answer: { text: 'one two three' },
+        keys: [
+          { key: 'g-one', service: 'google', answer: { chunkMs: 20_000 } },
+          { key: 'g-two', service: 'google', fault: { kind: 'cut_mid_stream' } },
+        ],
+      },
+    });
+    const socket = twice(app, { messages: [{ role: 'user', content: 'Hi' }] });
+    let heard = '';
+    socket.on('data', (bytes: Buffer) => {
+      heard += bytes;
+    });
+    await whileTimePasses(app.clock, once(socket, 'close'), 100);
+    const [first, second] = heard.split(/(?<=\r\n0\r\n\r\n)/);
+    expect(first).toContain('three');
+    expect(second).toMatch(/^HTTP\/1\.1 200 OK\r\n.*one \r\n$/s);
+    expect(app.clock.pendingTimers()).toBe(0);
   });
 });
 

@@ -67,6 +67,18 @@ describeInBrowser('the playground', (browser) => {
     await page.getByRole('button', { name: 'Send', exact: true }).waitFor();
   });
 
+  it('waits for an answer that is late, and does not guess who has answered', async () => {
+    const app = await startApp({
+      environment: TWO,
+      standin: { answer: { firstChunkMs: 12_000 } },
+    });
+    const page = await browser.open(`${app.url}/playground`);
+    const talk = page.getByLabel('Conversation');
+    await page.getByLabel('Message').fill('Hello');
+    await page.keyboard.press('Enter');
+    await whileTimePasses(app.clock, talk.getByText(/^answered late · .*stop$/).waitFor(), 100);
+  });
+
   it('counts the answers and refusals of a burst, and shows when to retry', async () => {
     const app = await startApp({
       environment: { ...TWO, KEY_WAIT_SECONDS: '0' },

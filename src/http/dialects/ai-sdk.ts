@@ -4,6 +4,7 @@ import type { ChatMessage, UserPart } from '../../shared/chat.ts';
 import { listOf, validate } from '../body.ts';
 import { PLAIN_ERRORS } from '../errors.ts';
 import {
+  type AnswerFacts,
   COMMENT,
   type Dialect,
   DONE,
@@ -16,7 +17,6 @@ import {
   NOT_A_DATA_URL,
   plainText,
   readDataUrl,
-  type StreamFacts,
   textPart,
   toEvent,
 } from './dialect.ts';
@@ -128,13 +128,18 @@ function systemOf(messages: readonly UiMessage[]): string | null {
 const TEXT_ID = 'text';
 
 /** Older clients reject a stream with an extra field: nothing is added to any part. */
-function toUiMessageStream({ model, requestId }: StreamFacts): Frames {
+function toUiMessageStream({ requestId }: AnswerFacts): Frames {
+  let model = '';
   let isTextOpen = false;
   return {
     headers: { ...EVENT_STREAM, 'x-vercel-ai-ui-message-stream': 'v1' },
-    begin:
-      toEvent({ type: 'start', messageMetadata: { model, requestId } }) +
-      toEvent({ type: 'start-step' }),
+    begin(answering) {
+      model = answering;
+      return (
+        toEvent({ type: 'start', messageMetadata: { model, requestId } }) +
+        toEvent({ type: 'start-step' })
+      );
+    },
     piece({ text: delta }) {
       if (delta === '') return '';
       const opening = isTextOpen ? '' : toEvent({ type: 'text-start', id: TEXT_ID });

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ChatReply, ChatRequest } from '../../services/chat.ts';
 import type { ChatChunk, ChatFinish, MediaPart, TextPart } from '../../shared/chat.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
-import { STREAM_CACHING, TEXT_TYPE } from '../reply.ts';
+import { STREAM_CACHING, type StreamForm, TEXT_TYPE } from '../reply.ts';
 
 /** How one kind of caller asks, is answered and is refused. */
 export interface Dialect {
@@ -15,7 +15,7 @@ export interface Dialect {
 /** The answer as one JSON body, or as a stream. */
 export type AnswerForm =
   | { readonly kind: 'whole'; readonly body: (reply: ChatReply, facts: AnswerFacts) => unknown }
-  | { readonly kind: 'stream'; readonly frames: (facts: StreamFacts) => Frames };
+  | { readonly kind: 'stream'; readonly frames: (facts: AnswerFacts) => Frames };
 
 export interface AnswerFacts {
   readonly requestId: string;
@@ -23,22 +23,14 @@ export interface AnswerFacts {
   readonly now: number;
 }
 
-export interface StreamFacts extends AnswerFacts {
-  /** The model that answers. */
-  readonly model: string;
-}
-
 /** What is written for each part of a streamed answer. */
-export interface Frames {
-  readonly headers: Readonly<Record<string, string>>;
-  /** Written with the first piece. */
-  readonly begin: string;
+export interface Frames extends StreamForm {
+  /** Called once, when the model that answers is known. @returns what is written with the first piece */
+  begin(model: string): string;
   piece(chunk: ChatChunk): string;
   end(finish: ChatFinish): string;
   /** Takes the place of the end; null where the form has no errors and the connection is broken off. */
   fail(error: HttpError): string | null;
-  /** Sent during silence, so that no proxy closes the connection; null where the form has no comments. */
-  readonly keepAlive: string | null;
 }
 
 export const EVENT_STREAM = {
@@ -56,7 +48,7 @@ export const toEvent = (data: object): string => `data: ${JSON.stringify(data)}\
 /** The text alone. Only a broken connection shows that it is incomplete. */
 export const plainText = (): Frames => ({
   headers: { ...EVENT_STREAM, 'content-type': TEXT_TYPE },
-  begin: '',
+  begin: () => '',
   piece: ({ text }) => text,
   end: () => '',
   fail: () => null,

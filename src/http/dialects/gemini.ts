@@ -3,11 +3,21 @@ import { ServiceError } from '../../failover/service-error.ts';
 import type { Relay, RelayCall, RelayWriter } from '../../services/relay.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
+import { isJsonObject, parseJson } from '../../shared/json.ts';
 import { PLAIN } from '../../shared/request-shape.ts';
 import { callerOf } from '../access.ts';
 import { linked } from '../body.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
-import { JSON_TYPE, PacedWriter, STREAM_CACHING, sendText } from '../reply.ts';
+import {
+  breakOff,
+  JSON_TYPE,
+  KeepAlive,
+  PacedWriter,
+  STREAM_CACHING,
+  type StreamForm,
+  sendText,
+} from '../reply.ts';
+import { EVENT_STREAM } from './dialect.ts';
 import { resourcesIn, shapeIn } from './gemini-shape.ts';
 
 /** A request in Gemini's own protocol: Google's answer is passed on byte by byte. */
@@ -19,46 +29,51 @@ export function relayRoute(
   return async function postRelay(request, response) {
     const call = readCall(request);
     const isStream = call.isMetered && !call.comesWhole;
-    const writer = new RelayedResponse(response, isStream, clock);
+    const stream = isStream ? new RelayedStream(response, formOf(call), clock) : null;
+    const writer = stream ?? new RelayedWhole(response, clock);
     try {
       const refusal = await relay(call, callerOf(response), writer);
-      if (refusal !== null) sendRefusal(response, refusal);
+      if (refusal !== null) sendRefusal(response, refusal, stream);
     } catch (error) {
       // An error that Google sent within its stream is passed on.
-      response.locals.failInStream = () => lastBodyIn(error);
+      response.locals.failInStream = (shown) =>
+        stream?.hasBegun === false ? stream.fail(wordsOf(shown)) : lastBodyIn(error);
       throw error;
+    } finally {
+      stream?.stop();
     }
   };
 }
 
-function sendRefusal(response: Response, { status, type, body }: ProviderWords): void {
+function sendRefusal(
+  response: Response,
+  refusal: ProviderWords,
+  stream: RelayedStream | null,
+): void {
   response.locals.outcome = { ...response.locals.outcome, code: 'refused_by_google' };
-  sendText(response, status, type, body);
+  if (response.headersSent) {
+    stream?.fail(refusal);
+    breakOff(response);
+  } else sendText(response, refusal.status, refusal.type, refusal.body);
 }
 
 type RelayHead = Parameters<RelayWriter['begin']>[0];
 
-/** Writes Google's answer as it comes. Google is not read while the client does not read. */
-class RelayedResponse implements RelayWriter {
+/** Writes an answer that is no stream. */
+class RelayedWhole implements RelayWriter {
   readonly #response: Response;
-  readonly #isStream: boolean;
   readonly #output: PacedWriter;
-  /**
-   * The head and the first piece of an answer that is no stream, until the second piece. Most have none: they get a
-   * length instead of chunks.
-   */
+  /** The head and the first piece, until the second piece. Most have none: they get a length instead of chunks. */
   #held: { readonly head: RelayHead; bytes: Buffer | null } | null = null;
 
-  constructor(response: Response, isStream: boolean, clock: Clock) {
+  constructor(response: Response, clock: Clock) {
     this.#response = response;
-    this.#isStream = isStream;
     this.#output = new PacedWriter(response, clock);
   }
 
   begin(head: RelayHead, resume: () => void): void {
     this.#output.onRoom = resume;
-    if (this.#isStream) this.#writeHead(head, null);
-    else this.#held = { head, bytes: null };
+    this.#held = { head, bytes: null };
   }
 
   write(bytes: Buffer): boolean {
@@ -69,7 +84,7 @@ class RelayedResponse implements RelayWriter {
       return true;
     }
     this.#held = null;
-    this.#writeHead(held.head, null);
+    writeRelayHead(this.#response, held.head);
     this.#output.write(held.bytes);
     return this.#output.write(bytes);
   }
@@ -80,16 +95,124 @@ class RelayedResponse implements RelayWriter {
       this.#output.end();
       return;
     }
-    this.#writeHead(this.#held.head, bytes.length);
+    writeRelayHead(this.#response, this.#held.head, 'content-length', String(bytes.length));
     this.#output.end(bytes.toString('latin1'), 'latin1');
   }
+}
 
-  #writeHead({ status, headers }: RelayHead, length: number | null): void {
-    const all = [...headers, 'x-accel-buffering', 'no'];
-    if (this.#isStream) all.push('cache-control', STREAM_CACHING);
-    if (length !== null) all.push('content-length', String(length));
-    this.#response.writeHead(status, all);
+/** Writes a stream as it comes. Google is not read while the client does not read. */
+class RelayedStream implements RelayWriter {
+  readonly #response: Response;
+  readonly #form: GeminiForm | null;
+  readonly #output: PacedWriter;
+  readonly #keepAlive: KeepAlive | null;
+  /** After an early head: what has come before the end of Google's own opening. */
+  #held: Buffer | null = null;
+  /** Whether anything of Google's answer is out. */
+  hasBegun = false;
+
+  constructor(response: Response, form: GeminiForm | null, clock: Clock) {
+    this.#response = response;
+    this.#form = form;
+    this.#output = new PacedWriter(response, clock);
+    this.#keepAlive = form === null ? null : new KeepAlive(response, clock, form, form.opening);
   }
+
+  begin(head: RelayHead, resume: () => void): void {
+    this.#output.onRoom = resume;
+    this.stop();
+    this.hasBegun = !this.#response.headersSent;
+    if (this.hasBegun) writeRelayHead(this.#response, head, 'cache-control', STREAM_CACHING);
+    else this.#held = NO_BODY;
+  }
+
+  write(bytes: Buffer): boolean {
+    return this.#output.write(this.#held === null ? bytes : this.#afterOpening(this.#held, bytes));
+  }
+
+  end(): void {
+    this.#output.end(this.#held?.toString('latin1'), 'latin1');
+  }
+
+  /**
+   * Writes an error in place of the answer, after an early head.
+   *
+   * @returns null: the connection has to break after it, because some clients skip an error in a stream
+   */
+  fail(words: ErrorWords): null {
+    this.#response.write(errorLine(words) + (this.#form?.closing ?? ''));
+    return null;
+  }
+
+  /** Nothing is sent before Google begins. */
+  stop(): void {
+    this.#keepAlive?.stop();
+  }
+
+  #afterOpening(held: Buffer, bytes: Buffer): Buffer {
+    const all = Buffer.concat([held, bytes]);
+    const found = this.#form?.opens.exec(all.toString('latin1', 0, MAX_OPENING)) ?? null;
+    this.hasBegun = found !== null || all.length >= MAX_OPENING;
+    this.#held = this.hasBegun ? null : all;
+    if (!this.hasBegun) return NO_BODY;
+    return found === null ? all : all.subarray(found.index + found[0].length);
+  }
+}
+
+function writeRelayHead(response: Response, head: RelayHead, ...more: readonly string[]): void {
+  response.writeHead(head.status, [...head.headers, 'x-accel-buffering', 'no', ...more]);
+}
+
+interface GeminiForm extends StreamForm {
+  /**
+   * What precedes the first object, and may be sent before Google answers: clients take no comment, and some no
+   * white space, in front of it. All take white space behind it.
+   */
+  readonly opening: string;
+  /** Finds the end of Google's own opening. */
+  readonly opens: RegExp;
+  /** After the last object. */
+  readonly closing: string;
+}
+
+const EVENTS: GeminiForm = {
+  headers: EVENT_STREAM,
+  opening: 'data: ',
+  keepAlive: ' ',
+  opens: /^data:/m,
+  closing: '\r\n\r\n',
+};
+const LIST: GeminiForm = {
+  headers: { ...EVENT_STREAM, 'content-type': JSON_TYPE },
+  opening: '[',
+  keepAlive: ' ',
+  opens: /^\s*\[/,
+  closing: ']',
+};
+/** In bytes. An answer without an opening is passed on as it is. */
+const MAX_OPENING = 1024;
+
+/** @returns null for a form that is not known */
+function formOf({ request }: RelayCall): GeminiForm | null {
+  const alt = ALT.exec(request.path)?.[1] ?? 'json';
+  if (alt === 'json') return LIST;
+  return alt === 'sse' ? EVENTS : null;
+}
+
+const ALT = /[?&]alt=([^&]*)/;
+
+type ErrorWords = Pick<ProviderWords, 'status' | 'body'>;
+
+const wordsOf = (error: HttpError): ErrorWords => ({
+  status: error.status,
+  body: GEMINI_ERRORS.text(error, ''),
+});
+
+/** An error as one line of JSON, whether Google sent it alone, as an event or in a list. */
+function errorLine({ status, body }: ErrorWords): string {
+  const said = parseJson(body.replace(/^\s*(?:data:|[[,])/, '').replace(/\]\s*$/, ''));
+  if (isJsonObject(said)) return JSON.stringify(said);
+  return JSON.stringify({ error: { code: status, message: body, status: statusName(status) } });
 }
 
 function lastBodyIn(error: unknown): string | null {
@@ -165,7 +288,7 @@ export const GEMINI_ERRORS: ErrorForm = {
   text({ status: code, message, retryAfterSeconds }: HttpError) {
     const details = retryAfterSeconds === null ? {} : { details: [retryInfo(retryAfterSeconds)] };
     return JSON.stringify({
-      error: { code, message, status: STATUSES[code] ?? 'INTERNAL', ...details },
+      error: { code, message, status: statusName(code), ...details },
     });
   },
 };
@@ -174,6 +297,8 @@ const retryInfo = (seconds: number) => ({
   '@type': 'type.googleapis.com/google.rpc.RetryInfo',
   retryDelay: `${seconds}s`,
 });
+
+const statusName = (code: number) => STATUSES[code] ?? 'INTERNAL';
 
 const STATUSES: Readonly<Record<number, string>> = {
   400: 'INVALID_ARGUMENT',

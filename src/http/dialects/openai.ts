@@ -12,7 +12,6 @@ import {
   DONE,
   EVENT_STREAM,
   type Frames,
-  type StreamFacts,
   toEvent,
 } from './dialect.ts';
 import { type CompletionRequest, readCompletionRequest } from './openai-request.ts';
@@ -90,20 +89,24 @@ function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm
 }
 
 /** The answer as a stream of chunks. */
-function toCompletionChunks(facts: StreamFacts, form: CompletionForm): Frames {
+function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
   const { includesUsage } = form;
-  const common = {
-    ...identity('chat.completion.chunk', facts.model, facts),
-    ...(includesUsage ? { usage: null } : {}),
-  };
-  // The same for all chunks, so it is written once.
-  const head = `data: ${JSON.stringify(common).slice(0, -1)},"choices":[{"index":0,"delta":`;
+  let common = {};
+  let head = '';
   const toChunk = (delta: object, finishReason: string | null = null) =>
     `${head}${JSON.stringify(delta)},"finish_reason":${JSON.stringify(finishReason)}}]}\n\n`;
   let calls = 0;
   return {
     headers: EVENT_STREAM,
-    begin: toChunk({ role: 'assistant', content: '' }),
+    begin(model) {
+      common = {
+        ...identity('chat.completion.chunk', model, facts),
+        ...(includesUsage ? { usage: null } : {}),
+      };
+      // The same for all chunks, so it is written once.
+      head = `data: ${JSON.stringify(common).slice(0, -1)},"choices":[{"index":0,"delta":`;
+      return toChunk({ role: 'assistant', content: '' });
+    },
     piece({ text, toolCalls = [] }) {
       const content = text === '' ? '' : toChunk({ content: text });
       const called = toolCalls.slice(0, mostCalls(form) - calls).map((call) => {

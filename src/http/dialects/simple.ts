@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { ChatReply } from '../../services/chat.ts';
 import { type ChatMessage, FINISH_REASONS } from '../../shared/chat.ts';
 import { listOf, validate } from '../body.ts';
-import { OUR_ERRORS } from '../errors.ts';
+import { errorBody, OUR_ERRORS } from '../errors.ts';
 import {
   type AnswerFacts,
   COMMENT,
@@ -12,7 +12,6 @@ import {
   type Frames,
   MAX_MESSAGES,
   modelName,
-  type StreamFacts,
   toEvent,
   userText,
 } from './dialect.ts';
@@ -89,13 +88,17 @@ function toBody(
   return { reply, model: answeredBy.target.label, finishReason, usage, requestId };
 }
 
-function toEvents({ model, requestId }: StreamFacts): Frames {
+function toEvents({ requestId }: AnswerFacts): Frames {
+  let model = '';
   return {
     headers: EVENT_STREAM,
-    begin: '',
+    begin(answering) {
+      model = answering;
+      return '';
+    },
     piece: ({ text }) => (text === '' ? '' : named('delta', { text })),
     end: ({ reason, usage }) => named('done', { model, finishReason: reason, usage, requestId }),
-    fail: ({ code, message }) => named('error', { code, message, requestId }),
+    fail: (error) => named('error', errorBody(error, requestId).error),
     keepAlive: COMMENT,
   };
 }

@@ -95,6 +95,16 @@ describe.each(CLIENTS)('%s', (_name, client) => {
     expect(app.standin.calls).toHaveLength(1);
   });
 
+  it('waits for a stream whose first words are late, and throws when none come', async () => {
+    const app = await startForPrograms({ kind: 'hang' });
+    expect(await whileTimePasses(app.clock, client.streamed(app, 'Hi'), 1000)).toBe(WORDS);
+    expect(app.standin.calls.map(({ key }) => key)).toEqual(['g-one', 'g-two']);
+    app.standin.setFault('g-two', { kind: 'hang' });
+    const failing = whileTimePasses(app.clock, client.streamed(app, 'Hi'), 1000);
+    await expect(failing).rejects.toThrow(/in time|reading from the stream/);
+    expect(app.standin.calls).toHaveLength(4);
+  });
+
   it('throws its own error when no key is available', async () => {
     const app = await startForPrograms({ kind: 'day_spent' });
     app.standin.setFault('g-two', { kind: 'leaked' });

@@ -87,6 +87,17 @@ describe('the official OpenAI client', () => {
     },
   );
 
+  it('waits for a stream whose first words are late, and does not repeat it when none come', async () => {
+    const app = await startForPrograms({ kind: 'hang' });
+    const client = clientOf(app, { maxRetries: 2 });
+    const read = async () =>
+      textOf(await client.chat.completions.create({ model: MODEL, messages: HI, stream: true }));
+    expect(await whileTimePasses(app.clock, read(), 1000)).toBe(WORDS);
+    app.standin.setFault('g-two', { kind: 'hang' });
+    await expect(whileTimePasses(app.clock, read(), 1000)).rejects.toThrow(/in time/);
+    expect(app.standin.calls).toHaveLength(4);
+  });
+
   it('aborts the call to the provider with its own', async () => {
     const app = await startForPrograms(null, { chunks: 2, text: WORDS, chunkMs: 20_000 });
     const stream = await clientOf(app).chat.completions.create({

@@ -2,7 +2,7 @@
 import { createParser } from '/playground/lib/eventsource-parser/index.js';
 
 /** @typedef {{ role: 'user' | 'assistant', content: string }} Turn */
-/** @typedef {{ attempts: number, key: string | null }} AnsweredBy */
+/** @typedef {{ attempts: number, key: string | null }} AnsweredBy `attempts` is 0 when the head came before the answer. */
 /**
  * @typedef {object} Finish
  * @property {string} model
@@ -46,7 +46,7 @@ export async function ask(message, history, signal, listener) {
     onEvent({ event, data }) {
       const content = JSON.parse(data);
       if (event === 'delta') listener.onText(content.text);
-      if (event === 'error') outcome.failure = new Refusal(content.message, null);
+      if (event === 'error') outcome.failure = refusalOf(content);
       if (event !== 'done') return;
       outcome.isDone = true;
       listener.onFinish(content);
@@ -83,8 +83,11 @@ async function post(body, signal) {
   });
   if (response.ok) return response;
   const { error } = await response.json();
-  throw new Refusal(error.message, error.retryAfterSeconds ?? null);
+  throw refusalOf(error);
 }
+
+/** @param {{ message: string, retryAfterSeconds?: number }} error */
+const refusalOf = (error) => new Refusal(error.message, error.retryAfterSeconds ?? null);
 
 /**
  * @param {Response} response
@@ -94,7 +97,7 @@ function answeredBy({ headers }) {
   const key = headers.get('understudy-key');
   // Sent only to an admin.
   if (key !== null) document.querySelector('#log-in-hint')?.remove();
-  return { attempts: Number(headers.get('understudy-attempts') ?? 1), key };
+  return { attempts: Number(headers.get('understudy-attempts')), key };
 }
 
 /** @param {Response} response */

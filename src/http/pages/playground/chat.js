@@ -71,7 +71,7 @@ const row = ({ question, answer, answeredBy, finish, firstMs, fault, wait }) => 
       ? nothing
       : html`<li class="notice bad">${fault}${wait !== '' ? html` <span class="quiet">Retry in <span class="mono">${wait}</span>.</span>` : nothing}</li>`
   }
-  ${answeredBy === null ? nothing : html`<li class="small quiet">${facts(answeredBy, finish, firstMs)}</li>`}
+  ${answeredBy === null || (answer === '' && finish === null) ? nothing : html`<li class="small quiet">${facts(answeredBy, finish, firstMs)}</li>`}
 `;
 
 /**
@@ -93,6 +93,7 @@ const facts = (answeredBy, finish, firstMs) =>
  * @param {AnsweredBy} answeredBy
  */
 function byWhichKey({ attempts, key }) {
+  if (attempts === 0) return 'late';
   const which = attempts === 1 ? 'at the first attempt' : `after ${attempts} attempts`;
   return key === null ? which : `by ${key} ${which}`;
 }
