@@ -91,6 +91,8 @@ export interface AnsweredBy {
   readonly key: ApiKey;
   /** The number of this attempt: 1 for the first. */
   readonly attempts: number;
+  /** The model that answers, as the provider names it; null until it does. Set by the failover. */
+  responseModel: string | null;
 }
 
 /** A request under way, for its reader. */
@@ -226,6 +228,16 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     if (lease !== null) this.#attempt(lease);
     else if (this.#hasKeys()) this.#wait();
     else this.#refuse(noKeysConfigured(this.#provider()));
+  }
+
+  onModel(name: string): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    const { answeredBy } = state.attempt;
+    const { target } = answeredBy;
+    answeredBy.responseModel = name;
+    if (name === target.model) return;
+    for (const sink of this.#options.sinks) sink.otherModelAnswers?.(target, name);
   }
 
   onChunk(chunk: Chunk): void {
@@ -367,7 +379,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const client = clients.get(target.provider);
     if (client === undefined) throw new Error(`${target.provider} cannot be asked for this`);
     const startedAt = this.#options.clock.now();
-    const answeredBy = { target, key, attempts: this.#trace.attempts.length + 1 };
+    const attempts = this.#trace.attempts.length + 1;
+    const answeredBy = { target, key, attempts, responseModel: null };
     const attempt: Attempt<End> = {
       lease,
       answeredBy,
@@ -496,13 +509,16 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   /** Ends the attempt; the request goes on. */
   #report(attempt: Attempt<End>, outcome: Outcome): Parked | null {
-    const { lease, startedAt, firstMs, timer, end } = attempt;
+    const { lease, answeredBy, startedAt, firstMs, timer, end } = attempt;
+    const { responseModel } = answeredBy;
     this.#state = SEARCHING;
     timer?.cancel();
     const parked = lease.report(outcome);
     const ended = {
       key: lease.key.id,
       target: lease.target,
+      responseModel,
+      otherModel: responseModel === lease.target.model ? null : responseModel,
       outcome,
       isProbe: lease.isProbe,
       parked,

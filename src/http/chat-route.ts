@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { AnsweredBy } from '../failover/failover.ts';
-import type { Chat, ChatWriter } from '../services/chat.ts';
+import { type Chat, type ChatWriter, modelThatAnswered } from '../services/chat.ts';
 import type { ChatChunk, ChatFinish } from '../shared/chat.ts';
 import { atMost, type Clock, type Timer } from '../shared/clock.ts';
 import { modelOf, type Target } from '../shared/target.ts';
@@ -205,7 +205,7 @@ class StreamWriter implements ChatWriter {
   }
 
   begin(answeredBy: AnsweredBy, resume: () => void): void {
-    const frames = this.#toFrames({ ...this.#facts, model: answeredBy.target.label });
+    const frames = this.#toFrames({ ...this.#facts, model: modelThatAnswered(answeredBy) });
     this.#frames = frames;
     this.#ahead = frames.begin;
     this.#output.onRoom = resume;

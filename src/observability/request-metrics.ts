@@ -21,7 +21,7 @@ export interface RequestMetrics {
 }
 
 /**
- * Counts requests and their attempts. Every label is a closed set, so the number of series is bounded,
+ * Counts requests and their attempts. Every label is a closed set or limited, so the number of series is bounded,
  * and each counter begins at 0: Prometheus does not see the first increase of one that appears later.
  */
 export function createRequestMetrics(
@@ -33,11 +33,11 @@ export function createRequestMetrics(
   const callsOf = bindCalls(families, targets, providers);
   const requestsOf = bindRequests(families, targets);
   const attemptEnded = (attempt: AttemptTrace, { operation }: RequestTrace) => {
-    const { target, outcome, isProbe, ms, firstMs, usage } = attempt;
+    const { target, responseModel, outcome, isProbe, ms, firstMs, usage } = attempt;
     const { attempts, probes } = attemptsOf(target)(outcome.kind);
     attempts.count += 1;
     if (isProbe) probes.count += 1;
-    const calls = callsOf(target)(operation);
+    const calls = callsOf(target)(operation)(responseModel);
     calls.duration(outcome.kind).observe(ms / 1000);
     // A call in the protocol of Gemini may ask for a whole answer, which has no first chunk.
     if (firstMs !== null && operation === 'chat') calls.firstChunk().observe(firstMs / 1000);
@@ -83,6 +83,9 @@ function bindAttempts({ counter }: Families, targets: readonly Target[]) {
   return seriesOf;
 }
 
+/** Of one target. A gateway could make up any number of them; the others share one label. */
+const MAX_RESPONSE_MODELS = 10;
+
 /** OpenTelemetry's advice, in seconds and in tokens. */
 const CALL_SECONDS = [
   0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
@@ -115,28 +118,43 @@ function bindCalls(
     TOKENS,
   );
   const names = new Map(providers.map(({ name, metricName }) => [name, metricName]));
-  const seriesOf = oncePer((target: Target) =>
-    oncePer((operation: Operation) => {
-      const labels = {
-        gen_ai_operation_name: operation,
-        gen_ai_provider_name: names.get(target.provider) ?? target.provider,
-        ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
-      };
-      return {
-        duration: oncePer((outcome: Outcome['kind']) =>
-          duration(outcome === 'success' ? labels : { ...labels, error_type: outcome }),
-        ),
-        firstChunk: oncePer<void, HistogramSeries>(() => firstChunk(labels)),
-        tokens: oncePer((type: 'input' | 'output') =>
-          tokens({ ...labels, gen_ai_token_type: type }),
-        ),
-      };
-    }),
-  );
+  const bind = (target: Target, operation: Operation, responseModel: string | null) => {
+    const labels = {
+      gen_ai_operation_name: operation,
+      gen_ai_provider_name: names.get(target.provider) ?? target.provider,
+      ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
+      ...(responseModel === null ? {} : { gen_ai_response_model: responseModel }),
+    };
+    return {
+      duration: oncePer((outcome: Outcome['kind']) =>
+        duration(outcome === 'success' ? labels : { ...labels, error_type: outcome }),
+      ),
+      firstChunk: oncePer<void, HistogramSeries>(() => firstChunk(labels)),
+      tokens: oncePer((type: 'input' | 'output') => tokens({ ...labels, gen_ai_token_type: type })),
+    };
+  };
+  const seriesOf = oncePer((target: Target) => {
+    const labelOf = atMostNames(MAX_RESPONSE_MODELS);
+    return oncePer((operation: Operation) => {
+      const seriesAs = oncePer((label: string | null) => bind(target, operation, label));
+      return (responseModel: string | null) => seriesAs(labelOf(responseModel));
+    });
+  });
   for (const target of targets) {
-    for (const operation of operationsOf(target)) seriesOf(target)(operation).duration('success');
+    for (const operation of operationsOf(target)) {
+      seriesOf(target)(operation)(null).duration('success');
+    }
   }
   return seriesOf;
+}
+
+/** @returns a label for each name: the name itself, and `other` for all after the first few */
+function atMostNames(most: number): (name: string | null) => string | null {
+  const names = new Set<string | null>([null]);
+  return (name) => {
+    if (names.size <= most) names.add(name);
+    return names.has(name) ? name : 'other';
+  };
 }
 
 function operationsOf({ persona, metered }: Target): readonly Operation[] {

@@ -226,10 +226,11 @@ function reportRequest({ request, attemptsInAll }: EndedRequest): RequestReport 
 }
 
 function reportAttempt(attempt: AttemptTrace): RequestReport['attempts'][number] {
-  const { key, target, outcome, isProbe, parked, ms, firstMs, usage } = attempt;
+  const { key, target, otherModel, outcome, isProbe, parked, ms, firstMs, usage } = attempt;
   return {
     key,
     model: target.label,
+    responseModel: otherModel,
     outcome: outcome.kind,
     message: outcome.kind === 'success' ? null : outcome.message,
     isTrial: isProbe,

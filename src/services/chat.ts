@@ -38,6 +38,10 @@ export interface Chat {
   stream(request: ChatRequest, caller: Caller, writer: ChatWriter): Promise<void>;
 }
 
+/** The name of the model that answered: the provider may redirect to another one. */
+export const modelThatAnswered = ({ responseModel, target }: AnsweredBy): string =>
+  responseModel ?? target.label;
+
 export interface ChatReply extends ChatFinish {
   readonly answeredBy: AnsweredBy;
   readonly text: string;

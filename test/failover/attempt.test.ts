@@ -155,6 +155,8 @@ describe('an attempt that goes well', () => {
       {
         key: 'google-1',
         target: google('flash'),
+        responseModel: null,
+        otherModel: null,
         outcome: { kind: 'success' },
         isProbe: false,
         parked: null,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ChatReply } from '../../services/chat.ts';
+import { type ChatReply, modelThatAnswered } from '../../services/chat.ts';
 import type { FinishReason, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
 import { linked } from '../body.ts';
@@ -83,7 +83,7 @@ function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
   };
   return {
-    ...identity('chat.completion', reply.answeredBy.target.label, facts),
+    ...identity('chat.completion', modelThatAnswered(reply.answeredBy), facts),
     choices: [{ index: 0, message, logprobs: null, finish_reason: FINISH[reply.reason] }],
     usage: toUsage(reply.usage),
   };

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatReply } from '../../services/chat.ts';
+import { type ChatReply, modelThatAnswered } from '../../services/chat.ts';
 import { type ChatMessage, FINISH_REASONS } from '../../shared/chat.ts';
 import { listOf, validate } from '../body.ts';
 import { OUR_ERRORS } from '../errors.ts';
@@ -42,7 +42,10 @@ export const chatBody = z
 export const chatReply = z
   .strictObject({
     reply: z.string().meta({ examples: ['Hi! How can I help?'] }),
-    model: z.string().meta({ examples: ['gemini-flash-latest'] }),
+    model: z.string().meta({
+      description: 'The model that answered, as the provider names it.',
+      examples: ['gemini-flash-latest'],
+    }),
     finishReason: z.enum(FINISH_REASONS),
     usage: z.strictObject({ inputTokens: z.int(), outputTokens: z.int(), totalTokens: z.int() }),
     requestId: z.string(),
@@ -86,7 +89,7 @@ function toBody(
   { text: reply, answeredBy, reason: finishReason, usage }: ChatReply,
   { requestId }: AnswerFacts,
 ): z.output<typeof chatReply> {
-  return { reply, model: answeredBy.target.label, finishReason, usage, requestId };
+  return { reply, model: modelThatAnswered(answeredBy), finishReason, usage, requestId };
 }
 
 function toEvents({ model, requestId }: StreamFacts): Frames {

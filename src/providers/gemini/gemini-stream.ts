@@ -37,6 +37,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   /** The text from the piece on in which the last event ended. */
   #tail = '';
   #endsEvent = true;
+  #knowsModel = false;
   #hasBegun = false;
   #hasCalls = false;
   /** The last one: some gateways write a finish reason on every chunk. */
@@ -114,12 +115,22 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
       return;
     }
     const raw: RawChunk = chunk;
+    if (!this.#knowsModel) this.#readModel(raw.modelVersion);
     const blockReason = raw.promptFeedback?.blockReason;
     const candidate = raw.candidates?.[0] ?? null;
     if ((raw.error ?? null) !== null) this.#fail(this.#classify(JSON.stringify(raw)));
     else if (isSaid(blockReason)) this.#block(blockReason, usageOf(raw));
     else if (candidate !== null) this.#onCandidate(candidate, raw);
     else if (this.#hasBegun) this.handler.onChunk(NOTHING);
+  }
+
+  /** A withdrawn model may be redirected to another one, and an alias always is. */
+  #readModel(version: unknown): void {
+    if (typeof version !== 'string') return;
+    const name = version.replace(PREFIX, '');
+    if (!MODEL_NAME.test(name)) return;
+    this.#knowsModel = true;
+    this.handler.onModel(this.context.redact(name));
   }
 
   /** A silent chunk between others shows that the provider is alive. */
@@ -189,6 +200,9 @@ const UNUSABLE = { kind: 'upstream_down', timedOut: false, status: 200 } as cons
 const TOO_LONG: Failure = { ...UNUSABLE, message: 'an answer that is too long' };
 const NOTHING: ChatChunk = { text: '' };
 
+const PREFIX = /^models\//;
+const MODEL_NAME = /^[\w.:@/-]{1,100}$/;
+
 const JSON_BEGINS = /^[[{]/;
 /** In UTF-8. */
 const FIRST_BYTE_OF_MANY = 0x80;
@@ -213,6 +227,7 @@ interface RawChunk {
   readonly candidates?: readonly (RawCandidate | null)[] | null;
   readonly promptFeedback?: { readonly blockReason?: string | null } | null;
   readonly usageMetadata?: JsonObject | null;
+  readonly modelVersion?: unknown;
 }
 
 interface RawCandidate {
