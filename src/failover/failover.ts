@@ -80,8 +80,8 @@ export interface AnswerReader<Chunk, End extends AnswerEnd> {
   onEnd(end: End, answeredBy: AnsweredBy): void;
   /**
    * @param error a ServiceError; an UpstreamError where the failure is the answer, before any chunk that was
-   *   committed to: a fault of the request, or blocked content; anything else is a bug
-   * @param answeredBy of the last attempt; null where there was none
+   *   committed to: a fault of the request, blocked content, or an unusable answer; anything else is a bug
+   * @param answeredBy of the attempt with this failure, else of the last one; null where there was none
    */
   onError(error: unknown, answeredBy: AnsweredBy | null): void;
 }
@@ -157,6 +157,11 @@ interface Attempt<End> {
   ringsAt: number;
 }
 
+interface UnusableAnswer {
+  readonly error: UpstreamError;
+  readonly answeredBy: AnsweredBy | null;
+}
+
 /** The failover of one request. */
 class FailoverRun<Question, Chunk, End extends AnswerEnd>
   implements CallHandler<Chunk, End>, Run, CallerWork
@@ -175,6 +180,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   #waitUntil: number | null = null;
   /** Of the last attempt. */
   #answeredBy: AnsweredBy | null = null;
+  /** The answer if no other key has a better one. */
+  #unusable: UnusableAnswer | null = null;
   #state: State<End> = SEARCHING;
 
   constructor(
@@ -226,6 +233,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const mayLease = this.#errors.length > 0 || this.#queue.waiters.size === 0;
     const lease = mayLease ? this.#search.next() : null;
     if (lease !== null) this.#attempt(lease);
+    else if (this.#unusable !== null) this.#answerUnusable(this.#unusable);
     else if (this.#hasKeys()) this.#wait();
     else this.#refuse(noKeysConfigured(this.#provider()));
   }
@@ -484,6 +492,13 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
         if (this.#search.hasMore()) this.#pause(PAUSE_MS * (0.5 + random()));
         else this.search();
         return;
+      case 'another_try': {
+        const isFirst = this.#unusable === null;
+        this.#unusable = { error, answeredBy: this.#answeredBy };
+        if (isFirst) this.search();
+        else this.#answerUnusable(this.#unusable);
+        return;
+      }
       case 'answer':
         this.#end({ kind: ENDS[error.failure.kind] ?? 'broken_off' });
         this.#reader.onError(error, this.#answeredBy);
@@ -500,6 +515,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       default:
         action satisfies never;
     }
+  }
+
+  #answerUnusable({ error, answeredBy }: UnusableAnswer): void {
+    this.#end({ kind: 'answered' });
+    this.#reader.onError(error, answeredBy);
   }
 
   #pause(ms: number): void {
@@ -526,7 +546,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       ms: this.#options.clock.now() - startedAt,
       firstMs,
       // Blocked content may have used tokens too.
-      usage: (outcome.kind === 'content_blocked' ? outcome.usage : end?.usage) ?? null,
+      usage: ('usage' in outcome ? outcome.usage : end?.usage) ?? null,
     };
     const before = this.#trace.attempts.at(-1) ?? ended;
     this.#trace.attempts.push(ended);
@@ -544,6 +564,10 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   #refuse(error: ServiceError): void {
     const { code, retryAfterMs } = error;
+    if (this.#unusable !== null && code !== 'client_gone') {
+      this.#answerUnusable(this.#unusable);
+      return;
+    }
     this.#end(code === 'client_gone' ? { kind: code } : { kind: 'refused', code, retryAfterMs });
     this.#reader.onError(error, this.#answeredBy);
   }

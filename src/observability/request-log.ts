@@ -127,6 +127,7 @@ const LEVELS: Record<FailureKind, 'info' | 'warn' | 'error'> = {
   not_owned: 'info',
   request_fault: 'info',
   content_blocked: 'info',
+  unusable_answer: 'info',
   upstream_down: 'warn',
   misconfigured: 'error',
   deadline_exceeded: 'warn',

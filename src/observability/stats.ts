@@ -135,11 +135,12 @@ const settles = (failure: Failure, parked: Parked | null) =>
     ? provedBy(failure, verdictOf(failure, PLAIN)) !== 'nothing'
     : parked.scope !== 'project_model_feature';
 
-/** Failures that are no fault of the key or its provider. */
+/** Failures that say nothing about the key or its provider. */
 const BLAMELESS: ReadonlySet<FailureKind> = new Set([
   'not_owned',
   'request_fault',
   'content_blocked',
+  'unusable_answer',
   'deadline_exceeded',
   'client_gone',
   'internal_error',

@@ -185,6 +185,54 @@ describe('an answer', () => {
   }
 });
 
+it.each([
+  ['LANGUAGE', 'other'],
+  ['OTHER', 'other'],
+  ['NO_IMAGE', 'other'],
+  ['IMAGE_OTHER', 'other'],
+  ['A_NEW_ONE', 'other'],
+  ['IMAGE_SAFETY', 'content-filter'],
+  ['IMAGE_PROHIBITED_CONTENT', 'content-filter'],
+  ['IMAGE_RECITATION', 'content-filter'],
+])('an answer that ends with %s is no plain stop, nor without a word', async (reason, finish) => {
+  const end = { candidates: [{ finishReason: reason }] };
+  const scene = await start(({ reply }) => reply(answerOf([dataOf(end)])));
+  const reasons = { chat: finish, completion: 'content_filter' };
+  const sentence = finish === 'other' ? /^I have no answer/ : /^I can't help with that/;
+  for (const name of NAMES) {
+    const { text } = await ask(scene.app, CALLERS[name]);
+    const read = CALLERS[name].read(text);
+    expect([name, read.finish]).toEqual([
+      name,
+      reasons[name.startsWith('chat') ? 'chat' : 'completion'],
+    ]);
+    expect(read.text).toMatch(sentence);
+  }
+  expect(scene.upstream.calls).toHaveLength(NAMES.length);
+  scene.upstream.answer = ({ reply }) => reply(answerOf([dataOf(chunk('Once')), dataOf(end)]));
+  const { text } = await ask(scene.app, CALLERS['chat, streamed']);
+  expect(CALLERS['chat, streamed'].read(text)).toMatchObject({ text: 'Once', finish });
+  await expectNoHarm(scene);
+});
+
+it('an answer that falls silent after an end without content ends as it is after 30 s', async () => {
+  const empty = dataOf({ candidates: [{ finishReason: 'STOP' }], ...usage(5) });
+  const scene = await start(
+    ({ socket }) => socket.write(head(CHUNKED) + chunked([empty])),
+    TWO_KEYS,
+  );
+  const { app } = scene;
+  for (const name of NAMES) {
+    const startedAt = app.clock.now();
+    const { status, text } = await flow(app.clock, ask(app, CALLERS[name]), 100);
+    const { text: said, finish, tokens } = CALLERS[name].read(text);
+    expect([status, said, tokens]).toEqual([200, expect.stringMatching(/^I have no answer/), 5]);
+    expect(finish).not.toBe('stop');
+    expect(app.clock.now() - startedAt).toBeLessThan(32_000);
+  }
+  await expectNoHarm(scene);
+});
+
 it('a compressed refusal is understood', async () => {
   const spent = JSON.stringify({
     error: {

@@ -138,7 +138,8 @@ const FINISH: Record<FinishReason, string> = {
   length: 'length',
   'tool-calls': 'tool_calls',
   'content-filter': 'content_filter',
-  other: 'stop',
+  // OpenAI has no word for it, and for a plain stop a person would miss nothing.
+  other: 'content_filter',
 };
 
 /**

@@ -40,6 +40,8 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #knowsModel = false;
   #hasBegun = false;
   #hasCalls = false;
+  /** Why the provider ended an answer without anything in it. */
+  #emptyReason = '';
   /** The last one: some gateways write a finish reason on every chunk. */
   #finish: ChatFinish | null = null;
   /** Whether the only finish reason was on the last chunk: a later failure does not matter then. */
@@ -72,7 +74,8 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     else this.#parser.feed('\n\n');
     if (this.isOver) return;
     if (this.#finish === null) this.#fail(this.#unfinished());
-    else this.handler.onEnd(this.#finish);
+    else if (this.#hasBegun) this.handler.onEnd(this.#finish);
+    else this.#fail(this.#unusable(this.#finish));
   }
 
   protected refused(answer: ProviderAnswer): void {
@@ -149,10 +152,11 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   }
 
   #onLast(said: ChatChunk | null, finishReason: string, usage: Usage): void {
-    const isGarbled = said === null && GARBLED.has(finishReason);
     const reason = FINISH.get(finishReason) ?? 'other';
-    if (isGarbled && !this.#hasBegun) {
-      this.#fail({ ...UNUSABLE, message: `an unusable answer: ${finishReason}` });
+    if (said === null && !this.#hasBegun && UNUSABLE.has(finishReason)) {
+      // More may follow: some gateways write a finish reason on every chunk.
+      this.#emptyReason = finishReason;
+      this.#complete(reason, usage);
     } else if (said === null && reason === 'content-filter') {
       this.#block(finishReason, usage);
     } else {
@@ -183,6 +187,11 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     return failure.kind === 'upstream_down' ? { ...failure, message } : failure;
   }
 
+  #unusable({ usage }: ChatFinish): Failure {
+    const message = `an answer without content: ${this.#emptyReason}`;
+    return { kind: 'unusable_answer', message, usage, status: 200 };
+  }
+
   /** @param body what came within a 200 in place of a chunk */
   #classify(body: string): Failure {
     return classifyGeminiAnswer({ status: 200, headers: {}, body }, this.context);
@@ -191,13 +200,18 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #fail(failure: Failure): void {
     if (this.isOver) return;
     this.abort();
-    if (this.#isComplete && this.#finish !== null) this.handler.onEnd(this.#finish);
+    if (this.#hasBegun && this.#isComplete && this.#finish !== null)
+      this.handler.onEnd(this.#finish);
     else this.handler.onFailure(new UpstreamError(failure));
   }
 }
 
-const UNUSABLE = { kind: 'upstream_down', timedOut: false, status: 200 } as const;
-const TOO_LONG: Failure = { ...UNUSABLE, message: 'an answer that is too long' };
+const TOO_LONG: Failure = {
+  kind: 'upstream_down',
+  timedOut: false,
+  status: 200,
+  message: 'an answer that is too long',
+};
 const NOTHING: ChatChunk = { text: '' };
 
 const PREFIX = /^models\//;
@@ -273,11 +287,16 @@ const FINISH: ReadonlyMap<string, FinishReason> = new Map([
   ['SPII', 'content-filter'],
   ['IMAGE_SAFETY', 'content-filter'],
   ['IMAGE_PROHIBITED_CONTENT', 'content-filter'],
+  ['IMAGE_RECITATION', 'content-filter'],
 ]);
 
-const GARBLED: ReadonlySet<string> = new Set([
+/** Reasons that without any content make an answer worth another try: the next one may be a good one. */
+const UNUSABLE: ReadonlySet<string> = new Set([
+  'STOP',
   'MALFORMED_FUNCTION_CALL',
   'UNEXPECTED_TOOL_CALL',
+  'TOO_MANY_TOOL_CALLS',
+  'MISSING_THOUGHT_SIGNATURE',
   'MALFORMED_RESPONSE',
 ]);
 
