@@ -133,13 +133,11 @@ function bindCalls(
       tokens: oncePer((type: 'input' | 'output') => tokens({ ...labels, gen_ai_token_type: type })),
     };
   };
-  const seriesOf = oncePer((target: Target) => {
-    const labelOf = atMostNames(MAX_RESPONSE_MODELS);
-    return oncePer((operation: Operation) => {
-      const seriesAs = oncePer((label: string | null) => bind(target, operation, label));
-      return (responseModel: string | null) => seriesAs(labelOf(responseModel));
-    });
-  });
+  const seriesOf = oncePer((target: Target) =>
+    oncePer((operation: Operation) =>
+      oncePerModel((responseModel) => bind(target, operation, responseModel)),
+    ),
+  );
   for (const target of targets) {
     for (const operation of operationsOf(target)) {
       seriesOf(target)(operation)(null).duration('success');
@@ -148,12 +146,16 @@ function bindCalls(
   return seriesOf;
 }
 
-/** @returns a label for each name: the name itself, and `other` for all after the first few */
-function atMostNames(most: number): (name: string | null) => string | null {
-  const names = new Set<string | null>([null]);
+/** Creates what belongs to a model when it first answers; all after the first few are `other`. */
+function oncePerModel<V>(create: (label: string | null) => V): (name: string | null) => V {
+  const known = new Map<string | null, V>([[null, create(null)]]);
   return (name) => {
-    if (names.size <= most) names.add(name);
-    return names.has(name) ? name : 'other';
+    const found = known.get(name);
+    if (found !== undefined) return found;
+    const label = known.size <= MAX_RESPONSE_MODELS ? name : 'other';
+    const created = known.get(label) ?? create(label);
+    known.set(label, created);
+    return created;
   };
 }
 

@@ -2,7 +2,14 @@ import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failove
 import { ServiceError } from '../failover/service-error.ts';
 import type { ChatClient } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
-import type { ChatChunk, ChatFinish, ChatTurn, FinishReason, ToolCall } from '../shared/chat.ts';
+import {
+  type ChatChunk,
+  type ChatFinish,
+  type ChatTurn,
+  type FinishReason,
+  notCarried,
+  type ToolCall,
+} from '../shared/chat.ts';
 import { UpstreamError, type Usage } from '../shared/failure.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { modelOf, type Target } from '../shared/target.ts';
@@ -42,8 +49,13 @@ export interface Chat {
 export const modelThatAnswered = ({ responseModel, target }: AnsweredBy): string =>
   responseModel ?? target.label;
 
+/** What there is of a chunk for a form that carries text alone. */
+export const textOf = ({ text, media }: ChatChunk): string =>
+  media === undefined ? text : text + notCarried(nameOf(media.mediaType));
+
 export interface ChatReply extends ChatFinish {
   readonly answeredBy: AnsweredBy;
+  /** With a sentence in place of each image and other medium: no whole form carries those. */
   readonly text: string;
   readonly toolCalls: readonly ToolCall[];
 }
@@ -152,8 +164,9 @@ class ReplyCollector implements ChatReader {
     this.#toolCalls = [];
   }
 
-  onChunk({ text, toolCalls }: ChatChunk): boolean {
-    this.#text += text;
+  onChunk(chunk: ChatChunk): boolean {
+    const { toolCalls } = chunk;
+    this.#text += textOf(chunk);
     if (toolCalls !== undefined) this.#toolCalls.push(...toolCalls);
     if (this.#text.length > MAX_REPLY) this.run?.stop(tooLong());
     return true;
@@ -201,7 +214,7 @@ class StreamReader implements ChatReader {
       this.#hasBegun = true;
       this.#writer.begin(answeredBy, () => this.run?.resume());
     }
-    if (chunk.text !== '' || chunk.toolCalls !== undefined) this.#isEmpty = false;
+    this.#isEmpty &&= isSilent(chunk);
     return this.#writer.write(chunk);
   }
 
@@ -220,6 +233,15 @@ class StreamReader implements ChatReader {
 }
 
 const tooLong = () => new ServiceError('upstream_failed', 'The answer is too long.');
+
+const isSilent = ({ text, toolCalls, media }: ChatChunk) =>
+  text === '' && toolCalls === undefined && media === undefined;
+
+function nameOf(mediaType: string): string {
+  if (mediaType.startsWith('image/')) return 'An image';
+  if (mediaType.startsWith('audio/')) return 'A sound';
+  return mediaType.startsWith('video/') ? 'A video' : 'A file';
+}
 
 interface Closing {
   readonly reason: FinishReason;

@@ -18,6 +18,27 @@ const DAY_SPENT = {
     ],
   },
 };
+const MINUTE_SPENT = {
+  error: {
+    code: 429,
+    status: 'RESOURCE_EXHAUSTED',
+    message: 'You exceeded your current quota. Please retry in 3s.',
+    details: [
+      {
+        '@type': 'type.googleapis.com/google.rpc.QuotaFailure',
+        violations: [{ quotaId: 'GenerateRequestsPerMinutePerProjectPerModel', quotaValue: '5' }],
+      },
+      { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '3s' },
+    ],
+  },
+};
+const OF_ANOTHER_REGION = {
+  error: {
+    code: 400,
+    status: 'FAILED_PRECONDITION',
+    message: 'User location is not supported for the API use.',
+  },
+};
 const BREAK = '\r\n\r\n';
 const event = (json: unknown) => `data: ${JSON.stringify(json)}${BREAK}`;
 const piece = (text: string, more = {}) =>
@@ -193,7 +214,8 @@ describe('an unusable answer', () => {
   it.each<[string, (string | null)[]]>([
     ['the second one is too', [EMPTY, EMPTY, null]],
     ['there is no other key', [EMPTY]],
-    ['every other key is spent', [EMPTY, event(DAY_SPENT)]],
+    ['every other key is spent, although it returns soon', [EMPTY, event(MINUTE_SPENT)]],
+    ['the next one cannot be asked from here', [EMPTY, event(OF_ANOTHER_REGION), null]],
   ])('is answered as it is where %s', async (_, streams) => {
     for (const stream of [false, true]) {
       const app = await startWithKeys(...streams);

@@ -185,6 +185,72 @@ describe('an answer', () => {
   }
 });
 
+const SOUND = { mimeType: 'audio/L16;rate=24000', data: 'UklGRg==' };
+const THOUGHT = { thought: true, inlineData: { mimeType: 'image/png', data: 'AAAA' } };
+
+it.each<[string, string, object]>([
+  [
+    'a generated image',
+    '\n[An image was generated, which this format cannot carry.]\n',
+    { inlineData: { mimeType: 'image/png', data: 'iVBORw0KGgo=' } },
+  ],
+  [
+    'a sound',
+    '\n[A sound was generated, which this format cannot carry.]\n',
+    { inlineData: SOUND },
+  ],
+  [
+    'code that was run',
+    '\n```python\nprint(1)\n```\n',
+    { executableCode: { language: 'PYTHON', code: 'print(1)' } },
+  ],
+  [
+    'code with a fence in it',
+    '\n````\n```\n````\n',
+    { executableCode: { language: 'LANGUAGE_UNSPECIFIED', code: '```' } },
+  ],
+  [
+    'its output',
+    '\n```\n1\n```\n',
+    { codeExecutionResult: { outcome: 'OUTCOME_OK', output: '1\n' } },
+  ],
+  [
+    'its end without an output',
+    '\n```\nOUTCOME_FAILED\n```\n',
+    { codeExecutionResult: { outcome: 'OUTCOME_FAILED' } },
+  ],
+  [
+    'a file',
+    '\nhttps://a.test/b\n',
+    { fileData: { mimeType: 'a/b', fileUri: 'https://a.test/b' } },
+  ],
+  [
+    'a part of an unknown kind',
+    '\n[A part of the kind "hologram" was generated, which this format cannot carry.]\n',
+    { thoughtSignature: 'c2ln', hologram: { size: 3 } },
+  ],
+  [
+    'a part of an unknown kind that is a text',
+    '\n[A part of the kind "poem" was generated, which this format cannot carry.]\n',
+    { text: null, poem: 'Roses' },
+  ],
+  ['a thought', '', THOUGHT],
+  ['nothing', '', {}],
+  ['a signature', '', { text: '', thoughtSignature: 'c2ln' }],
+])('an answer with %s loses nothing of it in a form of text', async (_, text, part) => {
+  const parts = [{ text: 'Once' }, part, null, { text: ' upon' }];
+  const whole = { candidates: [{ content: { parts }, finishReason: 'STOP' }], ...usage(5) };
+  const scene = await start(({ reply }) => reply(answerOf([dataOf(whole)])));
+  for (const name of NAMES) {
+    const answer = await ask(scene.app, CALLERS[name]);
+    const understood = { text: `Once${text} upon`, finish: 'stop', tokens: 5 };
+    expect([name, CALLERS[name].read(answer.text)]).toEqual([name, understood]);
+  }
+  const messages = [{ role: 'user', content: 'Hi' }];
+  expect((await scene.app.post('/api/chat', { messages })).text).toBe(`Once${text} upon`);
+  await expectNoHarm(scene);
+});
+
 it.each([
   ['LANGUAGE', 'other'],
   ['OTHER', 'other'],

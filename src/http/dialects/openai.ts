@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type ChatReply, modelThatAnswered } from '../../services/chat.ts';
+import { type ChatReply, modelThatAnswered, textOf } from '../../services/chat.ts';
 import type { FinishReason, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
 import { linked } from '../body.ts';
@@ -104,7 +104,9 @@ function toCompletionChunks(facts: StreamFacts, form: CompletionForm): Frames {
   return {
     headers: EVENT_STREAM,
     begin: toChunk({ role: 'assistant', content: '' }),
-    piece({ text, toolCalls = [] }) {
+    piece(chunk) {
+      const { toolCalls = [] } = chunk;
+      const text = textOf(chunk);
       const content = text === '' ? '' : toChunk({ content: text });
       const called = toolCalls.slice(0, mostCalls(form) - calls).map((call) => {
         const delta = { tool_calls: [{ index: calls, ...toToolCall(call) }] };

@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import { type ChatReply, modelThatAnswered } from '../../services/chat.ts';
+import { type ChatReply, modelThatAnswered, textOf } from '../../services/chat.ts';
 import { type ChatMessage, FINISH_REASONS } from '../../shared/chat.ts';
 import { listOf, validate } from '../body.ts';
 import { OUR_ERRORS } from '../errors.ts';
@@ -96,7 +96,10 @@ function toEvents({ model, requestId }: StreamFacts): Frames {
   return {
     headers: EVENT_STREAM,
     begin: '',
-    piece: ({ text }) => (text === '' ? '' : named('delta', { text })),
+    piece(chunk) {
+      const text = textOf(chunk);
+      return text === '' ? '' : named('delta', { text });
+    },
     end: ({ reason, usage }) => named('done', { model, finishReason: reason, usage, requestId }),
     fail: ({ code, message }) => named('error', { code, message, requestId }),
     keepAlive: COMMENT,
