@@ -49,6 +49,8 @@ export interface AnswerShape {
    * of one: an event for each, after those of the text. Unless `text` is given, there is none.
    */
   readonly functionCalls?: readonly FunctionCall[];
+  /** Google: the model that answers. Default: the one that was asked for. */
+  readonly modelVersion?: string;
 }
 
 export interface FunctionCall {

@@ -92,8 +92,8 @@ export interface AnswerReader<Chunk, End extends AnswerEnd> {
   onEnd(end: End, answeredBy: AnsweredBy): void;
   /**
    * @param error a ServiceError; an UpstreamError where the failure is the answer, before any chunk that was
-   *   committed to: a fault of the request, or blocked content; anything else is a bug
-   * @param answeredBy of the last attempt; null where there was none
+   *   committed to: a fault of the request, blocked content, or an unusable answer; anything else is a bug
+   * @param answeredBy of the attempt with this failure, else of the last one; null where there was none
    */
   onError(error: unknown, answeredBy: AnsweredBy | null): void;
 }
@@ -103,6 +103,8 @@ export interface AnsweredBy {
   readonly key: ApiKey;
   /** The number of this attempt: 1 for the first. */
   readonly attempts: number;
+  /** The model that answers, as the provider names it; null until it does. Set by the failover. */
+  responseModel: string | null;
 }
 
 /** A request under way, for its reader. */
@@ -177,6 +179,11 @@ interface Attempt<End> {
   ringsAt: number;
 }
 
+interface FailedAttempt {
+  readonly error: UpstreamError;
+  readonly answeredBy: AnsweredBy;
+}
+
 /** The failover of one request. */
 class FailoverRun<Question, Chunk, End extends AnswerEnd>
   implements CallHandler<Chunk, End>, Run, CallerWork
@@ -195,6 +202,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   #waitUntil: number | null = null;
   /** Of the last attempt. */
   #answeredBy: AnsweredBy | null = null;
+  /** The answer if no other key has a better one. */
+  #unusable: FailedAttempt | null = null;
   #state: State<End> = SEARCHING;
 
   constructor(
@@ -247,8 +256,19 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const mayLease = this.#errors.length > 0 || this.#queue.waiters.size === 0;
     const lease = mayLease ? this.#search.next() : null;
     if (lease !== null) this.#attempt(lease);
+    else if (this.#unusable !== null) this.#answerUnusable(this.#unusable);
     else if (this.#hasKeys()) this.#wait();
     else this.#refuse(noKeysConfigured(this.#provider()));
+  }
+
+  onModel(name: string): void {
+    const state = this.#state;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    const { answeredBy } = state.attempt;
+    const { target } = answeredBy;
+    answeredBy.responseModel = name;
+    if (name === target.model) return;
+    for (const sink of this.#options.sinks) sink.otherModelAnswers?.(target, name);
   }
 
   onChunk(chunk: Chunk): void {
@@ -408,7 +428,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const attempts = this.#trace.attempts.length + (isHedge ? 2 : 1);
     return {
       lease,
-      answeredBy: { target, key, attempts },
+      answeredBy: { target, key, attempts, responseModel: null },
       isHedge,
       startedAt,
       call: null,
@@ -556,7 +576,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       this.#giveUp(ENDS[failure.kind] ?? 'broken_off', brokenOff(error), other);
     } else {
       this.#errors.push(error);
-      this.#goOnAfter(error, parked, other);
+      this.#goOnAfter({ error, answeredBy: attempt.answeredBy }, parked, other);
     }
   }
 
@@ -571,20 +591,22 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   }
 
   /** Of two attempts the other one goes on, unless the failure ends the request. */
-  #goOnAfter(error: UpstreamError, parked: Parked | null, other: Attempt<End> | null): void {
+  #goOnAfter(failed: FailedAttempt, parked: Parked | null, other: Attempt<End> | null): void {
+    const { error } = failed;
     if (other === null) {
-      this.#decide(error, parked);
+      this.#decide(failed, parked);
       return;
     }
     const { request: action } = this.#search.verdictOf(error.failure);
     if (TRIES_ON.has(action)) {
+      if (action === 'another_try') this.#unusable ??= failed;
       if (!other.isHedge) this.#trace.hedge = 'wasted';
       this.#state = { kind: 'attempting', attempt: other, hedge: null };
       this.#answeredBy = other.answeredBy;
       return;
     }
     this.#drop(other, action === 'stop' ? CLIENT_GONE : superseded('no'));
-    this.#decide(error, parked);
+    this.#decide(failed, parked);
   }
 
   #explain(thrown: unknown, lease: Lease): unknown {
@@ -596,7 +618,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   }
 
   /** What happens to the request after an attempt that failed. */
-  #decide(error: UpstreamError, parked: Parked | null): void {
+  #decide(failed: FailedAttempt, parked: Parked | null): void {
+    const { error } = failed;
     const { clock, random } = this.#options;
     const { request: action } = this.#search.verdictOf(error.failure);
     switch (action) {
@@ -612,6 +635,13 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
         if (this.#search.hasMore()) this.#pause(PAUSE_MS * (0.5 + random()));
         else this.search();
         return;
+      case 'another_try': {
+        const isFirst = this.#unusable === null;
+        this.#unusable = failed;
+        if (isFirst) this.search();
+        else this.#answerUnusable(this.#unusable);
+        return;
+      }
       case 'answer':
         this.#end({ kind: ENDS[error.failure.kind] ?? 'broken_off' });
         this.#reader.onError(error, this.#answeredBy);
@@ -630,6 +660,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     }
   }
 
+  #answerUnusable({ error, answeredBy }: FailedAttempt): void {
+    this.#end({ kind: 'answered' });
+    this.#reader.onError(error, answeredBy);
+  }
+
   #pause(ms: number): void {
     const timer = this.#options.clock.after(ms, () => this.search());
     this.#state = { kind: 'waiting', cancel: () => timer.cancel() };
@@ -637,12 +672,15 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   /** Ends the attempt; the request goes on. */
   #report(attempt: Attempt<End>, outcome: Outcome): Parked | null {
-    const { lease, isHedge, startedAt, firstMs, timer, end } = attempt;
+    const { lease, answeredBy, isHedge, startedAt, firstMs, timer, end } = attempt;
+    const { responseModel } = answeredBy;
     timer?.cancel();
     const parked = lease.report(outcome, end?.usage?.inputTokens);
     const ended = {
       key: lease.key.id,
       target: lease.target,
+      responseModel,
+      otherModel: responseModel === lease.target.model ? null : responseModel,
       outcome,
       isProbe: lease.isProbe,
       isHedge,
@@ -651,7 +689,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       ms: this.#options.clock.now() - startedAt,
       firstMs,
       // Blocked content may have used tokens too.
-      usage: (outcome.kind === 'content_blocked' ? outcome.usage : end?.usage) ?? null,
+      usage: ('usage' in outcome ? outcome.usage : end?.usage) ?? null,
     };
     const before = this.#trace.attempts.at(-1) ?? ended;
     this.#trace.attempts.push(ended);
@@ -669,6 +707,10 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   #refuse(error: ServiceError): void {
     const { code, retryAfterMs } = error;
+    if (this.#unusable !== null && code !== 'client_gone') {
+      this.#answerUnusable(this.#unusable);
+      return;
+    }
     this.#end(code === 'client_gone' ? { kind: code } : { kind: 'refused', code, retryAfterMs });
     this.#reader.onError(error, this.#answeredBy);
   }
@@ -698,29 +740,40 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 class HedgeHandler<Chunk, End extends AnswerEnd> implements CallHandler<Chunk, End> {
   readonly #run: FailoverRun<unknown, Chunk, End>;
   readonly #attempt: Attempt<End>;
+  #model: string | null = null;
 
   constructor(run: FailoverRun<unknown, Chunk, End>, attempt: Attempt<End>) {
     this.#run = run;
     this.#attempt = attempt;
   }
 
+  onModel(name: string): void {
+    this.#model = name;
+  }
+
   onChunk(chunk: Chunk): void {
-    this.#run.prefer(this.#attempt);
+    this.#speak();
     this.#run.onChunk(chunk);
   }
 
   onFinish(end: End): void {
-    this.#run.prefer(this.#attempt);
+    this.#speak();
     this.#run.onFinish(end);
   }
 
   onEnd(end: End): void {
-    this.#run.prefer(this.#attempt);
+    this.#speak();
     this.#run.onEnd(end);
   }
 
   onFailure(error: unknown): void {
     this.#run.attemptFailed(this.#attempt, error);
+  }
+
+  #speak(): void {
+    this.#run.prefer(this.#attempt);
+    if (this.#model !== null) this.#run.onModel(this.#model);
+    this.#model = null;
   }
 }
 
@@ -744,7 +797,12 @@ const DEADLINE_EXCEEDED: Failure = {
 };
 
 /** After these another key is tried. */
-const TRIES_ON: ReadonlySet<RequestAction> = new Set(['next_key', 'next_project', 'another_key']);
+const TRIES_ON: ReadonlySet<RequestAction> = new Set([
+  'next_key',
+  'next_project',
+  'another_key',
+  'another_try',
+]);
 
 /** Of the time of an answer that comes whole; the rest is for another key when the first one hangs. */
 const SHARE_OF_WHOLE = 0.75;

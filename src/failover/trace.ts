@@ -23,6 +23,8 @@ type HedgeEnd = (typeof HEDGE_ENDS)[number];
 
 /** Reads the traces. Must neither throw nor take long, nor change them. */
 export interface TraceSink {
+  /** In an attempt another model begins to answer than was asked for. */
+  otherModelAnswers?(target: Target, responseModel: string): void;
   /** An attempt that did not succeed has ended. */
   attemptFailed?(attempt: AttemptTrace, request: RequestTrace): void;
   /** Before `requestEnded`, for a request that was refused or needed more than one attempt. */
@@ -66,6 +68,10 @@ export interface AttemptTrace {
   /** The id of the key. */
   readonly key: string;
   readonly target: Target;
+  /** The model that answered, as the provider names it; null where it does not. */
+  readonly responseModel: string | null;
+  /** The same if it is not the one that was asked for, else null. */
+  readonly otherModel: string | null;
   readonly outcome: Outcome;
   readonly isProbe: boolean;
   /** Whether it was started because another one was slow. */

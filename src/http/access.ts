@@ -118,6 +118,7 @@ function lineOf(
     retryAfterSeconds: outcome?.retryAfterSeconds,
     key: success?.key,
     model: success?.target.labels.model,
+    responseModel: success?.otherModel ?? undefined,
     persona: success?.target.labels.persona,
     firstMs: success?.firstMs ?? undefined,
     tokens: success?.usage?.totalTokens,

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { AnsweredBy } from '../failover/failover.ts';
-import type { Chat, ChatWriter } from '../services/chat.ts';
+import { type Chat, type ChatWriter, modelThatAnswered } from '../services/chat.ts';
 import type { ChatChunk, ChatFinish } from '../shared/chat.ts';
 import { atMost, type Clock } from '../shared/clock.ts';
 import { modelOf, type Target } from '../shared/target.ts';
@@ -195,7 +195,7 @@ class StreamWriter implements ChatWriter {
   }
 
   begin(answeredBy: AnsweredBy, resume: () => void): void {
-    this.#ahead = this.#frames.begin(answeredBy.target.label);
+    this.#ahead = this.#frames.begin(modelThatAnswered(answeredBy));
     this.#output.onRoom = resume;
     this.#keepAlive.begin();
     if (this.#response.headersSent) return;

@@ -156,6 +156,10 @@ const minute = z.strictObject({
 const attempt = z.strictObject({
   key: keyId,
   model,
+  responseModel: model.nullable().meta({
+    description:
+      'The model that answered if it is not the one that was asked for. Null: it is, or it is unknown.',
+  }),
   outcome: z.enum(OUTCOMES),
   message: z.string().nullable().meta({ description: 'What went wrong. Null: nothing.' }),
   isTrial: z.boolean().meta({ description: 'Whether it was the probe of a parked key.' }),

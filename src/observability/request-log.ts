@@ -3,13 +3,15 @@ import type { Inspection } from '../pool/inspection.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Target } from '../shared/target.ts';
 
 /**
- * One line for each attempt without an answer, and one more for a request that needed more than one or was refused. A
- * success is in the access log.
+ * One line for each attempt without an answer, one more for a request that needed more than one or was refused, and
+ * one for each model that answers in place of another. A success is in the access log.
  */
 export function createRequestLog(log: Logger, inspection: Inspection): TraceSink {
   return {
+    otherModelAnswers: createModelWatch(log),
     attemptFailed(attempt, request) {
       const { outcome } = attempt;
       if (outcome.kind === 'success') return;
@@ -38,13 +40,39 @@ function refusalLine({ requestId, targets, ms, end, ...request }: EndedTrace) {
 
 const isWorthALine = ({ failovers, hedge }: EndedTrace) => failovers > 0 || hedge !== null;
 
+/** For one target. A gateway could make up any number of them. */
+const MAX_NAMES = 10;
+
+/** Warns once for each target and each other model that answers in its place. */
+function createModelWatch(log: Logger): (target: Target, responseModel: string) => void {
+  const known = new Map<Target, Set<string>>();
+  return (target, responseModel) => {
+    const names = known.get(target) ?? new Set();
+    if (names.has(responseModel) || names.size >= MAX_NAMES) return;
+    known.set(target, names.add(responseModel));
+    if (isSameModel(target.label, responseModel)) return;
+    const line = { service: target.provider, ...target.labels, responseModel };
+    log.warn(line, 'another model answers than was asked for: its quota and price count');
+  };
+}
+
+/** An alias always has another name. A model may answer as one of its versions. */
+const isSameModel = (asked: string, answered: string) =>
+  ALIAS.test(asked) || asked.replace(VERSION, '') === answered.replace(VERSION, '');
+
+const ALIAS = /-latest$/;
+/** `-001`, `-preview`, `-exp-0827`, `-preview-09-2025`. */
+const VERSION = /-(?:\d{3}|(?:preview|exp)(?:-\d{2,4})*)$/;
+
 function attemptLine(attempt: AttemptTrace, request: RequestTrace) {
   const { requestId } = request;
-  const { key, target, outcome, ms, firstMs, usage, isProbe, isHedge, parked } = attempt;
+  const { key, target, otherModel, outcome, ms, firstMs, usage, isProbe, isHedge, parked } =
+    attempt;
   return {
     requestId,
     key,
     ...target.labels,
+    ...(otherModel === null ? {} : { responseModel: otherModel }),
     outcome: outcome.kind,
     ms,
     ...(firstMs === null ? {} : { firstMs }),
@@ -111,6 +139,7 @@ const LEVELS: Record<FailureKind, 'info' | 'warn' | 'error'> = {
   not_owned: 'info',
   request_fault: 'info',
   content_blocked: 'info',
+  unusable_answer: 'info',
   upstream_down: 'warn',
   misconfigured: 'error',
   deadline_exceeded: 'warn',

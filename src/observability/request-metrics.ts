@@ -22,7 +22,7 @@ export interface RequestMetrics {
 }
 
 /**
- * Counts requests and their attempts. Every label is a closed set, so the number of series is bounded,
+ * Counts requests and their attempts. Every label is a closed set or limited, so the number of series is bounded,
  * and each counter begins at 0: Prometheus does not see the first increase of one that appears later.
  */
 export function createRequestMetrics(
@@ -34,11 +34,11 @@ export function createRequestMetrics(
   const callsOf = bindCalls(families, targets, providers);
   const requestsOf = bindRequests(families, targets);
   const attemptEnded = (attempt: AttemptTrace, { operation }: RequestTrace) => {
-    const { target, outcome, isProbe, ms, firstMs, usage } = attempt;
+    const { target, responseModel, outcome, isProbe, ms, firstMs, usage } = attempt;
     const { attempts, probes } = attemptsOf(target)(outcome.kind);
     attempts.count += 1;
     if (isProbe) probes.count += 1;
-    const calls = callsOf(target)(operation);
+    const calls = callsOf(target)(operation)(responseModel);
     calls.duration(outcome.kind).observe(ms / 1000);
     // A call in the protocol of Gemini may ask for a whole answer, which has no first chunk.
     if (firstMs !== null && operation === 'chat') calls.firstChunk().observe(firstMs / 1000);
@@ -88,6 +88,9 @@ function bindAttempts({ counter }: Families, targets: readonly Target[]) {
   return seriesOf;
 }
 
+/** Of one target. A gateway could make up any number of them; the others share one label. */
+const MAX_RESPONSE_MODELS = 10;
+
 /** OpenTelemetry's advice, in seconds and in tokens. */
 const CALL_SECONDS = [
   0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,
@@ -120,28 +123,45 @@ function bindCalls(
     TOKENS,
   );
   const names = new Map(providers.map(({ name, metricName }) => [name, metricName]));
+  const bind = (target: Target, operation: Operation, responseModel: string | null) => {
+    const labels = {
+      gen_ai_operation_name: operation,
+      gen_ai_provider_name: names.get(target.provider) ?? target.provider,
+      ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
+      ...(responseModel === null ? {} : { gen_ai_response_model: responseModel }),
+    };
+    return {
+      duration: oncePer((outcome: Outcome['kind']) =>
+        duration(outcome === 'success' ? labels : { ...labels, error_type: outcome }),
+      ),
+      firstChunk: oncePer<void, HistogramSeries>(() => firstChunk(labels)),
+      tokens: oncePer((type: 'input' | 'output') => tokens({ ...labels, gen_ai_token_type: type })),
+    };
+  };
   const seriesOf = oncePer((target: Target) =>
-    oncePer((operation: Operation) => {
-      const labels = {
-        gen_ai_operation_name: operation,
-        gen_ai_provider_name: names.get(target.provider) ?? target.provider,
-        ...(target.model === null ? {} : { gen_ai_request_model: target.model }),
-      };
-      return {
-        duration: oncePer((outcome: Outcome['kind']) =>
-          duration(outcome === 'success' ? labels : { ...labels, error_type: outcome }),
-        ),
-        firstChunk: oncePer<void, HistogramSeries>(() => firstChunk(labels)),
-        tokens: oncePer((type: 'input' | 'output') =>
-          tokens({ ...labels, gen_ai_token_type: type }),
-        ),
-      };
-    }),
+    oncePer((operation: Operation) =>
+      oncePerModel((responseModel) => bind(target, operation, responseModel)),
+    ),
   );
   for (const target of targets) {
-    for (const operation of operationsOf(target)) seriesOf(target)(operation).duration('success');
+    for (const operation of operationsOf(target)) {
+      seriesOf(target)(operation)(null).duration('success');
+    }
   }
   return seriesOf;
+}
+
+/** Creates what belongs to a model when it first answers; all after the first few are `other`. */
+function oncePerModel<V>(create: (label: string | null) => V): (name: string | null) => V {
+  const known = new Map<string | null, V>([[null, create(null)]]);
+  return (name) => {
+    const found = known.get(name);
+    if (found !== undefined) return found;
+    const label = known.size <= MAX_RESPONSE_MODELS ? name : 'other';
+    const created = known.get(label) ?? create(label);
+    known.set(label, created);
+    return created;
+  };
 }
 
 function operationsOf({ persona, metered }: Target): readonly Operation[] {

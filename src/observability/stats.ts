@@ -135,11 +135,12 @@ const settles = (failure: Failure, parked: Parked | null) =>
     ? provedBy(failure, verdictOf(failure, PLAIN)) !== 'nothing'
     : parked.scope !== 'project_model_feature';
 
-/** Failures that are no fault of the key or its provider. */
+/** Failures that say nothing about the key or its provider. */
 const BLAMELESS: ReadonlySet<FailureKind> = new Set([
   'not_owned',
   'request_fault',
   'content_blocked',
+  'unusable_answer',
   'deadline_exceeded',
   'client_gone',
   'internal_error',
@@ -226,10 +227,11 @@ function reportRequest({ request, attemptsInAll }: EndedRequest): RequestReport 
 }
 
 function reportAttempt(attempt: AttemptTrace): RequestReport['attempts'][number] {
-  const { key, target, outcome, isProbe, parked, ms, firstMs, usage } = attempt;
+  const { key, target, otherModel, outcome, isProbe, parked, ms, firstMs, usage } = attempt;
   return {
     key,
     model: target.label,
+    responseModel: otherModel,
     outcome: outcome.kind,
     message: outcome.kind === 'success' ? null : outcome.message,
     isTrial: isProbe,

@@ -235,6 +235,7 @@ const KEPT_FOR_PLAIN_MS = 10_000;
 
 /** Failures of requests that the provider may have answered, or has: they use its quota. */
 const COUNTED: ReadonlySet<Failure['kind']> = new Set([
+  'unusable_answer',
   'content_blocked',
   'client_gone',
   'superseded',

@@ -44,12 +44,14 @@ export type Park =
 
 /**
  * What the request does next. `next_project`: the next key, but only of a few projects. `another_key`:
- * only a few keys, after a pause. `answer`: the caller gets the failure. `our_fault`: 502. `timeout`: 504.
+ * only a few keys, after a pause. `another_try`: one more key, else the caller gets the failure. `answer`:
+ * the caller gets the failure. `our_fault`: 502. `timeout`: 504.
  */
 export type RequestAction =
   | 'next_key'
   | 'next_project'
   | 'another_key'
+  | 'another_try'
   | 'answer'
   | 'our_fault'
   | 'timeout'
@@ -95,6 +97,7 @@ const VERDICTS = {
   not_owned: { park: parksNothing, proves: 'nothing', request: 'next_key' },
   request_fault: { park: parksNothing, proves: 'everything', request: 'answer' },
   content_blocked: { park: parksNothing, proves: 'everything', request: 'answer' },
+  unusable_answer: { park: parksNothing, proves: 'everything', request: 'another_try' },
   upstream_down: { park: parksNothing, proves: 'nothing', request: 'another_key' },
   misconfigured: { park: parksNothing, proves: 'nothing', request: 'our_fault' },
   deadline_exceeded: { park: parksNothing, proves: 'nothing', request: 'timeout' },

@@ -49,6 +49,8 @@ export interface Call {
 
 /** Gets the answer of one call: chunks, then either `onEnd` or `onFailure`, once. */
 export interface CallHandler<Chunk, End extends AnswerEnd> {
+  /** Before the first chunk, where the provider says which model answers. */
+  onModel(name: string): void;
   onChunk(chunk: Chunk): void;
   /** The answer is complete, unless more of it follows: the last end counts. Optional before `onEnd`. */
   onFinish(end: End): void;

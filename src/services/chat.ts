@@ -2,13 +2,15 @@ import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failove
 import { ServiceError } from '../failover/service-error.ts';
 import type { ChatClient } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
-import type {
-  AssistantPart,
-  ChatChunk,
-  ChatFinish,
-  ChatTurn,
-  ToolCall,
-  UserPart,
+import {
+  type AssistantPart,
+  type ChatChunk,
+  type ChatFinish,
+  type ChatTurn,
+  type FinishReason,
+  notCarried,
+  type ToolCall,
+  type UserPart,
 } from '../shared/chat.ts';
 import { UpstreamError, type Usage } from '../shared/failure.ts';
 import { FUNCTIONS, type RequestShape, shapeOf } from '../shared/request-shape.ts';
@@ -45,8 +47,17 @@ export interface Chat {
   stream(request: ChatRequest, caller: Caller, writer: ChatWriter): Promise<void>;
 }
 
+/** The name of the model that answered: the provider may redirect to another one. */
+export const modelThatAnswered = ({ responseModel, target }: AnsweredBy): string =>
+  responseModel ?? target.label;
+
+/** What there is of a chunk for a form that carries text alone. */
+export const textOf = ({ text, media }: ChatChunk): string =>
+  media === undefined ? text : text + notCarried(nameOf(media.mediaType));
+
 export interface ChatReply extends ChatFinish {
   readonly answeredBy: AnsweredBy;
+  /** With a sentence in place of each image and other medium: no whole form carries those. */
   readonly text: string;
   readonly toolCalls: readonly ToolCall[];
 }
@@ -161,25 +172,31 @@ class ReplyCollector implements ChatReader {
     this.#toolCalls = [];
   }
 
-  onChunk({ text, toolCalls }: ChatChunk): boolean {
-    this.#text += text;
+  onChunk(chunk: ChatChunk): boolean {
+    const { toolCalls } = chunk;
+    this.#text += textOf(chunk);
     if (toolCalls !== undefined) this.#toolCalls.push(...toolCalls);
     if (this.#text.length > MAX_REPLY) this.run?.stop(tooLong());
     return true;
   }
 
-  /** A part of blocked content is no answer. */
-  onEnd({ reason, usage }: ChatFinish, answeredBy: AnsweredBy): void {
-    const isBlocked = reason === 'content-filter';
-    const text = isBlocked ? BLOCKED_REPLY : this.#text;
-    const toolCalls = isBlocked ? [] : this.#toolCalls;
-    this.#resolve({ text, toolCalls, answeredBy, reason, usage });
+  onEnd(finish: ChatFinish, answeredBy: AnsweredBy): void {
+    // A part of blocked content is no answer.
+    if (finish.reason === 'content-filter') this.onAttempt();
+    const isEmpty = this.#text === '' && this.#toolCalls.length === 0;
+    const { reason, sentence } = closingOf(finish, isEmpty);
+    const text = this.#text + sentence;
+    this.#resolve({ ...finish, text, toolCalls: this.#toolCalls, answeredBy, reason });
   }
 
   onError(error: unknown, answeredBy: AnsweredBy | null): void {
-    const finish = finishOfBlocked(error);
-    if (finish === null || answeredBy === null) this.#reject(forCaller(error));
-    else this.onEnd(finish, answeredBy);
+    const finish = finishOf(error);
+    if (finish === null || answeredBy === null) {
+      this.#reject(forCaller(error));
+      return;
+    }
+    this.onAttempt();
+    this.onEnd(finish, answeredBy);
   }
 }
 
@@ -190,6 +207,7 @@ class StreamReader implements ChatReader {
   readonly #resolve: () => void;
   readonly #reject: (error: unknown) => void;
   #hasBegun = false;
+  #isEmpty = true;
 
   constructor(writer: ChatWriter, resolve: () => void, reject: (error: unknown) => void) {
     this.#writer = writer;
@@ -204,36 +222,63 @@ class StreamReader implements ChatReader {
       this.#hasBegun = true;
       this.#writer.begin(answeredBy, () => this.run?.resume());
     }
+    this.#isEmpty &&= isSilent(chunk);
     return this.#writer.write(chunk);
   }
 
   onEnd(finish: ChatFinish, answeredBy: AnsweredBy): void {
-    if (!this.#hasBegun) this.onChunk({ text: '' }, answeredBy);
-    this.#writer.end(finish);
+    const { reason, sentence } = closingOf(finish, this.#isEmpty);
+    if (!this.#hasBegun || sentence !== '') this.onChunk({ text: sentence }, answeredBy);
+    this.#writer.end({ ...finish, reason });
     this.#resolve();
   }
 
   onError(error: unknown, answeredBy: AnsweredBy | null): void {
-    const finish = finishOfBlocked(error);
-    if (finish === null || answeredBy === null) {
-      this.#reject(forCaller(error));
-      return;
-    }
-    this.onChunk({ text: BLOCKED_REPLY }, answeredBy);
-    this.onEnd(finish, answeredBy);
+    const finish = finishOf(error);
+    if (finish === null || answeredBy === null) this.#reject(forCaller(error));
+    else this.onEnd(finish, answeredBy);
   }
 }
 
 const tooLong = () => new ServiceError('upstream_failed', 'The answer is too long.');
 
-/** What a person reads instead of an answer that the provider blocked. */
-const BLOCKED_REPLY = "I can't help with that. Could you ask in a different way?";
+const isSilent = ({ text, toolCalls, media }: ChatChunk) =>
+  text === '' && toolCalls === undefined && media === undefined;
+
+function nameOf(mediaType: string): string {
+  if (mediaType.startsWith('image/')) return 'An image';
+  if (mediaType.startsWith('audio/')) return 'A sound';
+  return mediaType.startsWith('video/') ? 'A video' : 'A file';
+}
+
+interface Closing {
+  readonly reason: FinishReason;
+  /** What a person reads in place of the answer; empty where there is one. */
+  readonly sentence: string;
+}
+
+/** An answer without anything in it is never a plain stop. */
+function closingOf({ reason: said }: ChatFinish, isEmpty: boolean): Closing {
+  const reason = isEmpty && said === 'stop' ? 'other' : said;
+  return { reason, sentence: isEmpty ? (SENTENCES[reason] ?? '') : '' };
+}
+
+const SENTENCES: Partial<Record<FinishReason, string>> = {
+  'content-filter': "I can't help with that. Could you ask in a different way?",
+  other: 'I have no answer to that. Please ask again, or in a different way.',
+};
 
 const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0 };
 
-/** Content that is blocked before its first chunk is an answer too; null for every other error. */
-function finishOfBlocked(error: unknown): ChatFinish | null {
+/** The failures before the first chunk that are an answer too; null for every other error. */
+function finishOf(error: unknown): ChatFinish | null {
   const failure = error instanceof UpstreamError ? error.failure : null;
-  if (failure?.kind !== 'content_blocked') return null;
-  return { reason: 'content-filter', usage: failure.usage ?? NO_USAGE };
+  switch (failure?.kind) {
+    case 'content_blocked':
+      return { reason: 'content-filter', usage: failure.usage ?? NO_USAGE };
+    case 'unusable_answer':
+      return { reason: 'other', usage: failure.usage };
+    default:
+      return null;
+  }
 }

@@ -19,13 +19,14 @@ export interface TextPart {
   readonly text: string;
 }
 
-/** An image, a sound or a document, carried in the request itself. */
-export interface MediaPart {
-  readonly kind: 'media';
+/** An image, a sound or a document, carried in the request or the answer itself. */
+export interface Media {
   readonly mediaType: string;
   /** Base64. */
   readonly data: string;
 }
+
+export type MediaPart = Media & { readonly kind: 'media' };
 
 export type UserPart = TextPart | MediaPart;
 export type AssistantPart = TextPart | (ToolCall & { readonly kind: 'tool-call' });
@@ -88,7 +89,12 @@ export interface ThinkingSettings {
 export interface ChatChunk {
   readonly text: string;
   readonly toolCalls?: readonly ToolCall[];
+  readonly media?: Media;
 }
+
+/** A sentence of its own line in place of a part of the answer. */
+export const notCarried = (what: string): string =>
+  `\n[${what} was generated, which this format cannot carry.]\n`;
 
 export interface ChatFinish {
   readonly reason: FinishReason;

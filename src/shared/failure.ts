@@ -10,6 +10,7 @@ export const FAILURE_KINDS = [
   'not_owned',
   'request_fault',
   'content_blocked',
+  'unusable_answer',
   'upstream_down',
   'misconfigured',
   'deadline_exceeded',
@@ -62,6 +63,8 @@ export type Failure =
       readonly about?: 'resource' | 'session_token';
     })
   | (Described & { readonly kind: 'content_blocked'; readonly usage?: Usage })
+  /** An answer with nothing in it, or one that the model could not finish. */
+  | (Described & { readonly kind: 'unusable_answer'; readonly usage: Usage })
   | (Described & { readonly kind: 'upstream_down'; readonly timedOut: boolean })
   /** Our address, base URL or persona setting is wrong. */
   | (Described & { readonly kind: 'misconfigured' })

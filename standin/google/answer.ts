@@ -23,7 +23,7 @@ export const isSpoiled = (fault: { readonly kind: string }): fault is SpoiledAns
 /** What the events of one answer have in common. */
 export interface AnswerFacts {
   readonly request: GoogleRequest;
-  readonly model: string;
+  readonly modelVersion: string;
   readonly responseId: string;
 }
 
@@ -132,7 +132,7 @@ const candidateOf = (parts: readonly AnswerPart[]) => ({
   index: 0,
 });
 
-const identity = ({ model, responseId }: AnswerFacts) => ({ modelVersion: model, responseId });
+const identity = ({ modelVersion, responseId }: AnswerFacts) => ({ modelVersion, responseId });
 
 const lengthOf = (parts: readonly AnswerPart[]) =>
   parts

@@ -39,8 +39,9 @@ export function createGenerate(
     const exceeded = quotaOf(call).spend(ours, request.inputTokens, call.now);
     if (exceeded !== null) return quotaError(exceeded, call);
     answers += 1;
-    const facts = { request, model, responseId: `standin-${answers}` };
     const shape = wholeShape(defaultAnswer, answer);
+    const { modelVersion = model } = shape;
+    const facts = { request, modelVersion, responseId: `standin-${answers}` };
     return answerReply(answerEvents(facts, shape, wire === 'unary', fault), wire, shape, fault);
   };
 }

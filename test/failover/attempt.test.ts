@@ -157,6 +157,8 @@ describe('an attempt that goes well', () => {
       {
         key: 'google-1',
         target: google('flash'),
+        responseModel: null,
+        otherModel: null,
         outcome: { kind: 'success' },
         isProbe: false,
         isHedge: false,

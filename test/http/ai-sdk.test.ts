@@ -124,6 +124,24 @@ describe.each(CLIENTS)('%s', (_name, client) => {
     });
   });
 
+  it('reads a generated image in its place, also where there is no text', async () => {
+    const image = { inlineData: { mimeType: 'image/png', data: PIXEL } };
+    const file = { type: 'file', mediaType: 'image/png', url: `data:image/png;base64,${PIXEL}` };
+    const text = (words: string) => ({ type: 'text', text: words, state: 'done' });
+    const answerWith = (parts: readonly object[]): Fault => ({
+      ...{ kind: 'raw', status: 200, headers: { 'content-type': 'text/event-stream' } },
+      body: `data: ${JSON.stringify({ candidates: [{ content: { parts }, finishReason: 'STOP' }] })}\n\n`,
+    });
+    const app = await startWith(answerWith([{ text: 'See: ' }, image, { text: 'Like it?' }]));
+    expect(await whileTimePasses(app.clock, readWith(client, app))).toMatchObject({
+      parts: [{ type: 'step-start' }, text('See: '), file, text('Like it?')],
+    });
+    app.standin.setFault('g-one', answerWith([image]));
+    expect(await whileTimePasses(app.clock, readWith(client, app))).toMatchObject({
+      parts: [{ type: 'step-start' }, file],
+    });
+  });
+
   it('that resumes a chat at a page load gets no stream', async () => {
     const app = shared();
     const transport = new client.DefaultChatTransport({ api: `${app.url}/api/chat` });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { eventsIn } from '../support/events.ts';
 import { flow, startApp } from '../support/start-app.ts';
 
 const LINE_SEPARATORS = 'one\u2028two\u2029three';
@@ -15,6 +16,27 @@ const DAY_SPENT = {
         ],
       },
     ],
+  },
+};
+const MINUTE_SPENT = {
+  error: {
+    code: 429,
+    status: 'RESOURCE_EXHAUSTED',
+    message: 'You exceeded your current quota. Please retry in 3s.',
+    details: [
+      {
+        '@type': 'type.googleapis.com/google.rpc.QuotaFailure',
+        violations: [{ quotaId: 'GenerateRequestsPerMinutePerProjectPerModel', quotaValue: '5' }],
+      },
+      { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '3s' },
+    ],
+  },
+};
+const OF_ANOTHER_REGION = {
+  error: {
+    code: 400,
+    status: 'FAILED_PRECONDITION',
+    message: 'User location is not supported for the API use.',
   },
 };
 const BREAK = '\r\n\r\n';
@@ -126,6 +148,117 @@ describe('a finish reason on an early chunk', () => {
     const app = await startWith(piece('Once') + piece(' upon', LAST) + event(DAY_SPENT));
     const { status, body } = await flow(app.clock, app.chat('Hi'));
     expect([status, body.reply, app.standin.calls.length]).toEqual([200, 'Once upon', 1]);
+  });
+});
+
+const CONTENTS = {
+  'no content': undefined,
+  'an empty text': { parts: [{ text: '' }] },
+  'a thought alone': { parts: [{ text: 'Hm.', thought: true }] },
+  'a call without a name': { parts: [{ functionCall: { name: null } }] },
+};
+const USAGE = { promptTokenCount: 3, thoughtsTokenCount: 4, totalTokenCount: 7 };
+const ending = (finishReason: string, content?: object) =>
+  event({ candidates: [{ content, finishReason }], usageMetadata: USAGE });
+const EMPTY = ending('STOP');
+
+describe('an unusable answer', () => {
+  const untouched = (total: number) => ({ total, available: total, cooling_down: 0, exhausted: 0 });
+  const startWithKeys = (...streams: (string | null)[]) => {
+    const names = streams.map((_, index) => `GOOGLE_API_KEY_${index + 1}`);
+    return startApp({
+      environment: Object.fromEntries(names.map((name, index) => [name, `g-${index}`])),
+      standin: {
+        keys: streams.map((stream, index) => ({
+          ...{ key: `g-${index}`, service: 'google' as const },
+          ...(stream === null ? {} : { fault: answersWith(stream) }),
+        })),
+      },
+    });
+  };
+
+  it.each<[string, string]>([
+    ...Object.entries(CONTENTS).map(([what, content]): [string, string] => [
+      `STOP, and ${what}`,
+      ending('STOP', content),
+    ]),
+    ['STOP on each of its chunks', piece('', LAST) + EMPTY],
+    ...[
+      'MALFORMED_FUNCTION_CALL',
+      'UNEXPECTED_TOOL_CALL',
+      'TOO_MANY_TOOL_CALLS',
+      'MISSING_THOUGHT_SIGNATURE',
+      'MALFORMED_RESPONSE',
+    ].map((reason): [string, string] => [reason, ending(reason)]),
+  ])('is tried once more with another key, and harms none: %s', async (_, stream) => {
+    const app = await startWithKeys(stream, null);
+    for (let turn = 0; turn < 4; turn += 1) {
+      const { status, text } = await flow(app.clock, app.chat('Hi', { stream: turn % 2 === 1 }));
+      expect([status, text]).toEqual([200, expect.stringContaining('"finishReason":"stop"')]);
+      expect(text).not.toContain('I have no answer');
+    }
+    expect(app.logs.find(({ msg }) => msg === 'attempt')).toMatchObject({
+      key: 'google-1',
+      outcome: 'unusable_answer',
+      tokens: 7,
+    });
+    // With a success of its sibling between, two upstream failures would eject a key.
+    expect(await app.counts()).toEqual(untouched(2));
+  });
+
+  const AS_IT_IS = {
+    finishReason: 'other',
+    usage: { inputTokens: 3, outputTokens: 4, totalTokens: 7 },
+  };
+
+  it.each<[string, (string | null)[]]>([
+    ['the second one is too', [EMPTY, EMPTY, null]],
+    ['there is no other key', [EMPTY]],
+    ['every other key is spent, although it returns soon', [EMPTY, event(MINUTE_SPENT)]],
+    ['the next one cannot be asked from here', [EMPTY, event(OF_ANOTHER_REGION), null]],
+  ])('is answered as it is where %s', async (_, streams) => {
+    for (const stream of [false, true]) {
+      const app = await startWithKeys(...streams);
+      const startedAt = app.clock.now();
+      const { status, text } = await flow(app.clock, app.chat('Hi', { stream }));
+      const [said, end] = stream
+        ? eventsIn(text).map(({ data }) => data)
+        : [{ text: JSON.parse(text).reply }, JSON.parse(text)];
+      expect([status, said.text]).toEqual([200, expect.stringMatching(/^I have no answer/)]);
+      expect(end).toMatchObject(AS_IT_IS);
+      expect(app.standin.calls).toHaveLength(Math.min(2, streams.length));
+      expect(app.clock.now() - startedAt).toBeLessThan(1000);
+    }
+  });
+
+  it('is answered as it is where the other one breaks off before a whole answer', async () => {
+    const app = await startWithKeys(EMPTY, piece('Once'));
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.reply]).toEqual([200, expect.stringMatching(/^I have no answer/)]);
+    expect(body).toMatchObject(AS_IT_IS);
+    expect(app.logs.find(({ msg }) => msg === 'request')).toMatchObject({
+      status: 200,
+      attempts: 2,
+    });
+  });
+
+  it('goes on past a spent key to one that answers', async () => {
+    const app = await startWithKeys(EMPTY, event(DAY_SPENT), null);
+    const { status, body } = await flow(app.clock, app.chat('Hi'));
+    expect([status, body.reply, body.finishReason]).toEqual([200, 'You said: Hi', 'stop']);
+  });
+
+  it('has a finish reason that did not end it', async () => {
+    const app = await startWithKeys(piece('', LAST) + piece('Hello'), null);
+    const { body } = await flow(app.clock, app.chat('Hi'));
+    expect([body.reply, body.finishReason, app.standin.calls.length]).toEqual(['Hello', 'stop', 1]);
+  });
+
+  it('that turns out to be a refusal parks its key', async () => {
+    const app = await startWithKeys(EMPTY + event(DAY_SPENT), null);
+    const { body } = await flow(app.clock, app.chat('Hi'));
+    expect(body.reply).toBe('You said: Hi');
+    expect(await app.counts()).toMatchObject({ available: 1, cooling_down: 1 });
   });
 });
 

@@ -185,6 +185,120 @@ describe('an answer', () => {
   }
 });
 
+const SOUND = { mimeType: 'audio/L16;rate=24000', data: 'UklGRg==' };
+const THOUGHT = { thought: true, inlineData: { mimeType: 'image/png', data: 'AAAA' } };
+
+it.each<[string, string, object]>([
+  [
+    'a generated image',
+    '\n[An image was generated, which this format cannot carry.]\n',
+    { inlineData: { mimeType: 'image/png', data: 'iVBORw0KGgo=' } },
+  ],
+  [
+    'a sound',
+    '\n[A sound was generated, which this format cannot carry.]\n',
+    { inlineData: SOUND },
+  ],
+  [
+    'code that was run',
+    '\n```python\nprint(1)\n```\n',
+    { executableCode: { language: 'PYTHON', code: 'print(1)' } },
+  ],
+  [
+    'code with a fence in it',
+    '\n````\n```\n````\n',
+    { executableCode: { language: 'LANGUAGE_UNSPECIFIED', code: '```' } },
+  ],
+  [
+    'its output',
+    '\n```\n1\n```\n',
+    { codeExecutionResult: { outcome: 'OUTCOME_OK', output: '1\n' } },
+  ],
+  [
+    'its end without an output',
+    '\n```\nOUTCOME_FAILED\n```\n',
+    { codeExecutionResult: { outcome: 'OUTCOME_FAILED' } },
+  ],
+  [
+    'a file',
+    '\nhttps://a.test/b\n',
+    { fileData: { mimeType: 'a/b', fileUri: 'https://a.test/b' } },
+  ],
+  [
+    'a part of an unknown kind',
+    '\n[A part of the kind "hologram" was generated, which this format cannot carry.]\n',
+    { thoughtSignature: 'c2ln', hologram: { size: 3 } },
+  ],
+  [
+    'a part of an unknown kind that is a text',
+    '\n[A part of the kind "poem" was generated, which this format cannot carry.]\n',
+    { text: null, poem: 'Roses' },
+  ],
+  ['a thought', '', THOUGHT],
+  ['nothing', '', {}],
+  ['a signature', '', { text: '', thoughtSignature: 'c2ln' }],
+])('an answer with %s loses nothing of it in a form of text', async (_, text, part) => {
+  const parts = [{ text: 'Once' }, part, null, { text: ' upon' }];
+  const whole = { candidates: [{ content: { parts }, finishReason: 'STOP' }], ...usage(5) };
+  const scene = await start(({ reply }) => reply(answerOf([dataOf(whole)])));
+  for (const name of NAMES) {
+    const answer = await ask(scene.app, CALLERS[name]);
+    const understood = { text: `Once${text} upon`, finish: 'stop', tokens: 5 };
+    expect([name, CALLERS[name].read(answer.text)]).toEqual([name, understood]);
+  }
+  const messages = [{ role: 'user', content: 'Hi' }];
+  expect((await scene.app.post('/api/chat', { messages })).text).toBe(`Once${text} upon`);
+  await expectNoHarm(scene);
+});
+
+it.each([
+  ['LANGUAGE', 'other'],
+  ['OTHER', 'other'],
+  ['NO_IMAGE', 'other'],
+  ['IMAGE_OTHER', 'other'],
+  ['A_NEW_ONE', 'other'],
+  ['IMAGE_SAFETY', 'content-filter'],
+  ['IMAGE_PROHIBITED_CONTENT', 'content-filter'],
+  ['IMAGE_RECITATION', 'content-filter'],
+])('an answer that ends with %s is no plain stop, nor without a word', async (reason, finish) => {
+  const end = { candidates: [{ finishReason: reason }] };
+  const scene = await start(({ reply }) => reply(answerOf([dataOf(end)])));
+  const reasons = { chat: finish, completion: 'content_filter' };
+  const sentence = finish === 'other' ? /^I have no answer/ : /^I can't help with that/;
+  for (const name of NAMES) {
+    const { text } = await ask(scene.app, CALLERS[name]);
+    const read = CALLERS[name].read(text);
+    expect([name, read.finish]).toEqual([
+      name,
+      reasons[name.startsWith('chat') ? 'chat' : 'completion'],
+    ]);
+    expect(read.text).toMatch(sentence);
+  }
+  expect(scene.upstream.calls).toHaveLength(NAMES.length);
+  scene.upstream.answer = ({ reply }) => reply(answerOf([dataOf(chunk('Once')), dataOf(end)]));
+  const { text } = await ask(scene.app, CALLERS['chat, streamed']);
+  expect(CALLERS['chat, streamed'].read(text)).toMatchObject({ text: 'Once', finish });
+  await expectNoHarm(scene);
+});
+
+it('an answer that falls silent after an end without content ends as it is after 30 s', async () => {
+  const empty = dataOf({ candidates: [{ finishReason: 'STOP' }], ...usage(5) });
+  const scene = await start(
+    ({ socket }) => socket.write(head(CHUNKED) + chunked([empty])),
+    TWO_KEYS,
+  );
+  const { app } = scene;
+  for (const name of NAMES) {
+    const startedAt = app.clock.now();
+    const { status, text } = await flow(app.clock, ask(app, CALLERS[name]), 100);
+    const { text: said, finish, tokens } = CALLERS[name].read(text);
+    expect([status, said, tokens]).toEqual([200, expect.stringMatching(/^I have no answer/), 5]);
+    expect(finish).not.toBe('stop');
+    expect(app.clock.now() - startedAt).toBeLessThan(32_000);
+  }
+  await expectNoHarm(scene);
+});
+
 it('a compressed refusal is understood', async () => {
   const spent = JSON.stringify({
     error: {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createStats } from '../../src/observability/stats.ts';
 import { isoTime } from '../../src/shared/clock.ts';
+import { failed } from '../support/pool.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
 
 const MINUTE = 60_000;
@@ -78,13 +79,17 @@ describe('the stats of a key', () => {
     stats.attemptFailed(
       attemptOf({ outcome: { kind: 'key_rejected', message: 'leaked', status: 403 }, ms: 5 }),
     );
-    for (const kind of ['client_gone', 'request_fault', 'content_blocked'] as const) {
+    for (const { kind } of [failed.gone, failed.badRequest, failed.blocked]) {
       stats.attemptFailed(attemptOf({ outcome: { kind, message: 'nothing' } }));
     }
+    stats.attemptFailed(attemptOf({ outcome: failed.unusable }));
     expect(stats.ofKey('google', NOON)).toMatchObject({
-      calls: 5,
+      calls: 6,
       successes: 1,
-      failures: { key_rejected: 1, client_gone: 1, request_fault: 1, content_blocked: 1 },
+      failures: {
+        ...{ key_rejected: 1, client_gone: 1, request_fault: 1 },
+        ...{ content_blocked: 1, unusable_answer: 1 },
+      },
       lastError: {
         at: '1970-01-01T00:00:00.005Z',
         kind: 'key_rejected',

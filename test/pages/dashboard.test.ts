@@ -17,7 +17,8 @@ const manyKeys = (number: number) => ({
   ADMIN_TOKEN,
 });
 
-const firstIs = (fault: object): Partial<StandinOptions> => ({
+const firstIs = (fault: object, answer = {}): Partial<StandinOptions> => ({
+  answer,
   keys: [
     { key: 'g-one', service: 'google', ...fault },
     { key: 'g-two', service: 'google' },
@@ -103,7 +104,7 @@ describeInBrowser('the dashboard', (browser) => {
   it('shows a failed attempt apart from its answer, and releases the key with a reason for the log', async () => {
     const app = await startApp({
       environment: TWO,
-      standin: firstIs({ fault: { kind: 'leaked' } }),
+      standin: firstIs({ fault: { kind: 'leaked' } }, { modelVersion: 'gemini-3-flash' }),
     });
     await ask(app, 1);
     const page = await open(app);
@@ -112,6 +113,7 @@ describeInBrowser('the dashboard', (browser) => {
     const requests = page.getByRole('region', { name: 'Latest requests' }).getByRole('listitem');
     await requests.first().getByText('answered', { exact: true }).waitFor();
     await requests.first().getByText('by google-2').waitFor();
+    await requests.first().getByText('gemini-flash-latest (answered by gemini-3-flash)').waitFor();
     const attempts = requests.first().getByRole('list', { name: 'Failed attempts' });
     expect(await attempts.getByRole('listitem').allInnerTexts()).toEqual([
       expect.stringMatching(

@@ -156,6 +156,7 @@ describe('scopes', () => {
   it.each([
     ['a fault of the request', failed.badRequest],
     ['blocked content', failed.blocked],
+    ['an unusable answer', failed.unusable],
     ['a departed client', failed.gone],
     ['a wrong setting of ours', failed.ours],
     ['what belongs to another project', failed.notOwned],
@@ -190,6 +191,7 @@ describe('half-open', () => {
   it.each([
     ['a fault of the request', failed.badRequest],
     ['blocked content', failed.blocked],
+    ['an unusable answer', failed.unusable],
   ])('opens after %s, which a spent key would not have reached', (_, failure) => {
     const { clock, lease } = createPool(['a']);
     lease().report(failed.unhinted);

@@ -22,6 +22,7 @@ const anyOutcome: fc.Arbitrary<Outcome> = fc.oneof(
     failed.badRequest,
     failed.badToken,
     failed.blocked,
+    failed.unusable,
     failed.down,
     failed.ours,
     failed.gone,

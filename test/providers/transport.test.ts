@@ -108,6 +108,7 @@ function begin<Question, Chunk>(
       chunks.push(chunk);
       onChunk(chunk, call);
     },
+    onModel() {},
     onFinish() {},
     onEnd,
     onFailure: onEnd,

@@ -77,6 +77,11 @@ export const failed = {
   badRequest: { kind: 'request_fault', message: 'bad request' },
   badToken: { kind: 'request_fault', provesNothing: true, message: 'bad token' },
   blocked: { kind: 'content_blocked', message: 'blocked' },
+  unusable: {
+    kind: 'unusable_answer',
+    usage: { inputTokens: 1, outputTokens: 0, totalTokens: 1 },
+    message: 'unusable',
+  },
   down: { kind: 'upstream_down', timedOut: false, message: 'down' },
   ours: { kind: 'misconfigured', message: 'ours' },
   late: { kind: 'deadline_exceeded', message: 'late' },

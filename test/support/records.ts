@@ -6,6 +6,8 @@ const FLASH = modelTarget('google', 'flash');
 export const attemptOf = (changed: Partial<AttemptTrace> = {}): AttemptTrace => ({
   key: 'google',
   target: FLASH,
+  responseModel: null,
+  otherModel: null,
   outcome: { kind: 'success' },
   isProbe: false,
   isHedge: false,

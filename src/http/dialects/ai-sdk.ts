@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatMessage, UserPart } from '../../shared/chat.ts';
+import type { ChatMessage, Media, UserPart } from '../../shared/chat.ts';
 import { listOf, validate } from '../body.ts';
 import { PLAIN_ERRORS } from '../errors.ts';
 import {
@@ -124,13 +124,21 @@ function systemOf(messages: readonly UiMessage[]): string | null {
   return texts.length === 0 ? null : texts.join('\n\n');
 }
 
-/** An answer has one step with one text. */
+/** An answer has one step, and one text at a time. */
 const TEXT_ID = 'text';
+
+const toFile = ({ mediaType, data }: Media) =>
+  toEvent({ type: 'file', mediaType, url: `data:${mediaType};base64,${data}` });
 
 /** Older clients reject a stream with an extra field: nothing is added to any part. */
 function toUiMessageStream({ requestId }: AnswerFacts): Frames {
   let model = '';
   let isTextOpen = false;
+  const closeText = () => {
+    const closing = isTextOpen ? toEvent({ type: 'text-end', id: TEXT_ID }) : '';
+    isTextOpen = false;
+    return closing;
+  };
   return {
     headers: { ...EVENT_STREAM, 'x-vercel-ai-ui-message-stream': 'v1' },
     begin(answering) {
@@ -140,7 +148,9 @@ function toUiMessageStream({ requestId }: AnswerFacts): Frames {
         toEvent({ type: 'start-step' })
       );
     },
-    piece({ text: delta }) {
+    piece({ text: delta, media }) {
+      // The text behind it becomes a part of its own.
+      if (media !== undefined) return closeText() + toFile(media);
       if (delta === '') return '';
       const opening = isTextOpen ? '' : toEvent({ type: 'text-start', id: TEXT_ID });
       isTextOpen = true;
@@ -149,7 +159,7 @@ function toUiMessageStream({ requestId }: AnswerFacts): Frames {
     end({ reason: finishReason, usage }) {
       const messageMetadata = { model, requestId, usage };
       return (
-        (isTextOpen ? toEvent({ type: 'text-end', id: TEXT_ID }) : '') +
+        closeText() +
         toEvent({ type: 'finish-step' }) +
         toEvent({ type: 'finish', finishReason, messageMetadata }) +
         DONE

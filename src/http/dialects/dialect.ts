@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatReply, ChatRequest } from '../../services/chat.ts';
+import { type ChatReply, type ChatRequest, textOf } from '../../services/chat.ts';
 import type { ChatChunk, ChatFinish, MediaPart, TextPart } from '../../shared/chat.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, type StreamForm, TEXT_TYPE } from '../reply.ts';
@@ -49,7 +49,7 @@ export const toEvent = (data: object): string => `data: ${JSON.stringify(data)}\
 export const plainText = (): Frames => ({
   headers: { ...EVENT_STREAM, 'content-type': TEXT_TYPE },
   begin: () => '',
-  piece: ({ text }) => text,
+  piece: textOf,
   end: () => '',
   fail: () => null,
   keepAlive: null,

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { ChatReply } from '../../services/chat.ts';
+import { type ChatReply, modelThatAnswered, textOf } from '../../services/chat.ts';
 import type { FinishReason, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
 import { linked } from '../body.ts';
@@ -82,7 +82,7 @@ function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
   };
   return {
-    ...identity('chat.completion', reply.answeredBy.target.label, facts),
+    ...identity('chat.completion', modelThatAnswered(reply.answeredBy), facts),
     choices: [{ index: 0, message, logprobs: null, finish_reason: FINISH[reply.reason] }],
     usage: toUsage(reply.usage),
   };
@@ -107,7 +107,9 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
       head = `data: ${JSON.stringify(common).slice(0, -1)},"choices":[{"index":0,"delta":`;
       return toChunk({ role: 'assistant', content: '' });
     },
-    piece({ text, toolCalls = [] }) {
+    piece(chunk) {
+      const { toolCalls = [] } = chunk;
+      const text = textOf(chunk);
       const content = text === '' ? '' : toChunk({ content: text });
       const called = toolCalls.slice(0, mostCalls(form) - calls).map((call) => {
         const delta = { tool_calls: [{ index: calls, ...toToolCall(call) }] };
@@ -141,7 +143,8 @@ const FINISH: Record<FinishReason, string> = {
   length: 'length',
   'tool-calls': 'tool_calls',
   'content-filter': 'content_filter',
-  other: 'stop',
+  // OpenAI has no word for it, and for a plain stop a person would miss nothing.
+  other: 'content_filter',
 };
 
 /**

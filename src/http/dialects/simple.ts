@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatReply } from '../../services/chat.ts';
+import { type ChatReply, modelThatAnswered, textOf } from '../../services/chat.ts';
 import { type ChatMessage, FINISH_REASONS } from '../../shared/chat.ts';
 import { listOf, validate } from '../body.ts';
 import { errorBody, OUR_ERRORS } from '../errors.ts';
@@ -41,7 +41,10 @@ export const chatBody = z
 export const chatReply = z
   .strictObject({
     reply: z.string().meta({ examples: ['Hi! How can I help?'] }),
-    model: z.string().meta({ examples: ['gemini-flash-latest'] }),
+    model: z.string().meta({
+      description: 'The model that answered, as the provider names it.',
+      examples: ['gemini-flash-latest'],
+    }),
     finishReason: z.enum(FINISH_REASONS),
     usage: z.strictObject({ inputTokens: z.int(), outputTokens: z.int(), totalTokens: z.int() }),
     requestId: z.string(),
@@ -85,7 +88,7 @@ function toBody(
   { text: reply, answeredBy, reason: finishReason, usage }: ChatReply,
   { requestId }: AnswerFacts,
 ): z.output<typeof chatReply> {
-  return { reply, model: answeredBy.target.label, finishReason, usage, requestId };
+  return { reply, model: modelThatAnswered(answeredBy), finishReason, usage, requestId };
 }
 
 function toEvents({ requestId }: AnswerFacts): Frames {
@@ -96,7 +99,10 @@ function toEvents({ requestId }: AnswerFacts): Frames {
       model = answering;
       return '';
     },
-    piece: ({ text }) => (text === '' ? '' : named('delta', { text })),
+    piece(chunk) {
+      const text = textOf(chunk);
+      return text === '' ? '' : named('delta', { text });
+    },
     end: ({ reason, usage }) => named('done', { model, finishReason: reason, usage, requestId }),
     fail: (error) => named('error', errorBody(error, requestId).error),
     keepAlive: COMMENT,

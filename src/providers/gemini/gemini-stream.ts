@@ -1,6 +1,12 @@
 import { StringDecoder } from 'node:string_decoder';
 import { createParser } from 'eventsource-parser';
-import type { ChatChunk, ChatFinish, FinishReason, ToolCall } from '../../shared/chat.ts';
+import {
+  type ChatChunk,
+  type ChatFinish,
+  type FinishReason,
+  notCarried,
+  type ToolCall,
+} from '../../shared/chat.ts';
 import { type Failure, UpstreamError, type Usage } from '../../shared/failure.ts';
 import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { withoutFirstWord } from '../../shared/redact.ts';
@@ -37,8 +43,11 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   /** The text from the piece on in which the last event ended. */
   #tail = '';
   #endsEvent = true;
+  #knowsModel = false;
   #hasBegun = false;
   #hasCalls = false;
+  /** Why the provider ended an answer without anything in it. */
+  #emptyReason = '';
   /** The last one: some gateways write a finish reason on every chunk. */
   #finish: ChatFinish | null = null;
   /** Whether the only finish reason was on the last chunk: a later failure does not matter then. */
@@ -71,7 +80,8 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     else this.#parser.feed('\n\n');
     if (this.isOver) return;
     if (this.#finish === null) this.#fail(this.#unfinished());
-    else this.handler.onEnd(this.#finish);
+    else if (this.#hasBegun) this.handler.onEnd(this.#finish);
+    else this.#fail(this.#unusable(this.#finish));
   }
 
   protected refused(answer: ProviderAnswer): void {
@@ -114,6 +124,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
       return;
     }
     const raw: RawChunk = chunk;
+    if (!this.#knowsModel) this.#readModel(raw.modelVersion);
     const blockReason = raw.promptFeedback?.blockReason;
     const candidate = raw.candidates?.[0] ?? null;
     if ((raw.error ?? null) !== null) this.#fail(this.#classify(JSON.stringify(raw)));
@@ -122,34 +133,48 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     else if (this.#hasBegun) this.handler.onChunk(NOTHING);
   }
 
-  /** A silent chunk between others shows that the provider is alive. */
-  #onCandidate(candidate: RawCandidate, raw: RawChunk): void {
-    const said = readParts(candidate);
-    const isSilent = said.text === '' && said.toolCalls === undefined;
-    const { finishReason } = candidate;
-    if (isSaid(finishReason)) {
-      this.#onLast(isSilent ? null : said, finishReason, usageOf(raw));
-    } else if (!isSilent || this.#hasBegun) {
-      if (!isSilent) this.#isComplete = false;
-      this.#hasBegun = true;
-      this.#hasCalls ||= said.toolCalls !== undefined;
-      this.handler.onChunk(said);
-    }
+  /** A withdrawn model may be redirected to another one, and an alias always is. */
+  #readModel(version: unknown): void {
+    if (typeof version !== 'string') return;
+    const name = version.replace(PREFIX, '');
+    if (!MODEL_NAME.test(name)) return;
+    this.#knowsModel = true;
+    this.handler.onModel(this.context.redact(name));
   }
 
-  #onLast(said: ChatChunk | null, finishReason: string, usage: Usage): void {
-    const isGarbled = said === null && GARBLED.has(finishReason);
-    const reason = FINISH.get(finishReason) ?? 'other';
-    if (isGarbled && !this.#hasBegun) {
-      this.#fail({ ...UNUSABLE, message: `an unusable answer: ${finishReason}` });
-    } else if (said === null && reason === 'content-filter') {
-      this.#block(finishReason, usage);
-    } else {
-      this.#hasBegun = true;
-      this.#hasCalls ||= said?.toolCalls !== undefined;
-      this.handler.onChunk(said ?? NOTHING);
-      this.#complete(reason, usage);
+  /** A silent chunk between others shows that the provider is alive. */
+  #onCandidate(candidate: RawCandidate, raw: RawChunk): void {
+    const parts = candidate.content?.parts;
+    let isSilent = true;
+    for (const part of Array.isArray(parts) ? parts : []) {
+      const chunk = readPart(part ?? {});
+      if (chunk === null) continue;
+      isSilent = false;
+      this.#say(chunk);
     }
+    const { finishReason } = candidate;
+    if (isSaid(finishReason)) this.#onLast(isSilent, finishReason, usageOf(raw));
+    else if (isSilent && this.#hasBegun) this.handler.onChunk(NOTHING);
+  }
+
+  #say(chunk: ChatChunk): void {
+    this.#isComplete = false;
+    this.#hasBegun = true;
+    this.#hasCalls ||= chunk.toolCalls !== undefined;
+    this.handler.onChunk(chunk);
+  }
+
+  #onLast(isSilent: boolean, finishReason: string, usage: Usage): void {
+    const reason = FINISH.get(finishReason) ?? 'other';
+    if (isSilent && reason === 'content-filter') {
+      this.#block(finishReason, usage);
+      return;
+    }
+    if (!this.#hasBegun && UNUSABLE.has(finishReason)) {
+      // More may follow: some gateways write a finish reason on every chunk.
+      this.#emptyReason = finishReason;
+    } else if (isSilent) this.#say(NOTHING);
+    this.#complete(reason, usage);
   }
 
   /** Before any text it is a failure; after some text it only ends the answer. */
@@ -172,6 +197,11 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     return failure.kind === 'upstream_down' ? { ...failure, message } : failure;
   }
 
+  #unusable({ usage }: ChatFinish): Failure {
+    const message = `an answer without content: ${this.#emptyReason}`;
+    return { kind: 'unusable_answer', message, usage, status: 200 };
+  }
+
   /** @param body what came within a 200 in place of a chunk */
   #classify(body: string): Failure {
     return classifyGeminiAnswer({ status: 200, headers: {}, body }, this.context);
@@ -180,14 +210,22 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #fail(failure: Failure): void {
     if (this.isOver) return;
     this.abort();
-    if (this.#isComplete && this.#finish !== null) this.handler.onEnd(this.#finish);
+    if (this.#hasBegun && this.#isComplete && this.#finish !== null)
+      this.handler.onEnd(this.#finish);
     else this.handler.onFailure(new UpstreamError(failure));
   }
 }
 
-const UNUSABLE = { kind: 'upstream_down', timedOut: false, status: 200 } as const;
-const TOO_LONG: Failure = { ...UNUSABLE, message: 'an answer that is too long' };
+const TOO_LONG: Failure = {
+  kind: 'upstream_down',
+  timedOut: false,
+  status: 200,
+  message: 'an answer that is too long',
+};
 const NOTHING: ChatChunk = { text: '' };
+
+const PREFIX = /^models\//;
+const MODEL_NAME = /^[\w.:@/-]{1,100}$/;
 
 const JSON_BEGINS = /^[[{]/;
 /** In UTF-8. */
@@ -213,6 +251,7 @@ interface RawChunk {
   readonly candidates?: readonly (RawCandidate | null)[] | null;
   readonly promptFeedback?: { readonly blockReason?: string | null } | null;
   readonly usageMetadata?: JsonObject | null;
+  readonly modelVersion?: unknown;
 }
 
 interface RawCandidate {
@@ -224,27 +263,72 @@ interface RawCandidate {
 const isSaid = (reason: string | null | undefined): reason is string =>
   typeof reason === 'string' && reason !== '' && !reason.endsWith('_UNSPECIFIED');
 
-/** Without thoughts, which are no part of the answer. */
-function readParts({ content }: RawCandidate): ChatChunk {
-  const parts = content?.parts;
-  if (!Array.isArray(parts)) return NOTHING;
-  let text = '';
-  let toolCalls: ToolCall[] | undefined;
-  for (const part of parts as readonly (JsonObject | null)[]) {
-    const { text: words, thought, functionCall: call, thoughtSignature } = part ?? {};
-    if (thought !== true && typeof words === 'string') text += words;
-    // A call without a name cannot be answered.
-    if (call !== undefined && isJsonObject(call) && asText(call.name) !== '') {
-      toolCalls ??= [];
-      toolCalls.push(toToolCall(call, thoughtSignature));
-    }
+/** @returns null where it says nothing, as a thought, which is no part of the answer */
+function readPart(part: JsonObject): ChatChunk | null {
+  const { text: words, functionCall: call } = part;
+  const isText = typeof words === 'string';
+  const text = isText && part.thought !== true ? words : '';
+  // A call without a name cannot be answered.
+  if (call !== undefined && isJsonObject(call) && asText(call.name) !== '') {
+    return { text, toolCalls: [toToolCall(call, part.thoughtSignature)] };
   }
-  return toolCalls === undefined ? { text } : { text, toolCalls };
+  if (isText) return text === '' ? null : { text };
+  return part.thought === true ? null : readOther(part);
 }
 
 function toToolCall({ name, args }: JsonObject, signature: unknown): ToolCall {
   const call = { name: asText(name), input: isJsonObject(args) ? args : {} };
   return typeof signature === 'string' ? { ...call, signature } : call;
+}
+
+function readOther(part: JsonObject): ChatChunk | null {
+  const kind = Object.keys(part).find(
+    (name) => !BESIDES.has(name) && (part[name] ?? null) !== null,
+  );
+  const content = kind === undefined ? null : part[kind];
+  const value = isJsonObject(content) ? content : {};
+  switch (kind) {
+    case undefined:
+    case 'functionCall':
+      return null;
+    case 'inlineData':
+      return {
+        text: '',
+        media: {
+          mediaType: asText(value.mimeType) || 'application/octet-stream',
+          data: asText(value.data),
+        },
+      };
+    case 'executableCode': {
+      const language = asText(value.language).toLowerCase();
+      return fenced(asText(value.code), LANGUAGE.test(language) ? language : '');
+    }
+    case 'codeExecutionResult':
+      return fenced(asText(value.output) || asText(value.outcome));
+    case 'fileData':
+      return { text: `\n${asText(value.fileUri)}\n` };
+    default:
+      return { text: notCarried(`A part of the kind "${kind.slice(0, MAX_KIND)}"`) };
+  }
+}
+
+/** Fields of a part that are not its content. */
+const BESIDES: ReadonlySet<string> = new Set([
+  'text',
+  'thought',
+  'thoughtSignature',
+  'partMetadata',
+  'videoMetadata',
+  'mediaResolution',
+]);
+const MAX_KIND = 40;
+const LANGUAGE = /^[a-z]+$/;
+
+/** A code block of Markdown, with a fence that is longer than any in the code. */
+function fenced(code: string, language = ''): ChatChunk {
+  const inside = Math.max(2, ...(code.match(/`+/g) ?? []).map(({ length }) => length));
+  const fence = '`'.repeat(inside + 1);
+  return { text: `\n${fence}${language}\n${code.trimEnd()}\n${fence}\n` };
 }
 
 /** All others are `other` (https://ai.google.dev/api/generate-content#FinishReason). */
@@ -258,11 +342,16 @@ const FINISH: ReadonlyMap<string, FinishReason> = new Map([
   ['SPII', 'content-filter'],
   ['IMAGE_SAFETY', 'content-filter'],
   ['IMAGE_PROHIBITED_CONTENT', 'content-filter'],
+  ['IMAGE_RECITATION', 'content-filter'],
 ]);
 
-const GARBLED: ReadonlySet<string> = new Set([
+/** Reasons that without any content make an answer worth another try: the next one may be a good one. */
+const UNUSABLE: ReadonlySet<string> = new Set([
+  'STOP',
   'MALFORMED_FUNCTION_CALL',
   'UNEXPECTED_TOOL_CALL',
+  'TOO_MANY_TOOL_CALLS',
+  'MISSING_THOUGHT_SIGNATURE',
   'MALFORMED_RESPONSE',
 ]);
 

@@ -168,17 +168,28 @@ function requestRow(request, now) {
 const facts = ({ operation, ms, waitedMs }, last) =>
   [
     plain(operation),
-    ...(last === undefined ? [] : [last.model]),
+    ...(last === undefined ? [] : [models(last)]),
     `${ms} ms`,
     ...(waitedMs > 0 ? [`${waitedMs} ms in the wait queue`] : []),
     ...(typeof last?.tokens === 'number' ? [count(last.tokens, 'token')] : []),
   ].join(' · ');
 
 /**
+ * The model that was asked for, and the one that answered if it is another.
+ *
+ * @param {AttemptReport} attempt
+ */
+const models = ({ model, responseModel }) =>
+  responseModel === null ? model : `${model} (answered by ${responseModel})`;
+
+/**
  * @param {AttemptReport} attempt
  * @param {string} now
  */
-const attemptRow = ({ key, model, outcome, message, ms, parkedUntil, isTrial }, now) => html`
-  ${key}${isTrial ? ' (probe)' : ''}, ${model}: ${plain(outcome)} after ${ms} ms${parkedUntil === null ? '' : `, parked until ${moment(parkedUntil, now)}`}
+const attemptRow = (attempt, now) => {
+  const { key, outcome, message, ms, parkedUntil, isTrial } = attempt;
+  return html`
+  ${key}${isTrial ? ' (probe)' : ''}, ${models(attempt)}: ${plain(outcome)} after ${ms} ms${parkedUntil === null ? '' : `, parked until ${moment(parkedUntil, now)}`}
   ${message === null ? null : html`<span class="message">${message}</span>`}
 `;
+};
