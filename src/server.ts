@@ -1,4 +1,4 @@
-import { type Config, redactSecretsOf } from './config/config.ts';
+import type { Config } from './config/config.ts';
 import { createFailover } from './failover/failover.ts';
 import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
@@ -51,7 +51,7 @@ export interface Understudy {
 /** Turns settings into objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(config: Config, runtime: Runtime): Promise<Understudy> {
   const { clock, random, log, providers = PROVIDERS } = runtime;
-  const redact = redactSecretsOf(config);
+  const { redact } = config;
   const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
   const sharedStore = sharing?.sharedStore ?? null;

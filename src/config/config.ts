@@ -12,6 +12,8 @@ export interface Config extends Readonly<ReturnType<typeof toConfig>> {
   readonly keys: readonly ApiKey[];
   /** For the start-up log: one sentence each, and never a secret. */
   readonly warnings: readonly string[];
+  /** Hides every secret of the settings. */
+  readonly redact: Redact;
 }
 
 /**
@@ -37,7 +39,9 @@ export function readConfig(
     ...faults,
   ];
   if (!settings.success || all.length > 0) throw new ConfigError(all);
-  const config = { mode, keys, warnings: [], ...toConfig(settings.data) };
+  const found = toConfig(settings.data);
+  const redact = redactSecretsOf(found, keys);
+  const config = { mode, keys, warnings: [], redact, ...found };
   return {
     ...config,
     warnings: [
@@ -199,21 +203,25 @@ function originWarnings({ isProduction, corsOrigins }: Config): readonly string[
   return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
 }
 
-export const redactSecretsOf = ({ keys, clientTokens, adminToken, redisUrl }: Config): Redact =>
+const redactSecretsOf = (settings: ReturnType<typeof toConfig>, keys: readonly ApiKey[]) =>
   createRedact([
-    ...passwordsIn(redisUrl),
+    ...passwordsIn(settings.redisUrl),
     ...keys.map(({ secret }) => secret),
-    ...clientTokens,
-    ...(adminToken === null ? [] : [adminToken]),
+    ...settings.clientTokens,
+    ...(settings.adminToken === null ? [] : [settings.adminToken]),
   ]);
 
-/** As it is written and as it is sent. A shorter text could be part of anything. */
+/** The rest of the address is no secret: it says which Redis is meant. */
 function passwordsIn(redisUrl: Secret | null): readonly Secret[] {
   if (redisUrl === null) return [];
-  const { password } = new URL(redisUrl.reveal());
-  return [redisUrl.reveal(), password, decodeURIComponent(password)]
-    .filter(({ length }) => length >= MIN_PASSWORD_LENGTH)
-    .map((text) => new Secret('redis', text));
+  const { password: written, searchParams } = new URL(redisUrl.reveal());
+  // The client takes it from the query too.
+  const sent = [decodeURIComponent(written), searchParams.get('password') ?? ''];
+  // A shorter text could be part of anything, unless it stands in an address.
+  const texts = [written, ...sent].filter(({ length }) => length >= MIN_PASSWORD_LENGTH);
+  return [...texts, ...(written === '' ? [] : [`:${written}@`])].map(
+    (text) => new Secret('redis', text),
+  );
 }
 
 const MIN_PASSWORD_LENGTH = 6;
