@@ -320,6 +320,40 @@ describe('production without any origin', () => {
   });
 });
 
+describe('an address of a provider without TLS', () => {
+  it.each([
+    ...['api.example', '8.8.8.8', '172.32.0.1', '[2001:db8::1]', 'a.localdomain', 'local.example'],
+    ...['11.0.0.1', '[::ffff:8.8.8.8]', 'localhost.example.', '10.0.0.1.example'],
+  ])('is warned of, for the keys would travel in clear text: %s', (host) => {
+    const { warnings } = read({
+      GOOGLE_BASE_URL: `http://${host}/x`,
+      ANAM_BASE_URL: `http://${host}:80`,
+    });
+    expect(warnings).toEqual([
+      expect.stringMatching(/^GOOGLE_BASE_URL begins with http:\/\/ .* clear text/),
+      expect.stringMatching(/^ANAM_BASE_URL begins with http:\/\/ .* clear text/),
+    ]);
+    expect(read({ GOOGLE_BASE_URL: `https://${host}` }).warnings).toEqual([]);
+  });
+
+  it.each([
+    ...[
+      'localhost',
+      'a.localhost',
+      '127.1.2.3',
+      '0x7f.1',
+      '[::1]',
+      '0.0.0.0',
+      '10.9.8.7',
+      '172.31.0.1',
+    ],
+    ...['192.168.1.1', '169.254.1.1', '[fe80::1]', '[fd12::1]', '[::ffff:10.0.0.1]', 'gateway'],
+    ...['gateway.local', 'gateway.ns.svc.cluster.local.', 'GATEWAY.Internal'],
+  ])('is fine within a private network: %s', (host) => {
+    expect(read({ GOOGLE_BASE_URL: `http://${host}:8080/x` }).warnings).toEqual([]);
+  });
+});
+
 describe('what must not be shown', () => {
   it('is the password of Redis in every form, and not where Redis is', () => {
     const environment = { REDIS_URL: 'rediss://me:p%40ss%2Fword@redis.example:6380/2' };
