@@ -59,7 +59,7 @@ export function createApp(options: AppOptions): Express {
     response.locals.errorForm = ANAM_ERRORS;
     next();
   });
-  if (clientTokens.length > 0) app.use(admitPrograms(clientTokens));
+  if (clientTokens.length > 0) app.use(admitPrograms(options));
   serveRoutes(app, routes.toSorted(byUse));
   app.use('/api/chat', guessErrorForm(clock));
   for (const page of [DOCS, ...(admin?.pages ?? [])]) {

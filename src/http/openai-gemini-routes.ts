@@ -2,10 +2,9 @@ import type { Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
-import type { Secret } from '../shared/secret.ts';
 import { modelOf, type Target } from '../shared/target.ts';
 import { linked, readBytes, readJsonBody } from './body.ts';
-import { isGoogleClient, requireClientToken } from './caller.ts';
+import { type ClientAccessOptions, isGoogleClient, requireClientToken } from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
 import {
   GEMINI_ERRORS,
@@ -200,14 +199,11 @@ const COMPLETIONS_PATH = '/v1/chat/completions';
  * `response.locals.protocol` to `'openai'` or `'gemini'`, and requires a token. An address that does not
  * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling.
  */
-export function admitPrograms(clientTokens: readonly Secret[]): RequestHandler {
-  const requireToken = requireClientToken(clientTokens);
+export function admitPrograms(options: ClientAccessOptions): RequestHandler {
+  const requireToken = requireClientToken(options);
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
-    if (!PROGRAM.test(path)) {
-      next();
-      return;
-    }
+    if (!PROGRAM.test(path)) return next();
     const protocol = protocolOf(path, request);
     response.locals.protocol = protocol;
     response.locals.errorForm = protocol === 'openai' ? OPENAI_ERRORS : GEMINI_ERRORS;
@@ -216,7 +212,7 @@ export function admitPrograms(clientTokens: readonly Secret[]): RequestHandler {
       // In place: a proxy may send `http://host` before the path, and the router counts its characters.
       request.url = request.url.replace(request.path, () => address);
     }
-    requireToken(request, response, next);
+    return requireToken(request, response, next);
   };
 }
 
