@@ -144,7 +144,7 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     import('./sharing/sharing.ts'),
     import('./sharing/redis-store.ts'),
   ]);
-  const sharedStore = createRedisStore({ url, prefix, clock, random, log });
+  const sharedStore = createRedisStore({ url, prefix, keys, clock, random, log });
   const { connection, records } = sharedStore;
   const sharing = new Sharing({ store: records, keys, cooldownMs, clock });
   return {
