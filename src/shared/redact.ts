@@ -32,14 +32,18 @@ function createRedactOurs(texts: readonly string[]): Redact {
   if (texts.length === 0) return (text) => text;
   const forms = [...new Set(texts.flatMap((text) => [text, ...base64Forms(text)]))];
   const lengths = [...new Set(forms.map(partOf))].sort((a, b) => b - a);
-  const parts = lengths.map((length) => {
-    const runs = new Runs(
-      forms.filter((form) => partOf(form) === length),
-      length,
-    );
-    return (text: string) => runs.redact(text);
-  });
-  const redactPlain: Redact = (text) => parts.reduce((safe, redact) => redact(safe), text);
+  const parts = lengths.map(
+    (length) =>
+      new Runs(
+        forms.filter((form) => partOf(form) === length),
+        length,
+      ),
+  );
+  const redactPlain: Redact = (text) => {
+    let safe = text;
+    for (const runs of parts) safe = runs.redact(safe);
+    return safe;
+  };
   const hasKey = (text: string) => redactPlain(text) !== text;
   const shortest = Math.min(...lengths);
   const redactEscaped = createRedactWords(
@@ -55,7 +59,10 @@ function createRedactOurs(texts: readonly string[]): Redact {
     Math.max(2 * shortest, MIN_ENCODED),
     (word) => [word, word.slice(1)].some((hex) => hasKey(Buffer.from(hex, 'hex').toString())),
   );
-  return (text) => redactPlain(redactHex(hasEscape(text) ? redactEscaped(text) : text));
+  return (text) => {
+    const hasEscape = text.includes('%') || text.includes('&') || text.includes('\\');
+    return redactPlain(redactHex(hasEscape ? redactEscaped(text) : text));
+  };
 }
 
 /** A shorter encoded form may be a part of other texts by chance. */
@@ -240,8 +247,6 @@ function lettersOf(texts: Iterable<string>): Uint8Array {
   }
   return letters;
 }
-
-const hasEscape = (text: string) => text.includes('%') || text.includes('&') || text.includes('\\');
 
 /** Of those that `decode` knows. */
 const LETTERS_OF_ESCAPES = '0123456789abcdefABCDEFuxX%&#;\\';
