@@ -1,4 +1,4 @@
-import type { Request, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
@@ -204,9 +204,7 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
     if (!PROGRAM.test(path)) return next();
-    const protocol = protocolOf(path, request);
-    response.locals.protocol = protocol;
-    response.locals.errorForm = protocol === 'openai' ? OPENAI_ERRORS : GEMINI_ERRORS;
+    response.locals.protocol = protocolOf(path, request);
     const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
     if (address !== request.path) {
       // In place: a proxy may send `http://host` before the path, and the router counts its characters.
@@ -215,6 +213,14 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
     return requireToken(request, response, next);
   };
 }
+
+/** Sets the form of an error in a program's request, also of one that was refused before it was admitted. */
+export const setProgramErrorForm: ErrorRequestHandler = (error, request, { locals }, next) => {
+  const path = tidied(request.path);
+  const protocol = locals.protocol ?? (PROGRAM.test(path) ? protocolOf(path, request) : null);
+  if (protocol !== null) locals.errorForm ??= protocol === 'openai' ? OPENAI_ERRORS : GEMINI_ERRORS;
+  next(error);
+};
 
 /** `/v1` belongs to both; where the path does not decide, the place of the token does. */
 function protocolOf(path: string, request: Request): 'openai' | 'gemini' {
