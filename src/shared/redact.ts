@@ -229,7 +229,7 @@ function createRedactWords(
   };
 }
 
-const BACKSLASHES_AT_END = /\\*$/;
+const BACKSLASHES_AT_END = /(?<!\\)\\*$/;
 
 function wordAround(at: number, text: string, letters: Uint8Array): [from: number, to: number] {
   let from = at;
@@ -276,7 +276,7 @@ const MAX_WORD = 512;
 const WORD_AT_START = /^[^\s"',:;<>(){}[\]]+/;
 const WORD_AT_END = /[^\s"',:;<>(){}[\]]+$/;
 
-// A provider's text is cut at a whole word: redaction would not find half a key at the cut.
+// A provider's text is cut at a whole word: redaction would not find a short part of a key at the cut.
 
 /** @param cut the beginning of a text that was cut off at its end */
 export function withoutLastWord(cut: string): string {
