@@ -1,5 +1,5 @@
 import { config as readDotenv } from 'dotenv';
-import { type Config, ConfigError, readConfig, redactSecretsOf } from './config/config.ts';
+import { type Config, ConfigError, readConfig } from './config/config.ts';
 import { startReport } from './config/start-report.ts';
 import { ListenError } from './http/listen.ts';
 import { PROVIDERS, startUnderstudy, type Understudy } from './server.ts';
@@ -24,7 +24,7 @@ async function run(): Promise<void> {
   process.on('exit', () => output.flushSync());
   const log = createLogger({
     level: config.logLevel,
-    redact: redactSecretsOf(config),
+    redact: config.redact,
     destination: output,
   });
   surfaceBugs(log);
@@ -54,7 +54,7 @@ function report(config: Config): void {
 function serve(config: Config, log: Logger): Promise<Understudy> {
   const runtime = { clock, random: Math.random, log, measuresProcess: true };
   return startUnderstudy(config, runtime).catch((error: unknown) => {
-    if (error instanceof ListenError) fail(redactSecretsOf(config)(error.message));
+    if (error instanceof ListenError) fail(config.redact(error.message));
     throw error;
   });
 }

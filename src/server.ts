@@ -1,4 +1,4 @@
-import { type Config, redactSecretsOf } from './config/config.ts';
+import type { Config } from './config/config.ts';
 import { createFailover } from './failover/failover.ts';
 import { createHedging } from './failover/hedging.ts';
 import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
@@ -52,7 +52,7 @@ export interface Understudy {
 /** Turns settings into objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(config: Config, runtime: Runtime): Promise<Understudy> {
   const { clock, random, log, providers = PROVIDERS } = runtime;
-  const redact = redactSecretsOf(config);
+  const { redact } = config;
   const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
   const sharedStore = sharing?.sharedStore ?? null;
@@ -149,7 +149,7 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     import('./sharing/sharing.ts'),
     import('./sharing/redis-store.ts'),
   ]);
-  const sharedStore = createRedisStore({ url, prefix, clock, random, log });
+  const sharedStore = createRedisStore({ url, prefix, keys, clock, random, log });
   const { connection, records } = sharedStore;
   const sharing = new Sharing({ store: records, keys, cooldownMs, clock });
   return {

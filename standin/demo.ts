@@ -1,5 +1,5 @@
 import { createServer } from 'node:net';
-import { ConfigError, readConfig, redactSecretsOf } from '../src/config/config.ts';
+import { ConfigError, readConfig } from '../src/config/config.ts';
 import { ListenError } from '../src/http/listen.ts';
 import { PROVIDERS, startUnderstudy } from '../src/server.ts';
 import { createSystemClock } from '../src/shared/clock.ts';
@@ -39,7 +39,7 @@ async function runDemo(): Promise<void> {
     answer: { chunks: 8, firstChunkMs: 150, chunkMs: 30 },
   });
   const config = readConfig(await settingsFor(standin.url), PROVIDERS, 'demo');
-  const log = createLogger({ level: config.logLevel, redact: redactSecretsOf(config) });
+  const log = createLogger({ level: config.logLevel, redact: config.redact });
   const runtime = { clock, random: Math.random, log, measuresProcess: true };
   const server = await startUnderstudy(config, runtime).catch((error: unknown) => {
     if (error instanceof ListenError) fail(error.message);

@@ -1,5 +1,5 @@
 import { Agent, request } from 'undici';
-import { readConfig, redactSecretsOf } from '../../src/config/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { createRandom } from './arrivals.ts';
@@ -13,7 +13,7 @@ export const createUnderstudy = (logLines: string[]) =>
   async function start({ scenario, clock, baseUrl }: Surroundings): Promise<Contender> {
     const config = readConfig(environmentOf(scenario, baseUrl), PROVIDERS);
     const destination = { write: (line: string) => void logLines.push(line) };
-    const log = createLogger({ level: 'info', redact: redactSecretsOf(config), destination });
+    const log = createLogger({ level: 'info', redact: config.redact, destination });
     const random = createRandom(scenario.seed);
     const understudy = await startUnderstudy(config, { clock, random, log });
     const dispatcher = new Agent();

@@ -96,14 +96,15 @@ export interface Instance {
 
 export function createInstance(redisUrl: string, keyCount: number, cooldownMs = HOUR): Instance {
   const clock = createSystemClock();
+  const keys = Array.from({ length: keyCount }, (_, index) => keyNumber(index));
   const store = createRedisStore({
     url: new Secret('redis', redisUrl),
     prefix: PREFIX,
+    keys,
     clock,
     random: Math.random,
     log: createLogger({ level: 'silent', redact: (text) => text }),
   });
-  const keys = Array.from({ length: keyCount }, (_, index) => keyNumber(index));
   const sharing = new Sharing({ store: store.records, keys, cooldownMs, clock });
   const pool = new KeyPool({
     keys,

@@ -1,3 +1,4 @@
+import { BlockList, isIP } from 'node:net';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { createRedact, type Redact } from '../shared/redact.ts';
@@ -12,6 +13,8 @@ export interface Config extends Readonly<ReturnType<typeof toConfig>> {
   readonly keys: readonly ApiKey[];
   /** For the start-up log: one sentence each, and never a secret. */
   readonly warnings: readonly string[];
+  /** Hides every secret of the settings. */
+  readonly redact: Redact;
 }
 
 /**
@@ -37,7 +40,9 @@ export function readConfig(
     ...faults,
   ];
   if (!settings.success || all.length > 0) throw new ConfigError(all);
-  const config = { mode, keys, warnings: [], ...toConfig(settings.data) };
+  const found = toConfig(settings.data);
+  const redact = redactSecretsOf(found, keys);
+  const config = { mode, keys, warnings: [], redact, ...found };
   return {
     ...config,
     warnings: [
@@ -46,6 +51,7 @@ export function readConfig(
       ...warnOfNearMisses(texts.keys(), SETTING_NAMES),
       ...providers.flatMap((provider) => provider.warningsFor?.(config) ?? []),
       ...originWarnings(config),
+      ...clearTextWarnings(config),
     ],
   };
 }
@@ -199,21 +205,61 @@ function originWarnings({ isProduction, corsOrigins }: Config): readonly string[
   return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
 }
 
-export const redactSecretsOf = ({ keys, clientTokens, adminToken, redisUrl }: Config): Redact =>
+/** Between here and there anybody could read the keys. */
+const clearTextWarnings = ({ googleBaseUrl, anamBaseUrl }: Config): readonly string[] =>
+  Object.entries({ GOOGLE_BASE_URL: googleBaseUrl, ANAM_BASE_URL: anamBaseUrl })
+    .filter(([, url]) => url.startsWith('http:') && !isPrivateHost(new URL(url).hostname))
+    .map(
+      ([name]) =>
+        `${name} begins with http:// and leads out of the private network: keys and chats travel in clear text. Use https://.`,
+    );
+
+/** @param host as a URL writes it; of a name only what is never a public one counts */
+function isPrivateHost(host: string): boolean {
+  const address = host.replace(/^\[|\]$/g, '');
+  const family = isIP(address);
+  if (family === 0) return PRIVATE_NAME.test(host);
+  return PRIVATE.check(address, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+/** `localhost`, a service of Docker or Kubernetes, a machine of the local network. */
+const PRIVATE_NAME = /^(?:[^.]+|.+\.(?:localhost|local|internal))\.?$/;
+
+/** This machine, private networks and link-local addresses. */
+const PRIVATE = new BlockList();
+for (const [network, prefix] of [
+  ['0.0.0.0', 32],
+  ['127.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['172.16.0.0', 12],
+  ['192.168.0.0', 16],
+  ['169.254.0.0', 16],
+] as const) {
+  PRIVATE.addSubnet(network, prefix);
+}
+PRIVATE.addSubnet('::', 127, 'ipv6');
+PRIVATE.addSubnet('fc00::', 7, 'ipv6');
+PRIVATE.addSubnet('fe80::', 10, 'ipv6');
+
+const redactSecretsOf = (settings: ReturnType<typeof toConfig>, keys: readonly ApiKey[]) =>
   createRedact([
-    ...passwordsIn(redisUrl),
+    ...passwordsIn(settings.redisUrl),
     ...keys.map(({ secret }) => secret),
-    ...clientTokens,
-    ...(adminToken === null ? [] : [adminToken]),
+    ...settings.clientTokens,
+    ...(settings.adminToken === null ? [] : [settings.adminToken]),
   ]);
 
-/** As it is written and as it is sent. A shorter text could be part of anything. */
+/** The rest of the address is no secret: it says which Redis is meant. */
 function passwordsIn(redisUrl: Secret | null): readonly Secret[] {
   if (redisUrl === null) return [];
-  const { password } = new URL(redisUrl.reveal());
-  return [redisUrl.reveal(), password, decodeURIComponent(password)]
-    .filter(({ length }) => length >= MIN_PASSWORD_LENGTH)
-    .map((text) => new Secret('redis', text));
+  const { password: written, searchParams } = new URL(redisUrl.reveal());
+  // The client takes it from the query too.
+  const sent = [decodeURIComponent(written), searchParams.get('password') ?? ''];
+  // A shorter text could be part of anything, unless it stands in an address.
+  const texts = [written, ...sent].filter(({ length }) => length >= MIN_PASSWORD_LENGTH);
+  return [...texts, ...(written === '' ? [] : [`:${written}@`])].map(
+    (text) => new Secret('redis', text),
+  );
 }
 
 const MIN_PASSWORD_LENGTH = 6;

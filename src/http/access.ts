@@ -40,12 +40,27 @@ export function receiveRequests(options: AccessOptions): RequestHandler {
     locals.requestId = idOf(request);
     locals.head = `${needsCors ? security : withoutOrigin}x-request-id: ${locals.requestId}\r\n`;
     response.on('close', reportEnd);
-    // RFC 9112, 3.2. Node would refuse it without a request id.
-    if (headers.host === undefined && request.httpVersion === '1.1') {
-      next(new HttpError('invalid_request', 'The Host header is missing.'));
-    } else if (needsCors) allowOrigins(request, response, next);
+    const fault = faultOfHost(request);
+    if (fault !== null) next(new HttpError('invalid_request', fault));
+    else if (needsCors) allowOrigins(request, response, next);
     else next();
   };
+}
+
+/**
+ * RFC 9112, 3.2. Node would refuse a missing one without a request id, and takes the first of several, where a proxy in
+ * front may have taken another.
+ */
+function faultOfHost({ headers, rawHeaders, httpVersion }: IncomingMessage): string | null {
+  if (headers.host === undefined) {
+    return httpVersion === '1.1' ? 'The Host header is missing.' : null;
+  }
+  let hosts = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at];
+    if (name?.length === 4 && name.toLowerCase() === 'host') hosts += 1;
+  }
+  return hosts > 1 ? 'There is more than one Host header.' : null;
 }
 
 function createReport({ log, clock, metrics }: AccessOptions) {

@@ -1,4 +1,4 @@
-import express, { type Express } from 'express';
+import express, { type ErrorRequestHandler, type Express } from 'express';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
@@ -7,7 +7,12 @@ import type { AdminHttp } from './admin/admin-routes.ts';
 import { ANAM_ERRORS, type AvatarRoutesOptions, avatarRoutes } from './avatar-routes.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
-import { admitPrograms, type ProgramRoutesOptions, programRoutes } from './openai-gemini-routes.ts';
+import {
+  admitPrograms,
+  type ProgramRoutesOptions,
+  programRoutes,
+  setProgramErrorForm,
+} from './openai-gemini-routes.ts';
 import { DOCS, servePage } from './page-routes.ts';
 import { limitByAddress } from './rate-limits.ts';
 import type {} from './response-locals.ts';
@@ -55,19 +60,23 @@ export function createApp(options: AppOptions): Express {
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
   app.use(receiveRequests({ ...options, metrics: admin }));
-  app.use('/api/anam/v1', (_request, response, next) => {
-    response.locals.errorForm = ANAM_ERRORS;
-    next();
-  });
-  if (clientTokens.length > 0) app.use(admitPrograms(clientTokens));
+  if (clientTokens.length > 0) app.use(admitPrograms(options));
   serveRoutes(app, routes.toSorted(byUse));
   app.use('/api/chat', guessErrorForm(clock));
   for (const page of [DOCS, ...(admin?.pages ?? [])]) {
     routes.push(servePage(app, page));
   }
-  app.use(notFound, answerErrors(log, clock));
+  app.use(notFound);
+  app.use('/api/anam/v1', setAnamErrorForm);
+  if (clientTokens.length > 0) app.use(setProgramErrorForm);
+  app.use(answerErrors(log, clock));
   return app;
 }
+
+const setAnamErrorForm: ErrorRequestHandler = (error, _request, { locals }, next) => {
+  locals.errorForm ??= ANAM_ERRORS;
+  next(error);
+};
 
 /** Routes that use keys are asked most. */
 const byUse = (one: Route, other: Route) =>

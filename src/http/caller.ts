@@ -1,7 +1,10 @@
 import type { IncomingMessage } from 'node:http';
 import type { Request, RequestHandler } from 'express';
+import type { Logger } from '../shared/logger.ts';
 import { createTokenCheck, type Secret } from '../shared/secret.ts';
+import type { SharedStore } from '../shared/shared-store.ts';
 import { HttpError } from './errors.ts';
+import { limitGuesses } from './rate-limits.ts';
 
 /** @returns the token of an `Authorization: Bearer` header; null when there is none */
 export const bearerIn = ({ headers }: Pick<IncomingMessage, 'headers'>): string | null =>
@@ -9,26 +12,40 @@ export const bearerIn = ({ headers }: Pick<IncomingMessage, 'headers'>): string 
 
 const BEARER = /^Bearer +(\S{1,8192}) *$/i;
 
-/** Lets in a program with one of the tokens, as a bearer or where Google's clients put their key. */
-export function requireClientToken(tokens: readonly Secret[]): RequestHandler {
-  const check = createTokenCheck(tokens);
-  const idOf = (given: unknown) => (typeof given === 'string' ? check(given.trim()) : null);
-  return function checkClientToken(request, response, next) {
+export interface ClientAccessOptions {
+  readonly clientTokens: readonly Secret[];
+  readonly log: Logger;
+  /** Null for a process that is alone; otherwise wrong tokens are counted by all instances. */
+  readonly sharedStore: SharedStore | null;
+}
+
+/**
+ * Lets in a program with one of the tokens, as a bearer or where Google's clients put their key.
+ *
+ * @throws HttpError 401, or 429 after too many wrong tokens from one address
+ */
+export function requireClientToken(options: ClientAccessOptions): RequestHandler {
+  const check = createTokenCheck(options.clientTokens);
+  const judge = limitGuesses('client', options.log, options.sharedStore);
+  return async function checkClientToken(request, response, next) {
+    const given = tokensIn(request);
     // Some clients send several, one of them for a proxy.
-    const client =
-      idOf(bearerIn(request)) ??
-      idOf(request.headers['x-goog-api-key']) ??
-      // A list when it was given twice.
-      idOf(request.query.key);
+    const client = given.map(check).find((id) => id !== null) ?? null;
+    if (given.length > 0) await judge(request, client !== null);
     if (client === null) {
       response.setHeader('www-authenticate', 'Bearer');
-      next(new HttpError('unauthorized', UNKNOWN_TOKEN));
-      return;
+      throw new HttpError('unauthorized', UNKNOWN_TOKEN);
     }
     response.locals.outcome = { client };
     next();
   };
 }
+
+/** A place that is given twice holds a list, which is none. */
+const tokensIn = (request: Request): readonly string[] =>
+  [bearerIn(request), request.headers['x-goog-api-key'], request.query.key].flatMap((token) =>
+    typeof token === 'string' && token.trim() !== '' ? [token.trim()] : [],
+  );
 
 const UNKNOWN_TOKEN =
   'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-goog-api-key or as ?key=.';

@@ -1,11 +1,10 @@
-import type { Request, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
-import type { Secret } from '../shared/secret.ts';
 import { modelOf, type Target } from '../shared/target.ts';
 import { linked, readBytes, readJsonBody } from './body.ts';
-import { isGoogleClient, requireClientToken } from './caller.ts';
+import { type ClientAccessOptions, isGoogleClient, requireClientToken } from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
 import {
   GEMINI_ERRORS,
@@ -200,25 +199,28 @@ const COMPLETIONS_PATH = '/v1/chat/completions';
  * `response.locals.protocol` to `'openai'` or `'gemini'`, and requires a token. An address that does not
  * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling.
  */
-export function admitPrograms(clientTokens: readonly Secret[]): RequestHandler {
-  const requireToken = requireClientToken(clientTokens);
+export function admitPrograms(options: ClientAccessOptions): RequestHandler {
+  const requireToken = requireClientToken(options);
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
-    if (!PROGRAM.test(path)) {
-      next();
-      return;
-    }
-    const protocol = protocolOf(path, request);
-    response.locals.protocol = protocol;
-    response.locals.errorForm = protocol === 'openai' ? OPENAI_ERRORS : GEMINI_ERRORS;
+    if (!PROGRAM.test(path)) return next();
+    response.locals.protocol = protocolOf(path, request);
     const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
     if (address !== request.path) {
       // In place: a proxy may send `http://host` before the path, and the router counts its characters.
       request.url = request.url.replace(request.path, () => address);
     }
-    requireToken(request, response, next);
+    return requireToken(request, response, next);
   };
 }
+
+/** Sets the form of an error in a program's request, also of one that was refused before it was admitted. */
+export const setProgramErrorForm: ErrorRequestHandler = (error, request, { locals }, next) => {
+  const path = tidied(request.path);
+  const protocol = locals.protocol ?? (PROGRAM.test(path) ? protocolOf(path, request) : null);
+  if (protocol !== null) locals.errorForm ??= protocol === 'openai' ? OPENAI_ERRORS : GEMINI_ERRORS;
+  next(error);
+};
 
 /** `/v1` belongs to both; where the path does not decide, the place of the token does. */
 function protocolOf(path: string, request: Request): 'openai' | 'gemini' {

@@ -197,7 +197,9 @@ function errorCodesOf(route: Route): ReadonlySet<ErrorCode> {
     ...(query === undefined ? [] : (['invalid_request'] as const)),
     ...(body === undefined ? [] : OF_BODIES),
     ...(auth === undefined ? [] : (['unauthorized'] as const)),
-    ...(isLimited(route) || auth === 'admin' ? (['rate_limited'] as const) : []),
+    ...(isLimited(route) || auth === 'admin' || auth === 'client'
+      ? (['rate_limited'] as const)
+      : []),
     ...(usesKeys ? OF_PROVIDERS : []),
     ...errors,
   ]);

@@ -19,7 +19,7 @@ export interface Page extends Pick<Route, 'path' | 'id' | 'tag' | 'summary' | 'a
   readonly loads?: readonly string[];
   /** Addresses besides our own that it may connect to. */
   readonly connectsTo?: readonly string[];
-  /** Handlers before the page itself; its files need no protection. */
+  /** Handlers before the page and each of its files. */
   readonly before?: readonly RequestHandler[];
 }
 
@@ -42,12 +42,12 @@ export function servePage(app: Express, page: Page): Route {
   const { path } = route;
   app.use(path, restrict(connectsTo));
   serveRoutes(app, [route]);
+  // Express matches this path as it matches those below, so no spelling reaches a file past the handlers.
+  app.use(path, ...before, refuseOtherSpellings);
   if (loads !== undefined) app.use(`${path}/lib`, only(loads));
   for (const [library, module] of Object.entries(libraries)) {
     app.use(`${path}/lib/${library}`, files(folderOf(module)));
   }
-  // Only the route above serves the page itself.
-  app.use(`${path}/index.html`, notFound);
   app.use(path, files(folder), files(join(FOLDER, 'shared')));
   return route;
 }
@@ -101,7 +101,18 @@ const files = (folder: string): RequestHandler =>
     redirect: false,
     cacheControl: false,
     acceptRanges: false,
+    setHeaders: (response) => response.setHeader('cache-control', 'no-cache'),
   });
+
+/** The way to a file has one spelling, and only the route serves the page itself. */
+const refuseOtherSpellings: RequestHandler = (request, response, next) => {
+  if (PLAIN_PATH.test(request.path) && !INDEX.test(request.path)) next();
+  else notFound(request, response, next);
+};
+
+/** Without escapes, dots at the beginning of a name, and doubled or trailing slashes. */
+const PLAIN_PATH = /^(?:\/\w[\w.-]*)+$/;
+const INDEX = /^\/index\.html$/i;
 
 /** A package's folder, or one in it: `lit-html`, `eventsource-parser/dist`. */
 function folderOf(library: string): string {

@@ -1,15 +1,18 @@
-import type { RequestHandler } from 'express';
+import type { Request, RequestHandler } from 'express';
 import {
-  type IncrementResponse,
+  type ClientRateLimitInfo,
+  ipKeyGenerator,
   MemoryStore,
   type Options,
   rateLimit,
   type Store,
 } from 'express-rate-limit';
+import type { Logger } from '../shared/logger.ts';
 import type { Counter, SharedStore } from '../shared/shared-store.ts';
 import { HttpError } from './errors.ts';
 
 const WINDOW_SECONDS = 60;
+const WINDOW_MS = WINDOW_SECONDS * 1000;
 
 /**
  * Our own limit for one client address, with the standard `RateLimit` headers.
@@ -27,7 +30,7 @@ export function limitByAddress(
 ): RequestHandler[] {
   if (perMinute === 0) return [];
   const limiter = rateLimit({
-    windowMs: WINDOW_SECONDS * 1000,
+    windowMs: WINDOW_MS,
     limit: perMinute,
     identifier: name,
     standardHeaders: 'draft-8',
@@ -45,6 +48,55 @@ export function limitByAddress(
   return [limiter];
 }
 
+const MAX_WRONG = 10;
+const MAX_KNOWN_ADDRESSES = 1000;
+
+/**
+ * Limits the wrong tokens that one address may try in a minute; after that even the right token is
+ * refused. Right tokens are never counted, and an address that has shown one before stays admitted: guesses
+ * from the same network must not lock anybody out.
+ *
+ * @param whose the tokens, in the log and in the shared store, where all instances count together
+ * @returns a function that throws HttpError 429 after too many wrong tokens
+ */
+export function limitGuesses(whose: string, log: Logger, sharedStore: SharedStore | null) {
+  const wrong =
+    sharedStore === null
+      ? new MemoryStore()
+      : new SharedHits(sharedStore.counter(`${whose}-guesses`));
+  wrong.init({ windowMs: WINDOW_MS } as Options);
+  const known = new Set<string>();
+  const remember = (address: string) => {
+    known.delete(address);
+    known.add(address);
+    const [oldest = ''] = known;
+    if (known.size > MAX_KNOWN_ADDRESSES) known.delete(oldest);
+  };
+  const admit = async (address: string) => {
+    const before = known.has(address) ? undefined : await wrong.get(address);
+    if (before !== undefined && before.totalHits >= MAX_WRONG && !isOver(before)) {
+      throw tooManyGuesses(before);
+    }
+    remember(address);
+  };
+  const count = async (address: string) => {
+    const hits = await wrong.increment(address);
+    if (hits.totalHits === MAX_WRONG + 1) log.warn({ address }, `too many wrong ${whose} tokens`);
+    if (hits.totalHits > MAX_WRONG) throw tooManyGuesses(hits);
+  };
+  return function judge({ ip }: Request, isRight: boolean): Promise<void> {
+    const address = ipKeyGenerator(ip ?? '');
+    return isRight ? admit(address) : count(address);
+  };
+}
+
+function tooManyGuesses({ resetTime }: ClientRateLimitInfo): HttpError {
+  const ms = (resetTime?.getTime() ?? 0) - Date.now();
+  const seconds = Math.max(1, Math.ceil(ms / 1000));
+  const message = `Too many wrong tokens from this address. Try again in ${seconds} seconds.`;
+  return new HttpError('rate_limited', message, { retryAfterSeconds: seconds });
+}
+
 interface Hits {
   totalHits: number;
   readonly resetTime: Date;
@@ -54,12 +106,12 @@ interface Hits {
  * Counts the requests of an address here and in the shared store. No request waits for the store: its
  * count arrives a moment later and holds for the next request. Without it our own count holds.
  */
-export class SharedHits implements Store {
+class SharedHits implements Store {
   readonly #here = new MemoryStore();
   readonly #counter: Counter;
   /** The counts of all instances, as of the store's last answers. */
   readonly #everywhere = new Map<string, Hits>();
-  #windowMs = 60_000;
+  #windowMs = WINDOW_MS;
   #sweptAt = 0;
 
   constructor(counter: Counter) {
@@ -71,22 +123,24 @@ export class SharedHits implements Store {
     this.#here.init(options);
   }
 
-  async increment(key: string): Promise<IncrementResponse> {
+  async increment(key: string): Promise<ClientRateLimitInfo> {
     const here = await this.#here.increment(key);
     this.#counter.hit(key, this.#windowMs).then(
       ({ total, leftMs }) => this.#merge(key, total, leftMs),
       () => {},
     );
-    const everywhere = this.known(key);
+    const everywhere = this.#known(key);
     if (everywhere === null) return here;
     everywhere.totalHits += 1;
-    return { ...everywhere, totalHits: Math.max(here.totalHits, everywhere.totalHits) };
+    return larger(here, everywhere);
   }
 
-  /** The count of all instances, without counting a request; null when it is unknown. */
-  known(key: string): Hits | null {
-    const everywhere = this.#everywhere.get(key);
-    return everywhere === undefined || isOver(everywhere) ? null : everywhere;
+  async get(key: string): Promise<ClientRateLimitInfo | undefined> {
+    const here = await this.#here.get(key);
+    const everywhere = this.#known(key);
+    return here === undefined || everywhere === null
+      ? (everywhere ?? here)
+      : larger(here, everywhere);
   }
 
   /** Our own count only. */
@@ -99,9 +153,15 @@ export class SharedHits implements Store {
     await this.#here.resetKey(key);
   }
 
+  /** The count of all instances; null when it is unknown. */
+  #known(key: string): Hits | null {
+    const everywhere = this.#everywhere.get(key);
+    return everywhere === undefined || isOver(everywhere) ? null : everywhere;
+  }
+
   #merge(key: string, total: number, leftMs: number): void {
     const now = Date.now();
-    const sinceThen = this.known(key)?.totalHits ?? 0;
+    const sinceThen = this.#known(key)?.totalHits ?? 0;
     const resetTime = new Date(now + Math.min(leftMs, this.#windowMs));
     this.#everywhere.set(key, { totalHits: Math.max(total, sinceThen), resetTime });
     if (this.#sweptAt + this.#windowMs < now) this.#sweep(now);
@@ -113,4 +173,9 @@ export class SharedHits implements Store {
   }
 }
 
-const isOver = ({ resetTime }: Hits) => resetTime.getTime() <= Date.now();
+const larger = (here: ClientRateLimitInfo, everywhere: Hits): ClientRateLimitInfo => ({
+  ...everywhere,
+  totalHits: Math.max(here.totalHits, everywhere.totalHits),
+});
+
+const isOver = ({ resetTime }: ClientRateLimitInfo) => (resetTime?.getTime() ?? 0) <= Date.now();

@@ -10,8 +10,8 @@ const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}/gi;
 const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
 
 /**
- * Also finds keys that are escaped for a URL, a page or a JSON text, or encoded as base64. The cost hardly grows
- * with the number of keys, as long as their lengths are few.
+ * Also finds keys that are escaped for a URL, a page or a JSON text, or encoded as base64 or in hexadecimal, and every
+ * long part of one: a text may be cut off anywhere. The cost hardly grows with the number of keys.
  */
 export function createRedact(secrets: Iterable<Secret>): Redact {
   const withoutOurs = createRedactOurs([...secrets].map((secret) => secret.reveal()));
@@ -23,63 +23,50 @@ export function createRedact(secrets: Iterable<Secret>): Redact {
   };
 }
 
+/** So many letters of a key in a row are replaced; a shorter key is replaced as a whole. */
+const LONG_PART = 12;
+
+const partOf = ({ length }: string) => Math.min(length, LONG_PART);
+
 function createRedactOurs(texts: readonly string[]): Redact {
   if (texts.length === 0) return (text) => text;
-  const forms = new Set(texts.flatMap((text) => [text, ...base64Forms(text)]));
-  const lengths = [...new Set([...forms].map(({ length }) => length))].sort((a, b) => b - a);
-  const shortest = lengths.at(-1) ?? 1;
-  const beginning = Math.min(shortest, BEGINNING);
-  const beginnings = new Set([...forms].map((form) => form.slice(0, beginning)));
-  const firsts = lettersOf([...forms].map((form) => form.charAt(0)));
-  const mayBegin = (word: string, at: number): boolean =>
-    firsts[word.charCodeAt(at)] === 1 && beginnings.has(word.slice(at, at + beginning));
-  const letters = lettersOf([LETTERS_OF_ESCAPES, ...forms]);
-
-  const redactIn = (word: string): string => {
-    let safe = '';
-    let kept = 0;
-    for (let at = 0; at + shortest <= word.length; at += 1) {
-      if (!mayBegin(word, at)) continue;
-      const length = lengths.find((candidate) => forms.has(word.slice(at, at + candidate)));
-      if (length === undefined) continue;
-      safe += word.slice(kept, at) + REDACTED;
-      kept = at + length;
-      at = kept - 1;
-    }
-    return safe + word.slice(kept);
+  const forms = [...new Set(texts.flatMap((text) => [text, ...base64Forms(text)]))];
+  const lengths = [...new Set(forms.map(partOf))].sort((a, b) => b - a);
+  const parts = lengths.map(
+    (length) =>
+      new Runs(
+        forms.filter((form) => partOf(form) === length),
+        length,
+      ),
+  );
+  const redactPlain: Redact = (text) => {
+    let safe = text;
+    for (const runs of parts) safe = runs.redact(safe);
+    return safe;
   };
-  const redactWord = (word: string): string => {
-    const plain = decode(word);
-    if (plain !== word && redactIn(plain) !== plain) return REDACTED;
-    return redactIn(word);
-  };
-  // A key can only be in a word of enough of the keys' own letters, and steps of that length miss none.
+  const hasKey = (text: string) => redactPlain(text) !== text;
+  const shortest = Math.min(...lengths);
+  const redactEscaped = createRedactWords(
+    lettersOf([LETTERS_OF_ESCAPES, ...forms]),
+    shortest,
+    (word) => {
+      const plain = decode(word);
+      return plain !== word && hasKey(plain);
+    },
+  );
+  const redactHex = createRedactWords(
+    lettersOf(['0123456789abcdefABCDEF']),
+    Math.max(2 * shortest, MIN_ENCODED),
+    (word) => [word, word.slice(1)].some((hex) => hasKey(Buffer.from(hex, 'hex').toString())),
+  );
   return (text) => {
-    let safe = '';
-    let kept = 0;
-    for (let at = shortest - 1; at < text.length; at += shortest) {
-      if (letters[text.charCodeAt(at)] !== 1) continue;
-      const [from, to] = wordAround(at, text, letters);
-      if (to - from >= shortest) {
-        safe += text.slice(kept, from) + redactWord(text.slice(from, to));
-        kept = to;
-      }
-      at = to - 1;
-    }
-    return safe + text.slice(kept);
+    const hasEscape = text.includes('%') || text.includes('&') || text.includes('\\');
+    return redactPlain(redactHex(hasEscape ? redactEscaped(text) : text));
   };
 }
 
-function wordAround(at: number, text: string, letters: Uint8Array): [from: number, to: number] {
-  let from = at;
-  let to = at + 1;
-  while (letters[text.charCodeAt(from - 1)] === 1) from -= 1;
-  while (letters[text.charCodeAt(to)] === 1) to += 1;
-  return [from, to];
-}
-
-/** Long enough to be rare in other texts, so that the lengths of keys are seldom tried. */
-const BEGINNING = 8;
+/** A shorter encoded form may be a part of other texts by chance. */
+const MIN_ENCODED = 8;
 
 /**
  * Base64 encodes three bytes as four letters, so a key has another form for each offset within the three.
@@ -90,12 +77,167 @@ function base64Forms(text: string): readonly string[] {
     const bytes = Buffer.from(' '.repeat(place) + text);
     const [from, to] = [place === 0 ? 0 : 4, Math.floor(bytes.length / 3) * 4];
     const forms = [bytes.toString('base64'), bytes.toString('base64url')];
-    return to - from < 8 ? [] : forms.map((form) => form.slice(from, to));
+    return to - from < MIN_ENCODED ? [] : forms.map((form) => form.slice(from, to));
   });
 }
 
-/** Of those that `decode` knows. */
-const LETTERS_OF_ESCAPES = '0123456789abcdefABCDEFuxX%&#;\\';
+/** Finds the runs of `length` letters that some texts have. */
+class Runs {
+  readonly #length: number;
+  readonly #step: number;
+  readonly #filter: Filter;
+  readonly #texts: string;
+  /** A hash table: where in `#texts` a run begins, counted from 1; 0 is free. A set of strings would be ten times as large. */
+  readonly #places: Int32Array;
+
+  constructor(texts: readonly string[], length: number) {
+    const half = Math.ceil(length / 2);
+    this.#length = length;
+    this.#step = length - half + 1;
+    this.#filter = new Filter(texts, half);
+    this.#texts = texts.join('');
+    this.#places = new Int32Array(Math.ceil(SLOTS_PER_LETTER * this.#texts.length));
+    let start = 0;
+    for (const text of texts) {
+      const end = start + text.length;
+      for (let from = start; from + length <= end; from += 1) {
+        this.#places[this.#slotOf(this.#texts, from)] = from + 1;
+      }
+      start = end;
+    }
+  }
+
+  /** Runs that overlap become one placeholder. */
+  redact(text: string): string {
+    let safe = '';
+    let kept = 0;
+    for (const from of this.#runsIn(text)) {
+      if (from >= kept) safe += text.slice(kept, from) + REDACTED;
+      kept = from + this.#length;
+    }
+    return kept === 0 ? text : safe + text.slice(kept);
+  }
+
+  /** Each run holds a half that begins at a multiple of the step: most texts are looked at only there. */
+  #runsIn(text: string): readonly number[] {
+    const step = this.#step;
+    const last = text.length - this.#length;
+    const found: number[] = [];
+    for (let at = step - 1; at < last + step; at += step) {
+      if (!this.#filter.mayHave(text, at)) continue;
+      for (let from = at - step + 1; from <= at && from <= last; from += 1) {
+        if (this.#places[this.#slotOf(text, from)] !== 0) found.push(from);
+      }
+    }
+    return found;
+  }
+
+  /** The slot of the run, or the free one where it belongs. */
+  #slotOf(text: string, from: number): number {
+    const places = this.#places;
+    let slot = hashOf(text, from, this.#length) % places.length;
+    for (let place = places[slot]; place; place = places[slot]) {
+      if (this.#isSame(place - 1, text, from)) break;
+      slot = slot + 1 === places.length ? 0 : slot + 1;
+    }
+    return slot;
+  }
+
+  #isSame(place: number, text: string, from: number): boolean {
+    for (let step = 0; step < this.#length; step += 1) {
+      if (this.#texts.charCodeAt(place + step) !== text.charCodeAt(from + step)) return false;
+    }
+    return true;
+  }
+}
+
+const SLOTS_PER_LETTER = 1.25;
+
+/** A Bloom filter: tells almost every other run of `length` letters from those of some texts, at little cost. */
+class Filter {
+  readonly #length: number;
+  /** All pairs of letters that stand together in the texts. */
+  readonly #pairs = new Uint8Array(2 ** 14);
+  readonly #shift: number;
+  readonly #bits: Uint8Array;
+
+  constructor(texts: readonly string[], length: number) {
+    const letters = texts.reduce((sum, text) => sum + text.length, 0);
+    const size = Math.max(8, Math.ceil(Math.log2(BITS_PER_LETTER * letters)));
+    this.#length = length;
+    this.#shift = 32 - size;
+    this.#bits = new Uint8Array(2 ** (size - 3));
+    for (const text of texts) {
+      for (let at = 0; at + 1 < text.length; at += 1) this.#pairs[pairAt(text, at)] = 1;
+      for (let from = 0; from + length <= text.length; from += 1) this.#add(text, from);
+    }
+  }
+
+  mayHave(text: string, from: number): boolean {
+    const end = from + this.#length;
+    // A text that holds another letter, such as a space, is most often told by it.
+    for (let at = from; at + 1 < end; at += 2) {
+      if (this.#pairs[pairAt(text, at)] === 0) return false;
+    }
+    const bit = hashOf(text, from, this.#length) >>> this.#shift;
+    return ((this.#bits[bit >>> 3] ?? 0) & (1 << (bit & 7))) !== 0;
+  }
+
+  #add(text: string, from: number): void {
+    const bit = hashOf(text, from, this.#length) >>> this.#shift;
+    this.#bits[bit >>> 3] = (this.#bits[bit >>> 3] ?? 0) | (1 << (bit & 7));
+  }
+}
+
+const pairAt = (text: string, at: number): number =>
+  ((text.charCodeAt(at) & 127) << 7) | (text.charCodeAt(at + 1) & 127);
+
+const BITS_PER_LETTER = 16;
+
+/** The higher bits depend on every letter. */
+function hashOf(text: string, from: number, length: number): number {
+  let hash = 0;
+  for (let at = from; at < from + length; at += 1) {
+    hash = (Math.imul(hash, 0x5bd1e995) + text.charCodeAt(at)) | 0;
+  }
+  return (hash ^ (hash >>> 15)) >>> 0;
+}
+
+/**
+ * Replaces each word of these letters that holds a key in another form. Steps of the length of the shortest word miss
+ * none.
+ */
+function createRedactWords(
+  letters: Uint8Array,
+  shortest: number,
+  hasKey: (word: string) => boolean,
+): Redact {
+  return (text) => {
+    let safe = '';
+    let kept = 0;
+    for (let at = shortest - 1; at < text.length; at += shortest) {
+      if (letters[text.charCodeAt(at)] !== 1) continue;
+      const [from, to] = wordAround(at, text, letters);
+      at = to - 1;
+      const word = text.slice(from, to);
+      if (word.length < shortest || !hasKey(word)) continue;
+      // A backslash at the end belongs to the letter behind the word.
+      safe += text.slice(kept, from) + REDACTED + word.slice(word.search(BACKSLASHES_AT_END));
+      kept = to;
+    }
+    return safe + text.slice(kept);
+  };
+}
+
+const BACKSLASHES_AT_END = /(?<!\\)\\*$/;
+
+function wordAround(at: number, text: string, letters: Uint8Array): [from: number, to: number] {
+  let from = at;
+  let to = at + 1;
+  while (letters[text.charCodeAt(from - 1)] === 1) from -= 1;
+  while (letters[text.charCodeAt(to)] === 1) to += 1;
+  return [from, to];
+}
 
 /** 1 at the code of every letter of these texts. */
 function lettersOf(texts: Iterable<string>): Uint8Array {
@@ -105,6 +247,9 @@ function lettersOf(texts: Iterable<string>): Uint8Array {
   }
   return letters;
 }
+
+/** Of those that `decode` knows. */
+const LETTERS_OF_ESCAPES = '0123456789abcdefABCDEFuxX%&#;\\';
 
 const ESCAPE = /%([\da-f]{2})|&#x0*([\da-f]{1,4});|\\u([\da-f]{4})|&#0*(\d{1,4});|\\(.)/gi;
 
@@ -131,7 +276,7 @@ const MAX_WORD = 512;
 const WORD_AT_START = /^[^\s"',:;<>(){}[\]]+/;
 const WORD_AT_END = /[^\s"',:;<>(){}[\]]+$/;
 
-// A provider's text is cut at a whole word: redaction would not find half a key at the cut.
+// A provider's text is cut at a whole word: redaction would not find a short part of a key at the cut.
 
 /** @param cut the beginning of a text that was cut off at its end */
 export function withoutLastWord(cut: string): string {

@@ -18,7 +18,11 @@ export interface TextStore {
   remove(name: string): Promise<void>;
 }
 
-/** Counts hits by name, each within a window that begins with its first hit and ends in `leftMs`. */
+/** Counts hits by address, each within a window that begins with its first hit and ends in `leftMs`. */
 export interface Counter {
-  hit(name: string, windowMs: number): Promise<{ readonly total: number; readonly leftMs: number }>;
+  /** @param address of a client, which the store holds as a keyed hash only */
+  hit(
+    address: string,
+    windowMs: number,
+  ): Promise<{ readonly total: number; readonly leftMs: number }>;
 }

@@ -124,7 +124,8 @@ export class RedisConnection {
     if (!wasConnected) {
       const { clock, log } = this.#options;
       const downMs = this.#failedAt === null ? undefined : clock.now() - this.#failedAt;
-      log.info({ downMs }, 'Redis is connected: instances share what they know of keys');
+      const address = addressIn(this.#options.url);
+      log.info({ address, downMs }, 'Redis is connected: instances share what they know of keys');
     }
     if (!wasConnected || isOther) this.#options.onConnected();
   }
@@ -148,9 +149,8 @@ export class RedisConnection {
     this.#state = isReply(reason) ? 'refusing' : 'unreachable';
     if (before === 'connected' || before === 'connecting') this.#failedAt = clock.now();
     if (before !== this.#state) {
-      const { protocol, host } = new URL(url.reveal());
       log.warn(
-        { state: this.#state, address: `${protocol}//${host}`, reason: wordsOf(reason) },
+        { state: this.#state, address: addressIn(url), reason: wordsOf(reason) },
         'Redis cannot be used: each instance works with what it knows',
       );
     }
@@ -195,6 +195,14 @@ export function createRedisClient(url: Secret, random: () => number): RedisClien
     scripts: SCRIPTS,
   }) as RedisClient;
 }
+
+/** Without the user and the password. */
+function addressIn(url: Secret): string {
+  const { protocol, hostname, port } = new URL(url.reveal());
+  return `${protocol}//${hostname}:${port || DEFAULT_PORT}`;
+}
+
+const DEFAULT_PORT = 6379;
 
 /** Whether the server itself has answered with the error. */
 const isReply = ({ name }: Error): boolean => name === 'ReplyError';

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import type { Secret } from '../shared/secret.ts';
+import type { ApiKey } from '../shared/api-key.ts';
+import { digestOf, type Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
 import {
   concernsAllCommands,
@@ -12,6 +13,7 @@ export interface RedisStoreOptions
   extends Pick<RedisConnectionOptions, 'url' | 'clock' | 'random' | 'log'> {
   /** Before every name, so that several deployments can share one Redis. */
   readonly prefix: string;
+  readonly keys: readonly ApiKey[];
 }
 
 /** What instances share, in a Redis or a Valkey. */
@@ -78,8 +80,9 @@ export type ClaimAnswer =
       readonly records: readonly NamedRecord[];
     };
 
-export function createRedisStore({ prefix, ...options }: RedisStoreOptions): RedisStore {
+export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions): RedisStore {
   const instance = randomUUID();
+  const hashOf = createAddressHash(keys);
   const names = namesWith(prefix, databaseIn(options.url));
   let listener: RecordStoreListener | null = null;
   const connection = new RedisConnection({
@@ -143,14 +146,25 @@ export function createRedisStore({ prefix, ...options }: RedisStoreOptions): Red
       },
     },
     counter: (counter) => ({
-      async hit(name, windowMs) {
-        const key = names.count(counter, name);
+      async hit(address, windowMs) {
+        const key = names.count(counter, hashOf(address));
         const answer = await connection.run((client) => client.countHit(key, String(windowMs)));
         const [total = 0, leftMs = 0] = Array.isArray(answer) ? answer.map(Number) : [];
         return { total, leftMs };
       },
     }),
   };
+}
+
+/**
+ * The addresses of clients are hashed with the text of a key, since a plain hash of so few addresses can be reversed by
+ * trying them all: every instance with the same keys has it, and Redis holds neither it nor a hash that leads to it.
+ * The first in alphabetical order seldom changes when keys are added or removed.
+ */
+function createAddressHash(keys: readonly ApiKey[]) {
+  const [first = randomUUID()] = keys.map(({ secret }) => secret.reveal()).sort();
+  return (address: string) =>
+    digestOf('address', first, address).toString('base64url').slice(0, 22);
 }
 
 const BATCH = 1000;
@@ -165,7 +179,7 @@ const namesWith = (prefix: string, database: string) => ({
   mark: `${prefix}mark`,
   channel: `${prefix}changes:${database}`,
   text: (name: string) => `${prefix}text:${name}`,
-  count: (counter: string, name: string) => `${prefix}limit:${counter}:${name}`,
+  count: (counter: string, hash: string) => `${prefix}limit:${counter}:${hash}`,
 });
 
 /** Deletes a key of another type that stands in the index's place. */

@@ -29,6 +29,7 @@ describe('an empty environment', () => {
     host: '0.0.0.0',
     keys: [],
     warnings: [],
+    redact: expect.any(Function),
     googleModels: ['gemini-flash-latest'],
     systemPrompt: null,
     persona: null,
@@ -316,6 +317,67 @@ describe('production without any origin', () => {
     ]);
     const named = { NODE_ENV: 'production', CORS_ORIGINS: 'https://app.example' };
     expect(read(named).warnings).toEqual([]);
+  });
+});
+
+describe('an address of a provider without TLS', () => {
+  it.each([
+    ...['api.example', '8.8.8.8', '172.32.0.1', '[2001:db8::1]', 'a.localdomain', 'local.example'],
+    ...['11.0.0.1', '[::ffff:8.8.8.8]', 'localhost.example.', '10.0.0.1.example'],
+  ])('is warned of, for the keys would travel in clear text: %s', (host) => {
+    const { warnings } = read({
+      GOOGLE_BASE_URL: `http://${host}/x`,
+      ANAM_BASE_URL: `http://${host}:80`,
+    });
+    expect(warnings).toEqual([
+      expect.stringMatching(/^GOOGLE_BASE_URL begins with http:\/\/ .* clear text/),
+      expect.stringMatching(/^ANAM_BASE_URL begins with http:\/\/ .* clear text/),
+    ]);
+    expect(read({ GOOGLE_BASE_URL: `https://${host}` }).warnings).toEqual([]);
+  });
+
+  it.each([
+    ...[
+      'localhost',
+      'a.localhost',
+      '127.1.2.3',
+      '0x7f.1',
+      '[::1]',
+      '0.0.0.0',
+      '10.9.8.7',
+      '172.31.0.1',
+    ],
+    ...['192.168.1.1', '169.254.1.1', '[fe80::1]', '[fd12::1]', '[::ffff:10.0.0.1]', 'gateway'],
+    ...['gateway.local', 'gateway.ns.svc.cluster.local.', 'GATEWAY.Internal'],
+  ])('is fine within a private network: %s', (host) => {
+    expect(read({ GOOGLE_BASE_URL: `http://${host}:8080/x` }).warnings).toEqual([]);
+  });
+});
+
+describe('what must not be shown', () => {
+  it('is the password of Redis in every form, and not where Redis is', () => {
+    const environment = { REDIS_URL: 'rediss://me:p%40ss%2Fword@redis.example:6380/2' };
+    const { redact } = read(environment);
+    const forms = ['p@ss/word', 'p%40ss%2Fword'].flatMap((password) => [
+      password,
+      encodeURIComponent(password),
+      Buffer.from(password).toString('hex'),
+      Buffer.from(`me:${password}`).toString('base64'),
+    ]);
+    for (const form of forms)
+      expect(redact(`AUTH ${form} failed`)).toMatch(/^AUTH .{0,6}\[redacted\]/);
+    expect(redact(`bad ${environment.REDIS_URL}`)).not.toMatch(/p%40|ss%2F|word/);
+    const where = 'connect ECONNREFUSED rediss://redis.example:6380';
+    expect(redact(where)).toBe(where);
+  });
+
+  it('is a password of Redis that is too short to be looked for, where an address shows it', () => {
+    const { redact } = read({ REDIS_URL: 'redis://:abc@cache:6379' });
+    expect(redact('redis://:abc@cache:6379 has no abc')).toBe(
+      'redis://[redacted]cache:6379 has no abc',
+    );
+    const inQuery = read({ REDIS_URL: 'redis://cache?password=a-password' });
+    expect(inQuery.redact('redis://cache?password=a-password')).not.toContain('a-password');
   });
 });
 

@@ -47,11 +47,12 @@ it('puts a warning beside the service that it is about, and the others on a line
     GOOGLE_API_KEY: 'g-one',
     GOOGLE_API_KEY_2: 'g-one',
     ANAM_API_KEY: '',
+    ANAM_BASE_URL: 'http://anam.example',
     NODE_ENV: 'production',
   });
   expect(lines).toEqual([
     expect.stringMatching(/^google: 1 key .*GOOGLE_API_KEY_2/),
-    expect.stringMatching(/^anam: no key.*Empty, and therefore ignored: ANAM_API_KEY\.$/),
+    expect.stringMatching(/^anam: no key.*ignored: ANAM_API_KEY\. ANAM_BASE_URL begins with http:/),
     expect.stringMatching(/^on call: /),
     expect.stringMatching(/^settings: CORS_ORIGINS is not set/),
   ]);

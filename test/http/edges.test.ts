@@ -14,6 +14,8 @@ const shared = shareApp({ environment: ONE_KEY });
 const UUID = /^[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}$/;
 const google = (key: string, more = {}) => ({ key, service: 'google' as const, ...more });
 
+const MANY_HOSTS = 'There is more than one Host header.';
+
 function ask(url: string, method: string, headers: Record<string, string> = {}) {
   return fetch(url, { method, headers });
 }
@@ -463,6 +465,34 @@ describe('the HTTP server', () => {
   });
 
   it.each([
+    ['/v1/chat/completions', '{}', { error: expect.objectContaining({ code: 'invalid_request' }) }],
+    [
+      '//v1beta/openai/models/',
+      '',
+      { error: expect.objectContaining({ code: 'invalid_request' }) },
+    ],
+    [
+      '/v1beta/models/x:generateContent',
+      '{}',
+      { error: expect.objectContaining({ code: 400, status: 'INVALID_ARGUMENT' }) },
+    ],
+    ['/api/anam/v1/engine/session', '{}', { error: MANY_HOSTS, message: MANY_HOSTS }],
+    ['/api/chat', '{"messages":[]}', null],
+  ])('refuses a second host in the form of the route: %s', async (path, body, expected) => {
+    const app = await startApp({
+      environment: { ...ONE_KEY, CLIENT_TOKENS: 'a-token-of-a-program' },
+    });
+    const socket = connect(Number(new URL(app.url).port), '127.0.0.1');
+    const lines = [`POST ${path} HTTP/1.1`, 'Host: x', 'host: y', 'connection: close'];
+    socket.write([...lines, `content-length: ${body.length}`, '', body].join('\r\n'));
+    const [head = '', text = ''] = String(Buffer.concat(await socket.toArray())).split('\r\n\r\n');
+    expect(head).toMatch(/^HTTP\/1\.1 400 /);
+    if (expected === null) expect(text).toBe(MANY_HOSTS);
+    else expect(JSON.parse(text)).toEqual(expected);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it.each([
     ['text that is not HTTP', 'Hello\r\n\r\n', 400],
     ['a header without a name', 'GET /health HTTP/1.1\r\nHost: x\r\n: y\r\n\r\n', 400],
     ['a control character in the path', 'GET /\u0001 HTTP/1.1\r\nHost: x\r\n\r\n', 400],
@@ -473,6 +503,18 @@ describe('the HTTP server', () => {
       400,
     ],
     ['a head without a host', 'GET /api/keys/status HTTP/1.1\r\n\r\n', 400],
+    ['a second host', 'GET /api/keys/status HTTP/1.1\r\nHost: x\r\nX-A: b\r\nhOsT: y\r\n\r\n', 400],
+    ['the same host twice', 'GET /api/keys/status HTTP/1.1\r\nhost: x\r\nhost: x\r\n\r\n', 400],
+    [
+      'a second host without a version',
+      'GET /api/keys/status HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n',
+      400,
+    ],
+    [
+      'a second host of a request that nobody serves',
+      'GET /x HTTP/1.1\r\nHost: x\r\nHost:\r\n\r\n',
+      400,
+    ],
     [
       'a head of 20 KB',
       `GET /health HTTP/1.1\r\nHost: x\r\nx-long: ${'x'.repeat(20_000)}\r\n\r\n`,

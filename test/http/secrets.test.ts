@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { readConfig, redactSecretsOf } from '../../src/config/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { startStandin } from '../../standin/standin.ts';
@@ -51,7 +51,7 @@ async function startWatched(environment: Record<string, string> = {}) {
   );
   const said: string[] = [];
   const destination = { write: (line: string) => void said.push(line) };
-  const log = createLogger({ level: 'trace', redact: redactSecretsOf(config), destination });
+  const log = createLogger({ level: 'trace', redact: config.redact, destination });
   const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log });
   running.push(async () => {
     await standin.close();
@@ -210,6 +210,9 @@ describe('a key that Anam echoes in another form', () => {
   const written: Record<string, string> = {
     'for a URL': encodeURIComponent(ANAM_KEY),
     'in base64': Buffer.from(ANAM_KEY).toString('base64'),
+    'in hexadecimal': Buffer.from(ANAM_KEY).toString('hex'),
+    'without its beginning': ANAM_KEY.slice(9),
+    'without its beginning and its end': `x${ANAM_KEY.slice(4, 16)}y`,
     'with escaped slashes': ANAM_KEY.replaceAll('/', '\\/'),
     'for a page': ANAM_KEY.replaceAll('=', '&#61;'),
   };

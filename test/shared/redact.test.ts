@@ -45,8 +45,12 @@ it('lets a short word after "bearer" stand', () => {
   expect(redactOf()('the bearer token is missing')).toBe('the bearer token is missing');
 });
 
+/** Without spaces, without the brackets of the placeholder, and without a backslash before what follows. */
+const keyOf = (minLength: number) =>
+  fc.string({ minLength, maxLength: 50 }).filter((key) => /^[^\s[\]]+(?<!\\)$/.test(key));
+
 it('hides a key wherever it stands', () => {
-  const anyKey = fc.string({ minLength: 10, maxLength: 50 }).filter((key) => key.trim() === key);
+  const anyKey = keyOf(10);
   fc.assert(
     fc.property(anyKey, fc.string(), fc.string(), (key, before, after) => {
       fc.pre(!'[redacted]'.includes(key));
@@ -54,6 +58,71 @@ it('hides a key wherever it stands', () => {
       expect(redactOf(key)(` ${key} `)).toBe(' [redacted] ');
     }),
   );
+});
+
+describe('a part of a key', () => {
+  const PART = 12;
+  const runsOf = (key: string) =>
+    Array.from({ length: key.length - PART + 1 }, (_, at) => key.slice(at, at + PART));
+  const keyAndPart = keyOf(PART).chain((key) =>
+    fc
+      .tuple(fc.nat(key.length - PART), fc.integer({ min: PART, max: key.length }))
+      .map(([from, length]) => ({ key, part: key.slice(from, from + length) })),
+  );
+
+  it('of twelve letters is hidden, whatever stands around it', () => {
+    const property = fc.property(
+      keyAndPart,
+      fc.array(keyOf(1), { maxLength: 3 }),
+      fc.string(),
+      fc.string(),
+      ({ key, part }, others, before, after) => {
+        const said = redactOf(key, ...others)(`${before}${part}${after}`);
+        for (const run of runsOf(key)) expect(said).not.toContain(run);
+        expect(said).toContain('[redacted]');
+      },
+    );
+    fc.assert(property, { numRuns: 1000 });
+  });
+
+  it.each(['hex', 'base64', 'base64url'] as const)('is hidden as %s', (encoding) => {
+    const property = fc.property(
+      keyAndPart,
+      fc.string({ unit: 'grapheme' }),
+      fc.string(),
+      ({ key, part }, before, after) => {
+        const written = Buffer.from(`${before}${part}${after}`).toString(encoding);
+        const said = [`=${written}"`, written.slice(1)].map(redactOf(key)).join(' ');
+        const words = said
+          .split(/[^\w+/-]+/)
+          .flatMap((word) => [0, 1, 2, 3].map((at) => word.slice(at)));
+        const readable = words.map((word) => Buffer.from(word, encoding).toString('latin1'));
+        for (const run of runsOf(key)) expect(readable.join('\n')).not.toContain(run);
+      },
+    );
+    fc.assert(property, { numRuns: 300 });
+  });
+
+  it('of eleven letters stands, and so does every other text', () => {
+    const parts = keyOf(PART).chain((key) =>
+      fc
+        .array(fc.tuple(fc.nat(key.length), fc.integer({ min: 1, max: PART - 1 })))
+        .map((places) => ({
+          key,
+          text: places.map(([from, length]) => key.slice(from, from + length)).join(' '),
+        })),
+    );
+    const property = fc.property(parts, ({ key, text }) => {
+      expect(redactOf(key)(text)).toBe(text);
+    });
+    fc.assert(property, { numRuns: 1000 });
+  });
+
+  it('is replaced together with the parts that overlap it, and apart from those that do not', () => {
+    const redact = redactOf('abcdefghijklmnopqrst', 'mnopqrstuvwxyz0123');
+    expect(redact('-abcdefghijklmnopqrstuvwxyz0-')).toBe('-[redacted]-');
+    expect(redact('-abcdefghijklabcdefghijklm-')).toBe('-[redacted][redacted]-');
+  });
 });
 
 describe('a key that somebody wrote in another form', () => {
@@ -76,6 +145,8 @@ describe('a key that somebody wrote in another form', () => {
     ['for a URL, twice', encodeURIComponent(encodeURIComponent(KEY))],
     ['with escapes of JSON, twice', KEY.replaceAll('=', String.raw`\\u003d`)],
     ['for a page, in part', KEY.replaceAll('=', '&#x3D;')],
+    ['in hexadecimal', Buffer.from(KEY).toString('hex')],
+    ['in hexadecimal with capitals', Buffer.from(`,${KEY}.`).toString('hex').toUpperCase()],
     ['in base64', base64(KEY)],
     ['in base64 for a URL', Buffer.from(KEY).toString('base64url')],
   ])('is hidden: %s', (_, written) => {
@@ -110,11 +181,9 @@ describe('a key that somebody wrote in another form', () => {
 });
 
 it('looks a thousand keys up like one', () => {
-  const keys = Array.from({ length: 1000 }, (_, index) => `key-number-${index}-of-many`);
-  const redact = redactOf(...keys);
-  expect(redact('x key-number-999-of-many y key-number-1000-of-many z')).toBe(
-    'x [redacted] y key-number-1000-of-many z',
-  );
+  const key = (index: number) => `key-${index}-${index * 7919}-many`;
+  const redact = redactOf(...Array.from({ length: 1000 }, (_, index) => key(index)));
+  expect(redact(`x ${key(999)} y ${key(1000)} z`)).toBe(`x [redacted] y ${key(1000)} z`);
 });
 
 it('keeps a line of JSON a line of JSON', () => {
@@ -123,4 +192,6 @@ it('keeps a line of JSON a line of JSON', () => {
     message: 'refused [redacted]',
     headers: ['Bearer [redacted]'],
   });
+  const quoted = JSON.stringify({ message: 'said "some%2dkey"' });
+  expect(JSON.parse(redactOf('some-key')(quoted))).toEqual({ message: 'said "[redacted]"' });
 });

@@ -182,7 +182,9 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
     const locked = await start(url);
     await eachSays('refusing', [locked]);
     expect((await locked.chat('hello')).status).toBe(200);
-    expect(locked.logText()).not.toContain('a-wrong-password-for-it');
+    const line = locked.logs.find(({ msg }) => msg.startsWith('Redis cannot be used'));
+    expect(line).toMatchObject({ address: `redis://127.0.0.1:${redis.port}` });
+    expect(locked.logText()).not.toMatch(/wrong-pass|d3JvbmctcG|77726f6e67/);
   });
 
   it('it knows no passwords and echoes the one it got: the log does not', LONG, async () => {
@@ -213,6 +215,9 @@ ifInstalled(REDIS_SERVER, 'while Redis cannot be used', () => {
     await load.goOn(50);
     expect(await load.stop()).toEqual([]);
     expect(await redisOf(lost)).toBe('unreachable');
+    expect(lost.logs).toContainEqual(
+      expect.objectContaining({ state: 'unreachable', address: `redis://127.0.0.1:${port}` }),
+    );
     await lost.stop();
     babble.close();
   });

@@ -1,8 +1,9 @@
+import { createHash } from 'node:crypto';
 import { expect, it, vi } from 'vitest';
 import { ADMIN_TOKEN } from '../support/admin.ts';
 import { ifInstalled } from '../support/installed.ts';
 import { type Instance, startInstance, startProviders } from '../support/instances.ts';
-import { REDIS_SERVER, startRedis } from '../support/redis.ts';
+import { REDIS_SERVER, type RedisServer, startRedis } from '../support/redis.ts';
 
 const KEYS = [
   { key: 'a-google-key-of-ours', service: 'google' as const },
@@ -72,13 +73,61 @@ ifInstalled(REDIS_SERVER, 'limits by address', () => {
     }, SOON);
   });
 
-  it('count guesses at the admin token on all instances together', async () => {
-    const { one, other } = await startTwo({ ADMIN_TOKEN });
-    const guess = (instance: Instance) => instance.post('/api/login', { token: 'wrong'.repeat(5) });
-    for (let call = 0; call < 10; call += 1) expect((await guess(one)).status).toBe(401);
-    await guess(other);
-    await vi.waitFor(async () => expect((await guess(other)).status).toBe(429), SOON);
+  it.each(['admin', 'client'])(
+    'count guesses at the %s token on all instances together',
+    async (whose) => {
+      const { one, other } = await startTwo({ ADMIN_TOKEN, CLIENT_TOKENS: 'a-token-of-a-program' });
+      const authorization = `Bearer ${'wrong'.repeat(5)}`;
+      const path = whose === 'admin' ? '/api/keys/google/park' : '/v1/chat/completions';
+      const guess = (instance: Instance) => instance.post(path, {}, { authorization });
+      for (let call = 0; call < 10; call += 1) expect((await guess(one)).status).toBe(401);
+      await guess(other);
+      await vi.waitFor(async () => expect((await guess(other)).status).toBe(429), SOON);
+    },
+  );
+});
+
+ifInstalled(REDIS_SERVER, 'the address of a client', () => {
+  const ADDRESSES = ['203.0.113.9', '2001:db8:1:2::3'];
+  const PLAIN_HASHES = ADDRESSES.flatMap((address) =>
+    ['md5', 'sha1', 'sha256'].flatMap((algorithm) =>
+      (['hex', 'base64url'] as const).map((encoding) =>
+        createHash(algorithm).update(address).digest(encoding).slice(0, 12),
+      ),
+    ),
+  );
+
+  it('is in no key and no value of Redis, whichever limit counts it', async () => {
+    const limits = { RATE_LIMIT_CHAT: '9', RATE_LIMIT_SESSIONS: '9', TRUST_PROXY: '1' };
+    const tokens = { ADMIN_TOKEN, CLIENT_TOKENS: 'a-token-of-a-program' };
+    const { redis, one, other } = await startTwo({ ...limits, ...tokens });
+    for (const address of ADDRESSES) {
+      const from = { 'x-forwarded-for': address, authorization: 'Bearer wrong' };
+      for (const instance of [one, other]) {
+        await instance.post('/api/chat', { message: 'hello' }, from);
+        await instance.post('/api/anam/session-token', {}, from);
+        await instance.post('/api/login', { token: 'wrong' }, from);
+        await instance.post('/v1/chat/completions', {}, from);
+      }
+    }
+    // Chats, session tokens, logins, and wrong tokens of operators and programs.
+    const counted = ADDRESSES.length * 5;
+    await vi.waitFor(async () => {
+      expect(await redis.client.keys('understudy:limit:*')).toHaveLength(counted);
+    }, SOON);
+    const everything = await contentOf(redis.client);
+    for (const text of ['203.0.113', '2001:db8', ...PLAIN_HASHES]) {
+      expect(everything).not.toContain(text);
+    }
   });
+
+  async function contentOf(client: RedisServer['client']): Promise<string> {
+    const keys = await client.keys('*');
+    const values = keys.map(async (key) =>
+      (await client.type(key)) === 'zset' ? client.zrange(key, '0', '-1') : client.get(key),
+    );
+    return [...keys, ...(await Promise.all(values))].join('\n');
+  }
 });
 
 ifInstalled(REDIS_SERVER, 'a session token', () => {

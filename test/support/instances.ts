@@ -1,5 +1,5 @@
 import { afterEach } from 'vitest';
-import { readConfig, redactSecretsOf } from '../../src/config/config.ts';
+import { readConfig } from '../../src/config/config.ts';
 import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { type Clock, createSystemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/logger.ts';
@@ -75,7 +75,7 @@ export async function startInstance(setting: InstanceSetting): Promise<Instance>
   );
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
-  const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });
+  const log = createLogger({ level: 'debug', redact: config.redact, destination });
   const { random = Math.random, clockAheadMs = 0, timersFaster = 1 } = setting;
   const clock: Clock = {
     now: () => systemClock.now() + clockAheadMs,

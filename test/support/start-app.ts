@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import 'axios';
 import request, { type Response } from 'supertest';
 import { afterAll, afterEach, beforeAll, beforeEach } from 'vitest';
-import { type Config, readConfig, redactSecretsOf } from '../../src/config/config.ts';
+import { type Config, readConfig } from '../../src/config/config.ts';
 import type { Provider } from '../../src/providers/provider.ts';
 import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
@@ -105,7 +105,7 @@ async function run(setting: Setting): Promise<{ app: App; end(): Promise<unknown
   const config = readConfig(settings, providers, setting.mode);
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
-  const log = createLogger({ level: 'debug', redact: redactSecretsOf(config), destination });
+  const log = createLogger({ level: 'debug', redact: config.redact, destination });
   const understudy = await startUnderstudy(config, { clock, random: () => 0.5, log, providers });
   const url = `http://127.0.0.1:${understudy.port}`;
   let stopped: Promise<boolean> | null = null;

@@ -1,19 +1,13 @@
 import { createHmac } from 'node:crypto';
 import { parseCookie, stringifySetCookie } from 'cookie';
 import type { Request, RequestHandler, Response } from 'express';
-import {
-  type IncrementResponse,
-  ipKeyGenerator,
-  MemoryStore,
-  type Options,
-} from 'express-rate-limit';
 import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { createTokenCheck, type Secret } from '../../shared/secret.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
 import { bearerIn } from '../caller.ts';
 import { HttpError } from '../errors.ts';
-import { SharedHits } from '../rate-limits.ts';
+import { limitGuesses } from '../rate-limits.ts';
 
 /** An operator who has shown the admin token. */
 export interface Admin {
@@ -49,11 +43,14 @@ export interface AdminAccessOptions {
 export function createAdminAccess(options: AdminAccessOptions): AdminAccess {
   const { token, clock, log, sharedStore } = options;
   const isToken = createTokenCheck([token]);
-  const judge = limitGuesses(log, sharedStore);
+  const judge = limitGuesses('admin', log, sharedStore);
   const cookie = createSessionCookie(token, clock);
 
-  const checkToken = (request: Request, given: string): Promise<void> =>
-    judge(request, isToken(given) !== null);
+  async function checkToken(request: Request, given: string): Promise<void> {
+    const isRight = isToken(given) !== null;
+    await judge(request, isRight);
+    if (!isRight) throw new HttpError('unauthorized', 'This token is wrong.');
+  }
 
   async function byCookie(request: Request): Promise<Admin | null> {
     const session = await cookie.read(request);
@@ -173,58 +170,4 @@ function createSessionCookie(token: Secret, { now }: Pick<Clock, 'now'>): Sessio
       return text === undefined || text === '' ? null : verify(text);
     },
   };
-}
-
-const WINDOW_MS = 60_000;
-const MAX_WRONG = 10;
-const MAX_KNOWN_ADDRESSES = 1000;
-
-/**
- * Limits the wrong tokens that one address may try in a minute; after that even the right token is
- * refused. An address that has shown the right token before stays admitted: guesses from the same
- * network must not lock the operator out.
- *
- * @returns a function that throws HttpError 401 for a wrong token, 429 after too many
- */
-function limitGuesses(log: Logger, sharedStore: SharedStore | null) {
-  const here = new MemoryStore();
-  here.init({ windowMs: WINDOW_MS } as Options);
-  // Wrong ones alone.
-  const everywhere = sharedStore === null ? null : new SharedHits(sharedStore.counter('guesses'));
-  everywhere?.init({ windowMs: WINDOW_MS } as Options);
-  const known = new Set<string>();
-  const remember = (address: string) => {
-    known.delete(address);
-    known.add(address);
-    for (const oldest of known) if (known.size > MAX_KNOWN_ADDRESSES) known.delete(oldest);
-  };
-  return async function judge({ ip }: Request, isRight: boolean): Promise<void> {
-    const address = ipKeyGenerator(ip ?? '');
-    const { totalHits, resetTime } = larger(
-      await here.increment(address),
-      everywhere?.known(address) ?? null,
-    );
-    if (totalHits === MAX_WRONG + 1) log.warn({ address }, 'too many wrong admin tokens');
-    const isAdmitted = totalHits <= MAX_WRONG || (isRight && known.has(address));
-    if (!isAdmitted) throw tooMany(resetTime);
-    if (!isRight) {
-      await everywhere?.increment(address);
-      throw new HttpError('unauthorized', 'This token is wrong.');
-    }
-    remember(address);
-    await here.decrement(address);
-  };
-}
-
-/** The count of all instances does not include the present hit yet. */
-function larger(here: IncrementResponse, everywhere: IncrementResponse | null): IncrementResponse {
-  if (everywhere === null || everywhere.totalHits < here.totalHits) return here;
-  return { ...everywhere, totalHits: everywhere.totalHits + 1 };
-}
-
-function tooMany(resetTime: Date | undefined): HttpError {
-  const ms = (resetTime?.getTime() ?? 0) - Date.now();
-  const seconds = Math.max(1, Math.ceil(ms / 1000));
-  const message = `Too many wrong tokens from this address. Try again in ${seconds} seconds.`;
-  return new HttpError('rate_limited', message, { retryAfterSeconds: seconds });
 }

@@ -1,3 +1,4 @@
+import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { ADMIN_TOKEN, AS_ADMIN, logIn } from '../../support/admin.ts';
 import { type App, startApp } from '../../support/start-app.ts';
@@ -137,13 +138,90 @@ describe('the login', () => {
     const browser = { accept: 'text/html,application/xhtml+xml,*/*;q=0.8' };
     const sent = await app.get('/dashboard', browser);
     expect([sent.status, sent.headers.get('location')]).toEqual([303, '/login']);
-    expect((await app.get('/dashboard/index.html', browser)).status).toBe(404);
+    const file = await app.get('/dashboard/keys.js', browser);
+    expect([file.status, file.headers.get('location')]).toEqual([303, '/login']);
     const shown = await app.get('/dashboard', { ...browser, ...(await logIn(app)) });
     expect([shown.status, shown.headers.get('content-type')]).toEqual([
       200,
       'text/html; charset=utf-8',
     ]);
   });
+});
+
+describe('the files of the dashboard', () => {
+  const FILES = ['', 'index.html', 'dashboard.js', 'look.css', 'lib/lit-html/lit-html.js'];
+  const spellings = (file: string) => [
+    ...[`/dashboard/${file}`, `/DASHBOARD/${file}`, `//dashboard/${file}`, `/%64ashboard/${file}`],
+    ...[`/dashboard//${file}`, `/dashboard/./${file}`, `/dashboard/%2e/${file}`],
+    ...[
+      `/dashboard%2F${file}`,
+      `/dashboard/${file}/`,
+      `/dashboard/${file}?x`,
+      `/./dashboard/${file}`,
+    ],
+    ...[
+      `/dashboard\\${file}`,
+      `\\dashboard\\${file}`,
+      `/dashboard/%5C${file}`,
+      `/dashboard;/${file}`,
+    ],
+    ...[
+      `/login/../dashboard/${file}`,
+      `/login/..%2fdashboard/${file}`,
+      `/login/%2e%2e/dashboard/${file}`,
+    ],
+    ...[
+      `/dashboard/lib/../${file}`,
+      `/dashboard/lib/lit-html/../../${file}`,
+      `/dashboard/x/../${file}`,
+    ],
+    ...[`/dashboard/${file.replace('.', '%2e')}`, `/dashboard/${file.replace('i', '%69')}`],
+    ...[`http://elsewhere/dashboard/${file}`, `http://elsewhere//dashboard/${file}`],
+  ];
+
+  it('are served to nobody without a session, however their path is written', async () => {
+    const app = await start();
+    for (const path of FILES.flatMap(spellings)) {
+      for (const method of ['GET', 'HEAD']) {
+        const { status, text } = await askRaw(app, method, path);
+        expect([400, 401, 404], `${method} ${path}`).toContain(status);
+        expect(text).not.toMatch(/<html|import |:root/);
+      }
+    }
+  });
+
+  it('have one spelling with a session, and browsers revalidate them', async () => {
+    const app = await start();
+    const cookie = await logIn(app);
+    for (const file of FILES.slice(2)) {
+      const { status, headers } = await app.get(`/dashboard/${file}`, cookie);
+      expect([status, headers.get('cache-control')]).toEqual([200, 'no-cache']);
+    }
+    const { cookie: text } = cookie;
+    for (const path of [
+      '/dashboard/index.html',
+      '/dashboard/%69ndex.html',
+      '/dashboard//look.css',
+    ]) {
+      expect((await askRaw(app, 'GET', path, `cookie: ${text}\r\n`)).status).toBe(404);
+    }
+  });
+
+  it('of the login are open, and lead to no page', async () => {
+    const app = await start();
+    expect((await app.get('/login/login.js')).status).toBe(200);
+    for (const path of ['/login/%69ndex.html', '/login/./index.html', '/login//index.html']) {
+      expect((await askRaw(app, 'GET', path)).status).toBe(404);
+    }
+  });
+
+  /** Clients of HTTP would tidy the path up. */
+  async function askRaw({ url }: App, method: string, path: string, headers = '') {
+    const socket = connect(Number(new URL(url).port), '127.0.0.1');
+    socket.write(`${method} ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n${headers}\r\n`);
+    const text = String(Buffer.concat(await socket.toArray()));
+    return { status: Number(text.slice(9, 12)), text };
+  }
 });
 
 describe('a page', () => {

@@ -24,6 +24,46 @@ const WHOLE = `/v1beta/models/${MODEL}:generateContent`;
 
 const pathsAsked = ({ standin }: App) => standin.calls.map(({ path }) => path);
 
+describe('wrong client tokens', () => {
+  const from = (address: string, headers: object) => ({ 'x-forwarded-for': address, ...headers });
+  const start = () => startForPrograms(null, undefined, { environment: { TRUST_PROXY: '1' } });
+  const guess = async (app: App, address: string) =>
+    (await app.get('/v1/models', from(address, { authorization: 'Bearer wrong-one' }))).status;
+
+  it('are refused after ten in a minute from one address, in the form of each protocol', async () => {
+    const app = await start();
+    for (let call = 0; call < 10; call += 1) expect(await guess(app, '203.0.113.9')).toBe(401);
+    const openai = await app.get('/v1/models', from('203.0.113.9', BEARER));
+    expect([openai.status, openai.body.error.code]).toEqual([429, 'rate_limited']);
+    expect(openai.headers.get('www-authenticate')).toBeNull();
+    expect(Number(openai.headers.get('retry-after'))).toBeGreaterThan(50);
+    const google = await app.post(
+      WHOLE,
+      HI,
+      from('203.0.113.9', { 'x-goog-api-key': 'wrong-one' }),
+    );
+    expect([google.status, google.body.error.status]).toEqual([429, 'RESOURCE_EXHAUSTED']);
+    expect(google.headers.get('retry-after')).not.toBeNull();
+    expect(app.standin.calls).toEqual([]);
+    expect((await app.get('/v1/models', from('203.0.113.10', BEARER))).status).toBe(200);
+    const said = app.logs.filter(({ msg }) => msg === 'too many wrong client tokens');
+    expect(said).toMatchObject([{ level: 40, address: '203.0.113.9' }]);
+  });
+
+  it('do not count where none is sent or another one is right, and shut no program out', async () => {
+    const app = await start();
+    const both = { ...BEARER, 'x-goog-api-key': 'wrong-one' };
+    for (let call = 0; call < 12; call += 1) {
+      expect((await app.get('/v1/models', from('203.0.113.9', both))).status).toBe(200);
+      expect((await app.get('/v1/models', from('203.0.113.10', {}))).status).toBe(401);
+    }
+    expect(await guess(app, '203.0.113.10')).toBe(401);
+    for (let call = 0; call < 12; call += 1) await guess(app, '203.0.113.9');
+    expect(await guess(app, '203.0.113.9')).toBe(429);
+    expect((await app.get('/v1/models', from('203.0.113.9', BEARER))).status).toBe(200);
+  });
+});
+
 describe('a client token in the query', () => {
   it.each([
     ['alone', `?key=${CLIENT_TOKEN}`, {}],
