@@ -99,7 +99,7 @@ function missed(
 const above = (bound: number | undefined, value: number, what: string, note = '') =>
   bound === undefined || value <= bound
     ? []
-    : [`${value.toFixed(2)} ${what}, more than ${bound}${note}`];
+    : [`${value.toFixed(3)} ${what}, more than ${bound}${note}`];
 
 /** Empty where nothing was served. */
 const decimal = (value: number, digits: number) =>
