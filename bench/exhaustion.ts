@@ -15,6 +15,7 @@ import { SCENARIOS, WARM_UP } from './exhaustion/scenarios.ts';
 import { createUnderstudy } from './exhaustion/understudy.ts';
 import { startUsualPool } from './exhaustion/usual-pool.ts';
 import { machine } from './support/machine.ts';
+import { isRedisInstalled, startRedis } from './support/redis-process.ts';
 
 const wanted = process.argv.slice(2);
 const chosen = SCENARIOS.filter(({ name }) => wanted.length === 0 || wanted.includes(name));
@@ -23,11 +24,22 @@ if (chosen.length === 0) {
 }
 
 console.log(`Measured on ${machine()}. Times are virtual, as if nothing had been sped up.\n`);
+const redis = chosen.some(needsRedis) && isRedisInstalled() ? await startRedis() : null;
 await playRound(WARM_UP, []);
 const missed: string[] = [];
-for (const scenario of chosen) missed.push(...(await playAndReport(scenario)));
+const skipped: string[] = [];
+for (const scenario of chosen) {
+  if (needsRedis(scenario) && redis === null) skipped.push(scenario.name);
+  else missed.push(...(await playAndReport(scenario)));
+}
+await redis?.stop();
+for (const name of skipped) console.log(`SKIPPED ${name}: there is no redis-server`);
 for (const sentence of missed) console.log(`MISSED ${sentence}`);
 process.exitCode = missed.length === 0 ? 0 : 1;
+
+function needsRedis({ instances = 1 }: Scenario): boolean {
+  return instances > 1;
+}
 
 async function playAndReport(scenario: Scenario): Promise<readonly string[]> {
   const logLines: string[] = [];
@@ -40,7 +52,7 @@ async function playAndReport(scenario: Scenario): Promise<readonly string[]> {
 async function playRound(scenario: Scenario, logLines: string[]): Promise<Round> {
   const arrivals = arrivalsOf(scenario);
   const [understudy, usual] = await Promise.all([
-    play(scenario, arrivals, createUnderstudy(logLines)),
+    play(scenario, arrivals, createUnderstudy(logLines, redis?.url ?? null)),
     play(scenario, arrivals, startUsualPool),
   ]);
   return { understudy, usual, allKnowing: playAllKnowing(scenario, arrivals) };

@@ -19,6 +19,8 @@ export class StandinCall {
   aborted = false;
   /** The stand-in ended the connection before the answer's end. */
   isCut = false;
+  /** In characters. */
+  bodyLength = 0;
   #text = '';
 
   /** @param entry An empty model is none. */
@@ -31,6 +33,7 @@ export class StandinCall {
   }
 
   keepBody(text: string): void {
+    this.bodyLength = text.length;
     if (text.length <= LONGEST_BODY_KEPT) this.#text = text;
   }
 

@@ -17,6 +17,11 @@ export interface StandinKey {
    * key of it. Requests that use anything else are refused. Default: none.
    */
   readonly resources?: readonly string[];
+  /**
+   * Google: a request with search grounding gets the 429 that names no quota, whatever is left for
+   * others, as in a project without billing. Default: false.
+   */
+  readonly refusesSearch?: boolean;
   /** Anam: of several keys of one account, the first that says something decides. */
   readonly account?: AnamAccountShape;
   /** What this key's calls fail with from the start. */

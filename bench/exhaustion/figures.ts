@@ -1,13 +1,17 @@
 import { quantile } from '../support/quantile.ts';
-import type { Played } from './outcome.ts';
+import type { Outcome, Played } from './outcome.ts';
 import { MINUTE, type Scenario } from './scenario.ts';
 
-/** What a run comes to; times in virtual seconds. */
+/**
+ * What a run comes to; times in virtual seconds. Percentiles are of all requests that were not refused
+ * with 503: who gives up has waited, too.
+ */
 export interface Figures {
   readonly requests: number;
   readonly served: number;
   readonly callsPerAnswer: number;
   readonly p50: number;
+  readonly p90: number;
   readonly p99: number;
   /** The longest from capacity's return to the first answer; null when there was none in time. */
   readonly recovery: number | null;
@@ -17,7 +21,8 @@ export interface Figures {
 
 export function figuresOf(scenario: Scenario, { outcomes, upstreamCalls }: Played): Figures {
   const served = outcomes.filter(({ status }) => status === 200);
-  const latencies = served.map(({ askedAt, endedAt }) => (endedAt - askedAt) / 1000);
+  const waited = outcomes.filter(({ status }) => status !== 503);
+  const latencies = waited.map(({ askedAt, endedAt }) => (endedAt - askedAt) / 1000);
   latencies.sort((a, b) => a - b);
   const answeredAt = served.map(({ endedAt }) => endedAt).toSorted((a, b) => a - b);
   return {
@@ -25,9 +30,10 @@ export function figuresOf(scenario: Scenario, { outcomes, upstreamCalls }: Playe
     served: served.length,
     callsPerAnswer: upstreamCalls / served.length,
     p50: quantile(latencies, 0.5),
+    p90: quantile(latencies, 0.9),
     p99: quantile(latencies, 0.99),
     recovery: longestRecovery(scenario, answeredAt),
-    odd: oddStatuses(outcomes.map(({ status }) => status)),
+    odd: countStatuses(outcomes.filter(({ status }) => status !== 200 && status !== 503)),
   };
 }
 
@@ -42,10 +48,9 @@ function longestRecovery({ startsAt, recoversAt = [] }: Scenario, answeredAt: re
   return recoveries.includes(null) ? null : Math.max(...recoveries.map(Number));
 }
 
-function oddStatuses(statuses: readonly number[]): ReadonlyMap<number, number> {
-  const odd = new Map<number, number>();
-  for (const status of statuses) {
-    if (status !== 200 && status !== 503) odd.set(status, (odd.get(status) ?? 0) + 1);
-  }
-  return odd;
+/** @returns how many requests ended with each status */
+export function countStatuses(outcomes: readonly Outcome[]): ReadonlyMap<number, number> {
+  const counts = new Map<number, number>();
+  for (const { status } of outcomes) counts.set(status, (counts.get(status) ?? 0) + 1);
+  return counts;
 }

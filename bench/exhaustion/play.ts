@@ -1,7 +1,8 @@
 import type { Clock } from '../../src/shared/clock.ts';
 import { type Standin, startStandin } from '../../standin/standin.ts';
-import type { Contender, StartContender } from './contender.ts';
-import type { Outcome, Played } from './outcome.ts';
+import { type Arrival, specialArrivalsOf } from './arrivals.ts';
+import { type Contender, type StartContender, startInstances } from './contender.ts';
+import type { Outcome, Played, PlayedSpecials } from './outcome.ts';
 import { createScaledClock } from './scaled-clock.ts';
 import {
   answerOf,
@@ -14,13 +15,13 @@ import {
   type Scenario,
 } from './scenario.ts';
 
-/** How long a caller waits for an answer: a little longer than Understudy's own deadline. */
+/** How long a caller waits for an answer. */
 const PATIENCE_MS = 65_000;
 
 /** Plays a scenario against one contender, which has a stand-in and a clock of its own. */
 export async function play(
   scenario: Scenario,
-  arrivals: readonly number[],
+  arrivals: readonly Arrival[],
   start: StartContender,
 ): Promise<Played> {
   const clock = createScaledClock(scenario.startsAt, scenario.speed);
@@ -30,10 +31,14 @@ export async function play(
     models: modelsOf(scenario),
     answer: answerOf(scenario),
   });
-  const contender = await start({ scenario, clock, baseUrl: standin.url });
+  const contender = await startInstances(start, { scenario, clock, baseUrl: standin.url });
   scheduleFaults(scenario, standin, clock);
-  const outcomes = await Promise.all(arrivals.map((at) => askAt(at, clock, contender)));
-  const played = bookOf(scenario, standin, outcomes, arrivals);
+  const askAll = (some: readonly Arrival[]) =>
+    Promise.all(some.map((arrival) => askAt(arrival, clock, contender)));
+  const specialArrivals = specialArrivalsOf(scenario);
+  const [outcomes, ofSpecials] = await Promise.all([askAll(arrivals), askAll(specialArrivals)]);
+  const specials = specialsOf(scenario, standin, ofSpecials);
+  const played = bookOf(scenario, standin, outcomes, specials, arrivals);
   await standin.close();
   await contender.stop();
   return played;
@@ -44,6 +49,7 @@ const standinKeys = (scenario: Scenario) =>
     key: keyText(index),
     service: 'google' as const,
     project: projectOf(key, index),
+    refusesSearch: key.refusesSearch ?? false,
     modelLimits: Object.fromEntries(
       modelsOf(scenario).map((model) => [model, limitsOf(key, model)]),
     ),
@@ -65,21 +71,21 @@ function scheduleFaults({ keys, startsAt }: Scenario, standin: Standin, clock: C
   }
 }
 
-async function askAt(at: number, clock: Clock, contender: Contender): Promise<Outcome> {
-  await new Promise<void>((resolve) => clock.after(at - clock.now(), resolve));
+async function askAt(arrival: Arrival, clock: Clock, contender: Contender): Promise<Outcome> {
+  await new Promise<void>((resolve) => clock.after(arrival.at - clock.now(), resolve));
   const askedAt = clock.now();
-  const status = await askPatiently(clock, contender);
+  const status = await askPatiently(arrival, clock, contender);
   return { status, askedAt, endedAt: clock.now() };
 }
 
 /** @returns 0 when the caller has given up */
-async function askPatiently(clock: Clock, contender: Contender): Promise<number> {
+async function askPatiently(arrival: Arrival, clock: Clock, contender: Contender): Promise<number> {
   const controller = new AbortController();
   const gaveUp = new Promise<number>((resolve) => {
     controller.signal.addEventListener('abort', () => resolve(0));
   });
   const patience = clock.after(PATIENCE_MS, () => controller.abort());
-  const answer = contender.ask('What makes a good understudy?', controller.signal);
+  const answer = contender.ask(arrival, controller.signal);
   try {
     return await Promise.race([answer.catch(() => 0), gaveUp]);
   } finally {
@@ -87,18 +93,41 @@ async function askPatiently(clock: Clock, contender: Contender): Promise<number>
   }
 }
 
+/** Calls of special requests are told by their length, and so is whose call it is. */
+function specialsOf(
+  { special }: Scenario,
+  standin: Standin,
+  outcomes: readonly Outcome[],
+): PlayedSpecials | null {
+  if (special === undefined) return null;
+  const lengths = standin.calls.map(({ bodyLength }) => bodyLength);
+  const ofSpecials = lengths.filter((length) => length >= special.length);
+  const callsByLength = new Map<number, number>();
+  for (const length of ofSpecials) callsByLength.set(length, (callsByLength.get(length) ?? 0) + 1);
+  return {
+    outcomes,
+    upstreamCalls: ofSpecials.length,
+    mostCalls: Math.max(0, ...callsByLength.values()),
+  };
+}
+
 function bookOf(
   { keys, watched }: Scenario,
   standin: Standin,
   outcomes: readonly Outcome[],
-  arrivals: readonly number[],
+  specials: PlayedSpecials | null,
+  arrivals: readonly Arrival[],
 ): Played {
   const isInVain = ({ key, status }: Standin['calls'][number]) =>
     watched !== undefined && key === keyText(watched) && status !== 200;
+  const calls = keys.reduce((sum, _, index) => sum + standin.callsOf(keyText(index)), 0);
   return {
     outcomes,
-    upstreamCalls: keys.reduce((sum, _, index) => sum + standin.callsOf(keyText(index)), 0),
+    upstreamCalls: calls - (specials?.upstreamCalls ?? 0),
+    specials,
     watchedInVain: watched === undefined ? null : standin.calls.filter(isInVain).length,
-    latestMs: Math.max(...outcomes.map(({ askedAt }, index) => askedAt - (arrivals[index] ?? 0))),
+    latestMs: Math.max(
+      ...outcomes.map(({ askedAt }, index) => askedAt - (arrivals[index]?.at ?? 0)),
+    ),
   };
 }

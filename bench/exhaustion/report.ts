@@ -1,11 +1,7 @@
 import { printTable } from '../support/table.ts';
-import { type Figures, figuresOf } from './figures.ts';
+import { countStatuses, type Figures, figuresOf } from './figures.ts';
 import type { Played } from './outcome.ts';
-import type { Scenario } from './scenario.ts';
-
-/** Beside the all-knowing client. */
-const LEAST_SERVED = 0.99;
-const MOST_CALLS_PER_ANSWER = 1.25;
+import { boundsOf, type Scenario } from './scenario.ts';
 
 export interface Round {
   readonly understudy: Played;
@@ -20,6 +16,7 @@ const HEAD = [
   'of what is possible',
   'upstream calls per answer',
   'p50, s',
+  'p90, s',
   'p99, s',
   'recovers within, s',
 ];
@@ -36,7 +33,9 @@ export function report(scenario: Scenario, round: Round): readonly string[] {
     toRow('the usual pool', scenario, usual, allKnowing),
   ]);
   printNotes(scenario, round, { understudy, usual });
-  return missed(understudy, allKnowing).map((sentence) => `${scenario.name}: ${sentence}`);
+  return missed(scenario, round, understudy, allKnowing).map(
+    (sentence) => `${scenario.name}: ${sentence}`,
+  );
 }
 
 const toRow = (name: string, { recoversAt }: Scenario, figures: Figures, possible: Figures) => [
@@ -44,9 +43,10 @@ const toRow = (name: string, { recoversAt }: Scenario, figures: Figures, possibl
   String(figures.requests),
   String(figures.served),
   percent(figures.served / possible.served),
-  figures.callsPerAnswer.toFixed(2),
-  figures.p50.toFixed(1),
-  figures.p99.toFixed(1),
+  decimal(figures.callsPerAnswer, 2),
+  decimal(figures.p50, 1),
+  decimal(figures.p90, 1),
+  decimal(figures.p99, 1),
   recoversAt === undefined ? '' : (figures.recovery?.toFixed(1) ?? 'never'),
 ];
 
@@ -55,6 +55,8 @@ function printNotes(scenario: Scenario, round: Round, figures: Record<string, Fi
     if (odd.size > 0) console.log(`Neither 200 nor 503, ${name}: ${listOf(odd)}.\n`);
   }
   const { understudy, usual } = round;
+  printSpecials('Understudy', understudy);
+  printSpecials('the usual pool', usual);
   if (understudy.watchedInVain !== null) {
     console.log(
       `Wasted calls to the spent key: Understudy ${understudy.watchedInVain}, the usual pool ${usual.watchedInVain}.\n`,
@@ -66,18 +68,42 @@ function printNotes(scenario: Scenario, round: Round, figures: Record<string, Fi
   );
 }
 
-function missed(understudy: Figures, allKnowing: Figures): readonly string[] {
-  const share = understudy.served / allKnowing.served;
-  const sentences: string[] = [];
-  if (!(share >= LEAST_SERVED)) {
-    sentences.push(`served ${percent(share)}, less than ${percent(LEAST_SERVED)}`);
-  }
-  if (!(understudy.callsPerAnswer <= MOST_CALLS_PER_ANSWER)) {
-    const calls = understudy.callsPerAnswer.toFixed(3);
-    sentences.push(`${calls} upstream calls per answer, more than ${MOST_CALLS_PER_ANSWER}`);
-  }
-  return sentences;
+function printSpecials(name: string, { specials }: Played): void {
+  if (specials === null) return;
+  const { outcomes, upstreamCalls, mostCalls } = specials;
+  const each = (upstreamCalls / outcomes.length).toFixed(2);
+  console.log(
+    `Special requests, ${name}: ${listOf(countStatuses(outcomes))}; ${each} upstream calls each, at most ${mostCalls}.\n`,
+  );
 }
+
+function missed(
+  scenario: Scenario,
+  { understudy: { specials, latestMs } }: Round,
+  figures: Figures,
+  allKnowing: Figures,
+): readonly string[] {
+  const bounds = boundsOf(scenario);
+  const share = figures.served / allKnowing.served;
+  const late = `, while requests left up to ${(latestMs / 1000).toFixed(1)} s late`;
+  const isServed = share >= bounds.share;
+  return [
+    ...(isServed ? [] : [`served ${percent(share)}, less than ${percent(bounds.share)}`]),
+    ...above(bounds.callsPerAnswer, figures.callsPerAnswer, 'upstream calls per answer'),
+    ...above(bounds.p90, figures.p90, 's at the 90th percentile', late),
+    ...above(bounds.p99, figures.p99, 's at the 99th percentile', late),
+    ...above(bounds.callsPerSpecial, specials?.mostCalls ?? 0, 'calls for a special request'),
+  ];
+}
+
+const above = (bound: number | undefined, value: number, what: string, note = '') =>
+  bound === undefined || value <= bound
+    ? []
+    : [`${value.toFixed(3)} ${what}, more than ${bound}${note}`];
+
+/** Empty where nothing was served. */
+const decimal = (value: number, digits: number) =>
+  Number.isNaN(value) ? '' : value.toFixed(digits);
 
 const percent = (share: number) => `${(share * 100).toFixed(1)}%`;
 

@@ -1,3 +1,4 @@
+import type { Fault } from '../../standin/standin.ts';
 import { GOOD_MODEL, type Phase, type Scenario, type ScenarioKey } from './scenario.ts';
 
 /** Ten in the morning in Los Angeles, a few seconds into a minute. */
@@ -7,6 +8,8 @@ const BEFORE_MIDNIGHT = Date.UTC(2026, 10, 25, 7, 54, 4);
 const SECOND_MODEL = 'gemini-flash-lite-latest';
 /** What is left of a minute that began four seconds before the scenario. */
 const REST_OF_MINUTE = 56 / 60;
+/** Where the time of answers is bounded: 0.7 s in all. */
+const QUICK_ANSWER = { firstChunkMs: 600, chunks: 2, chunkMs: 120 };
 
 const times = <T>(count: number, value: T): T[] => Array.from({ length: count }, () => value);
 
@@ -64,6 +67,7 @@ const mixed: Scenario = {
     { limits: { rpm: 10 } },
   ],
   load: [{ minutes: 16, perMinute: 30 }],
+  bounds: { callsPerAnswer: 1.2 },
 };
 
 const everythingSpent: Scenario = {
@@ -136,6 +140,8 @@ const unlabelled: Scenario = {
   name: 'unlabelled',
   title: 'The same 12 keys in 3 projects, without project labels',
   keys: inThreeProjects(false),
+  // Nothing says which keys share a quota, so that each has to be refused itself.
+  bounds: { callsPerAnswer: 1.2 },
 };
 
 const spentModel: Scenario = {
@@ -150,6 +156,141 @@ const spentModel: Scenario = {
     modelLimits: { [GOOD_MODEL]: { rpm: 10, rpd: 20 }, [SECOND_MODEL]: { rpm: 15, rpd: 1000 } },
   }),
   load: [{ minutes: 66, perMinute: 35 }],
+};
+
+/** What scenarios with broken keys share: the good ones alone can serve all. */
+const WITH_BROKEN_KEYS = {
+  startsAt: MORNING,
+  speed: 6,
+  load: [{ minutes: 3.5, perMinute: 240 }],
+  answer: QUICK_ANSWER,
+};
+
+const GOOD = null;
+const HANGS: Fault = { kind: 'hang' };
+const RESETS: Fault = { kind: 'reset' };
+const IS_LATE: Fault = { kind: 'slow', ms: 8000 };
+
+const hanging: Scenario = {
+  ...WITH_BROKEN_KEYS,
+  name: 'hanging',
+  title: 'Ten keys, three of which never answer; 240 a minute',
+  seed: 111,
+  keys: withFaults([GOOD, HANGS, GOOD, GOOD, HANGS, GOOD, GOOD, HANGS, GOOD, GOOD]),
+  bounds: { callsPerAnswer: 1.2, p90: 3 },
+};
+
+const slowKeys: Scenario = {
+  ...WITH_BROKEN_KEYS,
+  name: 'slow-keys',
+  title:
+    'Ten keys, three of which answer eight seconds late, and two reset every connection; 240 a minute',
+  seed: 112,
+  keys: withFaults([GOOD, IS_LATE, GOOD, RESETS, IS_LATE, GOOD, RESETS, GOOD, IS_LATE, GOOD]),
+  bounds: { callsPerAnswer: 1.2, p99: 2 },
+};
+
+const broken: Scenario = {
+  ...WITH_BROKEN_KEYS,
+  name: 'broken',
+  title:
+    'Ten keys, six of them broken: a leaked one, an invalid one, one that resets every connection, one that answers with nothing, one that is always overloaded, one that never answers; 240 a minute',
+  seed: 113,
+  keys: withFaults([
+    GOOD,
+    { kind: 'leaked' },
+    { kind: 'bad_key' },
+    GOOD,
+    RESETS,
+    { kind: 'empty_body' },
+    GOOD,
+    { kind: 'overloaded' },
+    HANGS,
+    GOOD,
+  ]),
+  bounds: { callsPerAnswer: 1.2, p99: 2 },
+};
+
+const slowModel: Scenario = {
+  name: 'slow-model',
+  title: 'A model that thinks for 30 s before its first word, on every key; ten keys, 30 a minute',
+  startsAt: MORNING,
+  speed: 20,
+  seed: 114,
+  keys: times(10, {}),
+  load: [{ minutes: 10, perMinute: 30 }],
+  answer: { firstChunkMs: 30_000, chunks: 2, chunkMs: 120 },
+  bounds: { share: 1, callsPerAnswer: 1 },
+};
+
+const oversized: Scenario = {
+  name: 'oversized',
+  title:
+    '20 keys of 16,000 tokens and 30 requests a minute; 120 short chats a minute, and every 10 s a message of 950 kB that fits into no quota',
+  startsAt: MORNING,
+  speed: 6,
+  seed: 115,
+  keys: times(20, { limits: { rpm: 30, tpm: 16_000 } }),
+  load: [{ minutes: 3.5, perMinute: 120 }],
+  special: { everyMs: 10_000, length: 950_000 },
+  answer: QUICK_ANSWER,
+  bounds: { share: 1, p99: 2, callsPerSpecial: 3 },
+};
+
+const unexplained: Scenario = {
+  name: 'unexplained',
+  title:
+    '5 keys of 10 a minute, asked 60 a minute, and every second a search that each key refuses with a 429 without a cause, whatever is left',
+  startsAt: MORNING,
+  speed: 30,
+  seed: 116,
+  keys: times(5, { limits: { rpm: 10 }, refusesSearch: true }),
+  load: [{ minutes: 12, perMinute: 60 }],
+  special: { everyMs: 1000, length: 500, isSearch: true },
+};
+
+const tokenLimits: Scenario = {
+  name: 'token-limits',
+  title:
+    'Tokens run out, not requests: 3 keys of 16,000 tokens a minute, messages of 50 to 1,000 tokens, which makes 91 a minute; asked 45 and 150 a minute in turns',
+  startsAt: MORNING,
+  speed: 30,
+  seed: 117,
+  keys: times(3, { limits: { tpm: 16_000 } }),
+  load: [...alternating(45, 150, 3), { minutes: 2, perMinute: 45 }],
+  messageLength: { least: 200, most: 4000 },
+};
+
+const pacedBursts: Scenario = {
+  name: 'paced-bursts',
+  title:
+    'Bursts above a minute quota that the settings state: 12 keys of 5 a minute, asked 150 a minute for four minutes and 30 for one',
+  startsAt: MORNING,
+  speed: 20,
+  seed: 118,
+  keys: times(12, { limits: { rpm: 5 } }),
+  load: times(2, [
+    { minutes: 4, perMinute: 150 },
+    { minutes: 1, perMinute: 30 },
+  ]).flat(),
+  settings: { GOOGLE_LIMITS: `${GOOD_MODEL}: 5 rpm` },
+};
+
+/** In real time: as short as two windows can be. */
+const instances: Scenario = {
+  name: 'instances',
+  title:
+    'Four instances with one Redis, callers spread over them: 20 keys of 15 a minute, asked for all of two minutes within 12 s of the first and 28 s of the second',
+  startsAt: Date.UTC(2026, 10, 24, 18, 0, 48),
+  speed: 1,
+  seed: 119,
+  instances: 4,
+  keys: times(20, { limits: { rpm: 15 } }),
+  load: [
+    { minutes: 12 / 60, perMinute: 2000 },
+    { minutes: 28 / 60, perMinute: 1000 },
+  ],
+  recoversAt: [12 / 60],
 };
 
 /** Thrown away: what it is good for is that everything has been compiled before the others start. */
@@ -171,6 +312,15 @@ export const SCENARIOS: readonly Scenario[] = [
   shared,
   unlabelled,
   spentModel,
+  hanging,
+  slowKeys,
+  broken,
+  slowModel,
+  oversized,
+  unexplained,
+  tokenLimits,
+  pacedBursts,
+  instances,
 ];
 
 function everyThird(kind: 'overloaded') {
@@ -182,5 +332,12 @@ function inThreeProjects(isLabelled: boolean): readonly ScenarioKey[] {
     limits: { rpm: 15 },
     project: `project-${(index % 3) + 1}`,
     isLabelled,
+  }));
+}
+
+function withFaults(faults: readonly (Fault | null)[]): readonly ScenarioKey[] {
+  return faults.map((fault) => ({
+    limits: { rpm: 100 },
+    ...(fault === null ? {} : { faults: [{ fault }] }),
   }));
 }

@@ -1,4 +1,5 @@
 import { GoogleGenerativeAI } from '@google/generative-ai';
+import type { Question } from './arrivals.ts';
 import type { Contender, Surroundings } from './contender.ts';
 import { keyText, modelsOf } from './scenario.ts';
 
@@ -18,9 +19,9 @@ export async function startUsualPool({
   const [model = ''] = modelsOf(scenario);
   let turn = 0;
 
-  async function isAnsweredWith(key: (typeof keys)[number], message: string): Promise<boolean> {
+  async function isAnsweredWith(key: (typeof keys)[number], question: Question): Promise<boolean> {
     try {
-      await generate(key.text, model, message, baseUrl);
+      await generate(key.text, model, question, baseUrl);
       return true;
     } catch (error) {
       if (looksLikeQuota(error)) key.parkedUntil = clock.now() + HOUR;
@@ -29,11 +30,12 @@ export async function startUsualPool({
   }
 
   return {
-    async ask(message) {
+    async ask(question, signal) {
       const first = turn++ % keys.length;
       for (const key of [...keys.slice(first), ...keys.slice(0, first)]) {
-        if (key.parkedUntil > clock.now()) continue;
-        if (await isAnsweredWith(key, message)) return 200;
+        // For a caller who has gone it asks nobody any more, so that nothing outlives its scenario.
+        if (signal.aborted || key.parkedUntil > clock.now()) continue;
+        if (await isAnsweredWith(key, question)) return 200;
       }
       return 503;
     },
@@ -41,9 +43,17 @@ export async function startUsualPool({
   };
 }
 
-async function generate(key: string, model: string, message: string, baseUrl: string) {
+async function generate(
+  key: string,
+  model: string,
+  { message, isSearch }: Question,
+  baseUrl: string,
+) {
   const client = new GoogleGenerativeAI(key).getGenerativeModel({ model }, { baseUrl });
-  const { response } = await client.generateContent(message);
+  const { response } = await client.generateContent({
+    contents: [{ role: 'user', parts: [{ text: message }] }],
+    ...(isSearch ? { tools: [{ googleSearchRetrieval: {} }] } : {}),
+  });
   return response.text();
 }
 

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { freePort } from './free-port.ts';
 import { cpuMsOf } from './proc.ts';
@@ -13,6 +14,8 @@ export interface RedisProcess {
   cpuMs(): number;
   stop(): Promise<void>;
 }
+
+export const isRedisInstalled = (): boolean => existsSync(PROGRAM);
 
 export async function startRedis(): Promise<RedisProcess> {
   const port = await freePort();

@@ -5,7 +5,7 @@ import type { Reply } from '../reply.ts';
 import type { AnswerShape } from '../standin-key.ts';
 import { answerEvents, wholeShape } from './answer.ts';
 import { ModelQuota } from './quota.ts';
-import { type GoogleCallFacts, quotaError } from './refusals.ts';
+import { EXHAUSTED, type GoogleCallFacts, quotaError } from './refusals.ts';
 import type { RequestReader } from './request.ts';
 import { answerReply, type Wire } from './wire.ts';
 
@@ -32,9 +32,10 @@ export function createGenerate(
   };
   return (call, wire) => {
     const { holder, model, fault } = call;
-    const { limits = {}, modelLimits = {}, answer } = holder.shape;
+    const { limits = {}, modelLimits = {}, refusesSearch = false, answer } = holder.shape;
     const request = read(parseJson(call.text), holder);
     if ('status' in request) return request;
+    if (request.usesSearch && refusesSearch) return EXHAUSTED;
     const ours = modelLimits[model] ?? limits;
     const exceeded = quotaOf(call).spend(ours, request.inputTokens, call.now);
     if (exceeded !== null) return quotaError(exceeded, call);

@@ -235,6 +235,7 @@ const REFUSALS = {
 
 export const UNKNOWN_KEY: Reply = REFUSALS.bad_key;
 export const OVERLOADED: Reply = REFUSALS.overloaded;
+export const EXHAUSTED: Reply = REFUSALS.exhausted_no_details;
 export const MISSING_KEY = googleError(
   403,
   "Method doesn't allow unregistered callers (callers without established identity). Please use API Key or other form of API consumer identity to call this API.",

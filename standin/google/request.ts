@@ -10,6 +10,7 @@ export interface GoogleRequest {
   readonly lastUserText: string;
   /** Functions are offered, and the last content is not the result of one. */
   readonly takesFunctionCalls: boolean;
+  readonly usesSearch: boolean;
 }
 
 /**
@@ -61,6 +62,8 @@ const fileUriOf = field('fileUri');
 const cachedContentOf = field('cachedContent');
 const systemInstructionOf = field('systemInstruction');
 const functionDeclarationsOf = field('functionDeclarations');
+const searchOf = field('googleSearch');
+const olderSearchOf = field('googleSearchRetrieval');
 
 /** @returns a reader of this field, which Google takes in snake case too. */
 function field(name: string): (from: JsonObject) => unknown {
@@ -149,19 +152,19 @@ function measure(body: JsonObject, contents: readonly Content[]): GoogleRequest 
   const lastUser = contents.findLastIndex(({ role }) => role !== 'model');
   const system = systemInstructionOf(body);
   const systemText = isJsonObject(system) ? textOf(system.parts) : '';
-  const { tools } = body;
+  const tools = asObjects(body.tools);
   return {
     inputTokens: tokensOf(texts.join('').length + systemText.length),
     lastUserText: texts[lastUser] ?? '',
     takesFunctionCalls:
-      Array.isArray(tools) &&
       tools.some(offersFunctions) &&
       contents.at(-1)?.parts.some((part) => isJsonObject(functionResponseOf(part))) === false,
+    usesSearch: tools.some((tool) => (searchOf(tool) ?? olderSearchOf(tool)) !== undefined),
   };
 }
 
-function offersFunctions(tool: unknown): boolean {
-  const offered = isJsonObject(tool) ? functionDeclarationsOf(tool) : null;
+function offersFunctions(tool: JsonObject): boolean {
+  const offered = functionDeclarationsOf(tool);
   return Array.isArray(offered) && offered.length > 0;
 }
 

@@ -84,6 +84,24 @@ test('a refusal that a fault makes counts against no quota', async () => {
   expect((await ask(standin)).status).toBe(429);
 });
 
+test.each(['google_search', 'googleSearch', 'googleSearchRetrieval'])(
+  'a key without search refuses %s before any quota, and counts nothing against it',
+  async (tool) => {
+    const key = { ...GOOGLE, limits: { rpm: 1 }, refusesSearch: true };
+    const { standin } = await withStandin({ keys: [key] });
+    const search = () => ask(standin, { body: { tools: [{ [tool]: {} }] } });
+    expect((await search()).status).toBe(429);
+    expect((await ask(standin, { body: { tools: [{ codeExecution: {} }] } })).status).toBe(200);
+    const { status, text } = await whole(await search());
+    expect(status).toBe(429);
+    expect(JSON.parse(text).error).toEqual({
+      code: 429,
+      message: 'Resource has been exhausted (e.g. check quota).',
+      status: 'RESOURCE_EXHAUSTED',
+    });
+  },
+);
+
 const mint = (standin: Standin) =>
   post(standin, '/v1/auth/session-token', 'a1', { personaConfig: { personaId: 'p1' } });
 

@@ -98,11 +98,12 @@ test('the last ten thousand calls are kept, newest last, and never more than ele
   expect(calls.length).toBe(10_000);
 });
 
-test('a body longer than 64 KB is not kept, and one that is no JSON is none', () => {
+test('of a body longer than 64 KB only the length is kept, and one that is no JSON is none', () => {
   const call = callAt(0);
   expect(call.body).toBeUndefined();
   call.keepBody(JSON.stringify('x'.repeat(65_535)));
   expect(call.body).toBeUndefined();
+  expect(call.bodyLength).toBe(65_537);
   call.keepBody(JSON.stringify('x'.repeat(65_534)));
   expect(call.body).toHaveLength(65_534);
   call.keepBody('no json');
