@@ -406,27 +406,16 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     else this.#refuse(conclude(this.#search, this.#errors, now, this.#provider()));
   }
 
-  #attempt(lease: Lease): void {
-    const attempt = this.#begin(lease, false);
-    this.#state = { kind: 'attempting', attempt, hedge: null };
-    this.#answeredBy = attempt.answeredBy;
-    this.#reader.onAttempt();
-    this.#limit(attempt, Math.min(attempt.startedAt + this.#attemptMs, this.#deadline));
-    attempt.call = this.#clientFor(lease).call(
-      this.#request.question,
-      lease.key,
-      lease.target,
-      this,
-    );
-  }
-
-  #begin(lease: Lease, isHedge: boolean): Attempt<End> {
+  /** @param slow the attempt beside which this one is a hedge */
+  #attempt(lease: Lease, slow: Attempt<End> | null = null): void {
     const { key, target } = lease;
-    const { mayHedge = false } = this.#request;
-    const { clock, streamIdleMs } = this.#options;
-    const startedAt = clock.now();
+    const { clients, question, mayHedge } = this.#request;
+    const client = clients.get(target.provider);
+    if (client === undefined) throw new Error(`${target.provider} cannot be asked for this`);
+    const isHedge = slow !== null;
+    const startedAt = this.#options.clock.now();
     const attempts = this.#trace.attempts.length + (isHedge ? 2 : 1);
-    return {
+    const attempt: Attempt<End> = {
       lease,
       answeredBy: { target, key, attempts, responseModel: null },
       isHedge,
@@ -434,19 +423,22 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       call: null,
       firstMs: null,
       limitAt: Number.POSITIVE_INFINITY,
-      hedgeAt: mayHedge ? startedAt + LEAST_MS : Number.POSITIVE_INFINITY,
-      silenceMs: streamIdleMs,
+      hedgeAt: mayHedge && !isHedge ? startedAt + LEAST_MS : Number.POSITIVE_INFINITY,
+      silenceMs: this.#options.streamIdleMs,
       end: null,
       isPaused: false,
       timer: null,
       ringsAt: Number.POSITIVE_INFINITY,
     };
-  }
-
-  #clientFor({ target }: Lease): Client<Question, Chunk, End> {
-    const client = this.#request.clients.get(target.provider);
-    if (client === undefined) throw new Error(`${target.provider} cannot be asked for this`);
-    return client;
+    if (slow !== null) this.#state = { kind: 'attempting', attempt: slow, hedge: attempt };
+    else {
+      this.#state = { kind: 'attempting', attempt, hedge: null };
+      this.#answeredBy = attempt.answeredBy;
+      this.#reader.onAttempt();
+    }
+    this.#limit(attempt, Math.min(startedAt + this.#attemptMs, this.#deadline));
+    const handler = isHedge ? new HedgeHandler(this, attempt) : this;
+    attempt.call = client.call(question, key, target, handler);
   }
 
   /** Starts a second attempt beside a slow one, with a key that no waiting request could use instead. */
@@ -470,17 +462,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     hedging.take(target, comesWhole);
     attempt.hedgeAt = Number.POSITIVE_INFINITY;
     this.#trace.hedge = 'started';
-    const hedge = this.#begin(lease, true);
-    hedge.hedgeAt = Number.POSITIVE_INFINITY;
-    this.#state = { kind: 'attempting', attempt, hedge };
-    this.#limit(hedge, Math.min(now + this.#attemptMs, this.#deadline));
-    const handler = new HedgeHandler(this, hedge);
-    hedge.call = this.#clientFor(lease).call(
-      this.#request.question,
-      lease.key,
-      lease.target,
-      handler,
-    );
+    this.#attempt(lease, attempt);
   }
 
   /** The hedge has spoken first: it is the attempt that counts. */
@@ -509,7 +491,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     if (attempt.firstMs === null) {
       attempt.firstMs = now - startedAt;
       attempt.hedgeAt = Number.POSITIVE_INFINITY;
-      this.#settleHedge(attempt);
+      const { mayHedge, comesWhole = false } = this.#request;
+      const state = this.#state;
+      if (mayHedge) this.#options.hedging.answered(lease.target, comesWhole, attempt.firstMs);
+      if (state.kind === 'attempting' && state.hedge !== null)
+        this.#dropHedge(attempt, state.hedge);
       const isNews = lease.prove();
       const queue = this.#options.queues.get(lease.target.provider);
       if (isNews && queue !== undefined && queue.waiters.size > 0) {
@@ -519,15 +505,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     this.#limit(attempt, now + attempt.silenceMs);
   }
 
-  /** The first chunk of the request: the other attempt is not needed any more. */
-  #settleHedge({ lease, firstMs }: Attempt<End>): void {
-    const { mayHedge, comesWhole = false } = this.#request;
-    if (mayHedge) this.#options.hedging.answered(lease.target, comesWhole, firstMs ?? 0);
-    const state = this.#state;
-    if (state.kind !== 'attempting' || state.hedge === null) return;
-    this.#drop(state.hedge, superseded('no'));
+  /** The first attempt has spoken first. */
+  #dropHedge(attempt: Attempt<End>, hedge: Attempt<End>): void {
+    this.#drop(hedge, superseded('no'));
     this.#trace.hedge = 'wasted';
-    this.#state = { ...state, hedge: null };
+    this.#state = { kind: 'attempting', attempt, hedge: null };
   }
 
   /** A later limit sets no new timer: the present one looks again when it rings. */
@@ -693,7 +675,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     };
     const before = this.#trace.attempts.at(-1) ?? ended;
     this.#trace.attempts.push(ended);
-    if (isFailover(before, ended)) this.#trace.failovers += 1;
+    if (before !== ended && isFailover(before, ended)) this.#trace.failovers += 1;
     if (outcome.kind === 'success') {
       this.#trace.success = ended;
       return null;

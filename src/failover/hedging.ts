@@ -34,11 +34,8 @@ export function createHedging(): Hedging {
   const whole = new Map<Target, Latency>();
   const latencyOf = (target: Target, comesWhole: boolean): Latency => {
     const known = comesWhole ? whole : streamed;
-    let latency = known.get(target);
-    if (latency === undefined) {
-      latency = new Latency();
-      known.set(target, latency);
-    }
+    const latency = known.get(target) ?? newLatency();
+    known.set(target, latency);
     return latency;
   };
   return {
@@ -47,7 +44,13 @@ export function createHedging(): Hedging {
     take(target, comesWhole) {
       latencyOf(target, comesWhole).budget -= 1;
     },
-    answered: (target, comesWhole, firstMs) => latencyOf(target, comesWhole).add(firstMs),
+    answered(target, comesWhole, firstMs) {
+      const latency = (comesWhole ? whole : streamed).get(target) ?? latencyOf(target, comesWhole);
+      latency.budget = Math.min(latency.budget + SHARE, MAX_SAVED);
+      latency.samples[latency.added % MAX_SAMPLES] = firstMs;
+      latency.added += 1;
+      if (latency.added <= MANY || latency.added % 4 === 0) takePercentiles(latency);
+    },
     isOutlier: (target, comesWhole, ageMs) =>
       ageMs > latencyOf(target, comesWhole).slowestMs * TIMES_SLOWEST,
   };
@@ -57,22 +60,26 @@ const MAX_SAMPLES = 64;
 /** Once so many are known, the percentiles are taken anew for each fourth sample. */
 const MANY = 8;
 
-/** The latest times to the first chunk. */
-class Latency {
-  budget = MAX_SAVED;
-  delayMs = UNKNOWN_MS;
-  slowestMs = Number.POSITIVE_INFINITY;
-  readonly #samples = new Float64Array(MAX_SAMPLES);
-  #added = 0;
+/** The latest times to the first chunk, and what follows from them. */
+interface Latency {
+  budget: number;
+  delayMs: number;
+  slowestMs: number;
+  readonly samples: Float64Array;
+  added: number;
+}
 
-  add(firstMs: number): void {
-    this.budget = Math.min(this.budget + SHARE, MAX_SAVED);
-    this.#samples[this.#added % MAX_SAMPLES] = firstMs;
-    this.#added += 1;
-    if (this.#added > MANY && this.#added % 4 !== 0) return;
-    const sorted = this.#samples.slice(0, Math.min(this.#added, MAX_SAMPLES)).sort();
-    this.slowestMs = sorted.at(-1) ?? Number.POSITIVE_INFINITY;
-    const usualMs = sorted[sorted.length >> 1] ?? UNKNOWN_MS;
-    this.delayMs = Math.max(LEAST_MS, TIMES_USUAL * usualMs);
-  }
+const newLatency = (): Latency => ({
+  budget: MAX_SAVED,
+  delayMs: UNKNOWN_MS,
+  slowestMs: Number.POSITIVE_INFINITY,
+  samples: new Float64Array(MAX_SAMPLES),
+  added: 0,
+});
+
+function takePercentiles(latency: Latency): void {
+  const sorted = latency.samples.slice(0, Math.min(latency.added, MAX_SAMPLES)).sort();
+  latency.slowestMs = sorted.at(-1) ?? Number.POSITIVE_INFINITY;
+  const usualMs = sorted[sorted.length >> 1] ?? UNKNOWN_MS;
+  latency.delayMs = Math.max(LEAST_MS, TIMES_USUAL * usualMs);
 }

@@ -146,20 +146,12 @@ const MAX_LOST = 2;
 export class Slowness {
   /** Milliseconds since the epoch; 0 for never. */
   until = 0;
+  /** Whether an attempt takes longer than usual, or has lost a hedge. */
+  isSuspected = false;
   #lost = 0;
-  #isSilent = false;
   #times = 0;
   /** A first chunk within this time ends it, in milliseconds. */
   #fastMs = 0;
-
-  get isSuspected(): boolean {
-    return this.#isSilent || this.#lost > 0;
-  }
-
-  /** An attempt takes longer than usual. */
-  silent(): void {
-    this.#isSilent = true;
-  }
 
   /**
    * Another attempt of the request has answered first.
@@ -168,6 +160,7 @@ export class Slowness {
    * @param isOutlier whether no recent answer took nearly as long
    */
   lost(ageMs: number, isOutlier: boolean, now: number, cooldownMs: number): void {
+    this.isSuspected = true;
     this.#lost += isOutlier ? MAX_LOST : 1;
     this.#fastMs = ageMs / 2;
     if (this.#lost < MAX_LOST) return;
@@ -177,12 +170,12 @@ export class Slowness {
   }
 
   answered(tookMs: number): void {
-    this.#isSilent = false;
+    this.isSuspected = this.#lost > 0;
     if (tookMs < this.#fastMs) this.released();
   }
 
   released(): void {
-    this.#isSilent = false;
+    this.isSuspected = false;
     this.until = this.#lost = this.#times = 0;
   }
 }

@@ -90,7 +90,7 @@ export class Lease {
 
   /** Its attempt takes longer than usual. */
   isSlow(): void {
-    this.#candidate.slowness.silent();
+    this.#candidate.slowness.isSuspected = true;
   }
 
   /** The failure as it is for this request: it may be larger than the limit that was reached. */

@@ -44,6 +44,8 @@ class Window {
  * (https://ai.google.dev/gemini-api/docs/rate-limits). Times are milliseconds since the epoch.
  */
 export class Quota {
+  /** Nothing is counted while no limit is known. */
+  isKnown = false;
   readonly #minuteMs: number;
   readonly #limits = new Map<QuotaName, KnownLimit>();
   readonly #minute = new Window();
@@ -53,17 +55,12 @@ export class Quota {
   constructor(stated: StatedLimits, minuteMs: number) {
     this.#minuteMs = minuteMs;
     for (const [of, value] of Object.entries(stated) as [QuotaName, number][]) {
-      this.#limits.set(of, { value, knownUntil: Number.POSITIVE_INFINITY });
+      this.#set(of, { value, knownUntil: Number.POSITIVE_INFINITY });
     }
   }
 
   get limits(): ReadonlyMap<QuotaName, KnownLimit> {
     return this.#limits;
-  }
-
-  /** Nothing is counted while no limit is known. */
-  get isKnown(): boolean {
-    return this.#limits.size > 0;
   }
 
   /** The most input tokens of a minute, and so of one request; `Infinity` where it is unknown. */
@@ -73,11 +70,7 @@ export class Quota {
 
   /** A refusal names these limits. Those of the settings stay. */
   learn(limits: readonly QuotaLimit[], now: number): void {
-    for (const { of, value } of limits) this.set(of, { value, knownUntil: now + REMEMBERED_MS });
-  }
-
-  set(of: QuotaName, limit: KnownLimit): void {
-    if (this.#limits.get(of)?.knownUntil !== Number.POSITIVE_INFINITY) this.#limits.set(of, limit);
+    for (const { of, value } of limits) this.#set(of, { value, knownUntil: now + REMEMBERED_MS });
   }
 
   /** Counts a request that is about to be sent. */
@@ -131,6 +124,16 @@ export class Quota {
     return used === 0 || used + tokens <= this.tokenLimit ? 0 : this.#minute.endsAt;
   }
 
+  #set(of: QuotaName, limit: KnownLimit): void {
+    if (this.#limits.get(of)?.knownUntil !== Number.POSITIVE_INFINITY) this.#limits.set(of, limit);
+    this.isKnown = true;
+  }
+
+  #forget(of: QuotaName): void {
+    this.#limits.delete(of);
+    this.isKnown = this.#limits.size > 0;
+  }
+
   #valueOf(of: QuotaName): number {
     return this.#limits.get(of)?.value ?? Number.POSITIVE_INFINITY;
   }
@@ -148,7 +151,7 @@ export class Quota {
     const { answered: rpm, answeredTokens: tpm } = this.#minute;
     const answered = { rpm, tpm, rpd: this.#day.answered };
     for (const [of, { value, knownUntil }] of this.#limits) {
-      if (answered[of] > value && knownUntil !== Number.POSITIVE_INFINITY) this.#limits.delete(of);
+      if (answered[of] > value && knownUntil !== Number.POSITIVE_INFINITY) this.#forget(of);
     }
   }
 
@@ -158,7 +161,7 @@ export class Quota {
     if (now >= endsAt || now < endsAt - this.#minuteMs) {
       this.#minute.openUntil((Math.floor(now / this.#minuteMs) + 1) * this.#minuteMs);
       for (const [of, { knownUntil }] of this.#limits) {
-        if (now >= knownUntil) this.#limits.delete(of);
+        if (now >= knownUntil) this.#forget(of);
       }
     }
     if (now >= this.#day.endsAt && this.#limits.has('rpd')) {

@@ -85,5 +85,5 @@ export const GEMINI_CALLER: Caller = caller(
   { 'x-goog-api-key': CLIENT_TOKEN },
 );
 
-export const ask = (app: App, { path, request }: Caller): Promise<Answered> =>
-  send(app, path, request);
+export const ask = (app: App, { path, request }: Caller, stepMs?: number): Promise<Answered> =>
+  send(app, path, request, stepMs);

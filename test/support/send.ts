@@ -7,9 +7,17 @@ export interface Answered {
   readonly text: string;
 }
 
-/** Any request, while fake time goes on until its whole answer is there. */
-export const send = ({ url, clock }: App, path: string, sent: RequestInit): Promise<Answered> =>
-  flow(clock, fetch(`${url}${path}`, sent).then(readAnswer));
+/**
+ * Any request, while fake time goes on until its whole answer is there.
+ *
+ * @param stepMs how fast; slower where something else than the event loop takes part
+ */
+export const send = (
+  { url, clock }: App,
+  path: string,
+  sent: RequestInit,
+  stepMs?: number,
+): Promise<Answered> => flow(clock, fetch(`${url}${path}`, sent).then(readAnswer), stepMs);
 
 const readAnswer = async (response: Response): Promise<Answered> => ({
   status: response.status,
