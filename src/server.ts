@@ -18,6 +18,7 @@ import { createChat } from './services/chat.ts';
 import { createRelay } from './services/relay.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
+import { providerOf } from './shared/provider-facts.ts';
 import type { Redact } from './shared/redact.ts';
 import type { SharedStore } from './shared/shared-store.ts';
 import type { Target } from './shared/target.ts';
@@ -33,6 +34,8 @@ export interface Runtime {
   readonly log: Logger;
   /** Default: all that there are. */
   readonly providers?: readonly Provider<Config>[];
+  /** How long a minute of a quota lasts, in milliseconds: shorter with a stand-in. Default: a minute. */
+  readonly minuteMs?: number;
   /** Whether the metrics include the process; what measures it runs until the process ends. Default: false. */
   readonly measuresProcess?: boolean;
 }
@@ -49,9 +52,11 @@ export interface Understudy {
   stop(limitMs: number, lastRequestsMs?: number): Promise<boolean>;
 }
 
+const MINUTE_MS = 60_000;
+
 /** Turns settings into objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(config: Config, runtime: Runtime): Promise<Understudy> {
-  const { clock, random, log, providers = PROVIDERS } = runtime;
+  const { clock, random, log, providers = PROVIDERS, minuteMs = MINUTE_MS } = runtime;
   const { redact } = config;
   const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
@@ -61,6 +66,9 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     targets,
     cooldownMs: config.cooldownMs,
     now: clock.now,
+    limitsOf: (target) =>
+      providerOf(providers, target.provider).statedLimits?.(config, target) ?? {},
+    minuteMs,
     ...(sharing === null ? {} : { peers: sharing.peers, random }),
   });
   const queues = createWaitQueues(clock, providers);

@@ -40,7 +40,8 @@ async function runDemo(): Promise<void> {
   });
   const config = readConfig(await settingsFor(standin.url), PROVIDERS, 'demo');
   const log = createLogger({ level: config.logLevel, redact: config.redact });
-  const runtime = { clock, random: Math.random, log, measuresProcess: true };
+  const minuteMs = 60_000 / SPEED;
+  const runtime = { clock, random: Math.random, log, minuteMs, measuresProcess: true };
   const server = await startUnderstudy(config, runtime).catch((error: unknown) => {
     if (error instanceof ListenError) fail(error.message);
     throw error;

@@ -36,6 +36,7 @@ export function readConfig(
     ...personaFaults(texts),
     ...misplacedKeys(texts, keys),
     ...adminTokenFaults(settings.data),
+    ...limitsFaults(settings.data),
     ...workersFaults(texts),
     ...faults,
   ];
@@ -111,6 +112,11 @@ const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
+const limitsFaults = (settings: Settings | undefined): readonly string[] =>
+  [...(settings?.GOOGLE_LIMITS.keys() ?? [])]
+    .filter((model) => settings?.GOOGLE_MODELS.includes(model) === false)
+    .map((model) => `GOOGLE_LIMITS: ${model} is none of GOOGLE_MODELS.`);
+
 /** A removed setting: if it were ignored, cores would stay idle without a notice. */
 const workersFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
   texts.has('WORKERS')
@@ -131,6 +137,8 @@ function toConfig(settings: Settings) {
     host: settings.HOST,
     /** The first is the default, the rest stand in for it in this order. */
     googleModels: settings.GOOGLE_MODELS,
+    /** By model: the limits of every project. */
+    googleLimits: settings.GOOGLE_LIMITS,
     systemPrompt: settings.SYSTEM_PROMPT,
     persona: toPersona(settings),
     allowClientPersona: settings.ALLOW_CLIENT_PERSONA,

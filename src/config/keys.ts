@@ -22,7 +22,7 @@ export function findKeys(
   const groups = groupKeyVariables(texts, providers, notes);
   const keys = groups.flatMap((group) => toKeys(group, taken, notes));
   checkLabels(groups, providers, notes);
-  return { keys, ...notes };
+  return { keys: withAccounts(keys, groups, notes), ...notes };
 }
 
 /** @returns one sentence that names the key variables that are set to nothing */
@@ -57,6 +57,7 @@ interface KeyVariables {
   readonly number: string;
   key?: Variable;
   project?: Variable;
+  billing?: Variable;
   personaId?: Variable;
 }
 
@@ -85,25 +86,32 @@ function groupKeyVariables(
 interface NameMatch {
   readonly provider: ProviderFacts;
   readonly number: string;
-  readonly part: 'key' | 'project' | 'personaId';
+  readonly part: 'key' | 'project' | 'billing' | 'personaId';
 }
 
-const KEY_VARIABLE = /^([A-Z]+)_API_KEY(?:_(\d+))?(_PROJECT|_PERSONA_ID)?$/;
+const KEY_VARIABLE = /^([A-Z]+)_API_KEY(?:_(\d+))?(_PROJECT|_BILLING|_PERSONA_ID)?$/;
 const LEADING_ZEROS = /^0+(?=\d)/;
 
 function matchName(name: string, providers: readonly ProviderFacts[]): NameMatch | null {
   const [, prefix, digits = '', suffix] = KEY_VARIABLE.exec(name) ?? [];
   const provider = providers.find((candidate) => candidate.prefix === prefix);
   const part = partOf(suffix);
-  if (provider === undefined || (part === 'personaId' && provider.hasPersonas !== true))
-    return null;
+  if (provider === undefined || !hasPart(provider, part)) return null;
   return { provider, number: digits.replace(LEADING_ZEROS, ''), part };
 }
 
-function partOf(suffix: string | undefined): NameMatch['part'] {
-  if (suffix === undefined) return 'key';
-  return suffix === '_PROJECT' ? 'project' : 'personaId';
+function hasPart(provider: ProviderFacts, part: NameMatch['part']): boolean {
+  if (part === 'personaId') return provider.hasPersonas === true;
+  return part !== 'billing' || provider.hasBillingAccounts === true;
 }
+
+const partOf = (suffix = ''): NameMatch['part'] => PARTS[suffix] ?? 'key';
+
+const PARTS: Readonly<Record<string, NameMatch['part']>> = {
+  _PROJECT: 'project',
+  _BILLING: 'billing',
+  _PERSONA_ID: 'personaId',
+};
 
 function addTo(
   groups: Map<string, KeyVariables>,
@@ -158,14 +166,17 @@ function toKeys(group: KeyVariables, taken: Map<string, KeyVariables>, notes: No
   if (!acceptText(key, notes) || !acceptOnce(group, key, taken, notes)) return [];
   if (personaId !== undefined) checkPersonaId(personaId, notes);
   const { name } = provider;
-  const id = number === '' ? name : `${name}-${number}`;
+  const id = idOf(provider, number);
   const secret = new Secret(id, key.text);
   const persona = personaId === undefined ? {} : { personaId: personaId.text };
   return [{ id, provider: name, project: project?.text ?? id, secret, ...persona }];
 }
 
-function noteStray({ provider, number, project, personaId }: KeyVariables, notes: Notes): void {
-  for (const variable of [project, personaId]) {
+function noteStray(
+  { provider, number, project, billing, personaId }: KeyVariables,
+  notes: Notes,
+): void {
+  for (const variable of [project, billing, personaId]) {
     if (variable === undefined) continue;
     const missing = keyVariable(provider, number);
     notes.warnings.push(`${variable.name} is ignored: ${missing} is not set.`);
@@ -206,6 +217,7 @@ function acceptOnce(
   const kept = first.key?.name;
   const extras = [
     noteDifferent(group.project, first.project),
+    noteDifferent(group.billing, first.billing),
     noteDifferent(group.personaId, first.personaId),
   ].join('');
   warnings.push(`${name} holds the same key as ${kept}, which counts once as ${kept}${extras}.`);
@@ -220,6 +232,31 @@ function noteDifferent(ours: Variable | undefined, first: Variable | undefined):
 function checkPersonaId({ name, text }: Variable, { faults }: Notes): void {
   if (!isPersonaId(text)) faults.push(`${name}: is not the id of a persona.`);
 }
+
+/** The keys of one project have one billing account, whichever of them names it. */
+function withAccounts(
+  keys: readonly ApiKey[],
+  groups: readonly KeyVariables[],
+  { faults }: Notes,
+): readonly ApiKey[] {
+  const accounts = new Map<string, Variable>();
+  for (const { provider, number, key, project, billing } of groups) {
+    if (billing === undefined || key === undefined) continue;
+    const owner = `${provider.name} ${project?.text ?? idOf(provider, number)}`;
+    const named = accounts.get(owner) ?? billing;
+    accounts.set(owner, named);
+    if (named.text !== billing.text) {
+      faults.push(`${billing.name}: contradicts ${named.name}, whose key has the same project.`);
+    }
+  }
+  return keys.map((key) => {
+    const account = accounts.get(`${key.provider} ${key.project}`);
+    return account === undefined ? key : { ...key, billing: account.text };
+  });
+}
+
+const idOf = ({ name }: ProviderFacts, number: string) =>
+  number === '' ? name : `${name}-${number}`;
 
 const LABEL = /^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u;
 
@@ -237,10 +274,10 @@ function checkLabels(
   const idOfAKey = new RegExp(`^(?:${names})(?:-\\d+)?$`, 'i');
   const inUse = groups.filter(({ key }) => key !== undefined && !isPlaceholder(key.text));
   const texts = new Set(inUse.map(({ key }) => key?.text ?? ''));
-  for (const { project } of inUse) {
-    if (project === undefined) continue;
-    const fault = faultOfLabel(project.text, idOfAKey, texts);
-    if (fault !== null) faults.push(`${project.name}: ${fault}.`);
+  for (const label of inUse.flatMap(({ project, billing }) => [project, billing])) {
+    if (label === undefined) continue;
+    const fault = faultOfLabel(label.text, idOfAKey, texts);
+    if (fault !== null) faults.push(`${label.name}: ${fault}.`);
   }
 }
 

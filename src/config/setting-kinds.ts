@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { QUOTA_NAMES, type QuotaLimits, type QuotaName } from '../shared/failure.ts';
 import { isJsonObject, type JsonObject } from '../shared/json.ts';
 
 /*
@@ -116,6 +117,43 @@ export const modelNames = z.string().transform((text, context): readonly [string
   if (others.length >= MAX_MODELS) return reject(context, `takes at most ${MAX_MODELS} models`);
   return [first, ...others];
 });
+
+/** `gemini-flash-latest: 10 rpm, 250000 tpm, 500 rpd; another-model: 5 rpm`. */
+export const modelLimits = z
+  .string()
+  .transform((text, context): ReadonlyMap<string, QuotaLimits> => {
+    const byModel = new Map<string, QuotaLimits>();
+    for (const [index, entry] of entriesOf(text).entries()) {
+      const [, model = '', limits = ''] = MODEL_LIMITS.exec(entry) ?? [];
+      const read = byModel.has(model) ? 'names a model a second time' : readLimits(limits);
+      if (typeof read === 'string') context.addIssue(`entry ${index + 1} ${read}`);
+      else byModel.set(model, read);
+    }
+    return byModel;
+  });
+
+const entriesOf = (text: string) => text.split(/[;\n]/).filter((entry) => entry.trim() !== '');
+
+const MODEL_LIMITS = /^\s*(?:models\/)?([\w.-]+)\s*:(.*)$/s;
+const LIMIT = /^(\d[\d_]*)\s*(rpm|tpm|rpd)$/i;
+const WANTED_LIMITS =
+  'is no limits of a model: wanted are such as gemini-flash-latest: 10 rpm, 250000 tpm, 500 rpd';
+
+/** @returns a fault where they cannot be read or contradict each other */
+function readLimits(text: string): QuotaLimits | string {
+  const limits: Partial<Record<QuotaName, number>> = {};
+  for (const part of text.split(',')) {
+    const [, digits = '', unit = ''] = LIMIT.exec(part.trim()) ?? [];
+    const of = QUOTA_NAMES.find((name) => name === unit.toLowerCase());
+    const value = Number(digits.replaceAll('_', ''));
+    if (of === undefined || !Number.isSafeInteger(value)) return WANTED_LIMITS;
+    if (value === 0) return `has a limit of 0 ${of}, which answers nothing`;
+    if (limits[of] !== undefined) return `has two limits of ${of}`;
+    limits[of] = value;
+  }
+  const { rpm = 0, rpd = Number.POSITIVE_INFINITY } = limits;
+  return rpm > rpd ? 'allows more requests in a minute (rpm) than in a day (rpd)' : limits;
+}
 
 /** Origins as browsers send them, or `*`. */
 export const origins = z.string().transform((text, context): readonly string[] => {

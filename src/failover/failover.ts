@@ -364,7 +364,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const mayWait = now < this.#waitUntil;
     const isAsking = this.#search.isAsking();
     if (!mayWait && !isAsking && this.#errors.length > 0) {
-      this.#attemptOrConclude(this.#search.lastResort());
+      this.#attemptOrConclude(this.#lastResort());
       return;
     }
     const outcomeUntil = mayWait
@@ -381,7 +381,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
           return;
         }
         this.#trace.waitedMs += clock.now() - now;
-        this.#attemptOrConclude(lease ?? this.#search.lastResort());
+        this.#attemptOrConclude(lease ?? this.#lastResort());
       },
     );
     // The queue may have answered at once.
@@ -391,6 +391,12 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       leave();
     };
     this.#state = { kind: 'waiting', cancel };
+  }
+
+  /** Before any refusal the request has not waited for a key that was spent, only for one that seemed to be. */
+  #lastResort(): Lease | null {
+    if (this.#errors.length === 0) this.#waitUntil = null;
+    return this.#search.lastResort();
   }
 
   /** The caller has gone between the end of its wait and its attempt. */

@@ -74,7 +74,7 @@ const isoTimeOrNull = (at: number | undefined) => (at === undefined ? null : iso
 /** Where a finding comes from: the provider's own answer, a rule of ours, or a person. */
 function sourceOf({ scope }: ScopeState): 'provider' | 'rule' | 'operator' {
   if (scope === 'operator') return 'operator';
-  return scope === 'ejection' ? 'rule' : 'provider';
+  return scope === 'ejection' || scope === 'quota' ? 'rule' : 'provider';
 }
 
 /** Milliseconds since the epoch. */
@@ -100,6 +100,8 @@ function reasonFor(finding: ScopeState, { project, id }: ApiKey): string {
       return `the provider refuses ${model} for ${whose} with 429, and does not say why`;
     case 'quota_exhausted':
       return `the day's quota of ${model} is spent for ${whose}`;
+    case 'paced':
+      return `the quota of ${model}, as far as it is known, is used up for ${whose}`;
     case 'out_of_credit':
       if (scope === 'billing') return `the billing account of ${whose} has no credit left`;
       return `${whose} has no credit left, or its plan or spend cap ends here`;
@@ -142,6 +144,7 @@ function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
   if (until <= now) return 'its time has passed: the next request tries it';
   const at = timeOf(until, now);
   if (scope === 'operator') return `back at ${at}, or when it is released`;
+  if (scope === 'quota') return `counted anew from ${at}: the last resort until then`;
   if (scope === 'ejection') return `ejected until ${at}: the last resort until then`;
   if (effect === 'needs_action') return `needs action; tried again at ${at} in case it was mended`;
   if (cause === 'quota_exhausted') return `tried again at ${at}; ${resetFrom(now)}`;

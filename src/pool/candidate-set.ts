@@ -1,10 +1,11 @@
 import type { ApiKey } from '../shared/api-key.ts';
+import type { QuotaLimits } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import { Ejection, RecentSuccesses, Slowness } from './ejection.ts';
 import { ParkedFeatures } from './features.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
-import { Quota, type StatedLimits } from './pacing.ts';
+import { Quota } from './pacing.ts';
 import { type Accepts, type DueNode, DueQueue, Ring, type RingNode } from './rotation.ts';
 import { nameOf, Scope, type ScopeDependent, type Subject } from './scope.ts';
 
@@ -392,7 +393,7 @@ export interface CandidateSetsOptions {
   /** Whether other instances must permit each probe. */
   readonly needsPermits: boolean;
   /** Of each target, the limits that the settings state. */
-  readonly limitsOf: (target: Target) => StatedLimits;
+  readonly limitsOf: (target: Target) => QuotaLimits;
   /** How long a minute of a quota lasts, in milliseconds. */
   readonly minuteMs: number;
 }

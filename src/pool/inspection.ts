@@ -70,7 +70,7 @@ export interface UnavailableTime {
 }
 
 export interface ScopeState {
-  readonly scope: (typeof SHARED)[number] | (typeof OF_TARGET)[number];
+  readonly scope: (typeof SHARED)[number] | (typeof OF_TARGET)[number] | 'quota';
   /** Null where the scope is about all targets. */
   readonly target: Target | null;
   readonly state: 'parked' | 'half_open';
@@ -157,16 +157,30 @@ const sooner = (one: KeyState | null, other: KeyState): KeyState =>
  */
 export function stateOf(candidate: Candidate, now: number): KeyState {
   const { id } = candidate.key;
-  if (candidate.isUntroubled) return { id, state: 'available' };
+  if (candidate.isUntroubled) return pacedState(candidate, now);
   const { allScopes, ejection } = candidate;
   const longest = longestParked(allScopes, now);
   const decisive =
     allScopes.find(({ needsAction }) => needsAction) ?? longest ?? ejected(ejection.scope, now);
-  if (decisive === null || decisive.health.state === 'ready') return { id, state: 'available' };
+  if (decisive === null || decisive.health.state === 'ready') return pacedState(candidate, now);
   const { effect, cause, since } = decisive.health.finding;
   const last = lastToEnd(decisive.health, longest?.health);
   const { until } = last;
   return { id, state: publicly(effect), cause, since, until, untilBy: untilBy(last.finding) };
+}
+
+/** A key whose quota is used up, as far as is known, is waited for like one that was refused. */
+function pacedState({ key: { id }, quota }: Candidate, now: number): KeyState {
+  const until = quota.fullUntil(now);
+  if (until <= now) return { id, state: 'available' };
+  return {
+    id,
+    state: 'cooling_down',
+    cause: 'paced',
+    since: quota.fullSince,
+    until,
+    untilBy: 'rule',
+  };
 }
 
 const publicly = (effect: Effect): PublicEffect =>
@@ -220,7 +234,11 @@ function factsOf(candidate: Candidate, now: number): KeyFacts {
     target: set.target,
     inFlight: pooled.inFlight,
     state: stateOf(candidate, now),
-    scopes: [...shared, ...ofTargets].filter((one) => one !== null),
+    scopes: [
+      ...shared,
+      ...ofTargets,
+      ...pooled.candidates.map((one) => quotaState(one, now)),
+    ].filter((one) => one !== null),
     history: historyOf(episodes, now).map(({ effect, ...time }) => ({
       ...time,
       state: publicly(effect),
@@ -244,6 +262,14 @@ function scopeState(
   const state = isProbing || until <= now ? 'half_open' : 'parked';
   const by = untilBy(finding);
   return { scope: name, target, state, isProbing, cause, effect, untilBy: by, since, until };
+}
+
+function quotaState({ set: { target }, quota }: Candidate, now: number): ScopeState | null {
+  const until = quota.fullUntil(now);
+  if (until <= now) return null;
+  const what = { scope: 'quota', target, state: 'parked', isProbing: false } as const;
+  const why = { cause: 'paced', effect: 'cooling_down', untilBy: 'rule' } as const;
+  return { ...what, ...why, since: quota.fullSince, until };
 }
 
 /** The last hour of a candidate from the episodes of all its scopes, the gravest where they overlap, oldest first. */

@@ -1,4 +1,5 @@
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
+import type { QuotaLimits } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import {
@@ -12,7 +13,6 @@ import { askForProbe, Probe } from './half-open.ts';
 import { createInspection, type Inspection, stateOf } from './inspection.ts';
 import { Lease } from './lease.ts';
 import { createOperator, type Operator } from './operator.ts';
-import type { StatedLimits } from './pacing.ts';
 import { createSharedScopes, type Peers, type SharedScopes } from './peers.ts';
 import { createPoolContext, type PoolContext, type Reach } from './scope.ts';
 
@@ -32,8 +32,8 @@ export interface KeyPoolOptions {
   /** Default: no other instance uses the keys. */
   readonly peers?: Peers;
   /** The limits of each target that the settings state. Default: none. */
-  readonly limitsOf?: (target: Target) => StatedLimits;
-  /** How long a minute of a quota lasts, in milliseconds. Default: a minute. */
+  readonly limitsOf?: (target: Target) => QuotaLimits;
+  /** How long a minute of a quota lasts. Default: 60,000 milliseconds. */
   readonly minuteMs?: number;
 }
 
@@ -197,5 +197,5 @@ export class KeyPool {
   }
 }
 
-const NO_LIMITS: StatedLimits = {};
+const NO_LIMITS: QuotaLimits = {};
 const MINUTE_MS = 60_000;

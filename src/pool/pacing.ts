@@ -1,8 +1,5 @@
-import type { QuotaLimit, QuotaName } from '../shared/failure.ts';
+import type { QuotaLimit, QuotaLimits, QuotaName } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
-
-/** Limits of every project that the settings state. */
-export type StatedLimits = Readonly<Partial<Record<QuotaName, number>>>;
 
 /** What was learned of a limit is forgotten after this time. */
 const REMEMBERED_MS = 86_400_000;
@@ -46,13 +43,17 @@ class Window {
 export class Quota {
   /** Nothing is counted while no limit is known. */
   isKnown = false;
+  /** Milliseconds since the epoch; 0 where there is room. */
+  fullSince = 0;
   readonly #minuteMs: number;
   readonly #limits = new Map<QuotaName, KnownLimit>();
+  /** Limits that proved wrong, and larger than these: they are not believed again. */
+  readonly #disproved = new Map<QuotaName, KnownLimit>();
   readonly #minute = new Window();
   readonly #day = new Window();
 
   /** @param minuteMs how long a minute lasts: those of a stand-in may be shorter */
-  constructor(stated: StatedLimits, minuteMs: number) {
+  constructor(stated: QuotaLimits, minuteMs: number) {
     this.#minuteMs = minuteMs;
     for (const [of, value] of Object.entries(stated) as [QuotaName, number][]) {
       this.#set(of, { value, knownUntil: Number.POSITIVE_INFINITY });
@@ -70,7 +71,12 @@ export class Quota {
 
   /** A refusal names these limits. Those of the settings stay. */
   learn(limits: readonly QuotaLimit[], now: number): void {
-    for (const { of, value } of limits) this.#set(of, { value, knownUntil: now + REMEMBERED_MS });
+    for (const { of, value } of limits) {
+      const disproved = this.#disproved.get(of);
+      const isWrong = disproved !== undefined && disproved.knownUntil > now;
+      if (isWrong && value <= disproved.value) continue;
+      this.#set(of, { value, knownUntil: now + REMEMBERED_MS });
+    }
   }
 
   /** Counts a request that is about to be sent. */
@@ -113,7 +119,13 @@ export class Quota {
       this.#requestsIn(this.#minute) >= this.#valueOf('rpm') ||
       this.#tokensInMinute() >= this.tokenLimit;
     const isDayFull = this.#requestsIn(this.#day) >= this.#valueOf('rpd');
-    return Math.max(isMinuteFull ? this.#minute.endsAt : 0, isDayFull ? this.#day.endsAt : 0);
+    const until = Math.max(
+      isMinuteFull ? this.#minute.endsAt : 0,
+      isDayFull ? this.#day.endsAt : 0,
+    );
+    if (until === 0) this.fullSince = 0;
+    else if (this.fullSince === 0) this.fullSince = now;
+    return until;
   }
 
   /** When a request of this size fits: 0 for now; null for never. */
@@ -146,12 +158,14 @@ export class Quota {
     return this.#minute.tokens + this.#minute.others.tokens;
   }
 
-  /** More was answered than a limit allows: it is larger by now. */
+  /** More was answered than a limit allows: it is larger by now, or its window is shorter than thought. */
   #forgetDisproved(): void {
     const { answered: rpm, answeredTokens: tpm } = this.#minute;
     const answered = { rpm, tpm, rpd: this.#day.answered };
-    for (const [of, { value, knownUntil }] of this.#limits) {
-      if (answered[of] > value && knownUntil !== Number.POSITIVE_INFINITY) this.#forget(of);
+    for (const [of, limit] of this.#limits) {
+      if (answered[of] <= limit.value || limit.knownUntil === Number.POSITIVE_INFINITY) continue;
+      this.#disproved.set(of, limit);
+      this.#forget(of);
     }
   }
 

@@ -8,8 +8,8 @@ import { FUNCTIONS, type RequestShape } from '../shared/request-shape.ts';
  */
 export type ScopeKind = 'key' | 'key_model' | 'project' | 'project_model' | 'billing';
 
-/** Why a scope is parked: what an attempt met, or an action of the operator. */
-export type Cause = FailureKind | 'operator';
+/** Why a scope is parked: what an attempt met, an action of the operator, or a quota that is used up as far as is known. */
+export type Cause = FailureKind | 'operator' | 'paced';
 
 /** Whether a parked scope becomes usable by itself once its cooldown has passed, or a person must act. */
 export const EFFECTS = ['cooling_down', 'needs_action'] as const;

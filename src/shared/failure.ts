@@ -100,6 +100,7 @@ export interface QuotaLimit {
 /** Requests a minute, input tokens a minute, requests a day. */
 export const QUOTA_NAMES = ['rpm', 'tpm', 'rpd'] as const;
 export type QuotaName = (typeof QUOTA_NAMES)[number];
+export type QuotaLimits = Readonly<Partial<Record<QuotaName, number>>>;
 
 interface Described {
   /** For the log: already redacted, at most a few hundred characters. */

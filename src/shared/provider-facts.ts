@@ -1,4 +1,5 @@
 import type { ApiKey, ProviderName } from './api-key.ts';
+import type { QuotaLimits } from './failure.ts';
 import type { Target } from './target.ts';
 
 /**
@@ -15,6 +16,8 @@ export interface ProviderFacts<Settings = never> {
   readonly mistakenPrefixes?: readonly string[];
   /** Whether a key may name a persona of its account: `ANAM_API_KEY_2_PERSONA_ID`. */
   readonly hasPersonas?: boolean;
+  /** Whether a key may name the account that pays for its project: `GOOGLE_API_KEY_2_BILLING`. */
+  readonly hasBillingAccounts?: boolean;
   /** `gen_ai_provider_name` in the metrics, as OpenTelemetry calls it. */
   readonly metricName: string;
   /** To a caller, when no key can answer. */
@@ -23,6 +26,8 @@ export interface ProviderFacts<Settings = never> {
   readonly withoutKeys: string;
   /** What its keys are asked for, the default first. Called once, as targets are compared by identity. */
   createTargets(settings: Settings): readonly [Target, ...Target[]];
+  /** The limits of every project for a target that the settings state. */
+  statedLimits?(settings: Settings, target: Target): QuotaLimits;
   /** In the start report: what the keys do. */
   describeUse(settings: Settings): string;
   /** What looks wrong in the settings, one sentence each. */

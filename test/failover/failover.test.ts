@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { type Caller, createFailover } from '../../src/failover/failover.ts';
 import { createHedging } from '../../src/failover/hedging.ts';
@@ -10,6 +11,8 @@ import type { Clock } from '../../src/shared/clock.ts';
 import { type Failure, UpstreamError } from '../../src/shared/failure.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import type { Target } from '../../src/shared/target.ts';
+import { ModelQuota } from '../../standin/google/quota.ts';
+import { createQuotaWindows } from '../../standin/quota-window.ts';
 import { createPool, failed, google } from '../support/pool.ts';
 import { flow } from '../support/start-app.ts';
 
@@ -447,6 +450,98 @@ describe('a slow attempt', () => {
     await flow(clock, ask(), 500);
     await flow(clock, ask(), 500);
     expect(calls).toHaveLength(2);
+  });
+});
+
+describe('pacing', () => {
+  const MINUTE = 60 * SECOND;
+
+  /** Keys with a quota of requests a minute, whose refusals name it or not. */
+  function createQuotas(rpms: readonly number[], namesLimits: boolean) {
+    const windows = createQuotaWindows(1);
+    const quotas = new Map(
+      rpms.map((rpm, index) => [`key-${index}`, { rpm, used: new ModelQuota(windows) }]),
+    );
+    const setting = createSetting([...quotas.keys()], ({ key }) => {
+      const now = setting.clock.now();
+      const { rpm = 0, used } = quotas.get(key) ?? {};
+      if (used?.spend({ rpm }, 1, now) === null) return [{ after: 500, say: 'Hi' }];
+      const limits = namesLimits ? { limits: [{ of: 'rpm', value: rpm }] as const } : {};
+      const retryAfterMs = windows.minuteEnd(now) - now;
+      return [{ fail: { kind: 'rate_limited', retryAfterMs, message: 'spent', ...limits } }];
+    });
+    const served = async (arrivals: readonly number[]) => {
+      const startedAt = setting.clock.now();
+      const answers = arrivals.map(
+        (at) =>
+          new Promise<string>((resolve, reject) => {
+            setting.clock.after(startedAt + at - setting.clock.now(), () =>
+              setting.ask().then(resolve, reject),
+            );
+          }),
+      );
+      const outcomes = await flow(setting.clock, Promise.allSettled(answers), 250);
+      return outcomes.filter(({ status }) => status === 'fulfilled').length;
+    };
+    return { ...setting, served };
+  }
+
+  const evenly = (count: number, from: number, to: number) =>
+    Array.from({ length: count }, (_, index) => from + ((to - from) * index) / count);
+
+  it('passes over a key whose quota is used up by what it was told, while a sibling has room', async () => {
+    const { calls, served } = createQuotas([3, 30], true);
+    expect(await served(evenly(12, 0, 20 * SECOND))).toBe(12);
+    const first = calls.length;
+    expect(first).toBe(13);
+    expect(await served(evenly(12, MINUTE, 80 * SECOND))).toBe(12);
+    expect(calls.length - first).toBe(12);
+  });
+
+  it('waits for the next minute where no key has room, and then asks without a call in vain', async () => {
+    const { calls, served } = createQuotas([3], true);
+    await served(evenly(4, 0, 2 * SECOND));
+    calls.length = 0;
+    expect(
+      await served([...evenly(3, MINUTE, 110 * SECOND), ...evenly(3, 116 * SECOND, 117 * SECOND)]),
+    ).toBe(6);
+    expect(calls).toHaveLength(6);
+  });
+
+  it('asks a key once before it refuses, and forgets a limit that proves too low', async () => {
+    let isRaised = false;
+    const limits = [{ of: 'rpm', value: 2 }] as const;
+    const { clock, ask, calls, pool } = createSetting(['key-0'], () =>
+      isRaised || calls.length % 3 !== 0
+        ? [{ say: 'Hi' }]
+        : [{ fail: { kind: 'rate_limited', retryAfterMs: 20 * SECOND, message: 'spent', limits } }],
+    );
+    for (let turn = 0; turn < 3; turn += 1) await flow(clock, outcomeOf(ask()), 250);
+    clock.advance(MINUTE);
+    isRaised = true;
+    expect(await Promise.all([1, 2].map(() => flow(clock, ask(), 250)))).toEqual(['Hi', 'Hi']);
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 0, cooling_down: 1 });
+    expect(await flow(clock, ask(), 250)).toBe('Hi');
+    expect(pool.inspection.counts('google')).toMatchObject({ available: 1 });
+  });
+
+  it('never refuses what an unpaced pool would have served', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 6 }), { minLength: 1, maxLength: 4 }),
+        fc.array(fc.integer({ min: 0, max: 4 * MINUTE }), { minLength: 1, maxLength: 60 }),
+        async (rpms, times) => {
+          const arrivals = times.toSorted((a, b) => a - b);
+          const unpaced = createQuotas(rpms, false);
+          const paced = createQuotas(rpms, true);
+          const least = await unpaced.served(arrivals);
+          expect(await paced.served(arrivals)).toBeGreaterThanOrEqual(least);
+          const most = unpaced.calls.length + rpms.length;
+          expect(paced.calls.length).toBeLessThanOrEqual(most);
+        },
+      ),
+      { numRuns: 60 },
+    );
   });
 });
 

@@ -1,3 +1,4 @@
+import type { QuotaLimits } from '../../shared/failure.ts';
 import { modelTarget, unmeteredTarget } from '../../shared/target.ts';
 import type { Provider } from '../provider.ts';
 import { createGemini } from './gemini-request.ts';
@@ -6,6 +7,8 @@ export interface GoogleSettings {
   /** The first is the default; the others are its fallbacks, in this order. */
   readonly googleModels: readonly [string, ...string[]];
   readonly googleBaseUrl: string;
+  /** By model: the limits of every project. */
+  readonly googleLimits: ReadonlyMap<string, QuotaLimits>;
 }
 
 /** Chats by Google's Gemini (https://ai.google.dev/api). */
@@ -13,6 +16,7 @@ export const google: Provider<GoogleSettings> = {
   name: 'google',
   prefix: 'GOOGLE',
   mistakenPrefixes: ['GEMINI'],
+  hasBillingAccounts: true,
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
@@ -21,6 +25,8 @@ export const google: Provider<GoogleSettings> = {
     ...others.map((model) => modelTarget('google', model)),
     unmeteredTarget('google'),
   ],
+  statedLimits: ({ googleLimits }, { model, metered }) =>
+    (metered ? googleLimits.get(model ?? '') : undefined) ?? {},
   describeUse: ({ googleModels: [first, ...others] }) =>
     [`answers with ${first}`, ...others.map((model) => `then ${model}`)].join(', '),
   createChat: ({ googleBaseUrl: baseUrl }, context) => createGemini({ ...context, baseUrl }),
