@@ -82,7 +82,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharing,
     sharedStore,
   });
-  const sinks = [createRequestLog(log, pool.inspection), ...(admin?.sinks ?? [])];
+  const sinks = [createRequestLog(log, pool.inspection, providers), ...(admin?.sinks ?? [])];
   const hedging = createHedging();
   const failover = createFailover({
     ...config,

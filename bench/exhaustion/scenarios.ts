@@ -264,16 +264,16 @@ const tokenLimits: Scenario = {
 const pacedBursts: Scenario = {
   name: 'paced-bursts',
   title:
-    'Bursts above a minute quota that the settings state: 12 keys of 5 a minute, asked 150 a minute for four minutes and 30 for one',
+    'Bursts above a minute quota that the settings state: 6 keys of 10 a minute, asked 150 a minute for four minutes and 30 for one',
   startsAt: MORNING,
   speed: 20,
   seed: 118,
-  keys: times(12, { limits: { rpm: 5 } }),
+  keys: times(6, { limits: { rpm: 10 } }),
   load: times(2, [
     { minutes: 4, perMinute: 150 },
     { minutes: 1, perMinute: 30 },
   ]).flat(),
-  settings: { GOOGLE_LIMITS: `${GOOD_MODEL}: 5 rpm` },
+  settings: { GOOGLE_LIMITS: `${GOOD_MODEL}: 10 rpm` },
 };
 
 /** In real time: as short as two windows can be. */

@@ -62,6 +62,8 @@ export class CandidateSearch {
   /** Of all targets together. */
   #upstreamFailures = 0;
   #hasTimedOutTwice = false;
+  /** A key without enough tokens left was asked: the others would refuse too. */
+  #fitsNowhere = false;
 
   constructor(pool: KeyPool, options: SearchOptions) {
     const { only, reach, shape = PLAIN } = options;
@@ -144,6 +146,7 @@ export class CandidateSearch {
     if (parked === null) tried.notParked.add(key.id);
     if (LACKING.has(failure.kind)) tried.withoutModel.add(key.id);
     if (failure.kind === 'upstream_down') this.#countUpstreamFailure(tried, failure.timedOut);
+    if (failure.kind === 'rate_limited' && parked === null) this.#fitsNowhere = true;
     const isRefused = this.verdictOf(failure).request === 'next_project';
     // What another key has answered is refused for the sake of this one.
     const isOfRequest = isRefused && !this.#pool.isAnswered(target, this.#choice.shape());
@@ -247,7 +250,7 @@ export class CandidateSearch {
 
   #choose(select: Selection, tried: Tried): LeaseOptions {
     const { refusedBy } = tried;
-    const chosen = { ...this.#choice, ...select(tried) };
+    const chosen = { ...this.#choice, ...select(tried), mustFit: this.#fitsNowhere };
     if (refusedBy.size === 0) return chosen;
     const { only } = this.#choice;
     return {

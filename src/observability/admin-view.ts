@@ -1,6 +1,8 @@
 import type { TraceSink } from '../failover/trace.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
+import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
 import { reportKey } from './key-report.ts';
@@ -16,6 +18,7 @@ export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'> {
   readonly inspection: Inspection;
   readonly mode: Overview['mode'];
+  readonly providers: readonly ProviderFacts[];
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
 }
@@ -49,14 +52,30 @@ export function createAdminView(options: AdminViewOptions): AdminView {
     states: ({ provider, label }) => inspection.states(provider, label),
     keys(asked) {
       const now = clock.now();
+      const retiredCauseOf = createRetiredCauses(options);
       return asked
         .map(({ target, id }) => inspection.facts(target.provider, target.label, id))
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;
-          return reportKey(facts, stats.ofKey(id, now), actions.lastOf(id), now);
+          const retiredCause = retiredCauseOf(facts.key);
+          return reportKey(facts, stats.ofKey(id, now), actions.lastOf(id), now, retiredCause);
         });
     },
+  };
+}
+
+/** Looks at the keys of each provider once. */
+function createRetiredCauses({ inspection, providers }: AdminViewOptions) {
+  const causes = new Map<ProviderName, string | null>();
+  return (key: ApiKey): string | null => {
+    const { retiredKeys } = providerOf(providers, key.provider);
+    if (retiredKeys?.isOne(key) !== true) return null;
+    const known = causes.get(key.provider);
+    if (known !== undefined) return known;
+    const isWhole = inspection.wereRejectedTogether(key.provider, retiredKeys.isOne);
+    causes.set(key.provider, isWhole ? retiredKeys.cause : null);
+    return isWhole ? retiredKeys.cause : null;
   };
 }
 

@@ -8,15 +8,20 @@ import type { OperatorAction } from './operator-actions.ts';
 import { type KeyReport, reportedScope } from './reports.ts';
 import type { KeyStats } from './stats.ts';
 
-/** Everything about one key, for one model. */
+/**
+ * Everything about one key, for one model.
+ *
+ * @param retiredCause why keys of its kind were all rejected; null where they were not
+ */
 export function reportKey(
   facts: KeyFacts,
   stats: KeyStats,
   lastAction: OperatorAction | null,
   now: number,
+  retiredCause: string | null = null,
 ): KeyReport {
   const { key, target, inFlight, state, scopes, history } = facts;
-  const times = { now, blockedUntil: state.until ?? 0 };
+  const times = { now, blockedUntil: state.until ?? 0, retiredCause };
   const decisive = scopes.find((scope) => isDecisive(scope, facts));
   return {
     id: key.id,
@@ -77,22 +82,28 @@ function sourceOf({ scope }: ScopeState): 'provider' | 'rule' | 'operator' {
   return scope === 'ejection' || scope === 'quota' ? 'rule' : 'provider';
 }
 
-/** Milliseconds since the epoch. */
+/** Times are milliseconds since the epoch. */
 interface Times {
   readonly now: number;
   /** Until when the key is not used, for any reason. */
   readonly blockedUntil: number;
+  readonly retiredCause?: string | null;
 }
 
 /** One sentence: why a key is not used, and when that ends. */
 export function explain(finding: ScopeState, key: ApiKey, times: Times): string {
-  return `${reasonFor(finding, key)}; ${outlookFor(finding, times)}`;
+  const { retiredCause = null } = times;
+  const reason = finding.cause === 'key_rejected' ? retiredCause : null;
+  return `${reason ?? reasonFor(finding, key)}; ${outlookFor(finding, times)}`;
 }
 
 function reasonFor(finding: ScopeState, { project, id }: ApiKey): string {
-  const { cause, scope } = finding;
+  const { cause, scope, features } = finding;
   const model = nameOf(finding.target);
   const whose = project === id ? 'its project' : `the project ${project}`;
+  if (features.length > 0) {
+    return `${model} refuses requests with ${features.join(' and ')} for ${whose}; all others go on`;
+  }
   switch (cause) {
     case 'rate_limited':
       return rateLimit(finding, model, whose);

@@ -49,10 +49,20 @@ const unavailable = z.enum(['cooling_down', 'exhausted']);
 
 const finding = z.strictObject({
   scope: z
-    .enum(['key', 'project', 'billing', 'operator', 'project_model', 'quota', 'key_model', 'rest'])
+    .enum([
+      'key',
+      'project',
+      'billing',
+      'operator',
+      'project_model',
+      'quota',
+      'feature',
+      'key_model',
+      'rest',
+    ])
     .meta({
       description:
-        'What the finding is about: the key, its project, the billing account, an action of the operator, the quota of a model as the provider refused it or (`quota`) as it was counted, the use of a model by this key alone, or (`rest`) an ejection after failures.',
+        'What the finding is about: the key, its project, the billing account, an action of the operator, the quota of a model as the provider refused it or (`quota`) as it was counted, requests with some feature (`feature`), the use of a model by this key alone, or (`rest`) an ejection after failures.',
     }),
   model: model.nullable().meta({ description: 'Null: every model.' }),
   state: z.enum(['parked', 'half_open']).meta({

@@ -1,15 +1,22 @@
 import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
 import type { Inspection } from '../pool/inspection.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { Logger } from '../shared/logger.ts';
+import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { Target } from '../shared/target.ts';
 
 /**
  * One line for each attempt without an answer, one more for a request that needed more than one or was refused, and
- * one for each model that answers in place of another. A success is in the access log.
+ * one for each thing about a provider that a person should know. A success is in the access log.
  */
-export function createRequestLog(log: Logger, inspection: Inspection): TraceSink {
+export function createRequestLog(
+  log: Logger,
+  inspection: Inspection,
+  providers: readonly ProviderFacts[],
+): TraceSink {
+  const warnOfAnswer = createAnswerWatch(log, inspection, providers);
   return {
     otherModelAnswers: createModelWatch(log),
     attemptFailed(attempt, request) {
@@ -17,6 +24,7 @@ export function createRequestLog(log: Logger, inspection: Inspection): TraceSink
       if (outcome.kind === 'success') return;
       const { status, message: why } = outcome;
       log[levelOf(outcome)]({ ...attemptLine(attempt, request), status, why }, 'attempt');
+      warnOfAnswer(outcome, attempt.target.provider);
     },
     requestHadTrouble(request) {
       if (request.end.kind === 'refused') {
@@ -39,6 +47,37 @@ function refusalLine({ requestId, targets, ms, end, ...request }: EndedTrace) {
 }
 
 const isWorthALine = ({ failovers, hedge }: EndedTrace) => failovers > 0 || hedge !== null;
+
+const IMPLAUSIBLE = {
+  retry_hint: 'a time to retry that is negative or days ahead',
+  quota_size: 'a quota whose size is no number',
+} as const satisfies Record<NonNullable<Failure['implausible']>, string>;
+
+/** Warns once for each provider of refusals that cannot be true, and of a kind of key that is rejected as a whole. */
+function createAnswerWatch(
+  log: Logger,
+  inspection: Inspection,
+  providers: readonly ProviderFacts[],
+): (failure: Failure, service: ProviderName) => void {
+  const known = new Set<string>();
+  const warnOnce = (service: ProviderName, message: string) => {
+    const name = `${service} ${message}`;
+    if (known.has(name)) return;
+    known.add(name);
+    log.warn({ service }, message);
+  };
+  return ({ kind, implausible }, service) => {
+    if (implausible !== undefined) {
+      const what = IMPLAUSIBLE[implausible];
+      warnOnce(service, `a refusal names ${what}: no park lasts longer than the cooldown`);
+    }
+    const { retiredKeys } = providerOf(providers, service);
+    if (kind !== 'key_rejected' || retiredKeys === undefined) return;
+    if (inspection.wereRejectedTogether(service, retiredKeys.isOne)) {
+      warnOnce(service, retiredKeys.cause);
+    }
+  };
+}
 
 /** For one target. A gateway could make up any number of them. */
 const MAX_NAMES = 10;

@@ -88,6 +88,8 @@ export class CandidateSet {
   readonly features = new ParkedFeatures();
   readonly tokens = new TokenEstimates();
   readonly successes = new RecentSuccesses<Candidate>();
+  /** Whose quota the target uses, as a refusal has named it; null while that is unknown. */
+  quotaModel: string | null = null;
   /** How many requests for probes the other instances have not answered yet. */
   pendingRequests = 0;
   /** Whether requests of different shapes may get different keys. */

@@ -1,10 +1,15 @@
+import type { FailureKind } from '../shared/failure.ts';
+
 /** Of one project: the oldest is forgotten. */
 const MAX_PARKS = 16;
 const MAX_ANSWERED = 32;
 
-/** `features` refused together: a request that has them all, and perhaps more, would be refused too. */
-interface ParkedFeature {
+/** Features refused together: a request that has them all, and perhaps more, would be refused too. */
+export interface ParkedFeature {
   readonly features: readonly string[];
+  readonly cause: FailureKind;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
   readonly until: number;
 }
 
@@ -34,14 +39,14 @@ export class ParkedFeatures {
    *
    * @returns until when the features are parked
    */
-  park(project: string, features: readonly string[], until: number): number {
+  park(project: string, found: ParkedFeature): number {
     const parks = this.#byProject.get(project) ?? [];
-    const before = parks.find((one) => includesAll(one.features, features, 'exactly'));
-    const longest = Math.max(until, before?.until ?? 0);
+    const before = parks.find((one) => includesAll(one.features, found.features, 'exactly'));
+    const until = Math.max(found.until, before?.until ?? 0);
     const others = parks.filter((one) => one !== before).slice(1 - MAX_PARKS);
-    this.#byProject.set(project, [...others, { features, until: longest }]);
-    this.#lastEnd = Math.max(this.#lastEnd, longest);
-    return longest;
+    this.#byProject.set(project, [...others, { ...found, until }]);
+    this.#lastEnd = Math.max(this.#lastEnd, until);
+    return until;
   }
 
   /** Until when a project refuses a request with these features; 0 where it does not. */

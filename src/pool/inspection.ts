@@ -21,6 +21,8 @@ export interface Inspection {
   causes(provider: ProviderName, target: string): Readonly<Partial<Record<Cause, number>>>;
   /** Leases that have not ended yet. */
   inFlight(provider: ProviderName): number;
+  /** Whether all of several such keys were rejected within a minute, while others were not. */
+  wereRejectedTogether(provider: ProviderName, isOne: (key: ApiKey) => boolean): boolean;
 }
 
 /** The keys of one target by their state; `total` is the sum of the others. */
@@ -70,7 +72,7 @@ export interface UnavailableTime {
 }
 
 export interface ScopeState {
-  readonly scope: (typeof SHARED)[number] | (typeof OF_TARGET)[number] | 'quota';
+  readonly scope: (typeof SHARED)[number] | (typeof OF_TARGET)[number] | 'quota' | 'feature';
   /** Null where the scope is about all targets. */
   readonly target: Target | null;
   readonly state: 'parked' | 'half_open';
@@ -81,6 +83,8 @@ export interface ScopeState {
   readonly untilBy: UntilBy;
   readonly since: number;
   readonly until: number;
+  /** What is special about the requests that are refused; empty where all are. */
+  readonly features: readonly string[];
 }
 
 const SHARED = ['key', 'project', 'billing', 'operator'] as const;
@@ -145,7 +149,24 @@ export function createInspection(
     },
     inFlight: (provider) =>
       candidatesFor(provider).reduce((sum, { pooled }) => sum + pooled.inFlight, 0),
+    wereRejectedTogether(provider, isOne) {
+      const candidates = candidatesFor(provider);
+      const such = candidates.filter(({ key }) => isOne(key));
+      const times = such.map(rejectedSince).filter((at) => at !== null);
+      const hasLiving = candidates.some((one) => !isOne(one.key) && rejectedSince(one) === null);
+      const isAll = such.length > 1 && times.length === such.length;
+      return isAll && hasLiving && Math.max(...times) - Math.min(...times) <= MINUTE_MS;
+    },
   };
+}
+
+const MINUTE_MS = 60_000;
+
+function rejectedSince({ scopes }: Candidate): number | null {
+  const { health } = scopes.key;
+  return health.state !== 'ready' && health.finding.cause === 'key_rejected'
+    ? health.finding.since
+    : null;
 }
 
 const sooner = (one: KeyState | null, other: KeyState): KeyState =>
@@ -235,10 +256,10 @@ function factsOf(candidate: Candidate, now: number): KeyFacts {
     inFlight: pooled.inFlight,
     state: stateOf(candidate, now),
     scopes: [
-      ...shared,
-      ...ofTargets,
-      ...pooled.candidates.map((one) => quotaState(one, now)),
-    ].filter((one) => one !== null),
+      ...[...shared, ...ofTargets].filter((one) => one !== null),
+      ...pooled.candidates.flatMap((one) => quotaState(one, now) ?? []),
+      ...pooled.candidates.flatMap((one) => featureStates(one, now)),
+    ],
     history: historyOf(episodes, now).map(({ effect, ...time }) => ({
       ...time,
       state: publicly(effect),
@@ -261,15 +282,22 @@ function scopeState(
   const isProbing = isProbed(scope, now);
   const state = isProbing || until <= now ? 'half_open' : 'parked';
   const by = untilBy(finding);
-  return { scope: name, target, state, isProbing, cause, effect, untilBy: by, since, until };
+  const what = { scope: name, target, state, isProbing, features: [] } as const;
+  return { ...what, cause, effect, untilBy: by, since, until };
 }
+
+const featureStates = ({ key, set }: Candidate, now: number): readonly ScopeState[] =>
+  set.features.of(key.project, now).map((park) => ({
+    ...({ scope: 'feature', target: set.target, state: 'parked', isProbing: false } as const),
+    ...({ effect: 'cooling_down', untilBy: 'rule', ...park } as const),
+  }));
 
 function quotaState({ set: { target }, quota }: Candidate, now: number): ScopeState | null {
   const until = quota.fullUntil(now);
   if (until <= now) return null;
   const what = { scope: 'quota', target, state: 'parked', isProbing: false } as const;
   const why = { cause: 'paced', effect: 'cooling_down', untilBy: 'rule' } as const;
-  return { ...what, ...why, since: quota.fullSince, until };
+  return { ...what, ...why, since: quota.fullSince, until, features: [] };
 }
 
 /** The last hour of a candidate from the episodes of all its scopes, the gravest where they overlap, oldest first. */

@@ -45,6 +45,8 @@ export interface LeaseOptions extends Choice {
    * to be used up. Default: in turn.
    */
   readonly among?: 'turn' | 'fast' | 'last_resort';
+  /** Whether even the last resort must have enough tokens left in its minute. Default: false. */
+  readonly mustFit?: boolean;
 }
 
 /**
@@ -184,10 +186,12 @@ export class KeyPool {
   #choose(target: Target, options: LeaseOptions, now: number): Candidate | null {
     const set = this.#sets.get(target);
     if (set === undefined) return null;
-    const { except, only, plainProbesFirst, among = 'turn' } = options;
+    const { except, only, plainProbesFirst, among = 'turn', mustFit = false } = options;
     const takesAny =
       except === undefined && only === undefined && !set.isSelective && !plainProbesFirst;
-    const accepts = takesAny ? null : set.accepting(options, now, among !== 'last_resort');
+    const accepts = takesAny
+      ? null
+      : set.accepting(options, now, mustFit || among !== 'last_resort');
     if (among === 'fast') return set.nextFast(now, accepts);
     const peers = this.#peers;
     if (peers !== null) {

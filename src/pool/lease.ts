@@ -1,5 +1,5 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import type { Failure } from '../shared/failure.ts';
+import type { Failure, FailureKind } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import type { Candidate } from './candidate-set.ts';
@@ -44,6 +44,8 @@ export class Lease {
   readonly #probe: Probe | null;
   /** Null where no limit is known. */
   readonly #reservation: Reservation | null;
+  /** Whether it was asked although not enough of the minute's tokens seemed to be left: smaller requests may fit. */
+  #exceedsWindow = false;
   /** What this lease finds is as new as this event. */
   #knowsUntil: number;
   #isProven = false;
@@ -121,6 +123,7 @@ export class Lease {
     const { quota, set } = this.#candidate;
     const now = this.#context.now();
     const tokens = quota.limits.has('tpm') ? set.tokens.refined(this.#shape().tokens) : 0;
+    this.#exceedsWindow = (quota.fitsAt(tokens, now) ?? now) > now;
     const reservation = quota.reserve(tokens, now);
     if (quota.fullUntil(now) > now) this.#quotaChanged();
     return reservation;
@@ -153,14 +156,28 @@ export class Lease {
     this.#takeProof(failure, verdict);
     this.#learnLimits(failure);
     const park = verdict.park(failure, this.#context.now());
-    if (park === null) return null;
-    if (park.scope === 'project_model_feature') return this.#parkFeatures(park);
+    if (park === null || (this.#exceedsWindow && isOfTokens(failure))) return null;
+    if (park.scope === 'project_model_feature') return this.#parkFeatures(park, failure.kind);
     const { scopes } = this.#candidate;
     const name = park.scope === 'billing' && scopes.billing === null ? 'project' : park.scope;
     const scope = scopes[name] ?? scopes.project;
     this.#park(scope, park, failure.kind);
+    if (name === 'project_model') this.#parkSharers(failure, park);
     const { health } = scope;
     return health.state === 'parked' ? { scope: name, until: health.until } : null;
+  }
+
+  /** Two names of a model may share one quota. */
+  #parkSharers(failure: Failure, park: Cooldown): void {
+    const quotaModel = 'quotaModel' in failure ? failure.quotaModel : undefined;
+    if (quotaModel === undefined) return;
+    const { set, pooled } = this.#candidate;
+    set.quotaModel = quotaModel;
+    for (const other of pooled.candidates) {
+      const { quotaModel: its, target } = other.set;
+      const isSharer = other !== this.#candidate && (its ?? target.model) === quotaModel;
+      if (isSharer) this.#park(other.scopes.project_model, park, failure.kind);
+    }
   }
 
   #learnLimits(failure: Failure): void {
@@ -206,7 +223,7 @@ export class Lease {
   }
 
   /** A special request must not keep plain ones from their probe. */
-  #parkFeatures({ scope, features, ms }: FeaturePark): Parked | null {
+  #parkFeatures({ scope, features, ms }: FeaturePark, cause: FailureKind): Parked | null {
     const candidate = this.#candidate;
     const { key, set, scopes } = candidate;
     const now = this.#context.now();
@@ -217,7 +234,8 @@ export class Lease {
     // A release opens the project: a lease from before it parks nothing.
     if (this.#knowsUntil < scopes.project.sharedHealth.openedAt) return null;
     const until = now + Math.min(ms, this.#context.cooldownMs);
-    return { scope, until: set.features.park(key.project, features, until) };
+    const found = { features, cause, since: now, until };
+    return { scope, until: set.features.park(key.project, found) };
   }
 
   #park(scope: Scope, { ms, effect, isHinted }: Cooldown, cause: Cause): void {
@@ -229,6 +247,9 @@ export class Lease {
     if (scope.health !== before) this.#context.found(scope);
   }
 }
+
+const isOfTokens = (failure: Failure) =>
+  failure.kind === 'rate_limited' && failure.isOfTokens === true;
 
 /** How long a key is kept for the probe of a plain request after a special one has probed it in vain. */
 const KEPT_FOR_PLAIN_MS = 10_000;

@@ -10,6 +10,7 @@ import {
   type FinishReason,
   notCarried,
   type ToolCall,
+  type ToolResult,
   type UserPart,
 } from '../shared/chat.ts';
 import { UpstreamError, type Usage } from '../shared/failure.ts';
@@ -120,22 +121,34 @@ const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
   system: turn.system === null ? ours : `${ours}\n\n${turn.system}`,
 });
 
-function shapeOfTurn(turn: ChatTurn): RequestShape {
-  const { messages, settings, tools } = turn;
-  const parts = messages.flatMap((message): readonly (UserPart | AssistantPart)[] =>
-    message.role === 'tool' ? [] : message.parts,
+function shapeOfTurn({ system, messages, settings, tools }: ChatTurn): RequestShape {
+  const schema = settings?.json?.schema;
+  const parts = messages.flatMap((message): readonly TurnPart[] =>
+    message.role === 'tool' ? message.results : message.parts,
   );
   const media = parts
-    .filter((part) => part.kind === 'media')
+    .filter(isMedia)
     .map(({ mediaType, data }) => ({ mediaType, length: data.length }));
-  const mediaBytes = media.reduce((sum, { length }) => sum + length, 0);
-  const hasFunctions = tools !== undefined || parts.some(({ kind }) => kind === 'tool-call');
+  const texts = parts.map((part) =>
+    isText(part) ? part.text : isMedia(part) ? '' : JSON.stringify(part),
+  );
+  const declared =
+    tools === undefined && schema === undefined ? '' : JSON.stringify([tools, schema]);
+  const hasFunctions = tools !== undefined || parts.some((part) => !isText(part) && !isMedia(part));
   const features = [
     ...(hasFunctions ? [FUNCTIONS] : []),
-    ...(settings?.json?.schema === undefined ? [] : ['schema']),
+    ...(schema === undefined ? [] : ['schema']),
   ];
-  return shapeOf(features, Buffer.byteLength(JSON.stringify(turn)) - mediaBytes, media);
+  const bytes = [system ?? '', declared, ...texts].reduce(
+    (sum, text) => sum + Buffer.byteLength(text),
+    0,
+  );
+  return shapeOf(features, bytes, media);
 }
+
+type TurnPart = UserPart | AssistantPart | ToolResult;
+const isText = (part: TurnPart) => 'kind' in part && part.kind === 'text';
+const isMedia = (part: TurnPart) => 'kind' in part && part.kind === 'media';
 
 /** A fault of the request is the only failure whose message goes to the caller. */
 function forCaller(error: unknown): unknown {

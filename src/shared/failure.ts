@@ -107,7 +107,11 @@ interface Described {
   readonly message: string;
   /** The HTTP status of the provider's answer, where there is one. */
   readonly status?: number;
+  /** What of the answer cannot be true: it is bounded or ignored. */
+  readonly implausible?: Implausible;
 }
+
+type Implausible = 'retry_hint' | 'quota_size';
 
 /** Tokens of one answer, as the provider counted them. */
 export interface Usage {

@@ -18,6 +18,8 @@ export interface ProviderFacts<Settings = never> {
   readonly hasPersonas?: boolean;
   /** Whether a key may name the account that pays for its project: `GOOGLE_API_KEY_2_BILLING`. */
   readonly hasBillingAccounts?: boolean;
+  /** A kind of key that the provider may give up as a whole: then it is neither theft nor quota. */
+  readonly retiredKeys?: RetiredKeys;
   /** `gen_ai_provider_name` in the metrics, as OpenTelemetry calls it. */
   readonly metricName: string;
   /** To a caller, when no key can answer. */
@@ -32,6 +34,12 @@ export interface ProviderFacts<Settings = never> {
   describeUse(settings: Settings): string;
   /** What looks wrong in the settings, one sentence each. */
   warningsFor?(settings: Settings & { readonly keys: readonly ApiKey[] }): readonly string[];
+}
+
+export interface RetiredKeys {
+  isOne(key: ApiKey): boolean;
+  /** Why they are rejected, for people. */
+  readonly cause: string;
 }
 
 /**

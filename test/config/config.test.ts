@@ -37,6 +37,7 @@ describe('an empty environment', () => {
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
     cooldownMs: 3_600_000,
+    googleLimits: new Map(),
     keyWaitMs: 5000,
     requestTimeoutMs: 300_000,
     attemptTimeoutMs: 120_000,
@@ -82,10 +83,42 @@ describe('an empty environment', () => {
         ...Object.keys(settings),
         ...keys,
         ...keys.map((key) => `${key}_PROJECT`),
+        'GOOGLE_API_KEY_BILLING',
+        'GOOGLE_API_KEY_2_BILLING',
         'ANAM_API_KEY_PERSONA_ID',
         'ANAM_API_KEY_2_PERSONA_ID',
       ]),
     );
+  });
+});
+
+describe('limits', () => {
+  it('that cannot be read, are zero, contradict each other or name no model are named all at once', () => {
+    const GOOGLE_LIMITS = [
+      'a: 10',
+      'b 5 rpm',
+      'c: 0 rpm',
+      'd: 5 rpm, 6 rpm',
+      'e: 20 rpm, 10 rpd',
+      'f: 5 rpm',
+      'f: 6 rpm',
+      'g: -1 tpm',
+    ].join('; ');
+    const unreadable =
+      'is no limits of a model: wanted are such as gemini-flash-latest: 10 rpm, 250000 tpm, 500 rpd.';
+    expect(faultsOf({ GOOGLE_LIMITS, PORT: 'x' })).toEqual([
+      expect.stringMatching(/^PORT: /),
+      `GOOGLE_LIMITS: entry 1 ${unreadable}`,
+      `GOOGLE_LIMITS: entry 2 ${unreadable}`,
+      'GOOGLE_LIMITS: entry 3 has a limit of 0 rpm, which answers nothing.',
+      'GOOGLE_LIMITS: entry 4 has two limits of rpm.',
+      'GOOGLE_LIMITS: entry 5 allows more requests in a minute (rpm) than in a day (rpd).',
+      'GOOGLE_LIMITS: entry 7 names a model a second time.',
+      `GOOGLE_LIMITS: entry 8 ${unreadable}`,
+    ]);
+    expect(faultsOf({ GOOGLE_LIMITS: 'other: 5 rpm' })).toEqual([
+      'GOOGLE_LIMITS: other is none of GOOGLE_MODELS.',
+    ]);
   });
 });
 
@@ -109,6 +142,16 @@ describe('single settings', () => {
       { chatPerMinute: 0, sessionsPerMinute: 12 },
     ],
     [{ TRUST_PROXY: '3' }, { trustProxy: 3 }],
+    [
+      { GOOGLE_MODELS: 'a,b', GOOGLE_LIMITS: ' models/a: 10 RPM, 250_000 tpm,500rpd ; b:5 rpm; ' },
+      {
+        googleModels: ['a', 'b'],
+        googleLimits: new Map([
+          ['a', { rpm: 10, tpm: 250_000, rpd: 500 }],
+          ['b', { rpm: 5 }],
+        ]),
+      },
+    ],
     [{ MAX_BODY_MB: '1' }, { maxBodyBytes: 2 ** 20, maxProgramBodyBytes: 2 ** 20 }],
     [{ MAX_BODY_MB: '100' }, { maxBodyBytes: 104_857_600, maxProgramBodyBytes: 104_857_600 }],
     [{ REDIS_PREFIX: '{shop}:' }, { redisPrefix: '{shop}:' }],

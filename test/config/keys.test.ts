@@ -12,6 +12,25 @@ const find = (variables: Record<string, string>) =>
 const ids = (variables: Record<string, string>) => find(variables).keys.map(({ id }) => id);
 
 describe('which variables are keys', () => {
+  it('of one project have the billing account that one of them names', () => {
+    const environment = {
+      GOOGLE_API_KEY: 'one',
+      GOOGLE_API_KEY_PROJECT: 'shop',
+      GOOGLE_API_KEY_BILLING: 'main',
+      GOOGLE_API_KEY_2: 'two',
+      GOOGLE_API_KEY_2_PROJECT: 'shop',
+      GOOGLE_API_KEY_3: 'three',
+    };
+    expect(find(environment).keys.map(({ billing }) => billing)).toEqual([
+      'main',
+      'main',
+      undefined,
+    ]);
+    expect(find({ ...environment, GOOGLE_API_KEY_2_BILLING: 'other' }).faults).toEqual([
+      'GOOGLE_API_KEY_2_BILLING: contradicts GOOGLE_API_KEY_BILLING, whose key has the same project.',
+    ]);
+  });
+
   it('takes Google first, then Anam, in numeric order, the unnumbered one first', () => {
     const variables = {
       ANAM_API_KEY_7: 'anam-seven',

@@ -49,6 +49,7 @@ function createSetting(
       createRequestLog(
         createLogger({ level: 'debug', redact: (text) => text, destination }),
         pool.inspection,
+        [googleProvider],
       ),
     ],
     requestTimeoutMs: 60 * SECOND,

@@ -28,7 +28,7 @@ const BARE_404 = refusal(404, 'NOT_FOUND', 'Requested entity was not found.');
 
 const QUOTA_FAILURE = 'type.googleapis.com/google.rpc.QuotaFailure';
 const RETRY_INFO = 'type.googleapis.com/google.rpc.RetryInfo';
-const exceeded = (violation: Record<string, string>, retryDelay?: string) =>
+const exceeded = (violation: Record<string, unknown>, retryDelay?: string) =>
   refusal(429, EXHAUSTED, 'You exceeded your current quota.', [
     { '@type': QUOTA_FAILURE, violations: [violation] },
     ...(retryDelay === undefined ? [] : [{ '@type': RETRY_INFO, retryDelay }]),
@@ -377,6 +377,95 @@ describe('a plain request that is refused without a cause', () => {
     };
     expect((await flow(app.clock, generate(app, plain))).status).toBe(503);
     expect((await app.counts()).cooling_down).toBe(3);
+  });
+});
+
+describe('what a refusal tells besides', () => {
+  const ADMIN_TOKEN = 'admin-token-0123456789';
+  const admin = { authorization: `Bearer ${ADMIN_TOKEN}` };
+
+  it('names a special request in the report of the key', async () => {
+    const app = await startWith(1, BARE_429, { ADMIN_TOKEN });
+    await flow(app.clock, search(app));
+    const [key] = (await app.get('/api/keys', admin)).body.keys;
+    expect(key).toMatchObject({ state: 'available', explanation: null });
+    expect(key.scopes).toMatchObject([
+      { scope: 'feature', cause: 'quota_unexplained', untilBy: 'rule' },
+    ]);
+    expect(key.scopes[0].explanation).toContain('refuses requests with search for its project');
+  });
+
+  it('parks two names of one model together', async () => {
+    const models = 'gemini-flash-latest,gemini-pro-latest';
+    const day = {
+      quotaId: 'GenerateRequestsPerDayPerProjectPerModel',
+      quotaValue: '20',
+      quotaDimensions: { model: 'gemini-pro-latest', location: 'global' },
+    };
+    const app = await startWith(1, exceeded(day), { GOOGLE_MODELS: models, ADMIN_TOKEN });
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(503);
+    expect(app.standin.calls).toHaveLength(1);
+    const { body } = await app.get('/api/keys?model=gemini-pro-latest', admin);
+    expect(body.keys[0]).toMatchObject({ state: 'cooling_down', cause: 'quota_exhausted' });
+  });
+
+  it.each<[string, Fault, number]>([
+    ['without credit', refusal(429, EXHAUSTED, 'Your prepayment credits are depleted.'), 2],
+    ['without a way to pay', refusal(402, 'FAILED_PRECONDITION', 'Payment required'), 2],
+    ['at a spend cap', refusal(403, 'PERMISSION_DENIED', 'Monthly spending cap reached.'), 1],
+  ])('parks the projects of one billing account together, %s', async (_, fault, exhausted) => {
+    const app = await startWith(3, null, {
+      GOOGLE_API_KEY_1_BILLING: 'main',
+      GOOGLE_API_KEY_2_BILLING: 'main',
+    });
+    app.standin.setFault(textOf(1), fault);
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+    expect(await app.counts()).toMatchObject({ total: 3, exhausted });
+    app.clock.advance(HOUR);
+    healAll(app, 3);
+    for (let turn = 0; turn < 3; turn += 1) await flow(app.clock, app.chat('Hi'));
+    expect(await app.counts()).toMatchObject({ available: 3 });
+  });
+
+  it('says that standard keys are refused, when they all fall within a minute and others do not', async () => {
+    const texts = ['AIzaStandardOne', 'AIzaStandardTwo', 'AQ.NewKey'];
+    const app = await startApp({
+      environment: {
+        ...Object.fromEntries(texts.map((text, index) => [`GOOGLE_API_KEY_${index + 1}`, text])),
+        ADMIN_TOKEN,
+      },
+    });
+    app.standin.setFault('AIzaStandardOne', { kind: 'bad_key' });
+    await flow(app.clock, app.chat('Hi'));
+    const standard = () => app.logs.filter(({ msg }) => msg.includes('standard keys'));
+    expect(standard()).toHaveLength(0);
+    app.standin.setFault('AIzaStandardTwo', { kind: 'bad_key' });
+    for (let turn = 0; turn < 3; turn += 1) await flow(app.clock, app.chat('Hi'));
+    expect(standard()).toHaveLength(1);
+    const [key] = (await app.get('/api/keys', admin)).body.keys;
+    expect(key.explanation).toMatch(/^Google rejects standard keys \(AIza…\) by now/);
+  });
+
+  it.each<[string, Fault]>([
+    ['a RetryInfo of days', exceeded({ quotaId: 'RequestsPerMinute', quotaValue: '5' }, '172800s')],
+    ['a negative RetryInfo', exceeded({ quotaId: 'RequestsPerMinute', quotaValue: '5' }, '-5s')],
+    ['a size that is a text', exceeded({ quotaId: 'RequestsPerMinute', quotaValue: 'many' })],
+  ])('is bounded by the cooldown, and warned of once: %s', async (_, fault) => {
+    const app = await startWith(3, fault, { KEY_WAIT_SECONDS: '0' });
+    const { headers } = await flow(app.clock, app.chat('Hi'));
+    expect(Number(headers.get('retry-after'))).toBeLessThanOrEqual(3600);
+    expect(app.logs.filter(({ msg }) => msg.startsWith('a refusal names'))).toHaveLength(1);
+  });
+
+  it.each([
+    'Access is restricted from your billing country for this project, denied for project 123.',
+    'This service has been disabled in this account for violation of Terms of Service.',
+    "Method doesn't allow unregistered callers (callers without established identity).",
+  ])('needs action: %s', async (message) => {
+    const app = await startWith(2, null);
+    app.standin.setFault(textOf(1), refusal(403, 'PERMISSION_DENIED', message));
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+    expect(await app.counts()).toMatchObject({ available: 1, exhausted: 1 });
   });
 });
 

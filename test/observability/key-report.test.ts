@@ -20,6 +20,7 @@ const FINDING: ScopeState = {
   target: google('flash'),
   state: 'parked',
   isProbing: false,
+  features: [],
   cause: 'rate_limited',
   effect: 'cooling_down',
   untilBy: 'rule',
@@ -38,6 +39,22 @@ it.each<[Partial<ScopeState>, string]>([
   [
     {},
     'the provider refuses flash for the project shop with 429, and does not say for how long; tried again at 19:00 UTC',
+  ],
+  [
+    { cause: 'quota_unexplained' },
+    'the provider refuses flash for the project shop with 429, and does not say why; tried again at 19:00 UTC',
+  ],
+  [
+    { cause: 'quota_unexplained', scope: 'feature', features: ['media', 'search'] },
+    'flash refuses requests with media and search for the project shop; all others go on; tried again at 19:00 UTC',
+  ],
+  [
+    { cause: 'paced', scope: 'quota', until: NOW + 12_000 },
+    'the quota of flash, as far as it is known, is used up for the project shop; counted anew from 18:00:12 UTC: the last resort until then',
+  ],
+  [
+    { cause: 'out_of_credit', scope: 'billing', target: null, effect: 'needs_action' },
+    'the billing account of the project shop has no credit left; needs action; tried again at 19:00 UTC in case it was mended',
   ],
   [
     { cause: 'quota_exhausted' },

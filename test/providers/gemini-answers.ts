@@ -17,12 +17,12 @@ export type Bare = Omit<Failure, 'message' | 'status'> & Record<string, unknown>
 export function bare(failure: Failure): Bare {
   const { message: _message, status: _status, ...finding } = failure;
   return Object.fromEntries(
-    Object.entries(finding).filter(([name]) => !DETAILS.has(name)),
+    Object.entries(finding).filter(([name, value]) => !DETAILS.has(name) && value !== 'billing'),
   ) as unknown as Bare;
 }
 
 /** What tests of their own are about. */
-const DETAILS = new Set(['mayConcernRequest', 'limits', 'isOfTokens', 'quotaModel']);
+const DETAILS = new Set(['mayConcernRequest', 'limits', 'isOfTokens', 'quotaModel', 'implausible']);
 
 export const answerOf = (
   status: number,

@@ -32,12 +32,22 @@ export function classifyGeminiAnswer(answer: ProviderAnswer, context: ClassifyCo
   const status = effectiveStatus(error, answer.status);
   const retryHintMs = googlesHintMs(error) ?? readRetryAfterMs(answer.headers, context.now());
   const rules = RULES_BY_STATUS[status] ?? OTHER_RULES;
-  return describeFailure(
+  const failure = describeFailure(
     decide(rules, { error, status, retryHintMs }, UPSTREAM_DOWN),
     describe(error),
     context.redact,
     isWithin(answer.status, 200) ? status : answer.status,
   );
+  const implausible = implausibleIn(error, retryHintMs);
+  return implausible === null ? failure : { ...failure, implausible };
+}
+
+const DAY_MS = 86_400_000;
+
+function implausibleIn(error: GoogleError, retryHintMs = 0) {
+  if (retryHintMs < 0 || retryHintMs > DAY_MS) return 'retry_hint';
+  const isSized = violations(error).every(({ quotaValue = '0' }) => Number(quotaValue) >= 0);
+  return isSized ? null : 'quota_size';
 }
 
 interface GeminiRefusal {
@@ -71,10 +81,10 @@ function googlesHintMs({ details, message }: GoogleError): number | undefined {
 
 const MISCONFIGURED: Finding = { kind: 'misconfigured' };
 const KEY_REJECTED: Finding = { kind: 'key_rejected' };
-const OUT_OF_CREDIT: Finding = { kind: 'out_of_credit' };
+const OUT_OF_CREDIT: Finding & { kind: 'out_of_credit' } = { kind: 'out_of_credit' };
 /** A message may quote what the caller has sent: only a reason, a status or a whole sentence of Google's is sure. */
 const PERHAPS_REJECTED: Finding = { ...KEY_REJECTED, mayConcernRequest: true };
-const PERHAPS_NO_CREDIT: Finding = { ...OUT_OF_CREDIT, mayConcernRequest: true };
+const PERHAPS_NO_CREDIT: typeof OUT_OF_CREDIT = { ...OUT_OF_CREDIT, mayConcernRequest: true };
 const REQUEST_FAULT: Finding = { kind: 'request_fault' };
 const NOT_ITS_RESOURCE: Finding = { kind: 'request_fault', about: 'resource' };
 const NO_QUOTA: Finding = { kind: 'model_unavailable', whose: 'project', mayConcernRequest: true };
@@ -162,7 +172,7 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
     { when: always, failure: REQUEST_FAULT },
   ],
   401: [{ when: always, failure: KEY_REJECTED }],
-  402: [{ when: always, failure: OUT_OF_CREDIT }],
+  402: [{ when: always, failure: { ...OUT_OF_CREDIT, of: 'billing' } }],
   // PERMISSION_DENIED: the key, its money, a resource of another project, or this key and model.
   403: [
     { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
@@ -205,7 +215,8 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
         mayConcernRequest: true,
       }),
     },
-    { when: says(PREPAID_CREDIT, SPEND_CAP), failure: PERHAPS_NO_CREDIT },
+    { when: says(PREPAID_CREDIT), failure: { ...PERHAPS_NO_CREDIT, of: 'billing' } },
+    { when: says(SPEND_CAP), failure: PERHAPS_NO_CREDIT },
     {
       when: namesSomeCause,
       failure: ({ retryHintMs, error }) => ({ ...rateLimited(retryHintMs), ...quotasIn(error) }),

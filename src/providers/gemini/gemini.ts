@@ -17,6 +17,12 @@ export const google: Provider<GoogleSettings> = {
   prefix: 'GOOGLE',
   mistakenPrefixes: ['GEMINI'],
   hasBillingAccounts: true,
+  // https://ai.google.dev/gemini-api/docs/api-key
+  retiredKeys: {
+    isOne: ({ secret }) => secret.reveal().startsWith('AIza'),
+    cause:
+      'Google rejects standard keys (AIza…) by now: make new keys (AQ.…) in AI Studio. It is neither theft nor quota',
+  },
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
