@@ -165,8 +165,8 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     sharedStore,
     redis: () => connection.state,
     counts: () => sharing.counts,
-    join({ sharedScopes }: KeyPool, queues: WaitQueues) {
-      const joined = sharing.join(sharedScopes, {
+    join(pool: KeyPool, queues: WaitQueues) {
+      const joined = sharing.join(pool, {
         opened: (provider) => queues.get(provider)?.keyProved(null),
         changed: (provider) => queues.get(provider)?.leaseFailed(null),
       });

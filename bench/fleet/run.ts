@@ -101,7 +101,7 @@ async function startPool(
   const store = redis.storeOf(index);
   const sharing = new Sharing({ store, keys, cooldownMs: HOUR_MS, clock: timeline });
   const pool = new KeyPool({ ...common, peers: sharing.peers, random });
-  await sharing.join(pool.sharedScopes, { opened() {}, changed() {} });
+  await sharing.join(pool, { opened() {}, changed() {} });
   return pool;
 }
 

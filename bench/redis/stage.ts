@@ -114,7 +114,7 @@ export function createInstance(redisUrl: string, keyCount: number, cooldownMs = 
     peers: sharing.peers,
   });
   const listener = { opened() {}, changed() {} };
-  return { pool, sharing, store, join: () => sharing.join(pool.sharedScopes, listener) };
+  return { pool, sharing, store, join: () => sharing.join(pool, listener) };
 }
 
 function keyNumber(index: number): ApiKey {

@@ -207,8 +207,9 @@ export class CandidateSet {
     const { features, tokens: estimated } = shape();
     const tokens = this.tokens.refined(estimated);
     return (candidate) => {
-      const fitsAt = candidate.quota.fitsAt(tokens, now);
-      if (fitsAt === null || (paces && fitsAt > now)) return false;
+      const { quota } = candidate;
+      const fitsAt = quota.fitsAt(tokens, now);
+      if (fitsAt === null || (fitsAt > now && (paces || quota.hasRefused(tokens)))) return false;
       if (features.length === 0) return true;
       if (!candidate.isUntroubled && plainProbesFirst) return false;
       return this.#takesSpecial(candidate, features, now);
@@ -419,9 +420,11 @@ export function createCandidateSets(options: CandidateSetsOptions): {
     for (const pooled of keys.values()) {
       const { provider, project } = pooled.key;
       if (provider !== target.provider) continue;
-      const quota = quotas.get(project) ?? new Quota(limitsOf(target), minuteMs);
+      const scopes = scopesOf(pooled.key, target, scopeOf);
+      const quota =
+        quotas.get(project) ?? new Quota(scopes.project_model, limitsOf(target), minuteMs);
       quotas.set(project, quota);
-      const candidate = new Candidate(pooled, set, scopesOf(pooled.key, target, scopeOf), quota);
+      const candidate = new Candidate(pooled, set, scopes, quota);
       pooled.candidates.push(candidate);
       set.add(candidate);
     }

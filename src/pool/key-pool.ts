@@ -13,8 +13,14 @@ import { askForProbe, Probe } from './half-open.ts';
 import { createInspection, type Inspection, stateOf } from './inspection.ts';
 import { Lease } from './lease.ts';
 import { createOperator, type Operator } from './operator.ts';
-import { createSharedScopes, type Peers, type SharedScopes } from './peers.ts';
-import { createPoolContext, type PoolContext, type Reach } from './scope.ts';
+import {
+  createSharedQuotas,
+  createSharedScopes,
+  type Peers,
+  type SharedQuotas,
+  type SharedScopes,
+} from './peers.ts';
+import { createPoolContext, type PoolContext, type Reach, type Scope } from './scope.ts';
 
 export interface KeyPoolOptions {
   readonly keys: readonly ApiKey[];
@@ -57,6 +63,7 @@ export class KeyPool {
   readonly inspection: Inspection;
   readonly operator: Operator;
   readonly sharedScopes: SharedScopes;
+  readonly sharedQuotas: SharedQuotas;
   readonly #peers: Peers | null;
   readonly #sets: CandidateSets;
   readonly #providers: ReadonlySet<ProviderName>;
@@ -71,7 +78,13 @@ export class KeyPool {
     });
     this.#sets = pooled.sets;
     this.#providers = new Set(keys.map(({ provider }) => provider));
-    this.#context = createPoolContext(cooldownMs, now, (scope) => peers?.found(scope));
+    const publish = (scope: Scope) => peers?.found(scope);
+    const used = (scope: Scope) => {
+      const quota = this.sharedQuotas.find(scope);
+      if (quota !== null) peers?.used(quota);
+    };
+    this.#context = createPoolContext(cooldownMs, now, publish, needsPermits ? used : null);
+    this.sharedQuotas = createSharedQuotas(pooled.sets, this.#context);
     this.inspection = createInspection(pooled.sets, pooled.keys, now);
     this.operator = createOperator(pooled.keys, this.#context);
     this.sharedScopes = createSharedScopes(pooled.sets, pooled.keys, this.#context);

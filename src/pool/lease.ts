@@ -126,6 +126,7 @@ export class Lease {
     this.#exceedsWindow = (quota.fitsAt(tokens, now) ?? now) > now;
     const reservation = quota.reserve(tokens, now);
     if (quota.fullUntil(now) > now) this.#quotaChanged();
+    this.#context.used?.(quota.scope);
     return reservation;
   }
 
@@ -138,6 +139,7 @@ export class Lease {
       quota.settle(reservation, inputTokens > 0 ? inputTokens : reservation.tokens);
     } else if (!COUNTED.has(outcome.kind)) quota.settle(reservation, null);
     if (wasFull !== quota.fullUntil(now) > now) this.#quotaChanged();
+    this.#context.used?.(quota.scope);
   }
 
   #quotaChanged(): void {
@@ -156,7 +158,11 @@ export class Lease {
     this.#takeProof(failure, verdict);
     this.#learnLimits(failure);
     const park = verdict.park(failure, this.#context.now());
-    if (park === null || (this.#exceedsWindow && isOfTokens(failure))) return null;
+    if (this.#exceedsWindow && isOfTokens(failure)) {
+      this.#candidate.quota.refuse(this.#reservation?.tokens ?? 0);
+      return null;
+    }
+    if (park === null) return null;
     if (park.scope === 'project_model_feature') return this.#parkFeatures(park, failure.kind);
     const { scopes } = this.#candidate;
     const name = park.scope === 'billing' && scopes.billing === null ? 'project' : park.scope;
@@ -187,6 +193,7 @@ export class Lease {
       quota.learn([{ of: 'tpm', value: failure.inputTokenLimit }], this.#context.now());
     } else if (limits !== undefined) quota.learn(limits, this.#context.now());
     set.quotaChanged(quota);
+    if (quota.isKnown) this.#context.used?.(quota.scope);
   }
 
   /** What a failure says in favour of the key, or against it in comparison with its siblings. */

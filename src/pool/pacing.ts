@@ -1,5 +1,6 @@
 import type { QuotaLimit, QuotaLimits, QuotaName } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
+import type { Scope } from './scope.ts';
 
 /** What was learned of a limit is forgotten after this time. */
 const REMEMBERED_MS = 86_400_000;
@@ -10,13 +11,16 @@ export interface KnownLimit {
   readonly knownUntil: number;
 }
 
-/** What was used of a quota in one of its windows. */
-export interface Usage {
+/** What is used of a quota in its present windows. */
+export interface QuotaUse {
+  /** Minutes since the epoch. */
+  readonly minute: number;
   readonly requests: number;
   readonly tokens: number;
+  /** Milliseconds since the epoch; 0 where no limit of a day is known. */
+  readonly dayEndsAt: number;
+  readonly dayRequests: number;
 }
-
-const UNUSED: Usage = { requests: 0, tokens: 0 };
 
 class Window {
   endsAt = 0;
@@ -25,13 +29,17 @@ class Window {
   /** Of these, what was answered. */
   answered = 0;
   answeredTokens = 0;
+  /** The smallest request that did not fit into what was left: none of this size does any more. */
+  refusedFrom = Number.POSITIVE_INFINITY;
   /** By other instances. */
-  others: Usage = UNUSED;
+  othersRequests = 0;
+  othersTokens = 0;
 
   openUntil(endsAt: number): void {
     this.endsAt = endsAt;
     this.requests = this.tokens = this.answered = this.answeredTokens = 0;
-    this.others = UNUSED;
+    this.refusedFrom = Number.POSITIVE_INFINITY;
+    this.othersRequests = this.othersTokens = 0;
   }
 }
 
@@ -52,8 +60,12 @@ export class Quota {
   readonly #minute = new Window();
   readonly #day = new Window();
 
+  /** What other instances know it by: the project's scope for the target. */
+  readonly scope: Scope;
+
   /** @param minuteMs how long a minute lasts: those of a stand-in may be shorter */
-  constructor(stated: QuotaLimits, minuteMs: number) {
+  constructor(scope: Scope, stated: QuotaLimits, minuteMs: number) {
+    this.scope = scope;
     this.#minuteMs = minuteMs;
     for (const [of, value] of Object.entries(stated) as [QuotaName, number][]) {
       this.#set(of, { value, knownUntil: Number.POSITIVE_INFINITY });
@@ -72,11 +84,14 @@ export class Quota {
   /** A refusal names these limits. Those of the settings stay. */
   learn(limits: readonly QuotaLimit[], now: number): void {
     for (const { of, value } of limits) {
-      const disproved = this.#disproved.get(of);
-      const isWrong = disproved !== undefined && disproved.knownUntil > now;
-      if (isWrong && value <= disproved.value) continue;
-      this.#set(of, { value, knownUntil: now + REMEMBERED_MS });
+      this.#learnOne(of, { value, knownUntil: now + REMEMBERED_MS }, now);
     }
+  }
+
+  #learnOne(of: QuotaName, limit: KnownLimit, now: number): void {
+    const disproved = this.#disproved.get(of);
+    const isWrong = disproved !== undefined && disproved.knownUntil > now;
+    if (!isWrong || limit.value > disproved.value) this.#set(of, limit);
   }
 
   /** Counts a request that is about to be sent. */
@@ -133,7 +148,18 @@ export class Quota {
     if (tokens > this.tokenLimit * CERTAINLY_LARGER) return null;
     this.#open(now);
     const used = this.#tokensInMinute();
-    return used === 0 || used + tokens <= this.tokenLimit ? 0 : this.#minute.endsAt;
+    const hasRoom = used === 0 || used + tokens <= this.tokenLimit;
+    return hasRoom && tokens < this.#minute.refusedFrom ? 0 : this.#minute.endsAt;
+  }
+
+  /** The provider has refused so many tokens, although smaller requests may fit. */
+  refuse(tokens: number): void {
+    this.#minute.refusedFrom = Math.min(this.#minute.refusedFrom, tokens);
+  }
+
+  /** Whether the provider has refused as many tokens within this minute. */
+  hasRefused(tokens: number): boolean {
+    return tokens >= this.#minute.refusedFrom;
   }
 
   #set(of: QuotaName, limit: KnownLimit): void {
@@ -146,16 +172,37 @@ export class Quota {
     this.isKnown = this.#limits.size > 0;
   }
 
+  /** What this instance has used. */
+  use(now: number): QuotaUse {
+    this.#open(now);
+    const { requests, tokens, endsAt } = this.#minute;
+    const { endsAt: dayEndsAt, requests: dayRequests } = this.#day;
+    return { minute: endsAt / this.#minuteMs, requests, tokens, dayEndsAt, dayRequests };
+  }
+
+  /** What the other instances have used, and the limits that they know. */
+  merge({ others, limits, now }: OthersUse): void {
+    for (const { of, value, knownUntil } of limits) {
+      this.#learnOne(of, { value, knownUntil: Math.min(knownUntil, now + REMEMBERED_MS) }, now);
+    }
+    this.#open(now);
+    if (others.minute === this.#minute.endsAt / this.#minuteMs) {
+      this.#minute.othersRequests = others.requests;
+      this.#minute.othersTokens = others.tokens;
+    }
+    if (others.dayEndsAt === this.#day.endsAt) this.#day.othersRequests = others.dayRequests;
+  }
+
   #valueOf(of: QuotaName): number {
     return this.#limits.get(of)?.value ?? Number.POSITIVE_INFINITY;
   }
 
-  #requestsIn({ requests, others }: Window): number {
-    return requests + others.requests;
+  #requestsIn({ requests, othersRequests }: Window): number {
+    return requests + othersRequests;
   }
 
   #tokensInMinute(): number {
-    return this.#minute.tokens + this.#minute.others.tokens;
+    return this.#minute.tokens + this.#minute.othersTokens;
   }
 
   /** More was answered than a limit allows: it is larger by now, or its window is shorter than thought. */
@@ -186,6 +233,14 @@ export class Quota {
 
 /** The size of a request is an estimate: one that is a little larger than the limit may fit. */
 const CERTAINLY_LARGER = 1.25;
+
+/** What another instance has published of a quota. */
+export interface OthersUse {
+  readonly others: QuotaUse;
+  readonly limits: readonly (QuotaLimit & KnownLimit)[];
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+}
 
 /** A request that is counted in these windows. */
 export interface Reservation {

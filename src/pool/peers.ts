@@ -1,5 +1,6 @@
-import type { CandidateSets, PooledKeys } from './candidate-set.ts';
+import type { Candidate, CandidateSets, PooledKeys } from './candidate-set.ts';
 import { endProbeElsewhere, type ProbeRequest } from './half-open.ts';
+import type { OthersUse, Quota } from './pacing.ts';
 import { nameOf, type PoolContext, type Scope, type SharedHealth, type Subject } from './scope.ts';
 
 /** The other instances that use the same keys. The pool waits for neither call. */
@@ -8,6 +9,36 @@ export interface Peers {
   found(scope: Scope): void;
   /** Must answer with `allow` or `deny`, at once or later. */
   ask(request: ProbeRequest): void;
+  /** This instance has used a quota, or learned its limits. */
+  used(quota: Quota): void;
+}
+
+/** The pool's quotas, for what instances share. */
+export interface SharedQuotas {
+  /** @returns null where there is none for this scope */
+  find(scope: Scope): Quota | null;
+  merge(quota: Quota, use: OthersUse): void;
+}
+
+export function createSharedQuotas(sets: CandidateSets, context: PoolContext): SharedQuotas {
+  let byScope: ReadonlyMap<Scope, Candidate> | null = null;
+  const candidates = () => {
+    byScope ??= new Map(
+      [...sets.values()]
+        .flatMap((set) => set.candidates)
+        .map((candidate) => [candidate.quota.scope, candidate]),
+    );
+    return byScope;
+  };
+  return {
+    find: (scope) => candidates().get(scope)?.quota ?? null,
+    merge(quota, use) {
+      const wasFull = quota.fullUntil(use.now) > use.now;
+      quota.merge(use);
+      candidates().get(quota.scope)?.set.quotaChanged(quota);
+      if (wasFull !== quota.fullUntil(use.now) > use.now) context.changed(quota.scope);
+    },
+  };
 }
 
 /** The pool's scopes, for what instances share. */

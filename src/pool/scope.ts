@@ -263,6 +263,8 @@ export interface PoolContext {
   changed(scope: Scope): void;
   /** The same, for a change that other instances must know of. */
   found(scope: Scope): void;
+  /** Must follow each use of a quota that other instances count. Null where there are none. */
+  readonly used: ((scope: Scope) => void) | null;
 }
 
 /** The smallest difference that a double can hold beside the milliseconds since the epoch. */
@@ -272,6 +274,7 @@ export function createPoolContext(
   cooldownMs: number,
   now: () => number,
   publish: (scope: Scope) => void,
+  used: PoolContext['used'] = null,
 ): PoolContext {
   let last = 0;
   const changed = (scope: Scope) => {
@@ -289,6 +292,7 @@ export function createPoolContext(
       last = Math.max(last, event);
     },
     changed,
+    used,
     found(scope) {
       changed(scope);
       if (scope.subject !== null) publish(scope);

@@ -162,6 +162,7 @@ export class RedisConnection {
 export type RedisClient = Redis & {
   publishRecord(...keysAndArguments: readonly string[]): Promise<unknown>;
   claimProbe(numberOfKeys: string, ...keysAndArguments: readonly string[]): Promise<unknown>;
+  shareUse(key: string, ...values: readonly string[]): Promise<unknown>;
   countHit(key: string, windowMs: string): Promise<unknown>;
   heartbeat(markKey: string, mark: string): Promise<unknown>;
 };

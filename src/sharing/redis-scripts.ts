@@ -105,6 +105,37 @@ end
 return { 0, math.ceil(retry), unpack(records) }`;
 
 /**
+ * Sets what one instance has used of a quota, adds up what all have, and publishes that.
+ *
+ * Key: a hash. Arguments: instance, name, minute, requests, tokens, end of the day, requests of the day, limits, ms to
+ * keep it, channel. Answers with the total as one line, and the limits.
+ */
+const SHARE_USE = `
+local own = table.concat({ ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] }, '|')
+if type(redis.pcall('HSET', KEYS[1], ARGV[1], own)) == 'table' then
+  redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[1], ARGV[1], own)
+end
+if ARGV[8] ~= '[]' then redis.call('HSET', KEYS[1], 'limits', ARGV[8]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[9])
+local minute, day = tonumber(ARGV[3]), tonumber(ARGV[6])
+local requests, tokens, ofDay, limits = 0, 0, 0, '[]'
+local all = redis.call('HGETALL', KEYS[1])
+for index = 1, #all, 2 do
+  local field, text = all[index], all[index + 1]
+  local m, r, t, d, n = string.match(text, '^([%d%.]+)|([%d%.]+)|([%d%.]+)|([%d%.]+)|([%d%.]+)$')
+  if field == 'limits' then limits = text
+  elseif not m or tonumber(m) < minute - 1500 then redis.call('HDEL', KEYS[1], field)
+  else
+    if tonumber(m) == minute then requests, tokens = requests + tonumber(r), tokens + tonumber(t) end
+    if tonumber(d) == day then ofDay = ofDay + tonumber(n) end
+  end
+end
+local total = table.concat({ ARGV[3], requests, tokens, ARGV[6], ofDay }, '|')
+redis.call('PUBLISH', ARGV[10], table.concat({ ARGV[1], 'use', ARGV[2], total, limits }, '\\n'))
+return { total, limits }`;
+
+/**
  * Counts one hit. Key: the count. Argument: the window's length in ms, which begins with the first hit.
  * Answers with the hits so far and the ms that are left of the window.
  */
@@ -129,6 +160,7 @@ return { mark, time[1] * 1000 + math.floor(time[2] / 1000) }`;
 export const SCRIPTS = {
   publishRecord: { lua: PUBLISH, numberOfKeys: 3 },
   claimProbe: { lua: CLAIM },
+  shareUse: { lua: SHARE_USE, numberOfKeys: 1 },
   countHit: { lua: HIT, numberOfKeys: 1 },
   heartbeat: { lua: HEARTBEAT, numberOfKeys: 1 },
 } as const;

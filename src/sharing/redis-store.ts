@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { QuotaUse } from '../pool/pacing.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { digestOf, type Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
@@ -38,6 +39,12 @@ export interface RecordStore {
   publish(updates: readonly RecordUpdate[]): Promise<readonly string[]>;
   /** Claims the probe of all of these scopes, or of none. */
   claim(scopes: readonly NamedRecord[], holdMs: number): Promise<ClaimAnswer>;
+  /**
+   * Replaces what this instance has used of some quotas.
+   *
+   * @returns what all instances have used, in the order of the updates
+   */
+  shareUse(updates: readonly TotalUse[]): Promise<readonly TotalUse[]>;
   /** All records, in batches. */
   all(): AsyncIterable<readonly NamedRecord[]>;
 }
@@ -45,10 +52,19 @@ export interface RecordStore {
 export interface RecordStoreListener {
   /** Another instance has published. */
   changed(change: RecordChange): void;
+  /** Another instance has used a quota. */
+  used(total: TotalUse): void;
   /** The store is connected, perhaps empty or another one: both sides may lack what the other knows. */
   connected(): void;
   /** The store cannot be used; it may be connected later. */
   failed(): void;
+}
+
+/** What is used of a quota, with its limits as text. */
+export interface TotalUse {
+  readonly name: string;
+  readonly use: QuotaUse;
+  readonly limits: string;
 }
 
 /** What is known of one scope. */
@@ -98,6 +114,17 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
       ...[names.record(name), names.claim(name), names.index],
       ...[instance, name, record, endsProbe ? '1' : '0', String(keepMs), names.channel],
     );
+  const shareOne = async (client: RedisClient, { name, use, limits }: TotalUse) => {
+    const { minute, requests, tokens, dayEndsAt, dayRequests } = use;
+    const [total, known] = asTexts(
+      await client.shareUse(
+        ...[names.use(name), instance, name],
+        ...[minute, requests, tokens, dayEndsAt, dayRequests].map(String),
+        ...[limits, String(KEEP_USE_MS), names.channel],
+      ),
+    );
+    return readUse(name, total, known);
+  };
   const records: RecordStore = {
     isUp: () => connection.state === 'connected',
     clockOffset: () => connection.clockOffset,
@@ -111,6 +138,12 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
         Promise.all(updates.map((update) => publishOne(client, update))),
       );
       return answers.map(String);
+    },
+    async shareUse(updates) {
+      const totals = await connection.run((client) =>
+        Promise.all(updates.map((update) => shareOne(client, update))),
+      );
+      return totals.filter((total) => total !== null);
     },
     async claim(scopes, holdMs) {
       const keys = scopes.flatMap(({ name }) => [names.record(name), names.claim(name)]);
@@ -175,6 +208,7 @@ const databaseIn = (url: Secret) => new URL(url.reveal()).pathname.slice(1) || '
 const namesWith = (prefix: string, database: string) => ({
   record: (name: string) => `${prefix}scope:${name}`,
   claim: (name: string) => `${prefix}probe:${name}`,
+  use: (name: string) => `${prefix}use:${name}`,
   index: `${prefix}scopes`,
   mark: `${prefix}mark`,
   channel: `${prefix}changes:${database}`,
@@ -200,11 +234,33 @@ function named(names: readonly string[], records: readonly unknown[]): readonly 
   });
 }
 
-/** A message has a line each: the instance, whether its probe has ended, the scope's name and its record. */
+/** Longer than a day, whose limits may be known. */
+const KEEP_USE_MS = 90_000_000;
+
+const asTexts = (answer: unknown): readonly string[] =>
+  Array.isArray(answer) ? answer.map(String) : [];
+
+/** @returns null for what is no use */
+function readUse(name: string, text = '', limits = '[]'): TotalUse | null {
+  const [minute, requests, tokens, dayEndsAt, dayRequests] = text.split('|').map(Number);
+  const use = { minute, requests, tokens, dayEndsAt, dayRequests };
+  const isUse = Object.values(use).every(Number.isFinite);
+  return isUse ? { name, use: use as QuotaUse, limits } : null;
+}
+
+/**
+ * A message has a line each: the instance, whether its probe has ended, the scope's name and its record; or the
+ * instance, `use`, the quota's name, its use and its limits.
+ */
 function receive(message: string, instance: string, listener: RecordStoreListener | null): void {
-  const [from, endsProbe, name, record] = message.split('\n');
+  const [from, what, name, record, limits] = message.split('\n');
   if (from === instance || name === undefined || record === undefined) return;
-  listener?.changed({ name, record, endsProbe: endsProbe === '1' });
+  if (what !== 'use') {
+    listener?.changed({ name, record, endsProbe: what === '1' });
+    return;
+  }
+  const total = readUse(name, record, limits);
+  if (total !== null) listener?.used(total);
 }
 
 function readClaim(answer: unknown, scopes: readonly NamedRecord[]): ClaimAnswer {

@@ -1,10 +1,12 @@
 import { holdsProbe } from '../pool/half-open.ts';
-import type { Peers, SharedScopes } from '../pool/peers.ts';
+import type { Quota } from '../pool/pacing.ts';
+import type { Peers, SharedQuotas, SharedScopes } from '../pool/peers.ts';
 import type { Scope } from '../pool/scope.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { createProbeClaims, type ProbeClaims } from './probe-claims.ts';
 import { createPublisher, type Publisher } from './publisher.ts';
+import { createQuotaSharing, type QuotaSharing } from './quota-use.ts';
 import type { NamedRecord, RecordChange, RecordStore, RecordUpdate } from './redis-store.ts';
 import { createScopeNames } from './scope-names.ts';
 import { isSameRecord, readRecord, writeRecord } from './scope-record.ts';
@@ -24,6 +26,18 @@ export interface SharingListener {
   changed(provider: ProviderName): void;
 }
 
+/** Of a pool. */
+export interface SharedParts {
+  readonly sharedScopes: SharedScopes;
+  readonly sharedQuotas: SharedQuotas;
+}
+
+interface Joined {
+  readonly scopes: SharedScopes;
+  readonly quotas: SharedQuotas;
+  readonly listener: SharingListener;
+}
+
 /** Keeps what one pool knows and what the shared store knows the same. */
 export class Sharing {
   /** For the pool. */
@@ -33,7 +47,8 @@ export class Sharing {
   readonly #names: ReturnType<typeof createScopeNames>;
   readonly #publisher: Publisher;
   readonly #claims: ProbeClaims;
-  #joined: { readonly scopes: SharedScopes; readonly listener: SharingListener } | null = null;
+  readonly #quotas: QuotaSharing;
+  #joined: Joined | null = null;
   #syncing: Promise<void> | null = null;
   #isStale = false;
   /** Changes of scopes that were published or merged, and records that could not be read. */
@@ -59,9 +74,17 @@ export class Sharing {
       merge: (named) => this.#mergeNamed(named),
       notify: (scope) => this.#notify(scope),
     });
+    this.#quotas = createQuotaSharing({
+      store,
+      clock,
+      nameOf: ({ scope }) => this.#recordOf(scope).name,
+      quotaOf: (name) => this.#quotaOf(name),
+      quotas: () => this.#joined?.quotas ?? null,
+    });
     this.peers = {
       found: (scope) => this.#publisher.add(scope),
       ask: (probe) => this.#claims.ask(probe),
+      used: (quota) => this.#quotas.used(quota),
     };
   }
 
@@ -74,11 +97,15 @@ export class Sharing {
    *
    * @returns resolves once the store's records are merged here, or the store has failed
    */
-  join(scopes: SharedScopes, listener: SharingListener): Promise<void> {
-    this.#joined = { scopes, listener };
+  join(
+    { sharedScopes: scopes, sharedQuotas: quotas }: SharedParts,
+    listener: SharingListener,
+  ): Promise<void> {
+    this.#joined = { scopes, quotas, listener };
     return new Promise((resolve) => {
       this.#store.listen({
         changed: (change) => this.#changed(change),
+        used: (total) => this.#quotas.received(total),
         connected: () => void this.#sync().then(resolve),
         failed: resolve,
       });
@@ -88,6 +115,7 @@ export class Sharing {
   /** Gives back claims and publishes the backlog, as far as the store takes it at once. */
   async stop(): Promise<void> {
     this.#claims.stop();
+    this.#quotas.stop();
     await this.#publisher.flush();
   }
 
@@ -150,7 +178,12 @@ export class Sharing {
     return isNew;
   }
 
-  #scopeOf({ name }: NamedRecord): Scope | null {
+  #quotaOf(name: string): Quota | null {
+    const scope = this.#scopeOf({ name });
+    return scope === null ? null : (this.#joined?.quotas.find(scope) ?? null);
+  }
+
+  #scopeOf({ name }: Pick<NamedRecord, 'name'>): Scope | null {
     const subject = this.#names.subjectOf(name);
     return subject === null ? null : (this.#joined?.scopes.find(subject) ?? null);
   }

@@ -173,7 +173,13 @@ describe('the facts of a key', () => {
     leaseOf('a')?.report(failed.minute(MINUTE));
     leaseOf('a', 'pro')?.report(failed.noModel);
     const until = { minute: since + MINUTE, hour: since + HOUR };
-    const common = { state: 'parked', isProbing: false, effect: 'cooling_down', since };
+    const common = {
+      state: 'parked',
+      isProbing: false,
+      features: [],
+      effect: 'cooling_down',
+      since,
+    };
     expect(factsOf('a').scopes).toEqual([
       {
         ...common,

@@ -10,6 +10,7 @@ function createSetting(names = ['a', 'b'], models = ['flash']) {
   const peers = {
     found: (scope: Scope) => void found.push(scope),
     ask: (probe: ProbeRequest) => void asked.push(probe),
+    used: () => {},
   };
   const setting = createPool(names, models, undefined, peers);
   const { pool, clock } = setting;
@@ -45,7 +46,7 @@ describe('a half-open key that other instances use too', () => {
   });
 
   it('is probed at once when the answer comes at once', () => {
-    const peers = { found: () => {}, ask: (probe: ProbeRequest) => probe.allow() };
+    const peers = { found: () => {}, ask: (probe: ProbeRequest) => probe.allow(), used: () => {} };
     const { pool, clock, lease } = createPool(['a'], ['flash'], undefined, peers);
     lease().report(failed.day);
     clock.advance(HOUR);

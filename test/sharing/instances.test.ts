@@ -111,6 +111,25 @@ ifInstalled(REDIS_SERVER, 'four instances with thirty keys', () => {
     await counts(30);
   });
 
+  it('pace together: no instance asks a key whose minute the others have used up', {
+    timeout: 20_000,
+  }, async () => {
+    const alone = THIRTY.slice(0, 2).map((key) => ({ ...key, limits: { rpm: 8 } }));
+    const environment = { GOOGLE_LIMITS: 'gemini-flash-latest: 8 rpm', KEY_WAIT_SECONDS: '0' };
+    const { standin, instances } = await startAll(4, environment, alone);
+    // Clocks run seconds apart: all of it happens within one minute of each.
+    await vi.waitUntil(() => Date.now() % 60_000 < 40_000, { timeout: 30_000 });
+    for (let turn = 0; turn < 4; turn += 1) {
+      for (const instance of instances) expect((await instance.chat('Hi')).status).toBe(200);
+      await new Promise((resolve) => setTimeout(resolve, 250));
+    }
+    expect(standin.calls).toHaveLength(16);
+    const counts = () => Promise.all(instances.map(countsOf));
+    await vi.waitFor(async () => {
+      for (const each of await counts()) expect(each).toMatchObject({ cooling_down: 2 });
+    }, SOON);
+  });
+
   it('all open the features of a project when an operator releases its key at one of them', async () => {
     const alone = THIRTY.slice(0, 1);
     const { standin, instances, one } = await startAll(2, {}, alone);

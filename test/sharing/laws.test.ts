@@ -88,7 +88,7 @@ function join(store: RecordStore, clock: FakeClock): KeyPool {
   const { peers } = sharing;
   const targets = [google('flash')];
   const pool = new KeyPool({ keys, targets, cooldownMs: HOUR, now: clock.now, peers });
-  void sharing.join(pool.sharedScopes, { opened: () => {}, changed: () => {} });
+  void sharing.join(pool, { opened: () => {}, changed: () => {} });
   return pool;
 }
 

@@ -35,7 +35,7 @@ async function startTwo() {
       now: clock.now,
       peers,
     });
-    void sharing.join(pool.sharedScopes, { opened: () => {}, changed: () => {} });
+    void sharing.join(pool, { opened: () => {}, changed: () => {} });
     return { lease: () => pool.lease(google('flash')) };
   };
   const [one, other] = [startInstance(0), startInstance(1)];

@@ -1,3 +1,4 @@
+import type { QuotaUse } from '../../src/pool/pacing.ts';
 import type {
   ClaimAnswer,
   NamedRecord,
@@ -5,6 +6,7 @@ import type {
   RecordStore,
   RecordStoreListener,
   RecordUpdate,
+  TotalUse,
 } from '../../src/sharing/redis-store.ts';
 
 export interface FakeRecordStoreOptions {
@@ -22,6 +24,8 @@ export class FakeRecordStore {
   readonly #deliver: NonNullable<FakeRecordStoreOptions['deliver']>;
   readonly #records = new Map<string, string>();
   readonly #claims = new Map<string, { readonly holder: number; readonly until: number }>();
+  /** Of each quota, by instance. */
+  readonly #uses = new Map<string, Map<number, QuotaUse>>();
   readonly #listeners = new Map<number, RecordStoreListener>();
 
   constructor({
@@ -45,6 +49,8 @@ export class FakeRecordStore {
       },
       publish: (updates) =>
         this.#send(() => updates.map((update) => this.publish(update, instance)), updates.length),
+      shareUse: (updates) =>
+        this.#send(() => updates.map((update) => this.#shareUse(update, instance)), updates.length),
       claim: (scopes, holdMs) => this.#send(() => this.#claim(scopes, instance, holdMs), 1),
       async *all() {
         yield [...records].map(([name, record]) => ({ name, record }));
@@ -78,6 +84,25 @@ export class FakeRecordStore {
     }
   }
 
+  #shareUse({ name, use, limits }: TotalUse, instance: number): TotalUse {
+    const uses = this.#uses.get(name) ?? new Map();
+    this.#uses.set(name, uses.set(instance, use));
+    const ofMinute = [...uses.values()].filter(({ minute }) => minute === use.minute);
+    const ofDay = [...uses.values()].filter(({ dayEndsAt }) => dayEndsAt === use.dayEndsAt);
+    const total = {
+      ...use,
+      requests: sum(ofMinute.map(({ requests }) => requests)),
+      tokens: sum(ofMinute.map(({ tokens }) => tokens)),
+      dayRequests: sum(ofDay.map(({ dayRequests }) => dayRequests)),
+    };
+    for (const [other, listener] of this.#listeners) {
+      this.#deliver(() =>
+        other === instance ? undefined : listener.used({ name, use: total, limits }),
+      );
+    }
+    return { name, use: total, limits };
+  }
+
   #claim(scopes: readonly NamedRecord[], asker: number, holdMs: number): ClaimAnswer {
     const until = this.#now() + holdMs;
     const retryMs = Math.max(...scopes.map((scope) => this.#retryMs(scope, asker)));
@@ -103,6 +128,8 @@ export class FakeRecordStore {
     return Math.max(heldMs, until > now ? until - now : -1);
   }
 }
+
+const sum = (numbers: readonly number[]) => numbers.reduce((all, one) => all + one, 0);
 
 function parse(record: string) {
   const [openedAt, foundAt, until, ...finding] = record.split('|');

@@ -1,0 +1,103 @@
+import type { Quota, QuotaUse } from '../pool/pacing.ts';
+import type { SharedQuotas } from '../pool/peers.ts';
+import type { Clock, Timer } from '../shared/clock.ts';
+import { QUOTA_NAMES } from '../shared/failure.ts';
+import { parseJson } from '../shared/json.ts';
+import type { RecordStore, TotalUse } from './redis-store.ts';
+
+/** Adds up what all instances use of each quota, so that they pace together. The totals lag; no request waits for them. */
+export interface QuotaSharing {
+  /** This instance has used the quota, or learned its limits. */
+  used(quota: Quota): void;
+  /** Another instance has published the totals of a quota. */
+  received(total: TotalUse): void;
+  stop(): void;
+}
+
+export interface QuotaSharingOptions {
+  readonly store: RecordStore;
+  readonly clock: Clock;
+  nameOf(quota: Quota): string;
+  quotaOf(name: string): Quota | null;
+  /** Null until this instance has joined. */
+  quotas(): SharedQuotas | null;
+}
+
+/** So many changes of one quota within this time are published together. */
+const COLLECT_MS = 100;
+/** At a time. */
+const BATCH = 200;
+
+export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
+  const { store, clock, nameOf, quotaOf, quotas } = options;
+  const changed = new Set<Quota>();
+  /** What this instance has published last, which the totals include. */
+  const published = new Map<string, QuotaUse>();
+  let timer: Timer | null = null;
+
+  function publishSoon(): void {
+    timer ??= clock.after(COLLECT_MS, () => {
+      timer = null;
+      publish().catch(() => {});
+      if (changed.size > 0) publishSoon();
+    });
+  }
+
+  async function publish(): Promise<void> {
+    const batch = [...changed].slice(0, BATCH);
+    for (const quota of batch) changed.delete(quota);
+    // Without the store each instance counts for itself.
+    if (!store.isUp()) return;
+    const updates = batch.map((quota) => {
+      const name = nameOf(quota);
+      const use = quota.use(clock.now());
+      published.set(name, use);
+      return { name, use, limits: writeLimits(quota) };
+    });
+    for (const total of await store.shareUse(updates)) received(total);
+  }
+
+  function received({ name, use, limits }: TotalUse): void {
+    const quota = quotaOf(name);
+    if (quota === null) return;
+    const own = published.get(name);
+    const now = clock.now();
+    quotas()?.merge(quota, { others: without(use, own), limits: readLimits(limits), now });
+  }
+
+  return {
+    used(quota) {
+      changed.add(quota);
+      publishSoon();
+    },
+    received,
+    stop: () => timer?.cancel(),
+  };
+}
+
+function without(total: QuotaUse, own: QuotaUse | undefined): QuotaUse {
+  const isSameMinute = own?.minute === total.minute;
+  const isSameDay = own?.dayEndsAt === total.dayEndsAt;
+  const rest = (all: number, ours = 0) => Math.max(0, all - ours);
+  return {
+    ...total,
+    requests: rest(total.requests, isSameMinute ? own?.requests : 0),
+    tokens: rest(total.tokens, isSameMinute ? own?.tokens : 0),
+    dayRequests: rest(total.dayRequests, isSameDay ? own?.dayRequests : 0),
+  };
+}
+
+/** Limits of the settings are those of one instance alone. */
+function writeLimits({ limits }: Quota): string {
+  const learned = [...limits].filter(([, { knownUntil }]) => Number.isFinite(knownUntil));
+  return JSON.stringify(learned.map(([of, { value, knownUntil }]) => [of, value, knownUntil]));
+}
+
+function readLimits(text: string) {
+  const parsed = parseJson(text);
+  return (Array.isArray(parsed) ? parsed : []).flatMap((entry) => {
+    const [name, value, knownUntil] = Array.isArray(entry) ? entry : [];
+    const of = QUOTA_NAMES.find((known) => known === name);
+    return of !== undefined && value > 0 && knownUntil > 0 ? [{ of, value, knownUntil }] : [];
+  });
+}
