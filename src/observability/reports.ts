@@ -173,6 +173,7 @@ const attempt = z.strictObject({
   outcome: z.enum(OUTCOMES),
   message: z.string().nullable().meta({ description: 'What went wrong. Null: nothing.' }),
   isTrial: z.boolean().meta({ description: 'Whether it was the probe of a parked key.' }),
+  isHedge: z.boolean().meta({ description: 'Whether it was started beside a slow attempt.' }),
   parkedUntil: time.nullable().meta({ description: 'Until when it parked a scope.' }),
   ms: milliseconds,
   firstMs: milliseconds.nullable().meta({

@@ -143,6 +143,7 @@ const BLAMELESS: ReadonlySet<FailureKind> = new Set([
   'unusable_answer',
   'deadline_exceeded',
   'client_gone',
+  'superseded',
   'internal_error',
 ]);
 
@@ -227,7 +228,8 @@ function reportRequest({ request, attemptsInAll }: EndedRequest): RequestReport 
 }
 
 function reportAttempt(attempt: AttemptTrace): RequestReport['attempts'][number] {
-  const { key, target, otherModel, outcome, isProbe, parked, ms, firstMs, usage } = attempt;
+  const { key, target, otherModel, outcome, isProbe, isHedge, parked, ms, firstMs, usage } =
+    attempt;
   return {
     key,
     model: target.label,
@@ -235,6 +237,7 @@ function reportAttempt(attempt: AttemptTrace): RequestReport['attempts'][number]
     outcome: outcome.kind,
     message: outcome.kind === 'success' ? null : outcome.message,
     isTrial: isProbe,
+    isHedge,
     parkedUntil: parked === null ? null : isoTime(parked.until),
     ms,
     firstMs,

@@ -5,7 +5,7 @@ import type { Target } from '../shared/target.ts';
 import { Ejection, RecentSuccesses, Slowness } from './ejection.ts';
 import { ParkedFeatures } from './features.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
-import { Quota } from './pacing.ts';
+import { type Fit, Quota } from './pacing.ts';
 import { type Accepts, type DueNode, DueQueue, Ring, type RingNode } from './rotation.ts';
 import { nameOf, Scope, type ScopeDependent, type Subject } from './scope.ts';
 
@@ -186,11 +186,11 @@ export class CandidateSet {
   /**
    * The keys that a request may use; null for all of them.
    *
-   * @param paces whether what is known of limits on tokens counts
+   * @param fits see `Fit`
    */
-  accepting(choice: Choice, now: number, paces = true): Accepts<Candidate> {
+  accepting(choice: Choice, now: number, fits: Fit = 'now'): Accepts<Candidate> {
     const { except, only } = choice;
-    const suits = this.#suiting(choice, now, paces);
+    const suits = this.#suiting(choice, now, fits);
     const hasExceptions = except !== undefined && except.size > 0;
     if (!hasExceptions && only === undefined) return suits;
     return (candidate) =>
@@ -200,16 +200,14 @@ export class CandidateSet {
   }
 
   /** Which keys take a request of this shape. */
-  #suiting(choice: Choice, now: number, paces: boolean): Accepts<Candidate> {
+  #suiting(choice: Choice, now: number, fits: Fit): Accepts<Candidate> {
     const { shape = PLAIN, plainProbesFirst = false } = choice;
     if (!this.isSelective && !plainProbesFirst) return null;
     this.#forgetEnded(now);
     const { features, tokens: estimated } = shape();
     const tokens = this.tokens.refined(estimated);
     return (candidate) => {
-      const { quota } = candidate;
-      const fitsAt = quota.fitsAt(tokens, now);
-      if (fitsAt === null || (fitsAt > now && (paces || quota.hasRefused(tokens)))) return false;
+      if (!candidate.quota.fits(tokens, now, fits)) return false;
       if (features.length === 0) return true;
       if (!candidate.isUntroubled && plainProbesFirst) return false;
       return this.#takesSpecial(candidate, features, now);
@@ -251,7 +249,7 @@ export class CandidateSet {
 
   /** When a window begins in which there is room again for the request. */
   #fitsAt(now: number, choice: Choice): number | null {
-    const accepts = this.accepting(choice, now, false);
+    const accepts = this.accepting(choice, now, 'ever');
     const endOfWindow = this.#endOfWindow.dueAt(accepts);
     if (!this.isSelective) return endOfWindow;
     const tokens = this.tokens.refined(choice.shape?.().tokens ?? 0);

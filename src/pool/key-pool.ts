@@ -204,7 +204,7 @@ export class KeyPool {
       except === undefined && only === undefined && !set.isSelective && !plainProbesFirst;
     const accepts = takesAny
       ? null
-      : set.accepting(options, now, mustFit || among !== 'last_resort');
+      : set.accepting(options, now, among !== 'last_resort' || mustFit ? 'now' : 'perhaps');
     if (among === 'fast') return set.nextFast(now, accepts);
     const peers = this.#peers;
     if (peers !== null) {

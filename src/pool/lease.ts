@@ -158,8 +158,8 @@ export class Lease {
     this.#takeProof(failure, verdict);
     this.#learnLimits(failure);
     const park = verdict.park(failure, this.#context.now());
-    if (this.#exceedsWindow && isOfTokens(failure)) {
-      this.#candidate.quota.refuse(this.#reservation?.tokens ?? 0);
+    if (this.#exceedsWindow && this.#reservation !== null && isOfTokens(failure)) {
+      this.#candidate.quota.refuse(this.#reservation);
       return null;
     }
     if (park === null) return null;

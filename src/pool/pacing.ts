@@ -49,6 +49,8 @@ class Window {
  * (https://ai.google.dev/gemini-api/docs/rate-limits). Times are milliseconds since the epoch.
  */
 export class Quota {
+  /** What other instances know it by: the project's scope for the target. */
+  readonly scope: Scope;
   /** Nothing is counted while no limit is known. */
   isKnown = false;
   /** Milliseconds since the epoch; 0 where there is room. */
@@ -59,9 +61,6 @@ export class Quota {
   readonly #disproved = new Map<QuotaName, KnownLimit>();
   readonly #minute = new Window();
   readonly #day = new Window();
-
-  /** What other instances know it by: the project's scope for the target. */
-  readonly scope: Scope;
 
   /** @param minuteMs how long a minute lasts: those of a stand-in may be shorter */
   constructor(scope: Scope, stated: QuotaLimits, minuteMs: number) {
@@ -86,12 +85,6 @@ export class Quota {
     for (const { of, value } of limits) {
       this.#learnOne(of, { value, knownUntil: now + REMEMBERED_MS }, now);
     }
-  }
-
-  #learnOne(of: QuotaName, limit: KnownLimit, now: number): void {
-    const disproved = this.#disproved.get(of);
-    const isWrong = disproved !== undefined && disproved.knownUntil > now;
-    if (!isWrong || limit.value > disproved.value) this.#set(of, limit);
   }
 
   /** Counts a request that is about to be sent. */
@@ -152,24 +145,16 @@ export class Quota {
     return hasRoom && tokens < this.#minute.refusedFrom ? 0 : this.#minute.endsAt;
   }
 
-  /** The provider has refused so many tokens, although smaller requests may fit. */
-  refuse(tokens: number): void {
-    this.#minute.refusedFrom = Math.min(this.#minute.refusedFrom, tokens);
+  fits(tokens: number, now: number, how: Fit): boolean {
+    const fitsAt = this.fitsAt(tokens, now);
+    if (fitsAt === null) return false;
+    return how === 'ever' || fitsAt <= now || (how === 'perhaps' && !this.#hasRefused(tokens));
   }
 
-  /** Whether the provider has refused as many tokens within this minute. */
-  hasRefused(tokens: number): boolean {
-    return tokens >= this.#minute.refusedFrom;
-  }
-
-  #set(of: QuotaName, limit: KnownLimit): void {
-    if (this.#limits.get(of)?.knownUntil !== Number.POSITIVE_INFINITY) this.#limits.set(of, limit);
-    this.isKnown = true;
-  }
-
-  #forget(of: QuotaName): void {
-    this.#limits.delete(of);
-    this.isKnown = this.#limits.size > 0;
+  /** The provider has refused it, although smaller requests may fit. */
+  refuse({ tokens, minuteEndsAt }: Reservation): void {
+    const minute = this.#minute;
+    if (minute.endsAt === minuteEndsAt) minute.refusedFrom = Math.min(minute.refusedFrom, tokens);
   }
 
   /** What this instance has used. */
@@ -191,6 +176,26 @@ export class Quota {
       this.#minute.othersTokens = others.tokens;
     }
     if (others.dayEndsAt === this.#day.endsAt) this.#day.othersRequests = others.dayRequests;
+  }
+
+  #learnOne(of: QuotaName, limit: KnownLimit, now: number): void {
+    const disproved = this.#disproved.get(of);
+    const isWrong = disproved !== undefined && disproved.knownUntil > now;
+    if (!isWrong || limit.value > disproved.value) this.#set(of, limit);
+  }
+
+  #hasRefused(tokens: number): boolean {
+    return tokens >= this.#minute.refusedFrom;
+  }
+
+  #set(of: QuotaName, limit: KnownLimit): void {
+    if (this.#limits.get(of)?.knownUntil !== Number.POSITIVE_INFINITY) this.#limits.set(of, limit);
+    this.isKnown = true;
+  }
+
+  #forget(of: QuotaName): void {
+    this.#limits.delete(of);
+    this.isKnown = this.#limits.size > 0;
   }
 
   #valueOf(of: QuotaName): number {
@@ -230,6 +235,12 @@ export class Quota {
     }
   }
 }
+
+/**
+ * How surely a request must fit into a minute's tokens. `now`: as far as is known. `perhaps`: unless the provider has
+ * refused as many within this minute. `ever`: into an unused minute.
+ */
+export type Fit = 'now' | 'perhaps' | 'ever';
 
 /** The size of a request is an estimate: one that is a little larger than the limit may fit. */
 const CERTAINLY_LARGER = 1.25;
