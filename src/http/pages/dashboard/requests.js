@@ -187,9 +187,9 @@ const models = ({ model, responseModel }) =>
  * @param {string} now
  */
 const attemptRow = (attempt, now) => {
-  const { key, outcome, message, ms, parkedUntil, isTrial } = attempt;
+  const { key, outcome, message, ms, parkedUntil, isTrial, isHedge } = attempt;
   return html`
-  ${key}${isTrial ? ' (probe)' : ''}, ${models(attempt)}: ${plain(outcome)} after ${ms} ms${parkedUntil === null ? '' : `, parked until ${moment(parkedUntil, now)}`}
+  ${key}${isTrial ? ' (probe)' : ''}${isHedge ? ' (hedge)' : ''}, ${models(attempt)}: ${plain(outcome)} after ${ms} ms${parkedUntil === null ? '' : `, parked until ${moment(parkedUntil, now)}`}
   ${message === null ? null : html`<span class="message">${message}</span>`}
 `;
 };
