@@ -204,8 +204,10 @@ export class CandidateSet {
     const { shape = PLAIN, plainProbesFirst = false } = choice;
     if (!this.isSelective && !plainProbesFirst) return null;
     this.#forgetEnded(now);
-    const { features, tokens: estimated } = shape();
-    const tokens = this.tokens.refined(estimated);
+    const tokens = this.limitsTokensUntil > now ? this.tokens.refined(shape().tokens) : 0;
+    // To read the features may take long.
+    const parksFeatures = !this.features.isEmpty(now) || this.keepsForPlainUntil > now;
+    const features = parksFeatures || plainProbesFirst ? shape().features : [];
     return (candidate) => {
       if (!candidate.quota.fits(tokens, now, fits)) return false;
       if (features.length === 0) return true;

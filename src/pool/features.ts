@@ -85,7 +85,7 @@ export class ParkedFeatures {
 
   /** Whether a key has answered such a request, so that another key that refuses it does so for its own sake. */
   isAnswered(features: readonly string[]): boolean {
-    return this.#answered.some((answered) => includesAll(answered, features));
+    return features.length > 0 && this.#answered.some((one) => includesAll(one, features));
   }
 
   /** Opens every feature of the project. */

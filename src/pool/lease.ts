@@ -148,9 +148,10 @@ export class Lease {
 
   #learn(inputTokens: number): void {
     const { set, key } = this.#candidate;
-    const { features, tokens } = this.#shape();
-    set.tokens.learn(tokens, inputTokens);
-    if (features.length > 0) set.features.answered(key.project, features);
+    const shape = this.#shape();
+    set.tokens.learn(shape.tokens, inputTokens);
+    if (set.features.isEmpty(this.#context.now()) || shape.features.length === 0) return;
+    set.features.answered(key.project, shape.features);
   }
 
   #fail(failure: Failure): Parked | null {

@@ -22,6 +22,11 @@ export interface QuotaUse {
   readonly dayRequests: number;
 }
 
+type Limits = ReadonlyMap<QuotaName, KnownLimit>;
+
+/** Shared by all quotas of which nothing is known, since there may be 100,000. */
+const NONE: Limits = new Map();
+
 class Window {
   endsAt = 0;
   requests = 0;
@@ -56,9 +61,9 @@ export class Quota {
   /** Milliseconds since the epoch; 0 where there is room. */
   fullSince = 0;
   readonly #minuteMs: number;
-  readonly #limits = new Map<QuotaName, KnownLimit>();
-  /** Limits that proved wrong, and larger than these: they are not believed again. */
-  readonly #disproved = new Map<QuotaName, KnownLimit>();
+  #limits = NONE;
+  /** Limits that proved wrong: they are not believed again, unless they are larger. */
+  #disproved = NONE;
   readonly #minute = new Window();
   readonly #day = new Window();
 
@@ -71,7 +76,7 @@ export class Quota {
     }
   }
 
-  get limits(): ReadonlyMap<QuotaName, KnownLimit> {
+  get limits(): Limits {
     return this.#limits;
   }
 
@@ -189,12 +194,13 @@ export class Quota {
   }
 
   #set(of: QuotaName, limit: KnownLimit): void {
-    if (this.#limits.get(of)?.knownUntil !== Number.POSITIVE_INFINITY) this.#limits.set(of, limit);
+    if (this.#limits.get(of)?.knownUntil === Number.POSITIVE_INFINITY) return;
+    this.#limits = new Map([...this.#limits, [of, limit]]);
     this.isKnown = true;
   }
 
   #forget(of: QuotaName): void {
-    this.#limits.delete(of);
+    this.#limits = new Map([...this.#limits].filter(([name]) => name !== of));
     this.isKnown = this.#limits.size > 0;
   }
 
@@ -216,7 +222,7 @@ export class Quota {
     const answered = { rpm, tpm, rpd: this.#day.answered };
     for (const [of, limit] of this.#limits) {
       if (answered[of] <= limit.value || limit.knownUntil === Number.POSITIVE_INFINITY) continue;
-      this.#disproved.set(of, limit);
+      this.#disproved = new Map([...this.#disproved, [of, limit]]);
       this.#forget(of);
     }
   }

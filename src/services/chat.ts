@@ -143,7 +143,7 @@ function shapeOfTurn({ system, messages, settings, tools }: ChatTurn): RequestSh
     (sum, text) => sum + Buffer.byteLength(text),
     0,
   );
-  return shapeOf(features, bytes, media);
+  return shapeOf(() => features, bytes, media);
 }
 
 type TurnPart = UserPart | AssistantPart | ToolResult;

@@ -22,21 +22,30 @@ export interface InlineMedia {
 }
 
 /**
- * @param features the names of what is special, in any order
+ * @param readFeatures the names of what is special, in any order; called once at most
  * @param textBytes of the whole request, without inline media
  */
 export function shapeOf(
-  features: readonly string[],
+  readFeatures: () => readonly string[],
   textBytes: number,
   media: readonly InlineMedia[] = [],
 ): RequestShape {
-  const tokens = media.reduce(
-    (sum, one) => sum + tokensIn(one),
-    Math.ceil(textBytes / BYTES_PER_TOKEN),
-  );
-  const sizes = SIZES.filter(([, above]) => tokens > above).map(([name]) => name);
-  const carried = media.length === 0 ? [] : ['media'];
-  return { features: [...new Set([...features, ...carried, ...sizes])].sort(), tokens };
+  const textTokens = Math.ceil(textBytes / BYTES_PER_TOKEN);
+  const tokens = media.reduce((sum, one) => sum + tokensIn(one), textTokens);
+  let features: readonly string[] | null = null;
+  return {
+    tokens,
+    get features() {
+      features ??= [
+        ...new Set([
+          ...readFeatures(),
+          ...(media.length === 0 ? [] : ['media']),
+          ...SIZES.filter(([, above]) => tokens > above).map(([name]) => name),
+        ]),
+      ].sort();
+      return features;
+    },
+  };
 }
 
 /** For plain English these are characters; other scripts have more bytes and more tokens for each. */

@@ -65,19 +65,20 @@ const FEATURES: ReadonlyMap<string, string> = new Map([
 ]);
 const OTHER = ['other'];
 
-/** What is special about a call in Gemini's protocol: everything that is not known to be plain. */
+/** What is special about a call in Gemini's protocol: everything that is not known to be plain. It is read when asked for. */
 export function shapeIn(request: Pick<Request, 'headers' | 'query'>, body: Buffer): RequestShape {
-  if (!isOrdinary(request)) return shapeOf(OTHER, body.length);
+  const media = inlineDataIn(body);
+  const mediaBytes = media.reduce((sum, { length }) => sum + length, 0);
+  return shapeOf(() => featuresIn(request, body), body.length - mediaBytes, media);
+}
+
+function featuresIn(request: Pick<Request, 'headers' | 'query'>, body: Buffer): readonly string[] {
+  if (!isOrdinary(request)) return OTHER;
   const text = body.toString();
   const value = parseJson(text);
-  if (isTooDeep(value) || countFields(value) !== countWrittenFields(text)) {
-    return shapeOf(OTHER, body.length);
-  }
+  if (isTooDeep(value) || countFields(value) !== countWrittenFields(text)) return OTHER;
   const named = withPlainNames(value);
-  const media = mediaIn(named);
-  const mediaBytes = media.reduce((sum, { length }) => sum + length, 0);
-  const functions = hasFunctions(named) ? [FUNCTIONS] : [];
-  return shapeOf([...specialIn(named), ...functions], body.length - mediaBytes, media);
+  return [...specialIn(named), ...(hasFunctions(named) ? [FUNCTIONS] : [])];
 }
 
 const JSON_TYPE = /^application\/json\b/i;
@@ -108,13 +109,25 @@ function hasFunctions(value: unknown): boolean {
   );
 }
 
-function mediaIn(value: unknown): readonly InlineMedia[] {
-  if (Array.isArray(value)) return value.flatMap(mediaIn);
-  if (!isJsonObject(value)) return [];
-  const { data, mimetype } = value;
-  return typeof data === 'string' && typeof mimetype === 'string'
-    ? [{ mediaType: mimetype, length: data.length }]
-    : Object.values(value).flatMap(mediaIn);
+const DATA = Buffer.from('"data"');
+const QUOTE = 34;
+/** A shorter text is none. */
+const LEAST_DATA = 64;
+/** In bytes: the media type stands close to the data. */
+const NEAR = 200;
+
+/** Found without parsing, since a body may have 20 MB. A media type behind the data is not seen. */
+function inlineDataIn(body: Buffer): readonly InlineMedia[] {
+  const found: InlineMedia[] = [];
+  for (let at = body.indexOf(DATA); at >= 0; at = body.indexOf(DATA, at + 1)) {
+    const begin = body.indexOf(QUOTE, at + DATA.length) + 1;
+    const length = begin === 0 ? 0 : body.indexOf(QUOTE, begin) - begin;
+    if (length < LEAST_DATA) continue;
+    const before = body.toString('latin1', Math.max(0, at - NEAR), at);
+    found.push({ mediaType: /image\//i.test(before) ? 'image/*' : '*/*', length });
+    at = begin + length;
+  }
+  return found;
 }
 
 /** A JSON string; with a colon behind it, the name of a field. */
