@@ -460,9 +460,9 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       attempt.hedgeAt = Math.min(attempt.hedgeAt, slowAt);
       return;
     }
-    attempt.lease.isSlow();
-    if (queues.get(target.provider)?.waiters.size !== 0 || !hedging.hasLeft(target, comesWhole))
-      return;
+    attempt.lease.markSlow();
+    const mayHedge = attempt.lease.isOfSlowKey || hedging.hasLeft(target, comesWhole);
+    if (queues.get(target.provider)?.waiters.size !== 0 || !mayHedge) return;
     const lease = this.#search.hedge(attempt.lease);
     if (lease === null) return;
     hedging.take(target, comesWhole);

@@ -16,14 +16,17 @@ export interface Hedging {
   isOutlier(target: Target, comesWhole: boolean, ageMs: number): boolean;
 }
 
-/** Hedges are at most this share of the answers, so that a slow provider is not asked twice as much. */
+/**
+ * Hedges are at most this share of the answers, so that a slow provider is not asked twice as much. An attempt with a
+ * key that was found slow meanwhile needs none of it: then it is the key, not the provider.
+ */
 const SHARE = 0.05;
 /** What a quiet time saves, and what there is at the start. */
 const MAX_SAVED = 10;
 /** No attempt is slow before. */
 export const LEAST_MS = 2000;
 /** Of the usual time to the first chunk. */
-const TIMES_USUAL = 3;
+const TIMES_USUAL = 2.5;
 
 /** Nothing is known of the model yet: it may be one that thinks for two minutes. */
 const UNKNOWN_MS = Number.POSITIVE_INFINITY;
@@ -42,7 +45,8 @@ export function createHedging(): Hedging {
     delayMs: (target, comesWhole) => latencyOf(target, comesWhole).delayMs,
     hasLeft: (target, comesWhole) => latencyOf(target, comesWhole).budget >= 1,
     take(target, comesWhole) {
-      latencyOf(target, comesWhole).budget -= 1;
+      const latency = latencyOf(target, comesWhole);
+      latency.budget = Math.max(0, latency.budget - 1);
     },
     answered(target, comesWhole, firstMs) {
       const latency = (comesWhole ? whole : streamed).get(target) ?? latencyOf(target, comesWhole);

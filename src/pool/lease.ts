@@ -90,8 +90,13 @@ export class Lease {
     return true;
   }
 
+  /** Whether its key has lost hedges, so that it is asked after its siblings. */
+  get isOfSlowKey(): boolean {
+    return this.#candidate.slowness.until > this.#context.now();
+  }
+
   /** Its attempt takes longer than usual. */
-  isSlow(): void {
+  markSlow(): void {
     this.#candidate.slowness.isSuspected = true;
   }
 
