@@ -304,8 +304,10 @@ export class CandidateSet {
   #rotate(candidate: Candidate, now: number): void {
     const fullUntil = candidate.quota.fullUntil(now);
     const slowUntil = candidate.slowness.until;
-    if (fullUntil > now) this.#put(candidate, this.#paced, this.#endOfWindow, fullUntil);
-    else if (slowUntil > now) this.#put(candidate, this.#slow, this.#endOfSlowness, slowUntil);
+    if (fullUntil > now) {
+      const ring = candidate.quota.isTested ? this.#awaitingOutcome : this.#paced;
+      this.#put(candidate, ring, this.#endOfWindow, fullUntil);
+    } else if (slowUntil > now) this.#put(candidate, this.#slow, this.#endOfSlowness, slowUntil);
     else this.#put(candidate, this.#rotation);
   }
 

@@ -46,6 +46,8 @@ export class Lease {
   readonly #reservation: Reservation | null;
   /** Whether it was asked although not enough of the minute's tokens seemed to be left: smaller requests may fit. */
   #exceedsWindow = false;
+  /** Whether it was asked although the quota seemed to be used up: one such attempt at a time. */
+  #tests = false;
   /** What this lease finds is as new as this event. */
   #knowsUntil: number;
   #isProven = false;
@@ -81,6 +83,7 @@ export class Lease {
     }
     const now = this.#context.now();
     const tookMs = Math.max(0, now - this.grantedAt);
+    if (this.#tests) this.#endTest(true);
     this.#knowsUntil = this.#context.nextEvent(now);
     set.successes.add(this.#candidate, this.#knowsUntil, tookMs);
     if (slowness.isSuspected) {
@@ -119,6 +122,7 @@ export class Lease {
     if (isSuccess) this.#candidate.ejection.succeeded(this);
     const parked = isSuccess ? null : this.#fail(outcome);
     if (this.#reservation !== null) this.#settle(this.#reservation, outcome, inputTokens);
+    if (this.#tests) this.#endTest(false);
     if (this.#candidate.set.isSelective && isSuccess) this.#learn(inputTokens);
     this.#probe?.giveBack();
     return parked;
@@ -129,10 +133,20 @@ export class Lease {
     const now = this.#context.now();
     const tokens = quota.limits.has('tpm') ? set.tokens.refined(this.#shape().tokens) : 0;
     this.#exceedsWindow = (quota.fitsAt(tokens, now) ?? now) > now;
+    this.#tests = quota.fullUntil(now) > now;
+    quota.isTested ||= this.#tests;
     const reservation = quota.reserve(tokens, now);
     if (quota.fullUntil(now) > now) this.#quotaChanged();
     this.#context.used?.(quota.scope);
     return reservation;
+  }
+
+  #endTest(isAnswered: boolean): void {
+    const { quota } = this.#candidate;
+    this.#tests = false;
+    quota.isTested = false;
+    if (isAnswered) quota.disproveFull(this.#context.now());
+    this.#quotaChanged();
   }
 
   /** Whatever has used the quota counts; what the provider has refused does not. */

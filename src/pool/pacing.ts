@@ -60,6 +60,8 @@ export class Quota {
   isKnown = false;
   /** Milliseconds since the epoch; 0 where there is room. */
   fullSince = 0;
+  /** Whether a request was sent although the quota seems to be used up, as the last resort: its outcome is awaited. */
+  isTested = false;
   readonly #minuteMs: number;
   #limits = NONE;
   /** Limits that proved wrong: they are not believed again, unless they are larger. */
@@ -122,6 +124,17 @@ export class Quota {
       }
     }
     this.#forgetDisproved();
+  }
+
+  /** A request was answered although a limit seemed to be used up: that limit is larger than thought. */
+  disproveFull(now: number): void {
+    const isFull = {
+      rpm: this.#requestsIn(this.#minute) > this.#valueOf('rpm'),
+      tpm: this.#tokensInMinute() > this.tokenLimit,
+      rpd: this.#requestsIn(this.#day) > this.#valueOf('rpd'),
+    };
+    this.#open(now);
+    for (const [of, limit] of this.#limits) if (isFull[of]) this.#disprove(of, limit);
   }
 
   /** Until when a limit is used up; 0 where there is room. */
@@ -221,10 +234,15 @@ export class Quota {
     const { answered: rpm, answeredTokens: tpm } = this.#minute;
     const answered = { rpm, tpm, rpd: this.#day.answered };
     for (const [of, limit] of this.#limits) {
-      if (answered[of] <= limit.value || limit.knownUntil === Number.POSITIVE_INFINITY) continue;
-      this.#disproved = new Map([...this.#disproved, [of, limit]]);
-      this.#forget(of);
+      if (answered[of] > limit.value) this.#disprove(of, limit);
     }
+  }
+
+  /** A limit of the settings stays. */
+  #disprove(of: QuotaName, limit: KnownLimit): void {
+    if (limit.knownUntil === Number.POSITIVE_INFINITY) return;
+    this.#disproved = new Map([...this.#disproved, [of, limit]]);
+    this.#forget(of);
   }
 
   /** Begins the windows anew that have ended. The clock may be set back. */

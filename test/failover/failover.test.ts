@@ -509,6 +509,15 @@ describe('pacing', () => {
     expect(calls).toHaveLength(6);
   });
 
+  it('asks a key that seems to be used up once, however many requests come', async () => {
+    const { calls, served } = createQuotas([3], true);
+    await served(evenly(4, 0, 2 * SECOND));
+    calls.length = 0;
+    const crowd = evenly(30, MINUTE + 20 * SECOND, MINUTE + 20 * SECOND + 200);
+    expect(await served([...evenly(3, MINUTE, MINUTE + SECOND), ...crowd])).toBe(3);
+    expect(calls).toHaveLength(4);
+  });
+
   it('asks a key once before it refuses, and forgets a limit that proves too low', async () => {
     let isRaised = false;
     const limits = [{ of: 'rpm', value: 2 }] as const;
