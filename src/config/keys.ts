@@ -240,9 +240,10 @@ function withAccounts(
   { faults }: Notes,
 ): readonly ApiKey[] {
   const accounts = new Map<string, Variable>();
-  for (const { provider, number, key, project, billing } of groups) {
-    if (billing === undefined || key === undefined) continue;
-    const owner = `${provider.name} ${project?.text ?? idOf(provider, number)}`;
+  for (const { provider, number, project, billing } of groups) {
+    const id = idOf(provider, number);
+    if (billing === undefined || !keys.some((key) => key.id === id)) continue;
+    const owner = `${provider.name} ${project?.text ?? id}`;
     const named = accounts.get(owner) ?? billing;
     accounts.set(owner, named);
     if (named.text !== billing.text) {

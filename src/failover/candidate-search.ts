@@ -124,7 +124,7 @@ export class CandidateSearch {
       .map(({ target }) => target);
   }
 
-  /** Leases an ejected key. */
+  /** Leases an ejected key, or one that seems to have no quota left. */
   lastResort(): Lease | null {
     return this.#lease(ejected);
   }

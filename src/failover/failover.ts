@@ -305,11 +305,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   onFailure(error: unknown): void {
     const state = this.#state;
-    if (state.kind === 'attempting' || state.kind === 'committed') {
-      this.attemptFailed(state.attempt, error);
-    }
-    // A bug in what the reader does with the last part of the answer.
-    else if (!(error instanceof UpstreamError)) this.#reader.onError(error, this.#answeredBy);
+    if ('attempt' in state) this.attemptFailed(state.attempt, error);
+    else this.#surface(error);
   }
 
   resume(): void {
@@ -381,7 +378,9 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
           return;
         }
         this.#trace.waitedMs += clock.now() - now;
-        this.#attemptOrConclude(lease ?? this.#lastResort());
+        const last = lease ?? this.#lastResort();
+        if (last === null && this.#awaitsOutcome(outcomeUntil)) this.#waitAgain();
+        else this.#attemptOrConclude(last);
       },
     );
     // The queue may have answered at once.
@@ -395,8 +394,21 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   /** Before any refusal the request has not waited for a key that was spent, only for one that seemed to be. */
   #lastResort(): Lease | null {
-    if (this.#errors.length === 0) this.#waitUntil = null;
-    return this.#search.lastResort();
+    const lease = this.#search.lastResort();
+    if (lease !== null && this.#errors.length === 0) this.#waitUntil = null;
+    return lease;
+  }
+
+  /** Another request tests a key that seems to be used up. */
+  #awaitsOutcome(until: number): boolean {
+    const now = this.#options.clock.now();
+    const returnsAt = now < until ? this.#search.returnsAt() : null;
+    return returnsAt !== null && returnsAt <= now;
+  }
+
+  #waitAgain(): void {
+    this.#state = SEARCHING;
+    this.#wait();
   }
 
   /** The caller has gone between the end of its wait and its attempt. */
@@ -429,7 +441,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       call: null,
       firstMs: null,
       limitAt: Number.POSITIVE_INFINITY,
-      hedgeAt: mayHedge && !isHedge ? startedAt + LEAST_MS : Number.POSITIVE_INFINITY,
+      hedgeAt:
+        mayHedge && this.#trace.hedge === null ? startedAt + LEAST_MS : Number.POSITIVE_INFINITY,
       silenceMs: this.#options.streamIdleMs,
       end: null,
       isPaused: false,
@@ -553,7 +566,10 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   attemptFailed(attempt: Attempt<End>, thrown: unknown): void {
     const state = this.#state;
-    if (state.kind !== 'attempting' && state.kind !== 'committed') return;
+    if (state.kind !== 'attempting' && state.kind !== 'committed') {
+      this.#surface(thrown);
+      return;
+    }
     const other = attempt === state.attempt ? state.hedge : state.attempt;
     const error = this.#explain(thrown, attempt.lease);
     const failure = error instanceof UpstreamError ? error.failure : OUR_BUG;
@@ -566,6 +582,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       this.#errors.push(error);
       this.#goOnAfter({ error, answeredBy: attempt.answeredBy }, parked, other);
     }
+  }
+
+  /** After the end: a bug in what the reader does with the last part of the answer. */
+  #surface(thrown: unknown): void {
+    if (!(thrown instanceof UpstreamError)) this.#reader.onError(thrown, this.#answeredBy);
   }
 
   #giveUp(
@@ -594,6 +615,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       return;
     }
     this.#drop(other, action === 'stop' ? CLIENT_GONE : superseded('no'));
+    if (action !== 'stop') this.#answeredBy = failed.answeredBy;
+    if (action === 'answer' && !other.isHedge) this.#trace.hedge = 'won';
     this.#decide(failed, parked);
   }
 
@@ -755,6 +778,7 @@ class HedgeHandler<Chunk, End extends AnswerEnd> implements CallHandler<Chunk, E
   }
 
   onFailure(error: unknown): void {
+    this.#attempt.answeredBy.responseModel ??= this.#model;
     this.#run.attemptFailed(this.#attempt, error);
   }
 

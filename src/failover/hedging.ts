@@ -18,7 +18,7 @@ export interface Hedging {
 
 /**
  * Hedges are at most this share of the answers, so that a slow provider is not asked twice as much. An attempt with a
- * key that was found slow meanwhile needs none of it: then it is the key, not the provider.
+ * key that was found slow meanwhile gets one even if nothing is left: then it is the key, not the provider.
  */
 const SHARE = 0.05;
 /** What a quiet time saves, and what there is at the start. */

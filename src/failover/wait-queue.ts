@@ -210,7 +210,7 @@ function nextWake(
   if (returnsAt === null) return null;
   const limit = now < until || returnsAt > now ? until : outcomeUntil;
   if (limit <= now || returnsAt > limit) return null;
-  return Math.min(limit, nextDueAt ?? limit);
+  return Math.min(limit, nextDueAt ?? limit, returnsAt > now ? returnsAt : limit);
 }
 
 /** When keys return for one search. */

@@ -48,6 +48,8 @@ function refusalLine({ requestId, targets, ms, end, ...request }: EndedTrace) {
 
 const isWorthALine = ({ failovers, hedge }: EndedTrace) => failovers > 0 || hedge !== null;
 
+const nameOf = (service: ProviderName, message: string) => `${service} ${message}`;
+
 const IMPLAUSIBLE = {
   retry_hint: 'a time to retry that is negative or days ahead',
   quota_size: 'a quota whose size is no number',
@@ -61,7 +63,7 @@ function createAnswerWatch(
 ): (failure: Failure, service: ProviderName) => void {
   const known = new Set<string>();
   const warnOnce = (service: ProviderName, message: string) => {
-    const name = `${service} ${message}`;
+    const name = nameOf(service, message);
     if (known.has(name)) return;
     known.add(name);
     log.warn({ service }, message);
@@ -73,6 +75,8 @@ function createAnswerWatch(
     }
     const { retiredKeys } = providerOf(providers, service);
     if (kind !== 'key_rejected' || retiredKeys === undefined) return;
+    // To look costs a walk over all keys.
+    if (known.has(nameOf(service, retiredKeys.cause))) return;
     if (inspection.wereRejectedTogether(service, retiredKeys.isOne)) {
       warnOnce(service, retiredKeys.cause);
     }

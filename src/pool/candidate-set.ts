@@ -174,7 +174,8 @@ export class CandidateSet {
     if (now >= this.#nextDueAt) this.#update(now);
     const last = this.#ejected.first(accepts) ?? this.#paced.first(accepts);
     // What is in the rotation is left over only where the request does not fit into a minute's tokens.
-    return last ?? (this.isSelective ? this.#rotation.first(accepts) : null);
+    if (last !== null || !this.isSelective) return last;
+    return this.#rotation.first(accepts) ?? this.#slow.first(accepts);
   }
 
   /** The half-open candidate for which the other instances must be asked next. */
@@ -211,15 +212,10 @@ export class CandidateSet {
     return (candidate) => {
       if (!candidate.quota.fits(tokens, now, fits)) return false;
       if (features.length === 0) return true;
-      if (!candidate.isUntroubled && plainProbesFirst) return false;
-      return this.#takesSpecial(candidate, features, now);
+      const isKept = plainProbesFirst || (fits !== 'ever' && candidate.keptForPlainUntil > now);
+      if (isKept && !candidate.isUntroubled) return false;
+      return this.features.parkedUntil(candidate.key.project, features, now) === 0;
     };
-  }
-
-  #takesSpecial(candidate: Candidate, features: readonly string[], now: number): boolean {
-    const { key, isUntroubled, keptForPlainUntil } = candidate;
-    if (!isUntroubled && keptForPlainUntil > now) return false;
-    return this.features.parkedUntil(key.project, features, now) === 0;
   }
 
   #forgetEnded(now: number): void {
@@ -229,34 +225,38 @@ export class CandidateSet {
 
   /**
    * When the first candidate may be leased again, in milliseconds since the epoch: `now` when one may already
-   * or when the outcome of a probe is awaited; null for never. The last resorts do not count.
+   * or when the outcome of a probe is awaited; null for never. Ejected candidates do not count:
+   * they can be leased as the last resort.
    */
   returnsAt(now: number, choice: Choice): number | null {
-    const accepts = this.accepting(choice, now);
-    if (this.#isBack(now, accepts)) return now;
+    if (this.#isBack(now, choice)) return now;
+    const accepts = this.accepting(choice, now, 'ever');
     return earliest([
       this.#coolingDown.dueAt(accepts),
       this.#needingAction.dueAt(accepts),
-      this.#fitsAt(now, choice),
+      this.#hasRoomAt(now, choice, accepts),
     ]);
   }
 
   /** The same, but a candidate that needs action counts only where there is no other. */
   retryAt(now: number, choice: Choice): number | null {
-    const accepts = this.accepting(choice, now);
-    if (this.#isBack(now, accepts)) return now;
-    const returnsAt = earliest([this.#coolingDown.dueAt(accepts), this.#fitsAt(now, choice)]);
+    if (this.#isBack(now, choice)) return now;
+    const accepts = this.accepting(choice, now, 'ever');
+    const hasRoomAt = this.#hasRoomAt(now, choice, accepts);
+    const returnsAt = earliest([this.#coolingDown.dueAt(accepts), hasRoomAt]);
     return returnsAt ?? this.#needingAction.dueAt(accepts);
   }
 
-  /** When a window begins in which there is room again for the request. */
-  #fitsAt(now: number, choice: Choice): number | null {
-    const accepts = this.accepting(choice, now, 'ever');
+  /** When a window begins in which there is room again, or a half-open key is not kept for plain requests any more. */
+  #hasRoomAt(now: number, { shape = PLAIN }: Choice, accepts: Accepts<Candidate>): number | null {
     const endOfWindow = this.#endOfWindow.dueAt(accepts);
     if (!this.isSelective) return endOfWindow;
-    const tokens = this.tokens.refined(choice.shape?.().tokens ?? 0);
-    const waiting = this.#rotation.first(accepts);
-    return earliest([endOfWindow, waiting?.quota.fitsAt(tokens, now) ?? null]);
+    const waiting = this.#rotation.first(accepts) ?? this.#slow.first(accepts);
+    if (waiting === null) return endOfWindow;
+    const fitsAt = waiting.quota.fitsAt(this.tokens.refined(shape().tokens), now) ?? 0;
+    const isKept = !waiting.isUntroubled && this.keepsForPlainUntil > now;
+    const freeAt = isKept && shape().features.length > 0 ? waiting.keptForPlainUntil : 0;
+    return earliest([endOfWindow, Math.max(fitsAt, freeAt, now)]);
   }
 
   /** When time alone next changes anything here, in milliseconds since the epoch; null for never. */
@@ -338,10 +338,11 @@ export class CandidateSet {
     return this.candidates[Math.floor(this.#random() * this.candidates.length)] ?? null;
   }
 
-  #isBack(now: number, accepts: Accepts<Candidate>): boolean {
+  #isBack(now: number, choice: Choice): boolean {
+    const accepts = this.accepting(choice, now);
     return (
       this.next(now, accepts) !== null ||
-      this.#awaitingOutcome.first(accepts) !== null ||
+      this.#awaitingOutcome.first(this.accepting(choice, now, 'ever')) !== null ||
       this.#awaitingPermit.first(accepts) !== null
     );
   }
@@ -366,7 +367,7 @@ class TokenEstimates {
   #ratio = 1;
 
   refined(estimated: number): number {
-    return estimated * this.#ratio;
+    return Math.ceil(estimated * this.#ratio);
   }
 
   learn(estimated: number, actual: number): void {

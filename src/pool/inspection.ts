@@ -151,14 +151,19 @@ export function createInspection(
       candidatesFor(provider).reduce((sum, { pooled }) => sum + pooled.inFlight, 0),
     wereRejectedTogether(provider, isOne) {
       const candidates = candidatesFor(provider);
-      const such = candidates.filter(({ key }) => isOne(key));
-      const times = such.map(rejectedSince).filter((at) => at !== null);
-      const hasLiving = candidates.some((one) => !isOne(one.key) && rejectedSince(one) === null);
-      const isAll = such.length > 1 && times.length === such.length;
-      return isAll && hasLiving && Math.max(...times) - Math.min(...times) <= MINUTE_MS;
+      const living = candidates.filter((one) => rejectedSince(one) === null);
+      if (living.length === 0 || living.some(({ key }) => isOne(key))) return false;
+      const times = candidates
+        .filter(({ key }) => isOne(key))
+        .map((one) => rejectedSince(one) ?? 0);
+      const [first, last] = times.toSorted((a, b) => a - b).filter(isFirstOrLast);
+      return last !== undefined && last - (first ?? 0) <= MINUTE_MS;
     },
   };
 }
+
+const isFirstOrLast = (_: number, index: number, all: readonly number[]) =>
+  index === 0 || index === all.length - 1;
 
 const MINUTE_MS = 60_000;
 

@@ -146,14 +146,17 @@ export class KeyPool {
    *
    * @param choice without the keys that lack it although nothing is parked
    */
-  isModelUnavailable(target: Target, choice: Choice = {}): boolean {
+  isModelUnavailable(
+    target: Target,
+    { except, only }: Pick<Choice, 'except' | 'only'> = {},
+  ): boolean {
     const now = this.#context.now();
     const set = this.#sets.get(target);
     if (set === undefined) return true;
-    const accepts = set.accepting(choice, now);
     return set.candidates.every(
       (candidate) =>
-        (accepts !== null && !accepts(candidate)) ||
+        except?.has(candidate.key.id) ||
+        only?.(candidate.key) === false ||
         stateOf(candidate, now).cause === 'model_unavailable',
     );
   }
@@ -168,7 +171,7 @@ export class KeyPool {
     const set = this.#sets.get(target);
     if (set?.isSelective !== true) return '';
     const { features, tokens } = shape();
-    return set.limitsTokensUntil > 0 ? `${features} ${tokens}` : String(features);
+    return set.limitsTokensUntil > 0 ? `${features} ${sizeClassOf(tokens)}` : String(features);
   }
 
   /** Whether some key has answered such a request while others refused it. */
@@ -189,7 +192,7 @@ export class KeyPool {
       .filter(({ key }) => only === undefined || only(key))
       .map(({ quota }) => quota);
     const isExceeded = quotas.length > 0 && quotas.every((one) => one.fitsAt(tokens, now) === null);
-    return isExceeded ? Math.max(...quotas.map(({ tokenLimit }) => tokenLimit)) : null;
+    return isExceeded ? quotas.reduce((most, one) => Math.max(most, one.tokenLimit), 0) : null;
   }
 
   hasKeys(provider: ProviderName): boolean {
@@ -213,6 +216,9 @@ export class KeyPool {
     return among === 'turn' ? set.next(now, accepts) : set.nextLastResort(now, accepts);
   }
 }
+
+/** Sizes of one class differ by less than an eighth. */
+const sizeClassOf = (tokens: number) => Math.ceil(Math.log2(tokens + 1) * 6);
 
 const NO_LIMITS: QuotaLimits = {};
 const MINUTE_MS = 60_000;

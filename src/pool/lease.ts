@@ -210,7 +210,10 @@ export class Lease {
     const { quota, set } = this.#candidate;
     const limits = 'limits' in failure ? failure.limits : undefined;
     if (failure.kind === 'request_too_large') {
-      quota.learn([{ of: 'tpm', value: failure.inputTokenLimit }], this.#context.now());
+      const now = this.#context.now();
+      quota.learn([{ of: 'tpm', value: failure.inputTokenLimit }], now);
+      const tokens = set.tokens.refined(this.#shape().tokens);
+      quota.refuseAsTooLarge(tokens, now + this.#context.cooldownMs);
     } else if (limits !== undefined) quota.learn(limits, this.#context.now());
     set.quotaChanged(quota);
     if (quota.isKnown) this.#context.used?.(quota.scope);

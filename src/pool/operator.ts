@@ -44,11 +44,11 @@ function release(
 ): void {
   const now = context.now();
   const event = context.nextEvent(now);
+  slowness.released();
   for (const scope of [...allScopes, ejection.scope]) {
     scope.open(event, now);
     context.found(scope);
   }
   set.features.release(key.project);
-  slowness.released();
   ejection.released(event);
 }

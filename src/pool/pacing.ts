@@ -2,6 +2,9 @@ import type { QuotaLimit, QuotaLimits, QuotaName } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import type { Scope } from './scope.ts';
 
+/** When the clocks are put back. */
+const LONGEST_DAY_MS = 90_000_000;
+
 /** What was learned of a limit is forgotten after this time. */
 const REMEMBERED_MS = 86_400_000;
 
@@ -26,6 +29,8 @@ type Limits = ReadonlyMap<QuotaName, KnownLimit>;
 
 /** Shared by all quotas of which nothing is known, since there may be 100,000. */
 const NONE: Limits = new Map();
+
+const NOTHING_TOO_LARGE = { tokens: Number.POSITIVE_INFINITY, until: 0 };
 
 class Window {
   endsAt = 0;
@@ -64,6 +69,7 @@ export class Quota {
   isTested = false;
   readonly #minuteMs: number;
   #limits = NONE;
+  #tooLarge: { readonly tokens: number; readonly until: number } = NOTHING_TOO_LARGE;
   /** Limits that proved wrong: they are not believed again, unless they are larger. */
   #disproved = NONE;
   readonly #minute = new Window();
@@ -154,9 +160,9 @@ export class Quota {
     return until;
   }
 
-  /** When a request of this size fits: 0 for now; null for never. */
+  /** When a request of this size fits: 0 for now; null where the provider has refused such a one as too large. */
   fitsAt(tokens: number, now: number): number | null {
-    if (tokens > this.tokenLimit * CERTAINLY_LARGER) return null;
+    if (tokens >= this.#tooLarge.tokens && now < this.#tooLarge.until) return null;
     this.#open(now);
     const used = this.#tokensInMinute();
     const hasRoom = used === 0 || used + tokens <= this.tokenLimit;
@@ -167,6 +173,11 @@ export class Quota {
     const fitsAt = this.fitsAt(tokens, now);
     if (fitsAt === null) return false;
     return how === 'ever' || fitsAt <= now || (how === 'perhaps' && !this.#hasRefused(tokens));
+  }
+
+  /** The provider has refused a request of this size, which is larger than the limit itself. */
+  refuseAsTooLarge(tokens: number, until: number): void {
+    this.#tooLarge = { tokens, until };
   }
 
   /** The provider has refused it, although smaller requests may fit. */
@@ -186,6 +197,7 @@ export class Quota {
   /** What the other instances have used, and the limits that they know. */
   merge({ others, limits, now }: OthersUse): void {
     for (const { of, value, knownUntil } of limits) {
+      if (knownUntil <= now) continue;
       this.#learnOne(of, { value, knownUntil: Math.min(knownUntil, now + REMEMBERED_MS) }, now);
     }
     this.#open(now);
@@ -254,7 +266,8 @@ export class Quota {
         if (now >= knownUntil) this.#forget(of);
       }
     }
-    if (now >= this.#day.endsAt && this.#limits.has('rpd')) {
+    const isOfAnotherDay = now >= this.#day.endsAt || now < this.#day.endsAt - LONGEST_DAY_MS;
+    if (isOfAnotherDay && this.#limits.has('rpd')) {
       this.#day.openUntil(nextPacificMidnight(now));
     }
   }
@@ -265,9 +278,6 @@ export class Quota {
  * refused as many within this minute. `ever`: into an unused minute.
  */
 export type Fit = 'now' | 'perhaps' | 'ever';
-
-/** The size of a request is an estimate: one that is a little larger than the limit may fit. */
-const CERTAINLY_LARGER = 1.25;
 
 /** What another instance has published of a quota. */
 export interface OthersUse {

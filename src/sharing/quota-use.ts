@@ -25,6 +25,7 @@ export interface QuotaSharingOptions {
 
 /** So many changes of one quota within this time are published together. */
 const COLLECT_MS = 100;
+const MINUTE_MS = 60_000;
 /** At a time. */
 const BATCH = 200;
 
@@ -34,6 +35,8 @@ export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
   /** What this instance has published last, which the totals include. */
   const published = new Map<string, QuotaUse>();
   let timer: Timer | null = null;
+  /** By how many minutes the store's clock, which counts, is ahead of ours. */
+  const minutesAhead = () => Math.round(store.clockOffset() / MINUTE_MS);
 
   function publishSoon(): void {
     timer ??= clock.after(COLLECT_MS, () => {
@@ -50,8 +53,9 @@ export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
     if (!store.isUp()) return;
     const updates = batch.map((quota) => {
       const name = nameOf(quota);
-      const use = quota.use(clock.now());
-      published.set(name, use);
+      const own = quota.use(clock.now());
+      published.set(name, own);
+      const use = { ...own, minute: own.minute + minutesAhead() };
       return { name, use, limits: writeLimits(quota) };
     });
     for (const total of await store.shareUse(updates)) received(total);
@@ -60,9 +64,9 @@ export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
   function received({ name, use, limits }: TotalUse): void {
     const quota = quotaOf(name);
     if (quota === null) return;
-    const own = published.get(name);
-    const now = clock.now();
-    quotas()?.merge(quota, { others: without(use, own), limits: readLimits(limits), now });
+    const here = { ...use, minute: use.minute - minutesAhead() };
+    const others = without(here, published.get(name));
+    quotas()?.merge(quota, { others, limits: readLimits(limits), now: clock.now() });
   }
 
   return {

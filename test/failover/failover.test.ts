@@ -395,6 +395,14 @@ describe('a slow attempt', () => {
     expect(calls).toHaveLength(2);
   });
 
+  it('gets one second attempt in all, whatever becomes of both', async () => {
+    const { calls, timed } = await createPractised(({ key }) =>
+      ['key-0', 'key-9'].includes(key) ? [{ after: 2500, fail: failed.down }] : answers(4 * SECOND),
+    );
+    expect((await timed())[0]).toBe('Hi');
+    expect(calls.map(({ key }) => key)).toEqual(['key-0', 'key-9', 'key-1']);
+  });
+
   it('leaves nothing behind when the client hangs up', async () => {
     const { clock, ask, calls, pool } = await createPractised(() => HANG);
     const caller = createCaller();
@@ -516,6 +524,24 @@ describe('pacing', () => {
     const crowd = evenly(30, MINUTE + 20 * SECOND, MINUTE + 20 * SECOND + 200);
     expect(await served([...evenly(3, MINUTE, MINUTE + SECOND), ...crowd])).toBe(3);
     expect(calls).toHaveLength(4);
+  });
+
+  it('keeps a crowd waiting for the outcome, where the quota is larger than it was told', async () => {
+    const limits = [{ of: 'rpm', value: 2 }] as const;
+    let isSpent = true;
+    const { clock, ask, calls } = createSetting(['key-0'], () =>
+      isSpent
+        ? [{ fail: { kind: 'rate_limited', retryAfterMs: SECOND, message: 'spent', limits } }]
+        : [{ after: 400, say: 'Hi' }],
+    );
+    await flow(clock, outcomeOf(ask()), 250);
+    isSpent = false;
+    clock.advance(MINUTE);
+    await Promise.all([1, 2].map(() => flow(clock, ask(), 250)));
+    calls.length = 0;
+    const crowd = Promise.all(Array.from({ length: 5 }, () => ask()));
+    expect(await flow(clock, crowd, 50)).toEqual(['Hi', 'Hi', 'Hi', 'Hi', 'Hi']);
+    expect(calls).toHaveLength(5);
   });
 
   it('asks a key once before it refuses, and forgets a limit that proves too low', async () => {

@@ -210,12 +210,33 @@ describe('a special request that every key refuses without a cause', () => {
     expect(body.latest[0]).toMatchObject({ end: 'refused', code: 'rate_limited' });
   });
 
-  it('waits for a key whose refusal has a retry hint', async () => {
-    const retryInfo = { '@type': 'type.googleapis.com/google.rpc.RetryInfo', retryDelay: '1s' };
-    const app = await startWith(1, refusal(429, EXHAUSTED, 'Slow down.', [retryInfo]));
-    const answer = flow(app.clock, search(app));
-    app.clock.after(500, () => healAll(app, 1));
-    expect((await answer).status).toBe(200);
+  it.each<[string, Fault]>([
+    ['a time', refusal(429, EXHAUSTED, 'Slow down.', [{ '@type': RETRY_INFO, retryDelay: '7s' }])],
+    [
+      'a reason without a quota',
+      refusal(429, EXHAUSTED, 'Slow down.', [{ reason: 'RATE_LIMIT_EXCEEDED', domain: 'x' }]),
+    ],
+  ])('parks no plain scope when the details have %s, but no quota', async (_, fault) => {
+    const app = await startWith(20, fault);
+    const { status } = await flow(app.clock, search(app));
+    expect([status, app.standin.calls.length]).toEqual([429, 3]);
+    expect((await app.counts()).available).toBe(20);
+  });
+
+  it('of which a plain quota is named beside its own parks the plain scope, for that one', async () => {
+    const both = refusal(429, EXHAUSTED, 'You exceeded your current quota.', [
+      {
+        '@type': QUOTA_FAILURE,
+        violations: [
+          { quotaId: 'SearchGroundingRequestsPerDay', quotaValue: '500' },
+          { quotaId: 'GenerateRequestsPerMinutePerProjectPerModel', quotaValue: '5' },
+        ],
+      },
+      { '@type': RETRY_INFO, retryDelay: '7s' },
+    ]);
+    const app = await startWith(1, both, { KEY_WAIT_SECONDS: '0' });
+    const { headers } = await flow(app.clock, search(app));
+    expect(headers.get('retry-after')).toBe('7');
   });
 
   it('parks one feature only, and tries other projects the next time', async () => {
@@ -243,6 +264,18 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await flow(app.clock, search(app))).status).toBe(503);
     app.clock.advance(1000);
     expect((await flow(app.clock, search(app))).status).toBe(200);
+  });
+
+  it('is waited for where a key is kept for plain requests', async () => {
+    const app = await startWith(1, BARE_429, { KEY_WAIT_SECONDS: '12' });
+    await flow(app.clock, app.chat('Hi'));
+    app.clock.advance(HOUR);
+    expect((await flow(app.clock, search(app))).status).toBe(429);
+    healAll(app, 1);
+    const asked = app.clock.now();
+    const tools = [{ functionDeclarations: [{ name: 'pay' }] }];
+    expect((await flow(app.clock, generate(app, { tools }))).status).toBe(200);
+    expect(app.clock.now() - asked).toBeGreaterThan(9000);
   });
 
   it('is sent again after an operator released the key', async () => {

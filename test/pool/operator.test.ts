@@ -60,6 +60,16 @@ describe('a key that the operator releases', () => {
     expect(search()).toBeNull();
   });
 
+  it('is asked in its turn again, if it was slow', () => {
+    const { pool, leaseOf } = createSetting();
+    const lost = { kind: 'superseded', wasSlower: 'clearly', message: 'slow' } as const;
+    leaseOf('a')?.report(lost);
+    const turns = () => [1, 2, 3, 4].map(() => pool.lease(google('flash'))?.key.id);
+    expect(turns()).toEqual(['b', 'b', 'b', 'b']);
+    pool.operator.release('a');
+    expect(turns().filter((id) => id === 'a')).toHaveLength(2);
+  });
+
   it('is not ejected any more, and failures from before do not eject it again', () => {
     const { pool, leaseOf } = createSetting();
     const late = leaseOf('a');

@@ -157,7 +157,7 @@ const namesSomeCause = ({ error }: GeminiRefusal) =>
   error.details.length > 0 || NAMES_CAUSE.test(error.message);
 
 const hasNoQuotaForThisModel = ({ error }: GeminiRefusal) =>
-  violations(error).some(({ quotaValue }) => quotaValue === undefined || isZero(quotaValue));
+  reachedIn(error).some(({ quotaValue }) => quotaValue === undefined || isZero(quotaValue));
 
 /** By the effective status; the first rule that holds decides. */
 const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
@@ -219,7 +219,11 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
     { when: says(SPEND_CAP), failure: PERHAPS_NO_CREDIT },
     {
       when: namesSomeCause,
-      failure: ({ retryHintMs, error }) => ({ ...rateLimited(retryHintMs), ...quotasIn(error) }),
+      failure: ({ retryHintMs, error }) => ({
+        ...rateLimited(retryHintMs),
+        ...quotasIn(error),
+        ...(namesPlainQuota(error) ? {} : { mayConcernRequest: true }),
+      }),
     },
     {
       when: always,
@@ -250,7 +254,7 @@ function hasReason(reasons: RegExp) {
 
 function namesQuota(period: RegExp) {
   return ({ error }: GeminiRefusal): boolean =>
-    violations(error).some(({ quotaId }) => period.test(quotaId));
+    reachedIn(error).some(({ quotaId }) => period.test(quotaId));
 }
 
 function hasNoQuotaForAnyModel({ error }: GeminiRefusal): boolean {
@@ -263,14 +267,14 @@ function hasNoQuotaForAnyModel({ error }: GeminiRefusal): boolean {
 }
 
 function minuteSpent({ retryHintMs, error }: GeminiRefusal): Finding {
-  const isOfTokens = violations(error).every(({ quotaId }) => INPUT_TOKENS.test(quotaId));
+  const isOfTokens = reachedIn(error).every(({ quotaId }) => INPUT_TOKENS.test(quotaId));
   const spent = { ...rateLimited(retryHintMs), ...quotasIn(error) };
   return isOfTokens && spent.limits !== undefined ? { ...spent, isOfTokens } : spent;
 }
 
 /** What a refusal tells of the quotas that were reached. */
 function quotasIn(error: GoogleError) {
-  const reached = violations(error);
+  const reached = reachedIn(error);
   const limits = reached.flatMap((violation) => limitIn(violation) ?? []);
   const quotaModel = reached.find(({ model }) => model !== undefined)?.model;
   const isOfFeature = reached.length > 0 && reached.every(isMeteredApart);
@@ -280,6 +284,16 @@ function quotasIn(error: GoogleError) {
     ...(isOfFeature ? { mayConcernRequest: true as const } : {}),
   };
 }
+
+/** A quota of plain answers governs, where one is named beside that of a feature. */
+function reachedIn(error: GoogleError): readonly QuotaViolation[] {
+  const all = violations(error);
+  const plain = all.filter((violation) => !isMeteredApart(violation));
+  return plain.length === 0 ? all : plain;
+}
+
+const namesPlainQuota = (error: GoogleError) =>
+  violations(error).some((violation) => violation.quotaId !== '' && !isMeteredApart(violation));
 
 const isMeteredApart = ({ quotaId, quotaMetric }: QuotaViolation) =>
   OF_A_FEATURE.test(quotaId) || OF_A_FEATURE.test(quotaMetric);
