@@ -137,7 +137,7 @@ const entriesOf = (text: string) => text.split(/[;\n]/).filter((entry) => entry.
 const MODEL_LIMITS = /^\s*(?:models\/)?([\w.-]+)\s*:(.*)$/s;
 const LIMIT = /^(\d[\d_]*)\s*(rpm|tpm|rpd)$/i;
 const WANTED_LIMITS =
-  'is no limits of a model: wanted are such as gemini-flash-latest: 10 rpm, 250000 tpm, 500 rpd';
+  'cannot be read; expected for example gemini-flash-latest: 10 rpm, 250000 tpm, 500 rpd';
 
 /** @returns a fault where they cannot be read or contradict each other */
 function readLimits(text: string): QuotaLimits | string {

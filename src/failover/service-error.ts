@@ -82,7 +82,8 @@ export function refused(cause: UpstreamError, until: number | null, now: number)
   if (failure.kind === 'request_too_large') return tooLarge(failure.inputTokenLimit, cause);
   const message = `The provider refused this request: ${failure.message}`;
   const code = OF_QUOTAS.has(failure.kind) ? 'rate_limited' : 'model_unavailable';
-  return new ServiceError(code, message, { cause, retryAfterMs: msUntil(until, now) });
+  const hintMs = failure.kind === 'rate_limited' ? (failure.retryAfterMs ?? null) : null;
+  return new ServiceError(code, message, { cause, retryAfterMs: msUntil(until, now) ?? hintMs });
 }
 
 const OF_QUOTAS: ReadonlySet<FailureKind> = new Set([
@@ -102,8 +103,7 @@ const msUntil = (at: number | null, now: number) => (at === null ? null : at - n
 
 /** The provider's own answer, where that is why the request was refused. */
 export function refusalIn({ code, cause }: ServiceError): ProviderWords | null {
-  const isRefused =
-    code === 'rate_limited' || code === 'payload_too_large' || code === 'model_unavailable';
+  const isRefused = code === 'rate_limited' || code === 'model_unavailable';
   return isRefused && cause instanceof UpstreamError ? cause.refusal : null;
 }
 

@@ -112,7 +112,7 @@ function reasonFor(finding: ScopeState, { project, id }: ApiKey): string {
     case 'quota_exhausted':
       return `the day's quota of ${model} is spent for ${whose}`;
     case 'paced':
-      return `the quota of ${model}, as far as it is known, is used up for ${whose}`;
+      return `by our count the quota of ${model} is used up for ${whose}`;
     case 'out_of_credit':
       if (scope === 'billing') return `the billing account of ${whose} has no credit left`;
       return `${whose} has no credit left, or its plan or spend cap ends here`;
@@ -155,7 +155,7 @@ function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
   if (until <= now) return 'its time has passed: the next request tries it';
   const at = timeOf(until, now);
   if (scope === 'operator') return `back at ${at}, or when it is released`;
-  if (scope === 'quota') return `counted anew from ${at}: the last resort until then`;
+  if (scope === 'quota') return `other keys are asked first until ${at}`;
   if (scope === 'ejection') return `ejected until ${at}: the last resort until then`;
   if (effect === 'needs_action') return `needs action; tried again at ${at} in case it was mended`;
   if (cause === 'quota_exhausted') return `tried again at ${at}; ${resetFrom(now)}`;

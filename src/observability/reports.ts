@@ -175,6 +175,9 @@ const attempt = z.strictObject({
   isTrial: z.boolean().meta({ description: 'Whether it was the probe of a parked key.' }),
   isHedge: z.boolean().meta({ description: 'Whether it was started beside a slow attempt.' }),
   parkedUntil: time.nullable().meta({ description: 'Until when it parked a scope.' }),
+  parkedFeatures: z.array(text).meta({
+    description: 'What is special about the requests that it parked; empty where it parked all.',
+  }),
   ms: milliseconds,
   firstMs: milliseconds.nullable().meta({
     description: 'Time to the first chunk of the answer. Null: none came.',

@@ -1,5 +1,6 @@
 import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
 import type { Inspection } from '../pool/inspection.ts';
+import type { Parked } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
@@ -24,7 +25,7 @@ export function createRequestLog(
       if (outcome.kind === 'success') return;
       const { status, message: why } = outcome;
       log[levelOf(outcome)]({ ...attemptLine(attempt, request), status, why }, 'attempt');
-      warnOfAnswer(outcome, attempt.target.provider);
+      warnOfAnswer(outcome, attempt);
     },
     requestHadTrouble(request) {
       if (request.end.kind === 'refused') {
@@ -52,7 +53,7 @@ const nameOf = (service: ProviderName, message: string) => `${service} ${message
 
 const IMPLAUSIBLE = {
   retry_hint: 'a time to retry that is negative or days ahead',
-  quota_size: 'a quota whose size is no number',
+  quota_size: 'a quota whose size is none',
 } as const satisfies Record<NonNullable<Failure['implausible']>, string>;
 
 /** Warns once for each provider of refusals that cannot be true, and of a kind of key that is rejected as a whole. */
@@ -60,25 +61,25 @@ function createAnswerWatch(
   log: Logger,
   inspection: Inspection,
   providers: readonly ProviderFacts[],
-): (failure: Failure, service: ProviderName) => void {
+): (failure: Failure, attempt: AttemptTrace) => void {
   const known = new Set<string>();
-  const warnOnce = (service: ProviderName, message: string) => {
+  const warnOnce = (service: ProviderName, key: string, message: string) => {
     const name = nameOf(service, message);
     if (known.has(name)) return;
     known.add(name);
-    log.warn({ service }, message);
+    log.warn({ service, key }, message);
   };
-  return ({ kind, implausible }, service) => {
+  return ({ kind, implausible }, { key, target: { provider: service } }) => {
     if (implausible !== undefined) {
       const what = IMPLAUSIBLE[implausible];
-      warnOnce(service, `a refusal names ${what}: no park lasts longer than the cooldown`);
+      warnOnce(service, key, `a refusal names ${what}: no park lasts longer than the cooldown`);
     }
     const { retiredKeys } = providerOf(providers, service);
     if (kind !== 'key_rejected' || retiredKeys === undefined) return;
     // To look costs a walk over all keys.
     if (known.has(nameOf(service, retiredKeys.cause))) return;
     if (inspection.wereRejectedTogether(service, retiredKeys.isOne)) {
-      warnOnce(service, retiredKeys.cause);
+      warnOnce(service, key, retiredKeys.cause);
     }
   };
 }
@@ -123,9 +124,15 @@ function attemptLine(attempt: AttemptTrace, request: RequestTrace) {
     ...waited(request),
     ...(isProbe ? { isProbe } : {}),
     ...(isHedge ? { isHedge } : {}),
-    ...(parked === null ? {} : { parks: parked.scope, until: isoTime(parked.until) }),
+    ...(parked === null ? {} : parkedLine(parked)),
   };
 }
+
+const parkedLine = ({ scope, features, until }: Parked) => ({
+  parks: scope,
+  ...(features === undefined ? {} : { features }),
+  until: isoTime(until),
+});
 
 const waited = ({ waitedMs }: Pick<RequestTrace, 'waitedMs'>) => (waitedMs > 0 ? { waitedMs } : {});
 

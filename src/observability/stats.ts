@@ -123,6 +123,8 @@ const noCounts = (): KeyCounts => ({
 
 function countFailure(failure: Failure, attempt: AttemptTrace, counts: KeyCounts): void {
   const { kind, message, status = null } = failure;
+  // Another attempt was faster: that is no failure.
+  if (kind === 'superseded') return;
   const { parked, startedAt, ms, target } = attempt;
   counts.failures[kind] = (counts.failures[kind] ?? 0) + 1;
   if (settles(failure, parked)) counts.settledAt = Math.max(counts.settledAt, startedAt);
@@ -239,6 +241,7 @@ function reportAttempt(attempt: AttemptTrace): RequestReport['attempts'][number]
     isTrial: isProbe,
     isHedge,
     parkedUntil: parked === null ? null : isoTime(parked.until),
+    parkedFeatures: [...(parked?.features ?? [])],
     ms,
     firstMs,
     tokens: usage?.totalTokens ?? null,

@@ -166,7 +166,7 @@ export class CandidateSet {
     const known = this.successes.latest.find(
       (one) => one !== null && one.ring === this.#rotation && isFast(one),
     );
-    return known ?? this.#rotation.first(isFast);
+    return known ?? this.#rotation.first(isFast) ?? this.#paced.first(isFast);
   }
 
   /** The last resort: an ejected candidate, or one whose quota is used up as far as is known. */

@@ -183,30 +183,16 @@ const sooner = (one: KeyState | null, other: KeyState): KeyState =>
  */
 export function stateOf(candidate: Candidate, now: number): KeyState {
   const { id } = candidate.key;
-  if (candidate.isUntroubled) return pacedState(candidate, now);
+  if (candidate.isUntroubled) return { id, state: 'available' };
   const { allScopes, ejection } = candidate;
   const longest = longestParked(allScopes, now);
   const decisive =
     allScopes.find(({ needsAction }) => needsAction) ?? longest ?? ejected(ejection.scope, now);
-  if (decisive === null || decisive.health.state === 'ready') return pacedState(candidate, now);
+  if (decisive === null || decisive.health.state === 'ready') return { id, state: 'available' };
   const { effect, cause, since } = decisive.health.finding;
   const last = lastToEnd(decisive.health, longest?.health);
   const { until } = last;
   return { id, state: publicly(effect), cause, since, until, untilBy: untilBy(last.finding) };
-}
-
-/** A key whose quota is used up, as far as is known, is waited for like one that was refused. */
-function pacedState({ key: { id }, quota }: Candidate, now: number): KeyState {
-  const until = quota.fullUntil(now);
-  if (until <= now) return { id, state: 'available' };
-  return {
-    id,
-    state: 'cooling_down',
-    cause: 'paced',
-    since: quota.fullSince,
-    until,
-    untilBy: 'rule',
-  };
 }
 
 const publicly = (effect: Effect): PublicEffect =>

@@ -14,6 +14,8 @@ export type Outcome = { readonly kind: 'success' } | Failure;
 export interface Parked {
   readonly scope: Park['scope'];
   readonly until: number;
+  /** What is special about the requests that are refused; absent where all are. */
+  readonly features?: readonly string[];
 }
 
 type FeaturePark = Extract<Park, { scope: 'project_model_feature' }>;
@@ -105,8 +107,13 @@ export class Lease {
 
   /** The failure as it is for this request: it may be larger than the limit that was reached. */
   judge(failure: Failure): Failure {
-    const { tokens } = this.#candidate.set;
-    return judgeSize(failure, () => tokens.refined(this.#shape().tokens));
+    return judgeSize(failure, () => {
+      const { tokens, mostTokens } = this.#shape();
+      const { set, quota } = this.#candidate;
+      const refined = set.tokens.refined(tokens);
+      const isUsed = this.#reservation !== null && quota.isMostlyUsed(this.#reservation);
+      return isUsed && refined <= quota.tokenLimit ? null : { tokens: refined, mostTokens };
+    });
   }
 
   /**
@@ -265,7 +272,7 @@ export class Lease {
     if (this.#knowsUntil < scopes.project.sharedHealth.openedAt) return null;
     const until = now + Math.min(ms, this.#context.cooldownMs);
     const found = { features, cause, since: now, until };
-    return { scope, until: set.features.park(key.project, found) };
+    return { scope, features, until: set.features.park(key.project, found) };
   }
 
   #park(scope: Scope, { ms, effect, isHinted }: Cooldown, cause: Cause): void {

@@ -175,6 +175,12 @@ export class Quota {
     return how === 'ever' || fitsAt <= now || (how === 'perhaps' && !this.#hasRefused(tokens));
   }
 
+  /** Whether other requests have used most of the minute's tokens. */
+  isMostlyUsed({ tokens, minuteEndsAt }: Reservation): boolean {
+    const isPresent = this.#minute.endsAt === minuteEndsAt;
+    return isPresent && this.#tokensInMinute() - tokens > this.tokenLimit / 2;
+  }
+
   /** The provider has refused a request of this size, which is larger than the limit itself. */
   refuseAsTooLarge(tokens: number, until: number): void {
     this.#tooLarge = { tokens, until };

@@ -113,6 +113,7 @@ export const PARKING_KINDS: readonly FailureKind[] = FAILURE_KINDS.filter(
 
 /** The verdict for a request of this shape, which is asked for only where it matters. */
 export function verdictOf(failure: Failure, shape: () => RequestShape): Verdict {
+  if ('mayBeTooLarge' in failure) return VERDICTS.request_too_large;
   const features = suspectedIn(failure, shape);
   // The compiler cannot see that a failure and its row belong together.
   return features.length === 0 ? (VERDICTS[failure.kind] as Verdict) : refusesFeatures(features);
@@ -137,16 +138,21 @@ const refusesFeatures = (features: readonly string[]): Verdict => ({
   request: 'next_project',
 });
 
+/** The size of a request, estimated, and the most that it could be. */
+type Size = Pick<RequestShape, 'tokens' | 'mostTokens'>;
+
 /**
  * A request may be larger than the whole limit of which the refusal says that it was reached.
  *
- * @param tokens of the request, estimated
+ * @param sizeOf null where the project's minute seems to be used up, so that the request is not the reason
  */
-export function judgeSize(failure: Failure, tokens: () => number): Failure {
+export function judgeSize(failure: Failure, sizeOf: () => Size | null): Failure {
   if (failure.kind !== 'rate_limited' || failure.isOfTokens !== true) return failure;
   const { message, status, limits = [] } = failure;
   const inputTokenLimit = Math.min(...limits.map(({ value }) => value));
-  if (tokens() <= inputTokenLimit) return failure;
+  const size = sizeOf();
+  if (size === null || size.mostTokens <= inputTokenLimit) return failure;
+  if (size.tokens <= inputTokenLimit) return { ...failure, mayBeTooLarge: true };
   const described = status === undefined ? { message } : { message, status };
   return { kind: 'request_too_large', inputTokenLimit, ...described };
 }

@@ -162,7 +162,7 @@ function shapeOfStart({ body }: SessionRequest, { clientPersona }: MintedToken):
     isJsonObject(json) &&
     Object.entries(json).every(([name, value]) => name === 'clientMetadata' || value === null);
   const features = [...(isUsual ? [] : ['body']), ...(clientPersona === null ? [] : ['persona'])];
-  return { features, tokens: 0 };
+  return { features, tokens: 0, mostTokens: 0 };
 }
 
 const alreadyUsed = () => new ServiceError('unauthorized', 'Session token has already been used.');

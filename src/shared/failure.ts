@@ -30,6 +30,8 @@ export type Failure =
       readonly of?: 'project';
       /** Whether nothing but the limit on input tokens was reached: see `request_too_large`. */
       readonly isOfTokens?: true;
+      /** Whether the request itself may be larger than the limit: its size is an estimate. */
+      readonly mayBeTooLarge?: true;
     } & NamesQuotas &
       MayConcernRequest)
   /** The day's quota is spent. */

@@ -4,9 +4,11 @@ export interface RequestShape {
   readonly features: readonly string[];
   /** Input tokens, estimated. */
   readonly tokens: number;
+  /** The most that they could be: digits and some scripts have a token for each letter. */
+  readonly mostTokens: number;
 }
 
-export const PLAIN = (): RequestShape => ({ features: [], tokens: 0 });
+export const PLAIN = (): RequestShape => ({ features: [], tokens: 0, mostTokens: 0 });
 
 /**
  * A caller's own functions. Agents send them with every request, and no quota is metered apart for them. But a
@@ -32,9 +34,11 @@ export function shapeOf(
 ): RequestShape {
   const textTokens = Math.ceil(textBytes / BYTES_PER_TOKEN);
   const tokens = media.reduce((sum, one) => sum + tokensIn(one), textTokens);
+  const mostTokens = media.reduce((sum, one) => sum + TIMES_AT_MOST * tokensIn(one), textBytes);
   let features: readonly string[] | null = null;
   return {
     tokens,
+    mostTokens,
     get features() {
       features ??= [
         ...new Set([
@@ -67,6 +71,8 @@ const SIZES: readonly (readonly [name: string, above: number])[] = [
  */
 const TOKENS_PER_IMAGE = 1120;
 const BYTES_PER_MEDIA_TOKEN = 300;
+/** A document of little text in few bytes may have many pages. */
+const TIMES_AT_MOST = 30;
 
 const tokensIn = ({ mediaType, length }: InlineMedia) =>
   mediaType.startsWith('image/') ? TOKENS_PER_IMAGE : Math.ceil(length / BYTES_PER_MEDIA_TOKEN);

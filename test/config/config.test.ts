@@ -105,7 +105,7 @@ describe('limits', () => {
       'g: -1 tpm',
     ].join('; ');
     const unreadable =
-      'is no limits of a model: wanted are such as gemini-flash-latest: 10 rpm, 250000 tpm, 500 rpd.';
+      'cannot be read; expected for example gemini-flash-latest: 10 rpm, 250000 tpm, 500 rpd.';
     expect(faultsOf({ GOOGLE_LIMITS, PORT: 'x' })).toEqual([
       expect.stringMatching(/^PORT: /),
       `GOOGLE_LIMITS: entry 1 ${unreadable}`,

@@ -556,9 +556,12 @@ describe('pacing', () => {
     clock.advance(MINUTE);
     isRaised = true;
     expect(await Promise.all([1, 2].map(() => flow(clock, ask(), 250)))).toEqual(['Hi', 'Hi']);
-    expect(pool.inspection.counts('google')).toMatchObject({ available: 0, cooling_down: 1 });
-    expect(await flow(clock, ask(), 250)).toBe('Hi');
+    // It counts as available, since it would be asked before a refusal.
     expect(pool.inspection.counts('google')).toMatchObject({ available: 1 });
+    const scopes = () => pool.inspection.facts('google', 'flash', 'key-0')?.scopes;
+    expect(scopes()).toMatchObject([{ scope: 'quota', cause: 'paced' }]);
+    expect(await flow(clock, ask(), 250)).toBe('Hi');
+    expect(scopes()).toEqual([]);
   });
 
   it('never refuses what an unpaced pool would have served', async () => {

@@ -91,7 +91,7 @@ async function leaseOf(waiter: (() => Promise<Lease | null | string>) | undefine
 }
 
 describe('a special request', () => {
-  const special = { features: ['search'], tokens: 1 };
+  const special = { features: ['search'], tokens: 1, mostTokens: 4 };
 
   it('lets a plain one behind it probe first, and follows where nobody else waits', async () => {
     const { pool, clock, queue, wait, end } = createQueue({ 'google-1': 3 });

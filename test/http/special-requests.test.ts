@@ -547,15 +547,28 @@ describe('a request that is larger than the limit on input tokens', () => {
     expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
   });
 
-  it('gets the refusal of Google in the Gemini protocol', async () => {
+  it('gets the limit in the form of the Gemini protocol too', async () => {
     const app = await startLimited();
     const { status, body } = await flow(
       app.clock,
       generate(app, { contents: [{ role: 'user', parts: [{ text: LARGE }] }] }),
     );
-    expect([status, body.error.status]).toEqual([429, EXHAUSTED]);
+    expect([status, body.error.status]).toEqual([413, 'INVALID_ARGUMENT']);
+    expect(body.error.message).toContain('16000 input tokens a minute');
     expect(app.standin.calls).toHaveLength(3);
     expect((await app.counts()).available).toBe(LIMITED);
+  });
+
+  it.each([
+    ['digits, which have a token each', '7'.repeat(60_000)],
+    ['signs of three bytes with a token each', '好'.repeat(18_000)],
+  ])('parks none either, when its size can only be guessed: %s', async (_, message) => {
+    const spent = exceeded({ quotaId: 'InputTokensPerMinute', quotaValue: '16000' }, '24s');
+    const app = await startWith(20, spent);
+    const { status, headers } = await flow(app.clock, app.chat(message));
+    expect([status, headers.get('retry-after')]).toEqual([429, '24']);
+    expect(app.standin.calls).toHaveLength(3);
+    expect((await app.counts()).available).toBe(20);
   });
 
   it('is answered by a project whose limit is larger', async () => {

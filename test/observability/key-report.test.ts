@@ -50,7 +50,7 @@ it.each<[Partial<ScopeState>, string]>([
   ],
   [
     { cause: 'paced', scope: 'quota', until: NOW + 12_000 },
-    'the quota of flash, as far as it is known, is used up for the project shop; counted anew from 18:00:12 UTC: the last resort until then',
+    'by our count the quota of flash is used up for the project shop; other keys are asked first until 18:00:12 UTC',
   ],
   [
     { cause: 'out_of_credit', scope: 'billing', target: null, effect: 'needs_action' },

@@ -51,7 +51,9 @@ describe('a key that the operator releases', () => {
     const { pool } = createSetting(['a@shop', 'b@shop']);
     const unexplained = { ...failed.unhinted, kind: 'quota_unexplained' } as const;
     const search = () =>
-      pool.lease(google('flash'), { shape: () => ({ features: ['search'], tokens: 1 }) });
+      pool.lease(google('flash'), {
+        shape: () => ({ features: ['search'], tokens: 1, mostTokens: 4 }),
+      });
     const before = search();
     pool.operator.release('a');
     expect(before?.report(unexplained)).toBeNull();

@@ -222,7 +222,7 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
       failure: ({ retryHintMs, error }) => ({
         ...rateLimited(retryHintMs),
         ...quotasIn(error),
-        ...(namesPlainQuota(error) ? {} : { mayConcernRequest: true }),
+        mayConcernRequest: true,
       }),
     },
     {
@@ -291,9 +291,6 @@ function reachedIn(error: GoogleError): readonly QuotaViolation[] {
   const plain = all.filter((violation) => !isMeteredApart(violation));
   return plain.length === 0 ? all : plain;
 }
-
-const namesPlainQuota = (error: GoogleError) =>
-  violations(error).some((violation) => violation.quotaId !== '' && !isMeteredApart(violation));
 
 const isMeteredApart = ({ quotaId, quotaMetric }: QuotaViolation) =>
   OF_A_FEATURE.test(quotaId) || OF_A_FEATURE.test(quotaMetric);

@@ -160,7 +160,7 @@ function whyNone(name, models) {
   const causes = new Set(models.flatMap(({ causes }) => Object.keys(causes)));
   const isAllOf = (/** @type {string[]} */ ...some) =>
     [...causes].every((one) => some.includes(one));
-  if (isAllOf('rate_limited', 'quota_exhausted', 'quota_unexplained', 'paced'))
+  if (isAllOf('rate_limited', 'quota_exhausted', 'quota_unexplained'))
     return `Every ${name} key has used up its quota.`;
   if (isAllOf('operator')) return `Every ${name} key is parked by an operator.`;
   if (isAllOf('model_unavailable')) return WRONG_NAMES[name] ?? '';

@@ -187,9 +187,10 @@ const models = ({ model, responseModel }) =>
  * @param {string} now
  */
 const attemptRow = (attempt, now) => {
-  const { key, outcome, message, ms, parkedUntil, isTrial, isHedge } = attempt;
+  const { key, outcome, message, ms, parkedUntil, parkedFeatures, isTrial, isHedge } = attempt;
+  const parked = parkedFeatures.length === 0 ? 'parked' : `${parkedFeatures.join(' and ')} parked`;
   return html`
-  ${key}${isTrial ? ' (probe)' : ''}${isHedge ? ' (hedge)' : ''}, ${models(attempt)}: ${plain(outcome)} after ${ms} ms${parkedUntil === null ? '' : `, parked until ${moment(parkedUntil, now)}`}
+  ${key}${isTrial ? ' (probe)' : ''}${isHedge ? ' (hedge)' : ''}, ${models(attempt)}: ${plain(outcome)} after ${ms} ms${parkedUntil === null ? '' : `, ${parked} until ${moment(parkedUntil, now)}`}
   ${message === null ? null : html`<span class="message">${message}</span>`}
 `;
 };
