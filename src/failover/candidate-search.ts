@@ -83,7 +83,7 @@ export class CandidateSearch {
   next(): Lease | null {
     const { targets, preferred } = this.#options;
     if (this.#tried !== null || preferred !== undefined) {
-      return this.#leasePreferred() ?? this.#lease(untried);
+      return this.#leasePreferred() ?? this.#leaseSurest() ?? this.#lease(untried);
     }
     for (const target of targets) {
       const lease = this.#pool.lease(target, this.#choice);
@@ -248,6 +248,11 @@ export class CandidateSearch {
     return this.#pool.lease(tried.target, { ...this.#choice, only });
   }
 
+  /** After an upstream failure a key that has just answered is the surest. */
+  #leaseSurest(): Lease | null {
+    return this.#upstreamFailures > 0 ? this.#lease(fast) : null;
+  }
+
   #choose(select: Selection, tried: Tried): LeaseOptions {
     const { refusedBy } = tried;
     const chosen = { ...this.#choice, ...select(tried), mustFit: this.#fitsNowhere };
@@ -306,5 +311,6 @@ function oneMore(before: Tried['alike'], { kind, status }: Failure): Tried['alik
 type Selection = (tried: Tried) => LeaseOptions;
 
 const untried: Selection = ({ keys }) => ({ except: keys });
+const fast: Selection = ({ keys }) => ({ except: keys, among: 'fast' });
 const returned: Selection = ({ notParked }) => ({ except: notParked });
 const ejected: Selection = ({ keys }) => ({ except: keys, among: 'last_resort' });

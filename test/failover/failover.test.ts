@@ -400,7 +400,7 @@ describe('a slow attempt', () => {
       ['key-0', 'key-9'].includes(key) ? [{ after: 2500, fail: failed.down }] : answers(4 * SECOND),
     );
     expect((await timed())[0]).toBe('Hi');
-    expect(calls.map(({ key }) => key)).toEqual(['key-0', 'key-9', 'key-1']);
+    expect(calls.map(({ key }) => key)).toEqual(['key-0', 'key-9', 'key-8']);
   });
 
   it('leaves nothing behind when the client hangs up', async () => {
@@ -459,6 +459,20 @@ describe('a slow attempt', () => {
     await flow(clock, ask(), 500);
     await flow(clock, ask(), 500);
     expect(calls).toHaveLength(2);
+  });
+});
+
+describe('a request after an upstream failure', () => {
+  it('goes on with the key that has just answered, not with the next in turn', async () => {
+    let areBroken = false;
+    const { ask, calls, clock } = createSetting(EIGHT, ({ key }) =>
+      areBroken && key !== 'key-7' ? [{ fail: failed.down }] : [{ say: 'Hi' }],
+    );
+    for (const _ of EIGHT) await ask();
+    areBroken = true;
+    calls.length = 0;
+    expect(await flow(clock, ask(), 50)).toBe('Hi');
+    expect(calls.map(({ key }) => key)).toEqual(['key-0', 'key-7']);
   });
 });
 
