@@ -40,6 +40,9 @@ const state = {
   error: null,
 };
 
+/** A poll that is refused after the logout must not lead elsewhere. */
+let isLeaving = false;
+
 const FIRST_QUERY = query();
 
 main.textContent = '';
@@ -54,6 +57,7 @@ const showIfVisible = () => {
 setInterval(showIfVisible, 1000);
 document.addEventListener('visibilitychange', showIfVisible);
 document.querySelector('#log-out')?.addEventListener('click', async () => {
+  isLeaving = true;
   await fetch('/api/logout', { method: 'POST' }).catch(() => undefined);
   location.assign('/login');
 });
@@ -83,7 +87,8 @@ function failed(error) {
   }
   // An open dialog shows the error itself, and keeps its text.
   const isWriting = document.querySelector('dialog[open]') !== null;
-  if (error instanceof LoggedOut && !isWriting) location.assign('/login?to=/dashboard');
+  if (error instanceof LoggedOut && !isWriting && !isLeaving)
+    location.assign('/login?to=/dashboard');
   if (state.error === null) announce('The server does not answer.');
   state.error = error;
   show();
