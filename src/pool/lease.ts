@@ -142,7 +142,8 @@ export class Lease {
     this.#exceedsWindow = (quota.fitsAt(tokens, now) ?? now) > now;
     this.#tests = quota.fullUntil(now) > now;
     quota.isTested ||= this.#tests;
-    const reservation = quota.reserve(tokens, now);
+    // What seems not to fit must keep nothing from those that do.
+    const reservation = quota.reserve(this.#exceedsWindow ? 0 : tokens, now);
     if (quota.fullUntil(now) > now) this.#quotaChanged();
     this.#context.used?.(quota.scope);
     return reservation;
@@ -185,10 +186,7 @@ export class Lease {
     this.#takeProof(failure, verdict);
     this.#learnLimits(failure);
     const park = verdict.park(failure, this.#context.now());
-    if (this.#exceedsWindow && this.#reservation !== null && isOfTokens(failure)) {
-      this.#candidate.quota.refuse(this.#reservation);
-      return null;
-    }
+    if (isOfTokens(failure) && this.#smallerOnesMayFit()) return null;
     if (park === null) return null;
     if (park.scope === 'project_model_feature') return this.#parkFeatures(park, failure.kind);
     const { scopes } = this.#candidate;
@@ -198,6 +196,15 @@ export class Lease {
     if (name === 'project_model') this.#parkSharers(failure, park);
     const { health } = scope;
     return health.state === 'parked' ? { scope: name, until: health.until } : null;
+  }
+
+  /** Whether the minute's tokens are used up for requests of this size only, which are not sent any more. */
+  #smallerOnesMayFit(): boolean {
+    const { quota, set } = this.#candidate;
+    const tokens = set.tokens.refined(this.#shape().tokens);
+    const mayFit = this.#exceedsWindow || tokens > quota.tokenLimit * SHARE_OF_LARGE;
+    if (mayFit) quota.refuse(tokens, this.grantedAt, this.#context.now());
+    return mayFit;
   }
 
   /** Two names of a model may share one quota. */
@@ -284,6 +291,9 @@ export class Lease {
     if (scope.health !== before) this.#context.found(scope);
   }
 }
+
+/** Of a minute's tokens. While a request of more does not fit, smaller ones may; a request of less stands for all. */
+const SHARE_OF_LARGE = 0.003;
 
 const isOfTokens = (failure: Failure) =>
   failure.kind === 'rate_limited' && failure.isOfTokens === true;

@@ -186,10 +186,12 @@ export class Quota {
     this.#tooLarge = { tokens, until };
   }
 
-  /** The provider has refused it, although smaller requests may fit. */
-  refuse({ tokens, minuteEndsAt }: Reservation): void {
+  /** The provider has refused so many tokens, although smaller requests may fit: in the minute in which they were sent. */
+  refuse(tokens: number, sentAt: number, now: number): void {
+    this.#open(now);
     const minute = this.#minute;
-    if (minute.endsAt === minuteEndsAt) minute.refusedFrom = Math.min(minute.refusedFrom, tokens);
+    if (sentAt < minute.endsAt - this.#minuteMs) return;
+    minute.refusedFrom = Math.min(minute.refusedFrom, tokens);
   }
 
   /** What this instance has used. */
