@@ -34,6 +34,7 @@ export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
   const changed = new Set<Quota>();
   /** What this instance has published last, which the totals include. */
   const published = new Map<string, QuotaUse>();
+  const latest = new Map<string, { readonly minute: number; readonly version: number }>();
   let timer: Timer | null = null;
   /** By how many minutes the store's clock, which counts, is ahead of ours. */
   const minutesAhead = () => Math.round(store.clockOffset() / MINUTE_MS);
@@ -61,9 +62,12 @@ export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
     for (const total of await store.shareUse(updates)) received(total);
   }
 
-  function received({ name, use, limits }: TotalUse): void {
+  function received({ name, use, limits, version }: TotalUse): void {
     const quota = quotaOf(name);
-    if (quota === null) return;
+    const before = latest.get(name);
+    const isOvertaken = before?.minute === use.minute && version < before.version;
+    if (quota === null || isOvertaken) return;
+    latest.set(name, { minute: use.minute, version });
     const here = { ...use, minute: use.minute - minutesAhead() };
     const others = without(here, published.get(name));
     quotas()?.merge(quota, { others, limits: readLimits(limits), now: clock.now() });

@@ -108,7 +108,7 @@ return { 0, math.ceil(retry), unpack(records) }`;
  * Sets what one instance has used of a quota, adds up what all have, and publishes that.
  *
  * Key: a hash. Arguments: instance, name, minute, requests, tokens, end of the day, requests of the day, limits, ms to
- * keep it, channel. Answers with the total as one line, and the limits.
+ * keep it, channel. Answers with the total and its version as one line, and the limits.
  */
 const SHARE_USE = `
 local own = table.concat({ ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] }, '|')
@@ -117,6 +117,7 @@ if type(redis.pcall('HSET', KEYS[1], ARGV[1], own)) == 'table' then
   redis.call('HSET', KEYS[1], ARGV[1], own)
 end
 if ARGV[8] ~= '[]' then redis.call('HSET', KEYS[1], 'limits', ARGV[8]) end
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
 redis.call('PEXPIRE', KEYS[1], ARGV[9])
 local minute, day = tonumber(ARGV[3]), tonumber(ARGV[6])
 local requests, tokens, ofDay, limits = 0, 0, 0, '[]'
@@ -125,13 +126,14 @@ for index = 1, #all, 2 do
   local field, text = all[index], all[index + 1]
   local m, r, t, d, n = string.match(text, '^([%d%.]+)|([%d%.]+)|([%d%.]+)|([%d%.]+)|([%d%.]+)$')
   if field == 'limits' then limits = text
+  elseif field == 'version' then version = tonumber(text)
   elseif not m or tonumber(m) < minute - 1500 then redis.call('HDEL', KEYS[1], field)
   else
     if tonumber(m) == minute then requests, tokens = requests + tonumber(r), tokens + tonumber(t) end
     if tonumber(d) == day then ofDay = ofDay + tonumber(n) end
   end
 end
-local total = table.concat({ ARGV[3], requests, tokens, ARGV[6], ofDay }, '|')
+local total = table.concat({ ARGV[3], requests, tokens, ARGV[6], ofDay, version }, '|')
 redis.call('PUBLISH', ARGV[10], table.concat({ ARGV[1], 'use', ARGV[2], total, limits }, '\\n'))
 return { total, limits }`;
 

@@ -44,7 +44,7 @@ export interface RecordStore {
    *
    * @returns what all instances have used, in the order of the updates
    */
-  shareUse(updates: readonly TotalUse[]): Promise<readonly TotalUse[]>;
+  shareUse(updates: readonly OwnUse[]): Promise<readonly TotalUse[]>;
   /** All records, in batches. */
   all(): AsyncIterable<readonly NamedRecord[]>;
 }
@@ -65,7 +65,11 @@ export interface TotalUse {
   readonly name: string;
   readonly use: QuotaUse;
   readonly limits: string;
+  /** Grows with each publication: answers and messages come over two connections and may overtake each other. */
+  readonly version: number;
 }
+
+export type OwnUse = Omit<TotalUse, 'version'>;
 
 /** What is known of one scope. */
 export interface NamedRecord {
@@ -114,7 +118,7 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
       ...[names.record(name), names.claim(name), names.index],
       ...[instance, name, record, endsProbe ? '1' : '0', String(keepMs), names.channel],
     );
-  const shareOne = async (client: RedisClient, { name, use, limits }: TotalUse) => {
+  const shareOne = async (client: RedisClient, { name, use, limits }: OwnUse) => {
     const { minute, requests, tokens, dayEndsAt, dayRequests } = use;
     const [total, known] = asTexts(
       await client.shareUse(
@@ -242,10 +246,12 @@ const asTexts = (answer: unknown): readonly string[] =>
 
 /** @returns null for what is no use */
 function readUse(name: string, text = '', limits = '[]'): TotalUse | null {
-  const [minute, requests, tokens, dayEndsAt, dayRequests] = text.split('|').map(Number);
+  const [minute, requests, tokens, dayEndsAt, dayRequests, version = Number.NaN] = text
+    .split('|')
+    .map(Number);
   const use = { minute, requests, tokens, dayEndsAt, dayRequests };
-  const isUse = Object.values(use).every(Number.isFinite);
-  return isUse ? { name, use: use as QuotaUse, limits } : null;
+  const isUse = [...Object.values(use), version].every(Number.isFinite);
+  return isUse ? { name, use: use as QuotaUse, limits, version } : null;
 }
 
 /**

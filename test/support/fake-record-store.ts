@@ -2,6 +2,7 @@ import type { QuotaUse } from '../../src/pool/pacing.ts';
 import type {
   ClaimAnswer,
   NamedRecord,
+  OwnUse,
   RecordChange,
   RecordStore,
   RecordStoreListener,
@@ -26,6 +27,7 @@ export class FakeRecordStore {
   readonly #claims = new Map<string, { readonly holder: number; readonly until: number }>();
   /** Of each quota, by instance. */
   readonly #uses = new Map<string, Map<number, QuotaUse>>();
+  #version = 0;
   readonly #listeners = new Map<number, RecordStoreListener>();
 
   constructor({
@@ -84,7 +86,9 @@ export class FakeRecordStore {
     }
   }
 
-  #shareUse({ name, use, limits }: TotalUse, instance: number): TotalUse {
+  #shareUse({ name, use, limits }: OwnUse, instance: number): TotalUse {
+    this.#version += 1;
+    const version = this.#version;
     const uses = this.#uses.get(name) ?? new Map();
     this.#uses.set(name, uses.set(instance, use));
     const ofMinute = [...uses.values()].filter(({ minute }) => minute === use.minute);
@@ -97,10 +101,10 @@ export class FakeRecordStore {
     };
     for (const [other, listener] of this.#listeners) {
       this.#deliver(() =>
-        other === instance ? undefined : listener.used({ name, use: total, limits }),
+        other === instance ? undefined : listener.used({ name, use: total, limits, version }),
       );
     }
-    return { name, use: total, limits };
+    return { name, use: total, limits, version };
   }
 
   #claim(scopes: readonly NamedRecord[], asker: number, holdMs: number): ClaimAnswer {
