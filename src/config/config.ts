@@ -213,7 +213,7 @@ function originWarnings({ isProduction, corsOrigins }: Config): readonly string[
   return ["CORS_ORIGINS is not set: only pages of this server's own origin may call it."];
 }
 
-/** Between here and there anybody could read the keys. */
+/** Without TLS, anybody on the network can read the keys. */
 const clearTextWarnings = ({ googleBaseUrl, anamBaseUrl }: Config): readonly string[] =>
   Object.entries({ GOOGLE_BASE_URL: googleBaseUrl, ANAM_BASE_URL: anamBaseUrl })
     .filter(([, url]) => url.startsWith('http:') && !isPrivateHost(new URL(url).hostname))

@@ -156,14 +156,10 @@ export function createInspection(
       const times = candidates
         .filter(({ key }) => isOne(key))
         .map((one) => rejectedSince(one) ?? 0);
-      const [first, last] = times.toSorted((a, b) => a - b).filter(isFirstOrLast);
-      return last !== undefined && last - (first ?? 0) <= MINUTE_MS;
+      return times.length > 1 && Math.max(...times) - Math.min(...times) <= MINUTE_MS;
     },
   };
 }
-
-const isFirstOrLast = (_: number, index: number, all: readonly number[]) =>
-  index === 0 || index === all.length - 1;
 
 const MINUTE_MS = 60_000;
 

@@ -142,7 +142,7 @@ export class Lease {
     this.#exceedsWindow = (quota.fitsAt(tokens, now) ?? now) > now;
     this.#tests = quota.fullUntil(now) > now;
     quota.isTested ||= this.#tests;
-    // What seems not to fit must keep nothing from those that do.
+    // A request that seems not to fit reserves no tokens: others may still fit.
     const reservation = quota.reserve(this.#exceedsWindow ? 0 : tokens, now);
     if (quota.fullUntil(now) > now) this.#quotaChanged();
     this.#context.used?.(quota.scope);
@@ -157,7 +157,7 @@ export class Lease {
     this.#quotaChanged();
   }
 
-  /** Whatever has used the quota counts; what the provider has refused does not. */
+  /** A refused request gives its reservation back. */
   #settle(reservation: Reservation, outcome: Outcome, inputTokens: number): void {
     const { quota } = this.#candidate;
     const now = this.#context.now();
@@ -186,7 +186,7 @@ export class Lease {
     this.#takeProof(failure, verdict);
     this.#learnLimits(failure);
     const park = verdict.park(failure, this.#context.now());
-    if (isOfTokens(failure) && this.#smallerOnesMayFit()) return null;
+    if (isOfTokens(failure) && this.#refuseSize(failure)) return null;
     if (park === null) return null;
     if (park.scope === 'project_model_feature') return this.#parkFeatures(park, failure.kind);
     const { scopes } = this.#candidate;
@@ -198,11 +198,17 @@ export class Lease {
     return health.state === 'parked' ? { scope: name, until: health.until } : null;
   }
 
-  /** Whether the minute's tokens are used up for requests of this size only, which are not sent any more. */
-  #smallerOnesMayFit(): boolean {
+  /**
+   * Stops requests of this size until the minute ends, if smaller ones may fit.
+   *
+   * @returns whether they may
+   */
+  #refuseSize(failure: Failure): boolean {
     const { quota, set } = this.#candidate;
     const tokens = set.tokens.refined(this.#shape().tokens);
-    const mayFit = this.#exceedsWindow || tokens > quota.tokenLimit * SHARE_OF_LARGE;
+    // A request that may be larger than the limit itself says nothing of others: its size is misjudged.
+    const isLarge = !('mayBeTooLarge' in failure) && tokens > quota.tokenLimit * SHARE_OF_LARGE;
+    const mayFit = this.#exceedsWindow || isLarge;
     if (mayFit) quota.refuse(tokens, this.grantedAt, this.#context.now());
     return mayFit;
   }
@@ -292,7 +298,7 @@ export class Lease {
   }
 }
 
-/** Of a minute's tokens. While a request of more does not fit, smaller ones may; a request of less stands for all. */
+/** Of a minute's tokens. When a larger request is refused, smaller ones may fit; a smaller one shows that nothing fits. */
 const SHARE_OF_LARGE = 0.003;
 
 const isOfTokens = (failure: Failure) =>

@@ -2,7 +2,7 @@ import type { QuotaLimit, QuotaLimits, QuotaName } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import type { Scope } from './scope.ts';
 
-/** When the clocks are put back. */
+/** A day on which the clocks are put back has 25 hours. */
 const LONGEST_DAY_MS = 90_000_000;
 
 /** What was learned of a limit is forgotten after this time. */
@@ -134,12 +134,12 @@ export class Quota {
 
   /** A request was answered although a limit seemed to be used up: that limit is larger than thought. */
   disproveFull(now: number): void {
+    this.#open(now);
     const isFull = {
       rpm: this.#requestsIn(this.#minute) > this.#valueOf('rpm'),
       tpm: this.#tokensInMinute() > this.tokenLimit,
       rpd: this.#requestsIn(this.#day) > this.#valueOf('rpd'),
     };
-    this.#open(now);
     for (const [of, limit] of this.#limits) if (isFull[of]) this.#disprove(of, limit);
   }
 

@@ -92,7 +92,7 @@ export interface ChatChunk {
   readonly media?: Media;
 }
 
-/** A sentence of its own line in place of a part of the answer. */
+/** Replaces a part of the answer with a sentence on a line of its own. */
 export const notCarried = (what: string): string =>
   `\n[${what} was generated, which this format cannot carry.]\n`;
 

@@ -23,10 +23,10 @@ export interface QuotaSharingOptions {
   quotas(): SharedQuotas | null;
 }
 
-/** So many changes of one quota within this time are published together. */
+/** Changes of one quota within this time are published together. */
 const COLLECT_MS = 100;
 const MINUTE_MS = 60_000;
-/** At a time. */
+/** The most quotas in one command. */
 const BATCH = 200;
 
 export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
@@ -42,6 +42,7 @@ export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
   function publishSoon(): void {
     timer ??= clock.after(COLLECT_MS, () => {
       timer = null;
+      // The store reports its failures. Counts are totals: the next publication makes up for a lost one.
       publish().catch(() => {});
       if (changed.size > 0) publishSoon();
     });
@@ -95,7 +96,7 @@ function without(total: QuotaUse, own: QuotaUse | undefined): QuotaUse {
   };
 }
 
-/** Limits of the settings are those of one instance alone. */
+/** Limits from the settings are not shared. */
 function writeLimits({ limits }: Quota): string {
   const learned = [...limits].filter(([, { knownUntil }]) => Number.isFinite(knownUntil));
   return JSON.stringify(learned.map(([of, { value, knownUntil }]) => [of, value, knownUntil]));

@@ -578,6 +578,31 @@ describe('pacing', () => {
     expect(scopes()).toEqual([]);
   });
 
+  it('keeps the limit when the answer comes in the next minute: it says nothing of that one', async () => {
+    const limits = [{ of: 'rpm', value: 2 }] as const;
+    const spent = {
+      kind: 'rate_limited',
+      retryAfterMs: 20 * SECOND,
+      message: 'spent',
+      limits,
+    } as const;
+    const { clock, ask, calls, pool } = createSetting(['key-0'], () => {
+      if (calls.length === 3) return [{ fail: spent }];
+      return [{ after: calls.length === 6 ? 14 * SECOND : 0, say: 'Hi' }];
+    });
+    const askTimes = async (times: number) => {
+      for (let turn = 0; turn < times; turn += 1) await flow(clock, outcomeOf(ask()), 250);
+    };
+    await askTimes(3);
+    const minuteEnds = Math.ceil(clock.now() / MINUTE) * MINUTE;
+    clock.set(minuteEnds + 50 * SECOND);
+    await askTimes(3);
+    expect([calls.length, clock.now() > minuteEnds + MINUTE]).toEqual([6, true]);
+    await askTimes(2);
+    const { scopes } = pool.inspection.facts('google', 'flash', 'key-0') ?? {};
+    expect(scopes).toMatchObject([{ scope: 'quota', cause: 'paced' }]);
+  });
+
   it('never refuses what an unpaced pool would have served', async () => {
     await fc.assert(
       fc.asyncProperty(

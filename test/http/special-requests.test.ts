@@ -571,6 +571,15 @@ describe('a request that is larger than the limit on input tokens', () => {
     expect((await app.counts()).available).toBe(20);
   });
 
+  it('does not stop others of the size that was guessed', async () => {
+    const spent = exceeded({ quotaId: 'InputTokensPerMinute', quotaValue: '16000' }, '24s');
+    const app = await startWith(1, spent);
+    expect((await flow(app.clock, app.chat('7'.repeat(60_000)))).status).toBe(429);
+    app.standin.setFault(textOf(1), null);
+    expect((await flow(app.clock, app.chat('word '.repeat(12_000)))).status).toBe(200);
+    expect(app.standin.calls).toHaveLength(2);
+  });
+
   it('is answered by a project whose limit is larger', async () => {
     const app = await startApp({
       environment: { GOOGLE_API_KEY_1: 'g-small', GOOGLE_API_KEY_2: 'g-large' },

@@ -149,7 +149,7 @@ function toUiMessageStream({ requestId }: AnswerFacts): Frames {
       );
     },
     piece({ text: delta, media }) {
-      // The text behind it becomes a part of its own.
+      // Text after the file is a new text part.
       if (media !== undefined) return closeText() + toFile(media);
       if (delta === '') return '';
       const opening = isTextOpen ? '' : toEvent({ type: 'text-start', id: TEXT_ID });

@@ -111,12 +111,12 @@ function hasFunctions(value: unknown): boolean {
 
 const DATA = Buffer.from('"data"');
 const QUOTE = 34;
-/** A shorter text is none. */
+/** Shorter base64 text is not counted as media. */
 const LEAST_DATA = 64;
 /** In bytes: the media type stands close to the data. */
 const NEAR = 200;
 
-/** Found without parsing, since a body may have 20 MB. A media type behind the data is not seen. */
+/** Found without parsing, since a body may have 20 MB. A media type that follows its data is not found. */
 function inlineDataIn(body: Buffer): readonly InlineMedia[] {
   const found: InlineMedia[] = [];
   for (let at = body.indexOf(DATA); at >= 0; at = body.indexOf(DATA, at + 1)) {

@@ -143,7 +143,7 @@ const FINISH: Record<FinishReason, string> = {
   length: 'length',
   'tool-calls': 'tool_calls',
   'content-filter': 'content_filter',
-  // OpenAI has no word for it, and for a plain stop a person would miss nothing.
+  // OpenAI has no such reason; a plain stop would hide that something is missing.
   other: 'content_filter',
 };
 

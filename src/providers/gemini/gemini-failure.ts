@@ -272,7 +272,7 @@ function minuteSpent({ retryHintMs, error }: GeminiRefusal): Finding {
   return isOfTokens && spent.limits !== undefined ? { ...spent, isOfTokens } : spent;
 }
 
-/** What a refusal tells of the quotas that were reached. */
+/** The limits and the model that a refusal names. */
 function quotasIn(error: GoogleError) {
   const reached = reachedIn(error);
   const limits = reached.flatMap((violation) => limitIn(violation) ?? []);
