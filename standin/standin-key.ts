@@ -54,6 +54,14 @@ export interface AnswerShape {
    * of one: an event for each, after those of the text. Unless `text` is given, there is none.
    */
   readonly functionCalls?: readonly FunctionCall[];
+  /** Google: what the model thinks, in two events before the text, where the request includes thoughts. */
+  readonly thoughts?: string;
+  /** Google: an image in an event of its own after the text, in base64. */
+  readonly image?: { readonly mimeType: string; readonly data: string };
+  /** Google: the pages that the answer is based on, with the last event, where the request may search. */
+  readonly sources?: readonly { readonly uri: string; readonly title?: string }[];
+  /** Google: input tokens that were cached. Default: none. */
+  readonly cachedTokens?: number;
   /** Google: the model that answers. Default: the one that was asked for. */
   readonly modelVersion?: string;
 }

@@ -576,7 +576,10 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     this.#state = SEARCHING;
     const parked = this.#report(attempt, failure);
     if (!(error instanceof UpstreamError)) this.#giveUp('internal_error', error, other);
-    else if (state.kind === 'committed') {
+    else if (state.kind === 'committed' && failure.kind === 'unusable_answer') {
+      // The thoughts are out, and no answer followed.
+      this.#answerUnusable({ error, answeredBy: attempt.answeredBy });
+    } else if (state.kind === 'committed') {
       this.#giveUp(ENDS[failure.kind] ?? 'broken_off', brokenOff(error), other);
     } else {
       this.#errors.push(error);

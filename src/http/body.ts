@@ -273,6 +273,45 @@ export const jsonObject = z
   })
   .meta({ type: 'object' });
 
+/** A JSON schema of a function or an answer. Gemini cannot write what refers to itself. */
+export const jsonSchema = jsonObject.refine((schema) => !refersToItself(schema), {
+  error: 'Must not refer to itself: no $ref may lead back to a schema that it is part of.',
+});
+
+/** Follows each reference to a place in the schema once. */
+function refersToItself(schema: JsonObject): boolean {
+  const open = new Set<string>();
+  const followed = new Set<string>();
+  const leadsBack = (reference: string): boolean => {
+    if (open.has(reference) || open.size > MAX_DEPTH) return true;
+    if (followed.has(reference)) return false;
+    open.add(reference);
+    const isCircular = referencesIn(placeIn(schema, reference)).some(leadsBack);
+    open.delete(reference);
+    followed.add(reference);
+    return isCircular;
+  };
+  return leadsBack('#');
+}
+
+function referencesIn(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  const { $ref: reference } = value as JsonObject;
+  const own = typeof reference === 'string' && reference.startsWith('#') ? [reference] : [];
+  return [...own, ...Object.values(value).flatMap(referencesIn)];
+}
+
+/** @param reference such as `#/$defs/node` */
+function placeIn(schema: JsonObject, reference: string): unknown {
+  const [, ...steps] = reference.split('/');
+  return steps.reduce<unknown>(
+    (value, step) => (typeof value === 'object' ? value?.[toKey(step) as keyof object] : undefined),
+    schema,
+  );
+}
+
+const toKey = (step: string) => step.replaceAll('~1', '/').replaceAll('~0', '~');
+
 /** A JSON object that is described elsewhere. */
 export const linked = (id: string, url: string) =>
   z.looseObject({}).meta({ id, description: `[Reference](${url})`, externalDocs: { url } });

@@ -58,9 +58,11 @@ export const textOf = ({ text, media }: ChatChunk): string =>
 
 export interface ChatReply extends ChatFinish {
   readonly answeredBy: AnsweredBy;
-  /** With a sentence in place of each image and other medium: no whole form carries those. */
+  /** With a sentence in place of each image and other medium, for a form that carries text alone. */
   readonly text: string;
   readonly toolCalls: readonly ToolCall[];
+  /** The whole answer in its order, for a form that carries more. */
+  readonly chunks: readonly ChatChunk[];
 }
 
 /** Gets a streamed answer. */
@@ -124,20 +126,23 @@ const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
 function shapeOfTurn({ system, messages, settings, tools }: ChatTurn): RequestShape {
   const schema = settings?.json?.schema;
   const parts = messages.flatMap((message): readonly TurnPart[] =>
-    message.role === 'tool' ? message.results : message.parts,
+    message.role === 'tool'
+      ? message.results.flatMap(({ media = [], ...result }) => [result, ...media])
+      : message.parts,
   );
   const media = parts
     .filter(isMedia)
     .map(({ mediaType, data }) => ({ mediaType, length: data.length }));
-  const texts = parts.map((part) =>
-    isText(part) ? part.text : isMedia(part) ? '' : JSON.stringify(part),
-  );
+  const texts = parts.map(textIn);
   const declared =
     tools === undefined && schema === undefined ? '' : JSON.stringify([tools, schema]);
-  const hasFunctions = tools !== undefined || parts.some((part) => !isText(part) && !isMedia(part));
+  const hasFunctions =
+    (tools?.declarations.length ?? 0) > 0 || parts.some((part) => !('kind' in part));
   const features = [
-    ...(hasFunctions ? [FUNCTIONS] : []),
+    ...(hasFunctions || parts.some(isCall) ? [FUNCTIONS] : []),
     ...(schema === undefined ? [] : ['schema']),
+    ...(tools?.search === true ? ['search'] : []),
+    ...(parts.some(isLink) ? ['media'] : []),
   ];
   const bytes = [system ?? '', declared, ...texts].reduce(
     (sum, text) => sum + Buffer.byteLength(text),
@@ -146,9 +151,18 @@ function shapeOfTurn({ system, messages, settings, tools }: ChatTurn): RequestSh
   return shapeOf(() => features, bytes, media);
 }
 
-type TurnPart = UserPart | AssistantPart | ToolResult;
-const isText = (part: TurnPart) => 'kind' in part && part.kind === 'text';
+/** A result has no kind. */
+type TurnPart = UserPart | AssistantPart | Omit<ToolResult, 'media'>;
 const isMedia = (part: TurnPart) => 'kind' in part && part.kind === 'media';
+const isLink = (part: TurnPart) => 'kind' in part && part.kind === 'link';
+const isCall = (part: TurnPart) => 'kind' in part && part.kind === 'tool-call';
+
+function textIn(part: TurnPart): string {
+  if (isMedia(part)) return '';
+  return 'kind' in part && (part.kind === 'text' || part.kind === 'reasoning')
+    ? part.text
+    : JSON.stringify(part);
+}
 
 /** A fault of the request is the only failure whose message goes to the caller. */
 function forCaller(error: unknown): unknown {
@@ -174,6 +188,8 @@ class ReplyCollector implements ChatReader {
   readonly #reject: (error: unknown) => void;
   #text = '';
   #toolCalls: ToolCall[] = [];
+  #chunks: ChatChunk[] = [];
+  #size = 0;
 
   constructor(resolve: (reply: ChatReply) => void, reject: (error: unknown) => void) {
     this.#resolve = resolve;
@@ -183,13 +199,17 @@ class ReplyCollector implements ChatReader {
   onAttempt(): void {
     this.#text = '';
     this.#toolCalls = [];
+    this.#chunks = [];
+    this.#size = 0;
   }
 
   onChunk(chunk: ChatChunk): boolean {
-    const { toolCalls } = chunk;
+    const { text, toolCalls, reasoning = '', media } = chunk;
     this.#text += textOf(chunk);
     if (toolCalls !== undefined) this.#toolCalls.push(...toolCalls);
-    if (this.#text.length > MAX_REPLY) this.run?.stop(tooLong());
+    this.#chunks.push(chunk);
+    this.#size += text.length + reasoning.length + (media?.data.length ?? 0);
+    if (this.#size > MAX_REPLY) this.run?.stop(tooLong());
     return true;
   }
 
@@ -198,8 +218,15 @@ class ReplyCollector implements ChatReader {
     if (finish.reason === 'content-filter') this.onAttempt();
     const isEmpty = this.#text === '' && this.#toolCalls.length === 0;
     const { reason, sentence } = closingOf(finish, isEmpty);
-    const text = this.#text + sentence;
-    this.#resolve({ ...finish, text, toolCalls: this.#toolCalls, answeredBy, reason });
+    if (sentence !== '') this.onChunk({ text: sentence });
+    this.#resolve({
+      ...finish,
+      text: this.#text,
+      toolCalls: this.#toolCalls,
+      chunks: this.#chunks,
+      answeredBy,
+      reason,
+    });
   }
 
   onError(error: unknown, answeredBy: AnsweredBy | null): void {
@@ -281,7 +308,13 @@ const SENTENCES: Partial<Record<FinishReason, string>> = {
   other: 'I have no answer to that. Please ask again, or in a different way.',
 };
 
-const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0, totalTokens: 0 };
+const NO_USAGE: Usage = {
+  inputTokens: 0,
+  outputTokens: 0,
+  totalTokens: 0,
+  cachedTokens: 0,
+  thoughtTokens: 0,
+};
 
 /** The failures before the first chunk that are an answer too; null for every other error. */
 function finishOf(error: unknown): ChatFinish | null {

@@ -14,8 +14,19 @@ export type ChatMessage =
   | { readonly role: 'assistant'; readonly parts: readonly AssistantPart[] }
   | { readonly role: 'tool'; readonly results: readonly ToolResult[] };
 
-export interface TextPart {
+export interface TextPart extends Signed {
   readonly kind: 'text';
+  readonly text: string;
+}
+
+/** What the provider has to get back as it came, so that the model remembers what it thought. */
+interface Signed {
+  readonly signature?: string;
+}
+
+/** What the model thought in an earlier answer. */
+export interface ReasoningPart extends Signed {
+  readonly kind: 'reasoning';
   readonly text: string;
 }
 
@@ -26,33 +37,50 @@ export interface Media {
   readonly data: string;
 }
 
-export type MediaPart = Media & { readonly kind: 'media' };
+export type MediaPart = Media & Signed & { readonly kind: 'media' };
 
-export type UserPart = TextPart | MediaPart;
-export type AssistantPart = TextPart | (ToolCall & { readonly kind: 'tool-call' });
+/** A file that the provider fetches itself. */
+export interface LinkPart {
+  readonly kind: 'link';
+  /** An http or https address. */
+  readonly url: string;
+  /** Left out where the caller does not say: the provider finds out. */
+  readonly mediaType?: string;
+}
 
-export interface ToolCall {
+export type UserPart = TextPart | MediaPart | LinkPart;
+export type AssistantPart =
+  | TextPart
+  | ReasoningPart
+  | MediaPart
+  | (ToolCall & { readonly kind: 'tool-call' });
+
+export interface ToolCall extends Signed {
+  /** Any text: a provider that allows less gets another name. */
   readonly name: string;
   readonly input: Readonly<Record<string, unknown>>;
-  /** The provider's own data, which must come back with the call. */
-  readonly signature?: string;
 }
 
 /** Of several calls at once, the results stand in the order of the calls. */
 export interface ToolResult {
   readonly name: string;
   readonly output: Readonly<Record<string, unknown>>;
+  /** Images and other media that belong to the output. */
+  readonly media?: readonly (MediaPart | LinkPart)[];
 }
 
 export interface Tools {
+  /** May be empty where the provider's own search is offered. */
   readonly declarations: readonly ToolDeclaration[];
   readonly choice: ToolChoice;
+  /** Whether the model may search the web by the provider's own tool. Default: false. */
+  readonly search?: boolean;
 }
 
 export interface ToolDeclaration {
   readonly name: string;
   readonly description?: string;
-  /** A JSON schema. */
+  /** A JSON schema, any root: it is completed for the provider. */
   readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
@@ -76,8 +104,13 @@ export interface GenerationSettings {
   readonly json?: { readonly schema?: Readonly<Record<string, unknown>> };
 }
 
+export const EFFORTS = ['none', 'minimal', 'low', 'medium', 'high'] as const;
+export type Effort = (typeof EFFORTS)[number];
+
 /** How much the model may think before it answers. */
 export interface ThinkingSettings {
+  /** Becomes a budget or a level, whichever the model takes; ignored beside either, and by a model that does not think. */
+  readonly effort?: Effort;
   /** In tokens; 0 is none, -1 leaves it to the model. */
   readonly budget?: number;
   /** In the provider's words. */
@@ -88,8 +121,19 @@ export interface ThinkingSettings {
 /** A part of the answer. The text may be empty. */
 export interface ChatChunk {
   readonly text: string;
+  /** What the model thought, as far as it was asked to tell: no part of the answer. */
+  readonly reasoning?: string;
   readonly toolCalls?: readonly ToolCall[];
   readonly media?: Media;
+  readonly sources?: readonly Source[];
+  /** Of the text, the thought or the medium. It may come alone after its text. */
+  readonly signature?: string;
+}
+
+/** A page on which the answer is based. */
+export interface Source {
+  readonly url: string;
+  readonly title?: string;
 }
 
 /** Replaces a part of the answer with a sentence on a line of its own. */

@@ -118,8 +118,13 @@ type Implausible = 'retry_hint' | 'quota_size';
 /** Tokens of one answer, as the provider counted them. */
 export interface Usage {
   readonly inputTokens: number;
+  /** Thoughts are billed as output, and counted here too. */
   readonly outputTokens: number;
   readonly totalTokens: number;
+  /** Of the input, what the provider had cached. */
+  readonly cachedTokens: number;
+  /** Of the output, what the model thought. */
+  readonly thoughtTokens: number;
 }
 
 /** A classified failure of an attempt. */

@@ -44,14 +44,22 @@ export function answerEvents(
   isUnary: boolean,
   fault: { readonly kind: string } | null,
 ): AnswerEvent[] {
+  const { request } = facts;
   const fitted = isUnary ? { ...shape, chunks: 1 } : shape;
   if (fault !== null && isSpoiled(fault)) return spoiledEvents(facts, fitted, fault);
-  const parts = answerParts(fitted, facts.request);
-  const ofEvents = isUnary ? [parts] : parts.map((part) => [part]);
-  const last = { ...candidateOf(ofEvents.at(-1) ?? []), finishReason: 'STOP' };
+  const thoughts = request.includesThoughts ? thoughtParts(fitted) : [];
+  const parts = answerParts(fitted, request);
+  const all = [...thoughts, ...parts];
+  const ofEvents = isUnary ? [all] : all.map((part) => [part]);
+  const last = {
+    ...candidateOf(ofEvents.at(-1) ?? []),
+    ...(request.usesSearch ? groundingOf(fitted) : {}),
+    finishReason: 'STOP',
+  };
+  const { cachedTokens } = fitted;
   return [
     ...ofEvents.slice(0, -1).map((one) => openEvent(facts, one)),
-    closingEvent(facts, { candidates: [last] }, parts),
+    closingEvent(facts, { candidates: [last] }, parts, { thoughts, cachedTokens }),
   ];
 }
 
@@ -78,7 +86,8 @@ const WITHOUT_TEXT = {
 };
 
 type AnswerPart =
-  | { readonly text: string }
+  | { readonly text: string; readonly thought?: true; readonly thoughtSignature?: string }
+  | { readonly inlineData: NonNullable<AnswerShape['image']>; readonly thoughtSignature: string }
   | { readonly functionCall: FunctionCall; readonly thoughtSignature?: string };
 
 /** The texts, then the function calls; with calls, only texts that the shape gives. */
@@ -86,8 +95,26 @@ function answerParts(shape: WholeShape, request: GoogleRequest): AnswerPart[] {
   const calls = request.takesFunctionCalls ? (shape.functionCalls ?? []) : [];
   const isSilent = calls.length > 0 && shape.text === undefined;
   const texts = isSilent ? [] : answerTexts(shape, request.lastUserText);
-  return [...texts.map((text) => ({ text })), ...calls.map(callPart)];
+  const images = shape.image === undefined ? [] : [shape.image];
+  return [
+    ...texts.map((text) => ({ text })),
+    ...images.map((inlineData) => ({ inlineData, thoughtSignature: SIGNATURE })),
+    ...calls.map(callPart),
+  ];
 }
+
+function thoughtParts({ thoughts = '' }: WholeShape): AnswerPart[] {
+  const middle = Math.ceil(thoughts.length / 2);
+  return [thoughts.slice(0, middle), thoughts.slice(middle)]
+    .filter((text) => text !== '')
+    .map((text) => ({ text, thought: true }));
+}
+
+/** https://ai.google.dev/gemini-api/docs/google-search#grounded-response */
+const groundingOf = ({ sources = [] }: WholeShape) =>
+  sources.length === 0
+    ? {}
+    : { groundingMetadata: { groundingChunks: sources.map((web) => ({ web })) } };
 
 /** Of parallel calls Gemini 3 signs only the first. */
 const callPart = (functionCall: FunctionCall, index: number): AnswerPart =>
@@ -121,9 +148,13 @@ const closingEvent = (
   facts: AnswerFacts,
   event: AnswerEvent,
   written: readonly AnswerPart[],
+  { thoughts, cachedTokens }: UsageFacts = { thoughts: [] },
 ): AnswerEvent => ({
   ...event,
-  usageMetadata: usage(facts.request.inputTokens, tokensOf(lengthOf(written))),
+  usageMetadata: {
+    ...usage(facts.request.inputTokens, tokensOf(lengthOf(written)), tokensOf(lengthOf(thoughts))),
+    ...(cachedTokens === undefined ? {} : { cachedContentTokenCount: cachedTokens }),
+  },
   ...identity(facts),
 });
 
@@ -135,13 +166,22 @@ const candidateOf = (parts: readonly AnswerPart[]) => ({
 const identity = ({ modelVersion, responseId }: AnswerFacts) => ({ modelVersion, responseId });
 
 const lengthOf = (parts: readonly AnswerPart[]) =>
-  parts
-    .map((part) => ('text' in part ? part.text : JSON.stringify(part.functionCall)).length)
-    .reduce((sum, length) => sum + length, 0);
+  parts.map((part) => textOf(part).length).reduce((sum, length) => sum + length, 0);
 
-/** Without text Google leaves the candidates' count out. */
-const usage = (promptTokenCount: number, candidatesTokenCount: number) => ({
+function textOf(part: AnswerPart): string {
+  if ('text' in part) return part.text;
+  return JSON.stringify('functionCall' in part ? part.functionCall : part.inlineData);
+}
+
+interface UsageFacts {
+  readonly thoughts: readonly AnswerPart[];
+  readonly cachedTokens?: number | undefined;
+}
+
+/** Google leaves out a count of nothing. */
+const usage = (promptTokenCount: number, candidatesTokenCount: number, thoughts: number) => ({
   promptTokenCount,
   ...(candidatesTokenCount > 0 ? { candidatesTokenCount } : {}),
-  totalTokenCount: promptTokenCount + candidatesTokenCount,
+  ...(thoughts > 0 ? { thoughtsTokenCount: thoughts } : {}),
+  totalTokenCount: promptTokenCount + candidatesTokenCount + thoughts,
 });

@@ -11,6 +11,7 @@ export interface GoogleRequest {
   /** Functions are offered, and the last content is not the result of one. */
   readonly takesFunctionCalls: boolean;
   readonly usesSearch: boolean;
+  readonly includesThoughts: boolean;
 }
 
 /**
@@ -30,7 +31,7 @@ export function createRequestReader(keys: readonly KnownKey[]): RequestReader {
     const malformed = complaintAbout(body.contents);
     if (malformed !== null) return googleError(400, malformed);
     const contents = body.contents as readonly Content[];
-    const complaint = complaintAboutFunctions(contents);
+    const complaint = complaintAboutNames(body.tools) ?? complaintAboutFunctions(contents);
     if (complaint !== null) return googleError(400, complaint);
     return refuseForeign(body, contents, stored.get(project)) ?? measure(body, contents);
   };
@@ -62,6 +63,9 @@ const fileUriOf = field('fileUri');
 const cachedContentOf = field('cachedContent');
 const systemInstructionOf = field('systemInstruction');
 const functionDeclarationsOf = field('functionDeclarations');
+const generationConfigOf = field('generationConfig');
+const thinkingConfigOf = field('thinkingConfig');
+const includeThoughtsOf = field('includeThoughts');
 const searchOf = field('googleSearch');
 const olderSearchOf = field('googleSearchRetrieval');
 
@@ -90,6 +94,15 @@ function complaintAbout(contents: unknown): string | null {
 
 const hasParts = (parts: unknown) =>
   Array.isArray(parts) && parts.length > 0 && parts.every(isJsonObject);
+
+const VALID_NAME = /^[A-Za-z_][\w.:-]{0,63}$/;
+
+function complaintAboutNames(tools: unknown): string | null {
+  const declared = asObjects(tools).flatMap((tool) => asObjects(functionDeclarationsOf(tool)));
+  const index = declared.findIndex(({ name }) => !VALID_NAME.test(asText(name)));
+  if (index < 0) return null;
+  return `* GenerateContentRequest.tools[0].function_declarations[${index}].name: Invalid function name. Must start with a letter or an underscore. Must be alphanumeric (a-z, A-Z, 0-9), underscores (_), dots (.), colons (:), or dashes (-), with a maximum length of 64.\n`;
+}
 
 /** @returns what Gemini 3 refuses about a conversation's function calls and their results */
 function complaintAboutFunctions(contents: readonly Content[]): string | null {
@@ -160,7 +173,14 @@ function measure(body: JsonObject, contents: readonly Content[]): GoogleRequest 
       tools.some(offersFunctions) &&
       contents.at(-1)?.parts.some((part) => isJsonObject(functionResponseOf(part))) === false,
     usesSearch: tools.some((tool) => (searchOf(tool) ?? olderSearchOf(tool)) !== undefined),
+    includesThoughts: thoughtsAreIncluded(body),
   };
+}
+
+function thoughtsAreIncluded(body: JsonObject): boolean {
+  const config = generationConfigOf(body);
+  const thinking = isJsonObject(config) ? thinkingConfigOf(config) : null;
+  return isJsonObject(thinking) && includeThoughtsOf(thinking) === true;
 }
 
 function offersFunctions(tool: JsonObject): boolean {

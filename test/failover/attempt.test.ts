@@ -23,7 +23,9 @@ const FIRST_CHUNK_MS = 20_000;
 const IDLE_MS = 45_000;
 const REQUEST_MS = 60_000;
 const FINISHED_MS = 30_000;
-const END: AnswerEnd = { usage: { inputTokens: 1, outputTokens: 2, totalTokens: 3 } };
+const END: AnswerEnd = {
+  usage: { inputTokens: 1, outputTokens: 2, totalTokens: 3, cachedTokens: 0, thoughtTokens: 0 },
+};
 
 interface PlayedCall {
   readonly handler: CallHandler<string, AnswerEnd>;

@@ -46,7 +46,13 @@ const acme = (baseUrl: string): Provider => ({
     }),
 });
 
-const USAGE = { inputTokens: 1, outputTokens: 2, totalTokens: 3 };
+const USAGE = {
+  inputTokens: 1,
+  outputTokens: 2,
+  totalTokens: 3,
+  cachedTokens: 0,
+  thoughtTokens: 0,
+};
 const KEYS = { ACME_API_KEY: 'acme-key-one', ACME_API_KEY_2: 'acme-key-two' };
 const closing: (() => void)[] = [];
 

@@ -79,7 +79,7 @@ export const failed = {
   blocked: { kind: 'content_blocked', message: 'blocked' },
   unusable: {
     kind: 'unusable_answer',
-    usage: { inputTokens: 1, outputTokens: 0, totalTokens: 1 },
+    usage: { inputTokens: 1, outputTokens: 0, totalTokens: 1, cachedTokens: 0, thoughtTokens: 0 },
     message: 'unusable',
   },
   down: { kind: 'upstream_down', timedOut: false, message: 'down' },

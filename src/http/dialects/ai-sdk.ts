@@ -19,6 +19,7 @@ import {
   readDataUrl,
   textPart,
   toEvent,
+  toTokens,
 } from './dialect.ts';
 
 /** What is sent on, what is skipped, and a file that only the browser could read. */
@@ -157,7 +158,7 @@ function toUiMessageStream({ requestId }: AnswerFacts): Frames {
       return opening + toEvent({ type: 'text-delta', id: TEXT_ID, delta });
     },
     end({ reason: finishReason, usage }) {
-      const messageMetadata = { model, requestId, usage };
+      const messageMetadata = { model, requestId, usage: toTokens(usage) };
       return (
         closeText() +
         toEvent({ type: 'finish-step' }) +

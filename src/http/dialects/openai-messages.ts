@@ -190,7 +190,7 @@ function checkedResult(
 
 const NO_SUCH_CALL = 'The assistant before it has made no call with this id.';
 
-const hasContent = (part: UserPart) => part.kind === 'media' || hasText(part.text);
+const hasContent = (part: UserPart) => part.kind !== 'text' || hasText(part.text);
 
 function toTextParts(text: string): readonly TextPart[] {
   return [{ kind: 'text', text }];

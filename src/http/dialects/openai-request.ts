@@ -1,8 +1,14 @@
 import { z } from 'zod';
 import type { ChatRequest } from '../../services/chat.ts';
-import type { GenerationSettings, ToolChoice, Tools } from '../../shared/chat.ts';
+import {
+  EFFORTS,
+  type Effort,
+  type GenerationSettings,
+  type ToolChoice,
+  type Tools,
+} from '../../shared/chat.ts';
 import { isJsonObject } from '../../shared/json.ts';
-import { invalidField, jsonObject, listOf, validate } from '../body.ts';
+import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
 import { modelName } from './dialect.ts';
 import { messages, readConversation } from './openai-messages.ts';
 
@@ -10,19 +16,6 @@ const MAX_PARAMETERS = 100;
 
 const tokens = z.int().min(1);
 const penalty = z.number().min(-2).max(2);
-
-/**
- * Tokens that each effort may cost, as on Google's own OpenAI-compatible routes
- * (https://ai.google.dev/gemini-api/docs/openai#thinking).
- */
-const EFFORTS = {
-  none: 0,
-  minimal: 1024,
-  low: 1024,
-  medium: 8192,
-  high: 24_576,
-  xhigh: 24_576,
-} as const;
 
 /**
  * As Google's own OpenAI-compatible routes take it
@@ -45,7 +38,7 @@ const responseFormat = z.discriminatedUnion('type', [
   z.looseObject({ type: z.enum(['text', 'json_object']) }),
   z.looseObject({
     type: z.literal('json_schema'),
-    json_schema: z.looseObject({ schema: jsonObject.nullish() }),
+    json_schema: z.looseObject({ schema: jsonSchema.nullish() }),
   }),
 ]);
 
@@ -56,7 +49,7 @@ const tool = z.looseObject({
   type: z.literal('function', 'Only functions are supported.'),
   function: named.extend({
     description: z.string().nullish(),
-    parameters: jsonObject.nullish(),
+    parameters: jsonSchema.nullish(),
   }),
 });
 
@@ -90,7 +83,7 @@ const SUPPORTED = {
   presence_penalty: penalty.nullish(),
   frequency_penalty: penalty.nullish(),
   response_format: responseFormat.nullish(),
-  reasoning_effort: z.enum(Object.keys(EFFORTS) as (keyof typeof EFFORTS)[]).nullish(),
+  reasoning_effort: z.enum([...EFFORTS, 'xhigh']).nullish(),
   enable_thinking: z.boolean().nullish(),
   extra_body: z.strictObject({ google: googleExtras.nullish() }).nullish(),
   /** Where the Python client puts the content of `extra_body`. */
@@ -191,16 +184,17 @@ function toThinking(body: CompletionBody): GenerationSettings['thinking'] | null
   const { thinking_budget: budget, thinking_level: level, include_thoughts } = config;
   const isConfigured = isGiven(budget) || isGiven(level);
   const thinking = withoutGaps({
-    budget: isConfigured ? budget : effortOf(body),
+    effort: isConfigured ? null : effortOf(body),
+    budget,
     level,
     includeThoughts: include_thoughts,
   });
   return Object.keys(thinking).length === 0 ? null : thinking;
 }
 
-function effortOf({ reasoning_effort: effort, enable_thinking }: CompletionBody): number | null {
-  if (isGiven(effort)) return EFFORTS[effort];
-  return enable_thinking === false ? EFFORTS.none : null;
+function effortOf({ reasoning_effort: effort, enable_thinking }: CompletionBody): Effort | null {
+  if (isGiven(effort)) return effort === 'xhigh' ? 'high' : effort;
+  return enable_thinking === false ? 'none' : null;
 }
 
 function toJson(format: CompletionBody['response_format']): GenerationSettings['json'] | null {

@@ -13,6 +13,7 @@ import {
   MAX_MESSAGES,
   modelName,
   toEvent,
+  toTokens,
   userText,
 } from './dialect.ts';
 
@@ -88,7 +89,8 @@ function toBody(
   { text: reply, answeredBy, reason: finishReason, usage }: ChatReply,
   { requestId }: AnswerFacts,
 ): z.output<typeof chatReply> {
-  return { reply, model: modelThatAnswered(answeredBy), finishReason, usage, requestId };
+  const model = modelThatAnswered(answeredBy);
+  return { reply, model, finishReason, usage: toTokens(usage), requestId };
 }
 
 function toEvents({ requestId }: AnswerFacts): Frames {
@@ -103,7 +105,8 @@ function toEvents({ requestId }: AnswerFacts): Frames {
       const text = textOf(chunk);
       return text === '' ? '' : named('delta', { text });
     },
-    end: ({ reason, usage }) => named('done', { model, finishReason: reason, usage, requestId }),
+    end: ({ reason, usage }) =>
+      named('done', { model, finishReason: reason, usage: toTokens(usage), requestId }),
     fail: (error) => named('error', errorBody(error, requestId).error),
     keepAlive: COMMENT,
   };

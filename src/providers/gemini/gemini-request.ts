@@ -2,15 +2,15 @@ import type {
   AssistantPart,
   ChatMessage,
   ChatTurn,
+  Effort,
   GenerationSettings,
   ThinkingSettings,
-  ToolChoice,
-  ToolDeclaration,
   ToolResult,
   UserPart,
 } from '../../shared/chat.ts';
 import type { ChatClient, UpstreamContext } from '../provider.ts';
 import { GeminiAnswer } from './gemini-stream.ts';
+import { toGeminiName, toGeminiTools, toToolConfig, withCallersNames } from './gemini-tools.ts';
 
 export interface GeminiOptions extends UpstreamContext {
   /** Without a trailing slash and without the API's version. */
@@ -28,9 +28,11 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
         path: `${base}/v1beta/models/${model}:streamGenerateContent?alt=sse`,
         method: 'POST',
         headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
-        body: JSON.stringify(toGeminiRequest(turn)),
+        body: JSON.stringify(toGeminiRequest(turn, model ?? '')),
       } as const;
-      const answer = new GeminiAnswer(dispatcher, request, handler, context);
+      const named = withCallersNames(turn, handler);
+      const includesThoughts = turn.settings?.thinking?.includeThoughts === true;
+      const answer = new GeminiAnswer(includesThoughts, dispatcher, request, named, context);
       dispatcher.dispatch(request, answer);
       return answer;
     },
@@ -38,12 +40,12 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
 }
 
 /** A turn in Gemini's form (https://ai.google.dev/api/generate-content). JSON leaves out what is undefined. */
-const toGeminiRequest = ({ system, messages, settings, tools }: ChatTurn) => ({
+const toGeminiRequest = ({ system, messages, settings, tools }: ChatTurn, model: string) => ({
   contents: toContents(messages),
   systemInstruction: system === null ? undefined : { role: 'system', parts: [{ text: system }] },
-  generationConfig: settings && toGenerationConfig(settings),
-  tools: tools && [{ functionDeclarations: tools.declarations.map(toFunctionDeclaration) }],
-  toolConfig: tools && { functionCallingConfig: toFunctionCallingConfig(tools.choice) },
+  generationConfig: settings && toGenerationConfig(settings, model),
+  tools: tools && toGeminiTools(tools),
+  toolConfig: tools && toToolConfig(tools),
 });
 
 interface Content {
@@ -70,22 +72,41 @@ function toContent(message: ChatMessage): Content {
     case 'assistant':
       return { role: 'model', parts: toModelParts(message.parts) };
     case 'tool':
-      return { role: 'user', parts: message.results.map(toFunctionResponse) };
+      return { role: 'user', parts: toResultParts(message.results) };
     default:
       return message satisfies never;
   }
 }
 
-const toUserPart = (part: UserPart) =>
-  part.kind === 'text'
-    ? { text: part.text }
-    : { inlineData: { mimeType: part.mediaType, data: part.data } };
+/** `thoughtSignature` stands beside the content of a part. */
+function toUserPart(part: UserPart) {
+  switch (part.kind) {
+    case 'text':
+      return { text: part.text, thoughtSignature: part.signature };
+    case 'media':
+      return {
+        inlineData: { mimeType: part.mediaType, data: part.data },
+        thoughtSignature: part.signature,
+      };
+    case 'link':
+      return { fileData: { fileUri: part.url, mimeType: part.mediaType } };
+    default:
+      return part satisfies never;
+  }
+}
 
 function toModelParts(parts: readonly AssistantPart[]) {
   const firstCall = parts.find(({ kind }) => kind === 'tool-call');
-  return parts.map((part) =>
-    part.kind === 'text' ? { text: part.text } : toFunctionCall(part, part === firstCall),
-  );
+  return parts.map((part) => {
+    switch (part.kind) {
+      case 'tool-call':
+        return toFunctionCall(part, part === firstCall);
+      case 'reasoning':
+        return { text: part.text, thought: true, thoughtSignature: part.signature };
+      default:
+        return toUserPart(part);
+    }
+  });
 }
 
 type ToolCallPart = Extract<AssistantPart, { kind: 'tool-call' }>;
@@ -97,36 +118,62 @@ type ToolCallPart = Extract<AssistantPart, { kind: 'tool-call' }>;
  */
 function toFunctionCall({ name, input, signature }: ToolCallPart, isFirst: boolean) {
   const thoughtSignature = signature ?? (isFirst ? SIGNATURE_IS_LOST : undefined);
-  return { functionCall: { name, args: input }, thoughtSignature };
+  return { functionCall: { name: toGeminiName(name), args: input }, thoughtSignature };
 }
 
 const SIGNATURE_IS_LOST = 'skip_thought_signature_validator';
 
-const toFunctionResponse = ({ name, output }: ToolResult) => ({
-  functionResponse: { name, response: output },
-});
+/** Not every model takes media within a function's response; all take them beside it. */
+const toResultParts = (results: readonly ToolResult[]) => [
+  ...results.map(({ name, output }) => ({
+    functionResponse: { name: toGeminiName(name), response: output },
+  })),
+  ...results.flatMap(({ media = [] }) => media.map(toUserPart)),
+];
 
-const toGenerationConfig = ({ stop, thinking, json, ...rest }: GenerationSettings) => ({
+const toGenerationConfig = (
+  { stop, thinking, json, ...rest }: GenerationSettings,
+  model: string,
+) => ({
   ...rest,
   stopSequences: stop,
-  thinkingConfig: thinking && toThinkingConfig(thinking),
+  thinkingConfig: thinking && toThinkingConfig(thinking, model),
   responseMimeType: json && 'application/json',
   responseJsonSchema: json?.schema,
 });
 
-const toThinkingConfig = ({ budget, level, includeThoughts }: ThinkingSettings) => ({
-  thinkingBudget: budget,
-  thinkingLevel: level,
-  includeThoughts,
-});
+function toThinkingConfig(
+  { effort, budget, level, includeThoughts }: ThinkingSettings,
+  model: string,
+) {
+  const isStated = effort === undefined || budget !== undefined || level !== undefined;
+  const stated = { thinkingBudget: budget, thinkingLevel: level, includeThoughts };
+  return isStated ? stated : { ...thinkingFor(effort, model), includeThoughts };
+}
 
-const toFunctionDeclaration = ({ name, description, parameters }: ToolDeclaration) => ({
-  name,
-  description,
-  parametersJsonSchema: parameters,
-});
+/**
+ * What an effort means to a model, as on Google's own OpenAI-compatible routes
+ * (https://ai.google.dev/gemini-api/docs/openai#thinking). Models since Gemini 3 take levels, those before it
+ * budgets in tokens; an alias such as `gemini-flash-latest` takes both.
+ */
+function thinkingFor(effort: Effort, model: string): object {
+  if (DOES_NOT_THINK.test(model)) return {};
+  const canBeSilent = !model.includes('pro');
+  if (!HAS_LEVELS.test(model)) {
+    return { thinkingBudget: effort === 'none' && !canBeSilent ? LEAST_BUDGET : BUDGETS[effort] };
+  }
+  const least = canBeSilent ? 'minimal' : 'low';
+  return { thinkingLevel: effort === 'none' || effort === 'minimal' ? least : effort };
+}
 
-const toFunctionCallingConfig = (choice: ToolChoice) =>
-  choice.kind === 'one'
-    ? { mode: 'ANY', allowedFunctionNames: [choice.name] }
-    : { mode: choice.kind.toUpperCase() };
+const DOES_NOT_THINK = /^gemini-(?:1|2\.0)|^gemma|-image|-tts/;
+const HAS_LEVELS = /^gemini-(?:[3-9]|\d\d)/;
+/** Pro models cannot be kept from thinking (https://ai.google.dev/gemini-api/docs/thinking#set-budget). */
+const LEAST_BUDGET = 128;
+const BUDGETS: Record<Effort, number> = {
+  none: 0,
+  minimal: 1024,
+  low: 1024,
+  medium: 8192,
+  high: 24_576,
+};

@@ -5,10 +5,11 @@ import {
   type ChatFinish,
   type FinishReason,
   notCarried,
+  type Source,
   type ToolCall,
 } from '../../shared/chat.ts';
 import { type Failure, UpstreamError, type Usage } from '../../shared/failure.ts';
-import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
+import { asObjects, asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { withoutFirstWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { ProviderAnswer } from '../provider.ts';
@@ -25,6 +26,8 @@ const MAX_EVENT = 32 * 2 ** 20;
  */
 export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   protected readonly isInflated = true;
+  /** Gateways send thoughts that nobody has asked for: those are dropped. */
+  readonly #includesThoughts: boolean;
   readonly #parser = createParser({
     onEvent: ({ data }) => {
       this.#endsEvent = true;
@@ -45,13 +48,22 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #endsEvent = true;
   #knowsModel = false;
   #hasBegun = false;
+  /** Whether anything but thoughts has come. */
+  #hasContent = false;
   #hasCalls = false;
+  /** The addresses of the sources so far. Gateways repeat them in every chunk. */
+  #sources: Set<string> | null = null;
   /** Why the provider ended an answer without anything in it. */
   #emptyReason = '';
   /** The last one: some gateways write a finish reason on every chunk. */
   #finish: ChatFinish | null = null;
   /** Whether the only finish reason was on the last chunk: a later failure does not matter then. */
   #isComplete = false;
+
+  constructor(includesThoughts: boolean, ...exchange: ExchangeParts) {
+    super(...exchange);
+    this.#includesThoughts = includesThoughts;
+  }
 
   protected received(bytes: Buffer): void {
     const decoded = this.#decode(bytes);
@@ -80,7 +92,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     else this.#parser.feed('\n\n');
     if (this.isOver) return;
     if (this.#finish === null) this.#fail(this.#unfinished());
-    else if (this.#hasBegun) this.handler.onEnd(this.#finish);
+    else if (this.#hasContent) this.handler.onEnd(this.#finish);
     else this.#fail(this.#unusable(this.#finish));
   }
 
@@ -144,24 +156,40 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
 
   /** A silent chunk between others shows that the provider is alive. */
   #onCandidate(candidate: RawCandidate, raw: RawChunk): void {
-    const parts = candidate.content?.parts;
-    let isSilent = true;
-    for (const part of Array.isArray(parts) ? parts : []) {
-      const chunk = readPart(part ?? {});
-      if (chunk === null) continue;
-      isSilent = false;
-      this.#say(chunk);
-    }
+    const isSilent = !this.#sayAll(candidate.content?.parts);
+    if (candidate.groundingMetadata) this.#cite(candidate.groundingMetadata);
     const { finishReason } = candidate;
     if (isSaid(finishReason)) this.#onLast(isSilent, finishReason, usageOf(raw));
     else if (isSilent && this.#hasBegun) this.handler.onChunk(NOTHING);
   }
 
+  /** @returns whether any of the parts says something */
+  #sayAll(parts: unknown): boolean {
+    let saysSomething = false;
+    for (const part of Array.isArray(parts) ? parts : []) {
+      const chunk = readPart(part ?? {});
+      if (chunk === null || (chunk.reasoning !== undefined && !this.#includesThoughts)) continue;
+      saysSomething = true;
+      this.#say(chunk);
+    }
+    return saysSomething;
+  }
+
   #say(chunk: ChatChunk): void {
     this.#isComplete = false;
     this.#hasBegun = true;
+    this.#hasContent ||= !isThoughtAlone(chunk);
     this.#hasCalls ||= chunk.toolCalls !== undefined;
     this.handler.onChunk(chunk);
+  }
+
+  #cite({ groundingChunks }: JsonObject): void {
+    this.#sources ??= new Set();
+    const known = this.#sources;
+    const sources = asObjects(groundingChunks)
+      .flatMap(toSource)
+      .filter(({ url }) => known.size < MAX_SOURCES && !known.has(url) && known.add(url));
+    if (sources.length > 0 && this.#hasBegun) this.handler.onChunk({ text: '', sources });
   }
 
   #onLast(isSilent: boolean, finishReason: string, usage: Usage): void {
@@ -170,10 +198,13 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
       this.#block(finishReason, usage);
       return;
     }
-    if (!this.#hasBegun && UNUSABLE.has(finishReason)) {
+    if (!this.#hasContent && UNUSABLE.has(finishReason)) {
       // More may follow: some gateways write a finish reason on every chunk.
       this.#emptyReason = finishReason;
-    } else if (isSilent) this.#say(NOTHING);
+    } else {
+      if (isSilent) this.#say(NOTHING);
+      this.#hasContent = true;
+    }
     this.#complete(reason, usage);
   }
 
@@ -210,11 +241,13 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #fail(failure: Failure): void {
     if (this.isOver) return;
     this.abort();
-    if (this.#hasBegun && this.#isComplete && this.#finish !== null)
+    if (this.#hasContent && this.#isComplete && this.#finish !== null)
       this.handler.onEnd(this.#finish);
     else this.handler.onFailure(new UpstreamError(failure));
   }
 }
+
+type ExchangeParts = ConstructorParameters<typeof Exchange<ChatChunk, ChatFinish>>;
 
 const TOO_LONG: Failure = {
   kind: 'upstream_down',
@@ -223,6 +256,10 @@ const TOO_LONG: Failure = {
   message: 'an answer that is too long',
 };
 const NOTHING: ChatChunk = { text: '' };
+
+/** Nothing that a caller could take for an answer. */
+const isThoughtAlone = ({ text, toolCalls, media }: ChatChunk) =>
+  text === '' && toolCalls === undefined && media === undefined;
 
 const PREFIX = /^models\//;
 const MODEL_NAME = /^[\w.:@/-]{1,100}$/;
@@ -256,6 +293,8 @@ interface RawChunk {
 
 interface RawCandidate {
   readonly finishReason?: string | null;
+  /** https://ai.google.dev/gemini-api/docs/google-search#grounded-response */
+  readonly groundingMetadata?: JsonObject | null;
   readonly content?: { readonly parts?: unknown } | null;
 }
 
@@ -263,18 +302,23 @@ interface RawCandidate {
 const isSaid = (reason: string | null | undefined): reason is string =>
   typeof reason === 'string' && reason !== '' && !reason.endsWith('_UNSPECIFIED');
 
-/** @returns null where it says nothing, as a thought, which is no part of the answer */
+/** @returns null where it says nothing */
 function readPart(part: JsonObject): ChatChunk | null {
-  const { text: words, functionCall: call } = part;
+  const { text: words, functionCall: call, thoughtSignature: signature } = part;
   const isText = typeof words === 'string';
-  const text = isText && part.thought !== true ? words : '';
   // A call without a name cannot be answered.
   if (call !== undefined && isJsonObject(call) && asText(call.name) !== '') {
-    return { text, toolCalls: [toToolCall(call, part.thoughtSignature)] };
+    const text = isText && part.thought !== true ? words : '';
+    return { text, toolCalls: [toToolCall(call, signature)] };
   }
-  if (isText) return text === '' ? null : { text };
-  return part.thought === true ? null : readOther(part);
+  const chunk = isText ? readText(words, part.thought === true) : readOther(part);
+  return typeof signature === 'string' ? { ...(chunk ?? NOTHING), signature } : chunk;
 }
+
+const readText = (words: string, isThought: boolean): ChatChunk | null => {
+  if (words === '') return null;
+  return isThought ? { text: '', reasoning: words } : { text: words };
+};
 
 function toToolCall({ name, args }: JsonObject, signature: unknown): ToolCall {
   const call = { name: asText(name), input: isJsonObject(args) ? args : {} };
@@ -282,6 +326,7 @@ function toToolCall({ name, args }: JsonObject, signature: unknown): ToolCall {
 }
 
 function readOther(part: JsonObject): ChatChunk | null {
+  if (part.thought === true) return null;
   const kind = Object.keys(part).find(
     (name) => !BESIDES.has(name) && (part[name] ?? null) !== null,
   );
@@ -311,6 +356,18 @@ function readOther(part: JsonObject): ChatChunk | null {
       return { text: notCarried(`A part of the kind "${kind.slice(0, MAX_KIND)}"`) };
   }
 }
+
+const MAX_SOURCES = 100;
+
+/** A page of the web, a place on the map, or a document of a store. */
+function toSource({ web, maps, retrievedContext }: JsonObject): Source[] {
+  const found = web ?? maps ?? retrievedContext;
+  const { uri, title } = isJsonObject(found) ? found : {};
+  if (!HTTP.test(asText(uri))) return [];
+  return [{ url: asText(uri), ...(asText(title) === '' ? {} : { title: asText(title) }) }];
+}
+
+const HTTP = /^https?:\/\//i;
 
 /** Fields of a part that are not its content. */
 const BESIDES: ReadonlySet<string> = new Set([
@@ -355,14 +412,14 @@ const UNUSABLE: ReadonlySet<string> = new Set([
   'MALFORMED_RESPONSE',
 ]);
 
-/** Thoughts are billed as output, and counted apart from the candidates. */
 function usageOf({ usageMetadata }: RawChunk): Usage {
-  const inputTokens = toCount(usageMetadata?.promptTokenCount) ?? 0;
-  const outputTokens =
-    (toCount(usageMetadata?.candidatesTokenCount) ?? 0) +
-    (toCount(usageMetadata?.thoughtsTokenCount) ?? 0);
-  const totalTokens = toCount(usageMetadata?.totalTokenCount) ?? inputTokens + outputTokens;
-  return { inputTokens, outputTokens, totalTokens };
+  const count = (name: string) => toCount(usageMetadata?.[name]);
+  const inputTokens = count('promptTokenCount') ?? 0;
+  const thoughtTokens = count('thoughtsTokenCount') ?? 0;
+  const outputTokens = (count('candidatesTokenCount') ?? 0) + thoughtTokens;
+  const totalTokens = count('totalTokenCount') ?? inputTokens + outputTokens;
+  const cachedTokens = count('cachedContentTokenCount') ?? 0;
+  return { inputTokens, outputTokens, totalTokens, cachedTokens, thoughtTokens };
 }
 
 const toCount = (value: unknown) =>

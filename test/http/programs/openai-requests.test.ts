@@ -329,18 +329,20 @@ describe('a chat completion', () => {
     const sent = app.standin.calls.at(-1)?.body;
     expect(status).toBe(200);
     const read = { 'key\ufffd': 'value\ufffd' };
+    // Gemini takes letters and digits of ASCII only.
+    const NAME = expect.stringMatching(/^_name__[\da-f]{12}$/);
     expect(sent).toMatchObject({
       systemInstruction: { parts: [{ text: 'system\ufffd' }] },
       contents: [
         { parts: [{ text: 'user\ufffd' }] },
-        { parts: [{ functionCall: { name: 'name\ufffd', args: read } }] },
-        { parts: [{ functionResponse: { name: 'name\ufffd', response: read } }] },
+        { parts: [{ functionCall: { name: NAME, args: read } }] },
+        { parts: [{ functionResponse: { name: NAME, response: read } }] },
       ],
       tools: [
         {
           functionDeclarations: [
             {
-              name: 'name\ufffd',
+              name: NAME,
               description: 'd\ufffd',
               parametersJsonSchema: { properties: { 'p\ufffd': {} }, required: ['p\ufffd'] },
             },
