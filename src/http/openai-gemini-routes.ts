@@ -15,6 +15,7 @@ import {
   relayRoute,
 } from './dialects/gemini.ts';
 import { OPENAI_ERRORS, openai } from './dialects/openai.ts';
+import { responses } from './dialects/responses.ts';
 import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
 import { jsonAnswer, type RequestBody, type Route } from './route.ts';
@@ -29,6 +30,7 @@ export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTarge
 /** The routes for programs, in OpenAI's and Gemini's own protocols. */
 export const programRoutes = (options: ProgramRoutesOptions): Route[] => [
   completionsRoute(options),
+  responsesRoute(options),
   methodsRoute(options),
   ...modelsRoutes(options),
 ];
@@ -66,6 +68,48 @@ const completionsRoute = (options: ProgramRoutesOptions): Route => ({
     answerChat(options.completions, () => openai, options.clock),
   ],
 });
+
+const responsesRoute = (options: ProgramRoutesOptions): Route => ({
+  method: 'post',
+  path: RESPONSES_PATH,
+  id: 'createResponse',
+  tag: 'OpenAI',
+  summary: 'Create a response',
+  description: RESPONSES,
+  auth: 'client',
+  usesKeys: true,
+  body: {
+    schema: linked('ResponseRequest', `${OPENAI}/responses/create`),
+    examples: responseExamples(options.chatTargets),
+  },
+  answer: {
+    description: 'The response; with `"stream": true` as events.',
+    content: {
+      'application/json': linked('Response', `${OPENAI}/responses/object`),
+      'text/event-stream': z
+        .string()
+        .meta({ description: `[Reference](${OPENAI}/responses-streaming)` }),
+    },
+    saysWhoAnswered: true,
+  },
+  errors: ['model_unavailable', 'rate_limited'],
+  errorForms: [OPENAI_ERRORS],
+  handlers: [
+    readJsonBody(options.maxProgramBodyBytes),
+    answerChat(options.completions, () => responses, options.clock),
+  ],
+});
+
+const RESPONSES =
+  'No response is kept: a `previous_response_id` is refused. A parameter that would change the answer and is not supported is refused by name.';
+
+const responseExamples = (targets: readonly Target[]): RequestBody['examples'] => {
+  const [model] = targets.map(modelOf);
+  return {
+    hello: { value: { model, input: 'Hello!' } },
+    stream: { summary: 'As events', value: { model, input: HELLO, stream: true } },
+  };
+};
 
 const COMPLETIONS =
   'Also at `/v1beta/openai/chat/completions`, as at Google. A parameter that would change the answer and is not supported is refused by name. A stream without its first piece after ten seconds sends its status 200; a later failure is an event with `error`.';
@@ -193,6 +237,7 @@ const pathsAt = (path: string, [version, ...others]: Versions) => ({
 });
 
 const COMPLETIONS_PATH = '/v1/chat/completions';
+const RESPONSES_PATH = '/v1/responses';
 
 /**
  * Stands before the routes: rewrites the address of a program's request to the form that they have, sets
@@ -231,10 +276,14 @@ function protocolOf(path: string, request: Request): 'openai' | 'gemini' {
 /** Most requests are told apart by their first letters. */
 const MAY_BE_PROGRAM = /^(?:\/v1|\/\/|[^/])/i;
 const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
-const OPENAI_PATH = new RegExp(`^${COMPLETIONS_PATH}$|^/v1(?:alpha|beta)?/openai(?:/|$)`, 'i');
+const OPENAI_PATH = new RegExp(
+  `^(?:${COMPLETIONS_PATH}|${RESPONSES_PATH})$|^/v1(?:alpha|beta)?/openai(?:/|$)`,
+  'i',
+);
 const GEMINI_PATH = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
 /** Where Google has OpenAI's protocol. */
-const GOOGLES_OPENAI = /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|models(?:\/[^:]*)?)$/i;
+const GOOGLES_OPENAI =
+  /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|responses|models(?:\/[^:]*)?)$/i;
 
 /**
  * Decodes `%3A`, removes doubled and trailing slashes, and removes `models/` and `google/` (or their

@@ -1,7 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { type ChatReply, type ChatRequest, textOf } from '../../services/chat.ts';
-import type { ChatChunk, ChatFinish, MediaPart, TextPart } from '../../shared/chat.ts';
+import type { ChatChunk, ChatFinish, LinkPart, MediaPart, TextPart } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, type StreamForm, TEXT_TYPE } from '../reply.ts';
@@ -101,6 +101,17 @@ export const dataUrl = z.string().transform((url, context): MediaPart => {
   context.addIssue({ code: 'custom', message: NOT_A_DATA_URL });
   return z.NEVER;
 });
+
+/** A data URL, or an address that the provider fetches. */
+export const mediaOrLink = z.string().transform((url, context): MediaPart | LinkPart => {
+  if (HTTP_URL.test(url) && URL.canParse(url)) return { kind: 'link', url };
+  const media = readDataUrl(url);
+  if (media !== null) return media;
+  context.addIssue({ code: 'custom', message: NOT_A_DATA_URL });
+  return z.NEVER;
+});
+
+const HTTP_URL = /^https?:\/\/\S{1,2000}$/i;
 
 /**
  * Many clients send `image/jpg`, which Google does not know: it becomes `image/jpeg`.

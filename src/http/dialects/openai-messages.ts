@@ -36,15 +36,18 @@ const texts = z.union([
   listOf(textPart, MAX_PARTS).transform((parts) => parts.map(({ text }) => text)),
 ]);
 
+/** The input of a call. Some clients write `null` or nothing where a call has none. */
+export const callArguments = z
+  .string()
+  .nullish()
+  .transform((json, context): JsonObject => readArguments(json ?? '') ?? notAnObject(context));
+
 const toolCall = z.looseObject({
   id: z.string().min(1).max(200),
   type: z.literal('function').optional(),
   function: z.looseObject({
     name: z.string().min(1).max(200),
-    arguments: z
-      .string()
-      .nullish()
-      .transform((json, context) => readArguments(json ?? '') ?? notAnObject(context)),
+    arguments: callArguments,
   }),
   extra_content: z
     .looseObject({ google: z.looseObject({ thought_signature: z.string().optional() }).optional() })
@@ -77,7 +80,6 @@ export const messages = listOf(message, MAX_MESSAGES).refine(
 type Message = z.output<typeof message>;
 type OpenaiToolCall = z.output<typeof toolCall>;
 
-/** Some clients write `null` where a call has no arguments. */
 const readArguments = (json: string): JsonObject | null =>
   json.trim() === 'null' ? {} : readObject(json);
 
@@ -161,7 +163,7 @@ function resultsOf(
   const results = end < 0 ? following : following.slice(0, end);
   const outputs = calls.map(({ id, function: { name } }, index): ToolResult => {
     const result = results.find((one) => one.role === 'tool' && one.tool_call_id === id);
-    if (result?.role === 'tool') return { name, output: toOutput(result.content) };
+    if (result?.role === 'tool') return { name, output: toOutput((result.content ?? []).join('')) };
     throw invalidField(`messages.${caller}.tool_calls.${index}`, NO_RESULT);
   });
   return outputs.length === 0 ? [] : [{ role: 'tool', results: outputs }];
@@ -220,8 +222,7 @@ function toCallPart({ function: called, extra_content: extra }: OpenaiToolCall):
  * The provider accepts objects only, and none with a key that begins with `$`, such as a JSON schema:
  * anything else goes as text within an object.
  */
-function toOutput(content: Extract<Message, { role: 'tool' }>['content']): ToolResult['output'] {
-  const text = (content ?? []).join('');
+export function toOutput(text: string): ToolResult['output'] {
   const output = readObject(text);
   return output === null || hasDollarKey(output) ? { result: text } : output;
 }

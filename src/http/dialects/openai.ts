@@ -27,7 +27,7 @@ export const OPENAI_ERRORS: ErrorForm = {
       : {},
 };
 
-function toOpenaiError(error: HttpError) {
+export function toOpenaiError(error: HttpError) {
   const { message, status, code, details } = error;
   return {
     error: {

@@ -1,0 +1,482 @@
+import { z } from 'zod';
+import type { ChatRequest } from '../../services/chat.ts';
+import {
+  type AssistantPart,
+  type ChatMessage,
+  type ChatTurn,
+  EFFORTS,
+  type TextPart,
+  type ThinkingSettings,
+  type ToolChoice,
+  type ToolResult,
+  type Tools,
+  type UserPart,
+} from '../../shared/chat.ts';
+import { isJsonObject, type JsonObject } from '../../shared/json.ts';
+import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
+import { hasText, MAX_MESSAGES, MAX_PARTS, mediaOrLink, modelName } from './dialect.ts';
+import { callArguments, toOutput } from './openai-messages.ts';
+
+/** What is written about the answer besides the answer itself. */
+export interface ResponseForm {
+  readonly isStreamed: boolean;
+  /** Gemini has no such limit: only its first call is handed on. */
+  readonly isOneCallAtATime: boolean;
+  /** Whether the signatures of calls are written, as `encrypted_content` of reasoning items. */
+  readonly hasSignatures: boolean;
+  /** Of the request's fields, those that the response repeats. */
+  readonly repeated: JsonObject;
+}
+
+const text = z
+  .looseObject({ type: z.enum(['input_text', 'output_text', 'text']), text: z.string() })
+  .transform((part): UserPart => ({ kind: 'text', text: part.text }));
+
+const refusal = z
+  .looseObject({ type: z.literal('refusal'), refusal: z.string() })
+  .transform((part): UserPart => ({ kind: 'text', text: part.refusal }));
+
+const NO_FILES = 'No file is kept here: send its content.';
+
+const image = z
+  .looseObject({
+    type: z.literal('input_image'),
+    file_id: z.null(NO_FILES).optional(),
+    image_url: mediaOrLink,
+  })
+  .transform((part): UserPart => part.image_url);
+
+const file = z
+  .looseObject({
+    type: z.literal('input_file'),
+    file_id: z.null(NO_FILES).optional(),
+    file_data: mediaOrLink.nullish(),
+    file_url: mediaOrLink.nullish(),
+  })
+  .transform((part, context): UserPart => {
+    const content = part.file_data ?? part.file_url ?? null;
+    if (content !== null) return content;
+    context.addIssue({ code: 'custom', path: ['file_data'], message: 'Is missing.' });
+    return z.NEVER;
+  });
+
+const PARTS = 'Parts may be of type input_text, input_image or input_file.';
+const contentOf = <Part extends z.ZodType<UserPart>>(part: Part) =>
+  z.union([
+    z.string().transform((said): readonly UserPart[] => [{ kind: 'text', text: said }]),
+    listOf(part, MAX_PARTS),
+  ]);
+const userContent = contentOf(z.discriminatedUnion('type', [text, image, file], PARTS));
+const assistantContent = contentOf(z.discriminatedUnion('type', [text, refusal]));
+
+const callId = z.string().min(1).max(200);
+
+const message = z.discriminatedUnion('role', [
+  z.looseObject({
+    type: z.literal('message'),
+    role: z.enum(['user', 'system', 'developer']),
+    content: userContent,
+  }),
+  z.looseObject({
+    type: z.literal('message'),
+    role: z.literal('assistant'),
+    content: assistantContent,
+  }),
+]);
+
+const call = z.looseObject({
+  type: z.literal('function_call'),
+  call_id: callId,
+  name: z.string().min(1).max(200),
+  arguments: callArguments,
+});
+
+const output = z.looseObject({
+  type: z.literal('function_call_output'),
+  call_id: callId,
+  output: userContent,
+});
+
+const reasoning = z.looseObject({
+  type: z.literal('reasoning'),
+  encrypted_content: z.string().nullish(),
+});
+
+const reference = z.looseObject({
+  type: z.literal('item_reference').refine(() => false, {
+    error:
+      'No item is kept here. Send the item itself; with the AI SDK set providerOptions.openai.store to false.',
+  }),
+});
+
+const item = z.preprocess(
+  (value) =>
+    isJsonObject(value) && value.type === undefined ? { ...value, type: 'message' } : value,
+  z.discriminatedUnion(
+    'type',
+    [message, call, output, reasoning, reference],
+    'Items may be of type message, function_call, function_call_output or reasoning.',
+  ),
+);
+
+const MAX_TOOLS = 128;
+const toolName = z.string().min(1).max(200);
+
+const tool = z.discriminatedUnion(
+  'type',
+  [
+    z.looseObject({
+      type: z.literal('function'),
+      name: toolName,
+      description: z.string().nullish(),
+      parameters: jsonSchema.nullish(),
+    }),
+    z.looseObject({ type: z.enum(['web_search', 'web_search_preview']) }),
+  ],
+  'Only function and web_search are supported.',
+);
+
+const mode = z.enum(['none', 'auto', 'required']);
+
+const namedTool = z.looseObject({ type: z.literal('function'), name: toolName });
+
+const toolChoice = z.union(
+  [
+    mode,
+    namedTool,
+    z.looseObject({
+      type: z.literal('allowed_tools'),
+      mode: z.enum(['auto', 'required']),
+      tools: listOf(namedTool, MAX_TOOLS),
+    }),
+  ],
+  'Must be none, auto, required, a function or allowed_tools.',
+);
+
+const format = z.discriminatedUnion('type', [
+  z.looseObject({ type: z.enum(['text', 'json_object']) }),
+  z.looseObject({ type: z.literal('json_schema'), schema: jsonSchema }),
+]);
+
+/** A parameter with one accepted value, which changes nothing. */
+const only = <const Value extends number | boolean>(value: Value) =>
+  z.literal(value, `Only ${value} is supported.`).nullish();
+
+const NO_RESPONSES =
+  'No response is kept here: send the whole conversation as input instead of the id of an earlier response.';
+
+const anything = z.unknown().optional();
+
+const body = z
+  .object({
+    model: modelName,
+    input: z.union([
+      z.string().transform((said) => [
+        {
+          type: 'message' as const,
+          role: 'user' as const,
+          content: [{ kind: 'text' as const, text: said }],
+        },
+      ]),
+      listOf(item, MAX_MESSAGES),
+    ]),
+    instructions: z.string().nullish(),
+    stream: z.boolean().nullish(),
+    temperature: z.number().min(0).max(2).nullish(),
+    top_p: z.number().min(0).max(1).nullish(),
+    max_output_tokens: z.int().min(1).nullish(),
+    tools: listOf(tool, MAX_TOOLS).nullish(),
+    tool_choice: toolChoice.nullish(),
+    parallel_tool_calls: z.boolean().nullish(),
+    reasoning: z
+      .looseObject({
+        effort: z.enum([...EFFORTS, 'xhigh']).nullish(),
+        summary: z.string().nullish(),
+        generate_summary: z.string().nullish(),
+      })
+      .nullish(),
+    text: z.looseObject({ format: format.nullish() }).nullish(),
+    include: listOf(
+      z.string().refine((name) => name !== 'message.output_text.logprobs', {
+        error: 'Log probabilities are not supported.',
+      }),
+      MAX_PARTS,
+    ).nullish(),
+    previous_response_id: z.null(NO_RESPONSES).optional(),
+    conversation: z.null(NO_RESPONSES).optional(),
+    background: only(false),
+    top_logprobs: only(0),
+    /** They concern OpenAI's own housekeeping, never the answer. */
+    max_tool_calls: anything,
+    metadata: anything,
+    prompt_cache_key: anything,
+    prompt_cache_retention: anything,
+    safety_identifier: anything,
+    service_tier: anything,
+    store: anything,
+    stream_options: anything,
+    truncation: anything,
+    user: anything,
+  })
+  .catchall(z.null('This parameter is not supported.').optional());
+
+type Body = z.output<typeof body>;
+type Item = z.output<typeof item>;
+
+/** With what OpenAI writes where a request says nothing. */
+const REPEATED: JsonObject = {
+  instructions: null,
+  max_output_tokens: null,
+  metadata: {},
+  parallel_tool_calls: true,
+  reasoning: { effort: null, summary: null },
+  temperature: null,
+  text: { format: { type: 'text' } },
+  tool_choice: 'auto',
+  tools: [],
+  top_p: null,
+  truncation: 'disabled',
+  user: null,
+};
+
+const repeatedOf = (raw: unknown): JsonObject =>
+  Object.fromEntries(
+    Object.entries(REPEATED).map(([name, usual]) => [
+      name,
+      (isJsonObject(raw) ? raw[name] : null) ?? usual,
+    ]),
+  );
+
+/** @throws HttpError that names each faulty or unsupported parameter */
+export function readResponseRequest(raw: unknown): {
+  readonly request: ChatRequest;
+  readonly form: ResponseForm;
+} {
+  const read = validate(body, raw);
+  const { system, messages } = readItems(read.input, read.instructions ?? null);
+  const tools = toTools(read);
+  return {
+    request: {
+      turn: {
+        system,
+        messages,
+        settings: toSettings(read),
+        ...(tools === null ? {} : { tools }),
+      },
+      model: read.model,
+    },
+    form: {
+      isStreamed: read.stream ?? false,
+      isOneCallAtATime: read.parallel_tool_calls === false,
+      hasSignatures: read.include?.includes('reasoning.encrypted_content') ?? false,
+      repeated: repeatedOf(raw),
+    },
+  };
+}
+
+/**
+ * Splits the items into the system's texts and the conversation. A text and the calls after it are one turn of the
+ * assistant; the results of its calls stand together in the order of the calls, since Gemini identifies them by
+ * nothing else.
+ *
+ * @throws HttpError when a result belongs to no call, a call has no result, or nothing is asked
+ */
+function readItems(
+  items: readonly Item[],
+  instructions: string | null,
+): Pick<ChatTurn, 'system' | 'messages'> {
+  const system = [instructions ?? '', ...items.flatMap(systemTexts)].filter(hasText);
+  const reader = new ItemReader();
+  for (const [index, one] of items.entries()) reader.read(one, index);
+  reader.endAnswer();
+  const { messages } = reader;
+  // Some prompts have instructions only.
+  if (messages.length === 0 && system.length > 0) {
+    const parts = system.map((said): TextPart => ({ kind: 'text', text: said }));
+    return { system: null, messages: [{ role: 'user', parts }] };
+  }
+  if (!ASKS.has(messages.at(-1)?.role)) throw invalidField('input', NOTHING_ASKED);
+  return { system: system.length === 0 ? null : system.join('\n\n'), messages };
+}
+
+const ASKS: ReadonlySet<string | undefined> = new Set(['user', 'tool']);
+const NOTHING_ASKED = 'The last item must be of the user or the output of a function.';
+
+const isSystem = (one: Item) =>
+  one.type === 'message' && (one.role === 'system' || one.role === 'developer');
+
+function systemTexts(one: Item): string[] {
+  if (one.type !== 'message' || !isSystem(one)) return [];
+  return one.content.flatMap((part) => (isText(part) ? [part.text] : []));
+}
+
+const isText = (part: UserPart): part is TextPart => part.kind === 'text';
+
+interface OpenCall {
+  readonly id: string;
+  readonly name: string;
+  readonly index: number;
+  result: ToolResult | null;
+}
+
+class ItemReader {
+  readonly messages: ChatMessage[] = [];
+  /** The assistant's turn under way. */
+  #parts: AssistantPart[] = [];
+  #calls: OpenCall[] = [];
+  /** Of the next call. */
+  #signature: string | null = null;
+
+  read(one: Item, index: number): void {
+    switch (one.type) {
+      case 'message':
+        this.#readMessage(one);
+        return;
+      case 'reasoning':
+        if (this.#hasResults()) this.endAnswer();
+        this.#signature = one.encrypted_content ?? null;
+        return;
+      case 'function_call':
+        this.#readCall(one, index);
+        return;
+      case 'function_call_output':
+        this.#readOutput(one, index);
+        return;
+      case 'item_reference':
+        return;
+      default:
+        one satisfies never;
+    }
+  }
+
+  /** The calls of the assistant must all have their results. */
+  endAnswer(): void {
+    if (this.#parts.length > 0) this.messages.push({ role: 'assistant', parts: this.#parts });
+    const results = this.#calls.map(({ index, result }) => {
+      if (result === null) throw invalidField(`input.${index}.call_id`, NO_RESULT);
+      return result;
+    });
+    if (results.length > 0) this.messages.push({ role: 'tool', results });
+    this.#parts = [];
+    this.#calls = [];
+    this.#signature = null;
+  }
+
+  #hasResults(): boolean {
+    return this.#calls.some(({ result }) => result !== null);
+  }
+
+  #readMessage(one: Extract<Item, { type: 'message' }>): void {
+    if (isSystem(one)) return;
+    const { role, content } = one;
+    const parts = content.filter((part) => !isText(part) || hasText(part.text));
+    if (role === 'assistant') {
+      if (this.#hasResults()) this.endAnswer();
+      this.#parts.push(...parts.filter(isText));
+      return;
+    }
+    this.endAnswer();
+    if (parts.length > 0) this.messages.push({ role: 'user', parts });
+  }
+
+  #readCall(
+    { call_id: id, name, arguments: input }: Extract<Item, { type: 'function_call' }>,
+    index: number,
+  ): void {
+    if (this.#hasResults()) this.endAnswer();
+    if (this.#calls.some((call) => call.id === id)) {
+      throw invalidField(`input.${index}.call_id`, 'Two calls have one id.');
+    }
+    const signature = this.#signature;
+    this.#signature = null;
+    this.#parts.push({
+      kind: 'tool-call',
+      name,
+      input,
+      ...(signature === null ? {} : { signature }),
+    });
+    this.#calls.push({ id, name, index, result: null });
+  }
+
+  #readOutput(
+    { call_id: id, output: parts }: Extract<Item, { type: 'function_call_output' }>,
+    index: number,
+  ): void {
+    const answered = this.#calls.find((call) => call.id === id);
+    if (answered === undefined) throw invalidField(`input.${index}.call_id`, NO_SUCH_CALL);
+    if (answered.result !== null) {
+      throw invalidField(`input.${index}.call_id`, 'This call has its output.');
+    }
+    const said = parts.map((part) => (isText(part) ? part.text : '')).join('');
+    const media = parts.flatMap((part) => (isText(part) ? [] : [part]));
+    answered.result = {
+      name: answered.name,
+      output: toOutput(said),
+      ...(media.length === 0 ? {} : { media }),
+    };
+  }
+}
+
+const NO_RESULT = 'No function_call_output after it has its result.';
+const NO_SUCH_CALL = 'No function_call before it has this id.';
+
+function toSettings({ temperature, top_p: topP, max_output_tokens: most, ...rest }: Body) {
+  const thinking = toThinking(rest.reasoning);
+  const json = rest.text?.format ?? { type: 'text' };
+  return {
+    ...(isGiven(temperature) ? { temperature } : {}),
+    ...(isGiven(topP) ? { topP } : {}),
+    ...(isGiven(most) ? { maxOutputTokens: most } : {}),
+    ...(thinking === null ? {} : { thinking }),
+    ...(json.type === 'text'
+      ? {}
+      : { json: json.type === 'json_schema' ? { schema: json.schema } : {} }),
+  };
+}
+
+function toThinking(asked: Body['reasoning']): ThinkingSettings | null {
+  if (!isGiven(asked)) return null;
+  const effort = asked.effort === 'xhigh' ? 'high' : asked.effort;
+  const isShown = isGiven(asked.summary) || isGiven(asked.generate_summary);
+  if (!isGiven(effort) && !isShown) return null;
+  return {
+    ...(isGiven(effort) ? { effort } : {}),
+    ...(isShown ? { includeThoughts: true } : {}),
+  };
+}
+
+const isGiven = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null;
+
+/** @returns null when there are no tools */
+function toTools({ tools, tool_choice: choice }: Body): Tools | null {
+  const declared = (tools ?? []).filter((one) => one.type === 'function');
+  const search = (tools ?? []).length > declared.length;
+  const allowed = allowedBy(choice);
+  const declarations = declared
+    .filter(({ name }) => allowed === null || allowed.includes(name))
+    .map(({ name, description, parameters }) => ({
+      name,
+      ...(isGiven(description) ? { description } : {}),
+      ...(isGiven(parameters) ? { parameters } : {}),
+    }));
+  const unknown = (allowed ?? []).find((name) => declared.every((one) => one.name !== name));
+  const needsOne = choice === 'required' && declarations.length === 0;
+  if (unknown !== undefined || needsOne) {
+    throw invalidField('tool_choice', 'There is no such tool.');
+  }
+  if (declarations.length === 0 && !search) return null;
+  return { declarations, choice: toChoice(choice), ...(search ? { search } : {}) };
+}
+
+/** @returns the names of the functions that may be called; null for all */
+function allowedBy(choice: Body['tool_choice']): readonly string[] | null {
+  if (!isGiven(choice) || typeof choice === 'string') return null;
+  return choice.type === 'function' ? [choice.name] : choice.tools.map(({ name }) => name);
+}
+
+function toChoice(choice: Body['tool_choice']): ToolChoice {
+  if (!isGiven(choice)) return { kind: 'auto' };
+  if (typeof choice === 'string') return { kind: choice === 'required' ? 'any' : choice };
+  if (choice.type === 'function') return { kind: 'one', name: choice.name };
+  return { kind: choice.mode === 'required' ? 'any' : 'auto' };
+}
