@@ -8,6 +8,7 @@ import {
   type TextPart,
   type ThinkingSettings,
   type ToolChoice,
+  type ToolDeclaration,
   type ToolResult,
   type Tools,
   type UserPart,
@@ -24,8 +25,15 @@ export interface ResponseForm {
   readonly isOneCallAtATime: boolean;
   /** Whether the signatures of calls are written, as `encrypted_content` of reasoning items. */
   readonly hasSignatures: boolean;
+  /** Of the functions in namespaces, by the names that the model knows. */
+  readonly namespaced: ReadonlyMap<string, NamespacedName>;
   /** Of the request's fields, those that the response repeats. */
   readonly repeated: JsonObject;
+}
+
+interface NamespacedName {
+  readonly namespace: string;
+  readonly name: string;
 }
 
 const text = z
@@ -70,6 +78,7 @@ const userContent = contentOf(z.discriminatedUnion('type', [text, image, file], 
 const assistantContent = contentOf(z.discriminatedUnion('type', [text, refusal]));
 
 const callId = z.string().min(1).max(200);
+const toolName = z.string().min(1).max(200);
 
 const message = z.discriminatedUnion('role', [
   z.looseObject({
@@ -87,7 +96,8 @@ const message = z.discriminatedUnion('role', [
 const call = z.looseObject({
   type: z.literal('function_call'),
   call_id: callId,
-  name: z.string().min(1).max(200),
+  name: toolName,
+  namespace: toolName.nullish(),
   arguments: callArguments,
 });
 
@@ -120,20 +130,30 @@ const item = z.preprocess(
 );
 
 const MAX_TOOLS = 128;
-const toolName = z.string().min(1).max(200);
+
+const functionTool = z.looseObject({
+  type: z.literal('function'),
+  name: toolName,
+  description: z.string().nullish(),
+  parameters: jsonSchema.nullish(),
+});
 
 const tool = z.discriminatedUnion(
   'type',
   [
+    functionTool,
+    // Codex declares the functions of its servers so.
     z.looseObject({
-      type: z.literal('function'),
+      type: z.literal('namespace'),
       name: toolName,
-      description: z.string().nullish(),
-      parameters: jsonSchema.nullish(),
+      tools: listOf(functionTool, MAX_TOOLS),
     }),
-    z.looseObject({ type: z.enum(['web_search', 'web_search_preview']) }),
+    z.looseObject({
+      type: z.enum(['web_search', 'web_search_preview']),
+      external_web_access: z.boolean().nullish(),
+    }),
   ],
-  'Only function and web_search are supported.',
+  'Only function, namespace and web_search are supported.',
 );
 
 const mode = z.enum(['none', 'auto', 'required']);
@@ -207,6 +227,7 @@ const body = z
     background: only(false),
     top_logprobs: only(0),
     /** They concern OpenAI's own housekeeping, never the answer. */
+    client_metadata: anything,
     max_tool_calls: anything,
     metadata: anything,
     prompt_cache_key: anything,
@@ -268,6 +289,7 @@ export function readResponseRequest(raw: unknown): {
     form: {
       isStreamed: read.stream ?? false,
       isOneCallAtATime: read.parallel_tool_calls === false,
+      namespaced: new Map((read.tools ?? []).flatMap(namespacedIn)),
       hasSignatures: read.include?.includes('reasoning.encrypted_content') ?? false,
       repeated: repeatedOf(raw),
     },
@@ -380,9 +402,15 @@ class ItemReader {
   }
 
   #readCall(
-    { call_id: id, name, arguments: input }: Extract<Item, { type: 'function_call' }>,
+    {
+      call_id: id,
+      namespace,
+      name: own,
+      arguments: input,
+    }: Extract<Item, { type: 'function_call' }>,
     index: number,
   ): void {
+    const name = isGiven(namespace) ? joined(namespace, own) : own;
     if (this.#hasResults()) this.endAnswer();
     if (this.#calls.some((call) => call.id === id)) {
       throw invalidField(`input.${index}.call_id`, 'Two calls have one id.');
@@ -447,26 +475,58 @@ function toThinking(asked: Body['reasoning']): ThinkingSettings | null {
 
 const isGiven = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null;
 
-/** @returns null when there are no tools */
+/**
+ * Of Google's search and functions most models take only one: beside functions the search is not offered.
+ *
+ * @returns null when there are no tools
+ */
 function toTools({ tools, tool_choice: choice }: Body): Tools | null {
-  const declared = (tools ?? []).filter((one) => one.type === 'function');
-  const search = (tools ?? []).length > declared.length;
+  const all = tools ?? [];
+  const declared = all.flatMap(functionsIn);
   const allowed = allowedBy(choice);
-  const declarations = declared
-    .filter(({ name }) => allowed === null || allowed.includes(name))
-    .map(({ name, description, parameters }) => ({
-      name,
-      ...(isGiven(description) ? { description } : {}),
-      ...(isGiven(parameters) ? { parameters } : {}),
-    }));
-  const unknown = (allowed ?? []).find((name) => declared.every((one) => one.name !== name));
-  const needsOne = choice === 'required' && declarations.length === 0;
-  if (unknown !== undefined || needsOne) {
+  const isUnknown = (name: string) => declared.every((one) => one.name !== name);
+  const needsOne = choice === 'required' && declared.length === 0;
+  if (allowed?.some(isUnknown) || needsOne) {
     throw invalidField('tool_choice', 'There is no such tool.');
   }
-  if (declarations.length === 0 && !search) return null;
-  return { declarations, choice: toChoice(choice), ...(search ? { search } : {}) };
+  const declarations = declared.filter(({ name }) => allowed === null || allowed.includes(name));
+  if (declarations.length > 0) return { declarations, choice: toChoice(choice) };
+  return all.some(isSearch) ? { declarations, choice: { kind: 'auto' }, search: true } : null;
 }
+
+type Tool = z.output<typeof tool>;
+
+function functionsIn(one: Tool): ToolDeclaration[] {
+  switch (one.type) {
+    case 'function':
+      return [toDeclaration(one.name, one)];
+    case 'namespace':
+      return one.tools.map((inner) => toDeclaration(joined(one.name, inner.name), inner));
+    default:
+      return [];
+  }
+}
+
+const namespacedIn = (one: Tool): [string, NamespacedName][] =>
+  one.type === 'namespace'
+    ? one.tools.map(({ name }) => [joined(one.name, name), { namespace: one.name, name }])
+    : [];
+
+/** Gemini knows no namespaces. */
+const joined = (namespace: string, name: string) => `${namespace}.${name}`;
+
+const toDeclaration = (
+  name: string,
+  { description, parameters }: z.output<typeof functionTool>,
+): ToolDeclaration => ({
+  name,
+  ...(isGiven(description) ? { description } : {}),
+  ...(isGiven(parameters) ? { parameters } : {}),
+});
+
+/** Without access to the web only a stored index of OpenAI's may be searched. */
+const isSearch = (one: Tool) =>
+  one.type.startsWith('web_search') && one.external_web_access !== false;
 
 /** @returns the names of the functions that may be called; null for all */
 function allowedBy(choice: Body['tool_choice']): readonly string[] | null {

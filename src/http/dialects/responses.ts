@@ -234,7 +234,8 @@ class Output {
         })
       : this.close();
     const written = JSON.stringify(input);
-    const item = { id: newId('fc'), type: 'function_call', call_id: newId('call'), name };
+    const named = this.#form.namespaced.get(name) ?? { name };
+    const item = { id: newId('fc'), type: 'function_call', call_id: newId('call'), ...named };
     const place = { item_id: item.id, output_index: this.items.length };
     const completed = { ...item, status: 'completed', arguments: written };
     const [, done] = this.#addItem(completed);
@@ -246,7 +247,7 @@ class Output {
         item: { ...item, status: 'in_progress', arguments: '' },
       },
       { type: 'response.function_call_arguments.delta', ...place, delta: written },
-      { type: 'response.function_call_arguments.done', ...place, name, arguments: written },
+      { type: 'response.function_call_arguments.done', ...place, ...named, arguments: written },
       ...(done === undefined ? [] : [done]),
     ];
   }

@@ -416,6 +416,22 @@ describe('a response', () => {
     });
   });
 
+  it('names a function in a namespace as it was declared, and takes its call back', async () => {
+    const app = await start({ functionCalls: [{ name: 'agents.close', args: {} }] });
+    const declared = { type: 'namespace', name: 'agents', tools: [{ ...WEATHER, name: 'close' }] };
+    const tools = [declared, { type: 'web_search', external_web_access: true }];
+    const called = await post(app, asking({ tools }));
+    const [item] = called.body.output;
+    expect(item).toMatchObject({ type: 'function_call', namespace: 'agents', name: 'close' });
+    // Search is left out beside functions.
+    expect(sentBy(app)).toMatchObject({
+      tools: [{ functionDeclarations: [{ name: 'agents.close' }] }],
+    });
+    const input = [HI, item, output(item.call_id)];
+    expect((await post(app, asking({ tools, input }))).status).toBe(200);
+    expect(JSON.stringify(sentBy(app))).toContain('"functionCall":{"name":"agents.close"');
+  });
+
   it('is answered under the address of Google too, and only with a token', async () => {
     const app = shared();
     const body = asking({});
