@@ -15,13 +15,15 @@ import {
 } from '../shared/chat.ts';
 import { UpstreamError, type Usage } from '../shared/failure.ts';
 import { FUNCTIONS, type RequestShape, shapeOf } from '../shared/request-shape.ts';
-import { modelOf, type Target } from '../shared/target.ts';
+import { modelOf, servedModels, type Target } from '../shared/target.ts';
 
 export interface ChatOptions {
   readonly failover: Failover;
   readonly clients: ReadonlyMap<ProviderName, ChatClient>;
   /** The first is the default; the others answer when named, or when those before have no key left. */
   readonly targets: readonly Target[];
+  /** Further names of their models. */
+  readonly aliases: ReadonlyMap<string, string>;
   /** Put before the caller's own system prompt. */
   readonly systemPrompt: string | null;
 }
@@ -72,9 +74,12 @@ export interface ChatWriter {
   end(finish: ChatFinish): void;
 }
 
-export function createChat({ failover, clients, targets, systemPrompt }: ChatOptions): Chat {
-  const choices = new Map<string | null, readonly Target[]>([[null, targets]]);
-  for (const target of targets) choices.set(modelOf(target), targetsOf(target, targets));
+export function createChat(options: ChatOptions): Chat {
+  const { failover, clients, targets, aliases, systemPrompt } = options;
+  const choices = new Map<string | null, readonly Target[]>([
+    [null, targets],
+    ...servedModels(targets, aliases),
+  ]);
   const ask = (
     { turn: asked, model }: ChatRequest,
     caller: Caller,
@@ -111,10 +116,6 @@ export function createChat({ failover, clients, targets, systemPrompt }: ChatOpt
       }),
   };
 }
-
-/** Several providers may have a model of one name. */
-const targetsOf = ({ model }: Target, targets: readonly Target[]) =>
-  targets.filter((target) => target.model === model);
 
 const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
   ...turn,
