@@ -15,6 +15,7 @@ import { createDispatcher } from './providers/gemini/transport.ts';
 import type { Provider } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
+import { createEmbed } from './services/embeddings.ts';
 import { createRelay } from './services/relay.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
@@ -96,9 +97,11 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     ),
   );
   const chatTargets = targets.filter(
-    ({ provider, model }) => model !== null && clients.has(provider),
+    ({ provider, model, embeds }) => model !== null && !embeds && clients.has(provider),
   );
-  const chat = { failover, clients, targets: chatTargets };
+  const aliases = config.modelAliases;
+  const chat = { failover, clients, targets: chatTargets, aliases };
+  const embeddingTargets = targets.filter(({ embeds }) => embeds);
   const app = createApp({
     ...config,
     admin: admin?.http ?? null,
@@ -109,10 +112,22 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     redis: sharing?.redis ?? null,
     sharedStore,
     chatTargets,
+    embeddingTargets,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
+    embed: createEmbed({
+      failover,
+      clients: new Map(
+        providers.flatMap(({ name, createEmbeddings }) =>
+          createEmbeddings === undefined ? [] : [[name, createEmbeddings(config, upstream)]],
+        ),
+      ),
+      targets: embeddingTargets,
+      aliases,
+    }),
     relay: createRelay({
       failover,
+      aliases,
       clients: new Map([
         [google.name, createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl })],
       ]),

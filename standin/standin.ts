@@ -27,6 +27,8 @@ export interface StandinOptions {
   readonly speed?: number;
   /** The models that exist. Default: Google's three lasting aliases. */
   readonly models?: readonly string[];
+  /** The models for embeddings that exist. Default: Google's two. */
+  readonly embeddingModels?: readonly string[];
   /** How answers look, unless a key says otherwise. */
   readonly answer?: AnswerShape;
 }
@@ -48,11 +50,13 @@ export interface Standin {
 }
 
 const MODELS = ['gemini-flash-latest', 'gemini-flash-lite-latest', 'gemini-pro-latest'];
+const EMBEDDING_MODELS = ['gemini-embedding-2', 'gemini-embedding-001'];
 
 export async function startStandin(options: StandinOptions): Promise<Standin> {
   const { clock, keys, port = 0, speed = 1, models = MODELS, answer } = options;
+  const { embeddingModels = EMBEDDING_MODELS } = options;
   const windows = createQuotaWindows(speed);
-  const google = createGoogle({ clock, keys, windows, models, answer });
+  const google = createGoogle({ clock, keys, windows, models, embeddingModels, answer });
   const anam = createAnam({ clock, keys, windows });
   const calls: StandinCall[] = [];
   let open = 0;

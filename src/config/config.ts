@@ -36,7 +36,7 @@ export function readConfig(
     ...personaFaults(texts),
     ...misplacedKeys(texts, keys),
     ...adminTokenFaults(settings.data),
-    ...limitsFaults(settings.data),
+    ...modelFaults(settings.data),
     ...workersFaults(texts),
     ...faults,
   ];
@@ -112,10 +112,27 @@ const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
-const limitsFaults = (settings: Settings | undefined): readonly string[] =>
-  [...(settings?.GOOGLE_LIMITS.keys() ?? [])]
-    .filter((model) => settings?.GOOGLE_MODELS.includes(model) === false)
-    .map((model) => `GOOGLE_LIMITS: ${model} is none of GOOGLE_MODELS.`);
+/** Settings that name models of other settings. */
+function modelFaults(settings: Settings | undefined): readonly string[] {
+  if (settings === undefined) return [];
+  const { GOOGLE_MODELS, GOOGLE_EMBEDDING_MODELS, GOOGLE_LIMITS, MODEL_ALIASES } = settings;
+  const served = new Set([...GOOGLE_MODELS, ...GOOGLE_EMBEDDING_MODELS]);
+  const none = 'none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS';
+  return [
+    ...GOOGLE_EMBEDDING_MODELS.filter((model) => GOOGLE_MODELS.includes(model)).map(
+      (model) => `GOOGLE_EMBEDDING_MODELS: ${model} is one of GOOGLE_MODELS; no model does both.`,
+    ),
+    ...[...GOOGLE_LIMITS.keys()]
+      .filter((model) => !served.has(model))
+      .map((model) => `GOOGLE_LIMITS: ${model} is ${none}.`),
+    ...[...MODEL_ALIASES].flatMap(([alias, model]) => [
+      ...(served.has(alias)
+        ? [`MODEL_ALIASES: ${alias} is the name of a model that is served.`]
+        : []),
+      ...(served.has(model) ? [] : [`MODEL_ALIASES: ${model} is ${none}.`]),
+    ]),
+  ];
+}
 
 /** A removed setting: if it were ignored, cores would stay idle without a notice. */
 const workersFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
@@ -137,6 +154,11 @@ function toConfig(settings: Settings) {
     host: settings.HOST,
     /** The first is the default, the rest stand in for it in this order. */
     googleModels: settings.GOOGLE_MODELS,
+    /** Without client tokens nobody can ask for them. None stands in for another: their numbers do not compare. */
+    googleEmbeddingModels:
+      settings.CLIENT_TOKENS.length === 0 ? [] : settings.GOOGLE_EMBEDDING_MODELS,
+    /** Further names of the models: the model, by the alias. */
+    modelAliases: settings.MODEL_ALIASES,
     /** By model: the limits of every project. */
     googleLimits: settings.GOOGLE_LIMITS,
     systemPrompt: settings.SYSTEM_PROMPT,

@@ -118,6 +118,25 @@ export const modelNames = z.string().transform((text, context): readonly [string
   return [first, ...others];
 });
 
+/** `gpt-4o-mini: gemini-flash-latest, gpt-4o: gemini-pro-latest`: the name of a model, by its alias. */
+export const modelAliases = z.string().transform((text, context): ReadonlyMap<string, string> => {
+  const byAlias = new Map<string, string>();
+  for (const [index, entry] of listed(text).entries()) {
+    const [, alias = '', model = ''] = MODEL_ALIAS.exec(entry) ?? [];
+    const isRead = MODEL_NAME.test(alias) && MODEL_NAME.test(model);
+    const fault = byAlias.has(alias) ? 'names an alias a second time' : WANTED_ALIAS;
+    if (isRead && !byAlias.has(alias)) byAlias.set(alias, model);
+    else context.addIssue(`entry ${index + 1} ${fault}`);
+  }
+  return byAlias.size > MAX_ALIASES
+    ? reject(context, `takes at most ${MAX_ALIASES} aliases`)
+    : byAlias;
+});
+
+const MAX_ALIASES = 100;
+const MODEL_ALIAS = /^(?:models\/)?([^\s:]+)\s*:\s*(?:models\/)?(\S+)$/;
+const WANTED_ALIAS = 'cannot be read; expected for example gpt-4o-mini: gemini-flash-latest';
+
 /** `gemini-flash-latest: 10 rpm, 250000 tpm, 500 rpd; another-model: 5 rpm`. */
 export const modelLimits = z
   .string()

@@ -7,6 +7,7 @@ import type { ServiceErrorCode } from './service-error.ts';
 export const OPERATIONS = [
   'chat',
   'generate_content',
+  'embeddings',
   'count_tokens',
   'list_models',
   'session_token',

@@ -5,6 +5,7 @@ import type { SharedStore } from '../shared/shared-store.ts';
 import { type CorsOrigins, receiveRequests } from './access.ts';
 import type { AdminHttp } from './admin/admin-routes.ts';
 import { ANAM_ERRORS, type AvatarRoutesOptions, avatarRoutes } from './avatar-routes.ts';
+import { refuseTokenInQuery } from './caller.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
 import {
@@ -61,6 +62,7 @@ export function createApp(options: AppOptions): Express {
   app.set('trust proxy', options.trustProxy);
   app.use(receiveRequests({ ...options, metrics: admin }));
   if (clientTokens.length > 0) app.use(admitPrograms(options));
+  app.use(refuseTokenInQuery);
   serveRoutes(app, routes.toSorted(byUse));
   app.use('/api/chat', guessErrorForm(clock));
   for (const page of [DOCS, ...(admin?.pages ?? [])]) {

@@ -1,20 +1,24 @@
 import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
 import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
+import type { Embed } from '../services/embeddings.ts';
 import type { Relay } from '../services/relay.ts';
-import { modelOf, type Target } from '../shared/target.ts';
+import { modelOf, type ServedModels, servedModels, type Target } from '../shared/target.ts';
 import { linked, readBytes, readJsonBody } from './body.ts';
 import { type ClientAccessOptions, isGoogleClient, requireClientToken } from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
 import {
   GEMINI_ERRORS,
   METHOD_PATH,
+  METHODS,
   MODEL_NAME,
+  methodPath,
   readMethodCall,
   readModelsCall,
   relayRoute,
 } from './dialects/gemini.ts';
 import { OPENAI_ERRORS, openai } from './dialects/openai.ts';
+import { answerEmbeddings } from './dialects/openai-embeddings.ts';
 import { responses } from './dialects/responses.ts';
 import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
@@ -23,6 +27,10 @@ import { jsonAnswer, type RequestBody, type Route } from './route.ts';
 export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock'> {
   /** Without our own system prompt, which is for the web chat. */
   readonly completions: Chat;
+  readonly embed: Embed;
+  readonly embeddingTargets: readonly Target[];
+  /** Further names of the models. */
+  readonly modelAliases: ReadonlyMap<string, string>;
   readonly relay: Relay;
   readonly maxProgramBodyBytes: number;
 }
@@ -31,7 +39,10 @@ export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTarge
 export const programRoutes = (options: ProgramRoutesOptions): Route[] => [
   completionsRoute(options),
   responsesRoute(options),
+  embeddingsRoute(options),
   methodsRoute(options),
+  embedContentRoute(options),
+  batchEmbedContentsRoute(options),
   ...modelsRoutes(options),
 ];
 
@@ -137,26 +148,54 @@ const completionExamples = (targets: readonly Target[]): RequestBody['examples']
   };
 };
 
-const methodsRoute = ({
-  relay,
-  chatTargets,
-  clock,
-  maxProgramBodyBytes,
-}: ProgramRoutesOptions): Route => ({
+const embeddingsRoute = (options: ProgramRoutesOptions): Route => ({
   method: 'post',
-  path: '/v1beta/models/{model}:{method}',
-  aliases: ['/v1/models/{model}:{method}', '/v1alpha/models/{model}:{method}'],
-  pattern: METHOD_PATH,
-  id: 'callModel',
-  tag: 'Gemini',
-  summary: "Call a method of Gemini's API",
-  description: `Body and answer are Google's own, byte for byte: [generate](${GOOGLE}/generate-content), [count](${GOOGLE}/tokens). A stream that is silent for ten seconds sends its status 200; a later failure is an error in the stream, and the connection breaks.`,
+  path: EMBEDDINGS_PATH,
+  id: 'createEmbeddings',
+  tag: 'OpenAI',
+  summary: 'Create embeddings',
+  description: EMBEDDINGS,
   auth: 'client',
   usesKeys: true,
-  passesOn: 'Google',
+  body: {
+    schema: linked('EmbeddingRequest', `${OPENAI}/embeddings/create`),
+    examples: embeddingExamples(options.embeddingTargets),
+  },
+  answer: {
+    description: 'An embedding for each text, in the order of the texts.',
+    content: { 'application/json': linked('EmbeddingList', `${OPENAI}/embeddings/object`) },
+    saysWhoAnswered: true,
+  },
+  errors: ['model_unavailable', 'rate_limited'],
+  errorForms: [OPENAI_ERRORS],
+  handlers: [readJsonBody(options.maxProgramBodyBytes), answerEmbeddings(options.embed)],
+});
+
+const EMBEDDINGS =
+  'Also at `/v1beta/openai/embeddings`, as at Google. `input` is a text or a list of at most 100 texts: Google takes no more in one call, and counts each as a request. Lists of tokens are refused. Where Google counts no tokens, `usage` is an estimate.';
+
+const embeddingExamples = (targets: readonly Target[]): RequestBody['examples'] => {
+  const [model] = targets.map(modelOf);
+  return {
+    text: { value: { model, input: 'Hello!' } },
+    texts: {
+      summary: 'Several texts, 768 numbers each, in base64',
+      value: { model, input: ['Hello!', 'Bye!'], dimensions: 768, encoding_format: 'base64' },
+    },
+  };
+};
+
+const methodsRoute = (options: ProgramRoutesOptions): Route => ({
+  ...ofMethod('{method}', options),
+  pattern: methodPath(METHODS),
+  id: 'callModel',
+  summary: "Call a method of Gemini's API",
+  description: `Body and answer are Google's own, byte for byte: [generate](${GOOGLE}/generate-content), [count](${GOOGLE}/tokens). A stream that is silent for ten seconds sends its status 200; a later failure is an error in the stream, and the connection breaks.`,
   params: z.object({
-    model: z.enum(chatTargets.map(modelOf)).meta({ description: 'One of `GOOGLE_MODELS`.' }),
-    method: z.enum(['generateContent', 'streamGenerateContent', 'countTokens']),
+    model: z
+      .enum(namesOf(options.chatTargets, options))
+      .meta({ description: 'One of `GOOGLE_MODELS`, or of the `MODEL_ALIASES` for them.' }),
+    method: z.enum(METHODS),
   }),
   query: z.object({
     alt: z.enum(['sse', 'json']).optional().meta({
@@ -174,18 +213,81 @@ const methodsRoute = ({
       'text/event-stream': z.string(),
     },
   },
-  errors: ['model_unavailable'],
-  errorForms: [GEMINI_ERRORS],
-  // Compressed bodies go on to Google as they are.
-  handlers: [
-    readBytes(maxProgramBodyBytes, { inflates: false, isJson: true }),
-    relayRoute(relay, readMethodCall, clock),
-  ],
 });
 
+/** What the routes for methods of a model have in common. */
+const ofMethod = (method: string, options: ProgramRoutesOptions) =>
+  ({
+    method: 'post',
+    path: `/v1beta/models/{model}:${method}`,
+    aliases: [`/v1/models/{model}:${method}`, `/v1alpha/models/{model}:${method}`],
+    tag: 'Gemini',
+    auth: 'client',
+    usesKeys: true,
+    passesOn: 'Google',
+    errors: ['model_unavailable'],
+    errorForms: [GEMINI_ERRORS],
+    // Compressed bodies go on to Google as they are.
+    handlers: [
+      readBytes(options.maxProgramBodyBytes, { inflates: false, isJson: true }),
+      relayRoute(options.relay, readMethodCall, options.clock),
+    ],
+  }) as const;
+
+const embedContentRoute = (options: ProgramRoutesOptions): Route => ({
+  ...ofEmbedding('embedContent', options),
+  id: 'embedContent',
+  summary: 'Embed a content',
+  body: {
+    schema: linked('EmbedContentRequest', `${GOOGLE}/embeddings#method:-models.embedcontent`),
+    examples: { hello: { value: { content: HELLO_CONTENT } } },
+  },
+});
+
+const batchEmbedContentsRoute = (options: ProgramRoutesOptions): Route => ({
+  ...ofEmbedding('batchEmbedContents', options),
+  id: 'batchEmbedContents',
+  summary: 'Embed several contents',
+  body: {
+    schema: linked(
+      'BatchEmbedContentsRequest',
+      `${GOOGLE}/embeddings#method:-models.batchembedcontents`,
+    ),
+    examples: {
+      hello: {
+        value: {
+          requests: options.embeddingTargets
+            .slice(0, 1)
+            .map((target) => ({ model: `models/${modelOf(target)}`, content: HELLO_CONTENT })),
+        },
+      },
+    },
+  },
+});
+
+const HELLO_CONTENT = { parts: [{ text: 'Hello!' }] };
+
+const ofEmbedding = (method: string, options: ProgramRoutesOptions) => ({
+  ...ofMethod(method, options),
+  pattern: methodPath([method]),
+  description: `Body and answer are [Google's own](${GOOGLE}/embeddings). Of the body only the name of a model changes, where an alias or a prefix stands for it.`,
+  params: z.object({
+    model: z.enum(namesOf(options.embeddingTargets, options)).meta({
+      description: 'One of `GOOGLE_EMBEDDING_MODELS`, or of the `MODEL_ALIASES` for them.',
+    }),
+  }),
+  answer: jsonAnswer("Google's answer.", z.looseObject({})),
+});
+
+const namesOf = (targets: readonly Target[], { modelAliases }: ProgramRoutesOptions) => [
+  ...servedModels(targets, modelAliases).keys(),
+];
+
 /** `/v1` belongs to both protocols; the place of the token tells them apart. */
-function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Route[] {
-  const listModels = sendOpenaiModels(chatTargets, clock.now());
+function modelsRoutes(options: ProgramRoutesOptions): Route[] {
+  const { chatTargets, embeddingTargets, modelAliases, relay, clock } = options;
+  const served = servedModels([...chatTargets, ...embeddingTargets], modelAliases);
+  const listModels = sendOpenaiModels(served, clock.now());
   const relayModels = relayRoute(relay, readModelsCall, clock);
   const sendEither: RequestHandler = (request, response, next) =>
     (response.locals.protocol === 'gemini' ? relayModels : listModels)(request, response, next);
@@ -238,6 +340,7 @@ const pathsAt = (path: string, [version, ...others]: Versions) => ({
 
 const COMPLETIONS_PATH = '/v1/chat/completions';
 const RESPONSES_PATH = '/v1/responses';
+const EMBEDDINGS_PATH = '/v1/embeddings';
 
 /**
  * Stands before the routes: rewrites the address of a program's request to the form that they have, sets
@@ -277,13 +380,13 @@ function protocolOf(path: string, request: Request): 'openai' | 'gemini' {
 const MAY_BE_PROGRAM = /^(?:\/v1|\/\/|[^/])/i;
 const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
 const OPENAI_PATH = new RegExp(
-  `^(?:${COMPLETIONS_PATH}|${RESPONSES_PATH})$|^/v1(?:alpha|beta)?/openai(?:/|$)`,
+  `^(?:${COMPLETIONS_PATH}|${RESPONSES_PATH}|${EMBEDDINGS_PATH})$|^/v1(?:alpha|beta)?/openai(?:/|$)`,
   'i',
 );
 const GEMINI_PATH = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
 /** Where Google has OpenAI's protocol. */
 const GOOGLES_OPENAI =
-  /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|responses|models(?:\/[^:]*)?)$/i;
+  /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|responses|embeddings|models(?:\/[^:]*)?)$/i;
 
 /**
  * Decodes `%3A`, removes doubled and trailing slashes, and removes `models/` and `google/` (or their
@@ -301,13 +404,13 @@ function tidied(path: string): string {
 
 const UNTIDY = /%|\/\/|\/$|\/models\/(?:models|google)\//i;
 
-/** The models that are served, or one of them, in OpenAI's form. */
-function sendOpenaiModels(targets: readonly Target[], startedAt: number): RequestHandler {
-  const described = targets.map((target) => ({
-    id: modelOf(target),
+/** The models that are served, or one of them, in OpenAI's form. Clients look for an alias here too. */
+function sendOpenaiModels(served: ServedModels, startedAt: number): RequestHandler {
+  const described = [...served].map(([id, [{ provider }]]) => ({
+    id,
     object: 'model',
     created: Math.floor(startedAt / 1000),
-    owned_by: target.provider,
+    owned_by: provider,
   }));
   return function sendModels({ params }, response) {
     const { model } = params;

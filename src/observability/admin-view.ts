@@ -129,10 +129,11 @@ function reportOverview(sources: OverviewSources, startedAt: number, now: number
   };
 }
 
-function reportTarget(inspection: Inspection, { provider, label }: Target) {
+function reportTarget(inspection: Inspection, { provider, label, embeds }: Target) {
   const { until, untilBy = null } = inspection.nextToReturn(provider, label) ?? {};
   return {
     model: label,
+    embeds,
     ...inspection.counts(provider, label),
     causes: inspection.causes(provider, label),
     nextReturnAt: until === undefined ? null : isoTime(until),

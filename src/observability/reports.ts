@@ -206,6 +206,7 @@ const request = z.strictObject({
 
 const modelReport = z.strictObject({
   model,
+  embeds: z.boolean().meta({ description: 'Whether it makes embeddings, and answers no chats.' }),
   total: count.meta({ description: 'The sum of the next three.' }),
   available: count,
   cooling_down: count,

@@ -164,8 +164,9 @@ function oncePerModel<V>(create: (label: string | null) => V): (name: string | n
   };
 }
 
-function operationsOf({ persona, metered }: Target): readonly Operation[] {
+function operationsOf({ persona, metered, embeds }: Target): readonly Operation[] {
   if (persona !== null) return ['session_token', 'session_start'];
+  if (embeds) return ['embeddings'];
   return metered ? ['chat', 'generate_content'] : ['count_tokens', 'list_models'];
 }
 

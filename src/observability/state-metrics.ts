@@ -48,13 +48,13 @@ function createKeyMetrics(
   const keys = new Gauge({
     name: 'understudy_keys',
     help: 'Keys by their state for a model. exhausted: needs action.',
-    labelNames: ['service', 'model', 'persona', 'state'],
+    labelNames: ['service', 'model', 'persona', 'use', 'state'],
     registers: [registry],
   });
   const returns = new Gauge({
     name: 'understudy_key_return_timestamp_seconds',
     help: 'When the first key is tried again, where none is available for a model.',
-    labelNames: ['service', 'model', 'persona'],
+    labelNames: ['service', 'model', 'persona', 'use'],
     registers: [registry],
   });
   new Gauge({
@@ -69,8 +69,10 @@ function createKeyMetrics(
     },
   });
   const update = (target: Target) => {
-    const { provider: service, label } = target;
-    const labels = { service, ...target.labels };
+    const { provider: service, label, embeds } = target;
+    // Keys may be usable for embeddings while none is for chats.
+    const use = embeds ? { use: 'embeddings' } : {};
+    const labels = { service, ...target.labels, ...use };
     const { total: _, ...counts } = pool.inspection.counts(service, label);
     for (const [state, count] of Object.entries(counts)) keys.set({ ...labels, state }, count);
     const returnsAt = counts.available > 0 ? null : pool.retryAt(target);

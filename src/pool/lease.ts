@@ -143,7 +143,9 @@ export class Lease {
     this.#tests = quota.fullUntil(now) > now;
     quota.isTested ||= this.#tests;
     // A request that seems not to fit reserves no tokens: others may still fit.
-    const reservation = quota.reserve(this.#exceedsWindow ? 0 : tokens, now);
+    // Each text of a batch is counted; a chat is not looked at for that.
+    const requests = this.target.embeds ? (this.#shape().requests ?? 1) : 1;
+    const reservation = quota.reserve(this.#exceedsWindow ? 0 : tokens, now, requests);
     if (quota.fullUntil(now) > now) this.#quotaChanged();
     this.#context.used?.(quota.scope);
     return reservation;

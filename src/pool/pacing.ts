@@ -100,14 +100,18 @@ export class Quota {
     }
   }
 
-  /** Counts a request that is about to be sent. */
-  reserve(tokens: number, now: number): Reservation {
+  /**
+   * Counts a request that is about to be sent.
+   *
+   * @param requests as how many the provider counts it
+   */
+  reserve(tokens: number, now: number, requests = 1): Reservation {
     this.#open(now);
     for (const window of [this.#minute, this.#day]) {
-      window.requests += 1;
+      window.requests += requests;
       window.tokens += tokens;
     }
-    return { minuteEndsAt: this.#minute.endsAt, dayEndsAt: this.#day.endsAt, tokens };
+    return { minuteEndsAt: this.#minute.endsAt, dayEndsAt: this.#day.endsAt, tokens, requests };
   }
 
   /**
@@ -115,7 +119,7 @@ export class Quota {
    *
    * @param tokens that it really had; null for a request that was not answered
    */
-  settle({ minuteEndsAt, dayEndsAt, tokens }: Reservation, actual: number | null): void {
+  settle({ minuteEndsAt, dayEndsAt, tokens, requests }: Reservation, actual: number | null): void {
     const windows = [
       [this.#minute, minuteEndsAt],
       [this.#day, dayEndsAt],
@@ -123,9 +127,9 @@ export class Quota {
     for (const [window, endsAt] of windows) {
       if (window.endsAt !== endsAt) continue;
       window.tokens += (actual ?? 0) - tokens;
-      if (actual === null) window.requests -= 1;
+      if (actual === null) window.requests -= requests;
       else {
-        window.answered += 1;
+        window.answered += requests;
         window.answeredTokens += actual;
       }
     }
@@ -301,4 +305,5 @@ export interface Reservation {
   readonly dayEndsAt: number;
   /** Estimated. */
   readonly tokens: number;
+  readonly requests: number;
 }

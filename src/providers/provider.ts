@@ -1,6 +1,7 @@
 import type { Dispatcher } from 'undici';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { ChatChunk, ChatFinish, ChatTurn } from '../shared/chat.ts';
+import type { EmbeddingQuestion, Embeddings } from '../shared/embedding.ts';
 import type { Usage } from '../shared/failure.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Redact } from '../shared/redact.ts';
@@ -14,6 +15,8 @@ import type { Target } from '../shared/target.ts';
 export interface Provider<Settings = never> extends ProviderFacts<Settings> {
   /** Left out by a provider that answers no chats. */
   createChat?(settings: Settings, context: UpstreamContext): ChatClient;
+  /** Left out by a provider that makes no embeddings. */
+  createEmbeddings?(settings: Settings, context: UpstreamContext): EmbeddingClient;
 }
 
 /** What every client of a provider is made with. */
@@ -25,6 +28,8 @@ export interface UpstreamContext {
 }
 
 export type ChatClient = Client<ChatTurn, ChatChunk, ChatFinish>;
+
+export type EmbeddingClient = Client<EmbeddingQuestion, never, Embeddings>;
 
 /** Asks a provider for one kind of thing. */
 export interface Client<Question, Chunk, End extends AnswerEnd> {

@@ -13,15 +13,17 @@ import {
   type ToolResult,
   type UserPart,
 } from '../shared/chat.ts';
-import { UpstreamError, type Usage } from '../shared/failure.ts';
+import { NO_USAGE, UpstreamError } from '../shared/failure.ts';
 import { FUNCTIONS, type RequestShape, shapeOf } from '../shared/request-shape.ts';
-import { modelOf, type Target } from '../shared/target.ts';
+import { modelOf, servedModels, type Target } from '../shared/target.ts';
 
 export interface ChatOptions {
   readonly failover: Failover;
   readonly clients: ReadonlyMap<ProviderName, ChatClient>;
   /** The first is the default; the others answer when named, or when those before have no key left. */
   readonly targets: readonly Target[];
+  /** Further names of their models. */
+  readonly aliases: ReadonlyMap<string, string>;
   /** Put before the caller's own system prompt. */
   readonly systemPrompt: string | null;
 }
@@ -74,9 +76,12 @@ export interface ChatWriter {
   end(finish: ChatFinish): void;
 }
 
-export function createChat({ failover, clients, targets, systemPrompt }: ChatOptions): Chat {
-  const choices = new Map<string | null, readonly Target[]>([[null, targets]]);
-  for (const target of targets) choices.set(modelOf(target), targetsOf(target, targets));
+export function createChat(options: ChatOptions): Chat {
+  const { failover, clients, targets, aliases, systemPrompt } = options;
+  const choices = new Map<string | null, readonly Target[]>([
+    [null, targets],
+    ...servedModels(targets, aliases),
+  ]);
   const ask = (
     { turn: asked, model }: ChatRequest,
     caller: Caller,
@@ -113,10 +118,6 @@ export function createChat({ failover, clients, targets, systemPrompt }: ChatOpt
       }),
   };
 }
-
-/** Several providers may have a model of one name. */
-const targetsOf = ({ model }: Target, targets: readonly Target[]) =>
-  targets.filter((target) => target.model === model);
 
 const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
   ...turn,
@@ -306,14 +307,6 @@ function closingOf({ reason: said }: ChatFinish, isEmpty: boolean): Closing {
 const SENTENCES: Partial<Record<FinishReason, string>> = {
   'content-filter': "I can't help with that. Could you ask in a different way?",
   other: 'I have no answer to that. Please ask again, or in a different way.',
-};
-
-const NO_USAGE: Usage = {
-  inputTokens: 0,
-  outputTokens: 0,
-  totalTokens: 0,
-  cachedTokens: 0,
-  thoughtTokens: 0,
 };
 
 /** The failures before the first chunk that are an answer too; null for every other error. */

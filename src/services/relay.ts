@@ -11,18 +11,23 @@ import type { AnswerEnd } from '../providers/provider.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { type Failure, notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
-import { modelOf, type Target, targetWhere } from '../shared/target.ts';
+import { modelOf, servedModels, type Target, targetWhere } from '../shared/target.ts';
 
 export interface RelayOptions {
   readonly failover: Failover;
   readonly clients: ReadonlyMap<ProviderName, RelayClient>;
   /** Gemini's: one for each model that is served, and an unmetered one for counting tokens and listing models. */
   readonly targets: readonly Target[];
+  /** Further names of their models. */
+  readonly aliases: ReadonlyMap<string, string>;
 }
 
 export interface RelayCall {
   readonly operation: Operation;
   readonly request: RelayRequest;
+  /** The same for the model that an alias stands for. */
+  readonly requestFor: (model: string) => RelayRequest;
+  /** As the caller names it. Any of Google's may be described; other calls are for one that is served. */
   readonly model: string | null;
   readonly isMetered: boolean;
   /** Whether the answer begins only when it is complete. */
@@ -55,26 +60,23 @@ export type Relay = (
   writer: RelayWriter,
 ) => Promise<ProviderWords | null>;
 
-export function createRelay({ failover, clients, targets }: RelayOptions): Relay {
+export function createRelay({ failover, clients, targets, aliases }: RelayOptions): Relay {
   const models = targets.filter(({ model }) => model !== null);
   const unmetered = targetWhere(targets, ({ metered }) => !metered);
+  const findModel = createModelFinder(models, aliases);
   const owners: ResourceOwners = new Map();
-  const targetFor = ({ model, isMetered }: RelayCall): Target => {
-    const target = models.find((one) => one.model === model);
-    if (model !== null && target === undefined) throw notServed(model, models.map(modelOf));
-    return isMetered && target !== undefined ? target : unmetered;
-  };
   return (call, caller, writer) =>
     new Promise((resolve, reject) => {
+      const model = findModel(call);
       const reader = new RelayReader(call, owners, writer, resolve, reject);
       const { reach, attemptTimeoutMs } = call.isMetered ? METERED : UNMETERED;
       reader.run = failover(
         {
           operation: call.operation,
-          targets: [targetFor(call)],
+          targets: [call.isMetered && model !== null ? model : unmetered],
           caller,
           clients,
-          question: call.request,
+          question: questionFor(call, model),
           isStreamed: true,
           comesWhole: call.comesWhole,
           mayHedge: call.isMetered && call.resources.length === 0,
@@ -92,6 +94,28 @@ export function createRelay({ failover, clients, targets }: RelayOptions): Relay
 const METERED = { reach: 'whole', attemptTimeoutMs: Number.POSITIVE_INFINITY } as const;
 /** The provider answers such calls at once; a call that takes longer hangs. */
 const UNMETERED = { reach: 'part', attemptTimeoutMs: 20_000 } as const;
+
+function createModelFinder(models: readonly Target[], aliases: RelayOptions['aliases']) {
+  const served = servedModels(models, aliases);
+  return function findModel({ model, operation }: RelayCall): Target | null {
+    const [target = null] = served.get(model ?? '') ?? [];
+    if (model === null || operation === 'list_models') return target;
+    const fits = FITS[operation] ?? isAny;
+    if (target !== null && fits(target)) return target;
+    throw notServed(model, operation, models.filter(fits).map(modelOf));
+  };
+}
+
+const questionFor = (call: RelayCall, model: Target | null): RelayRequest =>
+  model === null || model.model === call.model ? call.request : call.requestFor(modelOf(model));
+
+const isAny = () => true;
+
+/** Tokens may be counted for any model that is served. */
+const FITS: Partial<Record<Operation, (target: Target) => boolean>> = {
+  generate_content: ({ embeds }) => !embeds,
+  embeddings: ({ embeds }) => embeds,
+};
 
 /** Hands the answer on, and finds out from key to key whose resources and models are asked for. */
 class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
@@ -161,10 +185,10 @@ class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
   }
 }
 
-const notServed = (model: string, models: readonly string[]) =>
+const notServed = (model: string, operation: Operation, models: readonly string[]) =>
   new ServiceError(
     'model_unavailable',
-    `models/${model.slice(0, 100)} is not served. Ask for one of: ${models.join(', ')}.`,
+    `models/${model.slice(0, 100)} is not served${operation === 'embeddings' ? ' for embeddings' : ''}. Ask for one of: ${models.join(', ')}.`,
   );
 
 /** This many keys may deny a model before the request is refused. */

@@ -127,6 +127,14 @@ export interface Usage {
   readonly thoughtTokens: number;
 }
 
+export const NO_USAGE: Usage = {
+  inputTokens: 0,
+  outputTokens: 0,
+  totalTokens: 0,
+  cachedTokens: 0,
+  thoughtTokens: 0,
+};
+
 /** A classified failure of an attempt. */
 export class UpstreamError extends Error {
   override readonly name = 'UpstreamError';

@@ -6,6 +6,8 @@ export interface RequestShape {
   readonly tokens: number;
   /** The most that they could be: digits and some scripts have a token for each letter. */
   readonly mostTokens: number;
+  /** As how many requests the provider counts it; absent for one. */
+  readonly requests?: number;
 }
 
 export const PLAIN = (): RequestShape => ({ features: [], tokens: 0, mostTokens: 0 });
@@ -26,16 +28,19 @@ export interface InlineMedia {
 /**
  * @param readFeatures the names of what is special, in any order; called once at most
  * @param textBytes of the whole request, without inline media
+ * @param countRequests as how many requests the provider counts it; called once at most
  */
 export function shapeOf(
   readFeatures: () => readonly string[],
   textBytes: number,
   media: readonly InlineMedia[] = [],
+  countRequests: () => number = () => 1,
 ): RequestShape {
   const textTokens = Math.ceil(textBytes / BYTES_PER_TOKEN);
   const tokens = media.reduce((sum, one) => sum + tokensIn(one), textTokens);
   const mostTokens = media.reduce((sum, one) => sum + TIMES_AT_MOST * tokensIn(one), textBytes);
   let features: readonly string[] | null = null;
+  let requests: number | null = null;
   return {
     tokens,
     mostTokens,
@@ -48,6 +53,10 @@ export function shapeOf(
         ]),
       ].sort();
       return features;
+    },
+    get requests() {
+      requests ??= countRequests();
+      return requests;
     },
   };
 }

@@ -10,6 +10,8 @@ export interface Target {
   readonly label: string;
   /** Null where the call names no model or does not depend on one. */
   readonly model: string | null;
+  /** Whether the model makes embeddings, and answers no chats. */
+  readonly embeds: boolean;
   /** Whether the call uses a quota. An unmetered call neither proves nor disproves one. */
   readonly metered: boolean;
   /** Whose persona an avatar session shows; null where there is none. */
@@ -29,15 +31,22 @@ export const modelTarget = (provider: ProviderName, model: string): Target => ({
   provider,
   label: model,
   model,
+  embeds: false,
   metered: true,
   persona: null,
   labels: { model },
+});
+
+export const embeddingTarget = (provider: ProviderName, model: string): Target => ({
+  ...modelTarget(provider, model),
+  embeds: true,
 });
 
 export const unmeteredTarget = (provider: ProviderName): Target => ({
   provider,
   label: 'unmetered',
   model: null,
+  embeds: false,
   metered: false,
   persona: null,
   labels: {},
@@ -47,6 +56,7 @@ export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Ta
   provider,
   label: `${persona === 'ours' ? 'our' : 'callers'}-persona`,
   model: null,
+  embeds: false,
   metered: true,
   persona,
   labels: { persona },
@@ -56,6 +66,30 @@ export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Ta
 export function modelOf({ model, label }: Target): string {
   if (model === null) throw new Error(`the target ${label} names no model`);
   return model;
+}
+
+/** By the name of a model that a caller may ask for; several providers may have a model of one name. */
+export type ServedModels = ReadonlyMap<string, readonly [Target, ...Target[]]>;
+
+/**
+ * The models of these targets, then the aliases that lead to one of them.
+ *
+ * @param aliases the name of the model, by the alias
+ */
+export function servedModels(
+  targets: readonly Target[],
+  aliases: ReadonlyMap<string, string>,
+): ServedModels {
+  const served = new Map<string, readonly [Target, ...Target[]]>();
+  for (const target of targets) {
+    const name = modelOf(target);
+    served.set(name, [...(served.get(name) ?? []), target] as readonly [Target, ...Target[]]);
+  }
+  for (const [alias, name] of aliases) {
+    const its = served.get(name);
+    if (its !== undefined) served.set(alias, its);
+  }
+  return served;
 }
 
 /** The default of each provider: its first target. */

@@ -4,7 +4,7 @@ import type { KnownKey } from '../provider.ts';
 import type { Reply } from '../reply.ts';
 import type { AnswerShape } from '../standin-key.ts';
 import { answerEvents, wholeShape } from './answer.ts';
-import { ModelQuota } from './quota.ts';
+import type { Quotas } from './quota.ts';
 import { EXHAUSTED, type GoogleCallFacts, quotaError } from './refusals.ts';
 import type { RequestReader } from './request.ts';
 import { answerReply, type Wire } from './wire.ts';
@@ -21,15 +21,9 @@ export interface GoogleCall extends GoogleCallFacts {
 export function createGenerate(
   read: RequestReader,
   defaultAnswer: AnswerShape | undefined,
+  quotas: Quotas,
 ): (call: GoogleCall, wire: Wire) => Reply {
-  const quotas = new Map<string, ModelQuota>();
   let answers = 0;
-  const quotaOf = ({ holder: { project }, model, windows }: GoogleCall) => {
-    const id = `${project} ${model}`;
-    const quota = quotas.get(id) ?? new ModelQuota(windows);
-    quotas.set(id, quota);
-    return quota;
-  };
   return (call, wire) => {
     const { holder, model, fault } = call;
     const { limits = {}, modelLimits = {}, refusesSearch = false, answer } = holder.shape;
@@ -37,7 +31,7 @@ export function createGenerate(
     if ('status' in request) return request;
     if (request.usesSearch && refusesSearch) return EXHAUSTED;
     const ours = modelLimits[model] ?? limits;
-    const exceeded = quotaOf(call).spend(ours, request.inputTokens, call.now);
+    const exceeded = quotas.of(holder.project, model).spend(ours, request.inputTokens, call.now);
     if (exceeded !== null) return quotaError(exceeded, call);
     answers += 1;
     const shape = wholeShape(defaultAnswer, answer);

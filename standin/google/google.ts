@@ -6,7 +6,9 @@ import type { QuotaWindows } from '../quota-window.ts';
 import { jsonReply, NOT_FOUND_PAGE, type Reply } from '../reply.ts';
 import type { AnswerShape, StandinKey } from '../standin-key.ts';
 import { isSpoiled } from './answer.ts';
+import { createEmbed } from './embed.ts';
 import { createGenerate, type GoogleCall } from './generate.ts';
+import { Quotas } from './quota.ts';
 import { googleError, isGoogleRefusal, MISSING_KEY, refuse, UNKNOWN_KEY } from './refusals.ts';
 import { createRequestReader, type RequestReader } from './request.ts';
 import { isBroken } from './wire.ts';
@@ -16,10 +18,11 @@ export interface GoogleOptions {
   readonly keys: readonly StandinKey[];
   readonly windows: QuotaWindows;
   readonly models: readonly string[];
+  readonly embeddingModels: readonly string[];
   readonly answer: AnswerShape | undefined;
 }
 
-/** The Gemini API. Only generating counts against quotas; listing and counting tokens are free. */
+/** The Gemini API. Only generating and embedding count against quotas; listing and counting tokens are free. */
 export function createGoogle(options: GoogleOptions): Provider {
   const { clock, windows } = options;
   const keys = new KnownKeys(
@@ -66,22 +69,40 @@ const verbOf = (method: string) =>
 type Perform = (call: GoogleCall) => Reply;
 
 /** Every method of a model: reading, counting, generating. */
-function createMethods(keys: KnownKeys, { models, answer }: GoogleOptions): Perform {
+function createMethods(keys: KnownKeys, options: GoogleOptions): Perform {
+  const { models, embeddingModels, answer } = options;
+  const quotas = new Quotas(options.windows);
   const read = createRequestReader(keys.all);
-  const generate = createGenerate(read, answer);
+  const generate = createGenerate(read, answer, quotas);
+  const embed = createEmbed(quotas);
   const methods: Readonly<Record<string, Perform>> = {
-    listModels: () => jsonReply(200, { models: models.map(describeModel) }),
-    getModel: ({ model }) => jsonReply(200, describeModel(model)),
+    listModels: () =>
+      jsonReply(200, {
+        models: [...models.map(describeModel), ...embeddingModels.map(describeEmbeddingModel)],
+      }),
+    getModel: ({ model }) =>
+      jsonReply(
+        200,
+        embeddingModels.includes(model) ? describeEmbeddingModel(model) : describeModel(model),
+      ),
     countTokens: (call) => countTokens(call, read),
     generateContent: (call) => generate(call, 'unary'),
+    embedContent: (call) => embed(call, false),
+    batchEmbedContents: (call) => embed(call, true),
     streamGenerateContent: (call) => generate(call, ALT_SSE.test(call.query) ? 'sse' : 'array'),
   };
   return (call) => {
     const perform = methods[call.method];
     if (perform === undefined) return NOT_FOUND_PAGE;
-    return call.model === '' || models.includes(call.model) ? perform(call) : unknownModel(call);
+    const isKnown =
+      (models.includes(call.model) && !EMBEDS.has(call.method)) ||
+      (embeddingModels.includes(call.model) && !GENERATES.has(call.method));
+    return call.model === '' || isKnown ? perform(call) : unknownModel(call);
   };
 }
+
+const GENERATES: ReadonlySet<string> = new Set(['generateContent', 'streamGenerateContent']);
+const EMBEDS: ReadonlySet<string> = new Set(['embedContent', 'batchEmbedContents']);
 
 const ALT_SSE = /(?:^|&)alt=sse(?:&|$)/;
 
@@ -107,4 +128,12 @@ const describeModel = (model: string) => ({
   inputTokenLimit: 1_048_576,
   outputTokenLimit: 65_536,
   supportedGenerationMethods: ['generateContent', 'countTokens'],
+});
+
+const describeEmbeddingModel = (model: string) => ({
+  ...describeModel(model),
+  description: 'A stand-in that makes numbers of a text.',
+  inputTokenLimit: 8192,
+  outputTokenLimit: 1,
+  supportedGenerationMethods: ['embedContent', 'countTokens'],
 });

@@ -24,6 +24,44 @@ export const QUOTAS = {
   },
 } satisfies Record<keyof Limits, object>;
 
+const EMBEDDING_REQUESTS = 'generativelanguage.googleapis.com/embed_content_free_tier_requests';
+
+/** Those of embeddings, as posted in public with refusals of the requests; of the tokens none was seen. */
+export const EMBEDDING_QUOTAS = {
+  rpd: {
+    metric: EMBEDDING_REQUESTS,
+    quotaId: 'EmbedContentRequestsPerDayPerUserPerProjectPerModel-FreeTier',
+    period: 'day',
+  },
+  rpm: {
+    metric: EMBEDDING_REQUESTS,
+    quotaId: 'EmbedContentRequestsPerMinutePerUserPerProjectPerModel-FreeTier',
+    period: 'minute',
+  },
+  tpm: {
+    metric: 'generativelanguage.googleapis.com/embed_content_free_tier_input_token_count',
+    quotaId: 'EmbedContentInputTokensPerMinutePerProjectPerModel-FreeTier',
+    period: 'minute',
+  },
+} satisfies typeof QUOTAS;
+
+/** The quota of each (project, model). */
+export class Quotas {
+  readonly #windows: QuotaWindows;
+  readonly #quotas = new Map<string, ModelQuota>();
+
+  constructor(windows: QuotaWindows) {
+    this.#windows = windows;
+  }
+
+  of(project: string, model: string): ModelQuota {
+    const id = `${project} ${model}`;
+    const quota = this.#quotas.get(id) ?? new ModelQuota(this.#windows);
+    this.#quotas.set(id, quota);
+    return quota;
+  }
+}
+
 /** What one project has used of one model in the current minute and day. */
 export class ModelQuota {
   readonly #windows: QuotaWindows;
@@ -40,15 +78,16 @@ export class ModelQuota {
   /**
    * Counts a request, unless it would exceed a limit: a refused one counts against nothing.
    *
+   * @param requests as how many it counts
    * @returns the limits that it would exceed; null when it was counted
    */
-  spend(limits: Limits, tokens: number, now: number): Limits | null {
+  spend(limits: Limits, tokens: number, now: number, requests = 1): Limits | null {
     this.#openWindows(now);
-    const exceeded = this.#exceeded(limits, tokens);
+    const exceeded = this.#exceeded(limits, tokens, requests);
     if (Object.keys(exceeded).length > 0) return exceeded;
-    this.#minuteRequests += 1;
+    this.#minuteRequests += requests;
     this.#minuteTokens += tokens;
-    this.#dayRequests += 1;
+    this.#dayRequests += requests;
     return null;
   }
 
@@ -64,12 +103,16 @@ export class ModelQuota {
     }
   }
 
-  #exceeded({ rpd = Infinity, rpm = Infinity, tpm = Infinity }: Limits, tokens: number): Limits {
+  #exceeded(
+    { rpd = Infinity, rpm = Infinity, tpm = Infinity }: Limits,
+    tokens: number,
+    requests: number,
+  ): Limits {
     // A limit of 0 tokens refuses even a request without text.
     const isOverTokens = tpm === 0 || this.#minuteTokens + tokens > tpm;
     return {
-      ...(this.#dayRequests >= rpd ? { rpd } : {}),
-      ...(this.#minuteRequests >= rpm ? { rpm } : {}),
+      ...(this.#dayRequests + requests > rpd ? { rpd } : {}),
+      ...(this.#minuteRequests + requests > rpm ? { rpm } : {}),
       ...(isOverTokens ? { tpm } : {}),
     };
   }

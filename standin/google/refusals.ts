@@ -60,9 +60,12 @@ export function googleError(
 export function quotaError(
   exceeded: Limits,
   { model, windows, now }: GoogleCallFacts,
-  retryAfterMs: number = defaultRetryMs(exceeded, windows, now),
+  {
+    retryAfterMs = defaultRetryMs(exceeded, windows, now),
+    quotas = QUOTAS,
+  }: { readonly retryAfterMs?: number | undefined; readonly quotas?: typeof QUOTAS } = {},
 ): Reply {
-  const violations = Object.entries(QUOTAS).flatMap(([name, { metric, quotaId }]) => {
+  const violations = Object.entries(quotas).flatMap(([name, { metric, quotaId }]) => {
     const limit = exceeded[name as keyof Limits];
     return limit === undefined ? [] : [{ metric, quotaId, limit }];
   });
@@ -272,7 +275,7 @@ const withDetails = (error: ErrorBody, rewrite: (one: Detail) => Detail) => ({
 });
 
 function spent(exceeded: Limits): Refusal {
-  return (call, retryAfterMs) => quotaError(exceeded, call, retryAfterMs);
+  return (call, retryAfterMs) => quotaError(exceeded, call, { retryAfterMs });
 }
 
 function failedPrecondition(message: string): Reply {

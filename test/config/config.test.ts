@@ -31,6 +31,8 @@ describe('an empty environment', () => {
     warnings: [],
     redact: expect.any(Function),
     googleModels: ['gemini-flash-latest'],
+    googleEmbeddingModels: [],
+    modelAliases: new Map(),
     systemPrompt: null,
     persona: null,
     allowClientPersona: false,
@@ -117,7 +119,44 @@ describe('limits', () => {
       `GOOGLE_LIMITS: entry 8 ${unreadable}`,
     ]);
     expect(faultsOf({ GOOGLE_LIMITS: 'other: 5 rpm' })).toEqual([
-      'GOOGLE_LIMITS: other is none of GOOGLE_MODELS.',
+      'GOOGLE_LIMITS: other is none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.',
+    ]);
+  });
+});
+
+describe('aliases of models', () => {
+  it('lead to the models that are served, by chat or for embeddings', () => {
+    const { modelAliases } = read({
+      GOOGLE_MODELS: 'flash, pro',
+      MODEL_ALIASES: 'gpt-4o-mini: flash, models/gpt-4o:models/pro , text-3: gemini-embedding-2,',
+    });
+    expect([...modelAliases]).toEqual([
+      ['gpt-4o-mini', 'flash'],
+      ['gpt-4o', 'pro'],
+      ['text-3', 'gemini-embedding-2'],
+    ]);
+  });
+
+  it('that cannot be read, come twice, hide a model or lead to none are named all at once', () => {
+    const unreadable = 'cannot be read; expected for example gpt-4o-mini: gemini-flash-latest.';
+    const MODEL_ALIASES = 'a, b:, : c, d: e f, x/y: pro, g: pro, g: flash';
+    expect(faultsOf({ GOOGLE_MODELS: 'flash,pro', MODEL_ALIASES, PORT: 'x' })).toEqual([
+      expect.stringMatching(/^PORT: /),
+      ...[1, 2, 3, 4, 5].map((entry) => `MODEL_ALIASES: entry ${entry} ${unreadable}`),
+      'MODEL_ALIASES: entry 7 names an alias a second time.',
+    ]);
+    const faults = faultsOf({
+      GOOGLE_MODELS: 'flash,pro',
+      GOOGLE_EMBEDDING_MODELS: 'embed,pro',
+      MODEL_ALIASES: 'flash: pro, embed: flash, a: gone, b: a',
+    });
+    const none = 'none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.';
+    expect(faults).toEqual([
+      'GOOGLE_EMBEDDING_MODELS: pro is one of GOOGLE_MODELS; no model does both.',
+      'MODEL_ALIASES: flash is the name of a model that is served.',
+      'MODEL_ALIASES: embed is the name of a model that is served.',
+      `MODEL_ALIASES: gone is ${none}`,
+      `MODEL_ALIASES: a is ${none}`,
     ]);
   });
 });

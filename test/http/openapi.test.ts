@@ -260,6 +260,8 @@ function countServedRoutes(): number {
   const app = createApp({
     clientTokens: [new Secret('token', CLIENT_TOKEN)],
     chatTargets: [modelTarget('google', 'a-model')],
+    embeddingTargets: [],
+    modelAliases: new Map(),
     clock: createFakeClock(),
     log: createLogger({ level: 'silent', redact: (text) => text }),
     admin: createAdminHttp({

@@ -10,6 +10,7 @@ const NOW = '2026-11-24T18:00:00.000Z';
 
 const model = (changed: object = {}) => ({
   model: 'flash',
+  embeds: false,
   total: 2,
   available: 2,
   cooling_down: 0,
@@ -109,6 +110,23 @@ describe('the headline of the dashboard', () => {
       [request()],
       'wait',
       'No Google key is available for flash; other models are available.',
+    ],
+    [
+      'only the model for embeddings is available',
+      [out({ quota_exhausted: 2 }), model({ model: 'embedder', embeds: true })],
+      [],
+      'bad',
+      'Every Google key has used up its quota.',
+    ],
+    [
+      'only the model for embeddings is not',
+      [model(), out({ quota_exhausted: 2 }), model({ model: 'pro' })].map((one, index) => ({
+        ...one,
+        embeds: index === 1,
+      })),
+      [],
+      'wait',
+      'No Google key is available for embeddings by flash.',
     ],
     [
       'the provider fails',

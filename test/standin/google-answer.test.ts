@@ -96,12 +96,17 @@ test('a unary answer takes as long as its chunks would have taken', async () => 
 });
 
 test('models are listed and read, and tokens counted', async () => {
-  const { standin } = await withStandin({ keys: KEYS, models: ['one', 'two'] });
+  const { standin } = await withStandin({
+    keys: KEYS,
+    models: ['one', 'two'],
+    embeddingModels: ['three'],
+  });
   const headers = { 'x-goog-api-key': 'g1' };
   const { body } = await read(fetch(`${standin.url}/v1beta/models`, { headers }));
   expect(body.models.map((model: { name: string }) => model.name)).toEqual([
     'models/one',
     'models/two',
+    'models/three',
   ]);
   const one = await read(fetch(`${standin.url}/v1/models/one`, { headers }));
   expect(one.body.name).toBe('models/one');

@@ -146,3 +146,39 @@ test('at speed 86,400 a day lasts a second', async () => {
   clock.advance(1);
   expect((await ask(standin)).status).toBe(200);
 });
+
+test('each text of a batch counts against a quota of embeddings, apart from that of chats', async () => {
+  const { standin, clock } = await withStandin({ keys: [limitedTo({ rpm: 3, rpd: 5 })] }, NOON);
+  const embed = (...texts: readonly string[]) =>
+    read(
+      fetch(`${standin.url}/v1beta/models/gemini-embedding-001:batchEmbedContents`, {
+        method: 'POST',
+        headers: { 'x-goog-api-key': 'g1', 'content-type': 'application/json' },
+        body: JSON.stringify({
+          requests: texts.map((text) => ({
+            model: 'models/gemini-embedding-001',
+            content: { parts: [{ text }] },
+          })),
+        }),
+      }),
+    );
+  expect((await embed('a', 'b')).body.embeddings).toHaveLength(2);
+  const { status, body } = await embed('a', 'b');
+  expect([status, detail(body, 'QuotaFailure').violations]).toEqual([
+    429,
+    [
+      {
+        quotaMetric: 'generativelanguage.googleapis.com/embed_content_free_tier_requests',
+        quotaId: 'EmbedContentRequestsPerMinutePerUserPerProjectPerModel-FreeTier',
+        quotaDimensions: { location: 'global', model: 'gemini-embedding-001' },
+        quotaValue: '3',
+      },
+    ],
+  ]);
+  expect((await embed('a')).status).toBe(200);
+  expect((await ask(standin)).status).toBe(200);
+  clock.advance(60_000);
+  expect((await embed('a', 'b')).status).toBe(200);
+  const spent = await embed('a');
+  expect(detail(spent.body, 'QuotaFailure').violations[0].quotaId).toMatch(/PerDay/);
+});

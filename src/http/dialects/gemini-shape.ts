@@ -1,6 +1,6 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
+import { asObjects, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import {
   FUNCTIONS,
   type InlineMedia,
@@ -22,6 +22,14 @@ const plainPart = z.strictObject({
 const plainContent = z.strictObject({
   role: anything,
   parts: z.array(plainPart).nullish(),
+});
+
+const plainEmbedding = z.strictObject({
+  content: plainContent.nullish(),
+  model: anything,
+  outputdimensionality: anything,
+  tasktype: anything,
+  title: anything,
 });
 
 /** Text, generation settings and functions. */
@@ -49,7 +57,11 @@ const plainRequest = z.strictObject({
   tools: z.array(z.strictObject({ functiondeclarations: anything })).nullish(),
 });
 
-const plainCall = plainRequest.extend({ generatecontentrequest: plainRequest.nullish() });
+const plainCall = plainRequest.extend({
+  generatecontentrequest: plainRequest.nullish(),
+  ...plainEmbedding.shape,
+  requests: z.array(plainEmbedding).nullish(),
+});
 
 /** Features that are metered or refused apart. All else that is not plain is called `other`. */
 const FEATURES: ReadonlyMap<string, string> = new Map([
@@ -69,7 +81,14 @@ const OTHER = ['other'];
 export function shapeIn(request: Pick<Request, 'headers' | 'query'>, body: Buffer): RequestShape {
   const media = inlineDataIn(body);
   const mediaBytes = media.reduce((sum, { length }) => sum + length, 0);
-  return shapeOf(() => featuresIn(request, body), body.length - mediaBytes, media);
+  const readFeatures = () => featuresIn(request, body);
+  return shapeOf(readFeatures, body.length - mediaBytes, media, () => embeddingsIn(body));
+}
+
+/** Google counts each text of a batch as a request of its own (https://github.com/garrytan/gbrain/pull/1922). */
+function embeddingsIn(body: Buffer): number {
+  const { requests } = asObject(parseJson(body.toString()));
+  return Array.isArray(requests) ? Math.max(1, requests.length) : 1;
 }
 
 function featuresIn(request: Pick<Request, 'headers' | 'query'>, body: Buffer): readonly string[] {
@@ -173,7 +192,7 @@ export function resourcesIn(body: Buffer): readonly string[] {
   if (!HINTS.some((hint) => body.includes(hint))) return [];
   const whole = asObject(parseJson(body.toString()));
   const counted = asObject(whole.generateContentRequest ?? whole.generate_content_request);
-  const found = [whole, counted].flatMap((request) => [
+  const found = [whole, counted, ...asObjects(whole.requests)].flatMap((request) => [
     ...cachedContentIn(request),
     ...contentsOf(request).flatMap(filesIn),
   ]);
@@ -193,9 +212,14 @@ function cachedContentIn({ cachedContent, cached_content: snakeCase }: JsonObjec
 
 const contentsOf = ({
   contents,
+  content,
   systemInstruction,
   system_instruction: snakeCase,
-}: JsonObject): readonly unknown[] => [...asList(contents), systemInstruction ?? snakeCase];
+}: JsonObject): readonly unknown[] => [
+  ...asList(contents),
+  content,
+  systemInstruction ?? snakeCase,
+];
 
 const filesIn = (content: unknown): string[] =>
   asList(asObject(content).parts).flatMap((part) => {

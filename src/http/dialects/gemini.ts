@@ -1,5 +1,6 @@
 import type { Request, RequestHandler, Response } from 'express';
 import { ServiceError } from '../../failover/service-error.ts';
+import type { Operation } from '../../failover/trace.ts';
 import type { Relay, RelayCall, RelayWriter } from '../../services/relay.ts';
 import type { Clock } from '../../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
@@ -223,38 +224,93 @@ function lastBodyIn(error: unknown): string | null {
 /** The paths go on to Google as they come, so they are restricted to these letters. */
 export const MODEL_NAME = String.raw`(?<model>[A-Za-z0-9][\w.-]{0,99})`;
 
-export const METHOD_PATH = new RegExp(
-  `^/(?:v1|v1alpha|v1beta)/models/${MODEL_NAME}:(?<method>generateContent|streamGenerateContent|countTokens)$`,
-);
+export const METHODS = ['generateContent', 'streamGenerateContent', 'countTokens'] as const;
+
+export const methodPath = (methods: readonly string[]): RegExp =>
+  new RegExp(`^/(?:v1|v1alpha|v1beta)/models/${MODEL_NAME}:(?<method>${methods.join('|')})$`);
+
+export const METHOD_PATH = methodPath([...METHODS, 'embedContent', 'batchEmbedContents']);
 
 /** Headers of the caller that go on to Google. `accept-encoding` would change the encoding of the answer. */
 const PASSED_ON = ['content-type', 'accept', 'user-agent', 'x-goog-api-client'];
 
 export function readMethodCall(request: Request): RelayCall {
-  const { model = '', method } = METHOD_PATH.exec(request.path)?.groups ?? {};
-  const body = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
-  // Counting tokens uses no model's quota.
-  const isMetered = method !== 'countTokens';
+  const { model = '', method = '' } = METHOD_PATH.exec(request.path)?.groups ?? {};
+  const sent = Buffer.isBuffer(request.body) ? request.body : NO_BODY;
+  const operation = OPERATIONS[method] ?? 'generate_content';
+  const namesModel = operation !== 'generate_content';
+  const body = namesModel ? withModel(sent, model, model) : sent;
+  const call = {
+    method: 'POST',
+    path: pathOf(request),
+    headers: headersOf(request),
+    body,
+  } as const;
   return {
-    operation: isMetered ? 'generate_content' : 'count_tokens',
-    request: { method: 'POST', path: pathOf(request), headers: headersOf(request), body },
+    operation,
+    request: call,
+    requestFor: (served) => ({
+      ...call,
+      path: renamed(call.path, model, served),
+      body: namesModel ? withModel(body, model, served) : body,
+    }),
     model,
-    isMetered,
-    comesWhole: method === 'generateContent',
+    // Counting tokens uses no model's quota.
+    isMetered: operation !== 'count_tokens',
+    comesWhole: COME_WHOLE.has(method),
     resources: resourcesIn(body),
     shape: () => shapeIn(request, body),
   };
 }
 
-export const readModelsCall = (request: Request): RelayCall => ({
-  operation: 'list_models',
-  request: { method: 'GET', path: pathOf(request), headers: headersOf(request), body: null },
-  model: null,
-  isMetered: false,
-  comesWhole: false,
-  resources: [],
-  shape: PLAIN,
-});
+const COME_WHOLE: ReadonlySet<string> = new Set([
+  'generateContent',
+  'embedContent',
+  'batchEmbedContents',
+]);
+
+const OPERATIONS: Readonly<Record<string, Operation>> = {
+  countTokens: 'count_tokens',
+  embedContent: 'embeddings',
+  batchEmbedContents: 'embeddings',
+};
+
+/**
+ * These bodies name the model too, and Google refuses one that is not the path's. All but that name stays byte for byte:
+ * within a text its quotes would be escaped.
+ */
+function withModel(body: Buffer, model: string, served: string): Buffer {
+  if (model === served && !body.includes(`google/${model}"`)) return body;
+  const named = new RegExp(
+    String.raw`("model"\s*:\s*")(?:(?:models|google)/)*${model.replaceAll('.', String.raw`\.`)}"`,
+    'g',
+  );
+  const text = body.toString('latin1');
+  return Buffer.from(
+    text.replace(named, (_, before) => `${before}models/${served}"`),
+    'latin1',
+  );
+}
+
+export function readModelsCall(request: Request): RelayCall {
+  const { model } = request.params;
+  const call = {
+    method: 'GET',
+    path: pathOf(request),
+    headers: headersOf(request),
+    body: null,
+  } as const;
+  return {
+    operation: 'list_models',
+    request: call,
+    requestFor: (served) => ({ ...call, path: renamed(call.path, String(model), served) }),
+    model: typeof model === 'string' ? model : null,
+    isMetered: false,
+    comesWhole: false,
+    resources: [],
+    shape: PLAIN,
+  };
+}
 
 const NO_BODY = Buffer.alloc(0);
 
@@ -276,6 +332,9 @@ function pathOf({ path, originalUrl }: Request): string {
   const kept = query.split('&').filter((pair) => PASSED_PARAMETER.test(pair));
   return kept.length === 0 ? path : `${path}?${kept.join('&')}`;
 }
+
+const renamed = (path: string, model: string, served: string) =>
+  path.replace(`/models/${model}`, () => `/models/${served}`);
 
 const QUERY = /\?([^#]*)/;
 /** Without a semicolon, which some servers read as a separator. */

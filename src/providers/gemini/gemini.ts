@@ -1,17 +1,19 @@
 import type { QuotaLimits } from '../../shared/failure.ts';
-import { modelTarget, unmeteredTarget } from '../../shared/target.ts';
+import { embeddingTarget, modelTarget, unmeteredTarget } from '../../shared/target.ts';
 import type { Provider } from '../provider.ts';
+import { createGeminiEmbeddings } from './gemini-embeddings.ts';
 import { createGemini } from './gemini-request.ts';
 
 export interface GoogleSettings {
   /** The first is the default; the others are its fallbacks, in this order. */
   readonly googleModels: readonly [string, ...string[]];
+  readonly googleEmbeddingModels: readonly string[];
   readonly googleBaseUrl: string;
   /** By model: the limits of every project. */
   readonly googleLimits: ReadonlyMap<string, QuotaLimits>;
 }
 
-/** Chats by Google's Gemini (https://ai.google.dev/api). */
+/** Chats and embeddings by Google's Gemini (https://ai.google.dev/api). */
 export const google: Provider<GoogleSettings> = {
   name: 'google',
   prefix: 'GOOGLE',
@@ -26,14 +28,23 @@ export const google: Provider<GoogleSettings> = {
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
-  createTargets: ({ googleModels: [first, ...others] }) => [
+  createTargets: ({ googleModels: [first, ...others], googleEmbeddingModels }) => [
     modelTarget('google', first),
     ...others.map((model) => modelTarget('google', model)),
+    ...googleEmbeddingModels.map((model) => embeddingTarget('google', model)),
     unmeteredTarget('google'),
   ],
   statedLimits: ({ googleLimits }, { model, metered }) =>
     (metered ? googleLimits.get(model ?? '') : undefined) ?? {},
-  describeUse: ({ googleModels: [first, ...others] }) =>
-    [`answers with ${first}`, ...others.map((model) => `then ${model}`)].join(', '),
+  describeUse: ({ googleModels: [first, ...others], googleEmbeddingModels }) =>
+    [
+      `answers with ${first}`,
+      ...others.map((model) => `then ${model}`),
+      ...(googleEmbeddingModels.length === 0
+        ? []
+        : [`embeds with ${googleEmbeddingModels.join(' or ')}`]),
+    ].join(', '),
   createChat: ({ googleBaseUrl: baseUrl }, context) => createGemini({ ...context, baseUrl }),
+  createEmbeddings: ({ googleBaseUrl: baseUrl }, context) =>
+    createGeminiEmbeddings({ ...context, baseUrl }),
 };

@@ -120,7 +120,8 @@ describe('a client token in the query', () => {
     const app = await startForPrograms(null, {}, { environment: { ADMIN_TOKEN } });
     for (const path of ['/metrics', '/api/overview', '/api/keys']) {
       for (const token of [CLIENT_TOKEN, ADMIN_TOKEN]) {
-        expect((await app.get(`${path}?key=${token}`)).status).toBe(401);
+        expect((await app.get(`${path}?key=${token}`)).status).toBe(400);
+        expect((await app.get(`${path}?other=${token}`)).status).toBe(401);
       }
     }
   });
@@ -239,8 +240,13 @@ describe("an address in OpenAI's protocol", () => {
     const asked = { model: `models/${MODEL}`, messages: SAID };
     const answer = await client.chat.completions.create(asked);
     expect([answer.model, answer.choices[0]?.message.content]).toEqual([MODEL, WORDS]);
-    expect((await client.models.list()).data).toMatchObject([{ id: MODEL, owned_by: 'google' }]);
+    expect((await client.models.list()).data).toMatchObject([
+      { id: MODEL, owned_by: 'google' },
+      { id: 'gemini-embedding-2' },
+    ]);
     expect((await client.models.retrieve(`google/${MODEL}`)).id).toBe(MODEL);
+    const embedded = { model: 'google/gemini-embedding-2', input: 'Hi' };
+    expect((await client.embeddings.create(embedded)).model).toBe('gemini-embedding-2');
     await expect(client.models.retrieve('other')).rejects.toMatchObject({
       status: 404,
       code: 'model_not_found',
@@ -268,7 +274,8 @@ describe("an address in OpenAI's protocol", () => {
     ['post', '/v1beta/openai/chat/completions', {}, 401],
     ['get', '/v1beta/openai/chat/completions', GOOGLE_TOKEN, 405],
     ['post', '/v1beta/openai/chat/completions', GOOGLE_TOKEN, 400],
-    ['post', '/v1beta/openai/embeddings', GOOGLE_TOKEN, 404],
+    ['post', '/v1beta/openai/embeddings', {}, 401],
+    ['post', '/v1beta/openai/embeddings', GOOGLE_TOKEN, 400],
     ['post', `/v1beta/openai/models/${MODEL}:generateContent`, GOOGLE_TOKEN, 404],
     ['get', '/v1beta/openai/models/other', GOOGLE_TOKEN, 404],
     ['get', '/v1beta/openai', GOOGLE_TOKEN, 404],
@@ -284,7 +291,10 @@ describe("an address in OpenAI's protocol", () => {
   it("has OpenAI's list of models, wherever the token is", async () => {
     const app = shared();
     for (const path of ['/v1beta/openai/models', `/v1beta/openai/models?key=${CLIENT_TOKEN}`]) {
-      expect((await app.get(path, GOOGLE_TOKEN)).body.data).toMatchObject([{ id: MODEL }]);
+      expect((await app.get(path, GOOGLE_TOKEN)).body.data).toMatchObject([
+        { id: MODEL },
+        { id: 'gemini-embedding-2' },
+      ]);
     }
   });
 });

@@ -310,7 +310,7 @@ describe('the official OpenAI client', () => {
     const client = clientOf(app);
     const ids: string[] = [];
     for await (const { id } of client.models.list()) ids.push(id);
-    expect(ids).toEqual([MODEL, 'other']);
+    expect(ids).toEqual([MODEL, 'other', 'gemini-embedding-2']);
     expect((await client.models.retrieve('other')).owned_by).toBe('google');
     await expect(client.models.retrieve('none')).rejects.toMatchObject({
       status: 404,

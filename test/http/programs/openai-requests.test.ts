@@ -583,8 +583,8 @@ describe('a chat completion', () => {
     },
   );
 
-  it.each([['/v1/embeddings', 404]])(
-    'is the only operation: %s is unknown',
+  it.each([['/v1/audio/speech', 404]])(
+    'is no answer to %s, which is unknown',
     async (path, status) => {
       const app = shared();
       const answer = await app.post(path, {}, BEARER);

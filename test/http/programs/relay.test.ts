@@ -552,7 +552,10 @@ describe('the routes for programs', () => {
     const asGoogle = await app.get('/v1/models', TOKEN);
     expect(asGoogle.body.models[0].name).toMatch(/^models\//);
     const asOpenai = await app.get('/v1/models', { authorization: `Bearer ${CLIENT_TOKEN}` });
-    expect(asOpenai.body).toMatchObject({ object: 'list', data: [{ id: MODEL }] });
+    expect(asOpenai.body).toMatchObject({
+      object: 'list',
+      data: [{ id: MODEL }, { id: 'gemini-embedding-2' }],
+    });
   });
 
   it('refuse a compressed body', async () => {

@@ -133,7 +133,17 @@ function troubleOfKeys(report) {
   if (keysOf(report) === 0) return service === 'google' ? [NO_CHAT] : [];
   const number = Math.max(...models.map(({ exhausted }) => exhausted));
   const needs = `${count(number, `${name} key`)} ${number === 1 ? 'needs' : 'need'} action.`;
-  return [...troubleOfModels(name, models), ...(number === 0 ? [] : [amber(needs)])];
+  return [
+    ...troubleOfModels(
+      name,
+      models.filter(({ embeds }) => !embeds),
+    ),
+    ...troubleOfEmbeddings(
+      name,
+      models.filter(({ embeds }) => embeds),
+    ),
+    ...(number === 0 ? [] : [amber(needs)]),
+  ];
 }
 
 /** @type {Trouble} */
@@ -151,6 +161,16 @@ function troubleOfModels(name, models) {
   const names = out.map(({ model }) => model).join(', ');
   return [amber(`No ${name} key is available for ${names}; other models are available.`)];
 }
+
+/**
+ * @param {string} name
+ * @param {ServiceReport['models']} models
+ * @returns {Trouble[]}
+ */
+const troubleOfEmbeddings = (name, models) =>
+  models
+    .filter(({ available }) => available === 0)
+    .map(({ model }) => amber(`No ${name} key is available for embeddings by ${model}.`));
 
 /**
  * @param {string} name

@@ -33,7 +33,8 @@ export const modelsView = ({ services }, now) => html`
  * @param {number} now
  */
 export const firstReturns = ({ services }, now) =>
-  services.map(({ service, models }) => {
+  services.map(({ service, models: all }) => {
+    const models = all.filter(({ embeds }) => !embeds);
     const isOut = models.every(({ available }) => available === 0);
     const [first] = models.filter(({ nextReturnAt }) => nextReturnAt !== null).sort(bySooner);
     if (!isOut || first === undefined) return null;

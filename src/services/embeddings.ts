@@ -1,0 +1,86 @@
+import type { AnsweredBy, AnswerReader, Caller, Failover } from '../failover/failover.ts';
+import { ServiceError } from '../failover/service-error.ts';
+import type { EmbeddingClient } from '../providers/provider.ts';
+import type { ProviderName } from '../shared/api-key.ts';
+import type { EmbeddingQuestion, Embeddings } from '../shared/embedding.ts';
+import { UpstreamError } from '../shared/failure.ts';
+import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
+import { modelOf, servedModels, type Target } from '../shared/target.ts';
+
+export interface EmbedOptions {
+  readonly failover: Failover;
+  readonly clients: ReadonlyMap<ProviderName, EmbeddingClient>;
+  /** None stands in for another: the numbers of two models do not compare. */
+  readonly targets: readonly Target[];
+  /** Further names of their models. */
+  readonly aliases: ReadonlyMap<string, string>;
+}
+
+export interface EmbeddingReply extends Embeddings {
+  readonly answeredBy: AnsweredBy;
+  /** Estimated, for a provider that does not count. */
+  readonly estimatedTokens: number;
+}
+
+/**
+ * The embeddings of texts by one model. Until the end of the answer another key may take over.
+ *
+ * @throws ServiceError
+ */
+export type Embed = (
+  question: EmbeddingQuestion,
+  model: string,
+  caller: Caller,
+) => Promise<EmbeddingReply>;
+
+export function createEmbed({ failover, clients, targets, aliases }: EmbedOptions): Embed {
+  const served = servedModels(targets, aliases);
+  return (question, model, caller) =>
+    new Promise((resolve, reject) => {
+      const choice = served.get(model);
+      if (choice === undefined) throw unknownModel(targets.map(modelOf));
+      const shape = shapeOfTexts(question);
+      const reader: AnswerReader<never, Embeddings> = {
+        onAttempt() {},
+        onChunk: () => true,
+        onEnd: (embeddings, answeredBy) =>
+          resolve({ ...embeddings, answeredBy, estimatedTokens: shape.tokens }),
+        onError: (error) => reject(forCaller(error)),
+      };
+      failover(
+        {
+          operation: 'embeddings',
+          targets: choice,
+          caller,
+          clients,
+          question,
+          isStreamed: false,
+          mayHedge: true,
+          shape: () => shape,
+        },
+        reader,
+      );
+    });
+}
+
+function shapeOfTexts({ texts }: EmbeddingQuestion): RequestShape {
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+  return shapeOf(
+    () => [],
+    bytes,
+    [],
+    () => texts.length,
+  );
+}
+
+/** A fault of the request is the only failure whose message goes to the caller. */
+function forCaller(error: unknown): unknown {
+  if (!(error instanceof UpstreamError)) return error;
+  const message = `The provider refused this request: ${error.failure.message}`;
+  return new ServiceError('invalid_request', message, { cause: error });
+}
+
+function unknownModel(models: readonly string[]): ServiceError {
+  const message = `This model is not served for embeddings. Ask for one of: ${models.join(', ')}.`;
+  return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
+}
