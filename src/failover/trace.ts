@@ -9,6 +9,7 @@ export const OPERATIONS = [
   'generate_content',
   'count_tokens',
   'list_models',
+  'live_token',
   'session_token',
   'session_start',
 ] as const;

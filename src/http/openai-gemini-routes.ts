@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
 import { modelOf, type Target } from '../shared/target.ts';
+import { START_PATH } from './avatar-routes.ts';
 import { linked, readBytes, readJsonBody } from './body.ts';
 import { type ClientAccessOptions, isGoogleClient, requireClientToken } from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
@@ -197,13 +198,14 @@ const COMPLETIONS_PATH = '/v1/chat/completions';
 /**
  * Stands before the routes: rewrites the address of a program's request to the form that they have, sets
  * `response.locals.protocol` to `'openai'` or `'gemini'`, and requires a token. An address that does not
- * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling.
+ * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling. So does that
+ * of a session start, which brings a token of its own.
  */
 export function admitPrograms(options: ClientAccessOptions): RequestHandler {
   const requireToken = requireClientToken(options);
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
-    if (!PROGRAM.test(path)) return next();
+    if (!PROGRAM.test(path) || path === START_PATH) return next();
     response.locals.protocol = protocolOf(path, request);
     const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
     if (address !== request.path) {

@@ -57,7 +57,10 @@ export type Relay = (
 
 export function createRelay({ failover, clients, targets }: RelayOptions): Relay {
   const models = targets.filter(({ model }) => model !== null);
-  const unmetered = targetWhere(targets, ({ metered }) => !metered);
+  const unmetered = targetWhere(
+    targets,
+    ({ metered, liveModel }) => !metered && liveModel === null,
+  );
   const owners: ResourceOwners = new Map();
   const targetFor = ({ model, isMetered }: RelayCall): Target => {
     const target = models.find((one) => one.model === model);

@@ -14,6 +14,8 @@ export interface Target {
   readonly metered: boolean;
   /** Whose persona an avatar session shows; null where there is none. */
   readonly persona: PersonaOwner | null;
+  /** The model of the Live sessions for which tokens are minted; null for anything else. */
+  readonly liveModel: string | null;
   /** What log lines and metrics show of it. */
   readonly labels: TargetLabels;
 }
@@ -31,6 +33,7 @@ export const modelTarget = (provider: ProviderName, model: string): Target => ({
   model,
   metered: true,
   persona: null,
+  liveModel: null,
   labels: { model },
 });
 
@@ -40,7 +43,19 @@ export const unmeteredTarget = (provider: ProviderName): Target => ({
   model: null,
   metered: false,
   persona: null,
+  liveModel: null,
   labels: {},
+});
+
+/** To mint a token uses no quota of the model. What refuses it is parked apart from what refuses answers. */
+export const liveTarget = (provider: ProviderName, liveModel: string): Target => ({
+  provider,
+  label: 'live-tokens',
+  model: null,
+  metered: false,
+  persona: null,
+  liveModel,
+  labels: { model: liveModel },
 });
 
 export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Target => ({
@@ -49,6 +64,7 @@ export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Ta
   model: null,
   metered: true,
   persona,
+  liveModel: null,
   labels: { persona },
 });
 

@@ -1,11 +1,13 @@
 import type { QuotaLimits } from '../../shared/failure.ts';
-import { modelTarget, unmeteredTarget } from '../../shared/target.ts';
+import { liveTarget, modelTarget, unmeteredTarget } from '../../shared/target.ts';
 import type { Provider } from '../provider.ts';
 import { createGemini } from './gemini-request.ts';
 
 export interface GoogleSettings {
   /** The first is the default; the others are its fallbacks, in this order. */
   readonly googleModels: readonly [string, ...string[]];
+  /** The model of Live sessions; null without them. */
+  readonly googleLiveModel: string | null;
   readonly googleBaseUrl: string;
   /** By model: the limits of every project. */
   readonly googleLimits: ReadonlyMap<string, QuotaLimits>;
@@ -26,14 +28,21 @@ export const google: Provider<GoogleSettings> = {
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
-  createTargets: ({ googleModels: [first, ...others] }) => [
+  createTargets: ({ googleModels: [first, ...others], googleLiveModel }) => [
     modelTarget('google', first),
     ...others.map((model) => modelTarget('google', model)),
     unmeteredTarget('google'),
+    ...(googleLiveModel === null ? [] : [liveTarget('google', googleLiveModel)]),
   ],
   statedLimits: ({ googleLimits }, { model, metered }) =>
     (metered ? googleLimits.get(model ?? '') : undefined) ?? {},
-  describeUse: ({ googleModels: [first, ...others] }) =>
-    [`answers with ${first}`, ...others.map((model) => `then ${model}`)].join(', '),
+  describeUse: ({ googleModels: [first, ...others], googleLiveModel }) =>
+    [
+      `answers with ${first}`,
+      ...others.map((model) => `then ${model}`),
+      ...(googleLiveModel === null
+        ? []
+        : [`mints tokens for Live sessions with ${googleLiveModel}`]),
+    ].join(', '),
   createChat: ({ googleBaseUrl: baseUrl }, context) => createGemini({ ...context, baseUrl }),
 };
