@@ -92,6 +92,20 @@ export const jsonObject = z.string().transform((text, context): JsonObject => {
   }
 });
 
+/**
+ * Anam's. Recording that is switched off in another form than Anam's would go on without a notice
+ * (https://docs.anam.ai/api-reference/create-session-token).
+ */
+export const sessionOptions = jsonObject.refine(
+  ({ enableSessionReplay, sessionReplay = {} }) =>
+    enableSessionReplay === undefined &&
+    isJsonObject(sessionReplay) &&
+    Object.entries(sessionReplay).every(
+      ([name, value]) => name === 'enableSessionReplay' && typeof value === 'boolean',
+    ),
+  'must switch recording off in this form: {"sessionReplay":{"enableSessionReplay":false}}',
+);
+
 /** V8's own message would quote the text. */
 function whereItBreaks(text: string, v8Message: string): string {
   const position = Number(/\bJSON at position (\d+)/.exec(v8Message)?.[1] ?? text.length);

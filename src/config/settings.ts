@@ -14,6 +14,7 @@ import {
   proxyHops,
   redisUrl,
   seconds,
+  sessionOptions,
   token,
   wholeNumber,
 } from './setting-kinds.ts';
@@ -42,7 +43,7 @@ export const SETTINGS = z.object({
   ANAM_PERSONA_ID: matching(isPersonaId, 'is not the id of a persona').optional(),
   ANAM_PERSONA_CONFIG: jsonObject.optional(),
   ANAM_DIRECTOR_NOTES: jsonObject.nullable().default(null),
-  ANAM_SESSION_OPTIONS: jsonObject.nullable().default(null),
+  ANAM_SESSION_OPTIONS: sessionOptions.nullable().default(null),
   ANAM_CLIENT_LABEL: matching(isLabel, LABEL_FAULT).nullable().default(null),
   ALLOW_CLIENT_PERSONA: flag.default(false),
   GOOGLE_BASE_URL: baseUrl.default('https://generativelanguage.googleapis.com'),

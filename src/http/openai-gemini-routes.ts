@@ -198,21 +198,21 @@ const COMPLETIONS_PATH = '/v1/chat/completions';
 /**
  * Stands before the routes: rewrites the address of a program's request to the form that they have, sets
  * `response.locals.protocol` to `'openai'` or `'gemini'`, and requires a token. An address that does not
- * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling. So does that
- * of a session start, which brings a token of its own.
+ * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling. The start of an
+ * avatar session brings a token of its own.
  */
 export function admitPrograms(options: ClientAccessOptions): RequestHandler {
   const requireToken = requireClientToken(options);
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
-    if (!PROGRAM.test(path) || path === START_PATH) return next();
+    if (!PROGRAM.test(path)) return next();
     response.locals.protocol = protocolOf(path, request);
     const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
     if (address !== request.path) {
       // In place: a proxy may send `http://host` before the path, and the router counts its characters.
       request.url = request.url.replace(request.path, () => address);
     }
-    return requireToken(request, response, next);
+    return address === START_PATH ? next() : requireToken(request, response, next);
   };
 }
 

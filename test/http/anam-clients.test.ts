@@ -148,6 +148,12 @@ describe("LiveKit's plugin", () => {
     expect(await app.counts('anam')).toMatchObject({ available: 2 });
   });
 
+  it('may have an address that ends with a slash', async () => {
+    const app = await startAnam();
+    const { body } = await post(app, `/${TOKEN}`, OF_LIVEKIT, AS_PROGRAM);
+    expect((await post(app, `/${START}`, {}, bearer(body.sessionToken))).status).toBe(200);
+  });
+
   it('may name no persona: then it is ours', async () => {
     const app = await startAnam();
     expect((await post(app, TOKEN, {}, AS_PROGRAM)).status).toBe(200);

@@ -182,12 +182,15 @@ describe('a key that cannot mint a token', () => {
     expect([ms >= 20_000, ms < 22_000]).toEqual([true, true]);
   });
 
-  it('proves by a later mint that its key works, but not that its quota is back', async () => {
-    const app = await startLive({ kind: 'minute_spent' }, { GOOGLE_API_KEY_2: '' });
+  it('does not open by a later mint what a chat has found', async () => {
+    const app = await startLive({ kind: 'prepay_empty' }, { GOOGLE_API_KEY_2: '' });
     expect((await flow(app.clock, app.chat('Hi'))).status).toBe(503);
+    app.clock.advance(60 * MINUTE);
     app.standin.setFault('g-one', null);
     expect((await mint(app)).status).toBe(200);
-    expect(await app.counts()).toMatchObject({ cooling_down: 1 });
+    expect(await app.counts()).toMatchObject({ exhausted: 1 });
+    expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
+    expect(await app.counts()).toMatchObject({ exhausted: 0 });
   });
 });
 
@@ -235,16 +238,19 @@ describe('a refusal of a Live token', () => {
     expect((await app.chat('Hi')).status).toBe(503);
   });
 
-  it('is ours to mend where Google finds fault with what we ask for', async () => {
-    const app = await startLive({ kind: 'request_fault' });
-    const { status, body } = await mint(app);
-    expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
-    expect(keysAsked(app)).toEqual(['g-one']);
-    expect(app.logs).toContainEqual(
-      expect.objectContaining({ msg: 'attempt', outcome: 'misconfigured', model: MODEL }),
-    );
-    expect(await app.counts()).toMatchObject({ available: 2 });
-  });
+  it.each<Fault['kind']>(['request_fault', 'html_404', 'location'])(
+    'is ours to mend where Google finds fault with what we ask for: %s',
+    async (kind) => {
+      const app = await startLive({ kind } as Fault);
+      const { status, body } = await mint(app);
+      expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
+      expect(keysAsked(app)).toEqual(['g-one']);
+      expect(app.logs).toContainEqual(
+        expect.objectContaining({ msg: 'attempt', outcome: 'misconfigured', model: MODEL }),
+      );
+      expect(await app.counts()).toMatchObject({ available: 2 });
+    },
+  );
 
   it('names the setting where no key may use its model', async () => {
     const app = await startLive({ kind: 'model_gone' });
