@@ -1,5 +1,5 @@
 import type { Config } from './config/config.ts';
-import { createFailover } from './failover/failover.ts';
+import { createFailover, type Failover } from './failover/failover.ts';
 import { createHedging } from './failover/hedging.ts';
 import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
@@ -11,18 +11,20 @@ import { anam } from './providers/anam/anam.ts';
 import { createAnam } from './providers/anam/anam-api.ts';
 import { google } from './providers/gemini/gemini.ts';
 import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
+import { createLiveTokenClient } from './providers/gemini/live-token.ts';
 import { createDispatcher } from './providers/gemini/transport.ts';
-import type { Provider } from './providers/provider.ts';
+import type { Provider, UpstreamContext } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
 import { createEmbed } from './services/embeddings.ts';
+import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
 import type { Redact } from './shared/redact.ts';
 import type { SharedStore } from './shared/shared-store.ts';
-import type { Target } from './shared/target.ts';
+import { type Target, targetWhere } from './shared/target.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
 export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
@@ -133,7 +135,9 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       ]),
       targets: targets.filter(({ provider }) => provider === google.name),
     }),
+    liveTokens: liveTokensFor(config, failover, targets, upstream),
     avatar: createAvatarSession({
+      ...config,
       failover,
       provider: anam,
       targets: targets.filter(({ provider }) => provider === anam.name),
@@ -141,9 +145,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
         ? createAnam({ ...upstream, baseUrl: config.anamBaseUrl })
         : null,
       clock,
-      keys: config.keys,
       texts: sharedStore?.texts ?? null,
-      persona: config.persona,
       hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
   });
@@ -158,6 +160,22 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       return endedByItself;
     },
   };
+}
+
+/** Null without a model for Live sessions. */
+function liveTokensFor(
+  { googleLiveModel: model, systemPrompt, googleBaseUrl: baseUrl }: Config,
+  failover: Failover,
+  targets: readonly Target[],
+  upstream: UpstreamContext,
+) {
+  if (model === null) return null;
+  return createLiveTokens({
+    failover,
+    client: createLiveTokenClient({ ...upstream, baseUrl }),
+    target: targetWhere(targets, ({ liveModel }) => liveModel !== null),
+    setup: { model, systemPrompt },
+  });
 }
 
 /** A Redis that does not answer must not delay the start or the end for long. */
@@ -205,7 +223,7 @@ interface AdminParts
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
-  const { adminToken: token, allowClientPersona, mode, cooldownMs } = config;
+  const { adminToken: token, mode, cooldownMs } = config;
   if (token === null) return null;
   const [{ createAdminView }, { createMetrics }, { createAdminHttp }] = await Promise.all([
     import('./observability/admin-view.ts'),
@@ -215,8 +233,9 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const { pool, targets, sharing, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
+  const takesPersonas = config.allowClientPersona || config.clientTokens.length > 0;
   const isReported = ({ metered, persona }: Target) =>
-    metered && (persona !== 'callers' || allowClientPersona);
+    metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
   const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
   const metrics = createMetrics({ ...parts, measuresProcess });

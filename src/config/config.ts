@@ -161,8 +161,16 @@ function toConfig(settings: Settings) {
     modelAliases: settings.MODEL_ALIASES,
     /** By model: the limits of every project. */
     googleLimits: settings.GOOGLE_LIMITS,
+    /** The model of Live sessions; null where no token for one is minted. */
+    googleLiveModel: settings.GOOGLE_LIVE_MODEL,
     systemPrompt: settings.SYSTEM_PROMPT,
     persona: toPersona(settings),
+    /** How the avatar performs our persona, in Anam's form. */
+    directorNotes: settings.ANAM_DIRECTOR_NOTES,
+    /** Of every avatar session, in Anam's form: no caller can change them. */
+    sessionOptions: settings.ANAM_SESSION_OPTIONS,
+    /** The name of this server's sessions in Anam's lists. */
+    clientLabel: settings.ANAM_CLIENT_LABEL,
     allowClientPersona: settings.ALLOW_CLIENT_PERSONA,
     /** Base URLs end before the API's version and without a slash. */
     googleBaseUrl: settings.GOOGLE_BASE_URL,

@@ -92,6 +92,20 @@ export const jsonObject = z.string().transform((text, context): JsonObject => {
   }
 });
 
+/**
+ * Anam's. Recording that is switched off in another form than Anam's would go on without a notice
+ * (https://docs.anam.ai/api-reference/create-session-token).
+ */
+export const sessionOptions = jsonObject.refine(
+  ({ enableSessionReplay, sessionReplay = {} }) =>
+    enableSessionReplay === undefined &&
+    isJsonObject(sessionReplay) &&
+    Object.entries(sessionReplay).every(
+      ([name, value]) => name === 'enableSessionReplay' && typeof value === 'boolean',
+    ),
+  'must switch recording off in this form: {"sessionReplay":{"enableSessionReplay":false}}',
+);
+
 /** V8's own message would quote the text. */
 function whereItBreaks(text: string, v8Message: string): string {
   const position = Number(/\bJSON at position (\d+)/.exec(v8Message)?.[1] ?? text.length);
@@ -107,10 +121,18 @@ function reject(context: z.RefinementCtx, fault: string): never {
 const MAX_MODELS = 50;
 const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
+const isModelName = (text: string) => MODEL_NAME.test(text);
+
+/** One model, with or without Google's own `models/` in front. */
+export const modelName = z
+  .string()
+  .transform((text) => text.replace(/^models\//, ''))
+  .refine(isModelName, 'is not the name of a model');
+
 /** Names of models, with or without Google's own `models/` in front; each counts once. */
 export const modelNames = z.string().transform((text, context): readonly [string, ...string[]] => {
   const names = listed(text).map((name) => name.replace(/^models\//, ''));
-  const wrong = names.findIndex((name) => !MODEL_NAME.test(name));
+  const wrong = names.findIndex((name) => !isModelName(name));
   if (wrong >= 0) return reject(context, `entry ${wrong + 1} is not the name of a model`);
   const [first, ...others] = new Set(names);
   if (first === undefined) return reject(context, 'must name at least one model');

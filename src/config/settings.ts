@@ -8,12 +8,14 @@ import {
   matching,
   modelAliases,
   modelLimits,
+  modelName,
   modelNames,
   oneOf,
   origins,
   proxyHops,
   redisUrl,
   seconds,
+  sessionOptions,
   token,
   wholeNumber,
 } from './setting-kinds.ts';
@@ -26,6 +28,8 @@ const WEEK = 7 * DAY;
 const MAX_PER_MINUTE = 1_000_000;
 const isPrefix = (text: string) => /^[\w.:{}-]{1,100}$/.test(text);
 const PREFIX_FAULT = 'must be 1 to 100 letters, digits and the signs _ . : { } -';
+const isLabel = (text: string) => /^[^\p{Cc}]{1,200}$/u.test(text);
+const LABEL_FAULT = 'must be 1 to 200 characters in one line';
 const isAddress = (text: string) => /^[A-Za-z0-9.:_%-]+$/.test(text);
 
 /** Every setting but the keys, under the name of its variable, each with its default. */
@@ -37,9 +41,13 @@ export const SETTINGS = z.object({
   GOOGLE_EMBEDDING_MODELS: modelNames.default(['gemini-embedding-2']),
   MODEL_ALIASES: modelAliases.default(new Map()),
   GOOGLE_LIMITS: modelLimits.default(new Map()),
+  GOOGLE_LIVE_MODEL: modelName.nullable().default(null),
   SYSTEM_PROMPT: z.string().nullable().default(null),
   ANAM_PERSONA_ID: matching(isPersonaId, 'is not the id of a persona').optional(),
   ANAM_PERSONA_CONFIG: jsonObject.optional(),
+  ANAM_DIRECTOR_NOTES: jsonObject.nullable().default(null),
+  ANAM_SESSION_OPTIONS: sessionOptions.nullable().default(null),
+  ANAM_CLIENT_LABEL: matching(isLabel, LABEL_FAULT).nullable().default(null),
   ALLOW_CLIENT_PERSONA: flag.default(false),
   GOOGLE_BASE_URL: baseUrl.default('https://generativelanguage.googleapis.com'),
   ANAM_BASE_URL: baseUrl.default('https://api.anam.ai'),

@@ -10,6 +10,7 @@ export const OPERATIONS = [
   'embeddings',
   'count_tokens',
   'list_models',
+  'live_token',
   'session_token',
   'session_start',
 ] as const;

@@ -4,10 +4,17 @@ import type { Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
 import { type CorsOrigins, receiveRequests } from './access.ts';
 import type { AdminHttp } from './admin/admin-routes.ts';
-import { ANAM_ERRORS, type AvatarRoutesOptions, avatarRoutes } from './avatar-routes.ts';
+import {
+  ANAM_ERRORS,
+  type AvatarRoutesOptions,
+  avatarRoutes,
+  START_PATH,
+  TOKEN_PATH,
+} from './avatar-routes.ts';
 import { refuseTokenInQuery } from './caller.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
+import { type LiveRoutesOptions, liveRoute } from './live-routes.ts';
 import {
   admitPrograms,
   type ProgramRoutesOptions,
@@ -24,6 +31,7 @@ export interface AppOptions
   extends StatusRoutesOptions,
     Omit<ChatRoutesOptions, 'limit' | 'recognise'>,
     Omit<AvatarRoutesOptions, 'limit'>,
+    Omit<LiveRoutesOptions, 'limit'>,
     ProgramRoutesOptions {
   /** Null for a process that is alone; otherwise all instances count together. */
   readonly sharedStore: SharedStore | null;
@@ -52,6 +60,7 @@ export function createApp(options: AppOptions): Express {
       recognise: admin?.recognise ?? null,
     }),
     ...avatarRoutes({ ...options, limit }),
+    liveRoute({ ...options, limit: limit('live-tokens', options.sessionsPerMinute) }),
     ...(admin?.routes ?? []),
     ...(clientTokens.length === 0 ? [] : programRoutes(options)),
     documentRoute(() => routes),
@@ -69,11 +78,14 @@ export function createApp(options: AppOptions): Express {
     routes.push(servePage(app, page));
   }
   app.use(notFound);
-  app.use('/api/anam/v1', setAnamErrorForm);
+  app.use(ANAM_PATHS, setAnamErrorForm);
   if (clientTokens.length > 0) app.use(setProgramErrorForm);
   app.use(answerErrors(log, clock));
   return app;
 }
+
+/** Where Anam's own clients call us. */
+const ANAM_PATHS = ['/api/anam/v1', TOKEN_PATH, START_PATH];
 
 const setAnamErrorForm: ErrorRequestHandler = (error, _request, { locals }, next) => {
   locals.errorForm ??= ANAM_ERRORS;

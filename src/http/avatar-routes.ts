@@ -3,6 +3,8 @@ import { z } from 'zod';
 import { ServiceError } from '../failover/service-error.ts';
 import type { AvatarSession } from '../services/avatar.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import type { JsonObject } from '../shared/json.ts';
+import { createTokenCheck, type Secret } from '../shared/secret.ts';
 import { callerOf } from './access.ts';
 import {
   bodyOrNone,
@@ -22,6 +24,9 @@ export interface AvatarRoutesOptions {
   readonly avatar: AvatarSession;
   /** Whether the caller may bring its own persona. */
   readonly allowClientPersona: boolean;
+  /** Of programs that ask for sessions as if we were Anam; without any they cannot. */
+  readonly clientTokens: readonly Secret[];
+  readonly anamBaseUrl: string;
   /** In bytes. */
   readonly maxBodyBytes: number;
   /** For one client address, of a name and a number of requests a minute. */
@@ -31,9 +36,17 @@ export interface AvatarRoutesOptions {
 
 /** Anam's SDK reports about each connection several times. */
 const METRICS_PER_SESSION = 20;
+/** One program starts the sessions of many people. */
+const STARTS_OF_PROGRAM = 20;
+
+/** Of Anam's API, where a program with a client token asks for them. */
+export const TOKEN_PATH = '/v1/auth/session-token';
+export const START_PATH = '/v1/engine/session';
+const METRICS_PATH = '/v1/metrics/client';
 
 export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
-  const { avatar, allowClientPersona, maxBodyBytes, limit, sessionsPerMinute } = options;
+  const { avatar, allowClientPersona, clientTokens, anamBaseUrl } = options;
+  const { maxBodyBytes, limit, sessionsPerMinute } = options;
   const readSessionBody = readBytes(maxBodyBytes, { inflates: true, isJson: false });
   const asAnam = {
     method: 'post',
@@ -42,6 +55,46 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
     passesOn: 'Anam',
     errorForms: [ANAM_ERRORS],
   } as const;
+  const start = {
+    ...asAnam,
+    auth: 'session',
+    body: anamBody('SessionRequest', { clientMetadata: { client: 'js-sdk', version: '4.27.0' } }),
+    answer: jsonAnswer('The session has started.', linked('Session', ANAM_DOCS)),
+    errors: ['model_unavailable'],
+    isUncached: true,
+    handlers: [
+      refuseOtherTargets(anamBaseUrl, START_PATH),
+      readSessionBody,
+      postSession(avatar, createTokenCheck(clientTokens)),
+    ],
+  } as const;
+  const ofPrograms: Route[] = [
+    {
+      ...asAnam,
+      path: TOKEN_PATH,
+      id: 'createAnamSessionToken',
+      summary: 'Get a token for one avatar session, as Anam has it',
+      description: PROGRAM_TOKENS,
+      auth: 'client',
+      body: {
+        schema: programTokenBody,
+        isRequired: false,
+        examples: { livekit: { summary: "What LiveKit's plugin sends", value: OF_LIVEKIT } },
+      },
+      answer: jsonAnswer('The token, good for an hour. It must not be cached.', sessionToken),
+      errors: ['model_unavailable'],
+      isUncached: true,
+      handlers: [readJsonBody(maxBodyBytes), postProgramToken(avatar)],
+    },
+    {
+      ...start,
+      path: START_PATH,
+      id: 'startProgramSession',
+      summary: 'Start the session of a token, as Anam has it',
+      description: 'For programs; a browser starts its session at `/api/anam/v1/engine/session`.',
+      limit: limit('program-session-starts', sessionsPerMinute * STARTS_OF_PROGRAM),
+    },
+  ];
   return [
     {
       method: 'post',
@@ -67,23 +120,17 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
       handlers: [readJsonBody(maxBodyBytes), postSessionToken(avatar, allowClientPersona)],
     },
     {
-      ...asAnam,
-      path: '/api/anam/v1/engine/session',
+      ...start,
+      path: `/api/anam${START_PATH}`,
       id: 'startSession',
       summary: 'Start the session of a token',
       description:
-        "Anam's SDK calls this, with this server as its `baseUrl`. When the account of the token has nothing left, the same persona starts on another.",
-      auth: 'session',
+        "Anam's SDK calls this, with this server as its `baseUrl` or as its `apiGateway`. When the account of the token has nothing left, the same persona starts on another.",
       limit: limit('session-starts', sessionsPerMinute),
-      body: anamBody('SessionRequest', { clientMetadata: { client: 'js-sdk', version: '4.27.0' } }),
-      answer: jsonAnswer('The session has started.', linked('Session', ANAM_DOCS)),
-      errors: ['model_unavailable'],
-      isUncached: true,
-      handlers: [readSessionBody, postSession(avatar)],
     },
     {
       ...asAnam,
-      path: '/api/anam/v1/metrics/client',
+      path: `/api/anam${METRICS_PATH}`,
       id: 'passMetrics',
       summary: "Pass on what Anam's SDK measures",
       limit: limit('session-metrics', sessionsPerMinute * METRICS_PER_SESSION),
@@ -91,8 +138,13 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
         metrics: [{ name: 'client_metric_connection', value: 1, tags: {} }],
       }),
       answer: jsonAnswer('Anam has taken it.', z.looseObject({})),
-      handlers: [readSessionBody, postMetrics(avatar)],
+      handlers: [
+        refuseOtherTargets(anamBaseUrl, METRICS_PATH),
+        readSessionBody,
+        postMetrics(avatar),
+      ],
     },
+    ...(clientTokens.length === 0 ? [] : ofPrograms),
   ];
 }
 
@@ -141,9 +193,60 @@ function postSessionToken(avatar: AvatarSession, allowClientPersona: boolean): R
   return async function mintSessionToken(request, response) {
     const { personaConfig } = validate(tokenBody, bodyOrNone(request));
     if (personaConfig !== undefined && !allowClientPersona) throw personaNotAllowed();
-    const sessionToken = await avatar.mintToken(personaConfig ?? null, callerOf(response));
+    const asked = personaConfig === undefined ? null : { personaConfig };
+    const sessionToken = await avatar.mintToken(asked, callerOf(response));
     sendJson(response, 200, { sessionToken });
   };
+}
+
+const PROGRAM_TOKENS = `For LiveKit's plugin and other programs that call Anam's API with an API key: they send a client token instead. The
+body is [Anam's](${ANAM_DOCS}/api-reference/create-session-token); without \`personaConfig\` the server's persona is shown. The server's
+\`ANAM_SESSION_OPTIONS\` and \`ANAM_CLIENT_LABEL\` take precedence.`;
+
+const OF_LIVEKIT = {
+  personaConfig: {
+    type: 'ephemeral',
+    name: 'Ada',
+    avatarId: 'an-avatar',
+    llmId: 'CUSTOMER_CLIENT_V1',
+  },
+  environment: { livekitUrl: 'wss://rooms.example.com', livekitToken: 'a-token' },
+};
+
+/** Anam checks the rest. */
+const programTokenBody = z
+  .looseObject({
+    personaConfig: jsonObject.optional(),
+    sessionOptions: jsonObject.optional(),
+    environment: jsonObject.optional(),
+    clientLabel: z.string().optional(),
+  })
+  .refine((body) => !namesPrototype(body), 'Has a field that no request can have.')
+  .meta({ id: 'AnamSessionTokenRequest' });
+
+function postProgramToken(avatar: AvatarSession): RequestHandler {
+  return async function mintProgramToken(request, response) {
+    const asked: JsonObject = validate(programTokenBody, bodyOrNone(request));
+    const isOurs = Object.keys(asked).length === 0;
+    try {
+      const sessionToken = await avatar.mintToken(isOurs ? null : asked, callerOf(response));
+      sendJson(response, 200, { sessionToken });
+    } catch (error) {
+      throw withWords(refusalOfRequest(error), response, error);
+    }
+  };
+}
+
+/** Anam's own refusal of what a program has asked for. */
+function refusalOfRequest(error: unknown): ProviderWords | null {
+  const isAtFault = error instanceof ServiceError && error.code === 'invalid_request';
+  return isAtFault && error.cause instanceof UpstreamError ? error.cause.refusal : null;
+}
+
+/** The same error, written in Anam's own words where there are some. */
+function withWords(words: ProviderWords | null, { locals }: Response, error: unknown): unknown {
+  if (words !== null) locals.errorForm = { ...ANAM_ERRORS, text: () => words.body };
+  return error;
 }
 
 const PROTOTYPE_NAMES: ReadonlySet<string> = new Set(['__proto__', 'constructor', 'prototype']);
@@ -172,21 +275,47 @@ export const ANAM_ERRORS: ErrorForm = {
 };
 
 /** For Anam's SDK, which takes us for Anam. */
-function postSession(avatar: AvatarSession): RequestHandler {
+function postSession(
+  avatar: AvatarSession,
+  isClientToken: (token: string) => string | null,
+): RequestHandler {
   return async function startSession(request, response) {
     const token = bearerIn(request);
     if (token === null) throw new HttpError('unauthorized', 'Session token is missing.');
+    // An unknown token goes on to Anam.
+    if (isClientToken(token) !== null) throw new HttpError('unauthorized', NO_SESSION_TOKEN);
     const caller = callerOf(response);
     try {
       passOn(response, await avatar.start({ token, body: bodyOf(request) }, caller));
     } catch (error) {
-      const refusal = lastRefusalIn(error);
-      if (refusal !== null) {
-        response.locals.errorForm = { ...ANAM_ERRORS, text: () => refusal.body };
-      }
-      throw error;
+      throw withWords(lastRefusalIn(error), response, error);
     }
   };
+}
+
+const NO_SESSION_TOKEN = `A client token starts no session: POST it to ${TOKEN_PATH} for a session token.`;
+
+/** Anam's SDK names the address that a gateway shall call. */
+const TARGET_HEADER = 'x-anam-target-url';
+const ANAM_ORIGIN = 'https://api.anam.ai';
+const OTHER_TARGET =
+  "X-Anam-Target-Url names another address than that of Anam's API, and nothing else is called.";
+
+/**
+ * We call nothing but `ANAM_BASE_URL`, whatever a caller names. Another address is refused, so that nobody believes that
+ * it was called. Our own is named where a gateway stands in front of us.
+ */
+function refuseOtherTargets(anamBaseUrl: string, path: string): RequestHandler {
+  return function refuseOtherTarget({ headers }, _response, next) {
+    const target = headers[TARGET_HEADER];
+    if (target === undefined || isKnown(String(target))) return next();
+    throw new HttpError('invalid_request', OTHER_TARGET);
+  };
+
+  function isKnown(target: string): boolean {
+    if (target === anamBaseUrl + path || target === ANAM_ORIGIN + path) return true;
+    return URL.canParse(target) && new URL(target).pathname === `/api/anam${path}`;
+  }
 }
 
 function postMetrics(avatar: AvatarSession): RequestHandler {

@@ -4,6 +4,7 @@ import type { Chat } from '../services/chat.ts';
 import type { Embed } from '../services/embeddings.ts';
 import type { Relay } from '../services/relay.ts';
 import { modelOf, type ServedModels, servedModels, type Target } from '../shared/target.ts';
+import { START_PATH } from './avatar-routes.ts';
 import { linked, readBytes, readJsonBody } from './body.ts';
 import { type ClientAccessOptions, isGoogleClient, requireClientToken } from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
@@ -345,7 +346,8 @@ const EMBEDDINGS_PATH = '/v1/embeddings';
 /**
  * Stands before the routes: rewrites the address of a program's request to the form that they have, sets
  * `response.locals.protocol` to `'openai'` or `'gemini'`, and requires a token. An address that does not
- * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling.
+ * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling. The start of an
+ * avatar session brings a token of its own.
  */
 export function admitPrograms(options: ClientAccessOptions): RequestHandler {
   const requireToken = requireClientToken(options);
@@ -358,7 +360,7 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
       // In place: a proxy may send `http://host` before the path, and the router counts its characters.
       request.url = request.url.replace(request.path, () => address);
     }
-    return requireToken(request, response, next);
+    return address === START_PATH ? next() : requireToken(request, response, next);
   };
 }
 

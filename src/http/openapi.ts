@@ -49,6 +49,7 @@ function ownVersion(): string {
 const TAGS: Readonly<Record<Tag, string>> = {
   Chat: 'For the frontend.',
   Avatar: 'For the page with the avatar.',
+  Live: 'For a page with voice.',
   Operation: 'For the platform and for dashboards.',
   Admin: 'For the operator, with `ADMIN_TOKEN`.',
   OpenAI: "OpenAI's protocol, for programs.",

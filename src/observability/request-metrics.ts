@@ -164,7 +164,8 @@ function oncePerModel<V>(create: (label: string | null) => V): (name: string | n
   };
 }
 
-function operationsOf({ persona, metered, embeds }: Target): readonly Operation[] {
+function operationsOf({ persona, liveModel, metered, embeds }: Target): readonly Operation[] {
+  if (liveModel !== null) return ['live_token'];
   if (persona !== null) return ['session_token', 'session_start'];
   if (embeds) return ['embeddings'];
   return metered ? ['chat', 'generate_content'] : ['count_tokens', 'list_models'];

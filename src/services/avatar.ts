@@ -1,4 +1,4 @@
-import type { Caller, Failover, FailoverRequest } from '../failover/failover.ts';
+import type { Caller, Failover } from '../failover/failover.ts';
 import {
   clientGone,
   noKeysConfigured,
@@ -7,10 +7,10 @@ import {
   upstreamTimeout,
 } from '../failover/service-error.ts';
 import type { Anam, SessionRequest, TokenRequest } from '../providers/anam/anam-api.ts';
-import { type AnswerEnd, asyncClient } from '../providers/provider.ts';
+import { asyncClient } from '../providers/provider.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
-import { notOwned, type ProviderWords, UpstreamError } from '../shared/failure.ts';
+import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../shared/json.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { RequestShape } from '../shared/request-shape.ts';
@@ -21,6 +21,7 @@ import {
   type SessionTokens,
   type SessionTokensOptions,
 } from './session-tokens.ts';
+import { type ValueEnd, valueFrom } from './value-from.ts';
 
 const METRICS_LIMIT_MS = 10_000;
 /** A token is usually minted within a second; a call that takes longer hangs. */
@@ -38,10 +39,10 @@ export interface AvatarSession {
   /**
    * A token that lets one browser start one avatar session within the hour.
    *
-   * @param clientPersona the caller's own persona config, or null for ours
-   * @throws ServiceError
+   * @param clientRequest what the caller asks for in Anam's form, its own persona among it; null for our persona
+   * @throws ServiceError; Anam's refusal of what the caller asked for is in the cause
    */
-  mintToken(clientPersona: JsonObject | null, caller: Caller): Promise<string>;
+  mintToken(clientRequest: JsonObject | null, caller: Caller): Promise<string>;
   /**
    * Starts the session of a token with the account that minted it, or with another account and the same
    * persona when the first has nothing left. An unknown token is passed on as it is.
@@ -67,26 +68,26 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
     return options.anam;
   };
   return {
-    async mintToken(clientPersona, caller) {
+    async mintToken(clientRequest, caller) {
       const anam = anamOrThrow();
+      const ask = async (request: JsonObject | null, key: ApiKey, signal: AbortSignal) => {
+        const token = await anam.mintToken(key, tokenRequestFor(key, request, options), signal);
+        tokens.remember(token, { keyId: key.id, clientRequest: request });
+        return token;
+      };
       try {
         return await valueFrom(failover, {
           operation: 'session_token',
-          targets: [targetFor(clientPersona, options.targets)],
+          targets: [targetFor(clientRequest, options.targets)],
           reach: 'part',
           requestTimeoutMs: MINT_LIMIT_MS,
           attemptTimeoutMs: MINT_ATTEMPT_MS,
           caller,
-          question: clientPersona,
-          ask: async (persona: JsonObject | null, key, signal) => {
-            const request = tokenRequestFor(key, persona, options);
-            const token = await anam.mintToken(key, request, signal);
-            tokens.remember(token, { keyId: key.id, clientPersona });
-            return token;
-          },
+          question: clientRequest,
+          client: clientFor(ask),
         });
       } catch (error) {
-        const isOurSetting = clientPersona === null && !options.hasPersona;
+        const isOurSetting = clientRequest === null && !options.hasPersona;
         throw isOurSetting && isUpstreamFailure(error) ? noPersona(error) : forCaller(error);
       }
     },
@@ -138,14 +139,16 @@ async function startSession(
   try {
     return await valueFrom(failover, {
       operation: 'session_start',
-      targets: [targetFor(minted.clientPersona, options.targets)],
+      targets: [targetFor(minted.clientRequest, options.targets)],
       preferred: minted.keyId,
       requestTimeoutMs: START_LIMIT_MS,
       attemptTimeoutMs: START_ATTEMPT_MS,
       caller,
       shape: () => shapeOfStart(request, minted),
       question: request,
-      ask: (asked: SessionRequest, key, signal) => startOn(key, asked, minted, signal, options),
+      client: clientFor((asked: SessionRequest, key, signal) =>
+        startOn(key, asked, minted, signal, options),
+      ),
     });
   } catch (error) {
     tokens.release(request.token);
@@ -156,12 +159,12 @@ async function startSession(
 }
 
 /** The SDK sends nothing but its name and version, unless its page has set options. */
-function shapeOfStart({ body }: SessionRequest, { clientPersona }: MintedToken): RequestShape {
+function shapeOfStart({ body }: SessionRequest, { clientRequest }: MintedToken): RequestShape {
   const json = parseJson(body.toString());
   const isUsual =
     isJsonObject(json) &&
     Object.entries(json).every(([name, value]) => name === 'clientMetadata' || value === null);
-  const features = [...(isUsual ? [] : ['body']), ...(clientPersona === null ? [] : ['persona'])];
+  const features = [...(isUsual ? [] : ['body']), ...(clientRequest === null ? [] : ['persona'])];
   return { features, tokens: 0, mostTokens: 0 };
 }
 
@@ -171,23 +174,27 @@ const alreadyUsed = () => new ServiceError('unauthorized', 'Session token has al
 async function startOn(
   key: ApiKey,
   { token, body }: SessionRequest,
-  { keyId, clientPersona }: MintedToken,
+  { keyId, clientRequest }: MintedToken,
   signal: AbortSignal,
   options: SessionStartOptions,
 ): Promise<ProviderWords> {
   const { anam } = options;
-  const asked = tokenRequestFor(key, clientPersona, options);
+  const asked = tokenRequestFor(key, clientRequest, options);
   const { personaOf } = asked;
   if (key.id === keyId) return anam.startSession(key, { token, body, personaOf }, signal);
   const fresh = await anam.mintToken(key, asked, signal).catch(asNotOwned);
   return anam.startSession(key, { token: fresh, body, personaOf }, signal).catch(asUpstreamDown);
 }
 
-/** The first account accepted this persona, so the refusal concerns this account alone. */
+/**
+ * The first account accepted this request, so the refusal concerns this account alone. It is no answer to the start of a
+ * session.
+ */
 function asNotOwned(error: unknown): never {
   if (!(error instanceof UpstreamError)) throw error;
-  const { kind } = error.failure;
-  throw kind === 'request_fault' || kind === 'misconfigured' ? notOwned(error) : error;
+  const { kind, message } = error.failure;
+  if (kind !== 'request_fault' && kind !== 'misconfigured') throw error;
+  throw new UpstreamError({ kind: 'not_owned', message });
 }
 
 /** The caller cannot have spent a token that was minted a moment ago: its refusal is upstream trouble. */
@@ -205,27 +212,47 @@ interface PersonaOptions {
   readonly persona: Persona | null;
   /** Whether we or any key has a persona. */
   readonly hasPersona: boolean;
+  /** Of our persona, unless its configuration has its own. */
+  readonly directorNotes: JsonObject | null;
+  /** They take precedence over those that a caller asks for: whether sessions are recorded is ours to decide. */
+  readonly sessionOptions: JsonObject | null;
+  /** It takes precedence over that of a caller. */
+  readonly clientLabel: string | null;
 }
 
 /** A key's account that lacks our persona may still show those that callers bring. */
-function targetFor(clientPersona: JsonObject | null, targets: readonly Target[]): Target {
-  const owner = clientPersona === null ? 'ours' : 'callers';
+function targetFor(clientRequest: JsonObject | null, targets: readonly Target[]): Target {
+  const owner = clientRequest === null ? 'ours' : 'callers';
   return targetWhere(targets, ({ persona }) => persona === owner);
 }
 
-const tokenRequestFor = (
+/** The body of `POST /v1/auth/session-token` (https://docs.anam.ai/api-reference/create-session-token). */
+function tokenRequestFor(
   key: ApiKey,
-  clientPersona: JsonObject | null,
+  clientRequest: JsonObject | null,
   options: PersonaOptions,
-): TokenRequest =>
-  clientPersona === null
-    ? { persona: ourPersona(key, options), personaOf: 'ours' }
-    : { persona: { config: clientPersona }, personaOf: 'callers' };
+): TokenRequest {
+  const { sessionOptions, clientLabel } = options;
+  const { personaConfig = ourPersona(key, options), ...rest } = clientRequest ?? {};
+  const asked = isJsonObject(rest.sessionOptions) ? rest.sessionOptions : {};
+  const body = {
+    personaConfig,
+    ...rest,
+    ...(sessionOptions === null ? {} : { sessionOptions: { ...asked, ...sessionOptions } }),
+    ...(clientLabel === null ? {} : { clientLabel }),
+  };
+  return { body, personaOf: clientRequest === null ? 'ours' : 'callers' };
+}
+
+const ourPersona = (key: ApiKey, options: PersonaOptions): JsonObject => ({
+  ...(options.directorNotes === null ? {} : { directorNotes: options.directorNotes }),
+  ...personaFor(key, options),
+});
 
 /** A saved persona belongs to one account, so the key's own persona comes first. */
-function ourPersona({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptions): Persona {
+function personaFor({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptions): JsonObject {
   if (personaId !== undefined) return { personaId };
-  if (persona !== null) return persona;
+  if (persona !== null) return 'config' in persona ? persona.config : persona;
   const message = 'no persona is set: ANAM_PERSONA_ID, ANAM_PERSONA_CONFIG or one of this key';
   throw new UpstreamError(
     hasPersona
@@ -234,44 +261,13 @@ function ourPersona({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptio
   );
 }
 
-interface ValueEnd<Value> extends AnswerEnd {
-  readonly value: Value;
-}
-
-type ValueRequest<Question, Value> = Omit<
-  FailoverRequest<Question, never, ValueEnd<Value>>,
-  'clients' | 'isStreamed'
-> & {
-  readonly ask: (question: Question, key: ApiKey, signal: AbortSignal) => Promise<Value>;
-};
-
-/**
- * Asks the keys in turn for one value of Anam's.
- *
- * @throws UpstreamError where the failure is the answer; ServiceError when no key could answer
- */
-const valueFrom = <Question, Value>(
-  failover: Failover,
-  { ask, ...request }: ValueRequest<Question, Value>,
-): Promise<Value> =>
-  new Promise((resolve, reject) => {
-    const client = asyncClient<Question, never, ValueEnd<Value>>(
-      async (question, { key, signal }) => ({
-        usage: null,
-        value: await ask(question, key, signal),
-      }),
-    );
-    const clients = new Map([[request.targets[0].provider, client]]);
-    failover(
-      { ...request, clients, isStreamed: false },
-      {
-        onAttempt() {},
-        onChunk: () => true,
-        onEnd: ({ value }) => resolve(value),
-        onError: reject,
-      },
-    );
-  });
+const clientFor = <Question, Value>(
+  ask: (question: Question, key: ApiKey, signal: AbortSignal) => Promise<Value>,
+) =>
+  asyncClient<Question, never, ValueEnd<Value>>(async (question, { key, signal }) => ({
+    usage: null,
+    value: await ask(question, key, signal),
+  }));
 
 /**
  * One call upstream without a key of ours, which ends with its caller or its time limit.

@@ -62,7 +62,10 @@ export type Relay = (
 
 export function createRelay({ failover, clients, targets, aliases }: RelayOptions): Relay {
   const models = targets.filter(({ model }) => model !== null);
-  const unmetered = targetWhere(targets, ({ metered }) => !metered);
+  const unmetered = targetWhere(
+    targets,
+    ({ metered, liveModel }) => !metered && liveModel === null,
+  );
   const findModel = createModelFinder(models, aliases);
   const owners: ResourceOwners = new Map();
   return (call, caller, writer) =>

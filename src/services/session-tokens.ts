@@ -9,8 +9,8 @@ import type { TextStore } from '../shared/shared-store.ts';
 /** What is kept of a session token, so that its session can start with another key. */
 export interface MintedToken {
   readonly keyId: string;
-  /** The persona that its caller brought; null for ours. */
-  readonly clientPersona: JsonObject | null;
+  /** What its caller asked for, in Anam's form; null for nothing but our persona. */
+  readonly clientRequest: JsonObject | null;
 }
 
 /** The session tokens that any instance has minted within the last hour. */
@@ -38,7 +38,7 @@ export interface SessionTokensOptions {
 const LIFETIME_MS = 3_600_000;
 /** The shared store usually answers in a millisecond; a slower answer is not waited for. */
 const ANSWER_LIMIT_MS = 250;
-/** A token with a longer persona is not shared: its session starts on this instance, or with its own key. */
+/** A token with a longer request is not shared: its session starts on this instance, or with its own key. */
 const MAX_SHARED_LENGTH = 100_000;
 
 export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions): SessionTokens {
@@ -51,8 +51,8 @@ export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions
     remember(token, minted) {
       own.remember(token, minted);
       if (texts === null) return;
-      const { keyId, clientPersona } = minted;
-      const text = seal(JSON.stringify({ key: hashById.get(keyId), clientPersona }), token);
+      const { keyId, clientRequest } = minted;
+      const text = seal(JSON.stringify({ key: hashById.get(keyId), clientRequest }), token);
       if (text.length <= MAX_SHARED_LENGTH)
         texts.put(nameOf(token), text, LIFETIME_MS).catch(() => {});
     },
@@ -63,7 +63,7 @@ export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions
       const shared = SHARED.safeParse(parseJson(unseal(sealed ?? '', token))).data;
       const keyId = idByHash.get(shared?.key ?? '');
       if (shared === undefined || keyId === undefined) return null;
-      own.remember(token, { keyId, clientPersona: shared.clientPersona });
+      own.remember(token, { keyId, clientRequest: shared.clientRequest });
       return own.find(token);
     },
     async claim(token) {
@@ -86,12 +86,12 @@ const hashOf = ({ provider, secret }: ApiKey) =>
 
 const SHARED = z.object({
   key: z.string(),
-  clientPersona: z.record(z.string(), z.unknown()).nullable(),
+  clientRequest: z.record(z.string(), z.unknown()).nullable(),
 });
 
 /** At most this many tokens are kept: the oldest is forgotten, and then treated as an unknown one. */
 const MAX_TOKENS = 10_000;
-/** The total length of the personas that callers brought, in characters. */
+/** The total length of what callers asked for, in characters. */
 const MAX_SIZE = 32_000_000;
 
 interface Kept extends MintedToken {
@@ -111,12 +111,12 @@ class OwnTokens {
     this.#now = now;
   }
 
-  remember(token: string, { keyId, clientPersona }: MintedToken): void {
+  remember(token: string, { keyId, clientRequest }: MintedToken): void {
     const digest = digestOf(token).toString('base64url');
     this.#forget(digest);
-    const size = clientPersona === null ? 0 : JSON.stringify(clientPersona).length;
+    const size = clientRequest === null ? 0 : JSON.stringify(clientRequest).length;
     const until = this.#now() + LIFETIME_MS;
-    this.#kept.set(digest, { keyId, clientPersona, until, size, isClaimed: false });
+    this.#kept.set(digest, { keyId, clientRequest, until, size, isClaimed: false });
     this.#size += size;
     for (const [oldest, kept] of this.#kept) {
       const isRoom = this.#kept.size <= MAX_TOKENS && this.#size <= MAX_SIZE;

@@ -16,6 +16,8 @@ export interface Target {
   readonly metered: boolean;
   /** Whose persona an avatar session shows; null where there is none. */
   readonly persona: PersonaOwner | null;
+  /** The model of the Live sessions for which tokens are minted; null for anything else. */
+  readonly liveModel: string | null;
   /** What log lines and metrics show of it. */
   readonly labels: TargetLabels;
 }
@@ -34,6 +36,7 @@ export const modelTarget = (provider: ProviderName, model: string): Target => ({
   embeds: false,
   metered: true,
   persona: null,
+  liveModel: null,
   labels: { model },
 });
 
@@ -49,7 +52,16 @@ export const unmeteredTarget = (provider: ProviderName): Target => ({
   embeds: false,
   metered: false,
   persona: null,
+  liveModel: null,
   labels: {},
+});
+
+/** To mint a token uses no quota of the model. What refuses it is parked apart from what refuses answers. */
+export const liveTarget = (provider: ProviderName, liveModel: string): Target => ({
+  ...unmeteredTarget(provider),
+  label: 'live-tokens',
+  liveModel,
+  labels: { model: liveModel },
 });
 
 export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Target => ({
@@ -59,6 +71,7 @@ export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Ta
   embeds: false,
   metered: true,
   persona,
+  liveModel: null,
   labels: { persona },
 });
 

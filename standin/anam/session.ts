@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { asText, isJsonObject, parseJson } from '../../src/shared/json.ts';
+import { asText, isJsonObject, type JsonObject, parseJson } from '../../src/shared/json.ts';
 import type { KnownKey } from '../provider.ts';
 import { jsonReply, type Reply } from '../reply.ts';
 import type { AnamAccount } from './account.ts';
@@ -81,8 +81,11 @@ export function mintToken(
 ): Reply {
   const { granted, limit, remaining, resetsInMs } = account.mint(now);
   if (!granted) return rateLimited(limit, resetsInMs);
-  const persona = readPersona(parseJson(text));
+  const body = parseJson(text);
+  const persona = readPersona(body);
   if ('status' in persona) return persona;
+  const faults = isJsonObject(body) ? faultsIn(body) : [];
+  if (faults.length > 0) return refuseFields(faults);
   if (persona.personaId !== null && !account.owns(persona.personaId)) return PERSONA_MISSING;
   const sessionToken = tokens.mint(persona.type, account, holder, now);
   const headers = Number.isFinite(limit) ? rateLimitHeaders(limit, remaining, resetsInMs) : {};
@@ -101,17 +104,77 @@ function readPersona(body: unknown): Persona | Reply {
   if (!isJsonObject(config)) return invalidBody([['personaConfig', config]]);
   const personaId = asText(config.personaId);
   if (personaId !== '') return { type: 'stateful', personaId };
-  const missing = ['name', 'avatarId', 'voiceId'].filter((name) => asText(config[name]) === '');
+  const needed = config.llmId === CLIENTS_OWN_MODEL ? SILENT : [...SILENT, 'voiceId'];
+  const missing = needed.filter((name) => asText(config[name]) === '');
   if (missing.length === 0) return { type: 'ephemeral', personaId: null };
   return invalidBody(missing.map((name) => [`personaConfig.${name}`, config[name]]));
 }
 
-function invalidBody(fields: readonly (readonly [path: string, value: unknown])[]): Reply {
-  const details = fields.map(([path, value]) => ({
-    path,
-    message: value === undefined ? 'Required' : 'Invalid value',
-    code: 'invalid_type',
-  }));
+/** The client, such as a LiveKit agent, thinks and speaks itself: the persona needs no voice. */
+const CLIENTS_OWN_MODEL = 'CUSTOMER_CLIENT_V1';
+const SILENT = ['name', 'avatarId'];
+
+type FieldFault = readonly [path: string, message: string];
+
+/** Of what may accompany a persona (https://docs.anam.ai/api-reference/create-session-token). */
+function faultsIn({ personaConfig, ...body }: JsonObject): FieldFault[] {
+  const { directorNotes: notes } = isJsonObject(personaConfig) ? personaConfig : {};
+  return [
+    ...Object.keys(body)
+      .filter((name) => !FIELDS.has(name))
+      .map((name): FieldFault => [name, 'Unrecognized key']),
+    ...(['sessionOptions', 'environment'] as const)
+      .filter((name) => body[name] !== undefined && !isJsonObject(body[name]))
+      .map((name): FieldFault => [name, 'Expected object']),
+    ...(isOptional(body.clientLabel, 'string') ? [] : [CLIENT_LABEL]),
+    ...(isJsonObject(body.sessionOptions) ? faultsOfOptions(body.sessionOptions) : []),
+    ...(isJsonObject(notes) ? faultsOfNotes(notes) : []),
+  ];
+}
+
+const FIELDS: ReadonlySet<string> = new Set([
+  'clientLabel',
+  'sessionOptions',
+  'environment',
+  'expiresIn',
+  'widgetConfig',
+]);
+const CLIENT_LABEL: FieldFault = ['clientLabel', 'Expected string'];
+
+const isOptional = (value: unknown, type: 'string' | 'boolean') =>
+  value === undefined || typeof value === type;
+
+function faultsOfOptions({ sessionReplay, videoWidth, videoHeight }: JsonObject): FieldFault[] {
+  const { enableSessionReplay } = isJsonObject(sessionReplay) ? sessionReplay : {};
+  return [
+    ...(isOptional(enableSessionReplay, 'boolean')
+      ? []
+      : [['sessionOptions.sessionReplay.enableSessionReplay', 'Expected boolean'] as const]),
+    ...((videoWidth === undefined) === (videoHeight === undefined)
+      ? []
+      : [['sessionOptions', 'videoWidth and videoHeight must be set together'] as const]),
+  ];
+}
+
+function faultsOfNotes({ presetStyle, customStylePrompt, expressivity = 0 }: JsonObject) {
+  const path = 'personaConfig.directorNotes';
+  return [
+    ...(presetStyle === undefined || customStylePrompt === undefined
+      ? []
+      : [[path, 'presetStyle and customStylePrompt are mutually exclusive'] as const]),
+    ...(Number(expressivity) >= 0 && Number(expressivity) <= 1
+      ? []
+      : [[`${path}.expressivity`, 'Must be between 0 and 1'] as const]),
+  ];
+}
+
+const invalidBody = (fields: readonly (readonly [path: string, value: unknown])[]): Reply =>
+  refuseFields(
+    fields.map(([path, value]) => [path, value === undefined ? 'Required' : 'Invalid value']),
+  );
+
+function refuseFields(faults: readonly FieldFault[]): Reply {
+  const details = faults.map(([path, message]) => ({ path, message, code: 'invalid_type' }));
   const summary = details.map(({ path, message }) => `${path}: ${message}`).join('; ');
   return jsonReply(400, { error: 'Validation failed', details, summary });
 }

@@ -8,6 +8,7 @@ import type { AnswerShape, StandinKey } from '../standin-key.ts';
 import { isSpoiled } from './answer.ts';
 import { createEmbed } from './embed.ts';
 import { createGenerate, type GoogleCall } from './generate.ts';
+import { liveModelIn, mintLiveToken } from './live-token.ts';
 import { Quotas } from './quota.ts';
 import { googleError, isGoogleRefusal, MISSING_KEY, refuse, UNKNOWN_KEY } from './refusals.ts';
 import { createRequestReader, type RequestReader } from './request.ts';
@@ -22,7 +23,7 @@ export interface GoogleOptions {
   readonly answer: AnswerShape | undefined;
 }
 
-/** The Gemini API. Only generating and embedding count against quotas; listing and counting tokens are free. */
+/** The Gemini API. Only generating and embedding count against quotas; listing, counting tokens and minting them for Live sessions are free. */
 export function createGoogle(options: GoogleOptions): Provider {
   const { clock, windows } = options;
   const keys = new KnownKeys(
@@ -43,7 +44,18 @@ export function createGoogle(options: GoogleOptions): Provider {
         if (verb !== verbOf(route.method)) return NOT_FOUND_PAGE;
         if (holder === null) return key === '' ? MISSING_KEY : UNKNOWN_KEY;
         const fault = holder.nextFault();
-        const call = { ...route, key, now: clock.now(), windows, holder, query, text, fault };
+        const model = modelIn(route, text);
+        const call = {
+          ...route,
+          model,
+          key,
+          now: clock.now(),
+          windows,
+          holder,
+          query,
+          text,
+          fault,
+        };
         return answerDespite(fault, null, () =>
           fault !== null && isGoogleRefusal(fault) ? refuse(fault, call) : perform(call),
         );
@@ -57,11 +69,19 @@ const MODELS_PATH = /^\/(v1|v1alpha|v1beta)\/models(?:\/([^/:]+)(?::(\w+))?)?$/;
 
 /** @returns null for a path that Google does not have. */
 function routeOf(path: string) {
+  if (path === AUTH_TOKENS_PATH) return MINT;
   const match = MODELS_PATH.exec(path);
   if (match === null) return null;
   const [, version = '', model = '', method] = match;
   return { version, model, method: method ?? (model === '' ? 'listModels' : 'getModel') };
 }
+
+/** Google has it in this version only. */
+const AUTH_TOKENS_PATH = '/v1alpha/auth_tokens';
+const MINT = { version: 'v1alpha', model: '', method: 'createToken' };
+
+const modelIn = (route: typeof MINT, text: string) =>
+  route === MINT ? liveModelIn(text).replace('models/', '') : route.model;
 
 const verbOf = (method: string) =>
   method === 'listModels' || method === 'getModel' ? 'GET' : 'POST';
@@ -92,6 +112,7 @@ function createMethods(keys: KnownKeys, options: GoogleOptions): Perform {
     streamGenerateContent: (call) => generate(call, ALT_SSE.test(call.query) ? 'sse' : 'array'),
   };
   return (call) => {
+    if (call.method === MINT.method) return mintLiveToken(call);
     const perform = methods[call.method];
     if (perform === undefined) return NOT_FOUND_PAGE;
     const isKnown =

@@ -194,7 +194,7 @@ function textOf(parts: unknown): string {
     .join('');
 }
 
-function invalidJson(complaint: string): Reply {
+export function invalidJson(complaint: string): Reply {
   const description = `Invalid JSON payload received. ${complaint}`;
   return googleError(400, description, [
     { '@type': 'type.googleapis.com/google.rpc.BadRequest', fieldViolations: [{ description }] },

@@ -33,8 +33,12 @@ describe('an empty environment', () => {
     googleModels: ['gemini-flash-latest'],
     googleEmbeddingModels: [],
     modelAliases: new Map(),
+    googleLiveModel: null,
     systemPrompt: null,
     persona: null,
+    directorNotes: null,
+    sessionOptions: null,
+    clientLabel: null,
     allowClientPersona: false,
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
@@ -229,6 +233,13 @@ describe('single settings', () => {
     ],
     [{ ANAM_PERSONA_ID: 'p-1' }, { persona: { personaId: 'p-1' } }],
     [{ ANAM_PERSONA_CONFIG: `'{"name":"Ada"}'` }, { persona: { config: { name: 'Ada' } } }],
+    [{ GOOGLE_LIVE_MODEL: 'models/a-live' }, { googleLiveModel: 'a-live' }],
+    [{ ANAM_CLIENT_LABEL: ' the shop ' }, { clientLabel: 'the shop' }],
+    [{ ANAM_DIRECTOR_NOTES: '{"expressivity":1}' }, { directorNotes: { expressivity: 1 } }],
+    [
+      { ANAM_SESSION_OPTIONS: '{"sessionReplay":{"enableSessionReplay":false}}' },
+      { sessionOptions: { sessionReplay: { enableSessionReplay: false } } },
+    ],
   ])('%j is understood', (environment, expected) => {
     expect(read(environment)).toMatchObject(expected);
   });
@@ -278,6 +289,19 @@ describe('single settings', () => {
     ],
     ['CORS_ORIGINS', ['https://u@a.example', 'https://a.example?x', 'https://a.example:99999']],
     ['ANAM_PERSONA_ID', ['my persona', 'your-persona-id']],
+    ['GOOGLE_LIVE_MODEL', ['a,b', 'a b', 'models/', 'x'.repeat(101)]],
+    ['ANAM_CLIENT_LABEL', ['a\nb', 'x'.repeat(201)]],
+    ['ANAM_DIRECTOR_NOTES', ['warm', '[]']],
+    [
+      'ANAM_SESSION_OPTIONS',
+      [
+        'false',
+        '{"enableSessionReplay":false}',
+        '{"sessionReplay":false}',
+        '{"sessionReplay":{"enabled":false}}',
+        '{"sessionReplay":{"enableSessionReplay":"false"}}',
+      ],
+    ],
     ['ANAM_PERSONA_CONFIG', ['[1]', 'null', '"text"', '{', '{"a": b}', 'name: Ada']],
   ])('%s refuses what it cannot mean', (name, values) => {
     for (const value of values) {

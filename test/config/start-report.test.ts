@@ -28,6 +28,12 @@ it('says for each service how many keys there are, in how many projects, and wha
   ]);
 });
 
+it('says which model Live sessions have', () => {
+  expect(report({ GOOGLE_API_KEY: 'g-one', GOOGLE_LIVE_MODEL: 'a-live' })).toContain(
+    'google: 1 key (google) in 1 project; answers with gemini-flash-latest, mints tokens for Live sessions with a-live.',
+  );
+});
+
 it('says where instances meet, and not the password there', () => {
   expect(report({ REDIS_URL: 'redis://me:a-password@redis.example:6380/2' })).toContain(
     'instances: share what they know through Redis at redis.example:6380, under understudy:',

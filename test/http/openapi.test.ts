@@ -19,6 +19,7 @@ const KEYS = { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two', ANAM_API_KEY:
 const SETTINGS = {
   ...TOKENS,
   ALLOW_CLIENT_PERSONA: 'true',
+  GOOGLE_LIVE_MODEL: 'gemini-3.8-live',
   RATE_LIMIT_CHAT: '500',
   RATE_LIMIT_SESSIONS: '500',
 };

@@ -32,7 +32,7 @@ async function mint(baseUrl: string) {
   const anam = createAnam({ baseUrl, redact: createRedact([]), now: () => 0 });
   const secret = new Secret('anam', 'a-one');
   const key = { id: 'anam', provider: 'anam', project: 'anam', secret } as const;
-  const request = { persona: { personaId: 'p' }, personaOf: 'ours' } as const;
+  const request = { body: { personaConfig: { personaId: 'p' } }, personaOf: 'ours' } as const;
   try {
     return await anam.mintToken(key, request, new AbortController().signal);
   } catch (error) {

@@ -3,7 +3,7 @@ import { createSessionTokens } from '../../src/services/session-tokens.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 
 const HOUR = 3_600_000;
-const ours = { keyId: 'anam', clientPersona: null };
+const ours = { keyId: 'anam', clientRequest: null };
 
 function createTokens() {
   const clock = createFakeClock();
@@ -33,11 +33,11 @@ it('grants the claim of a token once, until it is released', async () => {
   expect(await claims('t', 'other', 'unknown')).toEqual([true, false, false]);
 });
 
-it('forgets the oldest tokens when the personas of callers are too large together', async () => {
+it('forgets the oldest tokens when the requests of callers are too large together', async () => {
   const { tokens } = createTokens();
-  const clientPersona = { systemPrompt: 'x'.repeat(1_000_000) };
+  const clientRequest = { personaConfig: { systemPrompt: 'x'.repeat(1_000_000) } };
   for (let index = 0; index < 40; index += 1) {
-    tokens.remember(`t${index}`, { keyId: 'anam', clientPersona });
+    tokens.remember(`t${index}`, { keyId: 'anam', clientRequest });
   }
   expect(await tokens.find('t8')).toBeNull();
   expect(await tokens.find('t9')).not.toBeNull();

@@ -1,8 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { AxiosResponse } from 'axios';
-import type { ApiKey, Persona } from '../../shared/api-key.ts';
+import type { ApiKey } from '../../shared/api-key.ts';
 import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
-import { asText, isJsonObject, parseJson } from '../../shared/json.ts';
+import { asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import type { PersonaOwner } from '../../shared/target.ts';
 import { classifyNetworkError } from '../network-failure.ts';
@@ -20,8 +20,9 @@ export interface AnamOptions extends ClassifyContext {
 
 /** What a session token is asked for. */
 export interface TokenRequest {
-  readonly persona: Persona;
-  /** Decides whose fault a refusal of the persona is. */
+  /** In Anam's form, with a `personaConfig`. */
+  readonly body: JsonObject;
+  /** Decides whose fault a refusal of the body is. */
   readonly personaOf: PersonaOwner;
 }
 
@@ -36,7 +37,7 @@ export interface Anam {
   /**
    * Mints a session token with one key: good for an hour and for one conversation.
    *
-   * @throws UpstreamError with the classified failure
+   * @throws UpstreamError with the classified failure, and with Anam's own words where the body is at fault
    */
   mintToken(key: ApiKey, request: TokenRequest, signal: AbortSignal): Promise<string>;
   /**
@@ -67,15 +68,17 @@ export function createAnam({ baseUrl, ...context }: AnamOptions): Anam {
   const start = ({ token, body }: SessionRequest, signal: AbortSignal) =>
     call({ url: '/v1/engine/session', credential: token, data: body, signal });
   return {
-    async mintToken(key, { persona, personaOf }, signal) {
+    async mintToken(key, { body, personaOf }, signal) {
       const answer = await call({
         url: '/v1/auth/session-token',
         credential: key.secret.reveal(),
-        data: JSON.stringify({ personaConfig: 'config' in persona ? persona.config : persona }),
+        data: JSON.stringify(body),
         signal,
       });
       if (isSuccess(answer.status)) return textIn(answer, 'sessionToken');
-      throw new UpstreamError(classifyAnamTokenAnswer(answer, personaOf, context));
+      const failure = classifyAnamTokenAnswer(answer, personaOf, context);
+      const isCallersFault = failure.kind === 'request_fault';
+      throw new UpstreamError(failure, isCallersFault ? toWords(answer, redact) : null);
     },
 
     async startSession(key, { personaOf, ...request }, signal) {

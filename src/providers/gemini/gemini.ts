@@ -1,5 +1,5 @@
 import type { QuotaLimits } from '../../shared/failure.ts';
-import { embeddingTarget, modelTarget, unmeteredTarget } from '../../shared/target.ts';
+import { embeddingTarget, liveTarget, modelTarget, unmeteredTarget } from '../../shared/target.ts';
 import type { Provider } from '../provider.ts';
 import { createGeminiEmbeddings } from './gemini-embeddings.ts';
 import { createGemini } from './gemini-request.ts';
@@ -8,6 +8,8 @@ export interface GoogleSettings {
   /** The first is the default; the others are its fallbacks, in this order. */
   readonly googleModels: readonly [string, ...string[]];
   readonly googleEmbeddingModels: readonly string[];
+  /** The model of Live sessions; null without them. */
+  readonly googleLiveModel: string | null;
   readonly googleBaseUrl: string;
   /** By model: the limits of every project. */
   readonly googleLimits: ReadonlyMap<string, QuotaLimits>;
@@ -28,21 +30,25 @@ export const google: Provider<GoogleSettings> = {
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
-  createTargets: ({ googleModels: [first, ...others], googleEmbeddingModels }) => [
+  createTargets: ({ googleModels: [first, ...others], googleEmbeddingModels, googleLiveModel }) => [
     modelTarget('google', first),
     ...others.map((model) => modelTarget('google', model)),
     ...googleEmbeddingModels.map((model) => embeddingTarget('google', model)),
     unmeteredTarget('google'),
+    ...(googleLiveModel === null ? [] : [liveTarget('google', googleLiveModel)]),
   ],
   statedLimits: ({ googleLimits }, { model, metered }) =>
     (metered ? googleLimits.get(model ?? '') : undefined) ?? {},
-  describeUse: ({ googleModels: [first, ...others], googleEmbeddingModels }) =>
+  describeUse: ({ googleModels: [first, ...others], googleEmbeddingModels, googleLiveModel }) =>
     [
       `answers with ${first}`,
       ...others.map((model) => `then ${model}`),
       ...(googleEmbeddingModels.length === 0
         ? []
         : [`embeds with ${googleEmbeddingModels.join(' or ')}`]),
+      ...(googleLiveModel === null
+        ? []
+        : [`mints tokens for Live sessions with ${googleLiveModel}`]),
     ].join(', '),
   createChat: ({ googleBaseUrl: baseUrl }, context) => createGemini({ ...context, baseUrl }),
   createEmbeddings: ({ googleBaseUrl: baseUrl }, context) =>

@@ -1,0 +1,82 @@
+import type { RequestHandler } from 'express';
+import { z } from 'zod';
+import type { LiveTokens } from '../services/live-token.ts';
+import { isoTime } from '../shared/clock.ts';
+import { callerOf } from './access.ts';
+import { bodyOrNone, readJsonBody, validate } from './body.ts';
+import { HttpError } from './errors.ts';
+import { sendJson } from './reply.ts';
+import { jsonAnswer, type Route } from './route.ts';
+
+export interface LiveRoutesOptions {
+  /** Null without a model for them. */
+  readonly liveTokens: LiveTokens | null;
+  /** In bytes. */
+  readonly maxBodyBytes: number;
+  /** For one client address; empty if it is off. */
+  readonly limit: RequestHandler[];
+}
+
+export const liveRoute = ({ liveTokens, maxBodyBytes, limit }: LiveRoutesOptions): Route => ({
+  method: 'post',
+  path: '/api/live/token',
+  id: 'createLiveToken',
+  tag: 'Live',
+  summary: 'Get a token for one Live session',
+  description: TOKENS,
+  usesKeys: true,
+  limit,
+  body: {
+    schema: liveTokenBody,
+    isRequired: false,
+    examples: { nothing: { summary: 'The server sets everything', value: {} } },
+  },
+  answer: jsonAnswer('The token. It must not be cached.', liveToken),
+  errors: ['not_found', 'model_unavailable'],
+  isUncached: true,
+  handlers: [readJsonBody(maxBodyBytes), postLiveToken(liveTokens)],
+});
+
+const TOKENS = `An ephemeral token of Google's, with which the browser opens its own WebSocket to Gemini's
+[Live API](https://ai.google.dev/gemini-api/docs/live-api). The server sets the model (\`GOOGLE_LIVE_MODEL\`) and the system prompt
+(\`SYSTEM_PROMPT\`); the session can change neither, nor use tools.`;
+
+const API_VERSION = 'v1alpha';
+
+const liveTokenBody = z
+  .strictObject({})
+  .meta({ id: 'LiveTokenRequest', description: 'Empty, or nothing at all.' });
+
+const liveToken = z
+  .strictObject({
+    token: z.string().min(1).meta({ description: 'In place of an API key.' }),
+    model: z.string(),
+    apiVersion: z.literal(API_VERSION).meta({ description: 'The one that takes such tokens.' }),
+    newSessionExpiresAt: z.iso
+      .datetime()
+      .meta({ description: 'The session must have begun by then, a minute after the request.' }),
+    expiresAt: z.iso
+      .datetime()
+      .meta({ description: 'Until then it may go on, half an hour after the request.' }),
+    requestId: z.string(),
+  })
+  .meta({ id: 'LiveToken' });
+
+function postLiveToken(liveTokens: LiveTokens | null): RequestHandler {
+  return async function mintLiveToken(request, response) {
+    if (liveTokens === null) throw noLiveModel();
+    validate(liveTokenBody, bodyOrNone(request));
+    const { token, newSessionExpiresAt, expiresAt } = await liveTokens.mint(callerOf(response));
+    sendJson(response, 200, {
+      token,
+      model: liveTokens.model,
+      apiVersion: API_VERSION,
+      newSessionExpiresAt: isoTime(newSessionExpiresAt),
+      expiresAt: isoTime(expiresAt),
+      requestId: response.locals.requestId,
+    } satisfies z.input<typeof liveToken>);
+  };
+}
+
+const noLiveModel = () =>
+  new HttpError('not_found', 'There are no Live sessions here: GOOGLE_LIVE_MODEL is not set.');

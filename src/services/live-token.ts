@@ -1,0 +1,62 @@
+import type { Caller, Failover } from '../failover/failover.ts';
+import { ServiceError } from '../failover/service-error.ts';
+import type { LiveSetup, LiveToken } from '../providers/gemini/live-token.ts';
+import type { Client } from '../providers/provider.ts';
+import type { Target } from '../shared/target.ts';
+import { type ValueEnd, valueFrom } from './value-from.ts';
+
+export interface LiveTokensOptions {
+  readonly failover: Failover;
+  readonly client: Client<LiveSetup, never, ValueEnd<LiveToken>>;
+  readonly target: Target;
+  readonly setup: LiveSetup;
+}
+
+export interface LiveTokens {
+  /** The model of the sessions. */
+  readonly model: string;
+  /**
+   * A token with which one browser may open one Live session: its model and its system prompt are ours.
+   *
+   * @throws ServiceError
+   */
+  mint(caller: Caller): Promise<LiveToken>;
+}
+
+/** Google answers at once; a call that takes longer hangs. */
+const MINT_LIMIT_MS = 60_000;
+const MINT_ATTEMPT_MS = 20_000;
+
+export const createLiveTokens = ({
+  failover,
+  client,
+  target,
+  setup,
+}: LiveTokensOptions): LiveTokens => ({
+  model: setup.model,
+  async mint(caller) {
+    try {
+      return await valueFrom(failover, {
+        operation: 'live_token',
+        targets: [target],
+        // A mint proves the key, and not that the model has quota left.
+        reach: 'part',
+        requestTimeoutMs: MINT_LIMIT_MS,
+        attemptTimeoutMs: MINT_ATTEMPT_MS,
+        caller,
+        question: setup,
+        client,
+      });
+    } catch (error) {
+      const isUnavailable = error instanceof ServiceError && error.code === 'model_unavailable';
+      throw isUnavailable ? notForOurKeys(error) : error;
+    }
+  },
+});
+
+const notForOurKeys = (cause: ServiceError) =>
+  new ServiceError(
+    'model_unavailable',
+    'None of the API keys may open a Live session with the model in GOOGLE_LIVE_MODEL.',
+    { cause },
+  );
