@@ -99,11 +99,11 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     ),
   );
   const chatTargets = targets.filter(
-    ({ provider, model, embeds }) => model !== null && !embeds && clients.has(provider),
+    ({ provider, use }) => use === 'chat' && clients.has(provider),
   );
   const aliases = config.modelAliases;
   const chat = { failover, clients, targets: chatTargets, aliases };
-  const embeddingTargets = targets.filter(({ embeds }) => embeds);
+  const embeddingTargets = targets.filter(({ use }) => use === 'embeddings');
   const app = createApp({
     ...config,
     admin: admin?.http ?? null,
@@ -173,7 +173,7 @@ function liveTokensFor(
   return createLiveTokens({
     failover,
     client: createLiveTokenClient({ ...upstream, baseUrl }),
-    target: targetWhere(targets, ({ liveModel }) => liveModel !== null),
+    target: targetWhere(targets, ({ use }) => use === 'live'),
     setup: { model, systemPrompt },
   });
 }

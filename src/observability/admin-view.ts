@@ -129,11 +129,11 @@ function reportOverview(sources: OverviewSources, startedAt: number, now: number
   };
 }
 
-function reportTarget(inspection: Inspection, { provider, label, embeds }: Target) {
+function reportTarget(inspection: Inspection, { provider, label, use }: Target) {
   const { until, untilBy = null } = inspection.nextToReturn(provider, label) ?? {};
   return {
     model: label,
-    embeds,
+    embeds: use === 'embeddings',
     ...inspection.counts(provider, label),
     causes: inspection.causes(provider, label),
     nextReturnAt: until === undefined ? null : isoTime(until),

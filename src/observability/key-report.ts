@@ -140,7 +140,7 @@ function rateLimit({ scope, untilBy }: ScopeState, model: string, whose: string)
 
 function nameOf(target: Target | null): string {
   if (target === null) return 'any model';
-  if (target.liveModel !== null) return `Live sessions with ${target.liveModel}`;
+  if (target.use === 'live') return `Live sessions with ${target.labels.model}`;
   if (!target.metered) return 'calls that use no quota';
   return target.persona === null
     ? target.label

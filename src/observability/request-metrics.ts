@@ -12,7 +12,7 @@ import {
 import type { Outcome } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
-import type { Target } from '../shared/target.ts';
+import type { Target, TargetUse } from '../shared/target.ts';
 
 export interface RequestMetrics {
   readonly sink: TraceSink;
@@ -144,7 +144,7 @@ function bindCalls(
     ),
   );
   for (const target of targets) {
-    for (const operation of operationsOf(target)) {
+    for (const operation of OPERATIONS[target.use]) {
       seriesOf(target)(operation)(null).duration('success');
     }
   }
@@ -164,12 +164,13 @@ function oncePerModel<V>(create: (label: string | null) => V): (name: string | n
   };
 }
 
-function operationsOf({ persona, liveModel, metered, embeds }: Target): readonly Operation[] {
-  if (liveModel !== null) return ['live_token'];
-  if (persona !== null) return ['session_token', 'session_start'];
-  if (embeds) return ['embeddings'];
-  return metered ? ['chat', 'generate_content'] : ['count_tokens', 'list_models'];
-}
+const OPERATIONS: Record<TargetUse, readonly Operation[]> = {
+  chat: ['chat', 'generate_content'],
+  embeddings: ['embeddings'],
+  session: ['session_token', 'session_start'],
+  live: ['live_token'],
+  free: ['count_tokens', 'list_models'],
+};
 
 /** How often something was done for one request. */
 const TIMES = [0, 1, 2, 3, 5, 10, 20, 50, 100];
@@ -222,7 +223,7 @@ function bindRequests({ counter, histogram }: Families, targets: readonly Target
   }));
   for (const target of targets) {
     const series = seriesOf(target.provider);
-    for (const operation of operationsOf(target)) {
+    for (const operation of OPERATIONS[target.use]) {
       for (const end of REQUEST_ENDS) series.ends(operation)(end);
     }
     for (const code of REFUSAL_CODES) series.refusals(code);

@@ -69,9 +69,9 @@ function createKeyMetrics(
     },
   });
   const update = (target: Target) => {
-    const { provider: service, label, embeds } = target;
+    const { provider: service, label } = target;
     // Keys may be usable for embeddings while none is for chats.
-    const use = embeds ? { use: 'embeddings' } : {};
+    const use = target.use === 'embeddings' ? { use: target.use } : {};
     const labels = { service, ...target.labels, ...use };
     const { total: _, ...counts } = pool.inspection.counts(service, label);
     for (const [state, count] of Object.entries(counts)) keys.set({ ...labels, state }, count);

@@ -144,7 +144,7 @@ export class Lease {
     quota.isTested ||= this.#tests;
     // A request that seems not to fit reserves no tokens: others may still fit.
     // Each text of a batch is counted; a chat is not looked at for that.
-    const requests = this.target.embeds ? (this.#shape().requests ?? 1) : 1;
+    const requests = this.target.use === 'embeddings' ? (this.#shape().requests ?? 1) : 1;
     const reservation = quota.reserve(this.#exceedsWindow ? 0 : tokens, now, requests);
     if (quota.fullUntil(now) > now) this.#quotaChanged();
     this.#context.used?.(quota.scope);

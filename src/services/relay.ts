@@ -62,10 +62,7 @@ export type Relay = (
 
 export function createRelay({ failover, clients, targets, aliases }: RelayOptions): Relay {
   const models = targets.filter(({ model }) => model !== null);
-  const unmetered = targetWhere(
-    targets,
-    ({ metered, liveModel }) => !metered && liveModel === null,
-  );
+  const unmetered = targetWhere(targets, ({ use }) => use === 'free');
   const findModel = createModelFinder(models, aliases);
   const owners: ResourceOwners = new Map();
   return (call, caller, writer) =>
@@ -116,8 +113,8 @@ const isAny = () => true;
 
 /** Tokens may be counted for any model that is served. */
 const FITS: Partial<Record<Operation, (target: Target) => boolean>> = {
-  generate_content: ({ embeds }) => !embeds,
-  embeddings: ({ embeds }) => embeds,
+  generate_content: ({ use }) => use === 'chat',
+  embeddings: ({ use }) => use === 'embeddings',
 };
 
 /** Hands the answer on, and finds out from key to key whose resources and models are asked for. */

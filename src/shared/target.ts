@@ -10,17 +10,17 @@ export interface Target {
   readonly label: string;
   /** Null where the call names no model or does not depend on one. */
   readonly model: string | null;
-  /** Whether the model makes embeddings, and answers no chats. */
-  readonly embeds: boolean;
+  readonly use: TargetUse;
   /** Whether the call uses a quota. An unmetered call neither proves nor disproves one. */
   readonly metered: boolean;
   /** Whose persona an avatar session shows; null where there is none. */
   readonly persona: PersonaOwner | null;
-  /** The model of the Live sessions for which tokens are minted; null for anything else. */
-  readonly liveModel: string | null;
   /** What log lines and metrics show of it. */
   readonly labels: TargetLabels;
 }
+
+/** Answers, embeddings, avatar sessions, tokens for Live sessions, or what costs nothing. */
+export type TargetUse = 'chat' | 'embeddings' | 'session' | 'live' | 'free';
 
 export type PersonaOwner = 'ours' | 'callers';
 
@@ -33,26 +33,24 @@ export const modelTarget = (provider: ProviderName, model: string): Target => ({
   provider,
   label: model,
   model,
-  embeds: false,
+  use: 'chat',
   metered: true,
   persona: null,
-  liveModel: null,
   labels: { model },
 });
 
 export const embeddingTarget = (provider: ProviderName, model: string): Target => ({
   ...modelTarget(provider, model),
-  embeds: true,
+  use: 'embeddings',
 });
 
 export const unmeteredTarget = (provider: ProviderName): Target => ({
   provider,
   label: 'unmetered',
   model: null,
-  embeds: false,
+  use: 'free',
   metered: false,
   persona: null,
-  liveModel: null,
   labels: {},
 });
 
@@ -60,7 +58,7 @@ export const unmeteredTarget = (provider: ProviderName): Target => ({
 export const liveTarget = (provider: ProviderName, liveModel: string): Target => ({
   ...unmeteredTarget(provider),
   label: 'live-tokens',
-  liveModel,
+  use: 'live',
   labels: { model: liveModel },
 });
 
@@ -68,10 +66,9 @@ export const personaTarget = (provider: ProviderName, persona: PersonaOwner): Ta
   provider,
   label: `${persona === 'ours' ? 'our' : 'callers'}-persona`,
   model: null,
-  embeds: false,
+  use: 'session',
   metered: true,
   persona,
-  liveModel: null,
   labels: { persona },
 });
 
