@@ -19,11 +19,11 @@ import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
 import { jsonAnswer, type RequestBody, type Route } from './route.ts';
 
-export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock'> {
+export interface ProgramRoutesOptions
+  extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock' | 'maxBodyBytes'> {
   /** Without our own system prompt, which is for the web chat. */
   readonly completions: Chat;
   readonly relay: Relay;
-  readonly maxProgramBodyBytes: number;
 }
 
 /** The routes for programs, in OpenAI's and Gemini's own protocols. */
@@ -62,7 +62,7 @@ const completionsRoute = (options: ProgramRoutesOptions): Route => ({
   errors: ['model_unavailable', 'rate_limited'],
   errorForms: [OPENAI_ERRORS],
   handlers: [
-    readJsonBody(options.maxProgramBodyBytes),
+    readJsonBody(options.maxBodyBytes),
     answerChat(options.completions, () => openai, options.clock),
   ],
 });
@@ -97,7 +97,7 @@ const methodsRoute = ({
   relay,
   chatTargets,
   clock,
-  maxProgramBodyBytes,
+  maxBodyBytes,
 }: ProgramRoutesOptions): Route => ({
   method: 'post',
   path: '/v1beta/models/{model}:{method}',
@@ -134,7 +134,7 @@ const methodsRoute = ({
   errorForms: [GEMINI_ERRORS],
   // Compressed bodies go on to Google as they are.
   handlers: [
-    readBytes(maxProgramBodyBytes, { inflates: false, isJson: true }),
+    readBytes(maxBodyBytes, { inflates: false, isJson: true }),
     relayRoute(relay, readMethodCall, clock),
   ],
 });
