@@ -32,13 +32,13 @@ export class StandinCall {
     if (entry.model !== '') this.model = entry.model;
   }
 
-  keepBody(text: string): void {
+  keepBody(text: string, longest = LONGEST_BODY_KEPT): void {
     this.bodyLength = text.length;
-    if (text.length <= LONGEST_BODY_KEPT) this.#text = text;
+    if (text.length <= longest) this.#text = text;
   }
 
   /**
-   * The parsed body; undefined when it was empty, no JSON, or longer than 64 KB. It is parsed when
+   * The parsed body; undefined when it was empty, no JSON, or too long to be kept. It is parsed when
    * asked for, so that a benchmark pays nothing for it.
    */
   get body(): unknown {

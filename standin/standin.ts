@@ -31,6 +31,8 @@ export interface StandinOptions {
   readonly embeddingModels?: readonly string[];
   /** How answers look, unless a key says otherwise. */
   readonly answer?: AnswerShape;
+  /** In characters: a longer body of a call is forgotten. Default: 64 KB. */
+  readonly longestBodyKept?: number;
 }
 
 /** Stand-in Gemini and Anam servers under one address. */
@@ -84,7 +86,7 @@ export async function startStandin(options: StandinOptions): Promise<Standin> {
       call.aborted = !response.writableFinished && !call.isCut;
     });
     readBody(request, (text) => {
-      call.keepBody(text);
+      call.keepBody(text, options.longestBodyKept);
       sendReply(visit.answer(text), response, clock, call);
     });
   };

@@ -8,6 +8,7 @@ import type { Caller } from '../failover/failover.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
+import { BodyMemory } from './body-memory.ts';
 import { HttpError } from './errors.ts';
 import { ATTEMPTS_HEADER } from './reply.ts';
 import type { Route } from './route.ts';
@@ -17,6 +18,8 @@ export interface AccessOptions {
   readonly clock: Pick<Clock, 'now'>;
   readonly metrics: Pick<Metrics, 'requestAnswered'> | null;
   readonly corsOrigins: CorsOrigins;
+  /** Of all request bodies in flight together. */
+  readonly maxBodiesBytes: number;
 }
 
 /** `'localhost'`, or the origins whose pages may call us; `*` among them allows any. */
@@ -32,12 +35,14 @@ export function receiveRequests(options: AccessOptions): RequestHandler {
   const security = headersFrom(helmet());
   const withoutOrigin = security + headersFrom(allowOrigins);
   const reportEnd = createReport(options);
+  const bodyMemory = new BodyMemory(options.maxBodiesBytes);
   return function receiveRequest(request, response, next) {
     const { locals } = response;
     const { headers, method } = request;
     const needsCors = headers.origin !== undefined || method === 'OPTIONS';
     locals.startedAt = clock.now();
     locals.requestId = idOf(request);
+    locals.bodyMemory = bodyMemory;
     locals.head = `${needsCors ? security : withoutOrigin}x-request-id: ${locals.requestId}\r\n`;
     response.on('close', reportEnd);
     const fault = faultOfHost(request);
@@ -66,6 +71,7 @@ function faultOfHost({ headers, rawHeaders, httpVersion }: IncomingMessage): str
 function createReport({ log, clock, metrics }: AccessOptions) {
   return function reportEnd(this: Response): void {
     const { locals, req: request } = this;
+    locals.bodyMemory.release(locals);
     const { method, url } = request;
     const route: Route | undefined = request.route?.served;
     if (!this.writableFinished) leave(locals.caller);

@@ -41,6 +41,8 @@ export interface AppOptions
   /** Programs' tokens; without any, their routes do not exist. */
   readonly clientTokens: readonly Secret[];
   readonly corsOrigins: CorsOrigins;
+  /** Of all request bodies in flight together. */
+  readonly maxBodiesBytes: number;
   /** Requests a minute for one client address; 0 is off. */
   readonly chatPerMinute: number;
   readonly sessionsPerMinute: number;

@@ -1,42 +1,56 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
-import { promisify } from 'node:util';
-import { brotliDecompress, gunzip, inflate, type ZlibOptions } from 'node:zlib';
+import type { Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { FieldFault } from '../failover/service-error.ts';
 import { isJsonObject, type JsonObject } from '../shared/json.ts';
+import { bodiesTooLarge } from './body-memory.ts';
 import { bodyFault, bodyTooLarge, HttpError } from './errors.ts';
+import { LONGEST_BODY, OlderImages } from './older-images.ts';
 
 /**
  * Reads a JSON body in UTF-8. What is refused once it was read is left in `request.body` as it came.
  *
  * @param limit in bytes
+ * @param olderImages whether a longer body is accepted, without the oldest images of its conversation
  */
-export const readJsonBody = (limit: number): RequestHandler =>
-  async function readJson(request, response, next) {
+export function readJsonBody(limit: number, olderImages: 'stay' | 'go' = 'stay'): RequestHandler {
+  const longest = olderImages === 'go' ? LONGEST_BODY * limit : limit;
+  const reading: Reading = { limit, longest, decoders: DECODERS };
+  return async function readJson(request, response, next) {
     if (!USUAL_TYPE.test(request.headers['content-type'] ?? '')) refuseOtherTypes(request);
-    const bytes = await read(request, response, limit, DECOMPRESS);
-    request.body = bytes;
-    if (bytes !== undefined) request.body = parseJson(bytes, request);
+    const read = await readBody(request, response, reading);
+    if (read !== null) {
+      request.body = read.bytes;
+      const parsed = parseJson(read.bytes, request);
+      read.olderImages?.mark(parsed);
+      request.body = parsed;
+    }
     next();
   };
+}
 
 /**
  * Reads a body as it comes, whatever its type.
  *
  * @param limit in bytes
  */
-export const readBytes = (
+export function readBytes(
   limit: number,
   { inflates, isJson }: { readonly inflates: boolean; readonly isJson: boolean },
-): RequestHandler =>
-  async function readBody(request, response, next) {
-    const bytes = await read(request, response, limit, inflates ? DECOMPRESS : NOTHING);
-    request.body = bytes;
-    if (isJson && bytes !== undefined) refuseTooManyValues(bytes);
+): RequestHandler {
+  const reading: Reading = { limit, longest: limit, decoders: inflates ? DECODERS : NONE };
+  return async function readBytesOfBody(request, response, next) {
+    const read = await readBody(request, response, reading);
+    if (read !== null) {
+      request.body = read.bytes;
+      if (isJson) refuseTooManyValues(read.bytes);
+    }
     next();
   };
+}
 
 /** For routes that need no body. */
 export const bodyOrNone = ({ body }: Request): unknown => (body === undefined ? {} : body);
@@ -60,80 +74,172 @@ const USUAL_TYPE = /^application\/json(?:; ?charset=utf-8)?$/i;
 const CHARSET = /;\s*charset\s*=\s*"?([^\s";]*)/i;
 const UTF_8 = /^utf-?8$/i;
 
-type Decompress = (bytes: Buffer, options: ZlibOptions) => Promise<Buffer>;
+type Decoders = ReadonlyMap<string, () => Transform>;
 
 /** By the names in `content-encoding`. */
-const DECOMPRESS: ReadonlyMap<string, Decompress> = new Map([
-  ['gzip', promisify<Buffer, ZlibOptions, Buffer>(gunzip)],
-  ['deflate', promisify<Buffer, ZlibOptions, Buffer>(inflate)],
-  ['br', promisify<Buffer, ZlibOptions, Buffer>(brotliDecompress)],
+const DECODERS: Decoders = new Map<string, () => Transform>([
+  ['gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
 ]);
-const NOTHING: typeof DECOMPRESS = new Map();
+const NONE: Decoders = new Map();
+
+interface Reading {
+  /** In bytes, as they are kept. */
+  readonly limit: number;
+  /** As they arrive; above the limit where older images are left out. */
+  readonly longest: number;
+  readonly decoders: Decoders;
+}
+
+interface ReadBody {
+  readonly bytes: Buffer;
+  /** Of a body that was longer than its limit. */
+  readonly olderImages: OlderImages | null;
+}
 
 /**
  * Refuses a body that is too large at once: by its declared length before any of it is read, else as
  * soon as the limit is passed.
  *
- * @param limit of the bytes as they arrive, and of what they grow to
- * @returns undefined when the request has no body
+ * @returns null when the request has no body
  */
-async function read(
+async function readBody(
   request: Request,
   response: Response,
-  limit: number,
-  decompressors: typeof DECOMPRESS,
-): Promise<Buffer | undefined> {
+  reading: Reading,
+): Promise<ReadBody | null> {
   const { headers } = request;
+  const { limit } = reading;
   const length = headers['content-length'];
-  if (length === undefined && headers['transfer-encoding'] === undefined) return undefined;
-  if (Number(length) > limit) throw bodyTooLarge(limit);
+  if (length === undefined && headers['transfer-encoding'] === undefined) return null;
   const encoding = headers['content-encoding']?.toLowerCase() || IDENTITY;
-  const decompress = decompressors.get(encoding);
-  if (decompress === undefined && encoding !== IDENTITY) {
+  const createDecoder = reading.decoders.get(encoding);
+  const longest = createDecoder === undefined ? reading.longest : limit;
+  const declared = Number(length ?? 0);
+  if (declared > longest) throw bodyTooLarge(limit);
+  if (createDecoder === undefined && encoding !== IDENTITY) {
     throw bodyFault('unsupported_media_type', 'This content encoding is not supported.');
   }
-  if (headers.expect !== undefined && expectsContinue(request)) response.writeContinue();
-  const bytes = await collect(request, limit);
-  if (decompress === undefined) return bytes;
-  return decompress(bytes, { maxOutputLength: limit }).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === 'ERR_BUFFER_TOO_LARGE') throw bodyTooLarge(limit, cause);
-    throw new HttpError('invalid_request', 'The request could not be read.', { cause });
-  });
+  response.locals.bodyMemory.expect(Math.min(declared, limit));
+  if (headers.expect !== undefined) sendContinue(request, response);
+  const body = new ArrivingBody(response.locals, limit, longest);
+  await (createDecoder === undefined
+    ? collect(request, body)
+    : collectDecoded(request, createDecoder(), body));
+  return body.take();
 }
 
 const IDENTITY = 'identity';
 
-const expectsContinue = ({ httpVersion, headers }: IncomingMessage): boolean =>
-  httpVersion === '1.1' && /\b100-continue\b/i.test(headers.expect ?? '');
+function sendContinue({ httpVersion, headers }: IncomingMessage, response: Response): void {
+  const isExpected = httpVersion === '1.1' && /\b100-continue\b/i.test(headers.expect ?? '');
+  if (isExpected) response.writeContinue();
+}
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
-function collect(request: Request, limit: number): Promise<Buffer> {
+/** What has arrived of a body, counted in the memory for all bodies. */
+class ArrivingBody {
+  readonly #locals: Express.Locals;
+  readonly #limit: number;
+  readonly #longest: number;
+  #chunks: Buffer[] = [];
+  #olderImages: OlderImages | null = null;
+  #received = 0;
+
+  constructor(locals: Express.Locals, limit: number, longest: number) {
+    this.#locals = locals;
+    this.#limit = limit;
+    this.#longest = longest;
+  }
+
+  /** @returns why it is refused, if it is */
+  add(chunk: Buffer): HttpError | null {
+    this.#received += chunk.length;
+    const kept = this.#keep(chunk);
+    if (kept > this.#limit || this.#received > this.#longest) return bodyTooLarge(this.#limit);
+    return this.#locals.bodyMemory.hold(this.#locals, kept) ? null : bodiesTooLarge();
+  }
+
+  /** The listeners of a request live as long as it does, and must not keep its body. */
+  take(): ReadBody {
+    const [first = EMPTY] = this.#chunks;
+    const olderImages = this.#olderImages;
+    const own = this.#chunks.length > 1 ? Buffer.concat(this.#chunks) : first;
+    this.#chunks = [];
+    this.#olderImages = null;
+    return { bytes: olderImages?.take() ?? own, olderImages };
+  }
+
+  /** Forgets the body. @returns its beginning */
+  drop(): Buffer | undefined {
+    const beginning = this.#olderImages?.beginning ?? this.#chunks[0];
+    this.#chunks = [];
+    this.#olderImages = null;
+    this.#locals.bodyMemory.release(this.#locals);
+    return beginning;
+  }
+
+  /** @returns how many bytes are kept */
+  #keep(chunk: Buffer): number {
+    if (this.#olderImages !== null) return this.#olderImages.add(chunk);
+    this.#chunks.push(chunk);
+    if (this.#received <= this.#limit || this.#limit === this.#longest) return this.#received;
+    const chunks = this.#chunks;
+    this.#chunks = [];
+    this.#olderImages = new OlderImages(this.#limit);
+    for (const one of chunks) this.#olderImages.add(one);
+    return this.#olderImages.size;
+  }
+}
+
+function collect(request: Request, body: ArrivingBody): Promise<void> {
   return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let received = 0;
     function take(chunk: Buffer): void {
-      chunks.push(chunk);
-      received += chunk.length;
-      if (received <= limit) return;
+      const refusal = body.add(chunk);
+      if (refusal === null) return;
       request.off('data', take);
-      request.body = chunks[0];
-      chunks.length = 0;
-      reject(bodyTooLarge(limit));
+      request.body = body.drop();
+      reject(refusal);
     }
     /** Node closes a request as soon as all of its body has been taken. */
     function settle(): void {
-      const [first = EMPTY] = chunks;
-      const body = chunks.length > 1 ? Buffer.concat(chunks) : first;
-      // The listeners live as long as the request, and must not keep its body.
-      chunks.length = 0;
-      if (request.readableEnded) resolve(body);
-      else reject(bodyFault('invalid_request', 'The body ended too early.'));
+      if (request.readableEnded) resolve();
+      else reject(endedTooEarly());
     }
     request.on('data', take);
     request.on('close', settle);
     // No event follows.
     if (request.closed) settle();
+  });
+}
+
+const endedTooEarly = () => bodyFault('invalid_request', 'The body ended too early.');
+
+/** Every piece is counted when it is decoded: a short body may become a long one. */
+function collectDecoded(request: Request, decoder: Transform, body: ArrivingBody): Promise<void> {
+  return new Promise((resolve, reject) => {
+    function refuse(error: HttpError): void {
+      request.unpipe(decoder);
+      decoder.destroy();
+      // What still arrives is dropped.
+      request.resume();
+      request.body = body.drop();
+      reject(error);
+    }
+    decoder.on('data', (chunk: Buffer) => {
+      const refusal = body.add(chunk);
+      if (refusal !== null) refuse(refusal);
+    });
+    decoder.on('end', resolve);
+    decoder.on('error', (cause) =>
+      refuse(new HttpError('invalid_request', 'The request could not be read.', { cause })),
+    );
+    request.on('close', () => {
+      if (!request.readableEnded) refuse(endedTooEarly());
+    });
+    request.pipe(decoder);
   });
 }
 

@@ -61,7 +61,7 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
     errors: ['model_unavailable', 'rate_limited'],
     errorForms: [OUR_ERRORS, PLAIN_ERRORS],
     handlers: [
-      readJsonBody(options.maxBodyBytes),
+      readJsonBody(options.maxBodyBytes, 'go'),
       answerChat(options.chat, chatDialectOf, options.clock, options.recognise),
     ],
   },
@@ -89,7 +89,10 @@ With \`"stream": true\`, or without it and with \`Accept: text/event-stream\`, o
 Anam's example gets plain text; an error is a sentence as \`text/plain\` for both.
 
 A stream without its first piece after ten seconds sends its status 200 and its headers, then a comment every 15 s. Until
-then a failure is an ordinary error with its status, afterwards it is the error of the stream.`;
+then a failure is an ordinary error with its status, afterwards it is the error of the stream.
+
+A body of the AI SDK may be five times as long as \`MAX_BODY_MB\`: the oldest images of its history are left out, and the
+prompt says so.`;
 
 const EVENTS = [
   'event: delta\ndata: {"text":"Hi! How can I help?"}\n\n',

@@ -19,6 +19,7 @@ const STATUSES = {
   upstream_timeout: 504,
   all_keys_exhausted: 503,
   no_keys_configured: 503,
+  overloaded: 503,
 } as const;
 
 export type ErrorCode = keyof typeof STATUSES;
@@ -156,10 +157,12 @@ function refuse(response: Response, error: HttpError, clock: Clock): void {
   response.set(form.headers?.(error) ?? {});
   const status = form.status?.(error) ?? error.status;
   const text = form.text(error, requestId);
-  const isUnread = error.code === 'payload_too_large' && !response.req.complete;
+  const isUnread = LEAVES_BODY_UNREAD.has(error.code) && !response.req.complete;
   if (isUnread) answerUnread(response, { status, type: form.type, body: text }, clock);
   else sendText(response, status, form.type, text);
 }
+
+const LEAVES_BODY_UNREAD: ReadonlySet<ErrorCode> = new Set(['payload_too_large', 'overloaded']);
 
 /** An unexpected error is a bug of ours: the caller learns nothing about it but the request's id. */
 function toHttpError(error: unknown): HttpError {
@@ -193,7 +196,13 @@ export const bodyFault = (code: ErrorCode, message: string, cause?: unknown): Ht
 
 const MEGABYTE = 2 ** 20;
 
-export function bodyTooLarge(limit: number, cause?: unknown): HttpError {
-  const size = limit < MEGABYTE ? `${limit / 1024} KB` : `${limit / MEGABYTE} MB`;
-  return bodyFault('payload_too_large', `The body is larger than ${size}.`, cause);
+const ADVICE = 'Send less, such as a smaller image, or raise MAX_BODY_MB on the server.';
+
+/** Small limits are not the operator's. */
+export function bodyTooLarge(limit: number): HttpError {
+  const message =
+    limit < MEGABYTE
+      ? `The body is larger than ${limit / 1024} KB.`
+      : `The body is larger than ${limit / MEGABYTE} MB. ${ADVICE}`;
+  return bodyFault('payload_too_large', message);
 }

@@ -25,7 +25,8 @@ import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
 import { jsonAnswer, type RequestBody, type Route } from './route.ts';
 
-export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock'> {
+export interface ProgramRoutesOptions
+  extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock' | 'maxBodyBytes'> {
   /** Without our own system prompt, which is for the web chat. */
   readonly completions: Chat;
   readonly embed: Embed;
@@ -33,7 +34,6 @@ export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTarge
   /** Further names of the models. */
   readonly modelAliases: ReadonlyMap<string, string>;
   readonly relay: Relay;
-  readonly maxProgramBodyBytes: number;
 }
 
 /** The routes for programs, in OpenAI's and Gemini's own protocols. */
@@ -76,7 +76,7 @@ const completionsRoute = (options: ProgramRoutesOptions): Route => ({
   errors: ['model_unavailable', 'rate_limited'],
   errorForms: [OPENAI_ERRORS],
   handlers: [
-    readJsonBody(options.maxProgramBodyBytes),
+    readJsonBody(options.maxBodyBytes),
     answerChat(options.completions, () => openai, options.clock),
   ],
 });
@@ -107,7 +107,7 @@ const responsesRoute = (options: ProgramRoutesOptions): Route => ({
   errors: ['model_unavailable', 'rate_limited'],
   errorForms: [OPENAI_ERRORS],
   handlers: [
-    readJsonBody(options.maxProgramBodyBytes),
+    readJsonBody(options.maxBodyBytes),
     answerChat(options.completions, () => responses, options.clock),
   ],
 });
@@ -169,7 +169,7 @@ const embeddingsRoute = (options: ProgramRoutesOptions): Route => ({
   },
   errors: ['model_unavailable', 'rate_limited'],
   errorForms: [OPENAI_ERRORS],
-  handlers: [readJsonBody(options.maxProgramBodyBytes), answerEmbeddings(options.embed)],
+  handlers: [readJsonBody(options.maxBodyBytes), answerEmbeddings(options.embed)],
 });
 
 const EMBEDDINGS =
@@ -230,7 +230,7 @@ const ofMethod = (method: string, options: ProgramRoutesOptions) =>
     errorForms: [GEMINI_ERRORS],
     // Compressed bodies go on to Google as they are.
     handlers: [
-      readBytes(options.maxProgramBodyBytes, { inflates: false, isJson: true }),
+      readBytes(options.maxBodyBytes, { inflates: false, isJson: true }),
       relayRoute(options.relay, readMethodCall, options.clock),
     ],
   }) as const;

@@ -188,6 +188,7 @@ const ERRORS: Readonly<Record<ErrorCode, string>> = {
   upstream_timeout: 'The provider did not answer in time.',
   all_keys_exhausted: 'Every key is spent; `Retry-After` is when the first one returns.',
   no_keys_configured: 'No key of this provider is set.',
+  overloaded: 'Too many large requests are in flight; `Retry-After` says when to try again.',
 };
 
 function errorCodesOf(route: Route): ReadonlySet<ErrorCode> {
@@ -206,7 +207,12 @@ function errorCodesOf(route: Route): ReadonlySet<ErrorCode> {
   ]);
 }
 
-const OF_BODIES = ['invalid_request', 'payload_too_large', 'unsupported_media_type'] as const;
+const OF_BODIES = [
+  'invalid_request',
+  'payload_too_large',
+  'unsupported_media_type',
+  'overloaded',
+] as const;
 const OF_PROVIDERS = [
   'upstream_failed',
   'upstream_timeout',

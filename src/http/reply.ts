@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import type { RequestHandler, Response } from 'express';
 import type { AnsweredBy } from '../failover/failover.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
@@ -178,9 +177,12 @@ async function until(
 
 /** What was written before goes out; the missing end is the only sign of the failure. */
 export function breakOff(response: ServerResponse): void {
-  if (response.socket !== null) response.socket.destroySoon();
+  const { socket } = response;
   // It waits behind another answer on its connection. Node writes what it has held back right after this event.
-  else response.once('socket', (socket: Socket) => queueMicrotask(() => socket.destroySoon()));
+  if (socket === null) response.once('socket', () => queueMicrotask(() => breakOff(response)));
+  // In HTTP/1.0, which nginx speaks by default, an answer ends with its connection: only a reset is no end.
+  else if (response.req.httpVersion === '1.0') socket.write('', () => socket.resetAndDestroy());
+  else socket.destroySoon();
 }
 
 /** A client that sends a large body may read the answer only after a while. */

@@ -1,14 +1,16 @@
 import type { Caller } from '../failover/failover.ts';
 import type { Admin } from './admin/admin-access.ts';
+import type { BodyHolder, BodyMemory } from './body-memory.ts';
 import type { ErrorForm, HttpError, Outcome } from './errors.ts';
 
 declare global {
   namespace Express {
     /** What the server knows of one request, in `response.locals`. */
-    interface Locals {
+    interface Locals extends BodyHolder {
       /** The caller's own id of the request, or a new one. */
       requestId: string;
       startedAt: number;
+      bodyMemory: BodyMemory;
       /** Lines of the answer's head that Node does not check: headers whose values are known to be fit. */
       head: string;
       /** Missing for other callers, and on routes that do not look. */

@@ -8,6 +8,8 @@ import { anam } from '../../src/providers/anam/anam.ts';
 import { google } from '../../src/providers/gemini/gemini.ts';
 import { Secret } from '../../src/shared/secret.ts';
 
+const MB = 2 ** 20;
+
 const read = (environment: Record<string, string | undefined>, mode?: Config['mode']) =>
   readConfig(environment, [google, anam], mode);
 
@@ -54,8 +56,8 @@ describe('an empty environment', () => {
     chatPerMinute: 30,
     sessionsPerMinute: 6,
     trustProxy: 0,
-    maxBodyBytes: 5 * 2 ** 20,
-    maxProgramBodyBytes: 20 * 2 ** 20,
+    maxBodyBytes: 20 * MB,
+    maxBodiesBytes: Math.floor((256 / 3) * MB),
     redisUrl: null,
     redisPrefix: 'understudy:',
     logLevel: 'info',
@@ -195,8 +197,12 @@ describe('single settings', () => {
         ]),
       },
     ],
-    [{ MAX_BODY_MB: '1' }, { maxBodyBytes: 2 ** 20, maxProgramBodyBytes: 2 ** 20 }],
-    [{ MAX_BODY_MB: '100' }, { maxBodyBytes: 104_857_600, maxProgramBodyBytes: 104_857_600 }],
+    [{ MAX_BODY_MB: '1' }, { maxBodyBytes: MB }],
+    [{ MAX_BODY_MB: '100' }, { maxBodyBytes: 100 * MB, maxBodiesBytes: 100 * MB }],
+    [
+      { MAX_BODY_MB: '2', MAX_BODIES_MB: '6' },
+      { maxBodyBytes: 2 * MB, maxBodiesBytes: 2 * MB },
+    ],
     [{ REDIS_PREFIX: '{shop}:' }, { redisPrefix: '{shop}:' }],
     [{ LOG_LEVEL: 'Debug' }, { logLevel: 'debug' }],
     [
@@ -255,6 +261,7 @@ describe('single settings', () => {
     ['ALLOW_CLIENT_PERSONA', ['yes', 'on', '2']],
     ['RATE_LIMIT_CHAT', ['-1', '1.5', '1000001']],
     ['MAX_BODY_MB', ['0', '101', 'x', '1.5', '5 MB', '-1']],
+    ['MAX_BODIES_MB', ['0', '100001', 'x', '59']],
     ['TRUST_PROXY', ['true', '11', '-1', 'loopback']],
     [
       'REDIS_URL',
@@ -317,6 +324,10 @@ describe('single settings', () => {
     [
       { WORKERS: '4' },
       /^WORKERS: is no longer a setting: .* more instances with the same REDIS_URL/,
+    ],
+    [
+      { MAX_BODY_MB: '90', MAX_BODIES_MB: '256' },
+      /^MAX_BODIES_MB: must be at least 3 times MAX_BODY_MB\.$/,
     ],
     [{ GOOGLE_MODELS: 'a,b c' }, /entry 2/],
     [{ ADMIN_TOKEN: 'short' }, /is no token: 16 to 500/],

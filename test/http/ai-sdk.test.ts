@@ -375,12 +375,12 @@ describe('UI messages', () => {
     });
   });
 
-  it('over 1000 are refused, whatever the last one is', async () => {
+  it('over 10,000 are refused, whatever the last one is', async () => {
     const app = shared();
-    const many = Array.from({ length: 1000 }, () => userSays('Hi'));
+    const many = Array.from({ length: 10_000 }, () => userSays('Hi'));
     for (const last of [{ role: 'user' }, { role: 'user', parts: null }, 0]) {
       const { status, text } = await post(app, bodyOf(...many, last as object));
-      expect([status, text]).toEqual([400, 'messages: Must not have more than 1000 entries.']);
+      expect([status, text]).toEqual([400, 'messages: Must not have more than 10000 entries.']);
     }
     expect(app.logs.filter(({ level }) => level >= 50)).toEqual([]);
   });
@@ -476,9 +476,9 @@ describe('UI messages', () => {
   it.each<[string, () => string, number, RegExp]>([
     [
       'too large',
-      () => JSON.stringify(bodyOf(userSays('x'.repeat(5_300_000)))),
+      () => JSON.stringify(bodyOf(userSays('x'.repeat(21_000_000)))),
       413,
-      /larger than 5 MB/,
+      /larger than 20 MB/,
     ],
     ['cut off', () => JSON.stringify(bodyOf(userSays('Hi'))).slice(0, -3), 400, /not valid JSON/],
   ])('in a body that is %s are refused with a sentence', async (_, body, status, sentence) => {

@@ -105,9 +105,9 @@ describe('a message', () => {
     refuses(JSON.stringify(body), invalid('message')),
   );
 
-  it('in a body over five megabytes is refused as too large, with and without a content-length', async () => {
-    const tooLarge = { status: 413, code: 'payload_too_large', says: /5 MB/ };
-    const body = JSON.stringify({ message: 'x'.repeat(5_300_000) });
+  it('in a body over twenty megabytes is refused as too large, with and without a content-length', async () => {
+    const tooLarge = { status: 413, code: 'payload_too_large', says: /20 MB/ };
+    const body = JSON.stringify({ message: 'x'.repeat(21_000_000) });
     await refuses(body, tooLarge);
     const response = await fetch(`${app().url}/api/chat`, {
       method: 'POST',
@@ -135,7 +135,7 @@ describe('a history', () => {
     ['without a content', [good, { role: 'user' }], 'history.1.content'],
     ['with parts for a content', [good, { role: 'user', content: [{}] }], 'history.1.content'],
     ['with an unknown field', [{ ...good, name: 'Eve' }], 'history.0.name'],
-    ['of 1001 turns', Array.from({ length: 1001 }, () => good), 'history'],
+    ['of 10,001 turns', Array.from({ length: 10_001 }, () => good), 'history'],
   ])('%s is refused by the path of the fault', (_, history, path) =>
     refuses(withHistory(history), invalid(path)),
   );
@@ -375,10 +375,10 @@ describe('a compressed body', () => {
       gzip,
     ));
 
-  it('that grows beyond five megabytes is refused as too large', () =>
+  it('that grows beyond twenty megabytes is refused as too large', () =>
     refuses(
       gzipSync(JSON.stringify({ message: 'x'.repeat(50_000_000) })),
-      { status: 413, code: 'payload_too_large', says: /5 MB/ },
+      { status: 413, code: 'payload_too_large', says: /20 MB/ },
       gzip,
     ));
 });

@@ -63,9 +63,10 @@ export const plainText = (): Frames => ({
   keepAlive: null,
 });
 
-export const MAX_MESSAGES = 1000;
+/** More than fit into most bodies: the size of the body is the limit that counts. */
+export const MAX_MESSAGES = 10_000;
 /** Of one message. */
-export const MAX_PARTS = 1000;
+export const MAX_PARTS = 10_000;
 
 /** What a user says. An assistant's text may be empty: it was our answer, and the caller cannot mend it. */
 export const userText = z.string().regex(/\S/, 'Must not be empty.');

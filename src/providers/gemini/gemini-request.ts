@@ -28,7 +28,8 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
         path: `${base}/v1beta/models/${model}:streamGenerateContent?alt=sse`,
         method: 'POST',
         headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
-        body: JSON.stringify(toGeminiRequest(turn, model ?? '')),
+        // As bytes: undici would keep a copy beside the text.
+        body: Buffer.from(JSON.stringify(toGeminiRequest(turn, model ?? ''))),
       } as const;
       const named = withCallersNames(turn, handler);
       const includesThoughts = turn.settings?.thinking?.includeThoughts === true;
