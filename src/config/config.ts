@@ -53,6 +53,7 @@ export function readConfig(
       ...providers.flatMap((provider) => provider.warningsFor?.(config) ?? []),
       ...originWarnings(config),
       ...clearTextWarnings(config),
+      ...groundingWarnings(config),
     ],
   };
 }
@@ -140,6 +141,12 @@ function toConfig(settings: Settings) {
     /** By model: the limits of every project. */
     googleLimits: settings.GOOGLE_LIMITS,
     systemPrompt: settings.SYSTEM_PROMPT,
+    /** What the model may call in a page that uses the AI SDK. */
+    chatTools: settings.CHAT_TOOLS,
+    /** Whether the AI SDK's stream shows what the model thinks. */
+    chatReasoning: settings.CHAT_REASONING,
+    /** Whether the model may search the web. */
+    chatGrounding: settings.CHAT_GROUNDING,
     persona: toPersona(settings),
     allowClientPersona: settings.ALLOW_CLIENT_PERSONA,
     /** Base URLs end before the API's version and without a slash. */
@@ -221,6 +228,12 @@ const clearTextWarnings = ({ googleBaseUrl, anamBaseUrl }: Config): readonly str
       ([name]) =>
         `${name} begins with http:// and leads out of the private network: keys and chats travel in clear text. Use https://.`,
     );
+
+/** Together they need a form of the conversation that not every model takes. */
+const groundingWarnings = ({ chatGrounding, chatTools }: Config): readonly string[] =>
+  chatGrounding && chatTools.length > 0
+    ? ['CHAT_GROUNDING does not apply to the requests that offer CHAT_TOOLS.']
+    : [];
 
 /** @param host as a URL writes it; of a name only what is never a public one counts */
 function isPrivateHost(host: string): boolean {

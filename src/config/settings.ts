@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { chatTools } from './chat-tools.ts';
 import {
   baseUrl,
   clientTokens,
@@ -35,6 +36,9 @@ export const SETTINGS = z.object({
   GOOGLE_MODELS: modelNames.default(['gemini-flash-latest']),
   GOOGLE_LIMITS: modelLimits.default(new Map()),
   SYSTEM_PROMPT: z.string().nullable().default(null),
+  CHAT_TOOLS: chatTools.default([]),
+  CHAT_REASONING: flag.default(false),
+  CHAT_GROUNDING: flag.default(false),
   ANAM_PERSONA_ID: matching(isPersonaId, 'is not the id of a persona').optional(),
   ANAM_PERSONA_CONFIG: jsonObject.optional(),
   ALLOW_CLIENT_PERSONA: flag.default(false),
