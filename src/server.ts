@@ -109,8 +109,12 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     redis: sharing?.redis ?? null,
     sharedStore,
     chatTargets,
-    chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
-    completions: createChat({ ...chat, systemPrompt: null }),
+    chat: createChat({
+      ...chat,
+      systemPrompt: config.systemPrompt,
+      searches: config.chatGrounding,
+    }),
+    completions: createChat({ ...chat, systemPrompt: null, searches: false }),
     relay: createRelay({
       failover,
       clients: new Map([

@@ -24,6 +24,8 @@ export interface ChatOptions {
   readonly targets: readonly Target[];
   /** Put before the caller's own system prompt. */
   readonly systemPrompt: string | null;
+  /** Whether the model may search the web, unless it is offered functions. */
+  readonly searches: boolean;
 }
 
 export interface ChatRequest {
@@ -74,7 +76,8 @@ export interface ChatWriter {
   end(finish: ChatFinish): void;
 }
 
-export function createChat({ failover, clients, targets, systemPrompt }: ChatOptions): Chat {
+export function createChat(options: ChatOptions): Chat {
+  const { failover, clients, targets, systemPrompt, searches } = options;
   const choices = new Map<string | null, readonly Target[]>([[null, targets]]);
   for (const target of targets) choices.set(modelOf(target), targetsOf(target, targets));
   const ask = (
@@ -85,7 +88,8 @@ export function createChat({ failover, clients, targets, systemPrompt }: ChatOpt
   ): Run => {
     const [first, ...others] = choices.get(model) ?? [];
     if (first === undefined) throw unknownModel(targets.map(modelOf));
-    const turn = systemPrompt === null ? asked : withSystem(asked, systemPrompt);
+    const prompted = systemPrompt === null ? asked : withSystem(asked, systemPrompt);
+    const turn = searches ? withSearch(prompted) : prompted;
     return failover(
       {
         operation: 'chat',
@@ -122,6 +126,15 @@ const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
   ...turn,
   system: turn.system === null ? ours : `${ours}\n\n${turn.system}`,
 });
+
+/**
+ * Functions and the search in one request need a form of the conversation that older models refuse
+ * (https://ai.google.dev/gemini-api/docs/tool-combination).
+ */
+const withSearch = (turn: ChatTurn): ChatTurn =>
+  turn.tools === undefined
+    ? { ...turn, tools: { declarations: [], choice: { kind: 'auto' }, search: true } }
+    : turn;
 
 function shapeOfTurn({ system, messages, settings, tools }: ChatTurn): RequestShape {
   const schema = settings?.json?.schema;

@@ -260,6 +260,7 @@ function countServedRoutes(): number {
   const app = createApp({
     clientTokens: [new Secret('token', CLIENT_TOKEN)],
     chatTargets: [modelTarget('google', 'a-model')],
+    chatTools: [],
     clock: createFakeClock(),
     log: createLogger({ level: 'silent', redact: (text) => text }),
     admin: createAdminHttp({
