@@ -522,6 +522,9 @@ describe('tools in UI messages', () => {
     ]);
     expect(app.standin.calls).toEqual([]);
     expect(app.clock.pendingTimers()).toBe(0);
+    expect(app.logs.filter(({ path }) => path === '/api/chat')).toMatchObject([
+      { level: 30, status: 200 },
+    ]);
   });
 
   const NO_TOOL = /^messages\.1\.parts\.0: The server declares no tool of this name/;

@@ -175,7 +175,7 @@ const otherThan = (...kinds: string[]) =>
     })
     .transform((): OtherPart => ({ kind: 'skipped' }));
 
-const identified = { id: z.string().nullish() };
+const identified = { id: z.unknown().optional() };
 
 const message = z.discriminatedUnion('role', [
   z.looseObject({

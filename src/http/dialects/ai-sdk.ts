@@ -85,7 +85,7 @@ const partsOf = (one: unknown) =>
   typeof one === 'object' && one !== null && 'parts' in one ? one.parts : undefined;
 
 /** A person may approve a call of an earlier message: the client continues that one. */
-function upTo<Message extends { readonly id?: string | null | undefined }>(
+function upTo<Message extends { readonly id?: unknown }>(
   messageId: string | null | undefined,
   messages: readonly Message[],
 ): readonly Message[] {
