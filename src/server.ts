@@ -115,8 +115,12 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharedStore,
     chatTargets,
     embeddingTargets,
-    chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
-    completions: createChat({ ...chat, systemPrompt: null }),
+    chat: createChat({
+      ...chat,
+      systemPrompt: config.systemPrompt,
+      searches: config.chatGrounding,
+    }),
+    completions: createChat({ ...chat, systemPrompt: null, searches: false }),
     embed: createEmbed({
       failover,
       clients: new Map(

@@ -54,6 +54,7 @@ export function readConfig(
       ...providers.flatMap((provider) => provider.warningsFor?.(config) ?? []),
       ...originWarnings(config),
       ...clearTextWarnings(config),
+      ...groundingWarnings(config),
     ],
   };
 }
@@ -184,6 +185,12 @@ function toConfig(settings: Settings) {
     /** The model of Live sessions; null where no token for one is minted. */
     googleLiveModel: settings.GOOGLE_LIVE_MODEL,
     systemPrompt: settings.SYSTEM_PROMPT,
+    /** What the model may call in a page that uses the AI SDK. */
+    chatTools: settings.CHAT_TOOLS,
+    /** Whether the AI SDK's stream shows what the model thinks. */
+    chatReasoning: settings.CHAT_REASONING,
+    /** Whether the model may search the web. */
+    chatGrounding: settings.CHAT_GROUNDING,
     persona: toPersona(settings),
     /** How the avatar performs our persona, in Anam's form. */
     directorNotes: settings.ANAM_DIRECTOR_NOTES,
@@ -271,6 +278,12 @@ const clearTextWarnings = ({ googleBaseUrl, anamBaseUrl }: Config): readonly str
       ([name]) =>
         `${name} begins with http:// and leads out of the private network: keys and chats travel in clear text. Use https://.`,
     );
+
+/** Together they need a form of the conversation that not every model takes. */
+const groundingWarnings = ({ chatGrounding, chatTools }: Config): readonly string[] =>
+  chatGrounding && chatTools.length > 0
+    ? ['CHAT_GROUNDING does not apply to the requests that offer CHAT_TOOLS.']
+    : [];
 
 /** @param host as a URL writes it; of a name only what is never a public one counts */
 function isPrivateHost(host: string): boolean {

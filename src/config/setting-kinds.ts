@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { QUOTA_NAMES, type QuotaLimits, type QuotaName } from '../shared/failure.ts';
-import { isJsonObject, type JsonObject } from '../shared/json.ts';
+import { isJsonObject } from '../shared/json.ts';
 
 /*
  * What one variable may hold. A fault says what is wanted and where the value breaks, never the value,
@@ -83,14 +83,18 @@ const VERSION_IN_PATH = /\/v\d+(?:alpha|beta)?(?:\/openai)?$/i;
 const HAS_VERSION =
   "must end before the API's version, which is added to it: without /v1 or /v1beta";
 
-export const jsonObject = z.string().transform((text, context): JsonObject => {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isJsonObject(value) ? value : reject(context, 'must be a JSON object');
-  } catch (error) {
-    return reject(context, `must be JSON${whereItBreaks(text, String(error))}`);
-  }
-});
+/** A JSON text of some shape. */
+export const parsed = <T>(isOfShape: (value: unknown) => value is T, fault: string) =>
+  z.string().transform((text, context): T => {
+    try {
+      const value: unknown = JSON.parse(text);
+      return isOfShape(value) ? value : reject(context, fault);
+    } catch (error) {
+      return reject(context, `must be JSON${whereItBreaks(text, String(error))}`);
+    }
+  });
+
+export const jsonObject = parsed(isJsonObject, 'must be a JSON object');
 
 /**
  * Anam's. Recording that is switched off in another form than Anam's would go on without a notice
@@ -113,7 +117,7 @@ function whereItBreaks(text: string, v8Message: string): string {
   return /^SyntaxError: Unexpected token/.test(v8Message) ? '' : ': it ends too early';
 }
 
-function reject(context: z.RefinementCtx, fault: string): never {
+export function reject(context: z.RefinementCtx, fault: string): never {
   context.addIssue(fault);
   return z.NEVER;
 }

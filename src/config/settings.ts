@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { chatTools } from './chat-tools.ts';
 import {
   baseUrl,
   clientTokens,
@@ -43,6 +44,9 @@ export const SETTINGS = z.object({
   GOOGLE_LIMITS: modelLimits.default(new Map()),
   GOOGLE_LIVE_MODEL: modelName.nullable().default(null),
   SYSTEM_PROMPT: z.string().nullable().default(null),
+  CHAT_TOOLS: chatTools.default([]),
+  CHAT_REASONING: flag.default(false),
+  CHAT_GROUNDING: flag.default(false),
   ANAM_PERSONA_ID: matching(isPersonaId, 'is not the id of a persona').optional(),
   ANAM_PERSONA_CONFIG: jsonObject.optional(),
   ANAM_DIRECTOR_NOTES: jsonObject.nullable().default(null),

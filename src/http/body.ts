@@ -6,6 +6,7 @@ import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { FieldFault } from '../failover/service-error.ts';
 import { isJsonObject, type JsonObject } from '../shared/json.ts';
+import { isTooDeep, MAX_DEPTH, refersToItself } from '../shared/json-schema.ts';
 import { bodiesTooLarge } from './body-memory.ts';
 import { bodyFault, bodyTooLarge, HttpError } from './errors.ts';
 import { LONGEST_BODY, OlderImages } from './older-images.ts';
@@ -353,21 +354,18 @@ function faultsOfUnion(issue: z.core.$ZodIssueInvalidUnion): FieldFault[] {
 
 type Issues = readonly z.core.$ZodIssue[];
 
-/** The deeper and the fewer the faults, the nearer. */
-const byDistance = (a: Issues, b: Issues) => depthOf(b) - depthOf(a) || a.length - b.length;
+/** The deeper and the fewer the faults, the nearer; what is of another type is farther. */
+const byDistance = (a: Issues, b: Issues) =>
+  depthOf(b) - depthOf(a) ||
+  Number(isOfOtherType(a)) - Number(isOfOtherType(b)) ||
+  a.length - b.length;
+
+const isOfOtherType = (issues: Issues) => issues.some(({ path }) => path.join('.') === 'type');
 
 const depthOf = (issues: Issues) => Math.max(...issues.map(({ path }) => path.length));
 
 /** What zod says of a union without a message. */
 const DEFAULT_MESSAGE = 'Invalid input';
-
-/** More than any schema or persona needs. `JSON.stringify` fails on a few thousand levels. */
-const MAX_DEPTH = 50;
-
-export function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((part) => isTooDeep(part, levels - 1));
-}
 
 /** An object of unknown fields that goes on to a provider. */
 export const jsonObject = z
@@ -383,40 +381,6 @@ export const jsonObject = z
 export const jsonSchema = jsonObject.refine((schema) => !refersToItself(schema), {
   error: 'Must not refer to itself: no $ref may lead back to a schema that it is part of.',
 });
-
-/** Follows each reference to a place in the schema once. */
-function refersToItself(schema: JsonObject): boolean {
-  const open = new Set<string>();
-  const followed = new Set<string>();
-  const leadsBack = (reference: string): boolean => {
-    if (open.has(reference) || open.size > MAX_DEPTH) return true;
-    if (followed.has(reference)) return false;
-    open.add(reference);
-    const isCircular = referencesIn(placeIn(schema, reference)).some(leadsBack);
-    open.delete(reference);
-    followed.add(reference);
-    return isCircular;
-  };
-  return leadsBack('#');
-}
-
-function referencesIn(value: unknown): string[] {
-  if (typeof value !== 'object' || value === null) return [];
-  const { $ref: reference } = value as JsonObject;
-  const own = typeof reference === 'string' && reference.startsWith('#') ? [reference] : [];
-  return [...own, ...Object.values(value).flatMap(referencesIn)];
-}
-
-/** @param reference such as `#/$defs/node` */
-function placeIn(schema: JsonObject, reference: string): unknown {
-  const [, ...steps] = reference.split('/');
-  return steps.reduce<unknown>(
-    (value, step) => (typeof value === 'object' ? value?.[toKey(step) as keyof object] : undefined),
-    schema,
-  );
-}
-
-const toKey = (step: string) => step.replaceAll('~1', '/').replaceAll('~0', '~');
 
 /** A JSON object that is described elsewhere. */
 export const linked = (id: string, url: string) =>

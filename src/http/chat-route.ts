@@ -8,7 +8,7 @@ import { atMost, type Clock } from '../shared/clock.ts';
 import { modelOf, type Target } from '../shared/target.ts';
 import { callerOf } from './access.ts';
 import { readJsonBody } from './body.ts';
-import { aiSdk, aiSdkBody, isAiSdk } from './dialects/ai-sdk.ts';
+import { type AiSdkOptions, aiSdkBody, createAiSdk, isAiSdk } from './dialects/ai-sdk.ts';
 import { anamBody, anamLlm } from './dialects/anam-llm.ts';
 import type { Dialect, Frames } from './dialects/dialect.ts';
 import { chatBody, chatReply, simple } from './dialects/simple.ts';
@@ -16,7 +16,7 @@ import { OUR_ERRORS, PLAIN_ERRORS } from './errors.ts';
 import { JSON_TYPE, KeepAlive, PacedWriter, sendText, setAnsweredBy } from './reply.ts';
 import type { RequestBody, Route } from './route.ts';
 
-export interface ChatRoutesOptions {
+export interface ChatRoutesOptions extends AiSdkOptions {
   readonly chat: Chat;
   readonly clock: Clock;
   /** The targets that chats may name. */
@@ -62,7 +62,12 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
     errorForms: [OUR_ERRORS, PLAIN_ERRORS],
     handlers: [
       readJsonBody(options.maxBodyBytes, 'go'),
-      answerChat(options.chat, chatDialectOf, options.clock, options.recognise),
+      answerChat(
+        options.chat,
+        chatDialectOf(createAiSdk(options)),
+        options.clock,
+        options.recognise,
+      ),
     ],
   },
   {
@@ -86,7 +91,8 @@ Anam's example for a custom language model.
 With \`"stream": true\`, or without it and with \`Accept: text/event-stream\`, our own dialect answers in events: \`delta\`
 \`{text}\` for each piece, then one \`done\` \`{model, finishReason, usage, requestId}\`, or one \`error\`
 \`{code, message, requestId, retryAfterSeconds?}\`. The AI SDK gets its [UI message stream](https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol),
-Anam's example gets plain text; an error is a sentence as \`text/plain\` for both.
+Anam's example gets plain text; an error is a sentence as \`text/plain\` for both. With \`CHAT_TOOLS\` the AI SDK's stream carries
+calls of tools that the page runs; an approved call comes back to the page at once, without a call to the provider.
 
 A stream without its first piece after ten seconds sends its status 200 and its headers, then a comment every 15 s. Until
 then a failure is an ordinary error with its status, afterwards it is the error of the stream.
@@ -146,10 +152,12 @@ const examplesFor = (targets: readonly Target[]): RequestBody['examples'] => {
   };
 };
 
-function chatDialectOf(request: Request): Dialect {
-  if (!Array.isArray(request.body?.messages)) return simple;
-  return isAiSdk(request) ? aiSdk : anamLlm;
-}
+const chatDialectOf =
+  (aiSdk: Dialect) =>
+  (request: Request): Dialect => {
+    if (!Array.isArray(request.body?.messages)) return simple;
+    return isAiSdk(request) ? aiSdk : anamLlm;
+  };
 
 /** One chat turn: read in the dialect of its caller, answered, and written as the caller expects it. */
 export function answerChat(
@@ -161,7 +169,12 @@ export function answerChat(
   return async function postChat(request, response) {
     const dialect = dialectOf(request);
     response.locals.errorForm = dialect.errors;
-    const { request: asked, answer } = dialect.read(request);
+    const reading = dialect.read(request);
+    if (!('request' in reading)) {
+      response.writeHead(200, reading.answer.headers).end(reading.answer.text);
+      return;
+    }
+    const { request: asked, answer } = reading;
     if (request.headers.cookie !== undefined) await recognise?.(request, response);
     const caller = callerOf(response);
     const facts = { requestId: caller.requestId, now: clock.now() };
@@ -229,7 +242,7 @@ export const guessErrorForm = (clock: Clock): ErrorRequestHandler =>
     if (body === undefined || Buffer.isBuffer(body)) {
       const beginning: Buffer | null = body ?? (await firstChunkOf(request, clock));
       if (LISTS_MESSAGES.test(beginning?.toString('latin1', 0, 65_536) ?? '')) {
-        response.locals.errorForm = aiSdk.errors;
+        response.locals.errorForm = PLAIN_ERRORS;
       }
     }
     next(error);

@@ -26,6 +26,8 @@ export interface ChatOptions {
   readonly aliases: ReadonlyMap<string, string>;
   /** Put before the caller's own system prompt. */
   readonly systemPrompt: string | null;
+  /** Whether the model may search the web, unless it is offered functions. */
+  readonly searches: boolean;
 }
 
 export interface ChatRequest {
@@ -77,7 +79,7 @@ export interface ChatWriter {
 }
 
 export function createChat(options: ChatOptions): Chat {
-  const { failover, clients, targets, aliases, systemPrompt } = options;
+  const { failover, clients, targets, aliases, systemPrompt, searches } = options;
   const choices = new Map<string | null, readonly Target[]>([
     [null, targets],
     ...servedModels(targets, aliases),
@@ -90,7 +92,8 @@ export function createChat(options: ChatOptions): Chat {
   ): Run => {
     const [first, ...others] = choices.get(model) ?? [];
     if (first === undefined) throw unknownModel(targets.map(modelOf));
-    const turn = systemPrompt === null ? asked : withSystem(asked, systemPrompt);
+    const prompted = systemPrompt === null ? asked : withSystem(asked, systemPrompt);
+    const turn = searches ? withSearch(prompted) : prompted;
     return failover(
       {
         operation: 'chat',
@@ -123,6 +126,15 @@ const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
   ...turn,
   system: turn.system === null ? ours : `${ours}\n\n${turn.system}`,
 });
+
+/**
+ * Functions and the search in one request need a form of the conversation that older models refuse
+ * (https://ai.google.dev/gemini-api/docs/tool-combination).
+ */
+const withSearch = (turn: ChatTurn): ChatTurn =>
+  turn.tools === undefined
+    ? { ...turn, tools: { declarations: [], choice: { kind: 'auto' }, search: true } }
+    : turn;
 
 function shapeOfTurn({ system, messages, settings, tools }: ChatTurn): RequestShape {
   const schema = settings?.json?.schema;

@@ -84,6 +84,12 @@ export interface ToolDeclaration {
   readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
+/** A function that the server declares and a page runs. */
+export interface ChatTool extends ToolDeclaration {
+  /** Whether a person has to agree before each call. */
+  readonly needsApproval: boolean;
+}
+
 /** `one` must be called, by its name; `any` leaves the choice to the model. */
 export type ToolChoice =
   | { readonly kind: 'auto' | 'any' | 'none' }

@@ -7,6 +7,7 @@ import { SETTINGS } from '../../src/config/settings.ts';
 import { anam } from '../../src/providers/anam/anam.ts';
 import { google } from '../../src/providers/gemini/gemini.ts';
 import { Secret } from '../../src/shared/secret.ts';
+import { writeToolsFile } from '../support/tools-file.ts';
 
 const MB = 2 ** 20;
 
@@ -37,6 +38,9 @@ describe('an empty environment', () => {
     modelAliases: new Map(),
     googleLiveModel: null,
     systemPrompt: null,
+    chatTools: [],
+    chatReasoning: false,
+    chatGrounding: false,
     persona: null,
     directorNotes: null,
     sessionOptions: null,
@@ -347,6 +351,76 @@ describe('single settings', () => {
     [{ ANAM_PERSONA_ID: 'p', ANAM_PERSONA_CONFIG: '{}' }, /keep one of the two/],
   ])('%j is explained', (environment, expected) => {
     expect(faultsOf(environment)).toEqual([expect.stringMatching(expected)]);
+  });
+});
+
+describe('CHAT_TOOLS', () => {
+  const faultsWith = (content: unknown) => faultsOf({ CHAT_TOOLS: writeToolsFile(content) });
+  const parameters = { type: 'object', properties: { city: { type: 'string' } } };
+
+  it('are read from their file, whatever mark it begins with', () => {
+    const tools = [
+      { name: 'weather', description: 'Of a city.', parameters, needsApproval: true },
+      { name: 'clock' },
+    ];
+    const environment = { CHAT_TOOLS: writeToolsFile(`\ufeff${JSON.stringify(tools)}`) };
+    expect(read(environment).chatTools).toEqual([
+      tools[0],
+      { name: 'clock', needsApproval: false },
+    ]);
+    expect(read(environment).warnings).toEqual([]);
+    expect(read({ ...environment, CHAT_GROUNDING: 'true' }).warnings).toEqual([
+      'CHAT_GROUNDING does not apply to the requests that offer CHAT_TOOLS.',
+    ]);
+  });
+
+  it('have all their faults listed, without a value', () => {
+    const circular = { type: 'object', properties: { next: { $ref: '#' } } };
+    const deep = JSON.parse(`${'{"a":'.repeat(60)}1${'}'.repeat(60)}`);
+    const name = 'clock';
+    const nameFault =
+      'name must be 1 to 64 letters, digits and the signs _ . : - and must begin with a letter or _.';
+    expect(
+      faultsWith([
+        { name },
+        'secret-text',
+        { name: 'x'.repeat(65), description: 7 },
+        { name: 'no blanks', needsApproval: 'yes' },
+        { parameters: [] },
+        { name: 'a', parameters: circular },
+        { name: 'b', parameters: deep },
+        { name, strict: true },
+      ]),
+    ).toEqual(
+      [
+        'entry 2: must be an object.',
+        `entry 3: ${nameFault}`,
+        'entry 3: description must be a text.',
+        `entry 4: ${nameFault}`,
+        'entry 4: needsApproval must be true or false.',
+        `entry 5: ${nameFault}`,
+        'entry 5: parameters must be a JSON schema, an object.',
+        'entry 6: parameters must not refer to itself by $ref.',
+        'entry 7: parameters must not nest deeper than 50.',
+        'entry 8: "strict" is no field of a tool.',
+        'entry 8: name is that of an earlier entry.',
+      ].map((fault) => `CHAT_TOOLS: ${fault}`),
+    );
+  });
+
+  it.each<[string, () => string, string]>([
+    ['is missing', () => `${writeToolsFile([])}x`, 'cannot be read (ENOENT)'],
+    ['is a folder', () => import.meta.dirname, 'cannot be read (EISDIR)'],
+    ['is no JSON', () => writeToolsFile('[{"a": 1,}]'), 'must be JSON: it breaks at character 10'],
+    [
+      'is no list',
+      () => writeToolsFile({}),
+      'must be the path of a JSON file with a list of tools',
+    ],
+    ['is too large', () => writeToolsFile(' '.repeat(2 ** 20 + 1)), 'is larger than 1 MB'],
+    ['lists too many', () => writeToolsFile(Array(129).fill({})), 'lists more than 128 tools'],
+  ])('stop the start if the file %s', (_, path, fault) => {
+    expect(faultsOf({ CHAT_TOOLS: path() })).toEqual([`CHAT_TOOLS: ${fault}.`]);
   });
 });
 

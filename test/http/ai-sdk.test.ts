@@ -2,10 +2,10 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { Chat } from '@ai-sdk/react';
 import * as current from 'ai';
-import * as strict from 'ai-v5';
 import { describe, expect, it, vi } from 'vitest';
 import type { Fault } from '../../standin/fault.ts';
 import type { AnswerShape } from '../../standin/standin-key.ts';
+import { AI_CLIENTS, type AiClient } from '../support/ai-clients.ts';
 import { eventsIn } from '../support/events.ts';
 import { type App, flow, shareApp, startApp } from '../support/start-app.ts';
 import { whileTimePasses } from '../support/while-time-passes.ts';
@@ -40,17 +40,6 @@ const bodyOf = (...messages: readonly object[]) => ({
 const post = (app: App, body: object, query = '') =>
   flow(app.clock, app.post(`/api/chat${query}`, body));
 
-type Client = Pick<
-  typeof current,
-  'DefaultChatTransport' | 'TextStreamChatTransport' | 'readUIMessageStream'
->;
-
-/** An old one that rejects streams with an extra field, and a current one. */
-const CLIENTS: readonly [string, Client][] = [
-  ['ai 5.0.150', strict as unknown as Client],
-  ['ai 6', current],
-];
-
 const TURN = {
   chatId: 'chat-1',
   messageId: undefined,
@@ -60,7 +49,7 @@ const TURN = {
 } as const;
 
 /** The last state of a client's message. */
-async function readWith({ DefaultChatTransport, readUIMessageStream }: Client, app: App) {
+async function readWith({ DefaultChatTransport, readUIMessageStream }: AiClient, app: App) {
   const transport = new DefaultChatTransport({ api: `${app.url}/api/chat` });
   const stream = await transport.sendMessages({ ...TURN, messages: [...TURN.messages] });
   let message: unknown;
@@ -70,7 +59,7 @@ async function readWith({ DefaultChatTransport, readUIMessageStream }: Client, a
   return message;
 }
 
-describe.each(CLIENTS)('%s', (_name, client) => {
+describe.each(AI_CLIENTS)('%s', (_name, client) => {
   it('reads an answer with its text, model and usage', async () => {
     const app = shared();
     const message = await whileTimePasses(app.clock, readWith(client, app));
@@ -277,7 +266,10 @@ describe('a UI message stream', () => {
     const app = await startWith(null, { chunks: 2, text: 'one two' });
     const { headers, text } = await post(app, bodyOf(userSays('Hi')));
     const requestId = headers.get('x-request-id');
-    const usage = { inputTokens: 1, outputTokens: 2, totalTokens: 3 };
+    const usage = {
+      ...{ inputTokens: 1, outputTokens: 2, totalTokens: 3 },
+      ...{ cachedInputTokens: 0, reasoningTokens: 0 },
+    };
     expect(Object.fromEntries(headers)).toMatchObject({
       'content-type': 'text/event-stream',
       'cache-control': 'no-cache, no-transform',
@@ -287,10 +279,10 @@ describe('a UI message stream', () => {
     expect(eventsIn(text).map(({ data }) => data)).toEqual([
       { type: 'start', messageMetadata: { model: MODEL, requestId } },
       { type: 'start-step' },
-      { type: 'text-start', id: 'text' },
-      { type: 'text-delta', id: 'text', delta: 'one' },
-      { type: 'text-delta', id: 'text', delta: ' two' },
-      { type: 'text-end', id: 'text' },
+      { type: 'text-start', id: 'text-1' },
+      { type: 'text-delta', id: 'text-1', delta: 'one' },
+      { type: 'text-delta', id: 'text-1', delta: ' two' },
+      { type: 'text-end', id: 'text-1' },
       { type: 'finish-step' },
       { type: 'finish', finishReason: 'stop', messageMetadata: { model: MODEL, requestId, usage } },
       '[DONE]',
@@ -353,7 +345,10 @@ describe('UI messages', () => {
         {
           id: 'a2',
           role: 'assistant',
-          parts: [{ type: 'text', text: 'A dot.' }, { type: 'tool-x' }],
+          parts: [
+            { type: 'text', text: 'A dot.' },
+            { type: 'source-url', url: 'https://a.b' },
+          ],
         },
         userSays('Sure?'),
       ),

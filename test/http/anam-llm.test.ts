@@ -54,7 +54,7 @@ describe("the language model of Anam's example", () => {
     expect(text).toBe("I'm experiencing high demand right now. Please try again in a few minutes.");
   });
 
-  it.each<[string, unknown, RegExp]>([
+  it.each<[string, unknown, RegExp, object?]>([
     ['no message at all', [], /^messages: The last message/],
     [
       'the persona as the last to speak',
@@ -69,9 +69,15 @@ describe("the language model of Anam's example", () => {
     ],
     ['a message that is no text', [{ role: 'user', content: 7 }], /^messages\.0\.content: /],
     ['a message that is no object', [7], /^messages\.0: /],
-  ])('refuses %s without a call to the provider', async (_, messages, sentence) => {
+    [
+      'a field that is not heeded',
+      [{ role: 'user', content: 'Hi' }],
+      /^temperature: This field is unknown\.$/,
+      { temperature: 1 },
+    ],
+  ])('refuses %s without a call to the provider', async (_, messages, sentence, more = {}) => {
     const app = await startApp({ environment: ONE_KEY });
-    const { status, headers, text } = await app.post('/api/chat', { messages });
+    const { status, headers, text } = await app.post('/api/chat', { messages, ...more });
     expect([status, headers.get('content-type')]).toEqual([400, TEXT]);
     expect(text).toMatch(sentence);
     expect(app.standin.calls).toEqual([]);

@@ -263,6 +263,7 @@ function countServedRoutes(): number {
     chatTargets: [modelTarget('google', 'a-model')],
     embeddingTargets: [],
     modelAliases: new Map(),
+    chatTools: [],
     clock: createFakeClock(),
     log: createLogger({ level: 'silent', redact: (text) => text }),
     admin: createAdminHttp({

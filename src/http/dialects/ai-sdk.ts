@@ -1,8 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import type { Request } from 'express';
 import { z } from 'zod';
-import type { ChatMessage, Media, UserPart } from '../../shared/chat.ts';
-import { listOf, validate } from '../body.ts';
+import type { ChatTool, ChatTurn, Media, Source, ToolCall } from '../../shared/chat.ts';
+import type { Usage } from '../../shared/failure.ts';
+import { validate } from '../body.ts';
 import { PLAIN_ERRORS } from '../errors.ts';
+import { type CalledPart, readConversation, toMetadata, uiMessages } from './ai-sdk-messages.ts';
 import {
   type AnswerFacts,
   COMMENT,
@@ -10,75 +13,69 @@ import {
   DONE,
   EVENT_STREAM,
   type Frames,
-  hasText,
-  MAX_MESSAGES,
-  MAX_PARTS,
   modelName,
-  NOT_A_DATA_URL,
   plainText,
-  readDataUrl,
-  textPart,
   toEvent,
   toTokens,
 } from './dialect.ts';
 
-/** What is sent on, what is skipped, and a file that only the browser could read. */
-type Part = UserPart | { readonly kind: 'skipped' | 'unreadable' };
-
-const filePart = z
-  .looseObject({ type: z.literal('file') })
-  .meta({ description: 'The `url` is a data URL in base64.' })
-  .transform(({ url }): Part => readDataUrl(url) ?? { kind: 'unreadable' });
-
-/** All other kinds of parts are skipped. */
-const otherThan = (...kinds: string[]) =>
-  z
-    .looseObject({
-      type: z
-        .string()
-        .refine((type) => !kinds.includes(type))
-        .meta({ not: { enum: kinds }, description: 'Any other kind is skipped.' }),
-    })
-    .transform((): Part => ({ kind: 'skipped' }));
-
-const message = z.discriminatedUnion('role', [
-  z.looseObject({
-    role: z.literal('user'),
-    parts: listOf(z.union([textPart, filePart, otherThan('text', 'file')]), MAX_PARTS),
-  }),
-  z.looseObject({
-    role: z.enum(['system', 'assistant']),
-    parts: listOf(z.union([textPart, otherThan('text')]), MAX_PARTS),
-  }),
-]);
-
+/** What the transports of the AI SDK send by themselves, and the model. */
 export const aiSdkBody = z
-  .looseObject({
-    messages: listOf(message, MAX_MESSAGES)
-      .refine(({ length }) => length > 0, 'Must not be empty.')
-      .meta({ minItems: 1, description: "UI messages, the last of them the user's." }),
+  .strictObject({
+    id: z.string().nullish(),
+    messages: uiMessages,
+    trigger: z.string().nullish(),
+    messageId: z.string().nullish().meta({
+      description: 'The message that is continued or was changed: those after it are left out.',
+    }),
     model: modelName.nullish().meta({ description: 'One of `GOOGLE_MODELS`.' }),
+    tools: z.null('The server declares the tools (CHAT_TOOLS), never the caller.').optional(),
   })
   .meta({ id: 'AiSdkChatRequest', description: "What the AI SDK's `useChat` sends." });
 
+export interface AiSdkOptions {
+  /** What the model may call. The page runs it and sends the output. */
+  readonly chatTools: readonly ChatTool[];
+  /** Whether the stream shows what the model thinks. */
+  readonly chatReasoning: boolean;
+}
+
 /**
  * The dialect of the Vercel AI SDK's `useChat` and its transports: UI messages in, a UI message stream
- * out (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol), or with `?protocol=text` the text alone.
+ * out (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol), or with `?protocol=text` the text alone, which
+ * can carry neither tools nor thoughts.
  */
-export const aiSdk: Dialect = {
-  errors: PLAIN_ERRORS,
-  read(request) {
-    const { messages, model } = validate(endsWithUser, request.body);
-    const isPlain = request.query.protocol === 'text';
-    return {
-      request: {
-        turn: { system: systemOf(messages), messages: messages.flatMap(toMessage) },
-        model: model ?? null,
-      },
-      answer: { kind: 'stream', frames: isPlain ? plainText : toUiMessageStream },
-    };
-  },
-};
+export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect {
+  const names = new Set(chatTools.map(({ name }) => name));
+  const needApproval = new Set(
+    chatTools.flatMap(({ name, needsApproval }) => (needsApproval ? [name] : [])),
+  );
+  const declarations = chatTools.map(({ needsApproval: _, ...declaration }) => declaration);
+  const offered: Pick<ChatTurn, 'tools' | 'settings'> = {
+    ...(chatTools.length === 0 ? {} : { tools: { declarations, choice: { kind: 'auto' } } }),
+    ...(chatReasoning ? { settings: { thinking: { includeThoughts: true } } } : {}),
+  };
+  return {
+    errors: PLAIN_ERRORS,
+    read(request) {
+      const { messages, messageId, model = null } = validate(aiSdkBody, request.body);
+      const conversation = readConversation(upTo(messageId, messages), names);
+      const { system, approved, denied } = conversation;
+      const turn = { system, messages: conversation.messages };
+      if (request.query.protocol === 'text') {
+        return { request: { turn, model }, answer: { kind: 'stream', frames: plainText } };
+      }
+      if (approved.length > 0) return { answer: { kind: 'ready', ...toRun(approved) } };
+      return {
+        request: { turn: { ...turn, ...offered }, model },
+        answer: {
+          kind: 'stream',
+          frames: (facts) => toUiMessageStream(facts, needApproval, denied),
+        },
+      };
+    },
+  };
+}
 
 /** @returns whether any of the body's messages consists of parts: only the AI SDK sends those */
 export const isAiSdk = ({ body }: Request): boolean =>
@@ -87,80 +84,98 @@ export const isAiSdk = ({ body }: Request): boolean =>
 const partsOf = (one: unknown) =>
   typeof one === 'object' && one !== null && 'parts' in one ? one.parts : undefined;
 
-type UiMessage = z.output<typeof message>;
+/** A person may approve a call of an earlier message: the client continues that one. */
+function upTo<Message extends { readonly id?: unknown }>(
+  messageId: string | null | undefined,
+  messages: readonly Message[],
+): readonly Message[] {
+  const place = messageId ? messages.findLastIndex(({ id }) => id === messageId) : -1;
+  return place < 0 ? messages : messages.slice(0, place + 1);
+}
 
-const endsWithUser = aiSdkBody.superRefine(({ messages }, context) => {
-  const index = messages.length - 1;
-  const last = messages[index];
-  if (last?.role !== 'user' || !last.parts.some((one) => hasContent(one) || isUnreadable(one))) {
-    context.addIssue({ code: 'custom', path: ['messages', index], message: NOT_ASKED });
-  }
-  // Files of earlier messages were refused before: the conversation goes on without them.
-  for (const [place, one] of last?.parts.entries() ?? []) {
-    if (!isUnreadable(one)) continue;
-    const path = ['messages', index, 'parts', place, 'url'];
-    context.addIssue({ code: 'custom', path, message: NOT_A_DATA_URL });
-  }
+const HEADERS = { ...EVENT_STREAM, 'x-vercel-ai-ui-message-stream': 'v1' };
+
+/**
+ * The official server runs an approved tool itself. Ours are run by the page: it is now told of the call,
+ * as it is told at once of one that needs no approval.
+ */
+const toRun = (calls: readonly CalledPart[]) => ({
+  headers: HEADERS,
+  text: [
+    toEvent({ type: 'start' }),
+    ...calls.map(({ toolCallId, call: { name, input } }) => toAvailable(toolCallId, name, input)),
+    toEvent({ type: 'finish', finishReason: 'tool-calls' }),
+    DONE,
+  ].join(''),
 });
 
-const NOT_ASKED = "The last one must be the user's, with a text or a file in it.";
+const toAvailable = (
+  toolCallId: string,
+  toolName: string,
+  input: ToolCall['input'],
+  metadata = {},
+) => toEvent({ type: 'tool-input-available', toolCallId, toolName, input, ...metadata });
 
-const isUnreadable = ({ kind }: Part) => kind === 'unreadable';
+const withMetadata = (signature: string | undefined) =>
+  signature === undefined ? {} : { providerMetadata: toMetadata(signature) };
 
-const hasContent = (one: Part): one is UserPart =>
-  one.kind === 'media' || (one.kind === 'text' && hasText(one.text));
+const toFile = ({ mediaType, data }: Media, signature: string | undefined) =>
+  toEvent({
+    type: 'file',
+    mediaType,
+    url: `data:${mediaType};base64,${data}`,
+    ...withMetadata(signature),
+  });
 
-function toMessage({ role, parts }: UiMessage): ChatMessage[] {
-  const filled = parts.filter(hasContent);
-  if (role === 'system' || filled.length === 0) return [];
-  if (role === 'user') return [{ role, parts: filled }];
-  return [{ role, parts: filled.filter((one) => one.kind === 'text') }];
-}
-
-function systemOf(messages: readonly UiMessage[]): string | null {
-  const texts = messages
-    .filter(({ role }) => role === 'system')
-    .flatMap(({ parts }) => parts)
-    .flatMap((one) => (one.kind === 'text' && hasText(one.text) ? [one.text] : []));
-  return texts.length === 0 ? null : texts.join('\n\n');
-}
-
-/** An answer has one step, and one text at a time. */
-const TEXT_ID = 'text';
-
-const toFile = ({ mediaType, data }: Media) =>
-  toEvent({ type: 'file', mediaType, url: `data:${mediaType};base64,${data}` });
+const toUsage = ({ cachedTokens, thoughtTokens, ...usage }: Usage) => ({
+  ...toTokens({ ...usage, cachedTokens, thoughtTokens }),
+  cachedInputTokens: cachedTokens,
+  reasoningTokens: thoughtTokens,
+});
 
 /** Older clients reject a stream with an extra field: nothing is added to any part. */
-function toUiMessageStream({ requestId }: AnswerFacts): Frames {
+function toUiMessageStream(
+  { requestId }: AnswerFacts,
+  needApproval: ReadonlySet<string>,
+  denied: readonly string[],
+): Frames {
   let model = '';
-  let isTextOpen = false;
-  const closeText = () => {
-    const closing = isTextOpen ? toEvent({ type: 'text-end', id: TEXT_ID }) : '';
-    isTextOpen = false;
-    return closing;
+  const blocks = createBlocks();
+  let sources = 0;
+  const toSource = ({ url, title }: Source) => {
+    sources += 1;
+    const sourceId = `${requestId}-${sources}`;
+    return toEvent({
+      type: 'source-url',
+      sourceId,
+      url,
+      ...(title === undefined ? {} : { title }),
+    });
   };
   return {
-    headers: { ...EVENT_STREAM, 'x-vercel-ai-ui-message-stream': 'v1' },
+    headers: HEADERS,
     begin(answering) {
       model = answering;
       return (
         toEvent({ type: 'start', messageMetadata: { model, requestId } }) +
+        denied.map((toolCallId) => toEvent({ type: 'tool-output-denied', toolCallId })).join('') +
         toEvent({ type: 'start-step' })
       );
     },
-    piece({ text: delta, media }) {
-      // Text after the file is a new text part.
-      if (media !== undefined) return closeText() + toFile(media);
-      if (delta === '') return '';
-      const opening = isTextOpen ? '' : toEvent({ type: 'text-start', id: TEXT_ID });
-      isTextOpen = true;
-      return opening + toEvent({ type: 'text-delta', id: TEXT_ID, delta });
+    piece({ text, reasoning = '', media, signature, toolCalls, sources: found }) {
+      let events = blocks.write('reasoning', reasoning) + blocks.write('text', text);
+      if (media !== undefined) events += blocks.close() + toFile(media, signature);
+      else if (signature !== undefined) events += blocks.sign(signature);
+      if (toolCalls !== undefined) {
+        const called = toolCalls.map((call) => toCall(call, needApproval.has(call.name)));
+        events += blocks.close() + called.join('');
+      }
+      return found === undefined ? events : events + found.map(toSource).join('');
     },
     end({ reason: finishReason, usage }) {
-      const messageMetadata = { model, requestId, usage: toTokens(usage) };
+      const messageMetadata = { model, requestId, usage: toUsage(usage) };
       return (
-        closeText() +
+        blocks.close() +
         toEvent({ type: 'finish-step' }) +
         toEvent({ type: 'finish', finishReason, messageMetadata }) +
         DONE
@@ -168,5 +183,57 @@ function toUiMessageStream({ requestId }: AnswerFacts): Frames {
     },
     fail: ({ message: errorText }) => toEvent({ type: 'error', errorText }) + DONE,
     keepAlive: COMMENT,
+  };
+}
+
+/**
+ * A client runs what is available. So a call that needs approval is not yet: the approval is asked for
+ * as soon as the input is there.
+ */
+function toCall({ name: toolName, input, signature }: ToolCall, needsApproval: boolean): string {
+  const toolCallId = `call_${randomUUID()}`;
+  const metadata = withMetadata(signature);
+  // Older clients know no metadata of a beginning; they know no approvals either.
+  const start = { type: 'tool-input-start', toolCallId, toolName };
+  const inputTextDelta = JSON.stringify(input);
+  return [
+    toEvent(needsApproval ? { ...start, ...metadata } : start),
+    toEvent({ type: 'tool-input-delta', toolCallId, inputTextDelta }),
+    needsApproval
+      ? toEvent({ type: 'tool-approval-request', approvalId: `approval_${toolCallId}`, toolCallId })
+      : toAvailable(toolCallId, toolName, input, metadata),
+  ].join('');
+}
+
+type BlockKind = 'text' | 'reasoning';
+
+/** Text and thoughts come in blocks, one open at a time. Each has an id of its own. */
+function createBlocks() {
+  let kind: BlockKind | null = null;
+  let id = '';
+  let count = 0;
+  const open = (next: BlockKind) => {
+    const closing = close();
+    count += 1;
+    kind = next;
+    id = `${kind}-${count}`;
+    return closing + toEvent({ type: `${kind}-start`, id });
+  };
+  const close = (metadata = {}) => {
+    if (kind === null) return '';
+    const closing = toEvent({ type: `${kind}-end`, id, ...metadata });
+    kind = null;
+    return closing;
+  };
+  return {
+    close,
+    write(next: BlockKind, delta: string): string {
+      if (delta === '') return '';
+      const opening = kind === next ? '' : open(next);
+      return opening + toEvent({ type: `${next}-delta`, id, delta });
+    },
+    /** A signature belongs to all of the block before it. What follows is another block. */
+    sign: (signature: string): string =>
+      (kind === null ? open('text') : '') + close(withMetadata(signature)),
   };
 }

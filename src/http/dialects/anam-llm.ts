@@ -18,8 +18,9 @@ const message = z
   })
   .meta(without('parts'));
 
+/** The example sends nothing else; its messages are those of Anam's SDK, with fields of their own. */
 export const anamBody = z
-  .looseObject({
+  .strictObject({
     messages: listOf(message, MAX_MESSAGES).meta({
       minItems: 1,
       description: 'What was said, the last of it by the user.',

@@ -1,3 +1,4 @@
+import type { OutgoingHttpHeaders } from 'node:http';
 import type { Request } from 'express';
 import { z } from 'zod';
 import { type ChatReply, type ChatRequest, textOf } from '../../services/chat.ts';
@@ -9,8 +10,19 @@ import { STREAM_CACHING, type StreamForm, TEXT_TYPE } from '../reply.ts';
 /** How one kind of caller asks, is answered and is refused. */
 export interface Dialect {
   /** @throws HttpError that names each faulty field */
-  read(request: Request): { readonly request: ChatRequest; readonly answer: AnswerForm };
+  read(request: Request): Reading;
   readonly errors: ErrorForm;
+}
+
+/** What is asked, or an answer that no provider has to give. */
+export type Reading =
+  | { readonly request: ChatRequest; readonly answer: AnswerForm }
+  | { readonly answer: ReadyAnswer };
+
+export interface ReadyAnswer {
+  readonly kind: 'ready';
+  readonly headers: OutgoingHttpHeaders;
+  readonly text: string;
 }
 
 /** The answer as one JSON body, or as a stream. */

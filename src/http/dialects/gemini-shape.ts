@@ -1,13 +1,13 @@
 import type { Request } from 'express';
 import { z } from 'zod';
 import { asObjects, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
+import { isTooDeep } from '../../shared/json-schema.ts';
 import {
   FUNCTIONS,
   type InlineMedia,
   type RequestShape,
   shapeOf,
 } from '../../shared/request-shape.ts';
-import { isTooDeep } from '../body.ts';
 
 const anything = z.unknown().optional();
 

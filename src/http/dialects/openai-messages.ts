@@ -8,13 +8,8 @@ import type {
   UserPart,
 } from '../../shared/chat.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
-import {
-  holdsTooManyValues,
-  invalidField,
-  isTooDeep,
-  listOf,
-  replaceLoneSurrogates,
-} from '../body.ts';
+import { isTooDeep } from '../../shared/json-schema.ts';
+import { holdsTooManyValues, invalidField, listOf, replaceLoneSurrogates } from '../body.ts';
 import { dataUrl, hasText, MAX_MESSAGES, MAX_PARTS, textPart } from './dialect.ts';
 
 const imagePart = z
@@ -227,7 +222,7 @@ export function toOutput(text: string): ToolResult['output'] {
   return output === null || hasDollarKey(output) ? { result: text } : output;
 }
 
-function hasDollarKey(value: unknown): boolean {
+export function hasDollarKey(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
 }

@@ -147,7 +147,10 @@ function toThinkingConfig(
   { effort, budget, level, includeThoughts }: ThinkingSettings,
   model: string,
 ) {
-  const isStated = effort === undefined || budget !== undefined || level !== undefined;
+  const hasAmount = budget !== undefined || level !== undefined;
+  // Such a model refuses to be asked for thoughts.
+  if (effort === undefined && !hasAmount && DOES_NOT_THINK.test(model)) return undefined;
+  const isStated = effort === undefined || hasAmount;
   const stated = { thinkingBudget: budget, thinkingLevel: level, includeThoughts };
   return isStated ? stated : { ...thinkingFor(effort, model), includeThoughts };
 }

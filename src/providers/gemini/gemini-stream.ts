@@ -208,10 +208,14 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     this.#complete(reason, usage);
   }
 
-  /** Before any text it is a failure; after some text it only ends the answer. */
+  /** Before any text it is a failure; after some text, or thoughts alone, it only ends the answer. */
   #block(reason: string, usage: Usage): void {
-    if (this.#hasBegun) this.#complete('content-filter', usage);
-    else this.#fail({ kind: 'content_blocked', message: reason, usage, status: 200 });
+    if (!this.#hasBegun)
+      this.#fail({ kind: 'content_blocked', message: reason, usage, status: 200 });
+    else {
+      this.#hasContent = true;
+      this.#complete('content-filter', usage);
+    }
   }
 
   /** Gemini gives one reason for an answer that is complete and for one that waits for its tools. */
