@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
+import { uploadedFile } from '../../services/relay.ts';
+import { asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import {
   FUNCTIONS,
   type InlineMedia,
@@ -165,8 +166,6 @@ const HINTS = ['cachedContent', 'cached_content', 'fileUri', 'file_uri'].map((hi
 
 const MAX_RESOURCES = 20;
 const CACHED_CONTENT = /^cachedContents\/[\w-]+$/;
-/** A file's name or address; files elsewhere belong to no project. */
-const FILE = /^(?:https:\/\/[^/]+\/v\w+\/)?(files\/[\w-]+)$/;
 
 /** The cached contents and uploaded files that a request names: only their own project can use them. */
 export function resourcesIn(body: Buffer): readonly string[] {
@@ -201,5 +200,5 @@ const filesIn = (content: unknown): string[] =>
   asList(asObject(content).parts).flatMap((part) => {
     const { fileData, file_data: snakeCase } = asObject(part);
     const { fileUri, file_uri: uri } = asObject(fileData ?? snakeCase);
-    return matchIn(FILE, fileUri ?? uri)?.slice(1, 2) ?? [];
+    return uploadedFile(asText(fileUri ?? uri)) ?? [];
   });
