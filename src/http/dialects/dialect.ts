@@ -137,7 +137,7 @@ export const mediaUrl = z.string().transform((url, context): MediaPart | LinkPar
 const MAX_ADDRESS = 8000;
 
 /** @returns null unless it is an http or https address */
-export function readLink(url: string): LinkPart | null {
+function readLink(url: string): LinkPart | null {
   if (url.length > MAX_ADDRESS || !HTTP.test(url) || !URL.canParse(url)) return null;
   const extension = /\.(\w{2,5})$/.exec(new URL(url).pathname)?.[1]?.toLowerCase() ?? '';
   const mediaType = MEDIA_TYPES.get(extension);

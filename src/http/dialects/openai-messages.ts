@@ -13,6 +13,7 @@ import {
   holdsTooManyValues,
   invalidField,
   isTooDeep,
+  jsonObject,
   listOf,
   replaceLoneSurrogates,
 } from '../body.ts';
@@ -125,7 +126,9 @@ const toolCall = z.looseObject({
     arguments: z
       .string()
       .nullish()
-      .transform((json, context) => readArguments(json ?? '') ?? notAnObject(context)),
+      .transform((json, context) => readArguments(json ?? '') ?? notAnObject(context))
+      // Some clients write the object itself.
+      .or(jsonObject),
   }),
   extra_content: signed,
 });
@@ -300,20 +303,10 @@ function signatureIn(extra: z.output<typeof signed>): { readonly signature?: str
   return signature === null ? {} : { signature };
 }
 
-/**
- * The provider accepts objects only. It takes `$ref` for a reference to media of the result
- * (https://github.com/vercel/ai/issues/14369): what has a key that begins with `$`, such as a JSON schema,
- * goes as text within an object, and so does anything else.
- */
+/** What is no object goes as text within one. */
 function toResult(content: readonly UserPart[]): Omit<ToolResult, 'name'> {
   const text = content.map((part) => (part.kind === 'text' ? part.text : '')).join('');
   const media = content.filter((part) => part.kind !== 'text');
-  const json = readObject(text);
-  const output = json === null || hasDollarKey(json) ? { result: text } : json;
+  const output = readObject(text) ?? { result: text };
   return media.length === 0 ? { output } : { output, media };
-}
-
-function hasDollarKey(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
 }

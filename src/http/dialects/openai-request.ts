@@ -198,6 +198,9 @@ const FIXED = {
   n: only(1),
   best_of: only(1),
   echo: only(false),
+  ignore_eos: only(false),
+  skip_special_tokens: only(true),
+  use_beam_search: only(false),
   min_p: only(0),
   top_a: only(0),
   logprobs: only(false),
@@ -273,7 +276,7 @@ const MAY_BE_EMPTY: ReadonlySet<string> = new Set(['messages', 'web_search_optio
 function withoutEmpty(body: unknown): unknown {
   if (!isJsonObject(body)) return body;
   const filled = Object.entries(body).filter(
-    ([name, value]) => !isEmpty(value) || MAY_BE_EMPTY.has(name),
+    ([name, value]) => MAY_BE_EMPTY.has(name) || !isEmpty(value),
   );
   return Object.fromEntries(filled);
 }

@@ -108,7 +108,8 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
   let letters = 0;
   /** Images and sources: most answers have neither. */
   const toRarer = (chunk: ChatChunk) => {
-    const { sources = [] } = chunk;
+    const { media, sources = [] } = chunk;
+    if (media === undefined && sources.length === 0) return '';
     const shown = imagesIn(chunk).map((image) => {
       const indexed = { ...image, index: images };
       images += 1;

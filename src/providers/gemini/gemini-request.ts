@@ -131,10 +131,22 @@ const SIGNATURE_IS_LOST = 'skip_thought_signature_validator';
 /** Not every model takes media within a function's response; all take them beside it. */
 const toResultParts = (results: readonly ToolResult[]) => [
   ...results.map(({ name, output }) => ({
-    functionResponse: { name: toGeminiName(name), response: output },
+    functionResponse: { name: toGeminiName(name), response: toResponse(output) },
   })),
   ...results.flatMap(({ media = [] }) => media.map(toUserPart)),
 ];
+
+/**
+ * Gemini takes `$ref` for a reference to media of the result (https://github.com/vercel/ai/issues/14369): what has
+ * a key that begins with `$`, such as a JSON schema, goes as text.
+ */
+const toResponse = (output: ToolResult['output']) =>
+  hasDollarKey(output) ? { result: JSON.stringify(output) } : output;
+
+function hasDollarKey(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
+}
 
 const toGenerationConfig = (
   { stop, thinking, modalities, json, ...rest }: GenerationSettings,

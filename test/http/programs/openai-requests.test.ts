@@ -360,7 +360,7 @@ describe('a chat completion', () => {
     ],
     [
       'other servers take, at their neutral value',
-      { min_p: 0, top_a: 0, best_of: 1, echo: false, length_penalty: 1, repeat_penalty: 1 },
+      { min_p: 0, best_of: 1, echo: false, length_penalty: 1, skip_special_tokens: true },
     ],
     ['are deprecated and null', { functions: null, function_call: 'none' }],
   ])('may have parameters that %s', async (_, more) => {
@@ -555,7 +555,7 @@ describe('a chat completion', () => {
     expect(contents[2]?.parts).toEqual([{ functionResponse: { name: 'weather', response: {} } }]);
   });
 
-  it.each(['null', '', ' ', null, undefined])(
+  it.each(['null', '', ' ', null, undefined, {}])(
     'reads arguments of %j as an empty object',
     async (text) => {
       const asked = call('c', { function: { name: 'weather', arguments: text } });
