@@ -344,16 +344,22 @@ describe('a cached content', () => {
     startForPrograms(null, { text: WORDS }, { keys: { resources: [CACHED, 'files/photo'] } });
   const asked = { google: { cached_content: CACHED } };
 
-  it('is used with a key of its project, which later requests ask at once', async () => {
+  it('is used with a key of its project', async () => {
     const app = await start();
-    for (const stream of [false, true]) {
-      const { status } = await post(app, { ...asked, stream });
-      expect(status).toBe(200);
-    }
-    expect(app.standin.calls.map(({ key }) => key)).toEqual(['g-one', 'g-two', 'g-two']);
+    expect((await post(app, asked)).status).toBe(200);
+    expect(app.standin.calls.map(({ key }) => key)).toEqual(['g-one', 'g-two']);
     expect(app.standin.calls.at(-1)?.body).toMatchObject({ cachedContent: CACHED });
     expect(await app.counts()).toEqual(UNTOUCHED);
   });
+
+  it.each([false, true])(
+    'is used with that key at once where it was found before (streamed: %s)',
+    async (stream) => {
+      const app = await start();
+      for (const more of [{}, asked, asked]) await post(app, { ...more, stream });
+      expect(app.standin.calls.map(({ key }) => key)).toEqual(['g-one', 'g-two', 'g-two']);
+    },
+  );
 
   it('so is an uploaded file that a message names by its address', async () => {
     const app = await start();
