@@ -141,8 +141,12 @@ function resourcesOf({ messages, cachedContent }: ChatTurn): readonly string[] {
       ? message.results.flatMap(({ media = [] }) => media.flatMap(fileOf))
       : message.parts.flatMap(fileOf),
   );
-  return [...(cachedContent === undefined ? [] : [cachedContent]), ...new Set(files)];
+  const cached = cachedContent === undefined ? [] : [cachedContent];
+  return [...new Set([...cached, ...files])].slice(0, MAX_RESOURCES);
 }
+
+/** Of one request. Others in it are not looked for. */
+const MAX_RESOURCES = 20;
 
 const fileOf = (part: UserPart | AssistantPart): string | readonly string[] =>
   part.kind === 'link' ? (uploadedFile(part.url) ?? []) : [];

@@ -371,9 +371,11 @@ describe('a cached content', () => {
   it('that no project has is a fault of the request', async () => {
     const app = await start();
     const extra_body = { google: { cachedContent: 'cachedContents/none' } };
-    const { status, body } = await post(app, { extra_body });
-    expect([status, body.error.message]).toEqual([400, expect.stringMatching(/^No key may use/)]);
-    expect(app.standin.calls).toHaveLength(2);
+    for (const calls of [2, 4]) {
+      const { status, body } = await post(app, { extra_body });
+      expect([status, body.error.message]).toEqual([400, expect.stringMatching(/^No key may use/)]);
+      expect(app.standin.calls).toHaveLength(calls);
+    }
     expect(await app.counts()).toEqual(UNTOUCHED);
   });
 });
