@@ -16,6 +16,7 @@ import {
 import { NO_USAGE, UpstreamError } from '../shared/failure.ts';
 import { FUNCTIONS, type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { modelOf, servedModels, type Target } from '../shared/target.ts';
+import { OwnerSearch, type ResourceOwners, uploadedFile } from './relay.ts';
 
 export interface ChatOptions {
   readonly failover: Failover;
@@ -79,11 +80,12 @@ export interface ChatWriter {
 }
 
 export function createChat(options: ChatOptions): Chat {
-  const { failover, clients, targets, aliases, systemPrompt, searches } = options;
+  const { failover, clients, targets, aliases } = options;
   const choices = new Map<string | null, readonly Target[]>([
     [null, targets],
     ...servedModels(targets, aliases),
   ]);
+  const owners: ResourceOwners = new Map();
   const ask = (
     { turn: asked, model }: ChatRequest,
     caller: Caller,
@@ -92,8 +94,10 @@ export function createChat(options: ChatOptions): Chat {
   ): Run => {
     const [first, ...others] = choices.get(model) ?? [];
     if (first === undefined) throw unknownModel(targets.map(modelOf));
-    const prompted = systemPrompt === null ? asked : withSystem(asked, systemPrompt);
-    const turn = searches ? withSearch(prompted) : prompted;
+    const turn = completed(asked, options);
+    const resources = resourcesOf(turn);
+    const search = resources.length === 0 ? null : new OwnerSearch(owners, resources);
+    reader.search = search;
     return failover(
       {
         operation: 'chat',
@@ -103,7 +107,13 @@ export function createChat(options: ChatOptions): Chat {
         clients,
         question: turn,
         isStreamed,
-        mayHedge: true,
+        mayHedge: search === null,
+        ...(search === null
+          ? {}
+          : {
+              only: (key) => search.accepts(key),
+              explain: (error, key) => search.explain(key, error),
+            }),
       },
       reader,
     );
@@ -122,6 +132,11 @@ export function createChat(options: ChatOptions): Chat {
   };
 }
 
+function completed(asked: ChatTurn, { systemPrompt, searches }: ChatOptions): ChatTurn {
+  const turn = systemPrompt === null ? asked : withSystem(asked, systemPrompt);
+  return searches ? withSearch(turn) : turn;
+}
+
 const withSystem = (turn: ChatTurn, ours: string): ChatTurn => ({
   ...turn,
   system: turn.system === null ? ours : `${ours}\n\n${turn.system}`,
@@ -136,7 +151,25 @@ const withSearch = (turn: ChatTurn): ChatTurn =>
     ? { ...turn, tools: { declarations: [], choice: { kind: 'auto' }, search: true } }
     : turn;
 
-function shapeOfTurn({ system, messages, settings, tools }: ChatTurn): RequestShape {
+/** The cached content and the uploaded files that only their own project can use. */
+function resourcesOf({ messages, cachedContent }: ChatTurn): readonly string[] {
+  const files = messages.flatMap((message) =>
+    message.role === 'tool'
+      ? message.results.flatMap(({ media = [] }) => media.flatMap(fileOf))
+      : message.parts.flatMap(fileOf),
+  );
+  const cached = cachedContent === undefined ? [] : [cachedContent];
+  return [...new Set([...cached, ...files])].slice(0, MAX_RESOURCES);
+}
+
+/** Of one request. Others in it are not looked for. */
+const MAX_RESOURCES = 20;
+
+const fileOf = (part: UserPart | AssistantPart): string | readonly string[] =>
+  part.kind === 'link' ? (uploadedFile(part.url) ?? []) : [];
+
+function shapeOfTurn(turn: ChatTurn): RequestShape {
+  const { system, messages, settings, tools } = turn;
   const schema = settings?.json?.schema;
   const parts = messages.flatMap((message): readonly TurnPart[] =>
     message.role === 'tool'
@@ -149,19 +182,29 @@ function shapeOfTurn({ system, messages, settings, tools }: ChatTurn): RequestSh
   const texts = parts.map(textIn);
   const declared =
     tools === undefined && schema === undefined ? '' : JSON.stringify([tools, schema]);
-  const hasFunctions =
-    (tools?.declarations.length ?? 0) > 0 || parts.some((part) => !('kind' in part));
-  const features = [
-    ...(hasFunctions || parts.some(isCall) ? [FUNCTIONS] : []),
-    ...(schema === undefined ? [] : ['schema']),
-    ...(tools?.search === true ? ['search'] : []),
-    ...(parts.some(isLink) ? ['media'] : []),
-  ];
   const bytes = [system ?? '', declared, ...texts].reduce(
     (sum, text) => sum + Buffer.byteLength(text),
     0,
   );
+  const features = featuresOf(turn, parts);
   return shapeOf(() => features, bytes, media);
+}
+
+function featuresOf(
+  { settings, tools, cachedContent }: ChatTurn,
+  parts: readonly TurnPart[],
+): readonly string[] {
+  const hasFunctions =
+    (tools?.declarations.length ?? 0) > 0 ||
+    parts.some((part) => !('kind' in part) || isCall(part));
+  const has = {
+    [FUNCTIONS]: hasFunctions,
+    schema: settings?.json?.schema !== undefined,
+    search: tools?.search === true,
+    media: parts.some(isLink),
+    other: cachedContent !== undefined,
+  };
+  return Object.entries(has).flatMap(([feature, isThere]) => (isThere ? [feature] : []));
 }
 
 /** A result has no kind. */
@@ -184,12 +227,25 @@ function forCaller(error: unknown): unknown {
   return new ServiceError('invalid_request', message, { cause: error });
 }
 
+/** Every project was asked for what the request names. */
+function withoutOwner(error: unknown, search: OwnerSearch | null): unknown {
+  if (!(error instanceof ServiceError) || error.code !== 'model_unavailable') return error;
+  if (search === null) return error;
+  search.giveUp();
+  return new ServiceError('invalid_request', NO_OWNER, { cause: error });
+}
+
+const NO_OWNER = 'No key may use the cached content or the file that this request names.';
+
 function unknownModel(models: readonly string[]): ServiceError {
   const message = `This model is not served. Ask for one of: ${models.join(', ')}.`;
   return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
 }
 
-type ChatReader = AnswerReader<ChatChunk, ChatFinish>;
+interface ChatReader extends AnswerReader<ChatChunk, ChatFinish> {
+  /** Set where the request names what only one project can use. */
+  search: OwnerSearch | null;
+}
 
 /** In characters. What is longer is no answer that a person could want. */
 const MAX_REPLY = 24 * 2 ** 20;
@@ -197,6 +253,7 @@ const MAX_REPLY = 24 * 2 ** 20;
 /** Collects the whole answer. */
 class ReplyCollector implements ChatReader {
   run: Run | null = null;
+  search: OwnerSearch | null = null;
   readonly #resolve: (reply: ChatReply) => void;
   readonly #reject: (error: unknown) => void;
   #text = '';
@@ -227,6 +284,7 @@ class ReplyCollector implements ChatReader {
   }
 
   onEnd(finish: ChatFinish, answeredBy: AnsweredBy): void {
+    this.search?.found(answeredBy.key);
     // A part of blocked content is no answer.
     if (finish.reason === 'content-filter') this.onAttempt();
     const isEmpty = this.#text === '' && this.#toolCalls.length === 0;
@@ -245,7 +303,7 @@ class ReplyCollector implements ChatReader {
   onError(error: unknown, answeredBy: AnsweredBy | null): void {
     const finish = finishOf(error);
     if (finish === null || answeredBy === null) {
-      this.#reject(forCaller(error));
+      this.#reject(forCaller(withoutOwner(error, this.search)));
       return;
     }
     this.onAttempt();
@@ -256,6 +314,7 @@ class ReplyCollector implements ChatReader {
 /** Hands the answer on as it comes. */
 class StreamReader implements ChatReader {
   run: Run | null = null;
+  search: OwnerSearch | null = null;
   readonly #writer: ChatWriter;
   readonly #resolve: () => void;
   readonly #reject: (error: unknown) => void;
@@ -273,6 +332,7 @@ class StreamReader implements ChatReader {
   onChunk(chunk: ChatChunk, answeredBy: AnsweredBy): boolean {
     if (!this.#hasBegun) {
       this.#hasBegun = true;
+      this.search?.found(answeredBy.key);
       this.#writer.begin(answeredBy, () => this.run?.resume());
     }
     this.#isEmpty &&= isSilent(chunk);
@@ -288,7 +348,8 @@ class StreamReader implements ChatReader {
 
   onError(error: unknown, answeredBy: AnsweredBy | null): void {
     const finish = finishOf(error);
-    if (finish === null || answeredBy === null) this.#reject(forCaller(error));
+    if (finish === null || answeredBy === null)
+      this.#reject(forCaller(withoutOwner(error, this.search)));
     else this.onEnd(finish, answeredBy);
   }
 }

@@ -222,6 +222,12 @@ const MAX_RESOURCES = 10_000;
 /** One request asks at most this many projects for an unknown resource; the next request continues from there. */
 const MAX_PROJECTS = 10;
 
+/** A file's name or address; files elsewhere belong to no project. */
+const FILE = /^(?:https:\/\/[^/]+\/v\w+\/)?(files\/[\w-]+)$/;
+
+/** @returns the name of the uploaded file, null for what is no such file */
+export const uploadedFile = (uri: string): string | null => FILE.exec(uri)?.[1] ?? null;
+
 /** The known owner of a cached content or an uploaded file. Only keys of the owning project can use it. */
 interface Ownership {
   readonly owner: string | null;

@@ -7,6 +7,8 @@ export interface ChatTurn {
   readonly messages: readonly ChatMessage[];
   readonly settings?: GenerationSettings;
   readonly tools?: Tools;
+  /** What the provider stores of the conversation's beginning, by its name, such as `cachedContents/abc`. */
+  readonly cachedContent?: string;
 }
 
 export type ChatMessage =
@@ -106,6 +108,8 @@ export interface GenerationSettings {
   readonly presencePenalty?: number;
   readonly frequencyPenalty?: number;
   readonly thinking?: ThinkingSettings;
+  /** What the answer is made of. By default the model decides. */
+  readonly modalities?: readonly ('text' | 'image')[];
   /** The answer is to be JSON, of this schema if given. */
   readonly json?: { readonly schema?: Readonly<Record<string, unknown>> };
 }

@@ -10,6 +10,8 @@ export const UNTOUCHED = { total: 2, available: 2, cooling_down: 0, exhausted: 0
 
 interface More {
   readonly environment?: object;
+  /** That Google has. Default: its lasting aliases. */
+  readonly models?: readonly string[];
   /** Of the second key. */
   readonly keys?: Partial<StandinKey>;
 }
@@ -30,7 +32,7 @@ export const shareForPrograms = (
 const forPrograms = (
   fault: Fault | null,
   answer: AnswerShape,
-  { environment = {}, keys = {} }: More,
+  { environment = {}, models, keys = {} }: More,
 ): Setting => ({
   environment: {
     GOOGLE_API_KEY: 'g-one',
@@ -40,6 +42,7 @@ const forPrograms = (
   },
   standin: {
     answer,
+    ...(models === undefined ? {} : { models }),
     keys: [
       { key: 'g-one', service: 'google', ...(fault === null ? {} : { fault }) },
       { key: 'g-two', service: 'google', ...keys },

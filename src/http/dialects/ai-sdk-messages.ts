@@ -17,7 +17,6 @@ import {
   readDataUrl,
   textPart,
 } from './dialect.ts';
-import { hasDollarKey } from './openai-messages.ts';
 
 /** What is not sent on, and a file that only the browser could read. */
 type OtherPart = { readonly kind: 'skipped' | 'unreadable' };
@@ -154,11 +153,9 @@ function denied(reason: string | null | undefined): Outcome {
   return { kind: 'denied', output: reason ? { error, reason } : { error } };
 }
 
-/** The provider accepts objects only, and none with a key that begins with `$`: that goes as text. */
-function toOutput(output: unknown): JsonObject {
-  if (hasDollarKey(output)) return { result: JSON.stringify(output) };
-  return isJsonObject(output) ? output : { result: output ?? null };
-}
+/** The provider accepts objects only. */
+const toOutput = (output: unknown): JsonObject =>
+  isJsonObject(output) ? output : { result: output ?? null };
 
 /** All other kinds of parts are skipped. */
 const otherThan = (...kinds: string[]) =>

@@ -103,7 +103,9 @@ export const modelName = z
 /** Up to the comma. The expression would need too much of the stack for a longer head. */
 const MAX_HEAD = 1000;
 const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,$/i;
-const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
+/** The letters of both alphabets; Google reads either (https://protobuf.dev/programming-guides/json/). */
+const BASE64 = /^[\w+/-]+={0,2}$/;
+const WHITE_SPACE = /\s+/g;
 
 export const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
 
@@ -115,19 +117,9 @@ export const dataUrl = z.string().transform((url, context): MediaPart => {
   return z.NEVER;
 });
 
-/** A data URL, or an address that the provider fetches. */
-export const mediaOrLink = z.string().transform((url, context): MediaPart | LinkPart => {
-  if (HTTP_URL.test(url) && URL.canParse(url)) return { kind: 'link', url };
-  const media = readDataUrl(url);
-  if (media !== null) return media;
-  context.addIssue({ code: 'custom', message: NOT_A_DATA_URL });
-  return z.NEVER;
-});
-
-const HTTP_URL = /^https?:\/\/\S{1,2000}$/i;
-
 /**
- * Many clients send `image/jpg`, which Google does not know: it becomes `image/jpeg`.
+ * Many clients send `image/jpg`, which Google does not know: it becomes `image/jpeg`. Some break the base64
+ * into lines.
  *
  * @returns null for what is no such URL
  */
@@ -136,9 +128,51 @@ export function readDataUrl(url: unknown): MediaPart | null {
   const head = url.slice(0, url.slice(0, MAX_HEAD).indexOf(',') + 1);
   const mediaType = DATA_URL.exec(head)?.[1]?.toLowerCase();
   if (mediaType === undefined) return null;
-  const data = url.slice(head.length);
+  const written = url.slice(head.length);
+  const data = BASE64.test(written) ? written : written.replace(WHITE_SPACE, '');
   const isWhole = data.length % 4 === 0 || !data.endsWith('=');
   return isWhole && data.length % 4 !== 1 && BASE64.test(data)
     ? { kind: 'media', mediaType: mediaType === 'image/jpg' ? 'image/jpeg' : mediaType, data }
     : null;
 }
+
+const NOT_MEDIA = `${NOT_A_DATA_URL.slice(0, -1)}, or an http or https address.`;
+
+/** A data URL, or an address that the provider fetches itself. */
+export const mediaUrl = z.string().transform((url, context): MediaPart | LinkPart => {
+  const part = readDataUrl(url) ?? readLink(url);
+  if (part !== null) return part;
+  context.addIssue({ code: 'custom', message: NOT_MEDIA });
+  return z.NEVER;
+});
+
+/** Signed addresses are long. */
+const MAX_ADDRESS = 8000;
+
+/** @returns null unless it is an http or https address */
+function readLink(url: string): LinkPart | null {
+  if (url.length > MAX_ADDRESS || !HTTP.test(url) || !URL.canParse(url)) return null;
+  const extension = /\.(\w{2,5})$/.exec(new URL(url).pathname)?.[1]?.toLowerCase() ?? '';
+  const mediaType = MEDIA_TYPES.get(extension);
+  return { kind: 'link', url, ...(mediaType === undefined ? {} : { mediaType }) };
+}
+
+const HTTP = /^https?:\/\//i;
+
+/** What Gemini reads (https://ai.google.dev/gemini-api/docs/file-input-methods), by the end of an address. */
+const MEDIA_TYPES: ReadonlyMap<string, string> = new Map([
+  ['png', 'image/png'],
+  ['jpg', 'image/jpeg'],
+  ['jpeg', 'image/jpeg'],
+  ['webp', 'image/webp'],
+  ['heic', 'image/heic'],
+  ['heif', 'image/heif'],
+  ['pdf', 'application/pdf'],
+  ['mp3', 'audio/mp3'],
+  ['wav', 'audio/wav'],
+  ['ogg', 'audio/ogg'],
+  ['flac', 'audio/flac'],
+  ['mp4', 'video/mp4'],
+  ['mov', 'video/mov'],
+  ['webm', 'video/webm'],
+]);

@@ -1,6 +1,7 @@
 import type { Request } from 'express';
 import { z } from 'zod';
-import { asObjects, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
+import { uploadedFile } from '../../services/relay.ts';
+import { asObjects, asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { isTooDeep } from '../../shared/json-schema.ts';
 import {
   FUNCTIONS,
@@ -184,8 +185,6 @@ const HINTS = ['cachedContent', 'cached_content', 'fileUri', 'file_uri'].map((hi
 
 const MAX_RESOURCES = 20;
 const CACHED_CONTENT = /^cachedContents\/[\w-]+$/;
-/** A file's name or address; files elsewhere belong to no project. */
-const FILE = /^(?:https:\/\/[^/]+\/v\w+\/)?(files\/[\w-]+)$/;
 
 /** The cached contents and uploaded files that a request names: only their own project can use them. */
 export function resourcesIn(body: Buffer): readonly string[] {
@@ -225,5 +224,5 @@ const filesIn = (content: unknown): string[] =>
   asList(asObject(content).parts).flatMap((part) => {
     const { fileData, file_data: snakeCase } = asObject(part);
     const { fileUri, file_uri: uri } = asObject(fileData ?? snakeCase);
-    return matchIn(FILE, fileUri ?? uri)?.slice(1, 2) ?? [];
+    return uploadedFile(asText(fileUri ?? uri)) ?? [];
   });

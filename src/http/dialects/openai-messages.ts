@@ -3,50 +3,136 @@ import type {
   AssistantPart,
   ChatMessage,
   ChatTurn,
+  MediaPart,
   TextPart,
   ToolResult,
   UserPart,
 } from '../../shared/chat.ts';
 import { isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { isTooDeep } from '../../shared/json-schema.ts';
-import { holdsTooManyValues, invalidField, listOf, replaceLoneSurrogates } from '../body.ts';
-import { dataUrl, hasText, MAX_MESSAGES, MAX_PARTS, textPart } from './dialect.ts';
+import {
+  holdsTooManyValues,
+  invalidField,
+  jsonObject,
+  listOf,
+  replaceLoneSurrogates,
+} from '../body.ts';
+import {
+  dataUrl,
+  hasText,
+  MAX_MESSAGES,
+  MAX_PARTS,
+  mediaUrl,
+  readDataUrl,
+  textPart,
+} from './dialect.ts';
+
+/** Servers of MCP have long names. What Gemini does not take is renamed on the way. */
+export const toolName = z.string().min(1).max(500);
+
+/** Some clients write the address itself in place of the object. */
+const place = mediaUrl.or(z.looseObject({ url: mediaUrl }).transform(({ url }) => url));
 
 const imagePart = z
-  .looseObject({ type: z.literal('image_url'), image_url: z.looseObject({ url: dataUrl }) })
-  .transform((part) => part.image_url.url);
+  .looseObject({ type: z.literal('image_url'), image_url: place })
+  .transform((part) => part.image_url);
+
+const videoPart = z
+  .looseObject({ type: z.literal('video_url'), video_url: place })
+  .transform((part) => part.video_url);
 
 const filePart = z
-  .looseObject({ type: z.literal('file'), file: z.looseObject({ file_data: dataUrl }) })
-  .transform((part) => part.file.file_data);
+  .looseObject({
+    type: z.literal('file'),
+    file: z
+      .looseObject({ file_data: mediaUrl.nullish(), file_id: z.unknown().optional() })
+      .transform(({ file_data: data, file_id: id }, context) => {
+        if (data !== undefined && data !== null) return data;
+        const [name, message] =
+          id === undefined ? ['file_data', 'Is missing.'] : ['file_id', NO_STORED_FILES];
+        context.addIssue({ code: 'custom', path: [name], message });
+        return z.NEVER;
+      }),
+  })
+  .transform((part) => part.file);
 
-const userPart = z.discriminatedUnion(
+const NO_STORED_FILES = 'No files are stored here: send file_data, a data URL.';
+
+/** What Gemini reads (https://ai.google.dev/gemini-api/docs/audio#supported-formats). */
+const AUDIO = ['wav', 'mp3', 'aiff', 'aac', 'ogg', 'flac'] as const;
+
+const audioPart = z
+  .looseObject({
+    type: z.literal('input_audio'),
+    input_audio: z
+      .looseObject({ data: z.string(), format: z.enum(AUDIO) })
+      .transform(({ data, format }, context) => {
+        const media = readDataUrl(`data:audio/${format};base64,${data}`) ?? readDataUrl(data);
+        if (media !== null) return media;
+        context.addIssue({ code: 'custom', path: ['data'], message: 'Must be base64.' });
+        return z.NEVER;
+      }),
+  })
+  .transform((part) => part.input_audio);
+
+const part = z.discriminatedUnion(
   'type',
-  [textPart, imagePart, filePart],
-  'Parts may be of type text, image_url or file.',
+  [textPart, imagePart, videoPart, filePart, audioPart],
+  'Parts may be of type text, image_url, video_url, file or input_audio.',
 );
+
+const parts = z.union([z.string().transform(toTextParts), listOf(part, MAX_PARTS)]);
 
 const texts = z.union([
   z.string().transform((text) => [text]),
   listOf(textPart, MAX_PARTS).transform((parts) => parts.map(({ text }) => text)),
 ]);
 
-/** The input of a call. Some clients write `null` or nothing where a call has none. */
+/** The input of a call. Some clients write `null` or nothing where a call has none, some the object itself. */
 export const callArguments = z
   .string()
   .nullish()
-  .transform((json, context): JsonObject => readArguments(json ?? '') ?? notAnObject(context));
+  .transform((json, context): JsonObject => readArguments(json ?? '') ?? notAnObject(context))
+  .or(jsonObject);
+
+const signed = z
+  .looseObject({
+    google: z.looseObject({ thought_signature: z.string().nullish() }).nullish(),
+  })
+  .nullish();
+
+/** An image that the model has generated. */
+const generatedImage = z
+  .looseObject({
+    type: z.literal('image_url'),
+    image_url: z.looseObject({ url: dataUrl }),
+    extra_content: signed,
+  })
+  .transform(
+    ({ image_url: { url }, extra_content: extra }): MediaPart => ({
+      ...url,
+      ...signatureIn(extra),
+    }),
+  );
+
+const refusalPart = z
+  .looseObject({ type: z.literal('refusal'), refusal: z.string() })
+  .transform(({ refusal }): TextPart => ({ kind: 'text', text: refusal }));
+
+const answerPart = z.discriminatedUnion(
+  'type',
+  [textPart, refusalPart, generatedImage],
+  'Parts may be of type text, refusal or image_url.',
+);
 
 const toolCall = z.looseObject({
   id: z.string().min(1).max(200),
   type: z.literal('function').optional(),
   function: z.looseObject({
-    name: z.string().min(1).max(200),
+    name: toolName,
     arguments: callArguments,
   }),
-  extra_content: z
-    .looseObject({ google: z.looseObject({ thought_signature: z.string().optional() }).optional() })
-    .optional(),
+  extra_content: signed,
 });
 
 const haveOwnIds = (calls: readonly { readonly id: string }[]) =>
@@ -56,15 +142,16 @@ const message = z.discriminatedUnion('role', [
   z.looseObject({ role: z.enum(['system', 'developer']), content: texts }),
   z.looseObject({
     role: z.literal('user'),
-    content: z.union([z.string().transform(toTextParts), listOf(userPart, MAX_PARTS)]),
+    content: parts,
   }),
   z.looseObject({
     role: z.literal('assistant'),
-    content: texts.nullish(),
+    content: z.union([z.string().transform(toTextParts), listOf(answerPart, MAX_PARTS)]).nullish(),
+    images: listOf(generatedImage, MAX_PARTS).nullish(),
     tool_calls: listOf(toolCall, MAX_PARTS).refine(haveOwnIds, 'Two calls have one id.').nullish(),
     function_call: z.null('Send tool_calls instead.').optional(),
   }),
-  z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: texts.nullish() }),
+  z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: parts.nullish() }),
 ]);
 
 export const messages = listOf(message, MAX_MESSAGES).refine(
@@ -158,7 +245,7 @@ function resultsOf(
   const results = end < 0 ? following : following.slice(0, end);
   const outputs = calls.map(({ id, function: { name } }, index): ToolResult => {
     const result = results.find((one) => one.role === 'tool' && one.tool_call_id === id);
-    if (result?.role === 'tool') return { name, output: toOutput((result.content ?? []).join('')) };
+    if (result?.role === 'tool') return { name, ...toResult(result.content ?? []) };
     throw invalidField(`messages.${caller}.tool_calls.${index}`, NO_RESULT);
   });
   return outputs.length === 0 ? [] : [{ role: 'tool', results: outputs }];
@@ -195,34 +282,32 @@ function toTextParts(text: string): readonly TextPart[] {
 
 function toAssistantParts({
   content,
+  images,
   tool_calls: calls,
 }: Extract<Message, { role: 'assistant' }>): AssistantPart[] {
   return [
-    ...(content ?? []).filter(hasText).flatMap(toTextParts),
+    ...(content ?? []).filter(hasContent),
+    ...(images ?? []),
     ...(calls ?? []).map(toCallPart),
   ];
 }
 
-function toCallPart({ function: called, extra_content: extra }: OpenaiToolCall): AssistantPart {
-  const signature = extra?.google?.thought_signature;
-  return {
-    kind: 'tool-call',
-    name: called.name,
-    input: called.arguments,
-    ...(signature === undefined ? {} : { signature }),
-  };
+const toCallPart = ({ function: called, extra_content: extra }: OpenaiToolCall): AssistantPart => ({
+  kind: 'tool-call',
+  name: called.name,
+  input: called.arguments,
+  ...signatureIn(extra),
+});
+
+function signatureIn(extra: z.output<typeof signed>): { readonly signature?: string } {
+  const signature = extra?.google?.thought_signature ?? null;
+  return signature === null ? {} : { signature };
 }
 
-/**
- * The provider accepts objects only, and none with a key that begins with `$`, such as a JSON schema:
- * anything else goes as text within an object.
- */
-export function toOutput(text: string): ToolResult['output'] {
-  const output = readObject(text);
-  return output === null || hasDollarKey(output) ? { result: text } : output;
-}
-
-export function hasDollarKey(value: unknown): boolean {
-  if (typeof value !== 'object' || value === null) return false;
-  return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
+/** What is no object goes as text within one. */
+export function toResult(content: readonly UserPart[]): Omit<ToolResult, 'name'> {
+  const text = content.map((part) => (part.kind === 'text' ? part.text : '')).join('');
+  const media = content.filter((part) => part.kind !== 'text');
+  const output = readObject(text) ?? { result: text };
+  return media.length === 0 ? { output } : { output, media };
 }

@@ -5,33 +5,74 @@ import {
   type Effort,
   type GenerationSettings,
   type ToolChoice,
+  type ToolDeclaration,
   type Tools,
 } from '../../shared/chat.ts';
 import { isJsonObject } from '../../shared/json.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
 import { modelName } from './dialect.ts';
-import { messages, readConversation } from './openai-messages.ts';
+import { messages, readConversation, toolName } from './openai-messages.ts';
 
 const MAX_PARAMETERS = 100;
 
-const tokens = z.int().min(1);
+/** -1 is no limit, as in LM Studio. */
+const tokens = z.union([z.int().min(1), z.literal(-1)], 'Must be a whole number above 0.');
 const penalty = z.number().min(-2).max(2);
+
+/** In tokens; -1 leaves it to the model. */
+const thinkingBudget = z.int32().min(-1).nullish();
+const thinkingLevel = z
+  .enum(['minimal', 'low', 'medium', 'high', 'MINIMAL', 'LOW', 'MEDIUM', 'HIGH'])
+  .nullish();
+const includeThoughts = z.boolean().nullish();
+
+/** In either case of Google's names. */
+const thinkingConfig = z
+  .strictObject({
+    thinking_budget: thinkingBudget,
+    thinkingBudget,
+    thinking_level: thinkingLevel,
+    thinkingLevel,
+    include_thoughts: includeThoughts,
+    includeThoughts,
+  })
+  .nullish();
+
+const cachedContent = z
+  .string()
+  .max(200)
+  .regex(/^cachedContents\/[\w-]+$/, 'Must be the name of a cached content: cachedContents/abc.')
+  .nullish();
 
 /**
  * As Google's own OpenAI-compatible routes take it
  * (https://ai.google.dev/gemini-api/docs/openai#extra-body). It goes on to Google as it is.
  */
-const googleExtras = z.strictObject({
-  thinking_config: z
-    .strictObject({
-      /** In tokens; -1 leaves it to the model. */
-      thinking_budget: z.int32().min(-1).nullish(),
-      thinking_level: z
-        .enum(['minimal', 'low', 'medium', 'high', 'MINIMAL', 'LOW', 'MEDIUM', 'HIGH'])
-        .nullish(),
-      include_thoughts: z.boolean().nullish(),
-    })
-    .nullish(),
+const googleExtras = z
+  .strictObject({
+    thinking_config: thinkingConfig,
+    thinkingConfig,
+    cached_content: cachedContent,
+    cachedContent,
+  })
+  .nullish();
+
+const effort = z.enum([...EFFORTS, 'xhigh', 'max']).nullish();
+
+/** Clients of OpenRouter write it (https://openrouter.ai/docs/use-cases/reasoning-tokens). */
+const reasoning = z.strictObject({
+  effort,
+  max_tokens: z.int().min(0).nullish(),
+  /** Whether the thoughts are left out of the answer. */
+  exclude: z.boolean().nullish(),
+  enabled: z.boolean().nullish(),
+  summary: z.enum(['auto', 'concise', 'detailed']).nullish(),
+});
+
+/** Clients of Anthropic and of some other providers write it. */
+const thinking = z.strictObject({
+  type: z.enum(['enabled', 'disabled', 'adaptive', 'auto']),
+  budget_tokens: z.int().min(0).nullish(),
 });
 
 const responseFormat = z.discriminatedUnion('type', [
@@ -43,7 +84,7 @@ const responseFormat = z.discriminatedUnion('type', [
 ]);
 
 const MAX_TOOLS = 128;
-const named = z.looseObject({ name: z.string().min(1).max(64) });
+const named = z.looseObject({ name: toolName });
 
 const tool = z.looseObject({
   type: z.literal('function', 'Only functions are supported.'),
@@ -55,16 +96,61 @@ const tool = z.looseObject({
 
 const tools = listOf(tool, MAX_TOOLS);
 
-const mode = z.enum(['none', 'auto', 'required'], 'Must be none, auto, required or function.');
+interface Choice {
+  readonly choice: ToolChoice;
+  /** The only tools that may be called. */
+  readonly only?: readonly string[];
+}
+
+const mode = z
+  .enum(['none', 'auto', 'required', 'any'], 'Must be none, auto, required or function.')
+  .transform((value): Choice => ({ choice: { kind: value === 'required' ? 'any' : value } }));
+
+const chosenFunctions = [
+  z.looseObject({ type: z.literal('function'), function: named }).transform(nameOfFunction),
+  z.looseObject({ type: z.literal('function'), name: toolName }).transform(({ name }) => name),
+] as const;
+
+const allowedTools = z.looseObject({
+  mode: z.enum(['auto', 'required']),
+  tools: listOf(z.union(chosenFunctions), MAX_TOOLS).refine(
+    ({ length }) => length > 0,
+    'Must not be empty.',
+  ),
+});
 
 const toolChoice = z.union(
   [
     mode,
-    z.looseObject({ type: z.literal('function'), function: named }),
+    ...chosenFunctions.map((chosen) => chosen.transform(toOne)),
+    z
+      .looseObject({ type: z.literal('allowed_tools'), allowed_tools: allowedTools })
+      .transform(({ allowed_tools: allowed }) => toAllowed(allowed)),
+    allowedTools.extend({ type: z.literal('allowed_tools') }).transform(toAllowed),
     z.looseObject({ type: mode }).transform(({ type }) => type),
   ],
   'Must be none, auto, required or a function.',
 );
+
+function nameOfFunction({ function: { name } }: { function: { name: string } }): string {
+  return name;
+}
+
+function toOne(name: string): Choice {
+  return { choice: { kind: 'one', name } };
+}
+
+function toAllowed({ mode, tools: only }: z.output<typeof allowedTools>): Choice {
+  return { choice: { kind: mode === 'required' ? 'any' : 'auto' }, only };
+}
+
+const MODALITIES = ['text', 'image'] as const;
+
+/** The provider decides how much it searches, and not from where. */
+const webSearch = z.strictObject({
+  search_context_size: z.enum(['low', 'medium', 'high']).nullish(),
+  user_location: z.null('This is not supported.').optional(),
+});
 
 /** Parameters that shape the answer. */
 const SUPPORTED = {
@@ -72,6 +158,8 @@ const SUPPORTED = {
   messages,
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
+  /** Clients of OpenRouter ask so for `stream_options.include_usage`. */
+  usage: z.strictObject({ include: z.boolean().nullish() }).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
   /** 0 and -1 switch it off. */
@@ -79,15 +167,22 @@ const SUPPORTED = {
   max_tokens: tokens.nullish(),
   max_completion_tokens: tokens.nullish(),
   stop: z.union([z.string(), z.array(z.string()).max(5)]).nullish(),
-  seed: z.int32().nullish(),
+  seed: z.int().nullish(),
   presence_penalty: penalty.nullish(),
   frequency_penalty: penalty.nullish(),
   response_format: responseFormat.nullish(),
-  reasoning_effort: z.enum([...EFFORTS, 'xhigh']).nullish(),
+  modalities: z.array(z.enum(MODALITIES, 'Only text and image are supported.')).max(2).nullish(),
+  reasoning_effort: effort,
+  reasoning: reasoning.nullish(),
+  include_reasoning: z.boolean().nullish(),
+  thinking: thinking.nullish(),
   enable_thinking: z.boolean().nullish(),
-  extra_body: z.strictObject({ google: googleExtras.nullish() }).nullish(),
+  /** Clients of vLLM write it. */
+  chat_template_kwargs: z.strictObject({ enable_thinking: z.boolean().nullish() }).nullish(),
+  extra_body: z.strictObject({ google: googleExtras }).nullish(),
   /** Where the Python client puts the content of `extra_body`. */
-  google: googleExtras.nullish(),
+  google: googleExtras,
+  web_search_options: webSearch.nullish(),
   tools: tools.nullish(),
   tool_choice: toolChoice.nullish(),
   parallel_tool_calls: z.boolean().nullish(),
@@ -101,12 +196,20 @@ const USE_TOOLS = 'This is not supported: send tools and tool_choice.';
 
 const FIXED = {
   n: only(1),
+  best_of: only(1),
+  echo: only(false),
+  ignore_eos: only(false),
+  skip_special_tokens: only(true),
+  use_beam_search: only(false),
+  min_p: only(0),
+  top_a: only(0),
   logprobs: only(false),
   top_logprobs: only(0),
   verbosity: only('medium'),
-  modalities: z.tuple([z.literal('text')], 'Only text is supported.').nullish(),
   logit_bias: z.strictObject({}, 'Only an empty one is supported.').nullish(),
   repetition_penalty: only(1),
+  repeat_penalty: only(1),
+  length_penalty: only(1),
   functions: z.array(z.unknown(), USE_TOOLS).max(0, USE_TOOLS).nullish(),
   function_call: z.enum(['none', 'auto'], USE_TOOLS).nullish(),
 };
@@ -117,7 +220,9 @@ const anything = z.unknown().optional();
 const IGNORED = {
   metadata: anything,
   prediction: anything,
+  cache_control: anything,
   prompt_cache_key: anything,
+  prompt_cache_options: anything,
   prompt_cache_retention: anything,
   safety_identifier: anything,
   service_tier: anything,
@@ -144,57 +249,117 @@ export interface CompletionRequest {
 export function readCompletionRequest(body: unknown): CompletionRequest {
   const isTooMuch = isJsonObject(body) && Object.keys(body).length > MAX_PARAMETERS;
   if (isTooMuch) throw invalidField('', `At most ${MAX_PARAMETERS} parameters are read.`);
-  const read = validate(completionBody, body);
-  const declared = toTools(read.tools ?? [], read.tool_choice ?? null);
+  const read = validate(completionBody, withoutEmpty(body));
+  const declared = toTools(read);
+  const google = { ...read.google, ...read.extra_body?.google };
+  const cached = google.cached_content ?? google.cachedContent ?? null;
   return {
     request: {
       turn: {
         ...readConversation(read.messages),
-        settings: toSettings(read),
+        settings: toSettings(read, google.thinking_config ?? google.thinkingConfig ?? {}),
         ...(declared === null ? {} : { tools: declared }),
+        ...(cached === null ? {} : { cachedContent: cached }),
       },
       model: read.model,
     },
     isStreamed: read.stream ?? false,
-    includesUsage: read.stream_options?.include_usage ?? false,
+    includesUsage: read.stream_options?.include_usage ?? read.usage?.include ?? false,
     isOneCallAtATime: read.parallel_tool_calls === false,
   };
 }
 
-function toSettings(body: CompletionBody): GenerationSettings {
-  const { stop, top_k: topK } = body;
+/** An empty value there says something. */
+const MAY_BE_EMPTY: ReadonlySet<string> = new Set(['messages', 'web_search_options']);
+
+/** Clients fill fields that they do not use with empty texts, lists and objects. */
+function withoutEmpty(body: unknown): unknown {
+  if (!isJsonObject(body)) return body;
+  const filled = Object.entries(body).filter(
+    ([name, value]) => MAY_BE_EMPTY.has(name) || !isEmpty(value),
+  );
+  return Object.fromEntries(filled);
+}
+
+const isEmpty = (value: unknown): boolean =>
+  value === '' || (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+
+function toSettings(body: CompletionBody, config: ThinkingConfig): GenerationSettings {
+  const { top_k: topK, seed, modalities } = body;
+  const limit = body.max_completion_tokens ?? body.max_tokens;
   return withoutGaps({
     temperature: body.temperature,
     topP: body.top_p,
     topK: isGiven(topK) && topK > 0 ? topK : null,
-    maxOutputTokens: body.max_completion_tokens ?? body.max_tokens,
-    stop: typeof stop === 'string' ? [stop] : stop,
-    seed: body.seed,
+    maxOutputTokens: limit === -1 ? null : limit,
+    stop: toStop(body.stop),
+    // Google takes 32 bits. The same seed stays the same.
+    seed: isGiven(seed) ? seed | 0 : null,
     // Newer models refuse any penalty, even a neutral one.
     presencePenalty: body.presence_penalty || null,
     frequencyPenalty: body.frequency_penalty || null,
-    thinking: toThinking(body),
+    modalities: modalities?.includes('image') === true ? modalities : null,
+    thinking: toThinking(body, config),
     json: toJson(body.response_format),
   });
 }
 
+function toStop(stop: CompletionBody['stop']): readonly string[] | null {
+  const texts = (typeof stop === 'string' ? [stop] : (stop ?? [])).filter((text) => text !== '');
+  return texts.length === 0 ? null : texts;
+}
+
+type ThinkingConfig = NonNullable<z.output<typeof thinkingConfig>>;
+
 /** Google's own configuration wins over the parameters of other providers. */
-function toThinking(body: CompletionBody): GenerationSettings['thinking'] | null {
-  const config = body.extra_body?.google?.thinking_config ?? body.google?.thinking_config ?? {};
-  const { thinking_budget: budget, thinking_level: level, include_thoughts } = config;
+function toThinking(
+  body: CompletionBody,
+  config: ThinkingConfig,
+): GenerationSettings['thinking'] | null {
+  const budget = config.thinking_budget ?? config.thinkingBudget;
+  const level = config.thinking_level ?? config.thinkingLevel;
   const isConfigured = isGiven(budget) || isGiven(level);
   const thinking = withoutGaps({
     effort: isConfigured ? null : effortOf(body),
     budget,
     level,
-    includeThoughts: include_thoughts,
+    includeThoughts:
+      config.include_thoughts ?? config.includeThoughts ?? (asksForThoughts(body) || null),
   });
   return Object.keys(thinking).length === 0 ? null : thinking;
 }
 
-function effortOf({ reasoning_effort: effort, enable_thinking }: CompletionBody): Effort | null {
-  if (isGiven(effort)) return effort === 'xhigh' ? 'high' : effort;
-  return enable_thinking === false ? 'none' : null;
+function effortOf(body: CompletionBody): Effort | null {
+  const { reasoning_effort: stated, reasoning: wished, thinking } = body;
+  const effort = stated ?? wished?.effort;
+  if (isGiven(effort)) return effort === 'xhigh' || effort === 'max' ? 'high' : effort;
+  if (isSilenced(body)) return 'none';
+  const budget = wished?.max_tokens ?? thinking?.budget_tokens;
+  return isGiven(budget) ? effortWithin(budget) : null;
+}
+
+const isSilenced = (body: CompletionBody) =>
+  body.reasoning?.enabled === false ||
+  body.thinking?.type === 'disabled' ||
+  (body.enable_thinking ?? body.chat_template_kwargs?.enable_thinking) === false;
+
+/** A budget that was made for another provider's model becomes the most effort that keeps within it. */
+const effortWithin = (budget: number): Effort =>
+  EFFORTS.findLast((effort) => LEAST_BUDGETS[effort] <= budget) ?? 'none';
+
+const LEAST_BUDGETS: Record<Effort, number> = {
+  none: 0,
+  minimal: 1,
+  low: 1024,
+  medium: 8192,
+  high: 24_576,
+};
+
+/** An effort alone does not ask for them, as with OpenAI and Google. */
+function asksForThoughts(body: CompletionBody): boolean {
+  const { reasoning: wished, include_reasoning: included, thinking } = body;
+  if (included === false || wished?.exclude === true || effortOf(body) === 'none') return false;
+  return included === true || isGiven(wished) || thinking?.type === 'enabled';
 }
 
 function toJson(format: CompletionBody['response_format']): GenerationSettings['json'] | null {
@@ -210,30 +375,36 @@ const withoutGaps = <T extends object>(settings: T) =>
   ) as WithoutGaps<T>;
 
 /** @returns null when there are no tools */
-function toTools(
-  declared: z.output<typeof tools>,
-  choice: z.output<typeof toolChoice> | null,
-): Tools | null {
-  if (declared.length === 0) {
-    if (choice !== null && choice !== 'none' && choice !== 'auto') throw noSuchTool();
-    return null;
-  }
-  const declarations = declared.map(({ function: { name, description, parameters } }) => ({
-    name,
-    ...withoutGaps({ description, parameters }),
-  }));
-  const chosen = toChoice(choice);
-  const isKnown = chosen.kind !== 'one' || declarations.some(({ name }) => name === chosen.name);
-  if (!isKnown) throw noSuchTool();
-  return { declarations, choice: chosen };
+function toTools(body: CompletionBody): Tools | null {
+  const chosen = body.tool_choice ?? AUTO;
+  const { choice, only } = chosen;
+  const declared = (body.tools ?? []).map(toDeclaration);
+  if (!canBeCalled(chosen, declared)) throw noSuchTool();
+  const search = isGiven(body.web_search_options);
+  if (declared.length === 0 && !search) return null;
+  return {
+    // Gemini has no list of allowed functions from which the model need not choose.
+    declarations: declared.filter(({ name }) => only?.includes(name) ?? true),
+    choice,
+    ...(search ? { search } : {}),
+  };
 }
+
+const AUTO: Choice = { choice: { kind: 'auto' } };
+
+function canBeCalled({ choice, only = [] }: Choice, declared: readonly ToolDeclaration[]): boolean {
+  const names = choice.kind === 'one' ? [choice.name] : only;
+  const areKnown = names.every((name) => declared.some((one) => one.name === name));
+  return areKnown && (declared.length > 0 || choice.kind !== 'any');
+}
+
+const toDeclaration = ({
+  function: { name, description, parameters },
+}: z.output<typeof tool>): ToolDeclaration => ({
+  name,
+  ...withoutGaps({ description, parameters }),
+});
 
 const isGiven = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null;
-
-function toChoice(choice: z.output<typeof toolChoice> | null): ToolChoice {
-  if (choice === null) return { kind: 'auto' };
-  if (typeof choice !== 'string') return { kind: 'one', name: choice.function.name };
-  return { kind: choice === 'required' ? 'any' : choice };
-}
 
 const noSuchTool = () => invalidField('tool_choice', 'There is no such tool.');

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { type ChatReply, modelThatAnswered, textOf } from '../../services/chat.ts';
-import type { FinishReason, ToolCall } from '../../shared/chat.ts';
+import type { ChatChunk, FinishReason, Source, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
 import { linked } from '../body.ts';
 import type { ErrorCode, ErrorForm, HttpError } from '../errors.ts';
@@ -74,12 +74,20 @@ type CompletionForm = Pick<CompletionRequest, 'includesUsage' | 'isOneCallAtATim
 
 /** The whole answer as one chat completion. */
 function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm) {
+  const { chunks } = reply;
   const calls = reply.toolCalls.slice(0, mostCalls(form)).map(toToolCall);
+  const content = chunks.map(contentOf).join('');
+  const reasoning = chunks.map((chunk) => chunk.reasoning ?? '').join('');
+  const images = chunks.flatMap(imagesIn).map((image, index) => ({ ...image, index }));
+  const sources = chunks.flatMap((chunk) => chunk.sources ?? []);
   const message = {
     role: 'assistant',
-    content: reply.text === '' && calls.length > 0 ? null : reply.text,
+    content: content === '' && calls.length > 0 ? null : content,
     refusal: null,
+    ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
+    ...(images.length === 0 ? {} : { images }),
+    ...(sources.length === 0 ? {} : { annotations: toAnnotations(sources, content.length) }),
   };
   return {
     ...identity('chat.completion', modelThatAnswered(reply.answeredBy), facts),
@@ -96,6 +104,20 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
   const toChunk = (delta: object, finishReason: string | null = null) =>
     `${head}${JSON.stringify(delta)},"finish_reason":${JSON.stringify(finishReason)}}]}\n\n`;
   let calls = 0;
+  let images = 0;
+  let letters = 0;
+  /** Images and sources: most answers have neither. */
+  const toRarer = (chunk: ChatChunk) => {
+    const { media, sources = [] } = chunk;
+    if (media === undefined && sources.length === 0) return '';
+    const shown = imagesIn(chunk).map((image) => {
+      const indexed = { ...image, index: images };
+      images += 1;
+      return toChunk({ images: [indexed] });
+    });
+    if (sources.length > 0) shown.push(toChunk({ annotations: toAnnotations(sources, letters) }));
+    return shown.join('');
+  };
   return {
     headers: EVENT_STREAM,
     begin(model) {
@@ -108,15 +130,17 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
       return toChunk({ role: 'assistant', content: '' });
     },
     piece(chunk) {
-      const { toolCalls = [] } = chunk;
-      const text = textOf(chunk);
+      const { reasoning, toolCalls = [] } = chunk;
+      const text = contentOf(chunk);
+      letters += text.length;
+      const thought = reasoning === undefined ? '' : toChunk({ reasoning_content: reasoning });
       const content = text === '' ? '' : toChunk({ content: text });
       const called = toolCalls.slice(0, mostCalls(form) - calls).map((call) => {
         const delta = { tool_calls: [{ index: calls, ...toToolCall(call) }] };
         calls += 1;
         return toChunk(delta);
       });
-      return content + called.join('');
+      return thought + content + called.join('') + toRarer(chunk);
     },
     end({ reason, usage }) {
       const counted = { ...common, choices: [], usage: toUsage(usage) };
@@ -127,6 +151,28 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
     keepAlive: COMMENT,
   };
 }
+
+/** With a sentence in place of a sound or another medium that is no image. */
+const contentOf = (chunk: ChatChunk): string => (isImage(chunk.media) ? chunk.text : textOf(chunk));
+
+const isImage = (media: ChatChunk['media']) => media?.mediaType.startsWith('image/') === true;
+
+/**
+ * As OpenRouter and Vercel's gateway show generated images
+ * (https://openrouter.ai/docs/features/multimodal/image-generation). Some models need the signature back.
+ */
+function imagesIn({ media, signature }: ChatChunk) {
+  if (media === undefined || !isImage(media)) return [];
+  const url = `data:${media.mediaType};base64,${media.data}`;
+  return [{ type: 'image_url', image_url: { url }, ...signed(signature) }];
+}
+
+/** Each stands at the end of the text so far: which words it supports is not known. */
+const toAnnotations = (sources: readonly Source[], end: number) =>
+  sources.map(({ url, title = url }) => ({
+    type: 'url_citation',
+    url_citation: { url, title, start_index: end, end_index: end },
+  }));
 
 const mostCalls = ({ isOneCallAtATime }: CompletionForm) =>
   isOneCallAtATime ? 1 : Number.POSITIVE_INFINITY;
@@ -155,13 +201,16 @@ const toToolCall = ({ name, input, signature }: ToolCall) => ({
   id: `call_${randomUUID().replaceAll('-', '')}`,
   type: 'function',
   function: { name, arguments: JSON.stringify(input) },
-  ...(signature === undefined
-    ? {}
-    : { extra_content: { google: { thought_signature: signature } } }),
+  ...signed(signature),
 });
 
-const toUsage = ({ inputTokens, outputTokens, totalTokens }: Usage) => ({
-  prompt_tokens: inputTokens,
-  completion_tokens: outputTokens,
-  total_tokens: totalTokens,
+const signed = (signature: string | undefined) =>
+  signature === undefined ? {} : { extra_content: { google: { thought_signature: signature } } };
+
+const toUsage = (usage: Usage) => ({
+  prompt_tokens: usage.inputTokens,
+  completion_tokens: usage.outputTokens,
+  total_tokens: usage.totalTokens,
+  prompt_tokens_details: { cached_tokens: usage.cachedTokens },
+  completion_tokens_details: { reasoning_tokens: usage.thoughtTokens },
 });

@@ -15,8 +15,8 @@ import {
 } from '../../shared/chat.ts';
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
-import { hasText, MAX_MESSAGES, MAX_PARTS, mediaOrLink, modelName } from './dialect.ts';
-import { callArguments, toOutput } from './openai-messages.ts';
+import { hasText, MAX_MESSAGES, MAX_PARTS, mediaUrl, modelName } from './dialect.ts';
+import { callArguments, toolName, toResult } from './openai-messages.ts';
 
 /** What is written about the answer besides the answer itself. */
 export interface ResponseForm {
@@ -50,7 +50,7 @@ const image = z
   .looseObject({
     type: z.literal('input_image'),
     file_id: z.null(NO_FILES).optional(),
-    image_url: mediaOrLink,
+    image_url: mediaUrl,
   })
   .transform((part): UserPart => part.image_url);
 
@@ -58,8 +58,8 @@ const file = z
   .looseObject({
     type: z.literal('input_file'),
     file_id: z.null(NO_FILES).optional(),
-    file_data: mediaOrLink.nullish(),
-    file_url: mediaOrLink.nullish(),
+    file_data: mediaUrl.nullish(),
+    file_url: mediaUrl.nullish(),
   })
   .transform((part, context): UserPart => {
     const content = part.file_data ?? part.file_url ?? null;
@@ -78,7 +78,6 @@ const userContent = contentOf(z.discriminatedUnion('type', [text, image, file], 
 const assistantContent = contentOf(z.discriminatedUnion('type', [text, refusal]));
 
 const callId = z.string().min(1).max(200);
-const toolName = z.string().min(1).max(200);
 
 const message = z.discriminatedUnion('role', [
   z.looseObject({
@@ -435,13 +434,7 @@ class ItemReader {
     if (answered.result !== null) {
       throw invalidField(`input.${index}.call_id`, 'This call has its output.');
     }
-    const said = parts.map((part) => (isText(part) ? part.text : '')).join('');
-    const media = parts.flatMap((part) => (isText(part) ? [] : [part]));
-    answered.result = {
-      name: answered.name,
-      output: toOutput(said),
-      ...(media.length === 0 ? {} : { media }),
-    };
+    answered.result = { name: answered.name, ...toResult(parts) };
   }
 }
 

@@ -9,6 +9,7 @@ import type {
   UserPart,
 } from '../../shared/chat.ts';
 import type { ChatClient, UpstreamContext } from '../provider.ts';
+import { withoutReferences } from './gemini-schema.ts';
 import { GeminiAnswer } from './gemini-stream.ts';
 import { toGeminiName, toGeminiTools, toToolConfig, withCallersNames } from './gemini-tools.ts';
 
@@ -41,12 +42,16 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
 }
 
 /** A turn in Gemini's form (https://ai.google.dev/api/generate-content). JSON leaves out what is undefined. */
-const toGeminiRequest = ({ system, messages, settings, tools }: ChatTurn, model: string) => ({
+const toGeminiRequest = (
+  { system, messages, settings, tools, cachedContent }: ChatTurn,
+  model: string,
+) => ({
   contents: toContents(messages),
   systemInstruction: system === null ? undefined : { role: 'system', parts: [{ text: system }] },
   generationConfig: settings && toGenerationConfig(settings, model),
   tools: tools && toGeminiTools(tools),
   toolConfig: tools && toToolConfig(tools),
+  cachedContent,
 });
 
 interface Content {
@@ -127,32 +132,48 @@ const SIGNATURE_IS_LOST = 'skip_thought_signature_validator';
 /** Not every model takes media within a function's response; all take them beside it. */
 const toResultParts = (results: readonly ToolResult[]) => [
   ...results.map(({ name, output }) => ({
-    functionResponse: { name: toGeminiName(name), response: output },
+    functionResponse: { name: toGeminiName(name), response: toResponse(output) },
   })),
   ...results.flatMap(({ media = [] }) => media.map(toUserPart)),
 ];
 
+/**
+ * Gemini takes `$ref` for a reference to media of the result (https://github.com/vercel/ai/issues/14369): what has
+ * a key that begins with `$`, such as a JSON schema, goes as text.
+ */
+function toResponse(output: ToolResult['output']): ToolResult['output'] {
+  if (!hasDollarKey(output)) return output;
+  const { result, ...more } = output;
+  const isWrapped = result !== undefined && Object.keys(more).length === 0;
+  return { result: JSON.stringify(isWrapped ? result : output) };
+}
+
+function hasDollarKey(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
+}
+
 const toGenerationConfig = (
-  { stop, thinking, json, ...rest }: GenerationSettings,
+  { stop, thinking, modalities, json, ...rest }: GenerationSettings,
   model: string,
 ) => ({
   ...rest,
   stopSequences: stop,
   thinkingConfig: thinking && toThinkingConfig(thinking, model),
+  responseModalities: modalities?.map((modality) => modality.toUpperCase()),
   responseMimeType: json && 'application/json',
-  responseJsonSchema: json?.schema,
+  responseJsonSchema: json?.schema && withoutReferences(json.schema),
 });
 
 function toThinkingConfig(
   { effort, budget, level, includeThoughts }: ThinkingSettings,
   model: string,
 ) {
-  const hasAmount = budget !== undefined || level !== undefined;
-  // Such a model refuses to be asked for thoughts.
-  if (effort === undefined && !hasAmount && DOES_NOT_THINK.test(model)) return undefined;
-  const isStated = effort === undefined || hasAmount;
-  const stated = { thinkingBudget: budget, thinkingLevel: level, includeThoughts };
-  return isStated ? stated : { ...thinkingFor(effort, model), includeThoughts };
+  const isStated = budget !== undefined || level !== undefined;
+  if (isStated) return { thinkingBudget: budget, thinkingLevel: level, includeThoughts };
+  // Such a model refuses the wish to see its thoughts.
+  if (CANNOT_THINK.test(model)) return undefined;
+  return { ...(effort === undefined ? {} : thinkingFor(effort, model)), includeThoughts };
 }
 
 /**
@@ -161,7 +182,7 @@ function toThinkingConfig(
  * budgets in tokens; an alias such as `gemini-flash-latest` takes both.
  */
 function thinkingFor(effort: Effort, model: string): object {
-  if (DOES_NOT_THINK.test(model)) return {};
+  if (TAKES_NO_EFFORT.test(model)) return {};
   const canBeSilent = !model.includes('pro');
   if (!HAS_LEVELS.test(model)) {
     return { thinkingBudget: effort === 'none' && !canBeSilent ? LEAST_BUDGET : BUDGETS[effort] };
@@ -170,7 +191,8 @@ function thinkingFor(effort: Effort, model: string): object {
   return { thinkingLevel: effort === 'none' || effort === 'minimal' ? least : effort };
 }
 
-const DOES_NOT_THINK = /^gemini-(?:1|2\.0)|^gemma|-image|-tts/;
+const CANNOT_THINK = /^gemini-(?:1|2\.0)|^gemini-2.*-image|^gemma|-tts/;
+const TAKES_NO_EFFORT = /-image/;
 const HAS_LEVELS = /^gemini-(?:[3-9]|\d\d)/;
 /** Pro models cannot be kept from thinking (https://ai.google.dev/gemini-api/docs/thinking#set-budget). */
 const LEAST_BUDGET = 128;

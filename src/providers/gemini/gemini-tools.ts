@@ -7,6 +7,7 @@ import type {
   ToolDeclaration,
 } from '../../shared/chat.ts';
 import type { CallHandler } from '../provider.ts';
+import { toParameters } from './gemini-schema.ts';
 
 /** The tools of a turn in Gemini's form (https://ai.google.dev/api/caching#Tool). */
 export function toGeminiTools({ declarations, search }: NonNullable<ChatTurn['tools']>): object[] {
@@ -34,12 +35,6 @@ const toFunctionCallingConfig = (choice: ToolChoice) =>
   choice.kind === 'one'
     ? { mode: 'ANY', allowedFunctionNames: [toGeminiName(choice.name)] }
     : { mode: choice.kind.toUpperCase() };
-
-/** Parameters are an object, whatever the schema leaves out. Servers of MCP write `$schema`, which Gemini refuses. */
-const toParameters = ({ $schema: _, ...schema }: Readonly<Record<string, unknown>>) => ({
-  ...schema,
-  type: 'object',
-});
 
 /** https://ai.google.dev/api/caching#FunctionDeclaration */
 const VALID_NAME = /^[A-Za-z_][\w.:-]{0,63}$/;

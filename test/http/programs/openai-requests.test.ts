@@ -55,21 +55,45 @@ describe('a chat completion', () => {
     ],
     [
       'a part of an unknown type',
-      parts({ type: 'video_url' }),
+      parts({ type: 'hologram' }),
       'messages.0.content',
-      /text, image_url or file/,
+      /text, image_url, video_url, file or input_audio/,
     ],
     [
-      'an image at an http URL',
-      parts({ type: 'image_url', image_url: { url: 'https://a.example/b.png' } }),
-      'messages.0.content',
-      /data URL/,
+      'an image at an address that is not of the web',
+      parts({ type: 'image_url', image_url: { url: 'gs://bucket/b.png' } }),
+      'messages.0.content.0.image_url',
+      /data URL .*, or an http/,
     ],
     [
       'an image that is not base64',
       parts({ type: 'image_url', image_url: { url: 'data:image/png;base64,%%%' } }),
       'messages.0.content',
       /data URL/,
+    ],
+    [
+      'an uploaded file',
+      parts({ type: 'file', file: { file_id: 'file-abc' } }),
+      'messages.0.content.0.file.file_id',
+      /No files are stored here: send file_data/,
+    ],
+    [
+      'a file without data',
+      parts({ type: 'file', file: {} }),
+      'messages.0.content.0.file',
+      /missing/,
+    ],
+    [
+      'a sound that is not base64',
+      parts({ type: 'input_audio', input_audio: { data: '?', format: 'wav' } }),
+      'messages.0.content.0.input_audio.data',
+      /base64/,
+    ],
+    [
+      'a sound of an unknown form',
+      parts({ type: 'input_audio', input_audio: { data: 'AAAA', format: 'midi' } }),
+      'messages.0.content.0.input_audio.format',
+      /wav/,
     ],
     ['a result without its call', saying(HI, result('c1')), 'messages.1.tool_call_id', /no call/],
     [
@@ -98,7 +122,52 @@ describe('a chat completion', () => {
     ['biases', { ...ASKED, logit_bias: { 50256: -100 } }, 'logit_bias', /./],
     ['a voice', { ...ASKED, modalities: ['text', 'audio'] }, 'modalities', /Only text/],
     ['audio', { ...ASKED, audio: { voice: 'a' } }, 'audio', /not supported/],
-    ['a search', { ...ASKED, web_search_options: {} }, 'web_search_options', /not supported/],
+    [
+      'a search from a place',
+      { ...ASKED, web_search_options: { user_location: { type: 'approximate' } } },
+      'web_search_options.user_location',
+      /not supported/,
+    ],
+    ['thoughts of an unknown kind', { ...ASKED, thinking: { type: 'loud' } }, 'thinking.type', /./],
+    [
+      'a template of another server',
+      { ...ASKED, chat_template_kwargs: { persona: 'a' } },
+      'chat_template_kwargs.persona',
+      /unknown/,
+    ],
+    [
+      'a schema that refers to itself',
+      {
+        ...ASKED,
+        tools: [
+          { type: 'function', function: { name: 'a', parameters: { items: { $ref: '#' } } } },
+        ],
+      },
+      'tools.0.function.parameters',
+      /refer to itself/,
+    ],
+    [
+      'no allowed tools',
+      {
+        ...ASKED,
+        tool_choice: { type: 'allowed_tools', allowed_tools: { mode: 'auto', tools: [] } },
+      },
+      'tool_choice.allowed_tools.tools',
+      /Must not be empty/,
+    ],
+    [
+      'an unknown allowed tool',
+      {
+        ...ASKED,
+        tools: [{ type: 'function', function: { name: 'a' } }],
+        tool_choice: {
+          type: 'allowed_tools',
+          allowed_tools: { mode: 'auto', tools: [{ type: 'function', function: { name: 'b' } }] },
+        },
+      },
+      'tool_choice',
+      /no such tool/,
+    ],
     ['verbosity', { ...ASKED, verbosity: 'low' }, 'verbosity', /Only medium/],
     [
       'deprecated functions',
@@ -112,6 +181,7 @@ describe('a chat completion', () => {
       'function_call',
       /tools/,
     ],
+    ['several candidates', { ...ASKED, best_of: 2 }, 'best_of', /Only 1/],
     ['a penalty for repetition', { ...ASKED, repetition_penalty: 1.1 }, 'repetition_penalty', /1/],
     ['half a candidate token', { ...ASKED, top_k: 1.5 }, 'top_k', /./],
     [
@@ -127,10 +197,10 @@ describe('a chat completion', () => {
       /unknown/,
     ],
     [
-      'a cached content',
-      { ...ASKED, extra_body: { google: { cached_content: 'cachedContents/a' } } },
+      'what is no name of a cached content',
+      { ...ASKED, extra_body: { google: { cached_content: '../files/a' } } },
       'extra_body.google.cached_content',
-      /unknown/,
+      /name of a cached content/,
     ],
     ['the body of another provider', { ...ASKED, extra_body: { a: 1 } }, 'extra_body.a', /unknown/],
     [
@@ -269,6 +339,29 @@ describe('a chat completion', () => {
     ['choose among no tools', { tools: [], tool_choice: 'auto' }],
     ['ask for text', { response_format: { type: 'text' } }],
     ['are deprecated and empty', { functions: [], function_call: 'auto' }],
+    [
+      'are empty',
+      {
+        response_format: {},
+        stream_options: {},
+        logit_bias: {},
+        extra_body: {},
+        metadata: {},
+        audio: {},
+        reasoning: {},
+        thinking: {},
+        reasoning_effort: '',
+        tool_choice: '',
+        tools: [],
+        stop: [],
+        provider: {},
+        transforms: [],
+      },
+    ],
+    [
+      'other servers take, at their neutral value',
+      { min_p: 0, best_of: 1, echo: false, length_penalty: 1, skip_special_tokens: true },
+    ],
     ['are deprecated and null', { functions: null, function_call: 'none' }],
   ])('may have parameters that %s', async (_, more) => {
     const app = shared();
@@ -290,6 +383,11 @@ describe('a chat completion', () => {
     [{ type: 'none' }, { mode: 'NONE' }],
     [{ type: 'auto' }, { mode: 'AUTO' }],
     [{ type: 'required' }, { mode: 'ANY' }],
+    ['any', { mode: 'ANY' }],
+    [
+      { type: 'function', name: 'weather' },
+      { mode: 'ANY', allowedFunctionNames: ['weather'] },
+    ],
     [
       { type: 'function', function: { name: 'weather' } },
       { mode: 'ANY', allowedFunctionNames: ['weather'] },
@@ -376,7 +474,10 @@ describe('a chat completion', () => {
     ['repetition', { repetition_penalty: 1 }],
     ['presence', { presence_penalty: 0 }],
     ['frequency', { frequency_penalty: 0 }],
-  ])('reaches Google without a neutral penalty: %s', async (_, more) => {
+    ['stop texts', { stop: ['', ''] }],
+    ['limit', { max_tokens: null, max_completion_tokens: -1 }],
+    ['modality', { modalities: ['text'] }],
+  ])('reaches Google without a neutral value: %s', async (_, more) => {
     expect(await generationConfigFor(more)).toEqual({});
   });
 
@@ -398,6 +499,24 @@ describe('a chat completion', () => {
     [{ extra_body: thinking({ thinking_budget: -1 }) }, { thinkingBudget: -1 }],
     [{ extra_body: thinking({ thinking_level: 'low' }) }, { thinkingLevel: 'low' }],
     [thinking({ thinking_level: 'HIGH' }), { thinkingLevel: 'HIGH' }],
+    [
+      { extra_body: { google: { thinkingConfig: { thinkingBudget: 7, includeThoughts: true } } } },
+      { thinkingBudget: 7, includeThoughts: true },
+    ],
+    [{ reasoning_effort: 'max' }, { thinkingBudget: 24_576 }],
+    [{ reasoning: { effort: 'low' } }, { thinkingBudget: 1024, includeThoughts: true }],
+    [{ reasoning: { effort: 'low', exclude: true } }, { thinkingBudget: 1024 }],
+    [{ reasoning: { max_tokens: 9000 } }, { thinkingBudget: 8192, includeThoughts: true }],
+    [{ reasoning: { enabled: true } }, { includeThoughts: true }],
+    [{ reasoning: { enabled: false } }, { thinkingBudget: 0 }],
+    [{ include_reasoning: true }, { includeThoughts: true }],
+    [
+      { thinking: { type: 'enabled', budget_tokens: 32_000 } },
+      { thinkingBudget: 24_576, includeThoughts: true },
+    ],
+    [{ thinking: { type: 'disabled' } }, { thinkingBudget: 0 }],
+    [{ thinking: { type: 'adaptive' } }, undefined],
+    [{ chat_template_kwargs: { enable_thinking: false } }, { thinkingBudget: 0 }],
     [
       { reasoning_effort: 'high', ...thinking({ thinking_budget: 0, include_thoughts: true }) },
       { thinkingBudget: 0, includeThoughts: true },
@@ -436,7 +555,7 @@ describe('a chat completion', () => {
     expect(contents[2]?.parts).toEqual([{ functionResponse: { name: 'weather', response: {} } }]);
   });
 
-  it.each(['null', '', ' ', null, undefined])(
+  it.each(['null', '', ' ', null, undefined, {}])(
     'reads arguments of %j as an empty object',
     async (text) => {
       const asked = call('c', { function: { name: 'weather', arguments: text } });
@@ -545,7 +664,13 @@ describe('a chat completion', () => {
     const app = await startForPrograms({ kind: 'raw', status: 200, body });
     const { body: answer } = await post(app, ASKED);
     expect(answer.choices[0]).toMatchObject({ finish_reason: 'stop', message: { content: 'Hi' } });
-    expect(answer.usage).toEqual({ prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 });
+    expect(answer.usage).toEqual({
+      prompt_tokens: 0,
+      completion_tokens: 0,
+      total_tokens: 0,
+      prompt_tokens_details: { cached_tokens: 0 },
+      completion_tokens_details: { reasoning_tokens: 0 },
+    });
   });
 
   it('keeps several turns of tools apart', async () => {
