@@ -10,12 +10,13 @@ import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
 import { createAnam } from './providers/anam/anam-api.ts';
 import { google } from './providers/gemini/gemini.ts';
-import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
+import { createGeminiRelay, toCountRequest } from './providers/gemini/gemini-relay.ts';
 import { createDispatcher } from './providers/gemini/transport.ts';
 import type { Provider } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
 import { createRelay } from './services/relay.ts';
+import { createTokenCount } from './services/token-count.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
@@ -99,6 +100,13 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     ({ provider, model }) => model !== null && clients.has(provider),
   );
   const chat = { failover, clients, targets: chatTargets };
+  const relay = createRelay({
+    failover,
+    clients: new Map([
+      [google.name, createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl })],
+    ]),
+    targets: targets.filter(({ provider }) => provider === google.name),
+  });
   const app = createApp({
     ...config,
     admin: admin?.http ?? null,
@@ -111,13 +119,8 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     chatTargets,
     chat: createChat({ ...chat, systemPrompt: config.systemPrompt }),
     completions: createChat({ ...chat, systemPrompt: null }),
-    relay: createRelay({
-      failover,
-      clients: new Map([
-        [google.name, createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl })],
-      ]),
-      targets: targets.filter(({ provider }) => provider === google.name),
-    }),
+    relay,
+    countTokens: createTokenCount(relay, toCountRequest),
     avatar: createAvatarSession({
       failover,
       provider: anam,

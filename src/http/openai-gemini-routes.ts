@@ -3,9 +3,20 @@ import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { Relay } from '../services/relay.ts';
 import { modelOf, type Target } from '../shared/target.ts';
+import {
+  type AnthropicRoutesOptions,
+  anthropicRoutes,
+  sendAnthropicModels,
+} from './anthropic-routes.ts';
 import { linked, readBytes, readJsonBody } from './body.ts';
-import { type ClientAccessOptions, isGoogleClient, requireClientToken } from './caller.ts';
+import {
+  type ClientAccessOptions,
+  isAnthropicClient,
+  isGoogleClient,
+  requireClientToken,
+} from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
+import { ANTHROPIC_ERRORS } from './dialects/anthropic.ts';
 import {
   GEMINI_ERRORS,
   METHOD_PATH,
@@ -15,20 +26,23 @@ import {
   relayRoute,
 } from './dialects/gemini.ts';
 import { OPENAI_ERRORS, openai } from './dialects/openai.ts';
-import { HttpError } from './errors.ts';
+import { type ErrorForm, HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
 import { jsonAnswer, type RequestBody, type Route } from './route.ts';
 
-export interface ProgramRoutesOptions extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock'> {
+export interface ProgramRoutesOptions
+  extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock'>,
+    AnthropicRoutesOptions {
   /** Without our own system prompt, which is for the web chat. */
   readonly completions: Chat;
   readonly relay: Relay;
   readonly maxProgramBodyBytes: number;
 }
 
-/** The routes for programs, in OpenAI's and Gemini's own protocols. */
+/** The routes for programs, in OpenAI's, Anthropic's and Gemini's own protocols. */
 export const programRoutes = (options: ProgramRoutesOptions): Route[] => [
   completionsRoute(options),
+  ...anthropicRoutes(options),
   methodsRoute(options),
   ...modelsRoutes(options),
 ];
@@ -139,27 +153,32 @@ const methodsRoute = ({
   ],
 });
 
-/** `/v1` belongs to both protocols; the place of the token tells them apart. */
+/** `/v1` belongs to all protocols; the headers tell them apart. */
 function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Route[] {
   const listModels = sendOpenaiModels(chatTargets, clock.now());
   const relayModels = relayRoute(relay, readModelsCall, clock);
-  const sendEither: RequestHandler = (request, response, next) =>
-    (response.locals.protocol === 'gemini' ? relayModels : listModels)(request, response, next);
+  const senders: Record<Protocol, RequestHandler> = {
+    openai: listModels,
+    anthropic: sendAnthropicModels(chatTargets, clock.now()),
+    gemini: relayModels,
+  };
+  const sendAny: RequestHandler = (request, response, next) =>
+    senders[response.locals.protocol ?? 'openai'](request, response, next);
   const examples = chatTargets.slice(0, 1).map(modelOf);
   const common = {
     method: 'get',
     auth: 'client',
     usesKeys: true,
     passesOn: 'Google',
-    answer: jsonAnswer("In OpenAI's or Google's form.", z.looseObject({})),
+    answer: jsonAnswer("In OpenAI's, Anthropic's or Google's form.", z.looseObject({})),
     errors: ['model_unavailable'],
   } as const;
-  const ofBoth = {
+  const ofAll = {
     ...common,
     tag: 'OpenAI',
-    description: `With the token as bearer in [OpenAI's form](${OPENAI}/models), as \`x-goog-api-key\` or \`?key=\` in Google's. Under \`/v1beta/openai/models\` always in OpenAI's form.`,
-    errorForms: [OPENAI_ERRORS, GEMINI_ERRORS],
-    handlers: [sendEither],
+    description: `With the token as bearer in [OpenAI's form](${OPENAI}/models), with the header \`anthropic-version\` in Anthropic's, as \`x-goog-api-key\` or \`?key=\` in Google's. Under \`/v1beta/openai/models\` always in OpenAI's form.`,
+    errorForms: [OPENAI_ERRORS, ANTHROPIC_ERRORS, GEMINI_ERRORS],
+    handlers: [sendAny],
   } as const;
   const ofGoogle = {
     ...common,
@@ -174,8 +193,8 @@ function modelsRoutes({ chatTargets, relay, clock }: ProgramRoutesOptions): Rout
     params: z.object({ model: z.string().max(100).meta({ examples }) }),
   });
   return [
-    { ...ofBoth, ...list('v1'), id: 'listModels', summary: 'List the models' },
-    { ...ofBoth, ...one('v1'), id: 'getModel', summary: 'See whether a model is served' },
+    { ...ofAll, ...list('v1'), id: 'listModels', summary: 'List the models' },
+    { ...ofAll, ...one('v1'), id: 'getModel', summary: 'See whether a model is served' },
     { ...ofGoogle, ...list(...BETAS), id: 'listGoogleModels', summary: "List Google's models" },
     { ...ofGoogle, ...one(...BETAS), id: 'getGoogleModel', summary: 'Describe a Google model' },
   ];
@@ -196,7 +215,7 @@ const COMPLETIONS_PATH = '/v1/chat/completions';
 
 /**
  * Stands before the routes: rewrites the address of a program's request to the form that they have, sets
- * `response.locals.protocol` to `'openai'` or `'gemini'`, and requires a token. An address that does not
+ * `response.locals.protocol`, and requires a token. An address that does not
  * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling.
  */
 export function admitPrograms(options: ClientAccessOptions): RequestHandler {
@@ -204,7 +223,11 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
     if (!PROGRAM.test(path)) return next();
-    response.locals.protocol = protocolOf(path, request);
+    const protocol = protocolOf(path, request);
+    response.locals.protocol = protocol;
+    // Where Anthropic's clients look for it.
+    if (protocol === 'anthropic')
+      response.locals.head += `request-id: ${response.locals.requestId}\r\n`;
     const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
     if (address !== request.path) {
       // In place: a proxy may send `http://host` before the path, and the router counts its characters.
@@ -218,20 +241,31 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
 export const setProgramErrorForm: ErrorRequestHandler = (error, request, { locals }, next) => {
   const path = tidied(request.path);
   const protocol = locals.protocol ?? (PROGRAM.test(path) ? protocolOf(path, request) : null);
-  if (protocol !== null) locals.errorForm ??= protocol === 'openai' ? OPENAI_ERRORS : GEMINI_ERRORS;
+  if (protocol !== null) locals.errorForm ??= ERROR_FORMS[protocol];
   next(error);
 };
 
-/** `/v1` belongs to both; where the path does not decide, the place of the token does. */
-function protocolOf(path: string, request: Request): 'openai' | 'gemini' {
+type Protocol = NonNullable<Express.Locals['protocol']>;
+
+const ERROR_FORMS: Record<Protocol, ErrorForm> = {
+  openai: OPENAI_ERRORS,
+  anthropic: ANTHROPIC_ERRORS,
+  gemini: GEMINI_ERRORS,
+};
+
+/** `/v1` belongs to all; where the path does not decide, the headers do. */
+function protocolOf(path: string, request: Request): Protocol {
   if (OPENAI_PATH.test(path)) return 'openai';
-  return GEMINI_PATH.test(path) || isGoogleClient(request) ? 'gemini' : 'openai';
+  if (ANTHROPIC_PATH.test(path)) return 'anthropic';
+  if (GEMINI_PATH.test(path) || isGoogleClient(request)) return 'gemini';
+  return isAnthropicClient(request) ? 'anthropic' : 'openai';
 }
 
 /** Most requests are told apart by their first letters. */
 const MAY_BE_PROGRAM = /^(?:\/v1|\/\/|[^/])/i;
 const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
 const OPENAI_PATH = new RegExp(`^${COMPLETIONS_PATH}$|^/v1(?:alpha|beta)?/openai(?:/|$)`, 'i');
+const ANTHROPIC_PATH = /^\/v1\/messages(?:\/|$)/i;
 const GEMINI_PATH = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
 /** Where Google has OpenAI's protocol. */
 const GOOGLES_OPENAI = /^\/v1(?:alpha|beta)?\/openai\/(chat\/completions|models(?:\/[^:]*)?)$/i;

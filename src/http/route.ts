@@ -41,7 +41,15 @@ export interface Route {
   readonly handlers: readonly RequestHandler[];
 }
 
-export type Tag = 'Chat' | 'Avatar' | 'Operation' | 'Admin' | 'OpenAI' | 'Gemini' | 'Developers';
+export type Tag =
+  | 'Chat'
+  | 'Avatar'
+  | 'Operation'
+  | 'Admin'
+  | 'OpenAI'
+  | 'Anthropic'
+  | 'Gemini'
+  | 'Developers';
 
 export type Auth = 'client' | 'admin' | 'session';
 

@@ -40,7 +40,10 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
 }
 
 /** A turn in Gemini's form (https://ai.google.dev/api/generate-content). JSON leaves out what is undefined. */
-const toGeminiRequest = ({ system, messages, settings, tools }: ChatTurn, model: string) => ({
+export const toGeminiRequest = (
+  { system, messages, settings, tools }: ChatTurn,
+  model: string,
+) => ({
   contents: toContents(messages),
   systemInstruction: system === null ? undefined : { role: 'system', parts: [{ text: system }] },
   generationConfig: settings && toGenerationConfig(settings, model),
