@@ -11,7 +11,7 @@ import type {
   UserPart,
 } from '../../shared/chat.ts';
 import { invalidField, jsonObject, listOf } from '../body.ts';
-import { hasText, MAX_MESSAGES, MAX_PARTS, readDataUrl, textPart } from './dialect.ts';
+import { hasText, MAX_PARTS, readDataUrl, textPart } from './dialect.ts';
 
 const toText = (text: string): TextPart => ({ kind: 'text', text });
 
@@ -191,6 +191,9 @@ const message = z.discriminatedUnion(
   'Must be of the role user, assistant or system.',
 );
 
+/** An agent calls its tools hundreds of times before it summarises. */
+const MAX_MESSAGES = 10_000;
+
 /** Of the user and the assistant; Claude Code also sends messages of the system between them. */
 export const messages = listOf(message, MAX_MESSAGES).refine(
   ({ length }) => length > 0,
@@ -232,20 +235,24 @@ const NOTHING_ASKED =
 const systemTexts = (message: Message): readonly string[] =>
   message.role === 'system' ? message.content : [];
 
-type UserTurn = {
+interface UserTurn {
   readonly role: 'user';
   readonly parts: UserPart[];
-  readonly results: (Result & Placed)[];
-};
-type AssistantTurn = {
+  /** By the id of the call. */
+  readonly results: Map<string, Result & Placed>;
+}
+
+interface AssistantTurn {
   readonly role: 'assistant';
   readonly blocks: AssistantBlock[];
-  readonly uses: ({ readonly id: string; readonly name: string } & Placed)[];
-};
+  /** By its id, in the order of the calls. */
+  readonly uses: Map<string, ToolUse & Placed>;
+}
+
 type Turn = UserTurn | AssistantTurn;
 
 interface Placed {
-  /** The path of the block. */
+  /** The path of the block's id. */
   readonly at: string;
 }
 
@@ -270,7 +277,7 @@ const toReminder = (text: string) => toText(`<system-reminder>\n${text}\n</syste
 function userTurn(turns: Turn[]): UserTurn {
   const last = turns.at(-1);
   if (last?.role === 'user') return last;
-  const turn: UserTurn = { role: 'user', parts: [], results: [] };
+  const turn: UserTurn = { role: 'user', parts: [], results: new Map() };
   turns.push(turn);
   return turn;
 }
@@ -278,19 +285,23 @@ function userTurn(turns: Turn[]): UserTurn {
 function assistantTurn(turns: Turn[]): AssistantTurn {
   const last = turns.at(-1);
   if (last?.role === 'assistant') return last;
-  const turn: AssistantTurn = { role: 'assistant', blocks: [], uses: [] };
+  const turn: AssistantTurn = { role: 'assistant', blocks: [], uses: new Map() };
   turns.push(turn);
   return turn;
 }
 
 function addUserBlocks(
-  turn: UserTurn,
+  { parts, results }: UserTurn,
   blocks: readonly z.output<typeof userBlock>[],
   path: string,
 ): void {
   for (const [index, block] of blocks.entries()) {
-    if ('parts' in block) turn.parts.push(...block.parts.filter(hasContent));
-    else turn.results.push({ ...block.result, at: `${path}.${index}.tool_use_id` });
+    if ('parts' in block) parts.push(...block.parts.filter(hasContent));
+    else {
+      const at = `${path}.${index}.tool_use_id`;
+      if (results.has(block.result.id)) throw invalidField(at, 'This call has its result.');
+      results.set(block.result.id, { ...block.result, at });
+    }
   }
 }
 
@@ -299,8 +310,8 @@ function addBlocks(turn: AssistantTurn, blocks: readonly AssistantBlock[], path:
     turn.blocks.push(block);
     if (!('use' in block)) continue;
     const at = `${path}.${index}.id`;
-    if (turn.uses.some(({ id }) => id === block.use.id)) throw invalidField(at, 'Is not unique.');
-    turn.uses.push({ id: block.use.id, name: block.use.name, at });
+    if (turn.uses.has(block.use.id)) throw invalidField(at, 'Is not unique.');
+    turn.uses.set(block.use.id, { ...block.use, at });
   }
 }
 
@@ -311,7 +322,7 @@ function toMessages(turn: Turn, before: Turn | undefined): ChatMessage[] {
     const parts = toAssistantParts(turn.blocks);
     return parts.length === 0 ? [] : [{ role: 'assistant', parts }];
   }
-  const results = resultsOf(before?.role === 'assistant' ? before.uses : [], turn.results);
+  const results = resultsOf(before?.role === 'assistant' ? before.uses : new Map(), turn.results);
   return [
     ...(results.length === 0 ? [] : [{ role: 'tool' as const, results }]),
     ...(turn.parts.length === 0 ? [] : [{ role: 'user' as const, parts: turn.parts }]),
@@ -320,13 +331,11 @@ function toMessages(turn: Turn, before: Turn | undefined): ChatMessage[] {
 
 /** In the order of the calls. */
 function resultsOf(uses: AssistantTurn['uses'], results: UserTurn['results']): ToolResult[] {
-  for (const [index, { id, at }] of results.entries()) {
-    if (!uses.some((use) => use.id === id)) throw invalidField(at, NO_SUCH_CALL);
-    const isSecond = results.slice(0, index).some((other) => other.id === id);
-    if (isSecond) throw invalidField(at, 'This call has its result.');
+  for (const { id, at } of results.values()) {
+    if (!uses.has(id)) throw invalidField(at, NO_SUCH_CALL);
   }
-  return uses.map(({ id, name, at }) => {
-    const result = results.find((one) => one.id === id);
+  return [...uses.values()].map(({ id, name, at }) => {
+    const result = results.get(id);
     if (result === undefined) throw invalidField(at, NO_RESULT);
     return toResult(name, result);
   });
