@@ -10,7 +10,7 @@ import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
 import { createAnam } from './providers/anam/anam-api.ts';
 import { google } from './providers/gemini/gemini.ts';
-import { createGeminiRelay } from './providers/gemini/gemini-relay.ts';
+import { createGeminiRelay, toCountRequest } from './providers/gemini/gemini-relay.ts';
 import { createLiveTokenClient } from './providers/gemini/live-token.ts';
 import { createDispatcher } from './providers/gemini/transport.ts';
 import type { Provider, UpstreamContext } from './providers/provider.ts';
@@ -19,6 +19,7 @@ import { createChat } from './services/chat.ts';
 import { createEmbed } from './services/embeddings.ts';
 import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
+import { createTokenCount } from './services/token-count.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
@@ -104,6 +105,14 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const aliases = config.modelAliases;
   const chat = { failover, clients, targets: chatTargets, aliases };
   const embeddingTargets = targets.filter(({ use }) => use === 'embeddings');
+  const relay = createRelay({
+    failover,
+    aliases,
+    clients: new Map([
+      [google.name, createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl })],
+    ]),
+    targets: targets.filter(({ provider }) => provider === google.name),
+  });
   const app = createApp({
     ...config,
     admin: admin?.http ?? null,
@@ -131,14 +140,8 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       targets: embeddingTargets,
       aliases,
     }),
-    relay: createRelay({
-      failover,
-      aliases,
-      clients: new Map([
-        [google.name, createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl })],
-      ]),
-      targets: targets.filter(({ provider }) => provider === google.name),
-    }),
+    relay,
+    countTokens: createTokenCount(relay, toCountRequest),
     liveTokens: liveTokensFor(config, failover, targets, upstream),
     avatar: createAvatarSession({
       ...config,

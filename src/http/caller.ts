@@ -21,7 +21,7 @@ export interface ClientAccessOptions {
 }
 
 /**
- * Lets in a program with one of the tokens, as a bearer or where Google's clients put their key.
+ * Lets in a program with one of the tokens, as a bearer or where Anthropic's and Google's clients put their key.
  *
  * @throws HttpError 401, or 429 after too many wrong tokens from one address
  */
@@ -44,12 +44,15 @@ export function requireClientToken(options: ClientAccessOptions): RequestHandler
 
 /** A place that is given twice holds a list, which is none. */
 const tokensIn = (request: Request): readonly string[] =>
-  [bearerIn(request), request.headers['x-goog-api-key'], request.query.key].flatMap((token) =>
-    typeof token === 'string' && token.trim() !== '' ? [token.trim()] : [],
-  );
+  [
+    bearerIn(request),
+    request.headers['x-api-key'],
+    request.headers['x-goog-api-key'],
+    request.query.key,
+  ].flatMap((token) => (typeof token === 'string' && token.trim() !== '' ? [token.trim()] : []));
 
 const UNKNOWN_TOKEN =
-  'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-goog-api-key or as ?key=.';
+  'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-api-key, as x-goog-api-key or as ?key=.';
 
 /** Names under which other servers take a token in the query. */
 const TOKEN_PARAMETERS = /^(?:key|token|api_?key|access_token)$/i;
@@ -74,3 +77,7 @@ const TOKEN_IN_QUERY =
 /** Google's clients put their key in a place of their own. */
 export const isGoogleClient = ({ headers, query }: Request): boolean =>
   (headers['x-goog-api-key'] ?? '') !== '' || (query.key ?? '') !== '';
+
+/** All of Anthropic's clients name the version of the protocol. */
+export const isAnthropicClient = ({ headers }: Request): boolean =>
+  headers['anthropic-version'] !== undefined;

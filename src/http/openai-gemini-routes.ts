@@ -4,10 +4,21 @@ import type { Chat } from '../services/chat.ts';
 import type { Embed } from '../services/embeddings.ts';
 import type { Relay } from '../services/relay.ts';
 import { modelOf, type ServedModels, servedModels, type Target } from '../shared/target.ts';
+import {
+  type AnthropicRoutesOptions,
+  anthropicRoutes,
+  sendAnthropicModels,
+} from './anthropic-routes.ts';
 import { START_PATH } from './avatar-routes.ts';
 import { linked, readBytes, readJsonBody } from './body.ts';
-import { type ClientAccessOptions, isGoogleClient, requireClientToken } from './caller.ts';
+import {
+  type ClientAccessOptions,
+  isAnthropicClient,
+  isGoogleClient,
+  requireClientToken,
+} from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
+import { ANTHROPIC_ERRORS } from './dialects/anthropic.ts';
 import {
   GEMINI_ERRORS,
   METHOD_PATH,
@@ -21,12 +32,13 @@ import {
 import { OPENAI_ERRORS, openai } from './dialects/openai.ts';
 import { answerEmbeddings } from './dialects/openai-embeddings.ts';
 import { responses } from './dialects/responses.ts';
-import { HttpError } from './errors.ts';
+import { type ErrorForm, HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
 import { jsonAnswer, type RequestBody, type Route } from './route.ts';
 
 export interface ProgramRoutesOptions
-  extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock' | 'maxBodyBytes'> {
+  extends Pick<ChatRoutesOptions, 'chatTargets' | 'clock' | 'maxBodyBytes'>,
+    AnthropicRoutesOptions {
   /** Without our own system prompt, which is for the web chat. */
   readonly completions: Chat;
   readonly embed: Embed;
@@ -36,11 +48,12 @@ export interface ProgramRoutesOptions
   readonly relay: Relay;
 }
 
-/** The routes for programs, in OpenAI's and Gemini's own protocols. */
+/** The routes for programs, in OpenAI's, Anthropic's and Gemini's own protocols. */
 export const programRoutes = (options: ProgramRoutesOptions): Route[] => [
   completionsRoute(options),
   responsesRoute(options),
   embeddingsRoute(options),
+  ...anthropicRoutes(options),
   methodsRoute(options),
   embedContentRoute(options),
   batchEmbedContentsRoute(options),
@@ -284,29 +297,34 @@ const namesOf = (targets: readonly Target[], { modelAliases }: ProgramRoutesOpti
   ...servedModels(targets, modelAliases).keys(),
 ];
 
-/** `/v1` belongs to both protocols; the place of the token tells them apart. */
+/** `/v1` belongs to all protocols; the headers tell them apart. */
 function modelsRoutes(options: ProgramRoutesOptions): Route[] {
   const { chatTargets, embeddingTargets, modelAliases, relay, clock } = options;
   const served = servedModels([...chatTargets, ...embeddingTargets], modelAliases);
   const listModels = sendOpenaiModels(served, clock.now());
   const relayModels = relayRoute(relay, readModelsCall, clock);
-  const sendEither: RequestHandler = (request, response, next) =>
-    (response.locals.protocol === 'gemini' ? relayModels : listModels)(request, response, next);
+  const senders: Record<Protocol, RequestHandler> = {
+    openai: listModels,
+    anthropic: sendAnthropicModels(servedModels(chatTargets, modelAliases), clock.now()),
+    gemini: relayModels,
+  };
+  const sendAny: RequestHandler = (request, response, next) =>
+    senders[response.locals.protocol ?? 'openai'](request, response, next);
   const examples = chatTargets.slice(0, 1).map(modelOf);
   const common = {
     method: 'get',
     auth: 'client',
     usesKeys: true,
     passesOn: 'Google',
-    answer: jsonAnswer("In OpenAI's or Google's form.", z.looseObject({})),
+    answer: jsonAnswer("In OpenAI's, Anthropic's or Google's form.", z.looseObject({})),
     errors: ['model_unavailable'],
   } as const;
-  const ofBoth = {
+  const ofAll = {
     ...common,
     tag: 'OpenAI',
-    description: `With the token as bearer in [OpenAI's form](${OPENAI}/models), as \`x-goog-api-key\` or \`?key=\` in Google's. Under \`/v1beta/openai/models\` always in OpenAI's form.`,
-    errorForms: [OPENAI_ERRORS, GEMINI_ERRORS],
-    handlers: [sendEither],
+    description: `With the token as bearer in [OpenAI's form](${OPENAI}/models), with the header \`anthropic-version\` in Anthropic's, as \`x-goog-api-key\` or \`?key=\` in Google's. Under \`/v1beta/openai/models\` always in OpenAI's form.`,
+    errorForms: [OPENAI_ERRORS, ANTHROPIC_ERRORS, GEMINI_ERRORS],
+    handlers: [sendAny],
   } as const;
   const ofGoogle = {
     ...common,
@@ -321,8 +339,8 @@ function modelsRoutes(options: ProgramRoutesOptions): Route[] {
     params: z.object({ model: z.string().max(100).meta({ examples }) }),
   });
   return [
-    { ...ofBoth, ...list('v1'), id: 'listModels', summary: 'List the models' },
-    { ...ofBoth, ...one('v1'), id: 'getModel', summary: 'See whether a model is served' },
+    { ...ofAll, ...list('v1'), id: 'listModels', summary: 'List the models' },
+    { ...ofAll, ...one('v1'), id: 'getModel', summary: 'See whether a model is served' },
     { ...ofGoogle, ...list(...BETAS), id: 'listGoogleModels', summary: "List Google's models" },
     { ...ofGoogle, ...one(...BETAS), id: 'getGoogleModel', summary: 'Describe a Google model' },
   ];
@@ -345,16 +363,19 @@ const EMBEDDINGS_PATH = '/v1/embeddings';
 
 /**
  * Stands before the routes: rewrites the address of a program's request to the form that they have, sets
- * `response.locals.protocol` to `'openai'` or `'gemini'`, and requires a token. An address that does not
- * lead to `/v1`, `/v1alpha` or `/v1beta` stays as it is, so that no other route gets a second spelling. The start of an
- * avatar session brings a token of its own.
+ * `response.locals.protocol`, and requires a token. An address that does not lead to `/v1`, `/v1alpha` or `/v1beta` stays
+ * as it is, so that no other route gets a second spelling. The start of an avatar session brings a token of its own.
  */
 export function admitPrograms(options: ClientAccessOptions): RequestHandler {
   const requireToken = requireClientToken(options);
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
     if (!PROGRAM.test(path)) return next();
-    response.locals.protocol = protocolOf(path, request);
+    const protocol = protocolOf(path, request);
+    response.locals.protocol = protocol;
+    // Where Anthropic's clients look for it.
+    if (protocol === 'anthropic')
+      response.locals.head += `request-id: ${response.locals.requestId}\r\n`;
     const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
     if (address !== request.path) {
       // In place: a proxy may send `http://host` before the path, and the router counts its characters.
@@ -368,14 +389,24 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
 export const setProgramErrorForm: ErrorRequestHandler = (error, request, { locals }, next) => {
   const path = tidied(request.path);
   const protocol = locals.protocol ?? (PROGRAM.test(path) ? protocolOf(path, request) : null);
-  if (protocol !== null) locals.errorForm ??= protocol === 'openai' ? OPENAI_ERRORS : GEMINI_ERRORS;
+  if (protocol !== null) locals.errorForm ??= ERROR_FORMS[protocol];
   next(error);
 };
 
-/** `/v1` belongs to both; where the path does not decide, the place of the token does. */
-function protocolOf(path: string, request: Request): 'openai' | 'gemini' {
+type Protocol = NonNullable<Express.Locals['protocol']>;
+
+const ERROR_FORMS: Record<Protocol, ErrorForm> = {
+  openai: OPENAI_ERRORS,
+  anthropic: ANTHROPIC_ERRORS,
+  gemini: GEMINI_ERRORS,
+};
+
+/** `/v1` belongs to all; where the path does not decide, the headers do. */
+function protocolOf(path: string, request: Request): Protocol {
   if (OPENAI_PATH.test(path)) return 'openai';
-  return GEMINI_PATH.test(path) || isGoogleClient(request) ? 'gemini' : 'openai';
+  if (ANTHROPIC_PATH.test(path)) return 'anthropic';
+  if (GEMINI_PATH.test(path) || isGoogleClient(request)) return 'gemini';
+  return isAnthropicClient(request) ? 'anthropic' : 'openai';
 }
 
 /** Most requests are told apart by their first letters. */
@@ -385,6 +416,7 @@ const OPENAI_PATH = new RegExp(
   `^(?:${COMPLETIONS_PATH}|${RESPONSES_PATH}|${EMBEDDINGS_PATH})$|^/v1(?:alpha|beta)?/openai(?:/|$)`,
   'i',
 );
+const ANTHROPIC_PATH = /^\/v1\/messages(?:\/|$)/i;
 const GEMINI_PATH = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
 /** Where Google has OpenAI's protocol. */
 const GOOGLES_OPENAI =

@@ -53,12 +53,19 @@ const TAGS: Readonly<Record<Tag, string>> = {
   Operation: 'For the platform and for dashboards.',
   Admin: 'For the operator, with `ADMIN_TOKEN`.',
   OpenAI: "OpenAI's protocol, for programs.",
+  Anthropic: "Anthropic's protocol, for programs.",
   Gemini: "Gemini's own protocol, for programs. The request goes to Google as it comes.",
   Developers: 'This document.',
 };
 
 const SCHEMES = {
   clientToken: { type: 'http', scheme: 'bearer', description: 'One of `CLIENT_TOKENS`.' },
+  anthropicKey: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'x-api-key',
+    description: "The same, where Anthropic's clients put their key.",
+  },
   googleKey: {
     type: 'apiKey',
     in: 'header',
@@ -86,7 +93,7 @@ const SCHEMES = {
 } as const;
 
 const SCHEMES_BY_AUTH: Readonly<Record<Auth, readonly (keyof typeof SCHEMES)[]>> = {
-  client: ['clientToken', 'googleKey', 'keyInQuery'],
+  client: ['clientToken', 'anthropicKey', 'googleKey', 'keyInQuery'],
   admin: ['adminToken', 'adminCookie'],
   session: ['sessionToken'],
 };

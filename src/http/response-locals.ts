@@ -20,7 +20,7 @@ declare global {
       /** Once the answer has begun: the text that ends it with an error; null leaves a broken connection. */
       failInStream?: (error: HttpError) => string | null;
       /** Of a program's request. */
-      protocol?: 'openai' | 'gemini';
+      protocol?: 'openai' | 'anthropic' | 'gemini';
       outcome?: Outcome;
       /** Missing where no key is asked for. */
       caller?: Caller;

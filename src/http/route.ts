@@ -48,6 +48,7 @@ export type Tag =
   | 'Operation'
   | 'Admin'
   | 'OpenAI'
+  | 'Anthropic'
   | 'Gemini'
   | 'Developers';
 

@@ -13,6 +13,7 @@ const EVENTS = 'text/event-stream';
 const JSON_TYPE = 'application/json; charset=utf-8';
 const TEXT = 'text/plain; charset=utf-8';
 const COMMENT = ': keep-alive\n\n';
+const PING = 'event: ping\ndata: {"type":"ping"}\n\n';
 const LATE = 'The provider did not answer in time. Please try again.';
 const ID = 'late-1';
 
@@ -85,6 +86,25 @@ const FORMS: readonly Form[] = [
     error: `data: {"error":{"message":"${LATE}","type":"server_error","param":null,"code":"upstream_timeout"}}\n\n`,
   },
   {
+    name: "Anthropic's events",
+    asked: {
+      path: '/v1/messages',
+      request: {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-api-key': CLIENT_TOKEN },
+        body: JSON.stringify({
+          model: MODEL,
+          max_tokens: 100,
+          messages: [{ role: 'user', content: 'Hi' }],
+          stream: true,
+        }),
+      },
+    },
+    type: EVENTS,
+    early: [PING, PING],
+    error: `event: error\ndata: {"type":"error","error":{"type":"timeout_error","message":"${LATE}"},"request_id":"${ID}"}\n\n`,
+  },
+  {
     name: "Gemini's events",
     asked: GEMINI_CALLER,
     type: EVENTS,
@@ -106,6 +126,7 @@ const FORMS: readonly Form[] = [
 const normal = (text: string) =>
   text
     .replaceAll(COMMENT, '')
+    .replaceAll(PING, '')
     .replace(/^(data: |\[) +/, '$1')
     .replaceAll(/standin-\d+|"created":\d+/g, '');
 
@@ -180,7 +201,9 @@ describe.each(FORMS)('a stream in the form of $name', ({ asked, type, early, err
     await flow(app.clock, ended, 100);
     const signs = heard.text.slice(0, heard.text.length - (error ?? '').length);
     expect(signs).toMatch(
-      early[0] === '' ? /^$/ : /^(?:(?:: keep-alive\n\n){10,}|(?:data:|\[) {10,})$/,
+      early[0] === ''
+        ? /^$/
+        : /^(?:(?:: keep-alive\n\n){10,}|(?:event: ping\n.*\n\n){10,}|(?:data:|\[) {10,})$/,
     );
     expect(heard.text.slice(signs.length)).toBe(error ?? '');
     expect(heard.isBroken).toBe(error === null || breaks === true);

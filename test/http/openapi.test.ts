@@ -242,6 +242,8 @@ async function credentials(
   switch (way) {
     case 'clientToken':
       return { authorization: `Bearer ${CLIENT_TOKEN}` };
+    case 'anthropicKey':
+      return { 'x-api-key': CLIENT_TOKEN };
     case 'googleKey':
       return { 'x-goog-api-key': CLIENT_TOKEN };
     case 'adminToken':

@@ -369,7 +369,7 @@ function toJson(format: CompletionBody['response_format']): GenerationSettings['
 
 type WithoutGaps<T> = { [K in keyof T]?: NonNullable<T[K]> };
 
-const withoutGaps = <T extends object>(settings: T) =>
+export const withoutGaps = <T extends object>(settings: T) =>
   Object.fromEntries(
     Object.entries(settings).filter(([, value]) => isGiven(value)),
   ) as WithoutGaps<T>;

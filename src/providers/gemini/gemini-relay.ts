@@ -1,10 +1,11 @@
+import type { ChatTurn } from '../../shared/chat.ts';
 import { type Failure, UpstreamError } from '../../shared/failure.ts';
 import { parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { AnswerEnd, ClassifyContext, Client, ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import type { GeminiOptions } from './gemini-request.ts';
+import { type GeminiOptions, toGeminiRequest } from './gemini-request.ts';
 import { type AnswerHead, Exchange } from './transport.ts';
 
 /** A request in Gemini's own protocol, sent on unchanged. */
@@ -53,6 +54,21 @@ export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOpt
     },
   };
 }
+
+/**
+ * A request for the number of input tokens (https://ai.google.dev/api/tokens#method:-models.counttokens). With the
+ * whole request in it, the instruction and the tools are counted too.
+ */
+export const toCountRequest = (turn: ChatTurn, model: string): RelayRequest => ({
+  method: 'POST',
+  path: `/v1beta/models/${model}:countTokens`,
+  headers: ['content-type', 'application/json'],
+  body: Buffer.from(
+    JSON.stringify({
+      generateContentRequest: { model: `models/${model}`, ...toGeminiRequest(turn, model) },
+    }),
+  ),
+});
 
 /** The usage is not read. */
 const UNREAD: AnswerEnd = { usage: null };

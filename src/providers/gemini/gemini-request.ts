@@ -42,7 +42,7 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
 }
 
 /** A turn in Gemini's form (https://ai.google.dev/api/generate-content). JSON leaves out what is undefined. */
-const toGeminiRequest = (
+export const toGeminiRequest = (
   { system, messages, settings, tools, cachedContent }: ChatTurn,
   model: string,
 ) => ({

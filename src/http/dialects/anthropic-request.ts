@@ -1,0 +1,256 @@
+import { z } from 'zod';
+import type { ChatRequest } from '../../services/chat.ts';
+import type { Effort, GenerationSettings, ToolChoice, Tools } from '../../shared/chat.ts';
+import { isJsonObject } from '../../shared/json.ts';
+import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
+import { messages, readConversation, system } from './anthropic-messages.ts';
+import { modelName } from './dialect.ts';
+import { withoutGaps } from './openai-request.ts';
+
+const MAX_PARAMETERS = 100;
+
+const tokens = z.int().min(1);
+
+const thinking = z.discriminatedUnion(
+  'type',
+  [
+    z.looseObject({
+      type: z.literal('enabled'),
+      budget_tokens: tokens,
+      display: z.enum(['summarized', 'omitted']).nullish(),
+    }),
+    z.looseObject({
+      type: z.enum(['adaptive', 'between_tools']),
+      display: z.enum(['summarized', 'omitted']).nullish(),
+    }),
+    z.looseObject({ type: z.literal('disabled') }),
+  ],
+  'Must be of type enabled, adaptive or disabled.',
+);
+
+const jsonFormat = z.looseObject({ type: z.literal('json_schema'), schema: jsonSchema });
+
+const outputConfig = z.looseObject({
+  effort: z.enum(['low', 'medium', 'high', 'xhigh', 'max']).nullish(),
+  format: jsonFormat.nullish(),
+});
+
+/** Agents bring the tools of many servers of MCP. */
+const MAX_TOOLS = 512;
+const toolName = z.string().min(1).max(200);
+
+const customTool = z
+  .looseObject({
+    type: z.literal('custom').nullish(),
+    name: toolName,
+    description: z.string().nullish(),
+    input_schema: jsonSchema,
+  })
+  .transform(({ name, description, input_schema: parameters }) => ({
+    kind: 'own' as const,
+    declaration: { name, ...withoutGaps({ description }), parameters },
+  }));
+
+const USE_NO_DOMAINS = 'A restriction to domains is not supported.';
+const noDomains = z.array(z.unknown(), USE_NO_DOMAINS).max(0, USE_NO_DOMAINS).nullish();
+
+const ofType = (pattern: RegExp) =>
+  z.string().regex(pattern, {
+    error: ({ input }) =>
+      `${String(input).slice(0, 100)} is not supported: only tools with an input_schema, and web_search.`,
+  });
+
+/** Becomes Google's own search, which has no limit of uses and knows no place. */
+const searchTool = z
+  .looseObject({
+    type: ofType(/^web_search_\d+$/),
+    name: toolName,
+    allowed_domains: noDomains,
+    blocked_domains: noDomains,
+  })
+  .transform(({ name }) => ({ kind: 'search' as const, name }));
+
+/** It is needless: all tools are offered from the beginning. */
+const toolSearch = z
+  .looseObject({ type: ofType(/^tool_search_tool_\w+$/) })
+  .transform(() => ({ kind: 'needless' as const }));
+
+const tool = z.union([customTool, searchTool, toolSearch]);
+
+const isParallel = { disable_parallel_tool_use: z.boolean().nullish() };
+
+const toolChoice = z.discriminatedUnion(
+  'type',
+  [
+    z.looseObject({ type: z.enum(['auto', 'any', 'none']), ...isParallel }),
+    z.looseObject({ type: z.literal('tool'), name: toolName, ...isParallel }),
+  ],
+  'Must be of type auto, any, tool or none.',
+);
+
+const MAX_STOPS = 5;
+
+/** Parameters that shape the answer. */
+const SUPPORTED = {
+  model: modelName,
+  messages,
+  system: system.nullish(),
+  stream: z.boolean().nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  top_k: z.int32().min(0).nullish(),
+  // https://ai.google.dev/api/generate-content#generationconfig
+  stop_sequences: z
+    .array(z.string().min(1))
+    .max(MAX_STOPS, `Gemini takes at most ${MAX_STOPS}.`)
+    .nullish(),
+  thinking: thinking.nullish(),
+  output_config: outputConfig.nullish(),
+  /** The earlier place of `output_config.format`. */
+  output_format: jsonFormat.nullish(),
+  tools: listOf(tool, MAX_TOOLS).nullish(),
+  tool_choice: toolChoice.nullish(),
+};
+
+const NO_STATE = 'This is not supported: the server keeps nothing between requests.';
+const USE_NO_SERVERS = 'Servers of MCP are not supported: send their tools.';
+
+/** Parameters with one accepted value, which changes nothing. */
+const FIXED = {
+  container: z.null(NO_STATE).optional(),
+  thread: z.null(NO_STATE).optional(),
+  mcp_servers: z.array(z.unknown(), USE_NO_SERVERS).max(0, USE_NO_SERVERS).nullish(),
+  inference_geo: z.literal('global', 'Only global is supported.').nullish(),
+};
+
+const anything = z.unknown().optional();
+
+/** They concern Anthropic's own accounting, speed and caching, never what is asked for. */
+const IGNORED = {
+  anthropic_beta: anything,
+  anthropic_version: anything,
+  betas: anything,
+  billing_policy: anything,
+  cache_control: anything,
+  compaction: anything,
+  context_management: anything,
+  diagnostics: anything,
+  fallback_credit_token: anything,
+  fallbacks: anything,
+  metadata: anything,
+  service_tier: anything,
+  speed: anything,
+  user_profile_id: anything,
+  workspace_id: anything,
+};
+
+const rest = z.null('This parameter is not supported.').optional();
+
+const messageBody = z
+  .object({ ...IGNORED, ...SUPPORTED, ...FIXED, max_tokens: tokens })
+  .catchall(rest);
+const countBody = z
+  .object({ ...IGNORED, ...SUPPORTED, ...FIXED, max_tokens: tokens.nullish() })
+  .catchall(rest);
+
+type CountBody = z.output<typeof countBody>;
+
+export interface MessageRequest {
+  readonly request: ChatRequest & { readonly model: string };
+  readonly isStreamed: boolean;
+  /** Gemini has no such limit: only its first call is handed on. */
+  readonly isOneCallAtATime: boolean;
+  /** The name of the tool that searches the web; null without one. */
+  readonly search: string | null;
+}
+
+/** @throws HttpError that names each faulty or unsupported parameter */
+export const readMessageRequest = (body: unknown): MessageRequest =>
+  toRequest(validate(messageBody, refuseTooMany(body)));
+
+/** The same without what shapes the answer alone. */
+export const readCountRequest = (body: unknown): MessageRequest['request'] =>
+  toRequest(validate(countBody, refuseTooMany(body))).request;
+
+function refuseTooMany(body: unknown): unknown {
+  const isTooMuch = isJsonObject(body) && Object.keys(body).length > MAX_PARAMETERS;
+  if (isTooMuch) throw invalidField('', `At most ${MAX_PARAMETERS} parameters are read.`);
+  return body;
+}
+
+function toRequest(read: CountBody): MessageRequest {
+  const search = read.tools?.find((one) => one.kind === 'search')?.name ?? null;
+  const tools = toTools(read, search);
+  return {
+    request: {
+      turn: {
+        ...readConversation(read.messages, read.system ?? []),
+        settings: toSettings(read),
+        ...(tools === null ? {} : { tools }),
+      },
+      model: read.model,
+    },
+    isStreamed: read.stream ?? false,
+    isOneCallAtATime: read.tool_choice?.disable_parallel_tool_use === true,
+    search,
+  };
+}
+
+function toSettings(body: CountBody): GenerationSettings {
+  const format = body.output_config?.format ?? body.output_format;
+  return withoutGaps({
+    temperature: body.temperature,
+    topP: body.top_p,
+    topK: body.top_k || null,
+    maxOutputTokens: body.max_tokens,
+    stop: body.stop_sequences?.length === 0 ? null : body.stop_sequences,
+    thinking: toThinking(body),
+    json: format ? { schema: format.schema } : null,
+  });
+}
+
+/** The largest that every model with a budget takes: https://ai.google.dev/gemini-api/docs/thinking#set-budget */
+const MAX_BUDGET = 24_576;
+
+/** Without any of it the model thinks as it likes, and does not tell. */
+function toThinking({ thinking, output_config }: CountBody): GenerationSettings['thinking'] | null {
+  const effort = output_config?.effort ? EFFORTS[output_config.effort] : null;
+  if (thinking?.type === 'disabled') return { effort: 'none' };
+  if (!thinking) return effort === null ? null : { effort };
+  return withoutGaps({
+    effort: thinking.type === 'enabled' ? null : effort,
+    budget: thinking.type === 'enabled' ? Math.min(thinking.budget_tokens, MAX_BUDGET) : null,
+    includeThoughts: thinking.display !== 'omitted',
+  });
+}
+
+const EFFORTS: Record<'low' | 'medium' | 'high' | 'xhigh' | 'max', Effort> = {
+  low: 'low',
+  medium: 'medium',
+  high: 'high',
+  xhigh: 'high',
+  max: 'high',
+};
+
+/** @returns null when there are no tools */
+function toTools({ tools, tool_choice: choice }: CountBody, search: string | null): Tools | null {
+  const declarations = (tools ?? []).flatMap((one) =>
+    one.kind === 'own' ? [one.declaration] : [],
+  );
+  const chosen = toChoice(choice, search);
+  const mustCall = chosen.kind === 'one' || (chosen.kind === 'any' && search === null);
+  const isKnown =
+    chosen.kind === 'one'
+      ? declarations.some(({ name }) => name === chosen.name)
+      : declarations.length > 0;
+  if (mustCall && !isKnown) throw invalidField('tool_choice', 'There is no such tool.');
+  if (declarations.length === 0 && search === null) return null;
+  return { declarations, choice: chosen, ...(search === null ? {} : { search: true }) };
+}
+
+/** The model cannot be made to search the web. */
+function toChoice(choice: CountBody['tool_choice'], search: string | null): ToolChoice {
+  if (!choice) return { kind: 'auto' };
+  if (choice.type !== 'tool') return { kind: choice.type };
+  return choice.name === search ? { kind: 'auto' } : { kind: 'one', name: choice.name };
+}
