@@ -141,13 +141,16 @@ describeExample('nextjs', (browser, example) => {
     await page.getByText(/^Looked at the clock: .* \(Asia\/Tokyo\)\.$/).waitFor();
     await page.getByText('You said:').waitFor();
     expect(app.standin.calls).toHaveLength(2);
-    const { contents } = app.standin.calls[1]?.body as { contents: object[] };
-    expect(contents).toMatchObject([
-      { role: 'user' },
-      { role: 'model', parts: [{ functionCall: call }] },
-      { role: 'user', parts: [{ functionResponse: { name: 'local_time' } }] },
-    ]);
-    expect(JSON.stringify(contents[2])).toContain('"timeZone":"Asia/Tokyo"');
+    const result = { name: 'local_time', response: expect.anything() };
+    expect(app.standin.calls[1]?.body).toMatchObject({
+      contents: [
+        { role: 'user' },
+        { role: 'model', parts: [{ functionCall: call }] },
+        { role: 'user', parts: [{ functionResponse: result }] },
+      ],
+    });
+    // Only what the page has found out has the word "at" before the time.
+    expect(JSON.stringify(app.standin.calls[1]?.body)).toMatch(/ at \d+:\d\d [AP]M/);
     await expectReadable(page);
   });
 
