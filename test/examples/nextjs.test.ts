@@ -11,7 +11,7 @@ import { answerOf, startRawUpstream } from '../support/raw-upstream.ts';
 import { type App, type Setting, startApp } from '../support/start-app.ts';
 import { whileTimePasses } from '../support/while-time-passes.ts';
 
-const SLOWLY = { chunks: 6, chunkMs: 1_000, text: 'one two three four five six ' };
+const SLOWLY = { chunks: 6, chunkMs: 1_000, text: 'one two three four five six' };
 const RESUMES = { CHAT_RESUME: 'true' };
 
 /** Without CHAT_RESUME there is nothing to stop, and closing the connection is enough. */
@@ -19,8 +19,8 @@ const NOTHING_TO_STOP = /status of 40[45]/;
 const REFUSED = /status of 503/;
 
 /** Waits until the server has the setting. */
-const itWith = (setting: string) => it.runIf(SETTINGS.includes(`\n${setting}=`));
-const SETTINGS = readFileSync(resolve(import.meta.dirname, '../../.env.example'), 'utf8');
+const itWith = (setting: string) => it.runIf(SETTINGS.includes(`\n  ${setting}:`));
+const SETTINGS = readFileSync(resolve(import.meta.dirname, '../../src/config/settings.ts'), 'utf8');
 
 describeExample('nextjs', (browser, example) => {
   const address = createFixedAddress();
@@ -63,7 +63,7 @@ describeExample('nextjs', (browser, example) => {
     await answer.getByText(/^one/).waitFor();
     expect(await answer.textContent()).not.toContain('six');
     expect(app.standin.openRequests()).toBe(1);
-    await whileTimePasses(app.clock, answer.getByText('one two three four five six').waitFor());
+    await whileTimePasses(app.clock, answer.getByText(SLOWLY.text).waitFor());
     await answer.getByText(/^gemini-flash-latest · \d+ tokens$/).waitFor();
     await expectReadable(page);
   });
@@ -183,12 +183,12 @@ describeExample('nextjs', (browser, example) => {
       await page.reload();
       await page.getByText(/^one/).waitFor();
       const answer = page.getByLabel('Answer');
-      await whileTimePasses(app.clock, answer.getByText(/^one two three four five six$/).waitFor());
+      await whileTimePasses(app.clock, answer.getByText(SLOWLY.text, { exact: true }).waitFor());
       expect(await answer.count()).toBe(1);
       expect(app.standin.calls).toHaveLength(1);
       await page.getByRole('button', { name: 'Send' }).waitFor();
       await page.reload();
-      await answer.getByText(/^one two three four five six$/).waitFor();
+      await answer.getByText(SLOWLY.text, { exact: true }).waitFor();
       expect(await answer.count()).toBe(1);
     },
   );

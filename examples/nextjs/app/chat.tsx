@@ -37,7 +37,8 @@ export function Chat() {
 
   useEffect(() => {
     // Half an answer is not kept, as a resumed stream begins with its first word.
-    if (status === 'submitted' || status === 'ready') keepChat({ id, messages });
+    if (status === 'streaming' || status === 'error') return;
+    keepChat({ id, messages: messages.filter(({ parts }) => parts.length > 0) });
   }, [id, messages, status]);
 
   function send(event: FormEvent<HTMLFormElement>) {
