@@ -185,13 +185,14 @@ export function breakOff(response: ServerResponse): void {
   else socket.destroySoon();
 }
 
-/** A client that sends a large body may read the answer only after a while. */
+/** How long a large body is read and dropped before its refusal, and again after it. */
 const LINGER_MS = 5000;
 
 /**
- * Answers a request whose body has not come whole, and ends the connection. To close while data arrives
- * would reset the connection, and the client could lose the answer. So further data is read and dropped
- * for a short time.
+ * Answers a request whose body has not come whole, and ends the connection. The answer follows the body if that is
+ * soon complete: some proxies, such as Next's rewrites, reset their client's connection when an answer comes during
+ * the upload. To close while data arrives would reset the connection too, and the client could lose the answer. So
+ * further data is read and dropped for a short time.
  */
 export function answerUnread(
   response: ServerResponse,
@@ -200,10 +201,19 @@ export function answerUnread(
 ): void {
   const bytes = Buffer.from(body);
   const headers = { 'content-type': type, 'content-length': bytes.length, connection: 'close' };
-  response.writeHead(status, headers);
-  response.write(bytes);
-  const end = () => response.end();
-  const limit = clock.after(LINGER_MS, end);
+  const answer = () => {
+    if (response.headersSent) return;
+    response.writeHead(status, headers);
+    response.write(bytes);
+  };
+  const end = () => {
+    answer();
+    response.end();
+  };
+  let limit = clock.after(LINGER_MS, () => {
+    answer();
+    limit = clock.after(LINGER_MS, end);
+  });
   response.once('close', () => limit.cancel());
   response.req.once('end', end);
   response.req.resume();

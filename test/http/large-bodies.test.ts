@@ -108,10 +108,16 @@ describe('a body that is declared too large', () => {
     expect(await headOf(app, heard)).toMatch(/^HTTP\/1\.1 413 /);
   });
 
-  it('is read and dropped for five seconds, so that its sender can read the refusal', async () => {
+  it('is read and dropped for five seconds before the refusal, and for five more so that its sender can read it', async () => {
     const app = await start();
     const headers = { ...AS_PROGRAM, 'content-length': String(101 * MB) };
     const { socket, heard } = sendHead(app, '/v1/chat/completions', headers);
+    await vi.waitFor(() => expect(app.clock.pendingTimers()).toBe(1));
+    app.clock.advance(LINGER_MS - 1);
+    await nextTurn();
+    expect((await app.get('/health')).status).toBe(200);
+    expect(heard.text).toBe('');
+    app.clock.advance(1);
     await vi.waitFor(() => expect(heard.text).toMatch(/^HTTP\/1\.1 413 /));
     socket.write(Buffer.alloc(MB));
     app.clock.advance(LINGER_MS - 1);
@@ -138,7 +144,7 @@ describe('a body that is declared too large', () => {
 
 describe('a body of unknown length', () => {
   it.each(ROUTES.filter(([path]) => path === '/api/chat' || path === GENERATE))(
-    'at %s is refused as soon as it is too large',
+    'at %s is refused once it is too large, although it has no end',
     async (path, headers, form) => {
       const app = await start();
       const asked = request(app.url + path, {

@@ -1,0 +1,15 @@
+import type { Message } from './message';
+
+interface KeptChat {
+  /** Who knows it can read an answer that is resumed: it is random and long. */
+  readonly id: string;
+  readonly messages: Message[];
+}
+
+/** The conversation of this tab. It survives a reload. */
+export function keptChat(): KeptChat {
+  const kept = sessionStorage.getItem('chat');
+  return kept === null ? { id: crypto.randomUUID(), messages: [] } : JSON.parse(kept);
+}
+
+export const keepChat = (chat: KeptChat) => sessionStorage.setItem('chat', JSON.stringify(chat));
