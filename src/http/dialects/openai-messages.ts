@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import type {
-  AssistantPart,
   ChatMessage,
   ChatTurn,
   MediaPart,
   TextPart,
+  ToolCall,
   ToolResult,
   UserPart,
 } from '../../shared/chat.ts';
@@ -17,6 +17,7 @@ import {
   listOf,
   replaceLoneSurrogates,
 } from '../body.ts';
+import { Conversation } from './conversation.ts';
 import {
   dataUrl,
   hasText,
@@ -179,14 +180,13 @@ function notAnObject(context: z.RefinementCtx): never {
 }
 
 /**
- * Splits the messages into the system's texts and the conversation. The results of one answer's tool
- * calls stand together in the order of the calls: the provider identifies them by nothing else.
+ * Splits the messages into the system's texts and the conversation.
  *
  * @throws HttpError when a result belongs to no call, or when there is nothing to answer
  */
 export function readConversation(all: readonly Message[]): Pick<ChatTurn, 'system' | 'messages'> {
   const system = all.flatMap(systemTexts);
-  const messages = all.flatMap((message, index) => toMessages(message, index, all));
+  const messages = toMessages(all);
   // Some prompts have instructions only.
   if (messages.length === 0 && system.length > 0) {
     const parts = system.flatMap(toTextParts);
@@ -212,67 +212,43 @@ function asksSomething(all: readonly Message[], messages: readonly ChatMessage[]
   return !isEmpty && messages.length > 0 && messages.at(-1)?.role !== 'assistant';
 }
 
-function toMessages(message: Message, index: number, all: readonly Message[]): ChatMessage[] {
+function toMessages(all: readonly Message[]): readonly ChatMessage[] {
+  const conversation = new Conversation(MISMATCHES);
+  for (const [index, message] of all.entries()) addMessage(conversation, message, index);
+  conversation.endTurn();
+  return conversation.messages;
+}
+
+const MISMATCHES = {
+  noResult: 'No message of a tool after it has its result.',
+  noSuchCall: 'The assistant before it has made no call with this id.',
+};
+
+function addMessage(conversation: Conversation, message: Message, index: number): void {
   switch (message.role) {
     case 'system':
     case 'developer':
-      return [];
+      return;
     case 'user':
-      return unlessEmpty({ role: 'user', parts: message.content.filter(hasContent) });
-    case 'assistant':
-      return [
-        ...unlessEmpty({ role: 'assistant', parts: toAssistantParts(message) }),
-        ...resultsOf(message.tool_calls ?? [], index, all),
-      ];
-    case 'tool':
-      return checkedResult(message, index, all);
+      conversation.ask(message.content.filter(hasContent));
+      return;
+    case 'assistant': {
+      const { content, images, tool_calls: calls } = message;
+      conversation.say([...(content ?? []).filter(hasContent), ...(images ?? [])]);
+      for (const [place, call] of (calls ?? []).entries()) {
+        conversation.call(call.id, toCall(call), `messages.${index}.tool_calls.${place}`);
+      }
+      return;
+    }
+    case 'tool': {
+      const result = toResult(message.content ?? []);
+      conversation.return(message.tool_call_id, result, `messages.${index}.tool_call_id`);
+      return;
+    }
     default:
-      return message satisfies never;
+      message satisfies never;
   }
 }
-
-const unlessEmpty = (message: Extract<ChatMessage, { parts: unknown }>): ChatMessage[] =>
-  message.parts.length === 0 ? [] : [message];
-
-/** The provider refuses a call without its result directly after it. */
-function resultsOf(
-  calls: readonly OpenaiToolCall[],
-  caller: number,
-  all: readonly Message[],
-): ChatMessage[] {
-  const following = all.slice(caller + 1);
-  const end = following.findIndex(({ role }) => role !== 'tool');
-  const results = end < 0 ? following : following.slice(0, end);
-  const outputs = calls.map(({ id, function: { name } }, index): ToolResult => {
-    const result = results.find((one) => one.role === 'tool' && one.tool_call_id === id);
-    if (result?.role === 'tool') return { name, ...toResult(result.content ?? []) };
-    throw invalidField(`messages.${caller}.tool_calls.${index}`, NO_RESULT);
-  });
-  return outputs.length === 0 ? [] : [{ role: 'tool', results: outputs }];
-}
-
-const NO_RESULT = 'No message of a tool after it has its result.';
-
-/**
- * The result was read with its call.
- *
- * @throws HttpError for a result of no call, and for a second one of the same call
- */
-function checkedResult(
-  { tool_call_id: id }: Extract<Message, { role: 'tool' }>,
-  index: number,
-  all: readonly Message[],
-): ChatMessage[] {
-  const caller = all.slice(0, index).findLastIndex(({ role }) => role !== 'tool');
-  const between = all.slice(caller + 1, index);
-  const isSecond = between.some((one) => one.role === 'tool' && one.tool_call_id === id);
-  if (isSecond) throw invalidField(`messages.${index}.tool_call_id`, 'This call has its result.');
-  const calls = all[caller]?.role === 'assistant' ? (all[caller].tool_calls ?? []) : [];
-  if (calls.some((call) => call.id === id)) return [];
-  throw invalidField(`messages.${index}.tool_call_id`, NO_SUCH_CALL);
-}
-
-const NO_SUCH_CALL = 'The assistant before it has made no call with this id.';
 
 const hasContent = (part: UserPart) => part.kind !== 'text' || hasText(part.text);
 
@@ -280,20 +256,7 @@ function toTextParts(text: string): readonly TextPart[] {
   return [{ kind: 'text', text }];
 }
 
-function toAssistantParts({
-  content,
-  images,
-  tool_calls: calls,
-}: Extract<Message, { role: 'assistant' }>): AssistantPart[] {
-  return [
-    ...(content ?? []).filter(hasContent),
-    ...(images ?? []),
-    ...(calls ?? []).map(toCallPart),
-  ];
-}
-
-const toCallPart = ({ function: called, extra_content: extra }: OpenaiToolCall): AssistantPart => ({
-  kind: 'tool-call',
+const toCall = ({ function: called, extra_content: extra }: OpenaiToolCall): ToolCall => ({
   name: called.name,
   input: called.arguments,
   ...signatureIn(extra),

@@ -1,20 +1,20 @@
 import { z } from 'zod';
 import type { ChatRequest } from '../../services/chat.ts';
 import {
-  type AssistantPart,
   type ChatMessage,
   type ChatTurn,
   EFFORTS,
   type TextPart,
   type ThinkingSettings,
+  type ToolCall,
   type ToolChoice,
   type ToolDeclaration,
-  type ToolResult,
   type Tools,
   type UserPart,
 } from '../../shared/chat.ts';
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
+import { Conversation } from './conversation.ts';
 import { hasText, MAX_MESSAGES, MAX_PARTS, mediaUrl, modelName } from './dialect.ts';
 import { callArguments, toolName, toResult } from './openai-messages.ts';
 
@@ -307,10 +307,7 @@ function readItems(
   instructions: string | null,
 ): Pick<ChatTurn, 'system' | 'messages'> {
   const system = [instructions ?? '', ...items.flatMap(systemTexts)].filter(hasText);
-  const reader = new ItemReader();
-  for (const [index, one] of items.entries()) reader.read(one, index);
-  reader.endAnswer();
-  const { messages } = reader;
+  const messages = toMessages(items);
   // Some prompts have instructions only.
   if (messages.length === 0 && system.length > 0) {
     const parts = system.map((said): TextPart => ({ kind: 'text', text: said }));
@@ -333,113 +330,49 @@ function systemTexts(one: Item): string[] {
 
 const isText = (part: UserPart): part is TextPart => part.kind === 'text';
 
-interface OpenCall {
-  readonly id: string;
-  readonly name: string;
-  readonly index: number;
-  result: ToolResult | null;
-}
-
-class ItemReader {
-  readonly messages: ChatMessage[] = [];
-  /** The assistant's turn under way. */
-  #parts: AssistantPart[] = [];
-  #calls: OpenCall[] = [];
+function toMessages(items: readonly Item[]): readonly ChatMessage[] {
+  const conversation = new Conversation(MISMATCHES);
   /** Of the next call. */
-  #signature: string | null = null;
-
-  read(one: Item, index: number): void {
-    switch (one.type) {
-      case 'message':
-        this.#readMessage(one);
-        return;
-      case 'reasoning':
-        if (this.#hasResults()) this.endAnswer();
-        this.#signature = one.encrypted_content ?? null;
-        return;
-      case 'function_call':
-        this.#readCall(one, index);
-        return;
-      case 'function_call_output':
-        this.#readOutput(one, index);
-        return;
-      case 'item_reference':
-        return;
-      default:
-        one satisfies never;
+  let signature: string | null = null;
+  for (const [index, one] of items.entries()) {
+    const path = `input.${index}.call_id`;
+    if (one.type === 'reasoning') {
+      conversation.beginAnswer();
+      signature = one.encrypted_content ?? null;
+      continue;
     }
-  }
-
-  /** The calls of the assistant must all have their results. */
-  endAnswer(): void {
-    if (this.#parts.length > 0) this.messages.push({ role: 'assistant', parts: this.#parts });
-    const results = this.#calls.map(({ index, result }) => {
-      if (result === null) throw invalidField(`input.${index}.call_id`, NO_RESULT);
-      return result;
-    });
-    if (results.length > 0) this.messages.push({ role: 'tool', results });
-    this.#parts = [];
-    this.#calls = [];
-    this.#signature = null;
-  }
-
-  #hasResults(): boolean {
-    return this.#calls.some(({ result }) => result !== null);
-  }
-
-  #readMessage(one: Extract<Item, { type: 'message' }>): void {
-    if (isSystem(one)) return;
-    const { role, content } = one;
-    const parts = content.filter((part) => !isText(part) || hasText(part.text));
-    if (role === 'assistant') {
-      if (this.#hasResults()) this.endAnswer();
-      this.#parts.push(...parts.filter(isText));
-      return;
+    if (one.type === 'message') addMessage(conversation, one);
+    else if (one.type === 'function_call')
+      conversation.call(one.call_id, toCall(one, signature), path);
+    else if (one.type === 'function_call_output') {
+      conversation.return(one.call_id, toResult(one.output), path);
     }
-    this.endAnswer();
-    if (parts.length > 0) this.messages.push({ role: 'user', parts });
+    signature = null;
   }
-
-  #readCall(
-    {
-      call_id: id,
-      namespace,
-      name: own,
-      arguments: input,
-    }: Extract<Item, { type: 'function_call' }>,
-    index: number,
-  ): void {
-    const name = isGiven(namespace) ? joined(namespace, own) : own;
-    if (this.#hasResults()) this.endAnswer();
-    if (this.#calls.some((call) => call.id === id)) {
-      throw invalidField(`input.${index}.call_id`, 'Two calls have one id.');
-    }
-    const signature = this.#signature;
-    this.#signature = null;
-    this.#parts.push({
-      kind: 'tool-call',
-      name,
-      input,
-      ...(signature === null ? {} : { signature }),
-    });
-    this.#calls.push({ id, name, index, result: null });
-  }
-
-  #readOutput(
-    { call_id: id, output: parts }: Extract<Item, { type: 'function_call_output' }>,
-    index: number,
-  ): void {
-    const answered = this.#calls.find((call) => call.id === id);
-    if (answered === undefined) throw invalidField(`input.${index}.call_id`, NO_SUCH_CALL);
-    if (answered.result !== null) {
-      throw invalidField(`input.${index}.call_id`, 'This call has its output.');
-    }
-    answered.result = { name: answered.name, ...toResult(parts) };
-  }
+  conversation.endTurn();
+  return conversation.messages;
 }
 
-const NO_RESULT = 'No function_call_output after it has its result.';
-const NO_SUCH_CALL = 'No function_call before it has this id.';
+const MISMATCHES = {
+  noResult: 'No function_call_output after it has its result.',
+  noSuchCall: 'No function_call before it has this id.',
+};
+
+function addMessage(conversation: Conversation, one: Extract<Item, { type: 'message' }>): void {
+  if (isSystem(one)) return;
+  const parts = one.content.filter((part) => !isText(part) || hasText(part.text));
+  if (one.role === 'assistant') conversation.say(parts.filter(isText));
+  else conversation.ask(parts);
+}
+
+const toCall = (
+  { name, namespace, arguments: input }: Extract<Item, { type: 'function_call' }>,
+  signature: string | null,
+): ToolCall => ({
+  name: isGiven(namespace) ? joined(namespace, name) : name,
+  input,
+  ...(signature === null ? {} : { signature }),
+});
 
 function toSettings({ temperature, top_p: topP, max_output_tokens: most, ...rest }: Body) {
   const thinking = toThinking(rest.reasoning);

@@ -328,7 +328,7 @@ describe('a response', () => {
       'a second output',
       asking({ input: [HI, call('a'), output('a'), output('a')] }),
       'input.3.call_id',
-      /has its output/,
+      /has its result/,
     ],
     [
       'a call without output',
