@@ -83,20 +83,24 @@ const responseFormat = z.discriminatedUnion('type', [
   }),
 ]);
 
-const MAX_TOOLS = 128;
+export const MAX_TOOLS = 128;
 const named = z.looseObject({ name: toolName });
+
+export const declaredFunction = named.extend({
+  description: z.string().nullish(),
+  parameters: jsonSchema.nullish(),
+});
+type DeclaredFunction = z.output<typeof declaredFunction>;
 
 const tool = z.looseObject({
   type: z.literal('function', 'Only functions are supported.'),
-  function: named.extend({
-    description: z.string().nullish(),
-    parameters: jsonSchema.nullish(),
-  }),
+  function: declaredFunction,
 });
 
 const tools = listOf(tool, MAX_TOOLS);
 
-interface Choice {
+/** A choice among the declared functions. */
+export interface Choice {
   readonly choice: ToolChoice;
   /** The only tools that may be called. */
   readonly only?: readonly string[];
@@ -119,7 +123,8 @@ const allowedTools = z.looseObject({
   ),
 });
 
-const toolChoice = z.union(
+/** In all forms of OpenAI's interfaces. */
+export const toolChoice = z.union(
   [
     mode,
     ...chosenFunctions.map((chosen) => chosen.transform(toOne)),
@@ -129,7 +134,7 @@ const toolChoice = z.union(
     allowedTools.extend({ type: z.literal('allowed_tools') }).transform(toAllowed),
     z.looseObject({ type: mode }).transform(({ type }) => type),
   ],
-  'Must be none, auto, required or a function.',
+  'Must be none, auto, required, a function or allowed_tools.',
 );
 
 function nameOfFunction({ function: { name } }: { function: { name: string } }): string {
@@ -250,7 +255,11 @@ export function readCompletionRequest(body: unknown): CompletionRequest {
   const isTooMuch = isJsonObject(body) && Object.keys(body).length > MAX_PARAMETERS;
   if (isTooMuch) throw invalidField('', `At most ${MAX_PARAMETERS} parameters are read.`);
   const read = validate(completionBody, withoutEmpty(body));
-  const declared = toTools(read);
+  const declared = toTools(
+    (read.tools ?? []).map((one) => toDeclaration(one.function)),
+    read.tool_choice ?? AUTO,
+    isGiven(read.web_search_options),
+  );
   const google = { ...read.google, ...read.extra_body?.google };
   const cached = google.cached_content ?? google.cachedContent ?? null;
   return {
@@ -374,13 +383,17 @@ export const withoutGaps = <T extends object>(settings: T) =>
     Object.entries(settings).filter(([, value]) => isGiven(value)),
   ) as WithoutGaps<T>;
 
-/** @returns null when there are no tools */
-function toTools(body: CompletionBody): Tools | null {
-  const chosen = body.tool_choice ?? AUTO;
+/**
+ * @returns null when there are no tools
+ * @throws HttpError when the choice names a function that is not declared
+ */
+export function toTools(
+  declared: readonly ToolDeclaration[],
+  chosen: Choice = AUTO,
+  search = false,
+): Tools | null {
   const { choice, only } = chosen;
-  const declared = (body.tools ?? []).map(toDeclaration);
   if (!canBeCalled(chosen, declared)) throw noSuchTool();
-  const search = isGiven(body.web_search_options);
   if (declared.length === 0 && !search) return null;
   return {
     // Gemini has no list of allowed functions from which the model need not choose.
@@ -398,13 +411,16 @@ function canBeCalled({ choice, only = [] }: Choice, declared: readonly ToolDecla
   return areKnown && (declared.length > 0 || choice.kind !== 'any');
 }
 
-const toDeclaration = ({
-  function: { name, description, parameters },
-}: z.output<typeof tool>): ToolDeclaration => ({
+export const toDeclaration = ({
+  name,
+  description,
+  parameters,
+}: DeclaredFunction): ToolDeclaration => ({
   name,
   ...withoutGaps({ description, parameters }),
 });
 
-const isGiven = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null;
+export const isGiven = <T>(value: T): value is NonNullable<T> =>
+  value !== undefined && value !== null;
 
 const noSuchTool = () => invalidField('tool_choice', 'There is no such tool.');

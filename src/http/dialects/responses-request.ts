@@ -4,10 +4,10 @@ import {
   type ChatMessage,
   type ChatTurn,
   EFFORTS,
+  type GenerationSettings,
   type TextPart,
   type ThinkingSettings,
   type ToolCall,
-  type ToolChoice,
   type ToolDeclaration,
   type Tools,
   type UserPart,
@@ -17,6 +17,15 @@ import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
 import { Conversation } from './conversation.ts';
 import { hasText, MAX_MESSAGES, MAX_PARTS, mediaUrl, modelName } from './dialect.ts';
 import { callArguments, toolName, toResult } from './openai-messages.ts';
+import {
+  declaredFunction,
+  isGiven,
+  MAX_TOOLS,
+  toDeclaration,
+  toolChoice,
+  toTools,
+  withoutGaps,
+} from './openai-request.ts';
 
 /** What is written about the answer besides the answer itself. */
 export interface ResponseForm {
@@ -128,14 +137,7 @@ const item = z.preprocess(
   ),
 );
 
-const MAX_TOOLS = 128;
-
-const functionTool = z.looseObject({
-  type: z.literal('function'),
-  name: toolName,
-  description: z.string().nullish(),
-  parameters: jsonSchema.nullish(),
-});
+const functionTool = declaredFunction.extend({ type: z.literal('function') });
 
 const tool = z.discriminatedUnion(
   'type',
@@ -153,23 +155,6 @@ const tool = z.discriminatedUnion(
     }),
   ],
   'Only function, namespace and web_search are supported.',
-);
-
-const mode = z.enum(['none', 'auto', 'required']);
-
-const namedTool = z.looseObject({ type: z.literal('function'), name: toolName });
-
-const toolChoice = z.union(
-  [
-    mode,
-    namedTool,
-    z.looseObject({
-      type: z.literal('allowed_tools'),
-      mode: z.enum(['auto', 'required']),
-      tools: listOf(namedTool, MAX_TOOLS),
-    }),
-  ],
-  'Must be none, auto, required, a function or allowed_tools.',
 );
 
 const format = z.discriminatedUnion('type', [
@@ -274,7 +259,7 @@ export function readResponseRequest(raw: unknown): {
 } {
   const read = validate(body, raw);
   const { system, messages } = readItems(read.input, read.instructions ?? null);
-  const tools = toTools(read);
+  const tools = toolsOf(read);
   return {
     request: {
       turn: {
@@ -374,60 +359,50 @@ const toCall = (
   ...(signature === null ? {} : { signature }),
 });
 
-function toSettings({ temperature, top_p: topP, max_output_tokens: most, ...rest }: Body) {
-  const thinking = toThinking(rest.reasoning);
-  const json = rest.text?.format ?? { type: 'text' };
-  return {
-    ...(isGiven(temperature) ? { temperature } : {}),
-    ...(isGiven(topP) ? { topP } : {}),
-    ...(isGiven(most) ? { maxOutputTokens: most } : {}),
-    ...(thinking === null ? {} : { thinking }),
-    ...(json.type === 'text'
-      ? {}
-      : { json: json.type === 'json_schema' ? { schema: json.schema } : {} }),
-  };
+function toSettings(body: Body): GenerationSettings {
+  return withoutGaps({
+    temperature: body.temperature,
+    topP: body.top_p,
+    maxOutputTokens: body.max_output_tokens,
+    thinking: toThinking(body.reasoning),
+    json: toJson(body.text?.format),
+  });
 }
 
 function toThinking(asked: Body['reasoning']): ThinkingSettings | null {
   if (!isGiven(asked)) return null;
-  const effort = asked.effort === 'xhigh' ? 'high' : asked.effort;
   const isShown = isGiven(asked.summary) || isGiven(asked.generate_summary);
-  if (!isGiven(effort) && !isShown) return null;
-  return {
-    ...(isGiven(effort) ? { effort } : {}),
-    ...(isShown ? { includeThoughts: true } : {}),
-  };
+  const thinking = withoutGaps({
+    effort: asked.effort === 'xhigh' ? 'high' : asked.effort,
+    includeThoughts: isShown ? true : null,
+  });
+  return Object.keys(thinking).length === 0 ? null : thinking;
 }
 
-const isGiven = <T>(value: T): value is NonNullable<T> => value !== undefined && value !== null;
-
-/**
- * Of Google's search and functions most models take only one: beside functions the search is not offered.
- *
- * @returns null when there are no tools
- */
-function toTools({ tools, tool_choice: choice }: Body): Tools | null {
-  const all = tools ?? [];
-  const declared = all.flatMap(functionsIn);
-  const allowed = allowedBy(choice);
-  const isUnknown = (name: string) => declared.every((one) => one.name !== name);
-  const needsOne = choice === 'required' && declared.length === 0;
-  if (allowed?.some(isUnknown) || needsOne) {
-    throw invalidField('tool_choice', 'There is no such tool.');
-  }
-  const declarations = declared.filter(({ name }) => allowed === null || allowed.includes(name));
-  if (declarations.length > 0) return { declarations, choice: toChoice(choice) };
-  return all.some(isSearch) ? { declarations, choice: { kind: 'auto' }, search: true } : null;
+function toJson(
+  asked: z.output<typeof format> | null | undefined,
+): GenerationSettings['json'] | null {
+  if (!isGiven(asked) || asked.type === 'text') return null;
+  return asked.type === 'json_schema' ? { schema: asked.schema } : {};
 }
+
+/** Of Google's search and functions most models take only one: beside functions the search is not offered. */
+const toolsOf = ({ tools, tool_choice: choice }: Body): Tools | null => {
+  const declared = (tools ?? []).flatMap(functionsIn);
+  const search = declared.length === 0 && (tools ?? []).some(isSearch);
+  return toTools(declared, choice ?? undefined, search);
+};
 
 type Tool = z.output<typeof tool>;
 
 function functionsIn(one: Tool): ToolDeclaration[] {
   switch (one.type) {
     case 'function':
-      return [toDeclaration(one.name, one)];
+      return [toDeclaration(one)];
     case 'namespace':
-      return one.tools.map((inner) => toDeclaration(joined(one.name, inner.name), inner));
+      return one.tools.map((inner) =>
+        toDeclaration({ ...inner, name: joined(one.name, inner.name) }),
+      );
     default:
       return [];
   }
@@ -441,28 +416,6 @@ const namespacedIn = (one: Tool): [string, NamespacedName][] =>
 /** Gemini knows no namespaces. */
 const joined = (namespace: string, name: string) => `${namespace}.${name}`;
 
-const toDeclaration = (
-  name: string,
-  { description, parameters }: z.output<typeof functionTool>,
-): ToolDeclaration => ({
-  name,
-  ...(isGiven(description) ? { description } : {}),
-  ...(isGiven(parameters) ? { parameters } : {}),
-});
-
 /** Without access to the web only a stored index of OpenAI's may be searched. */
 const isSearch = (one: Tool) =>
   one.type.startsWith('web_search') && one.external_web_access !== false;
-
-/** @returns the names of the functions that may be called; null for all */
-function allowedBy(choice: Body['tool_choice']): readonly string[] | null {
-  if (!isGiven(choice) || typeof choice === 'string') return null;
-  return choice.type === 'function' ? [choice.name] : choice.tools.map(({ name }) => name);
-}
-
-function toChoice(choice: Body['tool_choice']): ToolChoice {
-  if (!isGiven(choice)) return { kind: 'auto' };
-  if (typeof choice === 'string') return { kind: choice === 'required' ? 'any' : choice };
-  if (choice.type === 'function') return { kind: 'one', name: choice.name };
-  return { kind: choice.mode === 'required' ? 'any' : 'auto' };
-}
