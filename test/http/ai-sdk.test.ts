@@ -403,9 +403,19 @@ describe('UI messages', () => {
     });
   });
 
+  it('may have a file at an address, which Google fetches', async () => {
+    const app = shared();
+    const url = 'https://example.com/report?id=1';
+    const file = { type: 'file', mediaType: 'application/pdf', url };
+    expect((await post(app, bodyOf({ id: 'u', role: 'user', parts: [file] }))).status).toBe(200);
+    expect(lastRequest(app)).toMatchObject({
+      contents: [{ parts: [{ fileData: { mimeType: 'application/pdf', fileUri: url } }] }],
+    });
+  });
+
   it('are accepted if an earlier one had a refused file', async () => {
     const app = shared();
-    const drawn = { type: 'file', mediaType: 'image/png', url: 'https://example.com/a.png' };
+    const drawn = { type: 'file', mediaType: 'image/png', url: 'blob:https://example.com/1' };
     const refused = { id: 'u', role: 'user', parts: [{ type: 'text', text: 'This?' }, drawn] };
     expect((await post(app, bodyOf(refused))).status).toBe(400);
     expect((await post(app, bodyOf(refused, userSays('And that?')))).status).toBe(200);
@@ -451,7 +461,7 @@ describe('UI messages', () => {
     ['whose last is blank', bodyOf(userSays(' ')), /^messages\.0: The last/],
     [
       'with an image elsewhere',
-      image('https://example.com/a.png'),
+      image('blob:https://example.com/1'),
       /^messages\.0\.parts\.0\.url: Must be a data URL/,
     ],
     ['with an image that is not base64', image('data:image/png;base64,???'), /data URL/],

@@ -13,8 +13,9 @@ import {
   hasText,
   MAX_MESSAGES,
   MAX_PARTS,
-  NOT_A_DATA_URL,
+  NOT_MEDIA,
   readDataUrl,
+  readMediaUrl,
   textPart,
 } from './dialect.ts';
 
@@ -47,8 +48,15 @@ function signed<T extends object>(part: T, metadata: unknown): T & { readonly si
 
 const filePart = z
   .looseObject({ type: z.literal('file') })
-  .meta({ description: 'The `url` is a data URL in base64.' })
-  .transform(({ url }): UserPart | OtherPart => readDataUrl(url) ?? { kind: 'unreadable' });
+  .meta({
+    description: 'The `url` is a data URL in base64, or an address that the provider fetches.',
+  })
+  .transform(
+    ({ url, mediaType }): UserPart | OtherPart =>
+      readMediaUrl(url, typeof mediaType === 'string' ? mediaType : undefined) ?? {
+        kind: 'unreadable',
+      },
+  );
 
 /** Of the assistant: an image that it generated. What is no data URL is skipped. */
 const generatedPart = z
@@ -268,7 +276,7 @@ const UNKNOWN_TOOL = 'The server declares no tool of this name (CHAT_TOOLS).';
 /** Files of earlier messages were refused before: the conversation goes on without them. */
 function refuseUnreadable(parts: UiMessage['parts'], index: number): void {
   const place = parts.findIndex(({ kind }) => kind === 'unreadable');
-  if (place >= 0) throw invalidField(`messages.${index}.parts.${place}.url`, NOT_A_DATA_URL);
+  if (place >= 0) throw invalidField(`messages.${index}.parts.${place}.url`, NOT_MEDIA);
 }
 
 function refuseOpenCalls(
@@ -313,7 +321,7 @@ function toMessages(message: UiMessage): ChatMessage[] {
 }
 
 const hasContent = (part: UserPart | OtherPart): part is UserPart =>
-  part.kind === 'media' || (part.kind === 'text' && hasText(part.text));
+  part.kind === 'media' || part.kind === 'link' || (part.kind === 'text' && hasText(part.text));
 
 type Step = readonly Exclude<AssistantUiPart, { kind: 'step' }>[];
 

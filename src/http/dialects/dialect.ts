@@ -107,7 +107,7 @@ const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,$/i;
 const BASE64 = /^[\w+/-]+={0,2}$/;
 const WHITE_SPACE = /\s+/g;
 
-export const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
+const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
 
 /** A data URL in base64 with a media type. */
 export const dataUrl = z.string().transform((url, context): MediaPart => {
@@ -132,29 +132,36 @@ export function readDataUrl(url: unknown): MediaPart | null {
   const data = BASE64.test(written) ? written : written.replace(WHITE_SPACE, '');
   const isWhole = data.length % 4 === 0 || !data.endsWith('=');
   return isWhole && data.length % 4 !== 1 && BASE64.test(data)
-    ? { kind: 'media', mediaType: mediaType === 'image/jpg' ? 'image/jpeg' : mediaType, data }
+    ? { kind: 'media', mediaType: toKnownType(mediaType), data }
     : null;
 }
 
-const NOT_MEDIA = `${NOT_A_DATA_URL.slice(0, -1)}, or an http or https address.`;
+const toKnownType = (mediaType: string) => (mediaType === 'image/jpg' ? 'image/jpeg' : mediaType);
+
+export const NOT_MEDIA = `${NOT_A_DATA_URL.slice(0, -1)}, or an http or https address.`;
 
 /** A data URL, or an address that the provider fetches itself. */
 export const mediaUrl = z.string().transform((url, context): MediaPart | LinkPart => {
-  const part = readDataUrl(url) ?? readLink(url);
+  const part = readMediaUrl(url);
   if (part !== null) return part;
   context.addIssue({ code: 'custom', message: NOT_MEDIA });
   return z.NEVER;
 });
 
+/** @param mediaType of what is linked, if the caller says it; else the end of the address decides */
+export const readMediaUrl = (url: unknown, mediaType?: string): MediaPart | LinkPart | null =>
+  readDataUrl(url) ?? (typeof url === 'string' ? readLink(url, mediaType) : null);
+
 /** Signed addresses are long. */
 const MAX_ADDRESS = 8000;
 
 /** @returns null unless it is an http or https address */
-function readLink(url: string): LinkPart | null {
+function readLink(url: string, stated?: string): LinkPart | null {
   if (url.length > MAX_ADDRESS || !HTTP.test(url) || !URL.canParse(url)) return null;
   const extension = /\.(\w{2,5})$/.exec(new URL(url).pathname)?.[1]?.toLowerCase() ?? '';
-  const mediaType = MEDIA_TYPES.get(extension);
-  return { kind: 'link', url, ...(mediaType === undefined ? {} : { mediaType }) };
+  const mediaType = stated ?? MEDIA_TYPES.get(extension);
+  if (mediaType === undefined) return { kind: 'link', url };
+  return { kind: 'link', url, mediaType: toKnownType(mediaType) };
 }
 
 const HTTP = /^https?:\/\//i;
