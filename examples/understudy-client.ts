@@ -13,6 +13,10 @@ export interface UnderstudyMetadata {
     readonly inputTokens: number;
     readonly outputTokens: number;
     readonly totalTokens: number;
+    /** Of the input, what the provider had cached. */
+    readonly cachedInputTokens: number;
+    /** Of the output, what the model thought. */
+    readonly reasoningTokens: number;
   };
 }
 

@@ -91,6 +91,7 @@ export class OlderImages {
     const [before, last] = this.#sections.slice(-2);
     if (last?.isImage !== true || last.size >= MIN_IMAGE_BYTES) return;
     this.#sections.pop();
+    this.#oldest = Math.min(this.#oldest, this.#sections.length);
     for (const piece of last.pieces) before?.add(piece);
   }
 

@@ -53,6 +53,8 @@ describe('the helper for pages', () => {
         inputTokens: expect.any(Number),
         outputTokens: expect.any(Number),
         totalTokens: expect.any(Number),
+        cachedInputTokens: expect.any(Number),
+        reasoningTokens: expect.any(Number),
       },
     };
     expect(chat.lastMessage?.metadata).toEqual(expected);

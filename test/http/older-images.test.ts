@@ -92,3 +92,13 @@ it('leaves out the oldest images, no more than necessary and nothing else, howev
     { numRuns: 200 },
   );
 });
+
+it('leaves out an image after a short one that ended with its chunk', () => {
+  const images = new OlderImages(MIN_IMAGE);
+  const short = ['{"messages":[{"parts":[{"url":"data:', 'image/png;base64,AAAA"'];
+  const long = [`},{"url":"data:image/png;base64,${'A'.repeat(MIN_IMAGE)}"`, '}]}]}'];
+  for (const piece of [`{"id":"${'x'.repeat(MIN_IMAGE)}",`, ...short, ...long]) {
+    images.add(Buffer.from(piece.replace(/^\{"messages/, '"messages')));
+  }
+  expect(images.take().toString()).toMatch(/AAAA"\},\{"url":"data:,left-out"\}\]\}\]\}$/);
+});
