@@ -38,6 +38,7 @@ export const SETTINGS = z.object({
   ANAM_PERSONA_ID: matching(isPersonaId, 'is not the id of a persona').optional(),
   ANAM_PERSONA_CONFIG: jsonObject.optional(),
   ALLOW_CLIENT_PERSONA: flag.default(false),
+  CHAT_RESUME: flag.default(false),
   GOOGLE_BASE_URL: baseUrl.default('https://generativelanguage.googleapis.com'),
   ANAM_BASE_URL: baseUrl.default('https://api.anam.ai'),
   KEY_COOLDOWN_SECONDS: seconds(WEEK).default(3_600_000),

@@ -16,6 +16,7 @@ import {
 import { DOCS, servePage } from './page-routes.ts';
 import { limitByAddress } from './rate-limits.ts';
 import type {} from './response-locals.ts';
+import { resumeRoutes } from './resume-routes.ts';
 import { type Route, serveRoutes } from './route.ts';
 import { documentRoute, type StatusRoutesOptions, statusRoutes } from './status-routes.ts';
 
@@ -50,6 +51,11 @@ export function createApp(options: AppOptions): Express {
       limit: limit('chat', options.chatPerMinute),
       recognise: admin?.recognise ?? null,
     }),
+    ...resumeRoutes({
+      ...options,
+      answerStore: sharedStore?.answers ?? null,
+      limit: limit('resume', RESUMES_PER_CHAT * options.chatPerMinute),
+    }),
     ...avatarRoutes({ ...options, limit }),
     ...(admin?.routes ?? []),
     ...(clientTokens.length === 0 ? [] : programRoutes(options)),
@@ -72,6 +78,9 @@ export function createApp(options: AppOptions): Express {
   app.use(answerErrors(log, clock));
   return app;
 }
+
+/** Each load of a page asks, and a browser may have many. */
+const RESUMES_PER_CHAT = 4;
 
 const setAnamErrorForm: ErrorRequestHandler = (error, _request, { locals }, next) => {
   locals.errorForm ??= ANAM_ERRORS;

@@ -70,12 +70,15 @@ export const aiSdk: Dialect = {
   read(request) {
     const { messages, model } = validate(endsWithUser, request.body);
     const isPlain = request.query.protocol === 'text';
+    const { id: chatId } = request.body;
     return {
       request: {
         turn: { system: systemOf(messages), messages: messages.flatMap(toMessage) },
         model: model ?? null,
       },
-      answer: { kind: 'stream', frames: isPlain ? plainText : toUiMessageStream },
+      answer: isPlain
+        ? { kind: 'stream', frames: plainText }
+        : { kind: 'stream', frames: toUiMessageStream, chatId },
     };
   },
 };
@@ -132,7 +135,7 @@ const toFile = ({ mediaType, data }: Media) =>
   toEvent({ type: 'file', mediaType, url: `data:${mediaType};base64,${data}` });
 
 /** Older clients reject a stream with an extra field: nothing is added to any part. */
-function toUiMessageStream({ requestId }: AnswerFacts): Frames {
+export function toUiMessageStream({ requestId, messageId }: AnswerFacts): Frames {
   let model = '';
   let isTextOpen = false;
   const closeText = () => {
@@ -145,7 +148,7 @@ function toUiMessageStream({ requestId }: AnswerFacts): Frames {
     begin(answering) {
       model = answering;
       return (
-        toEvent({ type: 'start', messageMetadata: { model, requestId } }) +
+        toEvent({ type: 'start', messageId, messageMetadata: { model, requestId } }) +
         toEvent({ type: 'start-step' })
       );
     },
@@ -167,6 +170,7 @@ function toUiMessageStream({ requestId }: AnswerFacts): Frames {
       );
     },
     fail: ({ message: errorText }) => toEvent({ type: 'error', errorText }) + DONE,
+    stop: () => toEvent({ type: 'abort' }) + DONE,
     keepAlive: COMMENT,
   };
 }
