@@ -114,6 +114,7 @@ export class RunningAnswers {
    */
   async drain(limitMs: number): Promise<boolean> {
     const running = [...this.#byName.values()];
+    for (const answer of running) answer.cutOff();
     const shared = running.filter(({ copy }) => copy?.isReachable === true);
     for (const answer of running) if (!shared.includes(answer)) answer.stop();
     const over = Promise.all(shared.map(({ over }) => over.catch(() => {})));
@@ -323,6 +324,11 @@ export class RunningAnswer implements ChatWriter {
     if (!this.isOver) leave(this.#caller);
   }
 
+  /** For the end of the process: Node reports the end of a connection only after that of its server. */
+  cutOff(): void {
+    for (const reader of this.#readers) reader.cutOff();
+  }
+
   /** Ends what would outlive the process. */
   close(): void {
     this.#timer?.cancel();
@@ -425,7 +431,7 @@ class AnswerReader {
   }
 
   feed(answeredBy: AnsweredBy | null): void {
-    if (this.#isFull || this.#isDone) return;
+    if (this.#isFull || this.#isDone || this.#response.destroyed) return;
     const text = this.#answer.textFrom(this.#position);
     this.#position = this.#answer.length;
     if (text !== '') {
