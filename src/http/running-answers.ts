@@ -499,6 +499,8 @@ class SharedCopy {
   #isTaken = false;
   /** Whether the store has taken what it was given last. */
   #isReachable = false;
+  /** Then everything is sent again, but not with each text. */
+  #hasFailed = false;
   #sent: { readonly state: AnswerState; readonly isTaken: boolean } | null = null;
   #sending: Promise<void> | null = null;
   #isClosed = false;
@@ -516,7 +518,7 @@ class SharedCopy {
   }
 
   changed(): void {
-    if (!this.#isClosed) void this.flush();
+    if (!this.#isClosed && !this.#hasFailed) void this.flush();
   }
 
   flush(): Promise<void> {
@@ -554,10 +556,14 @@ class SharedCopy {
     } catch {
       // The store reports its failures itself, and may be another one when it is back.
       this.#isReachable = false;
+      this.#hasFailed = true;
       this.#startAgain();
     }
     if (this.#isClosed || (this.#answer.isOver && this.#isReachable)) return;
-    this.#timer = this.#options.clock.after(ALIVE_MS, () => this.changed());
+    this.#timer = this.#options.clock.after(ALIVE_MS, () => {
+      this.#hasFailed = false;
+      this.changed();
+    });
   }
 
   async #sendOnce(): Promise<void> {

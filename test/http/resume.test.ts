@@ -311,6 +311,24 @@ describe('an answer', () => {
     expect((await resume(app)).status).toBe(204);
   });
 
+  it('is not held up by a reader that reads nothing, for others or for itself', async () => {
+    const app = await start({ chunks: 30, chunkMs: 100, text: 'x'.repeat(4_000_000) });
+    const { port } = new URL(app.url);
+    const idle = connect(Number(port), '127.0.0.1').pause();
+    const page = await ask(app);
+    idle.write(`GET ${PATH} HTTP/1.1\r\nhost: a\r\n\r\n`);
+    await whileTimePasses(app.clock, page.whole);
+    expect(saidIn(page.text())).toHaveLength(4_000_000);
+    let text = '';
+    idle.on('data', (part: Buffer) => {
+      text += part.toString('latin1');
+    });
+    idle.resume();
+    await vi.waitFor(() => expect(text).toContain('[DONE]'), { timeout: 5000 });
+    expect(text.match(/x/g)?.length).toBeGreaterThanOrEqual(4_000_000);
+    idle.destroy();
+  });
+
   it('larger than what is kept arrives as a whole, and cannot be resumed', async () => {
     const app = await start({ chunks: 50, chunkMs: 100, text: 'x'.repeat(5_000_000) });
     const page = await ask(app);
