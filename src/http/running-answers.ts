@@ -357,7 +357,7 @@ export class RunningAnswer implements ChatWriter {
   }
 
   #delivered(delivery: Delivery): void {
-    if (!this.#isKept || this.#delivery !== null) return;
+    if (!this.#isKept || this.isDelivered()) return;
     this.#delivery = delivery;
     this.copy?.setTaken(true);
     this.#timer?.cancel();
@@ -372,7 +372,7 @@ export class RunningAnswer implements ChatWriter {
   }
 
   #waitForReader(ms: number): void {
-    if (!this.#isKept || this.#readers.size > 0) return;
+    if (!this.#isKept || this.#readers.size > 0 || this.isDelivered()) return;
     this.#timer?.cancel();
     this.#timer = this.#clock.after(ms, () => {
       const leftMs = (this.copy?.readAt ?? 0) + WITHOUT_READER_MS - this.#clock.now();
@@ -469,9 +469,7 @@ class AnswerReader {
     const isResumed = this.#response.req.method === 'GET';
     if (isResumed || state.kind !== 'failed') this.#begin(null);
     if (state.kind === 'failed') this.#settle.reject(error);
-    else {
-      this.#output.end(state.kind === 'stopped' ? frames.stop?.() : '');
-    }
+    else this.#output.end(state.kind === 'stopped' ? frames.stop?.() : '');
   }
 }
 

@@ -34,6 +34,7 @@ describe('an empty environment', () => {
     systemPrompt: null,
     persona: null,
     allowClientPersona: false,
+    chatResume: false,
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
     cooldownMs: 3_600_000,

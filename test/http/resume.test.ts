@@ -278,7 +278,15 @@ describe('an answer without a reader', () => {
     );
     await vi.waitFor(() => expect(lineOf(app)).toMatchObject({ status: 200 }));
     socket.destroy();
-    await vi.waitFor(async () => expect((await resume(app)).status).toBe(200));
+    await vi.waitFor(async () => {
+      const page = await resume(app);
+      expect(page.status).toBe(200);
+      await page.whole;
+      expect(saidIn(page.text())).toBe(TEXT);
+    });
+    expect((await resume(app)).status).toBe(204);
+    app.clock.advance(1000);
+    expect(app.clock.pendingTimers()).toBe(0);
   });
 
   it('ends at once with the process, which no connection can reach any more', async () => {
