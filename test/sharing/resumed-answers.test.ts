@@ -8,6 +8,8 @@ import { REDIS_SERVER, startRedis } from '../support/redis.ts';
 
 const KEYS = [{ key: 'the-only-key', service: 'google' as const }];
 const ID = '3kTm8Qw2ZrV5xYbN';
+const NAME = chatNameOf(ID);
+const COPY = `understudy:answer:${NAME}`;
 const TEXT = 'one two now red six end ';
 const ANSWER = { chunks: 6, chunkMs: 100, text: TEXT };
 /** Longer than each of these tests. */
@@ -29,7 +31,9 @@ async function startTwo(answer = ANSWER) {
   return { redis, standin, one: await start(), other: await start() };
 }
 
-/** Asks, and leaves in mid-answer. */
+const READ_ON = /$^/;
+
+/** Asks, and leaves once this has come. */
 async function askAndLeave(instance: Instance, first = /one /): Promise<void> {
   const page = new AbortController();
   const { body } = await fetch(`${instance.url}/api/chat`, {
@@ -65,7 +69,11 @@ async function resumeWithClient(instance: Instance): Promise<string> {
 
 const isNothingLeft = (...instances: Instance[]) =>
   vi.waitFor(async () => {
-    for (const instance of instances) expect((await resume(instance)).status).toBe(204);
+    for (const instance of instances) {
+      const { status, body } = await resume(instance);
+      await body?.cancel();
+      expect(status).toBe(204);
+    }
   }, SOON);
 
 const lastOf = (text: string) => eventsIn(text).at(-2)?.data;
@@ -85,17 +93,23 @@ ifInstalled(REDIS_SERVER, 'with two instances', () => {
   });
 
   it('an answer that was read to its end where it was asked for is not resumed at the other one', async () => {
-    const { one, other } = await startTwo();
-    await askAndLeave(one, /DONE/);
-    await isNothingLeft(other);
+    const { redis, one, other } = await startTwo();
+    await askAndLeave(one, READ_ON);
+    // Sooner than after the second in which its connection may still close.
+    await vi.waitFor(async () => expect(await redis.client.hget(COPY, 'taken')).toBe('1'), {
+      timeout: 700,
+      interval: 10,
+    });
+    expect((await resume(other)).status).toBe(204);
   });
 
   it('a DELETE at one ends the call of the other at once, and its readers at both', async () => {
-    const { standin, one, other } = await startTwo(ENDLESS);
-    await askAndLeave(one, /on and/);
+    const { standin, one, other } = await startTwo({ ...ANSWER, chunkMs: 600_000 });
+    await askAndLeave(one);
     const readers = [(await resume(one)).text(), (await resume(other)).text()];
     await fetch(`${other.url}/api/chat/${ID}/stream`, { method: 'DELETE' });
-    await vi.waitFor(() => expect(standin.calls[0]?.aborted).toBe(true), SOON);
+    // Sooner than its instance looks into the shared store by itself.
+    await vi.waitFor(() => expect(standin.calls[0]?.aborted).toBe(true), { timeout: 1000 });
     for (const text of await Promise.all(readers)) expect(lastOf(text)).toEqual({ type: 'abort' });
     await isNothingLeft(one, other);
   });
@@ -139,11 +153,10 @@ ifInstalled(REDIS_SERVER, 'with two instances', () => {
 
   it('an answer whose instance has died ends with an error', async () => {
     const { redis, other } = await startTwo();
-    const name = chatNameOf(ID);
     const at = Date.now() - 20_000;
     const state = JSON.stringify({ kind: 'running' });
-    await redis.client.hset(`understudy:answer:${name}`, { id: 'x', state, taken: '0', at });
-    await redis.client.set(`understudy:answer-text:${name}`, 'data: {"type":"start"}\n\n');
+    await redis.client.hset(COPY, { id: 'x', state, taken: '0', at });
+    await redis.client.set(`understudy:answer-text:${NAME}`, 'data: {"type":"start"}\n\n');
     const text = await (await resume(other)).text();
     expect(eventsIn(text).map(({ data }) => data)).toEqual([
       { type: 'start' },
