@@ -29,6 +29,7 @@ export function resumeRoutes(options: ResumeRoutesOptions): Route[] {
     limit: answers === null || limit.length === 0 ? [] : [setPlainErrors, ...limit],
     errorForms: [OUR_ERRORS, PLAIN_ERRORS],
     isPolled: true,
+    isUncached: true,
   } as const;
   return [
     {

@@ -17,9 +17,11 @@ import { KeepAlive, PacedWriter, setAnsweredBy } from './reply.ts';
 const WITHOUT_READER_MS = 60_000;
 /** How soon a client that leaves during the last bytes closes its connection. */
 const LAST_BYTES_MS = 1000;
-/** In characters. */
+/** How long the end of the process waits for the shared store to show whether it works. */
+const STORE_LIMIT_MS = 1000;
+/** In characters, which take one or two bytes each. */
 const MAX_ANSWER = 4 * 2 ** 20;
-const MAX_ALL_ANSWERS = 64 * 2 ** 20;
+const MAX_ALL_ANSWERS = 32 * 2 ** 20;
 const MAX_ANSWERS = 1000;
 /** Of one answer. The oldest one is most likely a connection that has died without a word. */
 const MAX_READERS = 8;
@@ -115,6 +117,8 @@ export class RunningAnswers {
   async drain(limitMs: number): Promise<boolean> {
     const running = [...this.#byName.values()];
     for (const answer of running) answer.cutOff();
+    const sent = Promise.all(running.map(({ copy }) => copy?.flush()));
+    await atMost(STORE_LIMIT_MS, this.#options.clock, sent, []);
     const shared = running.filter(({ copy }) => copy?.isReachable === true);
     for (const answer of running) if (!shared.includes(answer)) answer.stop();
     const over = Promise.all(shared.map(({ over }) => over.catch(() => {})));
@@ -550,7 +554,6 @@ class SharedCopy {
     try {
       do await this.#sendOnce();
       while (!this.#isClosed && !this.#isUpToDate());
-      this.#isReachable = true;
     } catch {
       // The store reports its failures itself, and may be another one when it is back.
       this.#isReachable = false;
@@ -579,6 +582,7 @@ class SharedCopy {
       this.#bytes += Buffer.byteLength(text);
       this.#sent = sent;
       this.#isNew = false;
+      this.#isReachable = true;
       if (readMs !== null) this.readAt = clock.now() - readMs;
     }
   }

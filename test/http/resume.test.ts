@@ -469,13 +469,13 @@ describe('all answers together', () => {
     expect(begin(answers, 1001)).toBeNull();
   });
 
-  it('have at most 64 million characters', () => {
+  it('have at most 32 million characters', () => {
     const answers = new RunningAnswers({ clock: createFakeClock(), store: null });
     const all = Array.from({ length: 20 }, (_, index) => {
       const answer = begin(answers, index);
       answer?.write({ text: 'x'.repeat(4_000_000) });
       return answers.find(chatNameOf(`the-chat-with-number-${index}`) ?? '') === answer;
     });
-    expect(all.filter(Boolean)).toHaveLength(16);
+    expect(all.filter(Boolean)).toHaveLength(8);
   });
 });

@@ -146,7 +146,7 @@ ifInstalled(REDIS_SERVER, 'with two instances', () => {
       type: 'error',
       errorText: 'The server is being restarted. Please ask again.',
     });
-    expect(standin.calls[0]?.aborted).toBe(true);
+    await vi.waitFor(() => expect(standin.calls[0]?.aborted).toBe(true), SOON);
     const line = one.logs.find(({ msg }) => msg === 'request');
     expect(line).toMatchObject({ code: 'upstream_failed' });
   });
