@@ -89,7 +89,7 @@ function createReport({ log, clock, metrics }: AccessOptions) {
   }
 }
 
-/** Whoever knows it can read the chat's answer. */
+/** It is all that it takes to read the chat's answer, so it stays out of the log. */
 const CHAT_ID = /^(\/+api\/+chat\/+)[^/]+/i;
 
 /** Of the routes of one path, the one that was asked for. */
@@ -105,7 +105,7 @@ export function callerOf({ locals, destroyed }: Response): Caller {
   return locals.caller;
 }
 
-/** Nobody waits for the answer any more. */
+/** The answer is not wanted any more. */
 export function leave(caller: Caller | undefined): void {
   if (caller === undefined) return;
   caller.isGone = true;

@@ -55,7 +55,7 @@ export function resumeRoutes(options: ResumeRoutesOptions): Route[] {
       id: 'stopChat',
       summary: 'Stop a running answer',
       description:
-        'Ends the call to the provider, whoever reads the answer. Nothing can be resumed afterwards.',
+        'Ends the call to the provider, and the answer for all its readers. Nothing can be resumed afterwards.',
       answer: { status: 204, description: 'None is running any more.' },
       handlers: [answers === null ? sendNothing : stop(answers)],
     },
@@ -74,7 +74,7 @@ const OFF = `\`useChat({resume: true})\` asks this at each load of its page. Wit
 connection, so none can be resumed.`;
 
 const ON = `\`useChat({resume: true})\` asks this at each load of its page. An answer goes on for a minute without a reader, and is
-kept for a minute after its end if nobody has read it all. \`{id}\` is the chat's, as \`POST /api/chat\` had it; one of less than
+kept for a minute after its end if no reader has got it all. \`{id}\` is the chat's, as \`POST /api/chat\` had it; one of less than
 16 characters keeps nothing.`;
 
 const NOTHING = { status: 204, description: 'There is no answer to resume.' } as const;
@@ -218,7 +218,7 @@ class RemoteReader {
     return new ServiceError('upstream_failed', 'The answer broke off. Please try again.');
   }
 
-  /** From now on nobody resumes it. */
+  /** It is not resumed any more. */
   #markAsTaken(id: string): Promise<void> {
     return this.#store.end(this.#name, id, 'taken').catch(() => {});
   }

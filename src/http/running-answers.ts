@@ -13,7 +13,7 @@ import type { Frames } from './dialects/dialect.ts';
 import { toHttpError } from './errors.ts';
 import { KeepAlive, PacedWriter, setAnsweredBy } from './reply.ts';
 
-/** How long an answer goes on without a reader, and how long it is kept after its end if nobody has read it all. */
+/** How long an answer goes on without a reader, and how long it is kept after its end if no reader has got it all. */
 const WITHOUT_READER_MS = 60_000;
 /** How soon a client that leaves during the last bytes closes its connection. */
 const LAST_BYTES_MS = 1000;
@@ -23,12 +23,12 @@ const STORE_LIMIT_MS = 1000;
 const MAX_ANSWER = 4 * 2 ** 20;
 const MAX_ALL_ANSWERS = 32 * 2 ** 20;
 const MAX_ANSWERS = 1000;
-/** Of one answer. The oldest one is most likely a connection that has died without a word. */
+/** Of one answer. Beyond it the oldest is cut off: most likely its connection is dead. */
 const MAX_READERS = 8;
 
 /**
- * Whoever knows a chat's id can read its answer, so an id that can be guessed keeps none. An address cannot take the
- * id's place: a phone changes its address on the way, and everybody behind one proxy has the same.
+ * A chat's id is all that it takes to read its answer, so an answer is not kept under an id that can be guessed. An
+ * address cannot take the id's place: a phone changes its address, and all clients behind one proxy have the same.
  *
  * @returns the chat's name in memory and in the shared store, which does not lead back to its id; null for no such id
  */
@@ -252,6 +252,7 @@ export class RunningAnswer implements ChatWriter {
   }
 
   end(finish: ChatFinish): void {
+    if (this.isOver) return;
     this.#state = { kind: 'ended' };
     this.#add(this.frames.end(finish));
     this.#settle.resolve();
@@ -273,7 +274,11 @@ export class RunningAnswer implements ChatWriter {
     else this.#waitForReader(WITHOUT_READER_MS);
   }
 
-  /** Sends the answer from its beginning. @returns resolves when the connection is done with it, or fails as the answer does */
+  /**
+   * Sends the answer from its beginning.
+   *
+   * @returns resolves when the connection has closed or has got it all, and fails as the answer does
+   */
   read(response: Response): Promise<void> {
     if (this.#readers.size >= MAX_READERS) {
       const [oldest] = this.#readers;
@@ -313,7 +318,7 @@ export class RunningAnswer implements ChatWriter {
     return this.#delivery !== null && !isLost(this.#delivery);
   }
 
-  /** Nobody can resume it from now on. It goes on for the readers that it has here. */
+  /** It cannot be resumed from now on. It goes on for the readers that it has here. */
   forget(end: AnswerEnd = this.isOver ? 'taken' : 'lost'): void {
     if (!this.#isKept) return;
     this.#isKept = false;
@@ -388,7 +393,7 @@ export class RunningAnswer implements ChatWriter {
 
 /** The whole answer was written to a connection that stays open. */
 interface Delivery {
-  /** Null where the connection ends with the answer and so tells nothing. */
+  /** Null where the server itself closes the connection after the answer. */
   readonly socket: Socket | null;
 }
 
@@ -422,8 +427,8 @@ class AnswerReader {
       this.#keepAlive.stop();
       this.#settle.resolve();
       const isWhole = response.writableFinished && answer.isOver;
-      const tells = response.shouldKeepAlive;
-      answer.left(this, isWhole ? { socket: tells ? socket : null } : null);
+      const staysOpen = response.shouldKeepAlive;
+      answer.left(this, isWhole ? { socket: staysOpen ? socket : null } : null);
     };
     response.on('close', leave);
     // No event follows if it closed while the body was read.
@@ -536,7 +541,7 @@ class SharedCopy {
     this.changed();
   }
 
-  /** Nobody can resume it any more. */
+  /** It cannot be resumed any more. */
   end(how: AnswerEnd): void {
     if (this.#isClosed) return;
     this.stop();
@@ -600,7 +605,7 @@ class SharedCopy {
   }
 }
 
-/** Whoever awaits it learns of the failure; nobody has to. */
+/** A failure that is not awaited is no unhandled rejection. */
 function withResolvers() {
   let resolve: () => void = () => {};
   let reject: (error: unknown) => void = () => {};

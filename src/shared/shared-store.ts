@@ -35,7 +35,7 @@ export interface AnswerStore {
   /** Adds to the copy, and shows that its answer goes on. */
   write(part: WrittenPart): Promise<WriteAnswer>;
   /**
-   * @param id of the answer that is being read; null to begin with one that nobody has read to its end
+   * @param id of the answer that is being read; null to begin with one that was not read to its end
    * @param from where to go on, in bytes
    * @returns null where there is none
    */
@@ -45,7 +45,7 @@ export interface AnswerStore {
 }
 
 export interface AnswerListener {
-  /** Nobody can resume this answer any more: it was read to its end, or a newer one has taken its place. */
+  /** This answer cannot be resumed any more: it was read to its end, or a newer one has taken its place. */
   gone(name: string, id: string): void;
   stopped(name: string, id: string): void;
 }

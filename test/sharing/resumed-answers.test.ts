@@ -4,7 +4,7 @@ import { chatNameOf } from '../../src/http/running-answers.ts';
 import { eventsIn } from '../support/events.ts';
 import { ifInstalled } from '../support/installed.ts';
 import { type Instance, startInstance, startProviders } from '../support/instances.ts';
-import { REDIS_SERVER, startRedis } from '../support/redis.ts';
+import { REDIS_SERVER, type RedisServer, startRedis } from '../support/redis.ts';
 
 const KEYS = [{ key: 'the-only-key', service: 'google' as const }];
 const ID = '3kTm8Qw2ZrV5xYbN';
@@ -165,23 +165,38 @@ ifInstalled(REDIS_SERVER, 'with two instances', () => {
     ]);
   });
 
-  it('whose Redis dies, the answer goes on at its own instance, and is shared again when Redis is back', async () => {
-    const { redis, one, other } = await startTwo(ENDLESS);
-    await askAndLeave(one, /on and/);
-    await redis.signal('SIGKILL');
-    await isNothingLeft(other);
-    const page = new AbortController();
-    const here = await fetch(`${one.url}/api/chat/${ID}/stream`, { signal: page.signal });
-    expect(here.status).toBe(200);
-    page.abort();
-    await redis.startAgain();
-    await vi.waitFor(
-      async () => {
-        const { status, body } = await resume(other);
-        await body?.cancel();
-        expect(status).toBe(200);
-      },
-      { timeout: 10_000, interval: 50 },
-    );
-  });
+  it.each([
+    [
+      'dies',
+      (redis: RedisServer) => redis.signal('SIGKILL'),
+      (redis: RedisServer) => redis.startAgain(),
+    ],
+    [
+      'hangs',
+      (redis: RedisServer) => redis.signal('SIGSTOP'),
+      (redis: RedisServer) => redis.signal('SIGCONT'),
+    ],
+  ])(
+    'whose Redis %s, an answer goes on at its own instance, and is shared again when Redis is back',
+    { timeout: 30_000 },
+    async (_, end, mend) => {
+      const { redis, one, other } = await startTwo(ENDLESS);
+      await askAndLeave(one, /on and/);
+      await end(redis);
+      await isNothingLeft(other);
+      const page = new AbortController();
+      const here = await fetch(`${one.url}/api/chat/${ID}/stream`, { signal: page.signal });
+      expect(here.status).toBe(200);
+      page.abort();
+      await mend(redis);
+      await vi.waitFor(
+        async () => {
+          const { status, body } = await resume(other);
+          await body?.cancel();
+          expect(status).toBe(200);
+        },
+        { timeout: 10_000, interval: 50 },
+      );
+    },
+  );
 });
