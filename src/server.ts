@@ -4,6 +4,7 @@ import { createHedging } from './failover/hedging.ts';
 import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
+import { RunningAnswers } from './http/running-answers.ts';
 import type { MetricsOptions } from './observability/metrics.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
@@ -113,6 +114,9 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     ]),
     targets: targets.filter(({ provider }) => provider === google.name),
   });
+  const answers = config.chatResume
+    ? new RunningAnswers({ clock, store: sharedStore?.answers ?? null })
+    : null;
   const app = createApp({
     ...config,
     admin: admin?.http ?? null,
@@ -122,6 +126,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       Object.fromEntries(providers.map(({ name }) => [name, pool.inspection.counts(name)])),
     redis: sharing?.redis ?? null,
     sharedStore,
+    answers,
     chatTargets,
     embeddingTargets,
     chat: createChat({
@@ -161,10 +166,12 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   return {
     port: await listen(server, config.port, config.host),
     async stop(limitMs, lastRequestsMs = 0) {
+      const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
+      const answersEnded = (await answers?.drain(until - clock.now())) ?? true;
       await sharing?.stop();
       await dispatcher.destroy();
-      return endedByItself;
+      return endedByItself && answersEnded;
     },
   };
 }

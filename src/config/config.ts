@@ -199,6 +199,8 @@ function toConfig(settings: Settings) {
     /** The name of this server's sessions in Anam's lists. */
     clientLabel: settings.ANAM_CLIENT_LABEL,
     allowClientPersona: settings.ALLOW_CLIENT_PERSONA,
+    /** Whether an answer of `useChat` goes on for a minute without its reader. */
+    chatResume: settings.CHAT_RESUME,
     /** Base URLs end before the API's version and without a slash. */
     googleBaseUrl: settings.GOOGLE_BASE_URL,
     anamBaseUrl: settings.ANAM_BASE_URL,

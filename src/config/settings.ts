@@ -53,6 +53,7 @@ export const SETTINGS = z.object({
   ANAM_SESSION_OPTIONS: sessionOptions.nullable().default(null),
   ANAM_CLIENT_LABEL: matching(isLabel, LABEL_FAULT).nullable().default(null),
   ALLOW_CLIENT_PERSONA: flag.default(false),
+  CHAT_RESUME: flag.default(false),
   GOOGLE_BASE_URL: baseUrl.default('https://generativelanguage.googleapis.com'),
   ANAM_BASE_URL: baseUrl.default('https://api.anam.ai'),
   KEY_COOLDOWN_SECONDS: seconds(WEEK).default(3_600_000),

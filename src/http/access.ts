@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import cors from 'cors';
-import type { RequestHandler, Response } from 'express';
+import type { Request, RequestHandler, Response } from 'express';
 import helmet from 'helmet';
 import type { Caller } from '../failover/failover.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -70,20 +70,39 @@ function faultOfHost({ headers, rawHeaders, httpVersion }: IncomingMessage): str
 
 function createReport({ log, clock, metrics }: AccessOptions) {
   return function reportEnd(this: Response): void {
-    const { locals, req: request } = this;
+    const { locals } = this;
+    if (locals.running?.isOver === false) {
+      locals.reportEnd = () => report(this, locals.caller?.trace?.end?.kind === 'answered');
+      return;
+    }
+    if (!this.writableFinished) leave(locals.caller);
+    report(this, this.writableFinished);
+  };
+
+  function report(response: Response, isWhole: boolean): void {
+    const { locals, req: request } = response;
+    // An answer that goes on without its reader still needs the body.
     locals.bodyMemory.release(locals);
     const { method, url } = request;
-    const route: Route | undefined = request.route?.served;
-    if (!this.writableFinished) leave(locals.caller);
+    const route = routeOf(request);
     const ms = clock.now() - locals.startedAt;
-    const isAnswered = this.writableFinished || locals.outcome?.code !== undefined;
-    const status = isAnswered ? this.statusCode : CLIENT_GONE;
+    const isAnswered = isWhole || locals.outcome?.code !== undefined;
+    const status = isAnswered ? response.statusCode : CLIENT_GONE;
     metrics?.requestAnswered({ method, route: route?.path ?? OTHER, status, ms });
     if (url === '/health') return;
     // Headers and queries stay out.
-    const path = (url.split('?', 1)[0] ?? '').slice(0, 200);
-    log[levelOf(this, route)](lineOf(locals, { method, path, status, ms }), 'request');
-  };
+    const path = (url.split('?', 1)[0] ?? '').replace(CHAT_ID, '$1{id}').slice(0, 200);
+    log[levelOf(response, route)](lineOf(locals, { method, path, status, ms }), 'request');
+  }
+}
+
+/** It is all that it takes to read the chat's answer, so it stays out of the log. */
+const CHAT_ID = /^(\/+api\/+chat\/+)[^/]+/i;
+
+/** Of the routes of one path, the one that was asked for. */
+function routeOf({ route, method }: Request): Route | undefined {
+  const routes: readonly Route[] = route?.served ?? [];
+  return routes.find((one) => one.method === method.toLowerCase()) ?? routes[0];
 }
 
 /** @returns who asks, told when the connection closes before the answer is out */
@@ -93,7 +112,8 @@ export function callerOf({ locals, destroyed }: Response): Caller {
   return locals.caller;
 }
 
-function leave(caller: Caller | undefined): void {
+/** The answer is not wanted any more. */
+export function leave(caller: Caller | undefined): void {
   if (caller === undefined) return;
   caller.isGone = true;
   caller.work?.callerGone();

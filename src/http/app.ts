@@ -24,6 +24,7 @@ import {
 import { DOCS, servePage } from './page-routes.ts';
 import { limitByAddress } from './rate-limits.ts';
 import type {} from './response-locals.ts';
+import { resumeRoutes } from './resume-routes.ts';
 import { type Route, serveRoutes } from './route.ts';
 import { documentRoute, type StatusRoutesOptions, statusRoutes } from './status-routes.ts';
 
@@ -61,6 +62,11 @@ export function createApp(options: AppOptions): Express {
       limit: limit('chat', options.chatPerMinute),
       recognise: admin?.recognise ?? null,
     }),
+    ...resumeRoutes({
+      ...options,
+      answerStore: sharedStore?.answers ?? null,
+      limit: limit('resume', RESUMES_PER_CHAT * options.chatPerMinute),
+    }),
     ...avatarRoutes({ ...options, limit }),
     liveRoute({ ...options, limit: limit('live-tokens', options.sessionsPerMinute) }),
     ...(admin?.routes ?? []),
@@ -88,6 +94,9 @@ export function createApp(options: AppOptions): Express {
 
 /** Where Anam's own clients call us. */
 const ANAM_PATHS = ['/api/anam/v1', TOKEN_PATH, START_PATH];
+
+/** Each load of a page asks, and a browser may have many. */
+const RESUMES_PER_CHAT = 4;
 
 const setAnamErrorForm: ErrorRequestHandler = (error, _request, { locals }, next) => {
   locals.errorForm ??= ANAM_ERRORS;

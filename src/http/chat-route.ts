@@ -15,6 +15,7 @@ import { chatBody, chatReply, simple } from './dialects/simple.ts';
 import { OUR_ERRORS, PLAIN_ERRORS } from './errors.ts';
 import { JSON_TYPE, KeepAlive, PacedWriter, sendText, setAnsweredBy } from './reply.ts';
 import type { RequestBody, Route } from './route.ts';
+import type { RunningAnswer, RunningAnswers } from './running-answers.ts';
 
 export interface ChatRoutesOptions extends AiSdkOptions {
   readonly chat: Chat;
@@ -26,6 +27,8 @@ export interface ChatRoutesOptions extends AiSdkOptions {
   readonly limit: readonly RequestHandler[];
   /** Sets `response.locals.admin` if the cookie shows an admin; null without an admin token. */
   readonly recognise: Recognise | null;
+  /** Null where no answer can be resumed. */
+  readonly answers: RunningAnswers | null;
 }
 
 type Recognise = (request: Request, response: Response) => Promise<void>;
@@ -67,21 +70,9 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
         chatDialectOf(createAiSdk(options)),
         options.clock,
         options.recognise,
+        options.answers,
       ),
     ],
-  },
-  {
-    method: 'get',
-    path: '/api/chat/{id}/stream',
-    id: 'resumeChat',
-    tag: 'Chat',
-    summary: 'See whether an answer is running that can be resumed',
-    description:
-      '`useChat({resume: true})` asks this at each page load. An answer ends with its connection, so none can be resumed.',
-    params: z.object({ id: z.string().meta({ examples: ['chat-1'] }) }),
-    answer: { status: 204, description: 'None is running.' },
-    isPolled: true,
-    handlers: [(_request, response) => void response.writeHead(204).end()],
   },
 ];
 
@@ -165,6 +156,7 @@ export function answerChat(
   dialectOf: (request: Request) => Dialect,
   clock: Clock,
   recognise: Recognise | null = null,
+  answers: RunningAnswers | null = null,
 ): RequestHandler {
   return async function postChat(request, response) {
     const dialect = dialectOf(request);
@@ -184,6 +176,13 @@ export function answerChat(
       sendText(response, 200, JSON_TYPE, JSON.stringify(answer.body(reply, facts)));
       return;
     }
+    const framesWith = (messageId: string) => answer.frames({ ...facts, messageId });
+    const running = answers?.begin(answer.chatId, caller, framesWith) ?? null;
+    if (running !== null) {
+      void chat.stream(asked, caller, running).catch((error) => running.fail(error));
+      await sendResumable(running, response);
+      return;
+    }
     const writer = new StreamWriter(response, answer.frames(facts), clock);
     try {
       await chat.stream(asked, caller, writer);
@@ -191,6 +190,15 @@ export function answerChat(
       writer.stop();
     }
   };
+}
+
+async function sendResumable(running: RunningAnswer, response: Response): Promise<void> {
+  response.locals.running = running;
+  await running.read(response);
+  if (response.writableFinished) return;
+  // The client has left, and the answer goes on.
+  await running.over;
+  response.locals.reportEnd?.();
 }
 
 /** Writes an answer as it comes. The provider is not read while the client does not read. */

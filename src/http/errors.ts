@@ -126,15 +126,18 @@ export const methodNotAllowed = (...allowed: string[]): RequestHandler =>
 /** The last handler: every thrown error becomes one answer, and a bug of ours a log line with its stack. */
 export function answerErrors(log: Logger, clock: Clock): ErrorRequestHandler {
   return function answerError(thrown, _request, response, _next) {
-    if (thrown instanceof ServiceError && thrown.code === 'client_gone') return;
-    const error = toHttpError(thrown);
     const { locals } = response;
+    if (thrown instanceof ServiceError && thrown.code === 'client_gone') {
+      locals.reportEnd?.();
+      return;
+    }
+    const error = toHttpError(thrown);
     if (error.code === 'internal_error') {
       log.error({ requestId: locals.requestId, err: thrown }, 'internal error');
     }
     locals.outcome = { ...locals.outcome, ...outcomeOf(error) };
-    if (response.destroyed) return;
-    if (response.headersSent) endStream(response, error);
+    if (response.destroyed) locals.reportEnd?.();
+    else if (response.headersSent) endStream(response, error);
     else refuse(response, error, clock);
   };
 }
@@ -165,7 +168,7 @@ function refuse(response: Response, error: HttpError, clock: Clock): void {
 const LEAVES_BODY_UNREAD: ReadonlySet<ErrorCode> = new Set(['payload_too_large', 'overloaded']);
 
 /** An unexpected error is a bug of ours: the caller learns nothing about it but the request's id. */
-function toHttpError(error: unknown): HttpError {
+export function toHttpError(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof ServiceError) return fromService(error);
   return fromExpress(error) ?? internalError(error);

@@ -10,7 +10,7 @@ import {
 import { SESSION_COOKIE } from './admin/admin-access.ts';
 import { listShapes } from './body.ts';
 import { type ErrorCode, type ErrorForm, HttpError, OUR_ERRORS } from './errors.ts';
-import type { Answer, Auth, Route, Tag } from './route.ts';
+import { type Answer, type Auth, groupBy, type Route, type Tag } from './route.ts';
 
 /** The OpenAPI document of this very server, written from its routes. */
 export function describeRoutes(routes: readonly Route[]): object {
@@ -25,7 +25,10 @@ export function describeRoutes(routes: readonly Route[]): object {
         .filter(([name]) => tags.has(name))
         .map(([name, description]) => ({ name, description })),
       paths: Object.fromEntries(
-        routes.map((route) => [route.path, { [route.method]: toOperation(route) }]),
+        [...groupBy(routes, ({ path }) => path)].map(([path, same]) => [
+          path,
+          Object.fromEntries(same.map((route) => [route.method, toOperation(route)])),
+        ]),
       ),
       components: {
         securitySchemes: Object.fromEntries([...schemes].map((name) => [name, SCHEMES[name]])),
@@ -121,18 +124,23 @@ function toOperation(route: Route): ZodOpenApiOperationObject {
           },
         }),
     responses: {
-      [String(answer.status ?? 200)]: {
-        description: answer.description,
-        headers: headersOf(route, answer),
-        content: Object.fromEntries(
-          Object.entries(answer.content ?? {}).map(([type, schema]) => [type, { schema }]),
-        ),
-      },
+      ...describeAnswer(route, answer),
+      ...(route.otherAnswer === undefined ? {} : describeAnswer(route, route.otherAnswer)),
       ...describeErrors(route),
     },
     security: schemesOf(auth).map((name) => ({ [name]: [] })),
   };
 }
+
+const describeAnswer = (route: Route, answer: Answer): ZodOpenApiResponsesObject => ({
+  [String(answer.status ?? 200)]: {
+    description: answer.description,
+    headers: headersOf(route, answer),
+    content: Object.fromEntries(
+      Object.entries(answer.content ?? {}).map(([type, schema]) => [type, { schema }]),
+    ),
+  },
+});
 
 function describe({ description, aliases = [] }: Route): string {
   const also = aliases.length === 0 ? [] : [`Also at \`${aliases.join('`, `')}\`.`];
@@ -266,13 +274,6 @@ const contentOf = (forms: readonly ErrorForm[]) => {
     [...byType].map(([type, same]) => [type, { schema: oneOf(same.map(({ schema }) => schema)) }]),
   );
 };
-
-function groupBy<Value, Key>(values: readonly Value[], keyOf: (value: Value) => Key) {
-  const groups = new Map<Key, Value[]>();
-  for (const value of values)
-    groups.set(keyOf(value), [...(groups.get(keyOf(value)) ?? []), value]);
-  return groups;
-}
 
 const oneOf = (schemas: readonly z.ZodType[]) => {
   const [only] = schemas;

@@ -24,6 +24,10 @@ declare global {
       outcome?: Outcome;
       /** Missing where no key is asked for. */
       caller?: Caller;
+      /** The answer to this request if it may go on without its connection. */
+      running?: { readonly isOver: boolean };
+      /** Of a request whose connection has closed before its answer was over: writes its line in the log. */
+      reportEnd?: () => void;
     }
   }
 }

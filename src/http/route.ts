@@ -5,7 +5,7 @@ import { forbidCaching } from './reply.ts';
 
 /** One way to ask the server. Router, OpenAPI document and metric labels derive from it. */
 export interface Route {
-  readonly method: 'get' | 'post';
+  readonly method: 'get' | 'post' | 'delete';
   /** In OpenAPI's form: `/api/keys/{id}/park`. Also the route's label in the metrics. */
   readonly path: string;
   /** Further paths to the same. */
@@ -28,6 +28,8 @@ export interface Route {
   readonly query?: z.ZodObject;
   readonly body?: RequestBody;
   readonly answer: Answer;
+  /** Where a request that goes well may have another answer. */
+  readonly otherAnswer?: Answer;
   /** Whether it takes a key of a provider. */
   readonly usesKeys?: boolean;
   /** The provider whose own errors are passed on. */
@@ -83,18 +85,30 @@ export const jsonAnswer = (description: string, schema: z.ZodType): Answer => ({
 
 /**
  * Another method on a known path is refused with 405. While a request is in a route, `request.route.served`
- * is that route.
+ * lists the routes of its path.
  */
 export function serveRoutes(app: Express, routes: readonly Route[]): void {
-  for (const route of routes) {
-    const { method, path, aliases = [], isUncached = false, limit = [], handlers } = route;
-    const paths = route.pattern ?? [path, ...aliases].map(toExpressPath);
-    const allowed = method === 'get' ? ['GET', 'HEAD', 'OPTIONS'] : ['POST', 'OPTIONS'];
-    const caching = isUncached ? [forbidCaching] : [];
-    const served = app.route(paths);
-    served[method](...caching, ...limit, ...handlers).all(methodNotAllowed(...allowed));
-    Object.assign(served, { served: route });
+  for (const [path, same] of groupBy(routes, (route) => route.path)) {
+    const pattern = same.find((route) => route.pattern !== undefined)?.pattern;
+    const aliases = same.flatMap((route) => route.aliases ?? []);
+    const served = app.route(pattern ?? [path, ...aliases].map(toExpressPath));
+    for (const { method, isUncached = false, limit = [], handlers } of same) {
+      const caching = isUncached ? [forbidCaching] : [];
+      served[method](...caching, ...limit, ...handlers);
+    }
+    const allowed = same.flatMap(({ method }) => METHODS[method]);
+    served.all(methodNotAllowed(...allowed, 'OPTIONS'));
+    Object.assign(served, { served: same });
   }
+}
+
+const METHODS = { get: ['GET', 'HEAD'], post: ['POST'], delete: ['DELETE'] } as const;
+
+export function groupBy<Value, Key>(values: readonly Value[], keyOf: (value: Value) => Key) {
+  const groups = new Map<Key, Value[]>();
+  for (const value of values)
+    groups.set(keyOf(value), [...(groups.get(keyOf(value)) ?? []), value]);
+  return groups;
 }
 
 const toExpressPath = (path: string) => path.replace(/\{(\w+)\}/g, ':$1');

@@ -1,6 +1,7 @@
 /** What instances share through Redis besides the health of keys. Every call may answer late, or fail. */
 export interface SharedStore {
   readonly texts: TextStore;
+  readonly answers: AnswerStore;
   counter(name: string): Counter;
 }
 
@@ -25,4 +26,66 @@ export interface Counter {
     address: string,
     windowMs: number,
   ): Promise<{ readonly total: number; readonly leftMs: number }>;
+}
+
+/** Copies of running answers, by the name of their chat, so that an instance can go on reading what another one writes. */
+export interface AnswerStore {
+  /** @param listener receives what other instances do; there is one */
+  listen(listener: AnswerListener): void;
+  /** Adds to the copy, and shows that its answer goes on. */
+  write(part: WrittenPart): Promise<WriteAnswer>;
+  /**
+   * @param id of the answer that is being read; null to begin with one that was not read to its end
+   * @param from where to go on, in bytes
+   * @returns null where there is none
+   */
+  read(name: string, id: string | null, from: number): Promise<ReadPart | null>;
+  /** @param id null for any answer of this chat */
+  end(name: string, id: string | null, how: AnswerEnd): Promise<void>;
+}
+
+export interface AnswerListener {
+  /** This answer cannot be resumed any more: it was read to its end, or a newer one has taken its place. */
+  gone(name: string, id: string): void;
+  stopped(name: string, id: string): void;
+}
+
+export type AnswerState =
+  | { readonly kind: 'running' | 'ended' | 'stopped' }
+  | {
+      readonly kind: 'failed';
+      readonly code: string;
+      readonly message: string;
+      readonly retryAfterSeconds: number | null;
+    };
+
+/** Read to its end, stopped by its client, or too large to be kept. */
+export type AnswerEnd = 'taken' | 'stopped' | 'lost';
+
+export interface WrittenPart {
+  readonly name: string;
+  readonly id: string;
+  /** Whether it may take the place of another answer. */
+  readonly isNew: boolean;
+  /** How many bytes were written before. */
+  readonly from: number;
+  readonly text: string;
+  readonly state: AnswerState;
+  /** Whether a client has it all. */
+  readonly isTaken: boolean;
+}
+
+export interface WriteAnswer {
+  /** `incomplete`: the store lacks what was written before. `gone`: another answer has taken its place. */
+  readonly result: 'written' | 'incomplete' | 'gone' | 'stopped';
+  /** How many milliseconds ago another instance has read it; null for never. */
+  readonly readMs: number | null;
+}
+
+export interface ReadPart {
+  readonly id: string;
+  readonly text: string;
+  readonly state: AnswerState | { readonly kind: 'lost' };
+  /** How many milliseconds ago its owner has written. */
+  readonly ageMs: number;
 }

@@ -165,6 +165,9 @@ export type RedisClient = Redis & {
   shareUse(key: string, ...values: readonly string[]): Promise<unknown>;
   countHit(key: string, windowMs: string): Promise<unknown>;
   heartbeat(markKey: string, mark: string): Promise<unknown>;
+  writeAnswer(...keysAndArguments: readonly string[]): Promise<unknown>;
+  readAnswer(...keysAndArguments: readonly string[]): Promise<unknown>;
+  endAnswer(...keysAndArguments: readonly string[]): Promise<unknown>;
 };
 
 const COMMAND_LIMIT_MS = 1000;

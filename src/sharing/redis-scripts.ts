@@ -159,10 +159,73 @@ redis.call('SET', KEYS[1], mark, 'PX', 86400000)
 local time = redis.call('TIME')
 return { mark, time[1] * 1000 + math.floor(time[2] / 1000) }`;
 
+const NOW = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = redis.pcall('HGET', KEYS[1], 'id')
+if type(held) ~= 'string' then held = nil end
+`;
+
+/**
+ * Adds a text to the copy of an answer, and announces that it has taken the place of another one.
+ *
+ * Keys: a hash of what is known of the answer, its text. Arguments: id, whether it may take another one's place (1 or 0),
+ * the bytes that were written before, text, state, whether a client has it all (1 or 0), ms to keep it, the state that
+ * stops it, channel, the beginning of the message. Answers with the result and the ms since it was read, or -1.
+ */
+const WRITE_ANSWER = `${NOW}
+if held and held ~= ARGV[1] then
+  if ARGV[2] ~= '1' then return { 'gone', -1 } end
+  redis.call('PUBLISH', ARGV[9], ARGV[10] .. held)
+  held = nil
+end
+if held and redis.call('HGET', KEYS[1], 'state') == ARGV[8] then return { 'stopped', -1 } end
+local known = held and redis.pcall('STRLEN', KEYS[2]) or 0
+if ARGV[3] == '0' then
+  if not held then redis.call('DEL', KEYS[1]) end
+  redis.call('DEL', KEYS[2])
+elseif known ~= tonumber(ARGV[3]) then return { 'incomplete', -1 } end
+redis.call('APPEND', KEYS[2], ARGV[4])
+redis.call('HSET', KEYS[1], 'id', ARGV[1], 'state', ARGV[5], 'taken', ARGV[6], 'at', now)
+redis.call('PEXPIRE', KEYS[1], ARGV[7])
+redis.call('PEXPIRE', KEYS[2], ARGV[7])
+local read = tonumber(redis.call('HGET', KEYS[1], 'readAt') or '')
+return { 'written', read and now - read or -1 }`;
+
+/**
+ * Keys: as above. Arguments: the id of the answer or nothing, from which byte, the state of a stopped answer. Answers with
+ * its id, its state, the ms since it was written, and its text.
+ */
+const READ_ANSWER = `${NOW}
+if not held then return nil end
+local known = redis.call('HMGET', KEYS[1], 'state', 'taken', 'at')
+if ARGV[1] == '' then
+  if known[2] == '1' or known[1] == ARGV[3] then return nil end
+elseif held ~= ARGV[1] then return nil end
+redis.call('HSET', KEYS[1], 'readAt', now)
+return { held, known[1], now - tonumber(known[3]), redis.call('GETRANGE', KEYS[2], ARGV[2], -1) }`;
+
+/**
+ * Ends the copy of an answer, and announces it.
+ *
+ * Keys: as above. Arguments: the id of the answer or nothing, its new state or nothing for one that was read to its end,
+ * ms to keep it, channel, the beginning of the message.
+ */
+const END_ANSWER = `${NOW}
+if not held or (ARGV[1] ~= '' and held ~= ARGV[1]) then return end
+if ARGV[2] == '' then redis.call('HSET', KEYS[1], 'taken', '1')
+else redis.call('HSET', KEYS[1], 'state', ARGV[2]) end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[5] .. held)`;
+
 export const SCRIPTS = {
   publishRecord: { lua: PUBLISH, numberOfKeys: 3 },
   claimProbe: { lua: CLAIM },
   shareUse: { lua: SHARE_USE, numberOfKeys: 1 },
   countHit: { lua: HIT, numberOfKeys: 1 },
   heartbeat: { lua: HEARTBEAT, numberOfKeys: 1 },
+  writeAnswer: { lua: WRITE_ANSWER, numberOfKeys: 2 },
+  readAnswer: { lua: READ_ANSWER, numberOfKeys: 2 },
+  endAnswer: { lua: END_ANSWER, numberOfKeys: 2 },
 } as const;

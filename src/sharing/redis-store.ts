@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { QuotaUse } from '../pool/pacing.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { digestOf, type Secret } from '../shared/secret.ts';
-import type { SharedStore } from '../shared/shared-store.ts';
+import type { AnswerListener, SharedStore } from '../shared/shared-store.ts';
+import { createAnswerStore } from './answer-copies.ts';
 import {
   concernsAllCommands,
   type RedisClient,
@@ -105,11 +106,12 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
   const hashOf = createAddressHash(keys);
   const names = namesWith(prefix, databaseIn(options.url));
   let listener: RecordStoreListener | null = null;
+  let answerListener: AnswerListener | null = null;
   const connection = new RedisConnection({
     ...options,
     channel: names.channel,
     markKey: names.mark,
-    onMessage: (message) => receive(message, instance, listener),
+    onMessage: (message) => receive(message, instance, listener, answerListener),
     onConnected: () => listener?.connected(),
     onFailed: () => listener?.failed(),
   });
@@ -182,6 +184,15 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
         await connection.run((client) => client.del(names.text(name)));
       },
     },
+    answers: createAnswerStore({
+      connection,
+      instance,
+      channel: names.channel,
+      keysOf: (name) => [names.answer(name), names.answerText(name)],
+      listen: (newListener) => {
+        answerListener = newListener;
+      },
+    }),
     counter: (counter) => ({
       async hit(address, windowMs) {
         const key = names.count(counter, hashOf(address));
@@ -217,6 +228,8 @@ const namesWith = (prefix: string, database: string) => ({
   mark: `${prefix}mark`,
   channel: `${prefix}changes:${database}`,
   text: (name: string) => `${prefix}text:${name}`,
+  answer: (name: string) => `${prefix}answer:${name}`,
+  answerText: (name: string) => `${prefix}answer-text:${name}`,
   count: (counter: string, hash: string) => `${prefix}limit:${counter}:${hash}`,
 });
 
@@ -256,11 +269,21 @@ function readUse(name: string, text = '', limits = '[]'): TotalUse | null {
 
 /**
  * A message has a line each: the instance, whether its probe has ended, the scope's name and its record; or the
- * instance, `use`, the quota's name, its use and its limits.
+ * instance, `use`, the quota's name, its use and its limits; or the instance, `gone` or `stopped`, the chat's name and the
+ * id of its answer.
  */
-function receive(message: string, instance: string, listener: RecordStoreListener | null): void {
+function receive(
+  message: string,
+  instance: string,
+  listener: RecordStoreListener | null,
+  answers: AnswerListener | null,
+): void {
   const [from, what, name, record, limits] = message.split('\n');
   if (from === instance || name === undefined || record === undefined) return;
+  if (what === 'gone' || what === 'stopped') {
+    answers?.[what](name, record);
+    return;
+  }
   if (what !== 'use') {
     listener?.changed({ name, record, endsProbe: what === '1' });
     return;

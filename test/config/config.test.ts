@@ -46,6 +46,7 @@ describe('an empty environment', () => {
     sessionOptions: null,
     clientLabel: null,
     allowClientPersona: false,
+    chatResume: false,
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
     cooldownMs: 3_600_000,

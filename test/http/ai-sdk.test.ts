@@ -242,7 +242,8 @@ describe('the stream of a running chat', () => {
       expect([status, text]).toEqual([204, '']);
       expect(headers.get('x-request-id')).toEqual(expect.any(String));
     }
-    expect(app.logs.filter(({ path }) => path === PATH).map(({ level }) => level)).toEqual([
+    const logged = PATH.replace('chat-1', '{id}');
+    expect(app.logs.filter(({ path }) => path === logged).map(({ level }) => level)).toEqual([
       20, 20, 20,
     ]);
   });

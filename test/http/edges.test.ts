@@ -50,7 +50,7 @@ describe('a method that a path does not allow', () => {
     ['/api/chat', ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'], 'POST, OPTIONS'],
     ['/api/anam/session-token', ['GET', 'HEAD', 'DELETE'], 'POST, OPTIONS'],
     ['/api/session-token', ['GET', 'PUT'], 'POST, OPTIONS'],
-    ['/api/chat/chat-1/stream', ['POST', 'PUT', 'DELETE'], 'GET, HEAD, OPTIONS'],
+    ['/api/chat/chat-1/stream', ['POST', 'PUT', 'PATCH'], 'GET, HEAD, DELETE, OPTIONS'],
     ['/api/keys/status', ['POST', 'PUT', 'DELETE'], 'GET, HEAD, OPTIONS'],
     ['/health', ['POST', 'DELETE'], 'GET, HEAD, OPTIONS'],
   ])('at %s is 405, with the allowed methods', async (path, methods, allow) => {

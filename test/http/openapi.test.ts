@@ -20,6 +20,7 @@ const SETTINGS = {
   ...TOKENS,
   ALLOW_CLIENT_PERSONA: 'true',
   GOOGLE_LIVE_MODEL: 'gemini-3.8-live',
+  CHAT_RESUME: 'true',
   RATE_LIMIT_CHAT: '500',
   RATE_LIMIT_SESSIONS: '500',
 };
@@ -51,15 +52,22 @@ it('the document is written once, as the settings are', async () => {
 it('every route that is served is documented, and every documented route is served', async () => {
   const app = await startApp({ environment: SETTINGS });
   const { operations } = await read(app);
-  expect(operations).toHaveLength(countServedRoutes());
+  expect(new Set(operations.map(({ path }) => path)).size).toBe(countServedPaths());
+  const methodsOf = (wanted: string) =>
+    operations
+      .filter(({ path }) => path === wanted)
+      .flatMap(({ method }) => (method === 'get' ? ['GET', 'HEAD'] : [method.toUpperCase()]))
+      .concat('OPTIONS')
+      .toSorted();
   for (const documented of operations) {
-    const { path, method, operation } = documented;
+    const { path, operation } = documented;
     const { status, headers } = await send(app, firstUrlOf(documented), {
       method: 'PUT',
       headers: await credentials(app, operation),
     });
-    const allow = method === 'get' ? 'GET, HEAD, OPTIONS' : 'POST, OPTIONS';
-    expect([path, status, headers.get('allow')]).toEqual([path, 405, allow]);
+    expect([path, status]).toEqual([path, 405]);
+    const allowed = headers.get('allow')?.split(', ').toSorted();
+    expect([path, allowed]).toEqual([path, methodsOf(path)]);
   }
 });
 
@@ -126,7 +134,7 @@ it('the documented error codes are the closed set', async () => {
 it('the table of routes in the docs names every route, and no other', async () => {
   const { operations } = await read(await startApp({ environment: SETTINGS }));
   const [, section = ''] = readFileSync('docs/protocols.md', 'utf8').split(/^## /m);
-  const named = [...section.matchAll(/`(GET|POST) ([^`]+)`/g)].map(
+  const named = [...section.matchAll(/`(GET|POST|DELETE) ([^`]+)`/g)].map(
     ([, method = '', path]) => `${method.toLowerCase()} ${path}`,
   );
   const served = operations.map(({ method, path }) => `${method} ${path}`);
@@ -259,7 +267,7 @@ async function credentials(
   }
 }
 
-function countServedRoutes(): number {
+function countServedPaths(): number {
   const app = createApp({
     clientTokens: [new Secret('token', CLIENT_TOKEN)],
     chatTargets: [modelTarget('google', 'a-model')],

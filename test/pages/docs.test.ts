@@ -11,7 +11,10 @@ describeInBrowser('the API page', ({ open }) => {
     await page.waitForSelector('.opblock');
     const { body } = await app.get('/openapi.json');
     const shown = await page.locator('.opblock-summary-path').evaluateAll(pathsIn);
-    expect(shown.toSorted()).toEqual(Object.keys(body.paths).toSorted());
+    const paths = Object.entries(body.paths).flatMap(([path, methods]) =>
+      Object.keys(methods as object).map(() => path),
+    );
+    expect(shown.toSorted()).toEqual(paths.toSorted());
     await page.click('#operations-Operation-getHealth .opblock-summary-control');
     await page.click('#operations-Chat-chat .opblock-summary-control');
     await page.click('#operations-Chat-chat .try-out__btn');

@@ -58,8 +58,9 @@ export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect
   return {
     errors: PLAIN_ERRORS,
     read(request) {
-      const { messages, messageId, model = null } = validate(aiSdkBody, request.body);
-      const conversation = readConversation(upTo(messageId, messages), names);
+      const { id: chatId, messageId, model = null, ...body } = validate(aiSdkBody, request.body);
+      const messages = upTo(messageId, body.messages);
+      const conversation = readConversation(messages, names);
       const { system, approved, denied } = conversation;
       const turn = { system, messages: conversation.messages };
       if (request.query.protocol === 'text') {
@@ -70,7 +71,8 @@ export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect
         request: { turn: { ...turn, ...offered }, model },
         answer: {
           kind: 'stream',
-          frames: (facts) => toUiMessageStream(facts, needApproval, denied),
+          chatId,
+          frames: (facts) => toUiMessageStream(ofNewMessage(facts, messages), needApproval, denied),
         },
       };
     },
@@ -83,6 +85,15 @@ export const isAiSdk = ({ body }: Request): boolean =>
 
 const partsOf = (one: unknown) =>
   typeof one === 'object' && one !== null && 'parts' in one ? one.parts : undefined;
+
+/** A step after a tool's output goes on with the assistant's message, which keeps its id. */
+function ofNewMessage(
+  { messageId, ...facts }: AnswerFacts,
+  messages: readonly { readonly role: string }[],
+): AnswerFacts {
+  if (messageId === undefined || messages.at(-1)?.role === 'assistant') return facts;
+  return { ...facts, messageId };
+}
 
 /** A person may approve a call of an earlier message: the client continues that one. */
 function upTo<Message extends { readonly id?: unknown }>(
@@ -133,11 +144,13 @@ const toUsage = ({ cachedTokens, thoughtTokens, ...usage }: Usage) => ({
   reasoningTokens: thoughtTokens,
 });
 
+const NO_TOOLS: ReadonlySet<string> = new Set();
+
 /** Older clients reject a stream with an extra field: nothing is added to any part. */
-function toUiMessageStream(
-  { requestId }: AnswerFacts,
-  needApproval: ReadonlySet<string>,
-  denied: readonly string[],
+export function toUiMessageStream(
+  { requestId, messageId }: AnswerFacts,
+  needApproval: ReadonlySet<string> = NO_TOOLS,
+  denied: readonly string[] = [],
 ): Frames {
   let model = '';
   const blocks = createBlocks();
@@ -157,7 +170,7 @@ function toUiMessageStream(
     begin(answering) {
       model = answering;
       return (
-        toEvent({ type: 'start', messageMetadata: { model, requestId } }) +
+        toEvent({ type: 'start', messageId, messageMetadata: { model, requestId } }) +
         denied.map((toolCallId) => toEvent({ type: 'tool-output-denied', toolCallId })).join('') +
         toEvent({ type: 'start-step' })
       );
@@ -182,6 +195,7 @@ function toUiMessageStream(
       );
     },
     fail: ({ message: errorText }) => toEvent({ type: 'error', errorText }) + DONE,
+    stop: () => toEvent({ type: 'abort' }) + DONE,
     keepAlive: COMMENT,
   };
 }

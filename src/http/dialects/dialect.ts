@@ -28,12 +28,19 @@ export interface ReadyAnswer {
 /** The answer as one JSON body, or as a stream. */
 export type AnswerForm =
   | { readonly kind: 'whole'; readonly body: (reply: ChatReply, facts: AnswerFacts) => unknown }
-  | { readonly kind: 'stream'; readonly frames: (facts: AnswerFacts) => Frames };
+  | {
+      readonly kind: 'stream';
+      readonly frames: (facts: AnswerFacts) => Frames;
+      /** What the client calls its chat, as it came; set where it may resume the answer by it. */
+      readonly chatId?: unknown;
+    };
 
 export interface AnswerFacts {
   readonly requestId: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
+  /** Of an answer that can be resumed: a client that has a part of it replaces the part by the whole. */
+  readonly messageId?: string;
 }
 
 /** What is written for each part of a streamed answer. */
@@ -44,6 +51,8 @@ export interface Frames extends StreamForm {
   end(finish: ChatFinish): string;
   /** Takes the place of the end; null where the form has no errors and the connection is broken off. */
   fail(error: HttpError): string | null;
+  /** Takes the place of the end where the client has stopped the answer. */
+  stop?(): string;
 }
 
 export const EVENT_STREAM = {
