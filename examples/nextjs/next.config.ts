@@ -9,8 +9,8 @@ const config: NextConfig = {
   rewrites: async () => [
     { source: '/api/chat/:path*', destination: `${understudy}/api/chat/:path*` },
   ],
-  // Next breaks off bodies above 10 MB. More than the server's MAX_BODY_MB, so that its answer names the limit.
-  experimental: { proxyClientMaxBodySize: '21mb' },
+  // Next breaks off bodies above 10 MB. The server reads up to five times MAX_BODY_MB: it leaves out older images.
+  experimental: { proxyClientMaxBodySize: '101mb' },
   // Only because `understudy-client.ts` lies beside this folder.
   turbopack: { root: resolve(import.meta.dirname, '..') },
 };

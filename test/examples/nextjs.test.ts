@@ -1,7 +1,6 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { expectReadable } from '../support/accessibility.ts';
@@ -14,13 +13,7 @@ import { whileTimePasses } from '../support/while-time-passes.ts';
 const SLOWLY = { chunks: 6, chunkMs: 1_000, text: 'one two three four five six' };
 const RESUMES = { CHAT_RESUME: 'true' };
 
-/** Without CHAT_RESUME there is nothing to stop, and closing the connection is enough. */
-const NOTHING_TO_STOP = /status of 40[45]/;
 const REFUSED = /status of 503/;
-
-/** Waits until the server has the setting. */
-const itWith = (setting: string) => it.runIf(SETTINGS.includes(`\n  ${setting}:`));
-const SETTINGS = readFileSync(resolve(import.meta.dirname, '../../src/config/settings.ts'), 'utf8');
 
 describeExample('nextjs', (browser, example) => {
   const address = createFixedAddress();
@@ -73,7 +66,7 @@ describeExample('nextjs', (browser, example) => {
       environment: { GOOGLE_API_KEY: 'g-one', ...RESUMES },
       standin: { answer: SLOWLY },
     };
-    const { app, page } = await openWith(setting, NOTHING_TO_STOP);
+    const { app, page } = await openWith(setting);
     await say(page, 'Count to six');
     await page.getByText(/^one/).waitFor();
     await page.getByRole('button', { name: 'Stop' }).click();
@@ -127,7 +120,7 @@ describeExample('nextjs', (browser, example) => {
     },
   );
 
-  itWith('CHAT_TOOLS')('calls the tool of the page, and the model gets its result', async () => {
+  it('calls the tool of the page, and the model gets its result', async () => {
     const call = { name: 'local_time', args: { timeZone: 'Asia/Tokyo' } };
     const { app, page } = await openWith({
       environment: {
@@ -156,7 +149,7 @@ describeExample('nextjs', (browser, example) => {
     await expectReadable(page);
   });
 
-  itWith('CHAT_REASONING')('shows the thoughts of the model', async () => {
+  it('shows the thoughts of the model', async () => {
     const google = await startRawUpstream(({ reply }) => reply(THOUGHTFUL));
     const { page } = await openWith({
       environment: {
@@ -173,27 +166,24 @@ describeExample('nextjs', (browser, example) => {
     await expectReadable(page);
   });
 
-  itWith('CHAT_RESUME')(
-    'shows a whole answer once after a reload in the middle of it',
-    async () => {
-      const { app, page } = await openWith({
-        environment: { GOOGLE_API_KEY: 'g-one', ...RESUMES },
-        standin: { answer: SLOWLY },
-      });
-      await say(page, 'Count to six');
-      await page.getByText(/^one/).waitFor();
-      await page.reload();
-      await page.getByText(/^one/).waitFor();
-      const answer = page.getByLabel('Answer');
-      await whileTimePasses(app.clock, answer.getByText(SLOWLY.text, { exact: true }).waitFor());
-      expect(await answer.count()).toBe(1);
-      expect(app.standin.calls).toHaveLength(1);
-      await page.getByRole('button', { name: 'Send' }).waitFor();
-      await page.reload();
-      await answer.getByText(SLOWLY.text, { exact: true }).waitFor();
-      expect(await answer.count()).toBe(1);
-    },
-  );
+  it('shows a whole answer once after a reload in the middle of it', async () => {
+    const { app, page } = await openWith({
+      environment: { GOOGLE_API_KEY: 'g-one', ...RESUMES },
+      standin: { answer: SLOWLY },
+    });
+    await say(page, 'Count to six');
+    await page.getByText(/^one/).waitFor();
+    await page.reload();
+    await page.getByText(/^one/).waitFor();
+    const answer = page.getByLabel('Answer');
+    await whileTimePasses(app.clock, answer.getByText(SLOWLY.text, { exact: true }).waitFor());
+    expect(await answer.count()).toBe(1);
+    expect(app.standin.calls).toHaveLength(1);
+    await page.getByRole('button', { name: 'Send' }).waitFor();
+    await page.reload();
+    await answer.getByText(SLOWLY.text, { exact: true }).waitFor();
+    expect(await answer.count()).toBe(1);
+  });
 });
 
 const event = (parts: object[], more = {}) =>
