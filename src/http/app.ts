@@ -62,6 +62,7 @@ export function createApp(options: AppOptions): Express {
       limit: limit('chat', options.chatPerMinute),
       recognise: admin?.recognise ?? null,
     }),
+    ...(clientTokens.length === 0 ? [] : programRoutes(options)),
     ...resumeRoutes({
       ...options,
       answerStore: sharedStore?.answers ?? null,
@@ -70,7 +71,6 @@ export function createApp(options: AppOptions): Express {
     ...avatarRoutes({ ...options, limit }),
     liveRoute({ ...options, limit: limit('live-tokens', options.sessionsPerMinute) }),
     ...(admin?.routes ?? []),
-    ...(clientTokens.length === 0 ? [] : programRoutes(options)),
     documentRoute(() => routes),
   ];
   const app = express();
@@ -78,8 +78,7 @@ export function createApp(options: AppOptions): Express {
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
   app.use(receiveRequests({ ...options, metrics: admin }));
-  if (clientTokens.length > 0) app.use(admitPrograms(options));
-  app.use(refuseTokenInQuery);
+  app.use(clientTokens.length > 0 ? admitPrograms(options) : refuseTokenInQuery);
   serveRoutes(app, routes.toSorted(byUse));
   app.use('/api/chat', guessErrorForm(clock));
   for (const page of [DOCS, ...(admin?.pages ?? [])]) {

@@ -63,9 +63,8 @@ const TOKEN_PARAMETERS = /^(?:key|token|api_?key|access_token)$/i;
  *
  * @throws HttpError 400
  */
-export const refuseTokenInQuery: RequestHandler = (request, { locals }, next) => {
-  const mayHaveOne = request.url.includes('?') && locals.protocol === undefined;
-  const name = mayHaveOne
+export const refuseTokenInQuery: RequestHandler = (request, _response, next) => {
+  const name = request.url.includes('?')
     ? Object.keys(request.query).find((parameter) => TOKEN_PARAMETERS.test(parameter))
     : undefined;
   next(name === undefined ? undefined : invalidField(name, TOKEN_IN_QUERY));

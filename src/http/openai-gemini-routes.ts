@@ -15,6 +15,7 @@ import {
   type ClientAccessOptions,
   isAnthropicClient,
   isGoogleClient,
+  refuseTokenInQuery,
   requireClientToken,
 } from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';
@@ -51,10 +52,10 @@ export interface ProgramRoutesOptions
 /** The routes for programs, in OpenAI's, Anthropic's and Gemini's own protocols. */
 export const programRoutes = (options: ProgramRoutesOptions): Route[] => [
   completionsRoute(options),
-  responsesRoute(options),
-  embeddingsRoute(options),
-  ...anthropicRoutes(options),
   methodsRoute(options),
+  responsesRoute(options),
+  ...anthropicRoutes(options),
+  embeddingsRoute(options),
   embedContentRoute(options),
   batchEmbedContentsRoute(options),
   ...modelsRoutes(options),
@@ -370,7 +371,7 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
   const requireToken = requireClientToken(options);
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
-    if (!PROGRAM.test(path)) return next();
+    if (!PROGRAM.test(path)) return refuseTokenInQuery(request, response, next);
     const protocol = protocolOf(path, request);
     response.locals.protocol = protocol;
     // Where Anthropic's clients look for it.

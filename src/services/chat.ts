@@ -153,20 +153,24 @@ const withSearch = (turn: ChatTurn): ChatTurn =>
 
 /** The cached content and the uploaded files that only their own project can use. */
 function resourcesOf({ messages, cachedContent }: ChatTurn): readonly string[] {
-  const files = messages.flatMap((message) =>
-    message.role === 'tool'
-      ? message.results.flatMap(({ media = [] }) => media.flatMap(fileOf))
-      : message.parts.flatMap(fileOf),
-  );
-  const cached = cachedContent === undefined ? [] : [cachedContent];
-  return [...new Set([...cached, ...files])].slice(0, MAX_RESOURCES);
+  const found = new Set(cachedContent === undefined ? [] : [cachedContent]);
+  for (const message of messages) {
+    if (message.role === 'tool')
+      for (const { media = [] } of message.results) addFiles(media, found);
+    else addFiles(message.parts, found);
+  }
+  return [...found];
 }
 
 /** Of one request. Others in it are not looked for. */
 const MAX_RESOURCES = 20;
 
-const fileOf = (part: UserPart | AssistantPart): string | readonly string[] =>
-  part.kind === 'link' ? (uploadedFile(part.url) ?? []) : [];
+function addFiles(parts: readonly (UserPart | AssistantPart)[], found: Set<string>): void {
+  for (const part of parts) {
+    const file = part.kind === 'link' ? uploadedFile(part.url) : null;
+    if (file !== null && found.size < MAX_RESOURCES) found.add(file);
+  }
+}
 
 function shapeOfTurn(turn: ChatTurn): RequestShape {
   const { system, messages, settings, tools } = turn;

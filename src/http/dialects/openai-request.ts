@@ -283,7 +283,7 @@ const MAY_BE_EMPTY: ReadonlySet<string> = new Set(['messages', 'web_search_optio
 
 /** Clients fill fields that they do not use with empty texts, lists and objects. */
 function withoutEmpty(body: unknown): unknown {
-  if (!isJsonObject(body)) return body;
+  if (!isJsonObject(body) || !Object.values(body).some(isEmpty)) return body;
   const filled = Object.entries(body).filter(
     ([name, value]) => MAY_BE_EMPTY.has(name) || !isEmpty(value),
   );

@@ -101,22 +101,30 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
   const { includesUsage } = form;
   let common = {};
   let head = '';
-  const toChunk = (delta: object, finishReason: string | null = null) =>
-    `${head}${JSON.stringify(delta)},"finish_reason":${JSON.stringify(finishReason)}}]}\n\n`;
+  const toChunk = (delta: object, finishReason = 'null') =>
+    `${head}${JSON.stringify(delta)},"finish_reason":${finishReason}}]}\n\n`;
   let calls = 0;
   let images = 0;
   let letters = 0;
-  /** Images and sources: most answers have neither. */
-  const toRarer = (chunk: ChatChunk) => {
-    const { media, sources = [] } = chunk;
-    if (media === undefined && sources.length === 0) return '';
+  const toText = (text: string) => {
+    letters += text.length;
+    return text === '' ? '' : toChunk({ content: text });
+  };
+  const toCalls = (toolCalls: readonly ToolCall[]) =>
+    toolCalls.slice(0, mostCalls(form) - calls).map((call) => {
+      const delta = { tool_calls: [{ index: calls, ...toToolCall(call) }] };
+      calls += 1;
+      return toChunk(delta);
+    });
+  const toImagesAndSources = (chunk: ChatChunk) => {
+    const { sources = [] } = chunk;
     const shown = imagesIn(chunk).map((image) => {
       const indexed = { ...image, index: images };
       images += 1;
       return toChunk({ images: [indexed] });
     });
     if (sources.length > 0) shown.push(toChunk({ annotations: toAnnotations(sources, letters) }));
-    return shown.join('');
+    return shown;
   };
   return {
     headers: EVENT_STREAM,
@@ -130,27 +138,33 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
       return toChunk({ role: 'assistant', content: '' });
     },
     piece(chunk) {
+      if (isTextAlone(chunk)) return toText(chunk.text);
       const { reasoning, toolCalls = [] } = chunk;
-      const text = contentOf(chunk);
-      letters += text.length;
-      const thought = reasoning === undefined ? '' : toChunk({ reasoning_content: reasoning });
-      const content = text === '' ? '' : toChunk({ content: text });
-      const called = toolCalls.slice(0, mostCalls(form) - calls).map((call) => {
-        const delta = { tool_calls: [{ index: calls, ...toToolCall(call) }] };
-        calls += 1;
-        return toChunk(delta);
-      });
-      return thought + content + called.join('') + toRarer(chunk);
+      return [
+        reasoning === undefined ? '' : toChunk({ reasoning_content: reasoning }),
+        toText(contentOf(chunk)),
+        ...toCalls(toolCalls),
+        ...toImagesAndSources(chunk),
+      ].join('');
     },
     end({ reason, usage }) {
       const counted = { ...common, choices: [], usage: toUsage(usage) };
-      return toChunk({}, FINISH[reason]) + (includesUsage ? toEvent(counted) : '') + DONE;
+      return (
+        toChunk({}, JSON.stringify(FINISH[reason])) + (includesUsage ? toEvent(counted) : '') + DONE
+      );
     },
     // Without `[DONE]`: clients would take it for a complete answer.
     fail: (error) => toEvent(toOpenaiError(error)),
     keepAlive: COMMENT,
   };
 }
+
+/** As most chunks are. */
+const isTextAlone = ({ reasoning, toolCalls, media, sources }: ChatChunk) =>
+  reasoning === undefined &&
+  toolCalls === undefined &&
+  media === undefined &&
+  sources === undefined;
 
 /** With a sentence in place of a sound or another medium that is no image. */
 const contentOf = (chunk: ChatChunk): string => (isImage(chunk.media) ? chunk.text : textOf(chunk));
