@@ -9,7 +9,6 @@ import {
   type ChatTurn,
   type FinishReason,
   notCarried,
-  type ToolCall,
   type ToolResult,
   type UserPart,
 } from '../shared/chat.ts';
@@ -63,10 +62,7 @@ export const textOf = ({ text, media }: ChatChunk): string =>
 
 export interface ChatReply extends ChatFinish {
   readonly answeredBy: AnsweredBy;
-  /** With a sentence in place of each image and other medium, for a form that carries text alone. */
-  readonly text: string;
-  readonly toolCalls: readonly ToolCall[];
-  /** The whole answer in its order, for a form that carries more. */
+  /** The whole answer in its order. */
   readonly chunks: readonly ChatChunk[];
 }
 
@@ -253,6 +249,8 @@ interface ChatReader extends AnswerReader<ChatChunk, ChatFinish> {
 
 /** In characters. What is longer is no answer that a person could want. */
 const MAX_REPLY = 24 * 2 ** 20;
+/** What a chunk costs besides its text. */
+const CHUNK = 16;
 
 /** Collects the whole answer. */
 class ReplyCollector implements ChatReader {
@@ -260,8 +258,6 @@ class ReplyCollector implements ChatReader {
   search: OwnerSearch | null = null;
   readonly #resolve: (reply: ChatReply) => void;
   readonly #reject: (error: unknown) => void;
-  #text = '';
-  #toolCalls: ToolCall[] = [];
   #chunks: ChatChunk[] = [];
   #size = 0;
 
@@ -271,18 +267,14 @@ class ReplyCollector implements ChatReader {
   }
 
   onAttempt(): void {
-    this.#text = '';
-    this.#toolCalls = [];
     this.#chunks = [];
     this.#size = 0;
   }
 
   onChunk(chunk: ChatChunk): boolean {
-    const { text, toolCalls, reasoning = '', media } = chunk;
-    this.#text += textOf(chunk);
-    if (toolCalls !== undefined) this.#toolCalls.push(...toolCalls);
+    const { text, reasoning = '', media } = chunk;
     this.#chunks.push(chunk);
-    this.#size += text.length + reasoning.length + (media?.data.length ?? 0);
+    this.#size += CHUNK + text.length + reasoning.length + (media?.data.length ?? 0);
     if (this.#size > MAX_REPLY) this.run?.stop(tooLong());
     return true;
   }
@@ -291,17 +283,10 @@ class ReplyCollector implements ChatReader {
     this.search?.found(answeredBy.key);
     // A part of blocked content is no answer.
     if (finish.reason === 'content-filter') this.onAttempt();
-    const isEmpty = this.#text === '' && this.#toolCalls.length === 0;
+    const isEmpty = this.#chunks.every(isSilent);
     const { reason, sentence } = closingOf(finish, isEmpty);
     if (sentence !== '') this.onChunk({ text: sentence });
-    this.#resolve({
-      ...finish,
-      text: this.#text,
-      toolCalls: this.#toolCalls,
-      chunks: this.#chunks,
-      answeredBy,
-      reason,
-    });
+    this.#resolve({ ...finish, reason, chunks: this.#chunks, answeredBy });
   }
 
   onError(error: unknown, answeredBy: AnsweredBy | null): void {

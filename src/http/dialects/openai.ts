@@ -75,7 +75,10 @@ type CompletionForm = Pick<CompletionRequest, 'includesUsage' | 'isOneCallAtATim
 /** The whole answer as one chat completion. */
 function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm) {
   const { chunks } = reply;
-  const calls = reply.toolCalls.slice(0, mostCalls(form)).map(toToolCall);
+  const calls = chunks
+    .flatMap((chunk) => chunk.toolCalls ?? [])
+    .slice(0, mostCalls(form))
+    .map(toToolCall);
   const content = chunks.map(contentOf).join('');
   const reasoning = chunks.map((chunk) => chunk.reasoning ?? '').join('');
   const images = chunks.flatMap(imagesIn).map((image, index) => ({ ...image, index }));

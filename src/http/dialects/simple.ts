@@ -86,9 +86,10 @@ const prefersEvents = (request: Request) =>
   request.accepts(['application/json', EVENTS]) === EVENTS;
 
 function toBody(
-  { text: reply, answeredBy, reason: finishReason, usage }: ChatReply,
+  { chunks, answeredBy, reason: finishReason, usage }: ChatReply,
   { requestId }: AnswerFacts,
 ): z.output<typeof chatReply> {
+  const reply = chunks.map(textOf).join('');
   const model = modelThatAnswered(answeredBy);
   return { reply, model, finishReason, usage: toTokens(usage), requestId };
 }
