@@ -8,7 +8,7 @@ import type { Caller } from '../failover/failover.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
-import { BodyMemory } from './body-memory.ts';
+import { BodyMemory, invalidField } from './body.ts';
 import { HttpError } from './errors.ts';
 import { ATTEMPTS_HEADER } from './reply.ts';
 import type { Route } from './route.ts';
@@ -206,3 +206,22 @@ export function headersFrom(setHeaders: SetHeaders): string {
   setHeaders(request, response, () => {});
   return lines;
 }
+
+/** Names under which other servers take a token in the query. */
+const TOKEN_PARAMETERS = /^(?:key|token|api_?key|access_token)$/i;
+
+/**
+ * For routes that take no token in the query. A caller who sends one there must notice: proxies and servers write
+ * addresses to their logs.
+ *
+ * @throws HttpError 400
+ */
+export const refuseTokenInQuery: RequestHandler = (request, _response, next) => {
+  const name = request.url.includes('?')
+    ? Object.keys(request.query).find((parameter) => TOKEN_PARAMETERS.test(parameter))
+    : undefined;
+  next(name === undefined ? undefined : invalidField(name, TOKEN_IN_QUERY));
+};
+
+const TOKEN_IN_QUERY =
+  'This route takes no token in its query, where logs would show it. Remove the parameter.';

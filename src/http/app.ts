@@ -2,7 +2,7 @@ import express, { type ErrorRequestHandler, type Express } from 'express';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
-import { type CorsOrigins, receiveRequests } from './access.ts';
+import { type CorsOrigins, receiveRequests, refuseTokenInQuery } from './access.ts';
 import type { AdminHttp } from './admin/admin-routes.ts';
 import {
   ANAM_ERRORS,
@@ -11,7 +11,6 @@ import {
   START_PATH,
   TOKEN_PATH,
 } from './avatar-routes.ts';
-import { refuseTokenInQuery } from './caller.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
 import { type LiveRoutesOptions, liveRoute } from './live-routes.ts';

@@ -7,7 +7,6 @@ import { z } from 'zod';
 import type { FieldFault } from '../failover/service-error.ts';
 import { isJsonObject, type JsonObject } from '../shared/json.ts';
 import { isTooDeep, MAX_DEPTH, refersToItself } from '../shared/json-schema.ts';
-import { bodiesTooLarge } from './body-memory.ts';
 import { bodyFault, bodyTooLarge, HttpError } from './errors.ts';
 import { LONGEST_BODY, OlderImages } from './older-images.ts';
 
@@ -194,6 +193,61 @@ class ArrivingBody {
     return this.#olderImages.size;
   }
 }
+
+/** How many bytes of a request's body are held, in `response.locals`. */
+export interface BodyHolder {
+  bodyBytes?: number;
+}
+
+/**
+ * Bounds all request bodies in flight together. A body counts from its first byte until its request has
+ * ended. Only bytes that have arrived count: a client that declares a large body and sends nothing holds nothing.
+ */
+export class BodyMemory {
+  readonly #max: number;
+  #held = 0;
+
+  /** @param max in bytes */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  /**
+   * @param bytes that a request is about to send: nothing is held for them yet
+   * @throws HttpError 503
+   */
+  expect(bytes: number): void {
+    if (this.#held + bytes > this.#max) throw bodiesTooLarge();
+  }
+
+  /**
+   * @param bytes of the holder's body as of now; it may also have become smaller
+   * @returns whether there is room; if not, nothing has changed
+   */
+  hold(holder: BodyHolder, bytes: number): boolean {
+    const held = this.#held - (holder.bodyBytes ?? 0) + bytes;
+    if (held > this.#max) return false;
+    this.#held = held;
+    holder.bodyBytes = bytes;
+    return true;
+  }
+
+  /** The request has ended. */
+  release(holder: BodyHolder): void {
+    this.#held -= holder.bodyBytes ?? 0;
+    holder.bodyBytes = 0;
+  }
+}
+
+/** Most large requests are over by then. */
+const RETRY_SECONDS = 5;
+
+const bodiesTooLarge = (): HttpError =>
+  new HttpError(
+    'overloaded',
+    `The server is busy with other large requests. Try again in ${RETRY_SECONDS} seconds.`,
+    { retryAfterSeconds: RETRY_SECONDS },
+  );
 
 function collect(request: Request, body: ArrivingBody): Promise<void> {
   return new Promise((resolve, reject) => {

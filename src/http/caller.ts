@@ -3,7 +3,6 @@ import type { Request, RequestHandler } from 'express';
 import type { Logger } from '../shared/logger.ts';
 import { createTokenCheck, type Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
-import { invalidField } from './body.ts';
 import { HttpError } from './errors.ts';
 import { limitGuesses } from './rate-limits.ts';
 
@@ -53,25 +52,6 @@ const tokensIn = (request: Request): readonly string[] =>
 
 const UNKNOWN_TOKEN =
   'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-api-key, as x-goog-api-key or as ?key=.';
-
-/** Names under which other servers take a token in the query. */
-const TOKEN_PARAMETERS = /^(?:key|token|api_?key|access_token)$/i;
-
-/**
- * For routes that take no token in the query. A caller who sends one there must notice: proxies and servers write
- * addresses to their logs.
- *
- * @throws HttpError 400
- */
-export const refuseTokenInQuery: RequestHandler = (request, _response, next) => {
-  const name = request.url.includes('?')
-    ? Object.keys(request.query).find((parameter) => TOKEN_PARAMETERS.test(parameter))
-    : undefined;
-  next(name === undefined ? undefined : invalidField(name, TOKEN_IN_QUERY));
-};
-
-const TOKEN_IN_QUERY =
-  'This route takes no token in its query, where logs would show it. Remove the parameter.';
 
 /** Google's clients put their key in a place of their own. */
 export const isGoogleClient = ({ headers, query }: Request): boolean =>

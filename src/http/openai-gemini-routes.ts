@@ -4,6 +4,7 @@ import type { Chat } from '../services/chat.ts';
 import type { Embed } from '../services/embeddings.ts';
 import type { Relay } from '../services/relay.ts';
 import { modelOf, type ServedModels, servedModels, type Target } from '../shared/target.ts';
+import { refuseTokenInQuery } from './access.ts';
 import {
   type AnthropicRoutesOptions,
   anthropicRoutes,
@@ -15,7 +16,6 @@ import {
   type ClientAccessOptions,
   isAnthropicClient,
   isGoogleClient,
-  refuseTokenInQuery,
   requireClientToken,
 } from './caller.ts';
 import { answerChat, type ChatRoutesOptions } from './chat-route.ts';

@@ -1,6 +1,6 @@
 import type { Caller } from '../failover/failover.ts';
 import type { Admin } from './admin/admin-access.ts';
-import type { BodyHolder, BodyMemory } from './body-memory.ts';
+import type { BodyHolder, BodyMemory } from './body.ts';
 import type { ErrorForm, HttpError, Outcome } from './errors.ts';
 
 declare global {

@@ -16,7 +16,6 @@ import {
   modelName,
   plainText,
   toEvent,
-  toTokens,
 } from './dialect.ts';
 
 /** What the transports of the AI SDK send by themselves, and the model. */
@@ -139,7 +138,7 @@ const toFile = ({ mediaType, data }: Media, signature: string | undefined) =>
   });
 
 const toUsage = ({ cachedTokens, thoughtTokens, ...usage }: Usage) => ({
-  ...toTokens({ ...usage, cachedTokens, thoughtTokens }),
+  ...usage,
   cachedInputTokens: cachedTokens,
   reasoningTokens: thoughtTokens,
 });

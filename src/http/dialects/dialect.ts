@@ -3,7 +3,6 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import { type ChatReply, type ChatRequest, textOf } from '../../services/chat.ts';
 import type { ChatChunk, ChatFinish, LinkPart, MediaPart, TextPart } from '../../shared/chat.ts';
-import type { Usage } from '../../shared/failure.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, type StreamForm, TEXT_TYPE } from '../reply.ts';
 
@@ -64,13 +63,6 @@ export const EVENT_STREAM = {
 /** Readers of events skip comments. */
 export const COMMENT = ': keep-alive\n\n';
 export const DONE = 'data: [DONE]\n\n';
-
-/** Of the usage, what our own forms show. */
-export const toTokens = ({ inputTokens, outputTokens, totalTokens }: Usage) => ({
-  inputTokens,
-  outputTokens,
-  totalTokens,
-});
 
 export const toEvent = (data: object): string => `data: ${JSON.stringify(data)}\n\n`;
 

@@ -2,6 +2,7 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import { type ChatReply, modelThatAnswered, textOf } from '../../services/chat.ts';
 import { type ChatMessage, FINISH_REASONS } from '../../shared/chat.ts';
+import type { Usage } from '../../shared/failure.ts';
 import { listOf, validate } from '../body.ts';
 import { errorBody, OUR_ERRORS } from '../errors.ts';
 import {
@@ -13,7 +14,6 @@ import {
   MAX_MESSAGES,
   modelName,
   toEvent,
-  toTokens,
   userText,
 } from './dialect.ts';
 
@@ -91,7 +91,7 @@ function toBody(
 ): z.output<typeof chatReply> {
   const reply = chunks.map(textOf).join('');
   const model = modelThatAnswered(answeredBy);
-  return { reply, model, finishReason, usage: toTokens(usage), requestId };
+  return { reply, model, finishReason, usage: toUsage(usage), requestId };
 }
 
 function toEvents({ requestId }: AnswerFacts): Frames {
@@ -107,11 +107,18 @@ function toEvents({ requestId }: AnswerFacts): Frames {
       return text === '' ? '' : named('delta', { text });
     },
     end: ({ reason, usage }) =>
-      named('done', { model, finishReason: reason, usage: toTokens(usage), requestId }),
+      named('done', { model, finishReason: reason, usage: toUsage(usage), requestId }),
     fail: (error) => named('error', errorBody(error, requestId).error),
     keepAlive: COMMENT,
   };
 }
+
+/** The shape is fixed: what else is counted stays out. */
+const toUsage = ({ inputTokens, outputTokens, totalTokens }: Usage) => ({
+  inputTokens,
+  outputTokens,
+  totalTokens,
+});
 
 const WHOLE = { kind: 'whole', body: toBody } as const;
 const AS_EVENTS = { kind: 'stream', frames: toEvents } as const;

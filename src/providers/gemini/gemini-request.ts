@@ -32,7 +32,7 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
         // As bytes: undici would keep a copy beside the text.
         body: Buffer.from(JSON.stringify(toGeminiRequest(turn, model ?? ''))),
       } as const;
-      const named = withCallersNames(turn, handler);
+      const named = turn.tools ? withCallersNames(turn.tools, handler) : handler;
       const includesThoughts = turn.settings?.thinking?.includeThoughts === true;
       const answer = new GeminiAnswer(includesThoughts, dispatcher, request, named, context);
       dispatcher.dispatch(request, answer);

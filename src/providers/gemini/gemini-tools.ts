@@ -2,15 +2,15 @@ import { createHash } from 'node:crypto';
 import type {
   ChatChunk,
   ChatFinish,
-  ChatTurn,
   ToolChoice,
   ToolDeclaration,
+  Tools,
 } from '../../shared/chat.ts';
 import type { CallHandler } from '../provider.ts';
 import { toParameters } from './gemini-schema.ts';
 
 /** The tools of a turn in Gemini's form (https://ai.google.dev/api/caching#Tool). */
-export function toGeminiTools({ declarations, search }: NonNullable<ChatTurn['tools']>): object[] {
+export function toGeminiTools({ declarations, search }: Tools): object[] {
   return [
     ...(declarations.length === 0
       ? []
@@ -20,7 +20,7 @@ export function toGeminiTools({ declarations, search }: NonNullable<ChatTurn['to
 }
 
 /** @returns undefined where there is no function to choose */
-export function toToolConfig({ declarations, choice }: NonNullable<ChatTurn['tools']>) {
+export function toToolConfig({ declarations, choice }: Tools) {
   if (declarations.length === 0) return undefined;
   return { functionCallingConfig: toFunctionCallingConfig(choice) };
 }
@@ -51,10 +51,10 @@ export function toGeminiName(name: string): string {
 
 /** Gives the calls in an answer the names that the caller knows. */
 export function withCallersNames(
-  { tools }: ChatTurn,
+  { declarations }: Tools,
   handler: CallHandler<ChatChunk, ChatFinish>,
 ): CallHandler<ChatChunk, ChatFinish> {
-  const renamed = (tools?.declarations ?? []).filter(({ name }) => !VALID_NAME.test(name));
+  const renamed = declarations.filter(({ name }) => !VALID_NAME.test(name));
   if (renamed.length === 0) return handler;
   const names = new Map(renamed.map(({ name }) => [toGeminiName(name), name]));
   return {
