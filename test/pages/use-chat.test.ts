@@ -9,7 +9,10 @@ import { whileTimePasses } from '../support/while-time-passes.ts';
 const TEXT = 'one two now red six end ';
 const PATH = /^\/api\/chat\/\{id\}\/stream$/;
 
-/** As an app does it that stores each state of its conversation: the id of the chat survives a reload, and so does half an answer. */
+/**
+ * As an app does it that stores each state of its conversation: the id of the chat survives a reload, and so does half an
+ * answer. What has a photo in it is too large for the browser's storage.
+ */
 const PAGE = `
   import { Chat } from '@ai-sdk/react';
   import { DefaultChatTransport } from 'ai';
@@ -19,7 +22,8 @@ const PAGE = `
   const messages = JSON.parse(sessionStorage.messages ?? '[]');
   const chat = new Chat({ id, messages, transport: new DefaultChatTransport({ api }) });
   const show = () => {
-    sessionStorage.messages = JSON.stringify(chat.messages);
+    const stored = JSON.stringify(chat.messages);
+    if (stored.length < 1e6) sessionStorage.messages = stored;
     document.querySelector('main').replaceChildren(...chat.messages.map(({ role, parts }) => {
       const line = document.createElement('p');
       line.className = role;
@@ -30,7 +34,11 @@ const PAGE = `
   const tell = () => { document.querySelector('output').textContent = chat.status; };
   chat['~registerMessagesCallback'](show);
   chat['~registerStatusCallback'](tell);
-  document.querySelector('#ask').onclick = () => chat.sendMessage({ text: 'Count' });
+  const photo = document.querySelector('input');
+  document.querySelector('#ask').onclick = async () => {
+    await chat.sendMessage({ text: 'Count', files: photo.files });
+    photo.value = '';
+  };
   document.querySelector('#stop').onclick = async () => {
     await chat.stop();
     await fetch(api + '/' + id + '/stream', { method: 'DELETE' });
@@ -40,7 +48,7 @@ const PAGE = `
   tell();
 `;
 const HTML = `<!doctype html><title>Chat</title><link rel="icon" href="data:,">
-  <main></main><output></output><button id="ask">Ask</button><button id="stop">Stop</button>
+  <main></main><output></output><input type="file"><button id="ask">Ask</button><button id="stop">Stop</button>
   <script type="module" src="/page.js"></script>`;
 
 /** A frontend on an origin of its own. */
@@ -76,6 +84,8 @@ const start = () =>
     environment: { GOOGLE_API_KEY: 'g-one', CHAT_RESUME: 'true' },
     standin: { answer: { chunks: 6, chunkMs: 1000, text: TEXT } },
   });
+
+const PHOTO = Buffer.alloc(6_000_000, 'photo');
 
 const resumesOf = (app: App) =>
   app.logs.filter(({ method, path }) => method === 'GET' && PATH.test(String(path)));
@@ -119,4 +129,34 @@ describeInBrowser('a page that resumes', ({ open }) => {
     await page.getByText('ready').waitFor();
     expect(await page.locator('p').allTextContents()).toEqual(['Count', 'one ', 'Count', 'one ']);
   });
+});
+
+describeInBrowser('a page with a photo', ({ open }) => {
+  it('of 6 MB is answered, and so are ten turns that send it again', async () => {
+    const app = await startApp({
+      environment: { GOOGLE_API_KEY: 'g-one' },
+      standin: { answer: { text: 'A photo.' }, longestBodyKept: 20_000_000 },
+    });
+    const page = await open(`${origin}/?api=${app.url}/api/chat`);
+    await page.getByText('ready').waitFor();
+    const file = { name: 'photo.jpg', mimeType: 'image/jpeg', buffer: PHOTO };
+    await page.locator('input').setInputFiles(file);
+    for (let turn = 1; turn <= 11; turn += 1) {
+      await page.click('#ask');
+      await page
+        .locator('.assistant')
+        .nth(turn - 1)
+        .getByText('A photo.')
+        .waitFor();
+      await page.getByText('ready').waitFor();
+    }
+    const inlineData = { mimeType: 'image/jpeg', data: PHOTO.toString('base64') };
+    expect(app.standin.calls).toHaveLength(11);
+    expect(app.standin.calls.at(-1)?.body).toMatchObject({
+      contents: [
+        { role: 'user', parts: [{ inlineData }, { text: 'Count' }] },
+        ...Array.from({ length: 20 }, () => expect.anything()),
+      ],
+    });
+  }, 60_000);
 });
