@@ -70,7 +70,9 @@ function readRefusal(
   if (type.startsWith('text/plain') && text !== '') return { message: text, code: null };
   try {
     const { message, code } = JSON.parse(text).error;
-    if (typeof message === 'string') return { message, code };
+    if (typeof message === 'string') {
+      return { message, code: typeof code === 'string' ? code : null };
+    }
   } catch {
     // A proxy in between has answered, with a page of its own.
   }

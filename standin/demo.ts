@@ -1,4 +1,5 @@
 import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
 import { ConfigError, readConfig } from '../src/config/config.ts';
 import { ListenError } from '../src/http/listen.ts';
 import { PROVIDERS, startUnderstudy } from '../src/server.ts';
@@ -6,7 +7,7 @@ import { createSystemClock } from '../src/shared/clock.ts';
 import { createLogger } from '../src/shared/logger.ts';
 import { watchKeys } from './demo-watch.ts';
 import { startStandin } from './standin.ts';
-import type { StandinKey } from './standin-key.ts';
+import type { AnswerShape, Asked, StandinKey } from './standin-key.ts';
 
 /** The stand-in's minutes pass this many times faster than real ones. */
 const SPEED = 4;
@@ -24,6 +25,9 @@ const KEYS: Readonly<Record<string, StandinKey>> = {
   ANAM_API_KEY_2: { key: 'demo-avatar-spare', service: 'anam' },
 };
 
+/** What `examples/nextjs` can run. */
+const EXAMPLE_TOOLS = fileURLToPath(new URL('../examples/nextjs/tools.json', import.meta.url));
+
 await runDemo().catch((error: unknown) => {
   if (error instanceof ConfigError) fail(error.message);
   throw error;
@@ -36,7 +40,7 @@ async function runDemo(): Promise<void> {
     clock,
     keys: Object.values(KEYS),
     speed: SPEED,
-    answer: { chunks: 8, firstChunkMs: 150, chunkMs: 30 },
+    answer: answerTo,
   });
   const config = readConfig(await settingsFor(standin.url), PROVIDERS, 'demo');
   const log = createLogger({ level: config.logLevel, redact: config.redact });
@@ -56,15 +60,33 @@ async function runDemo(): Promise<void> {
   watchKeys({ clock, standin, url, output: process.stdout, names });
 }
 
-/** Of the user's own environment it takes three settings, and never reads a real key. */
+/** A question with the word `slowly` has twelve seconds of an answer, and one that names a tool calls it. */
+function answerTo({ lastUserText, functions }: Asked): AnswerShape {
+  return {
+    chunks: 8,
+    firstChunkMs: 150,
+    chunkMs: /slowly/i.test(lastUserText) ? 1500 : 30,
+    thoughts: 'The stand-in repeats what was said.',
+    functionCalls: functions
+      .filter((name) => lastUserText.includes(name))
+      .map((name) => ({ name, args: {} })),
+  };
+}
+
+/** Of the user's own environment it takes four settings, and never reads a real key. */
 async function settingsFor(standinUrl: string): Promise<Record<string, string>> {
   const { PORT = String(await freePort(DEFAULT_PORT)), HOST, LOG_LEVEL } = process.env;
+  const { CHAT_TOOLS = EXAMPLE_TOOLS } = process.env;
   const keys = Object.entries(KEYS).map(([variable, { key }]) => [variable, key]);
   return {
     ...Object.fromEntries(keys),
     GOOGLE_BASE_URL: standinUrl,
     ANAM_BASE_URL: standinUrl,
     ANAM_PERSONA_ID: 'demo-persona',
+    GOOGLE_LIVE_MODEL: 'demo-live',
+    CHAT_TOOLS,
+    CHAT_REASONING: 'true',
+    CHAT_RESUME: 'true',
     ADMIN_TOKEN,
     CLIENT_TOKENS: CLIENT_TOKEN,
     KEY_COOLDOWN_SECONDS: '60',
@@ -124,6 +146,9 @@ state of the keys after that:
   curl -X POST ${url}/api/anam/v1/engine/session -H "authorization: Bearer $(curl -sX POST ${url}/api/anam/session-token | cut -d'"' -f4)"
   (for i in $(seq 60); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)
   curl ${url}/api/keys/status
+
+A page with useChat also gets the model's thoughts, and a reload goes on with a running answer. "Count slowly" takes
+twelve seconds; a question that names a tool of CHAT_TOOLS (local_time by default) calls it.
 
 Ctrl+C ends it.
 

@@ -66,6 +66,16 @@ export interface AnswerShape {
   readonly modelVersion?: string;
 }
 
+/** What of a request an answer may depend on. */
+export interface Asked {
+  readonly lastUserText: string;
+  /** The names of the functions that are offered. */
+  readonly functions: readonly string[];
+}
+
+/** How every answer looks, or each by what was asked. */
+export type Answers = AnswerShape | ((asked: Asked) => AnswerShape);
+
 export interface FunctionCall {
   readonly name: string;
   readonly args: Readonly<Record<string, unknown>>;

@@ -8,7 +8,7 @@ import { createGoogle } from './google/google.ts';
 import type { RequestHead, Visit } from './provider.ts';
 import { createQuotaWindows } from './quota-window.ts';
 import { NOT_FOUND_PAGE, type Reply, sendReply } from './reply.ts';
-import type { AnswerShape, StandinKey } from './standin-key.ts';
+import type { Answers, StandinKey } from './standin-key.ts';
 
 export type { StandinCall } from './call-log.ts';
 export type { Fault } from './fault.ts';
@@ -30,7 +30,7 @@ export interface StandinOptions {
   /** The models for embeddings that exist. Default: Google's two. */
   readonly embeddingModels?: readonly string[];
   /** How answers look, unless a key says otherwise. */
-  readonly answer?: AnswerShape;
+  readonly answer?: Answers;
   /** In characters: a longer body of a call is forgotten. Default: 64 KB. */
   readonly longestBodyKept?: number;
 }

@@ -382,15 +382,35 @@ export function validate<T>(schema: z.ZodType<T>, value: unknown): T {
 export const invalidField = (path: string, message: string): HttpError =>
   new HttpError('invalid_request', `${path}: ${message}`, { details: [{ path, message }] });
 
-/** What zod says of a missing field. */
-const IS_MISSING = [/^Invalid input: expected .+, received undefined$/, 'Is missing.'] as const;
+/** In place of what zod says. */
+const SENTENCES: readonly (readonly [said: RegExp, sentence: (expected: string) => string])[] = [
+  [/^Invalid input: expected .+, received undefined$/, () => 'Is missing.'],
+  [/^Invalid input: expected (\w+), received \w+$/, (type) => `Must be of the type ${type}.`],
+  [/^Invalid discriminator value\. Expected (.+)$/, (values) => `Must be ${listedIn(values)}.`],
+  [/^Invalid option: expected one of (.+)$/, (values) => `Must be ${listedIn(values)}.`],
+];
+
+/** @param values such as `'user' | 'system'` or `"user"|"system"` */
+const listedIn = (values: string) =>
+  values
+    .replace(/['"]/g, '')
+    .replace(/ ?\| ?/g, ', ')
+    .replace(/, ([^,]*)$/, ' or $1');
+
+function sentenceOf(message: string): string {
+  for (const [said, toSentence] of SENTENCES) {
+    const found = said.exec(message);
+    if (found !== null) return toSentence(found[1] ?? '');
+  }
+  return message;
+}
 
 /** One fault for each unknown field, named by its own path. */
 function toFaults(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code === 'invalid_union' && issue.errors.length > 0) return faultsOfUnion(issue);
   const path = issue.path.map(String);
   if (issue.code !== 'unrecognized_keys') {
-    return [{ path: path.join('.'), message: issue.message.replace(...IS_MISSING) }];
+    return [{ path: path.join('.'), message: sentenceOf(issue.message) }];
   }
   return issue.keys.slice(0, MAX_FAULTS).map((key) => ({
     path: [...path, key.slice(0, 100)].join('.'),

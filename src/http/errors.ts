@@ -199,7 +199,7 @@ export const bodyFault = (code: ErrorCode, message: string, cause?: unknown): Ht
 
 const MEGABYTE = 2 ** 20;
 
-const ADVICE = 'Send less, such as a smaller image, or raise MAX_BODY_MB on the server.';
+const ADVICE = 'Send shorter texts or smaller files. The limit is MAX_BODY_MB on the server.';
 
 /** Small limits are not the operator's. */
 export function bodyTooLarge(limit: number): HttpError {

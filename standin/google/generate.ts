@@ -2,7 +2,7 @@ import { parseJson } from '../../src/shared/json.ts';
 import type { CallFault } from '../fault.ts';
 import type { KnownKey } from '../provider.ts';
 import type { Reply } from '../reply.ts';
-import type { AnswerShape } from '../standin-key.ts';
+import type { Answers } from '../standin-key.ts';
 import { answerEvents, wholeShape } from './answer.ts';
 import type { Quotas } from './quota.ts';
 import { EXHAUSTED, type GoogleCallFacts, quotaError } from './refusals.ts';
@@ -20,7 +20,7 @@ export interface GoogleCall extends GoogleCallFacts {
 /** Checks the body, then the quota of (project, model), and answers. */
 export function createGenerate(
   read: RequestReader,
-  defaultAnswer: AnswerShape | undefined,
+  defaultAnswer: Answers | undefined,
   quotas: Quotas,
 ): (call: GoogleCall, wire: Wire) => Reply {
   let answers = 0;
@@ -34,7 +34,8 @@ export function createGenerate(
     const exceeded = quotas.of(holder.project, model).spend(ours, request.inputTokens, call.now);
     if (exceeded !== null) return quotaError(exceeded, call);
     answers += 1;
-    const shape = wholeShape(defaultAnswer, answer);
+    const usual = typeof defaultAnswer === 'function' ? defaultAnswer(request) : defaultAnswer;
+    const shape = wholeShape(usual, answer);
     const { modelVersion = model } = shape;
     const facts = { request, modelVersion, responseId: `standin-${answers}` };
     return answerReply(answerEvents(facts, shape, wire === 'unary', fault), wire, shape, fault);

@@ -4,7 +4,7 @@ import { answerDespite, isOfConnection } from '../fault.ts';
 import { KnownKeys, type Provider } from '../provider.ts';
 import type { QuotaWindows } from '../quota-window.ts';
 import { jsonReply, NOT_FOUND_PAGE, type Reply } from '../reply.ts';
-import type { AnswerShape, StandinKey } from '../standin-key.ts';
+import type { Answers, StandinKey } from '../standin-key.ts';
 import { isSpoiled } from './answer.ts';
 import { createEmbed } from './embed.ts';
 import { createGenerate, type GoogleCall } from './generate.ts';
@@ -20,7 +20,7 @@ export interface GoogleOptions {
   readonly windows: QuotaWindows;
   readonly models: readonly string[];
   readonly embeddingModels: readonly string[];
-  readonly answer: AnswerShape | undefined;
+  readonly answer: Answers | undefined;
 }
 
 /** The Gemini API. Only generating and embedding count against quotas; listing, counting tokens and minting them for Live sessions are free. */

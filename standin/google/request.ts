@@ -1,13 +1,13 @@
 import { asObjects, asText, isJsonObject, type JsonObject } from '../../src/shared/json.ts';
 import type { KnownKey } from '../provider.ts';
 import type { Reply } from '../reply.ts';
+import type { Asked } from '../standin-key.ts';
 import { CACHED_CONTENT_GONE, fileGone, googleError } from './refusals.ts';
 
 /** What the stand-in reads of a request: enough for its quota and its answer. */
-export interface GoogleRequest {
+export interface GoogleRequest extends Asked {
   /** Estimated: one for every four characters of text, rounded up. */
   readonly inputTokens: number;
-  readonly lastUserText: string;
   /** Functions are offered, and the last content is not the result of one. */
   readonly takesFunctionCalls: boolean;
   readonly usesSearch: boolean;
@@ -166,11 +166,15 @@ function measure(body: JsonObject, contents: readonly Content[]): GoogleRequest 
   const system = systemInstructionOf(body);
   const systemText = isJsonObject(system) ? textOf(system.parts) : '';
   const tools = asObjects(body.tools);
+  const functions = tools
+    .flatMap((tool) => asObjects(functionDeclarationsOf(tool)))
+    .map(({ name }) => asText(name));
   return {
     inputTokens: tokensOf(texts.join('').length + systemText.length),
     lastUserText: texts[lastUser] ?? '',
+    functions,
     takesFunctionCalls:
-      tools.some(offersFunctions) &&
+      functions.length > 0 &&
       contents.at(-1)?.parts.some((part) => isJsonObject(functionResponseOf(part))) === false,
     usesSearch: tools.some((tool) => (searchOf(tool) ?? olderSearchOf(tool)) !== undefined),
     includesThoughts: thoughtsAreIncluded(body),
@@ -181,11 +185,6 @@ function thoughtsAreIncluded(body: JsonObject): boolean {
   const config = generationConfigOf(body);
   const thinking = isJsonObject(config) ? thinkingConfigOf(config) : null;
   return isJsonObject(thinking) && includeThoughtsOf(thinking) === true;
-}
-
-function offersFunctions(tool: JsonObject): boolean {
-  const offered = functionDeclarationsOf(tool);
-  return Array.isArray(offered) && offered.length > 0;
 }
 
 function textOf(parts: unknown): string {

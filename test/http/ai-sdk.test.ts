@@ -404,6 +404,11 @@ describe('UI messages', () => {
     });
   });
 
+  it('may not ask for another protocol than text', async () => {
+    const { status, text } = await post(shared(), bodyOf(userSays('Hi')), '?protocol=xml');
+    expect([status, text]).toEqual([400, expect.stringMatching(/^protocol: Must be text/)]);
+  });
+
   it('may have a file at an address, which Google fetches', async () => {
     const app = shared();
     const url = 'https://example.com/report?id=1';
@@ -438,7 +443,11 @@ describe('UI messages', () => {
     bodyOf({ id: 'u', role: 'user', parts: [{ type: 'file', mediaType: 'image/png', url }] });
   it.each<[string, object, RegExp]>([
     ['without any entry', bodyOf(), /^messages: Must not be empty/],
-    ['of an unknown role', bodyOf({ role: 'boss', parts: [] }), /^messages\.0\.role: /],
+    [
+      'of an unknown role',
+      bodyOf({ role: 'boss', parts: [] }),
+      /role: Must be user, system or assistant\.$/,
+    ],
     [
       'without parts',
       { messages: [{ role: 'user', parts: 1 }], trigger: 'x' },

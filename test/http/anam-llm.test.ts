@@ -65,7 +65,7 @@ describe("the language model of Anam's example", () => {
     [
       'an unknown role',
       [{ role: 'system', content: 'Hi' }],
-      /^messages\.0\.role: Invalid discriminator value\. Expected 'user' \| 'persona' \| 'assistant'$/,
+      /^messages\.0\.role: Must be user, persona or assistant: .*Anam's form/,
     ],
     ['a message that is no text', [{ role: 'user', content: 7 }], /^messages\.0\.content: /],
     ['a message that is no object', [7], /^messages\.0: /],

@@ -10,7 +10,7 @@ import { type App, flow } from '../support/start-app.ts';
 
 const MB = 2 ** 20;
 const LINGER_MS = 5000;
-const ADVICE = 'Send less, such as a smaller image, or raise MAX_BODY_MB on the server.';
+const ADVICE = 'Send shorter texts or smaller files. The limit is MAX_BODY_MB on the server.';
 const AS_PROGRAM = { authorization: `Bearer ${CLIENT_TOKEN}` };
 const AS_GOOGLE_CLIENT = { 'x-goog-api-key': CLIENT_TOKEN };
 const COMPLETIONS = '/v1/chat/completions';
@@ -21,11 +21,19 @@ const ROUTES: readonly [string, Record<string, string>, RegExp][] = [
   [
     '/api/chat',
     {},
-    /"code":"payload_too_large","message":"The body is larger than 20 MB\. Send less, such as a smaller image, or raise MAX_BODY_MB on the server\."/,
+    /"code":"payload_too_large","message":"The body is larger than 20 MB\. Send shorter texts or smaller files. The limit is MAX_BODY_MB on the server\."/,
   ],
   ['/api/session-token', {}, /"code":"payload_too_large"/],
-  ['/api/anam/v1/engine/session', {}, /^\{"error":"The body is larger than 20 MB\. Send less/],
-  ['/api/anam/v1/metrics/client', {}, /^\{"error":"The body is larger than 20 MB\. Send less/],
+  [
+    '/api/anam/v1/engine/session',
+    {},
+    /^\{"error":"The body is larger than 20 MB\. Send shorter texts/,
+  ],
+  [
+    '/api/anam/v1/metrics/client',
+    {},
+    /^\{"error":"The body is larger than 20 MB\. Send shorter texts/,
+  ],
   ['/v1/chat/completions', AS_PROGRAM, /"type":"invalid_request_error"/],
   [GENERATE, AS_GOOGLE_CLIENT, /"code":413,.*"status":"INVALID_ARGUMENT"/],
   ['/api/login', {}, /"code":"payload_too_large","message":"The body is larger than 16 KB\."/],

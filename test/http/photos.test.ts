@@ -95,7 +95,7 @@ describe('images that exceed the limit', () => {
     const { chat, say } = startChat(app);
     await say('First', medium.part);
     const refusal = await say('Three', medium.part, medium.part, medium.part);
-    expect(refusal).toMatch(/^The body is larger than 1 MB\. Send less, such as a smaller image/);
+    expect(refusal).toMatch(/^The body is larger than 1 MB\. Send shorter texts or smaller files/);
     expect(app.standin.calls).toHaveLength(1);
     chat.messages = chat.messages.slice(0, -1);
     expect(await say('And?')).toEqual([[medium.data.length, 'First'], ['And?']]);

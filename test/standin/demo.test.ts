@@ -42,6 +42,9 @@ test('the demo runs without a key, reads no real one, and stops on SIGTERM', asy
     expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: 'ok', mode: 'demo' });
     for (let turn = 0; turn < 6; turn += 1) expect((await chat(url)).status).toBe(200);
     expect((await fetch(`${url}/api/anam/session-token`, { method: 'POST' })).status).toBe(200);
+    expect(await uiStream(url, 'Call local_time')).toMatch(
+      /"reasoning-delta".*"tool-input-available".*"toolName":"local_time"/s,
+    );
     const status = await (await fetch(`${url}/api/keys/status`)).json();
     expect(status).toMatchObject({ api_keys: { google: { total: 4 }, anam: { total: 2 } } });
     expect(await demo.end()).toBe(0);
@@ -55,6 +58,16 @@ test('the demo runs without a key, reads no real one, and stops on SIGTERM', asy
     await rm(folder, { recursive: true, force: true });
   }
 });
+
+const uiStream = async (url: string, text: string) => {
+  const messages = [{ id: 'm', role: 'user', parts: [{ type: 'text', text }] }];
+  const answer = await fetch(`${url}/api/chat`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ messages }),
+  });
+  return answer.text();
+};
 
 const chat = (url: string) =>
   fetch(`${url}/api/chat`, {

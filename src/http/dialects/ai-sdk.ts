@@ -3,7 +3,7 @@ import type { Request } from 'express';
 import { z } from 'zod';
 import type { ChatTool, ChatTurn, Media, Source, ToolCall } from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
-import { validate } from '../body.ts';
+import { invalidField, validate } from '../body.ts';
 import { PLAIN_ERRORS } from '../errors.ts';
 import { type CalledPart, readConversation, toMetadata, uiMessages } from './ai-sdk-messages.ts';
 import {
@@ -62,7 +62,10 @@ export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect
       const conversation = readConversation(messages, names);
       const { system, approved, denied } = conversation;
       const turn = { system, messages: conversation.messages };
-      if (request.query.protocol === 'text') {
+      const { protocol } = request.query;
+      if (protocol !== undefined && protocol !== 'text')
+        throw invalidField('protocol', NO_PROTOCOL);
+      if (protocol === 'text') {
         return { request: { turn, model }, answer: { kind: 'stream', frames: plainText } };
       }
       if (approved.length > 0) return { answer: { kind: 'ready', ...toRun(approved) } };
@@ -77,6 +80,8 @@ export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect
     },
   };
 }
+
+const NO_PROTOCOL = 'Must be text, or left out for a UI message stream.';
 
 /** @returns whether any of the body's messages consists of parts: only the AI SDK sends those */
 export const isAiSdk = ({ body }: Request): boolean =>

@@ -8,8 +8,9 @@ import { toMessages } from './simple.ts';
 const without = (field: string) => ({ not: { required: [field] } });
 
 const ROLES = ['user', 'persona', 'assistant'] as const;
-/** As the unions of the other dialects have it. */
-const WRONG_ROLE = `Invalid discriminator value. Expected '${ROLES.join("' | '")}'`;
+/** OpenAI's messages look alike but for their roles. */
+const WRONG_ROLE =
+  "Must be user, persona or assistant: messages with content are read in Anam's form. The AI SDK's have parts.";
 
 const message = z
   .looseObject({

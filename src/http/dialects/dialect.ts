@@ -108,7 +108,8 @@ const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,$/i;
 const BASE64 = /^[\w+/-]+={0,2}$/;
 const WHITE_SPACE = /\s+/g;
 
-const NOT_A_DATA_URL = 'Must be a data URL such as data:image/png;base64,iVBORw0KGgo=.';
+const NOT_A_DATA_URL =
+  'Must be a data URL in valid base64, such as data:image/png;base64,iVBORw0KGgo=.';
 
 /** A data URL in base64 with a media type. */
 export const dataUrl = z.string().transform((url, context): MediaPart => {
