@@ -5,7 +5,7 @@ type Provider = ProviderFacts<Config>;
 
 const MAX_NAMED = 10;
 
-/** One line for each provider, one for the operator, then for the shared store and for other warnings. */
+/** One line for each provider, one for pages with more than text, one for the operator, then for the shared store and for other warnings. */
 export function startReport(config: Config, providers: readonly Provider[]): readonly string[] {
   const warningsOf = (whose: Provider | null) =>
     config.warnings.filter((warning) => providerIn(warning, providers) === whose);
@@ -15,10 +15,22 @@ export function startReport(config: Config, providers: readonly Provider[]): rea
   const others = warningsOf(null);
   return [
     ...keys,
+    ...useChat(config),
     `on call: ${config.adminToken === null ? WITHOUT_ADMIN : WITH_ADMIN}`,
     ...otherInstances(config),
     ...(others.length === 0 ? [] : [`settings: ${others.join(' ')}`]),
   ];
+}
+
+/** What pages with the AI SDK get beyond text and files. */
+function useChat({ chatTools, chatReasoning, chatGrounding, chatResume }: Config): string[] {
+  const parts = [
+    ...(chatTools.length === 0 ? [] : [count(chatTools.length, 'tool')]),
+    ...(chatReasoning ? ['thoughts'] : []),
+    ...(chatGrounding ? ['sources of a search'] : []),
+    ...(chatResume ? ['answers that a reload resumes'] : []),
+  ];
+  return parts.length === 0 ? [] : [`useChat: ${parts.join(', ')}`];
 }
 
 const WITH_ADMIN = '/dashboard, /playground, /metrics and /api/keys, with the ADMIN_TOKEN.';

@@ -34,6 +34,15 @@ it('says which model Live sessions have', () => {
   );
 });
 
+it('says what pages with the AI SDK get', () => {
+  const settings = {
+    CHAT_TOOLS: 'examples/nextjs/tools.json',
+    CHAT_REASONING: 'true',
+    CHAT_RESUME: 'true',
+  };
+  expect(report(settings)).toContain('useChat: 1 tool, thoughts, answers that a reload resumes');
+});
+
 it('says where instances meet, and not the password there', () => {
   expect(report({ REDIS_URL: 'redis://me:a-password@redis.example:6380/2' })).toContain(
     'instances: share what they know through Redis at redis.example:6380, under understudy:',
