@@ -15,7 +15,7 @@ export function startReport(config: Config, providers: readonly Provider[]): rea
   const others = warningsOf(null);
   return [
     ...keys,
-    ...useChat(config),
+    ...pageFeatures(config),
     `on call: ${config.adminToken === null ? WITHOUT_ADMIN : WITH_ADMIN}`,
     ...otherInstances(config),
     ...(others.length === 0 ? [] : [`settings: ${others.join(' ')}`]),
@@ -23,7 +23,7 @@ export function startReport(config: Config, providers: readonly Provider[]): rea
 }
 
 /** What pages with the AI SDK get beyond text and files. */
-function useChat({ chatTools, chatReasoning, chatGrounding, chatResume }: Config): string[] {
+function pageFeatures({ chatTools, chatReasoning, chatGrounding, chatResume }: Config): string[] {
   const parts = [
     ...(chatTools.length === 0 ? [] : [count(chatTools.length, 'tool')]),
     ...(chatReasoning ? ['thoughts'] : []),
