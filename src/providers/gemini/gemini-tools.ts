@@ -7,14 +7,17 @@ import type {
   ToolDeclaration,
 } from '../../shared/chat.ts';
 import type { CallHandler } from '../provider.ts';
-import { toParameters } from './gemini-schema.ts';
+import { type SchemaRoom, toParameters } from './gemini-schema.ts';
 
 /** The tools of a turn in Gemini's form (https://ai.google.dev/api/caching#Tool). */
-export function toGeminiTools({ declarations, search }: NonNullable<ChatTurn['tools']>): object[] {
+export function toGeminiTools(
+  { declarations, search }: NonNullable<ChatTurn['tools']>,
+  room: SchemaRoom,
+): object[] {
   return [
     ...(declarations.length === 0
       ? []
-      : [{ functionDeclarations: declarations.map(toFunctionDeclaration) }]),
+      : [{ functionDeclarations: declarations.map((one) => toFunctionDeclaration(one, room)) }]),
     ...(search === true ? [{ googleSearch: {} }] : []),
   ];
 }
@@ -25,10 +28,13 @@ export function toToolConfig({ declarations, choice }: NonNullable<ChatTurn['too
   return { functionCallingConfig: toFunctionCallingConfig(choice) };
 }
 
-const toFunctionDeclaration = ({ name, description, parameters }: ToolDeclaration) => ({
+const toFunctionDeclaration = (
+  { name, description, parameters }: ToolDeclaration,
+  room: SchemaRoom,
+) => ({
   name: toGeminiName(name),
   description,
-  parametersJsonSchema: parameters && toParameters(parameters),
+  parametersJsonSchema: parameters && toParameters(parameters, room),
 });
 
 const toFunctionCallingConfig = (choice: ToolChoice) =>
