@@ -5,7 +5,9 @@ export const MAX_DEPTH = 50;
 
 export function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((part) => isTooDeep(part, levels - 1));
+  if (levels === 0) return true;
+  const parts: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  return parts.some((part) => isTooDeep(part, levels - 1));
 }
 
 /** Of schemas within each other, where each reference leads one deeper or more. */

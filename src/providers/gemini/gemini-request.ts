@@ -153,6 +153,8 @@ function toResponse(output: ToolResult['output']): ToolResult['output'] {
 
 function hasDollarKey(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
+  // A list's entries with their numbers would take seconds where there are millions.
+  if (Array.isArray(value)) return value.some(hasDollarKey);
   return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
 }
 
