@@ -788,3 +788,24 @@ describe('a refusal without available keys', () => {
     },
   );
 });
+
+it('a refusal that quotes a function has the name that the caller gave it', async () => {
+  const app = await startForPrograms();
+  const name = 'now @ weather server';
+  const asked = { ...ASKED, tools: [{ type: 'function', function: { name } }] };
+  await flow(app.clock, post(app, asked));
+  const sent = JSON.stringify(app.standin.calls[0]?.body);
+  const given = /"name":"(_now[^"]+)"/.exec(sent)?.[1];
+  const error = {
+    code: 400,
+    status: 'INVALID_ARGUMENT',
+    message: `Bad function ${given}: no type.`,
+  };
+  for (const key of ['g-one', 'g-two'])
+    app.standin.setFault(key, { kind: 'raw', status: 400, body: { error } });
+  const { status, body } = await flow(app.clock, post(app, asked));
+  expect([status, body.error.message]).toEqual([
+    400,
+    `The provider refused this request: Bad function ${name}: no type.`,
+  ]);
+});
