@@ -85,6 +85,9 @@ const contentOf = <Part extends z.ZodType<UserPart>>(part: Part) =>
     listOf(part, MAX_PARTS),
   ]);
 const userContent = contentOf(z.discriminatedUnion('type', [text, image, file], PARTS));
+const systemContent = contentOf(
+  z.discriminatedUnion('type', [text], 'Parts of an instruction may be of type input_text.'),
+);
 const assistantContent = contentOf(z.discriminatedUnion('type', [text, refusal]));
 
 const callId = z.string().min(1).max(200);
@@ -92,8 +95,13 @@ const callId = z.string().min(1).max(200);
 const message = z.discriminatedUnion('role', [
   z.looseObject({
     type: z.literal('message'),
-    role: z.enum(['user', 'system', 'developer']),
+    role: z.literal('user'),
     content: userContent,
+  }),
+  z.looseObject({
+    type: z.literal('message'),
+    role: z.enum(['system', 'developer']),
+    content: systemContent,
   }),
   z.looseObject({
     type: z.literal('message'),
