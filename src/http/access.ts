@@ -96,8 +96,8 @@ function createReport({ log, clock, metrics }: AccessOptions) {
   }
 }
 
-/** It is all that it takes to read the chat's answer, so it stays out of the log. */
-const CHAT_ID = /^(\/+api\/+chat\/+)[^/]+/i;
+/** It is all that it takes to read the chat's answer, so it stays out of the log. A proxy may write its host before it. */
+const CHAT_ID = /(\/+api\/+chat\/+)[^/]+/i;
 
 /** Of the routes of one path, the one that was asked for. */
 function routeOf({ route, method }: Request): Route | undefined {

@@ -4,6 +4,7 @@ import { ServiceError } from '../failover/service-error.ts';
 import type { AvatarSession } from '../services/avatar.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { JsonObject } from '../shared/json.ts';
+import { isTooDeep, MAX_DEPTH } from '../shared/json-schema.ts';
 import { createTokenCheck, type Secret } from '../shared/secret.ts';
 import { callerOf } from './access.ts';
 import {
@@ -220,6 +221,11 @@ const programTokenBody = z
     sessionOptions: jsonObject.optional(),
     environment: jsonObject.optional(),
     clientLabel: z.string().optional(),
+  })
+  .refine((body) => !isTooDeep(body), {
+    error: `Must not nest deeper than ${MAX_DEPTH}.`,
+    // The next check looks at every level.
+    abort: true,
   })
   .refine((body) => !namesPrototype(body), 'Has a field that no request can have.')
   .meta({ id: 'AnamSessionTokenRequest' });

@@ -194,9 +194,9 @@ class ArrivingBody {
   }
 }
 
-/** How many bytes of a request's body are held, in `response.locals`. */
+/** How many bytes of a request's body are held, in `response.locals`; null when the request has ended. */
 export interface BodyHolder {
-  bodyBytes?: number;
+  bodyBytes?: number | null;
 }
 
 /**
@@ -222,9 +222,10 @@ export class BodyMemory {
 
   /**
    * @param bytes of the holder's body as of now; it may also have become smaller
-   * @returns whether there is room; if not, nothing has changed
+   * @returns whether there is room; if not, nothing has changed. There is none for what is decoded after the request's end
    */
   hold(holder: BodyHolder, bytes: number): boolean {
+    if (holder.bodyBytes === null) return false;
     const held = this.#held - (holder.bodyBytes ?? 0) + bytes;
     if (held > this.#max) return false;
     this.#held = held;
@@ -235,7 +236,7 @@ export class BodyMemory {
   /** The request has ended. */
   release(holder: BodyHolder): void {
     this.#held -= holder.bodyBytes ?? 0;
-    holder.bodyBytes = 0;
+    holder.bodyBytes = null;
   }
 }
 

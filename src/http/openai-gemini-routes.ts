@@ -372,17 +372,18 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
     if (!PROGRAM.test(path)) return refuseTokenInQuery(request, response, next);
-    const protocol = protocolOf(path, request);
-    response.locals.protocol = protocol;
-    // Where Anthropic's clients look for it.
-    if (protocol === 'anthropic')
-      response.locals.head += `request-id: ${response.locals.requestId}\r\n`;
     const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
     if (address !== request.path) {
       // In place: a proxy may send `http://host` before the path, and the router counts its characters.
       request.url = request.url.replace(request.path, () => address);
     }
-    return address === START_PATH ? next() : requireToken(request, response, next);
+    if (address === START_PATH) return refuseTokenInQuery(request, response, next);
+    const protocol = protocolOf(path, request);
+    response.locals.protocol = protocol;
+    // Where Anthropic's clients look for it.
+    if (protocol === 'anthropic')
+      response.locals.head += `request-id: ${response.locals.requestId}\r\n`;
+    return requireToken(request, response, next);
   };
 }
 

@@ -148,7 +148,7 @@ const withSearch = (turn: ChatTurn): ChatTurn =>
     : turn;
 
 /** The cached content and the uploaded files that only their own project can use. */
-function resourcesOf({ messages, cachedContent }: ChatTurn): readonly string[] {
+export function resourcesOf({ messages, cachedContent }: ChatTurn): readonly string[] {
   const found = new Set(cachedContent === undefined ? [] : [cachedContent]);
   for (const message of messages) {
     if (message.role === 'tool')
@@ -168,7 +168,7 @@ function addFiles(parts: readonly (UserPart | AssistantPart)[], found: Set<strin
   }
 }
 
-function shapeOfTurn(turn: ChatTurn): RequestShape {
+export function shapeOfTurn(turn: ChatTurn): RequestShape {
   const { system, messages, settings, tools } = turn;
   const schema = settings?.json?.schema;
   const parts = messages.flatMap((message): readonly TurnPart[] =>
@@ -202,7 +202,7 @@ function featuresOf(
     schema: settings?.json?.schema !== undefined,
     search: tools?.search === true,
     media: parts.some(isLink),
-    other: cachedContent !== undefined,
+    other: cachedContent !== undefined || settings?.modalities !== undefined,
   };
   return Object.entries(has).flatMap(([feature, isThere]) => (isThere ? [feature] : []));
 }

@@ -3,7 +3,7 @@ import { ServiceError } from '../failover/service-error.ts';
 import type { RelayRequest } from '../providers/gemini/gemini-relay.ts';
 import type { ChatTurn } from '../shared/chat.ts';
 import { asText, isJsonObject, parseJson } from '../shared/json.ts';
-import { PLAIN } from '../shared/request-shape.ts';
+import { resourcesOf, shapeOfTurn } from './chat.ts';
 import type { Relay, RelayWriter } from './relay.ts';
 
 /**
@@ -25,8 +25,8 @@ export const createTokenCount =
       model,
       isMetered: false,
       comesWhole: false,
-      resources: [],
-      shape: PLAIN,
+      resources: resourcesOf(turn),
+      shape: () => shapeOfTurn(turn),
     } as const;
     const refusal = await relay(call, caller, answer);
     if (refusal !== null) throw refused(refusal.body);

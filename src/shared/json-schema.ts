@@ -5,35 +5,40 @@ export const MAX_DEPTH = 50;
 
 export function isTooDeep(value: unknown, levels = MAX_DEPTH): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  return levels === 0 || Object.values(value).some((part) => isTooDeep(part, levels - 1));
+  if (levels === 0) return true;
+  const parts: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  return parts.some((part) => isTooDeep(part, levels - 1));
 }
+
+/** Of schemas within each other, where each reference leads one deeper or more. */
+const MAX_DEPTH_WITH_REFERENCES = 10 * MAX_DEPTH;
 
 /**
  * Whether a JSON schema has a reference that leads back to a schema it is part of: Gemini cannot write
- * what refers to itself. Follows each reference to a place in the schema once.
+ * what refers to itself. Looks at each place of the schema once, however many references lead there.
  *
  * @param schema not too deep
  */
 export function refersToItself(schema: JsonObject): boolean {
-  const open = new Set<string>();
-  const followed = new Set<string>();
-  const leadsBack = (reference: string): boolean => {
-    if (open.has(reference) || open.size > MAX_DEPTH) return true;
-    if (followed.has(reference)) return false;
-    open.add(reference);
-    const isCircular = referencesIn(placeIn(schema, reference)).some(leadsBack);
-    open.delete(reference);
-    followed.add(reference);
+  const open = new Set<object>();
+  const followed = new Set<object>();
+  const leadsBack = (value: unknown): boolean => {
+    if (typeof value !== 'object' || value === null || followed.has(value)) return false;
+    if (open.has(value) || open.size > MAX_DEPTH_WITH_REFERENCES) return true;
+    open.add(value);
+    const isCircular = leadsBack(referredBy(value, schema)) || Object.values(value).some(leadsBack);
+    open.delete(value);
+    followed.add(value);
     return isCircular;
   };
-  return leadsBack('#');
+  return leadsBack(schema);
 }
 
-function referencesIn(value: unknown): string[] {
-  if (typeof value !== 'object' || value === null) return [];
+/** @returns undefined where it refers to nothing in the schema */
+function referredBy(value: object, schema: JsonObject): unknown {
   const { $ref: reference } = value as JsonObject;
-  const own = typeof reference === 'string' && reference.startsWith('#') ? [reference] : [];
-  return [...own, ...Object.values(value).flatMap(referencesIn)];
+  const isPlace = typeof reference === 'string' && /^#(?:\/|$)/.test(reference);
+  return isPlace ? placeIn(schema, reference) : undefined;
 }
 
 /** @param reference such as `#/$defs/node` */

@@ -247,6 +247,20 @@ describe.each(AI_CLIENTS)('%s', (_name, client) => {
     ]);
   });
 
+  it('goes on with its chat after the model has called what nobody has declared', async () => {
+    const app = await startWith({ functionCalls: [call('teleport', { city: 'Oslo' })] });
+    const page = openPage(app, client, () => null);
+    for (const said of ['Take me to Oslo', 'Go on']) {
+      await page.say(said);
+      expect(page.chat.error).toBeUndefined();
+      expect(page.parts()).toMatchObject([
+        { type: 'step-start' },
+        { type: 'text', text: expect.stringContaining('"teleport", which does not exist') },
+      ]);
+    }
+    expect(page.ran).toEqual([]);
+  });
+
   it('reads the sources of a search', async () => {
     const sources = [
       { uri: 'https://example.com/a', title: 'A page' },

@@ -1,6 +1,7 @@
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { CLIENT_TOKEN } from '../support/programs.ts';
 import { shareApp } from '../support/start-app.ts';
 
 const app = shareApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
@@ -451,5 +452,26 @@ describe('any JSON', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('a value that nests a hundred thousand levels deep', () => {
+  const programs = shareApp({
+    environment: { GOOGLE_API_KEY: 'g-one', ANAM_API_KEY: 'a-one', CLIENT_TOKENS: CLIENT_TOKEN },
+  });
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+  const response = '"model":"gemini-flash-latest","input":"Hi"';
+
+  it.each([
+    ['a field of a session that Anam may know', '/v1/auth/session-token', `{"x":${deep}}`],
+    ['the metadata of a response', '/v1/responses', `{${response},"metadata":{"a":${deep}}}`],
+    ['the user of a response', '/v1/responses', `{${response},"user":${deep},"stream":true}`],
+    ['the text of a response', '/v1/responses', `{${response},"text":{"x":${deep}}}`],
+  ])('as %s is refused before a provider is asked', async (_, path, body) => {
+    const answer = await programs().post(path, body, { authorization: `Bearer ${CLIENT_TOKEN}` });
+    expect(answer.status).toBe(400);
+    expect(answer.text).toMatch(/nest deeper/);
+    expect(programs().standin.calls).toEqual([]);
+    expect(programs().logs.filter(({ level }) => level >= 50)).toEqual([]);
   });
 });

@@ -472,6 +472,28 @@ describe('large bodies in flight', () => {
     expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
   });
 
+  it('leave room for others also when a client leaves while its whole body is being decoded', async () => {
+    const app = await startForPrograms(null, ANSWER, {
+      environment: { ...environment, MAX_BODY_MB: '2', MAX_BODIES_MB: '6' },
+    });
+    const body = gzipSync(JSON.stringify({ message: 'x'.repeat(1.5 * MB) }));
+    for (let round = 0; round < 20; round += 1) {
+      const { socket } = sendHead(app, '/api/chat', {
+        'content-encoding': 'gzip',
+        'content-length': String(body.length),
+      });
+      socket.write(body, () => socket.destroy());
+    }
+    await vi.waitFor(() =>
+      expect(app.logs.filter(({ msg }) => msg === 'request')).toHaveLength(20),
+    );
+    // Until what was being decoded then has come to its end.
+    await vi.waitFor(async () => {
+      const text = JSON.stringify({ message: 'x'.repeat(1.5 * MB) });
+      expect((await app.post('/api/chat', text)).status).toBe(200);
+    });
+  });
+
   it('count only as far as they have arrived, and as they have grown', async () => {
     const app = await startSmall();
     const slow = [1, 2, 3, 4].map(() =>

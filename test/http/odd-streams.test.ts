@@ -44,6 +44,7 @@ const event = (json: unknown) => `data: ${JSON.stringify(json)}${BREAK}`;
 const piece = (text: string, more = {}) =>
   event({ candidates: [{ content: { parts: [{ text }] }, ...more }] });
 const LAST = { finishReason: 'STOP' };
+const SOURCE = { groundingChunks: [{ web: { uri: 'https://a.example/1', title: 'One' } }] };
 
 /** Two keys; the first answers with exactly this stream, the second as it should. */
 const startWith = (stream: string) =>
@@ -92,6 +93,26 @@ describe('a quota error in the middle of an answer', () => {
       expect(await app.counts()).toMatchObject({ available: 1, cooling_down: 1 });
       expect(app.logs.find(({ msg }) => msg === 'attempt')?.outcome).toBe('quota_exhausted');
     }
+  });
+});
+
+describe('the sources of an answer', () => {
+  const grounding = { groundingMetadata: SOURCE };
+  it.each([
+    ['before its first text', event({ candidates: [grounding] }) + piece('Once', LAST)],
+    [
+      'and again with its text',
+      event({ candidates: [grounding] }) + piece('Once', { ...LAST, ...grounding }),
+    ],
+    [
+      'with its last chunk, which has no text',
+      piece('Once') + event({ candidates: [{ ...LAST, ...grounding }] }),
+    ],
+  ])('are shown once where they come %s', async (_, stream) => {
+    const app = await startWith(stream);
+    const messages = [{ role: 'user', parts: [{ type: 'text', text: 'Hi' }] }];
+    const { text } = await flow(app.clock, app.post('/api/chat', { messages }));
+    expect(text.match(/"type":"source-url".*"url":"https:\/\/a\.example\/1"/g)).toHaveLength(1);
   });
 });
 

@@ -6,6 +6,7 @@ import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { startStandin } from '../../standin/standin.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
+import { CLIENT_TOKEN } from '../support/programs.ts';
 import { flow } from '../support/start-app.ts';
 
 type Fault = Parameters<Awaited<ReturnType<typeof startStandin>>['setFault']>[1];
@@ -162,6 +163,39 @@ describe('a key that Google echoes', () => {
     app.setFaults(fault, [KEY, NEW_KEY]);
     for (let turn = 0; turn < 3; turn += 1) await app.chat();
     expect(app.said()).toContain('"msg":"attempt"');
+    app.expectSilence();
+  });
+
+  const MODEL = 'gemini-flash-latest';
+  const HI = [{ role: 'user', content: 'Hi' }];
+  it.each([
+    ['/v1/messages', { model: MODEL, max_tokens: 9, messages: HI, stream: true }],
+    ['/v1/messages/count_tokens', { model: MODEL, messages: HI }],
+    ['/v1/responses', { model: MODEL, input: 'Hi', stream: true }],
+    ['/v1/embeddings', { model: 'embedder', input: 'Hi' }],
+    ['/v1beta/models/embedder:embedContent', { content: { parts: [{ text: 'Hi' }] } }],
+    ['/api/live/token', {}],
+  ])('to %s is in no answer and no log line', async (path, body) => {
+    const app = await startWatched({
+      CLIENT_TOKENS: CLIENT_TOKEN,
+      GOOGLE_EMBEDDING_MODELS: 'embedder',
+      GOOGLE_LIVE_MODEL: 'live',
+    });
+    // What rejects the keys comes last.
+    for (const fault of [
+      googleError(400, 'INVALID_ARGUMENT', `${KEY} is not valid: ${NEW_KEY}`),
+      googleError(500, 'INTERNAL', echo),
+      raw(400, `Invalid key: ${NEW_KEY}`),
+      raw(200, `${KEY} {"error":"${NEW_KEY}"}`, { 'content-type': 'text/event-stream' }),
+      { kind: 'suspended' } as const,
+    ]) {
+      // Google's good answers go on byte by byte.
+      if (path.startsWith('/v1beta') && 'status' in fault && fault.status === 200) continue;
+      app.setFaults(fault, [KEY, NEW_KEY]);
+      await app.post(path, body, { authorization: `Bearer ${CLIENT_TOKEN}` });
+    }
+    expect(app.said()).toContain('"msg":"attempt"');
+    expect(app.said()).not.toContain(CLIENT_TOKEN);
     app.expectSilence();
   });
 

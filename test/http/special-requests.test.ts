@@ -669,6 +669,42 @@ describe("a 400 that quotes the client's text", () => {
   });
 });
 
+describe('a body that is no JSON, with a million quotes', () => {
+  it('is answered soon, and parks no plain scope', async () => {
+    const app = await startWith(3, BARE_429);
+    const path = `/v1beta/models/${MODEL}:generateContent`;
+    const body = `{"a":"${'\\"'.repeat(1_000_000)}`;
+    expect((await flow(app.clock, app.post(path, body, PROGRAM))).status).toBe(429);
+    expect((await app.counts()).available).toBe(3);
+  });
+});
+
+describe('a special request of another protocol', () => {
+  const BEARER = { authorization: `Bearer ${CLIENT_TOKEN}` };
+  const LINK = { type: 'image', source: { type: 'url', url: 'https://a.example/suspended' } };
+  const saying = (content: unknown) => ({ model: MODEL, messages: [{ role: 'user', content }] });
+
+  it('for an image parks no plain scope', async () => {
+    const app = await startWith(6, BARE_429);
+    const asked = { ...saying('Hi'), modalities: ['text', 'image'] };
+    await flow(app.clock, app.post('/v1/chat/completions', asked, BEARER));
+    expect(app.standin.calls).toHaveLength(3);
+    expect((await app.counts()).available).toBe(6);
+  });
+
+  it.each([
+    ['a sentence that quotes its link', 'Requests to https://a.example are blocked.'],
+    ['a word that it quotes', 'https://a.example is suspended'],
+    ['a bare 403', 'The caller does not have permission'],
+  ])('that only counts its tokens rejects no key for %s', async (_, message) => {
+    const app = await startWith(6, refusal(403, 'PERMISSION_DENIED', message));
+    const path = '/v1/messages/count_tokens';
+    await flow(app.clock, app.post(path, saying([LINK]), BEARER));
+    expect(app.standin.calls).toHaveLength(3);
+    expect((await app.counts()).available).toBe(6);
+  });
+});
+
 describe('whatever one caller sends and whatever the provider answers', () => {
   const bodies = {
     plain: {},

@@ -46,9 +46,12 @@ export interface AiSdkOptions {
  */
 export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect {
   const names = new Set(chatTools.map(({ name }) => name));
-  const needApproval = new Set(
-    chatTools.flatMap(({ name, needsApproval }) => (needsApproval ? [name] : [])),
-  );
+  const tools: KnownTools = {
+    names,
+    needApproval: new Set(
+      chatTools.flatMap(({ name, needsApproval }) => (needsApproval ? [name] : [])),
+    ),
+  };
   const declarations = chatTools.map(({ needsApproval: _, ...declaration }) => declaration);
   const offered: Pick<ChatTurn, 'tools' | 'settings'> = {
     ...(chatTools.length === 0 ? {} : { tools: { declarations, choice: { kind: 'auto' } } }),
@@ -74,7 +77,7 @@ export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect
         answer: {
           kind: 'stream',
           chatId,
-          frames: (facts) => toUiMessageStream(ofNewMessage(facts, messages), needApproval, denied),
+          frames: (facts) => toUiMessageStream(ofNewMessage(facts, messages), tools, denied),
         },
       };
     },
@@ -148,12 +151,26 @@ const toUsage = ({ cachedTokens, thoughtTokens, ...usage }: Usage) => ({
   reasoningTokens: thoughtTokens,
 });
 
-const NO_TOOLS: ReadonlySet<string> = new Set();
+/** By their names. */
+interface KnownTools {
+  readonly names: ReadonlySet<string>;
+  readonly needApproval: ReadonlySet<string>;
+}
+
+const NO_TOOLS: KnownTools = { names: new Set(), needApproval: new Set() };
+
+/**
+ * A model may call what nobody has declared. No page can run it, and a message with such a call would be refused in
+ * each later turn of its chat.
+ */
+const calledUnknown = ({ name }: ToolCall) =>
+  `\n[The model has called "${name.slice(0, MAX_NAME)}", which does not exist.]\n`;
+const MAX_NAME = 100;
 
 /** Older clients reject a stream with an extra field: nothing is added to any part. */
 export function toUiMessageStream(
   { requestId, messageId }: AnswerFacts,
-  needApproval: ReadonlySet<string> = NO_TOOLS,
+  { names, needApproval }: KnownTools = NO_TOOLS,
   denied: readonly string[] = [],
 ): Frames {
   let model = '';
@@ -169,6 +186,10 @@ export function toUiMessageStream(
       ...(title === undefined ? {} : { title }),
     });
   };
+  const toAnyCall = (call: ToolCall) =>
+    names.has(call.name)
+      ? blocks.close() + toCall(call, needApproval.has(call.name))
+      : blocks.write('text', calledUnknown(call));
   return {
     headers: HEADERS,
     begin(answering) {
@@ -183,10 +204,7 @@ export function toUiMessageStream(
       let events = blocks.write('reasoning', reasoning) + blocks.write('text', text);
       if (media !== undefined) events += blocks.close() + toFile(media, signature);
       else if (signature !== undefined) events += blocks.sign(signature);
-      if (toolCalls !== undefined) {
-        const called = toolCalls.map((call) => toCall(call, needApproval.has(call.name)));
-        events += blocks.close() + called.join('');
-      }
+      if (toolCalls !== undefined) events += toolCalls.map(toAnyCall).join('');
       return found === undefined ? events : events + found.map(toSource).join('');
     },
     end({ reason: finishReason, usage }) {

@@ -96,6 +96,8 @@ function featuresIn(request: Pick<Request, 'headers' | 'query'>, body: Buffer): 
   if (!isOrdinary(request)) return OTHER;
   const text = body.toString();
   const value = parseJson(text);
+  // In what is no JSON, a string may have no end, and the search for it would start at each quote.
+  if (value === undefined) return OTHER;
   if (isTooDeep(value) || countFields(value) !== countWrittenFields(text)) return OTHER;
   const named = withPlainNames(value);
   return [...specialIn(named), ...(hasFunctions(named) ? [FUNCTIONS] : [])];

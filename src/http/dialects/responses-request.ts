@@ -13,6 +13,7 @@ import {
   type UserPart,
 } from '../../shared/chat.ts';
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
+import { isTooDeep, MAX_DEPTH } from '../../shared/json-schema.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
 import { Conversation } from './conversation.ts';
 import { hasText, MAX_MESSAGES, MAX_PARTS, mediaUrl, modelName } from './dialect.ts';
@@ -84,6 +85,9 @@ const contentOf = <Part extends z.ZodType<UserPart>>(part: Part) =>
     listOf(part, MAX_PARTS),
   ]);
 const userContent = contentOf(z.discriminatedUnion('type', [text, image, file], PARTS));
+const systemContent = contentOf(
+  z.discriminatedUnion('type', [text], 'Parts of an instruction may be of type input_text.'),
+);
 const assistantContent = contentOf(z.discriminatedUnion('type', [text, refusal]));
 
 const callId = z.string().min(1).max(200);
@@ -91,8 +95,13 @@ const callId = z.string().min(1).max(200);
 const message = z.discriminatedUnion('role', [
   z.looseObject({
     type: z.literal('message'),
-    role: z.enum(['user', 'system', 'developer']),
+    role: z.literal('user'),
     content: userContent,
+  }),
+  z.looseObject({
+    type: z.literal('message'),
+    role: z.enum(['system', 'developer']),
+    content: systemContent,
   }),
   z.looseObject({
     type: z.literal('message'),
@@ -244,13 +253,19 @@ const REPEATED: JsonObject = {
   user: null,
 };
 
-const repeatedOf = (raw: unknown): JsonObject =>
-  Object.fromEntries(
-    Object.entries(REPEATED).map(([name, usual]) => [
-      name,
-      (isJsonObject(raw) ? raw[name] : null) ?? usual,
-    ]),
-  );
+/** @throws HttpError for a field that nests too deep to be written again */
+function repeatedOf(raw: unknown): JsonObject {
+  const given = isJsonObject(raw) ? raw : {};
+  const repeated = Object.entries(REPEATED).map(([name, usual]) => [name, given[name] ?? usual]);
+  const [tooDeep] = repeated.find(([, value]) => isTooDeep(value, MAX_DEPTH_REPEATED)) ?? [];
+  if (tooDeep !== undefined) {
+    throw invalidField(String(tooDeep), `Must not nest deeper than ${MAX_DEPTH_REPEATED}.`);
+  }
+  return Object.fromEntries(repeated);
+}
+
+/** Schemas, which have a limit of their own, stand some levels within the tools. */
+const MAX_DEPTH_REPEATED = 2 * MAX_DEPTH;
 
 /** @throws HttpError that names each faulty or unsupported parameter */
 export function readResponseRequest(raw: unknown): {

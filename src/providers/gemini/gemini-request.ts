@@ -9,7 +9,7 @@ import type {
   UserPart,
 } from '../../shared/chat.ts';
 import type { ChatClient, UpstreamContext } from '../provider.ts';
-import { withoutReferences } from './gemini-schema.ts';
+import { newSchemaRoom, type SchemaRoom, withoutReferences } from './gemini-schema.ts';
 import { GeminiAnswer } from './gemini-stream.ts';
 import { toGeminiName, toGeminiTools, toToolConfig, withCallersNames } from './gemini-tools.ts';
 
@@ -45,14 +45,17 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
 export const toGeminiRequest = (
   { system, messages, settings, tools, cachedContent }: ChatTurn,
   model: string,
-) => ({
-  contents: toContents(messages),
-  systemInstruction: system === null ? undefined : { role: 'system', parts: [{ text: system }] },
-  generationConfig: settings && toGenerationConfig(settings, model),
-  tools: tools && toGeminiTools(tools),
-  toolConfig: tools && toToolConfig(tools),
-  cachedContent,
-});
+) => {
+  const room = newSchemaRoom();
+  return {
+    contents: toContents(messages),
+    systemInstruction: system === null ? undefined : { role: 'system', parts: [{ text: system }] },
+    generationConfig: settings && toGenerationConfig(settings, model, room),
+    tools: tools && toGeminiTools(tools, room),
+    toolConfig: tools && toToolConfig(tools),
+    cachedContent,
+  };
+};
 
 interface Content {
   readonly role: 'user' | 'model';
@@ -150,19 +153,22 @@ function toResponse(output: ToolResult['output']): ToolResult['output'] {
 
 function hasDollarKey(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
+  // A list's entries with their numbers would take seconds where there are millions.
+  if (Array.isArray(value)) return value.some(hasDollarKey);
   return Object.entries(value).some(([key, part]) => key.startsWith('$') || hasDollarKey(part));
 }
 
 const toGenerationConfig = (
   { stop, thinking, modalities, json, ...rest }: GenerationSettings,
   model: string,
+  room: SchemaRoom,
 ) => ({
   ...rest,
   stopSequences: stop,
   thinkingConfig: thinking && toThinkingConfig(thinking, model),
   responseModalities: modalities?.map((modality) => modality.toUpperCase()),
   responseMimeType: json && 'application/json',
-  responseJsonSchema: json?.schema && withoutReferences(json.schema),
+  responseJsonSchema: json?.schema && withoutReferences(json.schema, room),
 });
 
 function toThinkingConfig(

@@ -1,8 +1,16 @@
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 
+/** What the schemas of one request may grow to, all together, when their references are replaced. */
+export interface SchemaRoom {
+  left: number;
+}
+
+/** As {@link sizeOf} measures it. */
+export const newSchemaRoom = (): SchemaRoom => ({ left: 4_000_000 });
+
 /** Parameters are an object, whatever the schema leaves out. Servers of MCP write `$schema`, which Gemini refuses. */
-export function toParameters({ $schema: _, ...schema }: JsonObject): JsonObject {
-  return { ...withoutReferences(schema), type: 'object' };
+export function toParameters({ $schema: _, ...schema }: JsonObject, room: SchemaRoom): JsonObject {
+  return { ...withoutReferences(schema, room), type: 'object' };
 }
 
 /**
@@ -10,15 +18,17 @@ export function toParameters({ $schema: _, ...schema }: JsonObject): JsonObject 
  * and it looks only into `$defs` (https://ai.google.dev/api/generate-content#generationconfig); pydantic and zod
  * write `{"$ref": "#/$defs/place", "description": "…"}`, older ones `#/definitions/place`.
  *
- * @returns the schema itself where it has no reference, where one names nothing, and where it would grow too large
+ * @returns the schema itself where it has no reference, where one names nothing, and where there is no room for what
+ *   it would become
  */
-export function withoutReferences(schema: JsonObject): JsonObject {
+export function withoutReferences(schema: JsonObject, room: SchemaRoom): JsonObject {
   if (!hasReference(schema)) return schema;
-  let left = MAX_SIZE;
+  let isWhole = true;
   const resolve = (value: unknown, depth: number): unknown => {
+    room.left -= sizeOf(value);
     // Only a schema that refers to itself becomes that deep.
-    left -= depth > MAX_DEPTH ? MAX_SIZE : sizeOf(value);
-    if (left < 0 || typeof value !== 'object' || value === null) return value;
+    isWhole &&= room.left >= 0 && depth <= MAX_DEPTH;
+    if (!isWhole || typeof value !== 'object' || value === null) return value;
     const inside = (part: unknown) => resolve(part, depth + 1);
     return Array.isArray(value) ? value.map(inside) : replace(value as JsonObject, inside);
   };
@@ -26,19 +36,26 @@ export function withoutReferences(schema: JsonObject): JsonObject {
     const { $ref: reference, ...others } = value;
     if (typeof reference !== 'string') return mapValues(value, inside);
     const named = placeIn(schema, reference);
-    if (!isJsonObject(named)) left = -1;
+    isWhole &&= isJsonObject(named);
     return { ...(inside(named) as object), ...mapValues(others, inside) };
   };
   const { $defs: _, definitions: __, ...root } = schema;
   const resolved = resolve(root, 0) as JsonObject;
-  return left < 0 ? schema : resolved;
+  return isWhole ? resolved : schema;
 }
 
-/** In characters and values. */
-const MAX_SIZE = 1_000_000;
 const MAX_DEPTH = 500;
+/** What a value takes besides its letters. */
+const SIZE_OF_VALUE = 20;
 
-const sizeOf = (value: unknown) => (typeof value === 'string' ? value.length : 1);
+/** In letters, those of the names included: a short reference may stand for many of either. */
+function sizeOf(value: unknown): number {
+  if (typeof value === 'string') return SIZE_OF_VALUE + value.length;
+  if (!isJsonObject(value)) return SIZE_OF_VALUE;
+  const { $ref: reference } = value;
+  const names = Object.keys(value).reduce((sum, name) => sum + name.length, 0);
+  return SIZE_OF_VALUE + names + (typeof reference === 'string' ? reference.length : 0);
+}
 
 function hasReference(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;

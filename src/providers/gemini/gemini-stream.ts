@@ -53,6 +53,8 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #hasCalls = false;
   /** The addresses of the sources so far. Gateways repeat them in every chunk. */
   #sources: Set<string> | null = null;
+  /** Those that came before the answer has begun: sources alone are none. */
+  #uncited: readonly Source[] | null = null;
   /** Why the provider ended an answer without anything in it. */
   #emptyReason = '';
   /** The last one: some gateways write a finish reason on every chunk. */
@@ -157,7 +159,8 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   /** A silent chunk between others shows that the provider is alive. */
   #onCandidate(candidate: RawCandidate, raw: RawChunk): void {
     const isSilent = !this.#sayAll(candidate.content?.parts);
-    if (candidate.groundingMetadata) this.#cite(candidate.groundingMetadata);
+    if (candidate.groundingMetadata) this.#collect(candidate.groundingMetadata);
+    if (this.#uncited !== null && this.#hasBegun) this.#cite(this.#uncited);
     const { finishReason } = candidate;
     if (isSaid(finishReason)) this.#onLast(isSilent, finishReason, usageOf(raw));
     else if (isSilent && this.#hasBegun) this.handler.onChunk(NOTHING);
@@ -183,13 +186,18 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     this.handler.onChunk(chunk);
   }
 
-  #cite({ groundingChunks }: JsonObject): void {
+  #cite(sources: readonly Source[]): void {
+    this.#uncited = null;
+    this.handler.onChunk({ text: '', sources });
+  }
+
+  #collect({ groundingChunks }: JsonObject): void {
     this.#sources ??= new Set();
     const known = this.#sources;
     const sources = asObjects(groundingChunks)
       .flatMap(toSource)
       .filter(({ url }) => known.size < MAX_SOURCES && !known.has(url) && known.add(url));
-    if (sources.length > 0 && this.#hasBegun) this.handler.onChunk({ text: '', sources });
+    if (sources.length > 0) this.#uncited = [...(this.#uncited ?? []), ...sources];
   }
 
   #onLast(isSilent: boolean, finishReason: string, usage: Usage): void {

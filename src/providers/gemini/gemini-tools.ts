@@ -6,15 +6,16 @@ import type {
   ToolDeclaration,
   Tools,
 } from '../../shared/chat.ts';
+import { UpstreamError } from '../../shared/failure.ts';
 import type { CallHandler } from '../provider.ts';
-import { toParameters } from './gemini-schema.ts';
+import { type SchemaRoom, toParameters } from './gemini-schema.ts';
 
 /** The tools of a turn in Gemini's form (https://ai.google.dev/api/caching#Tool). */
-export function toGeminiTools({ declarations, search }: Tools): object[] {
+export function toGeminiTools({ declarations, search }: Tools, room: SchemaRoom): object[] {
   return [
     ...(declarations.length === 0
       ? []
-      : [{ functionDeclarations: declarations.map(toFunctionDeclaration) }]),
+      : [{ functionDeclarations: declarations.map((one) => toFunctionDeclaration(one, room)) }]),
     ...(search === true ? [{ googleSearch: {} }] : []),
   ];
 }
@@ -25,10 +26,13 @@ export function toToolConfig({ declarations, choice }: Tools) {
   return { functionCallingConfig: toFunctionCallingConfig(choice) };
 }
 
-const toFunctionDeclaration = ({ name, description, parameters }: ToolDeclaration) => ({
+const toFunctionDeclaration = (
+  { name, description, parameters }: ToolDeclaration,
+  room: SchemaRoom,
+) => ({
   name: toGeminiName(name),
   description,
-  parametersJsonSchema: parameters && toParameters(parameters),
+  parametersJsonSchema: parameters && toParameters(parameters, room),
 });
 
 const toFunctionCallingConfig = (choice: ToolChoice) =>
@@ -40,6 +44,7 @@ const toFunctionCallingConfig = (choice: ToolChoice) =>
 const VALID_NAME = /^[A-Za-z_][\w.:-]{0,63}$/;
 const KEPT_LETTERS = 50;
 const HASH_LETTERS = 12;
+const GIVEN_NAME = /\b_[\w.:-]+_[\da-f]{12}\b/g;
 
 /** @returns the name itself where Gemini takes it, otherwise always the same valid name for the same name */
 export function toGeminiName(name: string): string {
@@ -49,7 +54,15 @@ export function toGeminiName(name: string): string {
   return `_${kept}_${hash}`;
 }
 
-/** Gives the calls in an answer the names that the caller knows. */
+/** A refusal may quote a function, by the name that Gemini knows. */
+function quotingNames(error: unknown, names: ReadonlyMap<string, string>): unknown {
+  if (!(error instanceof UpstreamError)) return error;
+  const { failure, refusal } = error;
+  const message = failure.message.replace(GIVEN_NAME, (given) => names.get(given) ?? given);
+  return message === failure.message ? error : new UpstreamError({ ...failure, message }, refusal);
+}
+
+/** Gives the calls in an answer, and what a refusal quotes, the names that the caller knows. */
 export function withCallersNames(
   { declarations }: Tools,
   handler: CallHandler<ChatChunk, ChatFinish>,
@@ -71,6 +84,6 @@ export function withCallersNames(
     },
     onFinish: (end) => handler.onFinish(end),
     onEnd: (end) => handler.onEnd(end),
-    onFailure: (error) => handler.onFailure(error),
+    onFailure: (error) => handler.onFailure(quotingNames(error, names)),
   };
 }

@@ -99,6 +99,7 @@ describe('a token in the query of a route that takes none', () => {
     ['/api/chat', '%6Bey', { messages }],
     ['/api/anam/session-token', 'token', {}],
     ['/api/anam/v1/engine/session', 'api_key', {}],
+    ['/v1/engine/session', 'key', {}],
     ['/api/keys/status', 'apiKey', null],
     ['/health', 'key', null],
     ['/docs', 'key', null],

@@ -31,7 +31,49 @@ const nested = (levels: number): object =>
 const post = (app: App, body: unknown, headers: Record<string, string> = BEARER) =>
   app.post(PATH, body, headers);
 
+/** So many references to what has as many itself, each written in another way. */
+function withManyReferences(many: number): object {
+  const to = (place: string) =>
+    Object.fromEntries(
+      Array.from({ length: many }, (_, index) => [
+        `p${index}`,
+        { $ref: `#${index}/$defs/${place}` },
+      ]),
+    );
+  return { properties: to('branch'), $defs: { branch: { properties: to('leaf') }, leaf: {} } };
+}
+
+/** A few letters that stand for many: each level has the one below twice. */
+function doubled(levels: number, leaf: object): object {
+  const one = (level: number) => ({ $ref: `#/$defs/d${level}` });
+  const above = Array.from({ length: levels }, (_, level): [string, object] => [
+    `d${level + 1}`,
+    { properties: { a: one(level), b: one(level) } },
+  ]);
+  return { properties: { a: one(levels) }, $defs: { d0: leaf, ...Object.fromEntries(above) } };
+}
+
 describe('a chat completion', () => {
+  it.each([
+    ['twenty thousand references to as many', [withManyReferences(20_000)]],
+    [
+      'a reference that stands for a long name a thousand times',
+      [doubled(10, { properties: { ['n'.repeat(500_000)]: {} } })],
+    ],
+    [
+      'a hundred schemas that each stand for a million',
+      Array.from({ length: 100 }, () => doubled(18, {})),
+    ],
+  ])('is sent on without a great size or delay, with %s', async (_, schemas) => {
+    const app = shared();
+    const tools = schemas.map((parameters, index) => ({
+      type: 'function',
+      function: { name: `f${index}`, parameters },
+    }));
+    expect((await flow(app.clock, post(app, { ...ASKED, tools }))).status).toBe(200);
+    expect(app.standin.calls[0]?.bodyLength).toBeLessThan(10_000_000);
+  });
+
   it.each<[string, unknown, string, RegExp]>([
     ['no body', '', 'model', /./],
     ['a list', [], '', /./],
@@ -745,4 +787,25 @@ describe('a refusal without available keys', () => {
       ]);
     },
   );
+});
+
+it('a refusal that quotes a function has the name that the caller gave it', async () => {
+  const app = await startForPrograms();
+  const name = 'now @ weather server';
+  const asked = { ...ASKED, tools: [{ type: 'function', function: { name } }] };
+  await flow(app.clock, post(app, asked));
+  const sent = JSON.stringify(app.standin.calls[0]?.body);
+  const given = /"name":"(_now[^"]+)"/.exec(sent)?.[1];
+  const error = {
+    code: 400,
+    status: 'INVALID_ARGUMENT',
+    message: `Bad function ${given}: no type.`,
+  };
+  for (const key of ['g-one', 'g-two'])
+    app.standin.setFault(key, { kind: 'raw', status: 400, body: { error } });
+  const { status, body } = await flow(app.clock, post(app, asked));
+  expect([status, body.error.message]).toEqual([
+    400,
+    `The provider refused this request: Bad function ${name}: no type.`,
+  ]);
 });

@@ -307,6 +307,20 @@ describe('a response', () => {
       /no such/,
     ],
     [
+      'an image in an instruction',
+      asking({
+        input: [
+          {
+            role: 'developer',
+            content: [{ type: 'input_image', image_url: 'https://a.example/b' }],
+          },
+          { role: 'user', content: 'Hi' },
+        ],
+      }),
+      'input.0.content.0.type',
+      /input_text/,
+    ],
+    [
       'a circular schema',
       asking({ tools: [{ ...WEATHER, parameters: circular }] }),
       'tools.0.parameters',
