@@ -79,7 +79,7 @@ export function modelOf({ model, label }: Target): string {
 }
 
 /** By the name of a model that a caller may ask for; several providers may have a model of one name. */
-export type ServedModels = ReadonlyMap<string, readonly [Target, ...Target[]]>;
+type ServedModels = ReadonlyMap<string, readonly [Target, ...Target[]]>;
 
 /**
  * The models of these targets, then the aliases that lead to one of them.
