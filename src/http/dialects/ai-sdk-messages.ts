@@ -9,7 +9,9 @@ import type {
 import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { isTooDeep, MAX_DEPTH } from '../../shared/json-schema.ts';
 import { invalidField, jsonObject, listOf } from '../body.ts';
+import { toSystem } from './conversation.ts';
 import {
+  hasContent,
   hasText,
   MAX_MESSAGES,
   MAX_PARTS,
@@ -20,7 +22,7 @@ import {
 } from './dialect.ts';
 
 /** What is not sent on, and a file that only the browser could read. */
-type OtherPart = { readonly kind: 'skipped' | 'unreadable' };
+type OtherPart = { readonly kind: 'skipped' } | { readonly kind: 'unreadable' };
 
 /** One call of the assistant, with what has become of it. */
 export interface CalledPart {
@@ -220,7 +222,7 @@ export const uiMessages = listOf(message, MAX_MESSAGES)
 
 type UiMessage = z.output<typeof message>;
 
-export interface Conversation extends Pick<ChatTurn, 'system' | 'messages'> {
+export interface UiConversation extends Pick<ChatTurn, 'system' | 'messages'> {
   /** Of the last step: what the page has still to run, since a person has just approved it. */
   readonly approved: readonly CalledPart[];
   /** Of the last step: the ids of the calls that a person has denied. */
@@ -238,7 +240,7 @@ export interface Conversation extends Pick<ChatTurn, 'system' | 'messages'> {
 export function readConversation(
   all: readonly UiMessage[],
   tools: ReadonlySet<string>,
-): Conversation {
+): UiConversation {
   refuseUnknownTools(all, tools);
   const index = all.length - 1;
   const last = all[index];
@@ -255,7 +257,7 @@ export function readConversation(
   }
   if (last?.role !== 'user') throw invalidField(`messages.${index}`, NOT_ASKED);
   refuseUnreadable(last.parts, index);
-  if (!last.parts.some(hasContent)) throw invalidField(`messages.${index}`, NOT_ASKED);
+  if (!last.parts.some(isSentOn)) throw invalidField(`messages.${index}`, NOT_ASKED);
   return { ...conversation, messages: all.flatMap(toMessages) };
 }
 
@@ -302,7 +304,7 @@ function systemOf(messages: readonly UiMessage[]): string | null {
   const texts = messages
     .flatMap((one) => (one.role === 'system' ? one.parts : []))
     .flatMap((one) => (one.kind === 'text' && hasText(one.text) ? [one.text] : []));
-  return texts.length === 0 ? null : texts.join('\n\n');
+  return toSystem(texts);
 }
 
 function toMessages(message: UiMessage): ChatMessage[] {
@@ -310,7 +312,7 @@ function toMessages(message: UiMessage): ChatMessage[] {
     case 'system':
       return [];
     case 'user': {
-      const parts = message.parts.filter(hasContent);
+      const parts = message.parts.filter(isSentOn);
       return parts.length === 0 ? [] : [{ role: 'user', parts }];
     }
     case 'assistant':
@@ -320,8 +322,8 @@ function toMessages(message: UiMessage): ChatMessage[] {
   }
 }
 
-const hasContent = (part: UserPart | OtherPart): part is UserPart =>
-  part.kind === 'media' || part.kind === 'link' || (part.kind === 'text' && hasText(part.text));
+const isSentOn = (part: UserPart | OtherPart): part is UserPart =>
+  part.kind !== 'skipped' && part.kind !== 'unreadable' && hasContent(part);
 
 type Step = readonly Exclude<AssistantUiPart, { kind: 'step' }>[];
 

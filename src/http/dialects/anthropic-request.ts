@@ -1,13 +1,10 @@
 import { z } from 'zod';
 import type { ChatRequest } from '../../services/chat.ts';
 import type { Effort, GenerationSettings, ToolChoice, Tools } from '../../shared/chat.ts';
-import { isJsonObject } from '../../shared/json.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
 import { messages, readConversation, system } from './anthropic-messages.ts';
 import { modelName } from './dialect.ts';
-import { withoutGaps } from './openai-request.ts';
-
-const MAX_PARAMETERS = 100;
+import { ignored, refuseTooManyParameters, unsupported, withoutGaps } from './parameters.ts';
 
 const tokens = z.int().min(1);
 
@@ -123,35 +120,31 @@ const FIXED = {
   inference_geo: z.literal('global', 'Only global is supported.').nullish(),
 };
 
-const anything = z.unknown().optional();
-
-/** They concern Anthropic's own accounting, speed and caching, never what is asked for. */
+/** Parameters for Anthropic's accounting, speed and caches. They never change the answer. */
 const IGNORED = {
-  anthropic_beta: anything,
-  anthropic_version: anything,
-  betas: anything,
-  billing_policy: anything,
-  cache_control: anything,
-  compaction: anything,
-  context_management: anything,
-  diagnostics: anything,
-  fallback_credit_token: anything,
-  fallbacks: anything,
-  metadata: anything,
-  service_tier: anything,
-  speed: anything,
-  user_profile_id: anything,
-  workspace_id: anything,
+  anthropic_beta: ignored,
+  anthropic_version: ignored,
+  betas: ignored,
+  billing_policy: ignored,
+  cache_control: ignored,
+  compaction: ignored,
+  context_management: ignored,
+  diagnostics: ignored,
+  fallback_credit_token: ignored,
+  fallbacks: ignored,
+  metadata: ignored,
+  service_tier: ignored,
+  speed: ignored,
+  user_profile_id: ignored,
+  workspace_id: ignored,
 };
-
-const rest = z.null('This parameter is not supported.').optional();
 
 const messageBody = z
   .object({ ...IGNORED, ...SUPPORTED, ...FIXED, max_tokens: tokens })
-  .catchall(rest);
+  .catchall(unsupported);
 const countBody = z
   .object({ ...IGNORED, ...SUPPORTED, ...FIXED, max_tokens: tokens.nullish() })
-  .catchall(rest);
+  .catchall(unsupported);
 
 type CountBody = z.output<typeof countBody>;
 
@@ -166,17 +159,11 @@ export interface MessageRequest {
 
 /** @throws HttpError that names each faulty or unsupported parameter */
 export const readMessageRequest = (body: unknown): MessageRequest =>
-  toRequest(validate(messageBody, refuseTooMany(body)));
+  toRequest(validate(messageBody, refuseTooManyParameters(body)));
 
 /** The same without what shapes the answer alone. */
 export const readCountRequest = (body: unknown): MessageRequest['request'] =>
-  toRequest(validate(countBody, refuseTooMany(body))).request;
-
-function refuseTooMany(body: unknown): unknown {
-  const isTooMuch = isJsonObject(body) && Object.keys(body).length > MAX_PARAMETERS;
-  if (isTooMuch) throw invalidField('', `At most ${MAX_PARAMETERS} parameters are read.`);
-  return body;
-}
+  toRequest(validate(countBody, refuseTooManyParameters(body))).request;
 
 function toRequest(read: CountBody): MessageRequest {
   const search = read.tools?.find((one) => one.kind === 'search')?.name ?? null;

@@ -2,7 +2,14 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import type { Request } from 'express';
 import { z } from 'zod';
 import { type ChatReply, type ChatRequest, textOf } from '../../services/chat.ts';
-import type { ChatChunk, ChatFinish, LinkPart, MediaPart, TextPart } from '../../shared/chat.ts';
+import type {
+  ChatChunk,
+  ChatFinish,
+  LinkPart,
+  MediaPart,
+  TextPart,
+  UserPart,
+} from '../../shared/chat.ts';
 import type { Usage } from '../../shared/failure.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, type StreamForm, TEXT_TYPE } from '../reply.ts';
@@ -96,10 +103,15 @@ export function hasText(value: string): boolean {
   return value.trim() !== '';
 }
 
-/** As OpenAI and the AI SDK write a text. */
+/** A medium is content, and so is a text that is not blank. */
+export const hasContent = (part: UserPart): boolean => part.kind !== 'text' || hasText(part.text);
+
+export const toTextPart = (text: string): TextPart => ({ kind: 'text', text });
+
+/** A text as OpenAI, Anthropic and the AI SDK write it. */
 export const textPart = z
   .looseObject({ type: z.literal('text'), text: z.string() })
-  .transform(({ text }): TextPart => ({ kind: 'text', text }));
+  .transform(({ text }) => toTextPart(text));
 
 const PREFIXES = /^(?:(?:models|google)\/)+/;
 

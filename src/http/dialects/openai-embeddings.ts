@@ -7,6 +7,7 @@ import { listOf, validate } from '../body.ts';
 import { sendJson, setAnsweredBy } from '../reply.ts';
 import { modelName, userText } from './dialect.ts';
 import { OPENAI_ERRORS } from './openai.ts';
+import { ignored, refuseTooManyParameters, unsupported } from './parameters.ts';
 
 /**
  * Google takes no more in one call, and counts each as a request
@@ -36,10 +37,9 @@ const embeddingBody = z
     input,
     dimensions: z.int().min(1).max(MAX_DIMENSIONS).nullish(),
     encoding_format: z.enum(['float', 'base64']).nullish(),
-    /** It concerns OpenAI's own housekeeping. */
-    user: z.unknown().optional(),
+    user: ignored,
   })
-  .catchall(z.null('This parameter is not supported.').optional());
+  .catchall(unsupported);
 
 type Format = z.output<typeof embeddingBody>['encoding_format'];
 
@@ -47,7 +47,7 @@ type Format = z.output<typeof embeddingBody>['encoding_format'];
 export const answerEmbeddings = (embed: Embed): RequestHandler =>
   async function postEmbeddings(request, response) {
     response.locals.errorForm = OPENAI_ERRORS;
-    const body = validate(embeddingBody, request.body);
+    const body = validate(embeddingBody, refuseTooManyParameters(request.body));
     const question = { texts: body.input, dimensions: body.dimensions ?? null };
     const reply = await embed(question, body.model, callerOf(response));
     setAnsweredBy(response, reply.answeredBy);

@@ -3,7 +3,6 @@ import type {
   ChatMessage,
   ChatTurn,
   MediaPart,
-  TextPart,
   ToolCall,
   ToolResult,
   UserPart,
@@ -17,15 +16,17 @@ import {
   listOf,
   replaceLoneSurrogates,
 } from '../body.ts';
-import { Conversation } from './conversation.ts';
+import { Conversation, toSystem } from './conversation.ts';
 import {
   dataUrl,
+  hasContent,
   hasText,
   MAX_MESSAGES,
   MAX_PARTS,
   mediaUrl,
   readDataUrl,
   textPart,
+  toTextPart,
 } from './dialect.ts';
 
 /** Servers of MCP have long names. What Gemini does not take is renamed on the way. */
@@ -82,7 +83,10 @@ const part = z.discriminatedUnion(
   'Parts may be of type text, image_url, video_url, file or input_audio.',
 );
 
-const parts = z.union([z.string().transform(toTextParts), listOf(part, MAX_PARTS)]);
+const parts = z.union([
+  z.string().transform((text) => [toTextPart(text)]),
+  listOf(part, MAX_PARTS),
+]);
 
 const texts = z.union([
   z.string().transform((text) => [text]),
@@ -118,7 +122,7 @@ const generatedImage = z
 
 const refusalPart = z
   .looseObject({ type: z.literal('refusal'), refusal: z.string() })
-  .transform(({ refusal }): TextPart => ({ kind: 'text', text: refusal }));
+  .transform(({ refusal }) => toTextPart(refusal));
 
 const answerPart = z.discriminatedUnion(
   'type',
@@ -136,9 +140,6 @@ const toolCall = z.looseObject({
   extra_content: signed,
 });
 
-const haveOwnIds = (calls: readonly { readonly id: string }[]) =>
-  new Set(calls.map(({ id }) => id)).size === calls.length;
-
 const message = z.discriminatedUnion('role', [
   z.looseObject({ role: z.enum(['system', 'developer']), content: texts }),
   z.looseObject({
@@ -147,9 +148,11 @@ const message = z.discriminatedUnion('role', [
   }),
   z.looseObject({
     role: z.literal('assistant'),
-    content: z.union([z.string().transform(toTextParts), listOf(answerPart, MAX_PARTS)]).nullish(),
+    content: z
+      .union([z.string().transform((text) => [toTextPart(text)]), listOf(answerPart, MAX_PARTS)])
+      .nullish(),
     images: listOf(generatedImage, MAX_PARTS).nullish(),
-    tool_calls: listOf(toolCall, MAX_PARTS).refine(haveOwnIds, 'Two calls have one id.').nullish(),
+    tool_calls: listOf(toolCall, MAX_PARTS).nullish(),
     function_call: z.null('Send tool_calls instead.').optional(),
   }),
   z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: parts.nullish() }),
@@ -189,11 +192,11 @@ export function readConversation(all: readonly Message[]): Pick<ChatTurn, 'syste
   const messages = toMessages(all);
   // Some prompts have instructions only.
   if (messages.length === 0 && system.length > 0) {
-    const parts = system.flatMap(toTextParts);
+    const parts = system.map(toTextPart);
     return { system: null, messages: [{ role: 'user', parts }] };
   }
   if (!asksSomething(all, messages)) throw invalidField('messages', NOTHING_ASKED);
-  return { system: system.length === 0 ? null : system.join('\n\n'), messages };
+  return { system: toSystem(system), messages };
 }
 
 const NOTHING_ASKED = 'The last one must be of the user or of a tool, and must not be empty.';
@@ -220,8 +223,8 @@ function toMessages(all: readonly Message[]): readonly ChatMessage[] {
 }
 
 const MISMATCHES = {
-  noResult: 'No message of a tool after it has its result.',
-  noSuchCall: 'The assistant before it has made no call with this id.',
+  noResult: 'This call has no result: a message of the role tool with its id must follow.',
+  noSuchCall: 'The assistant has made no call with this id before.',
 };
 
 function addMessage(conversation: Conversation, message: Message, index: number): void {
@@ -248,12 +251,6 @@ function addMessage(conversation: Conversation, message: Message, index: number)
     default:
       message satisfies never;
   }
-}
-
-const hasContent = (part: UserPart) => part.kind !== 'text' || hasText(part.text);
-
-function toTextParts(text: string): readonly TextPart[] {
-  return [{ kind: 'text', text }];
 }
 
 const toCall = ({ function: called, extra_content: extra }: OpenaiToolCall): ToolCall => ({

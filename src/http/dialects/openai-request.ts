@@ -12,8 +12,14 @@ import { isJsonObject } from '../../shared/json.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
 import { modelName } from './dialect.ts';
 import { messages, readConversation, toolName } from './openai-messages.ts';
-
-const MAX_PARAMETERS = 100;
+import {
+  ignored,
+  isGiven,
+  only,
+  refuseTooManyParameters,
+  unsupported,
+  withoutGaps,
+} from './parameters.ts';
 
 /** -1 is no limit, as in LM Studio. */
 const tokens = z.union([z.int().min(1), z.literal(-1)], 'Must be a whole number above 0.');
@@ -193,12 +199,9 @@ const SUPPORTED = {
   parallel_tool_calls: z.boolean().nullish(),
 };
 
-/** Parameters with one accepted value, which changes nothing. */
-const only = <const Value extends string | number | boolean>(value: Value) =>
-  z.literal(value, `Only ${value} is supported.`).nullish();
-
 const USE_TOOLS = 'This is not supported: send tools and tool_choice.';
 
+/** Parameters with one accepted value, which changes nothing. */
 const FIXED = {
   n: only(1),
   best_of: only(1),
@@ -219,25 +222,21 @@ const FIXED = {
   function_call: z.enum(['none', 'auto'], USE_TOOLS).nullish(),
 };
 
-const anything = z.unknown().optional();
-
-/** They concern OpenAI's own housekeeping, never the answer. */
+/** Parameters for OpenAI's accounts and caches. They never change the answer. */
 const IGNORED = {
-  metadata: anything,
-  prediction: anything,
-  cache_control: anything,
-  prompt_cache_key: anything,
-  prompt_cache_options: anything,
-  prompt_cache_retention: anything,
-  safety_identifier: anything,
-  service_tier: anything,
-  store: anything,
-  user: anything,
+  metadata: ignored,
+  prediction: ignored,
+  cache_control: ignored,
+  prompt_cache_key: ignored,
+  prompt_cache_options: ignored,
+  prompt_cache_retention: ignored,
+  safety_identifier: ignored,
+  service_tier: ignored,
+  store: ignored,
+  user: ignored,
 };
 
-const completionBody = z
-  .object({ ...IGNORED, ...SUPPORTED, ...FIXED })
-  .catchall(z.null('This parameter is not supported.').optional());
+const completionBody = z.object({ ...IGNORED, ...SUPPORTED, ...FIXED }).catchall(unsupported);
 
 type CompletionBody = z.output<typeof completionBody>;
 
@@ -252,8 +251,7 @@ export interface CompletionRequest {
 
 /** @throws HttpError that names each faulty or unsupported parameter */
 export function readCompletionRequest(body: unknown): CompletionRequest {
-  const isTooMuch = isJsonObject(body) && Object.keys(body).length > MAX_PARAMETERS;
-  if (isTooMuch) throw invalidField('', `At most ${MAX_PARAMETERS} parameters are read.`);
+  refuseTooManyParameters(body);
   const read = validate(completionBody, withoutEmpty(body));
   const declared = toTools(
     (read.tools ?? []).map((one) => toDeclaration(one.function)),
@@ -376,13 +374,6 @@ function toJson(format: CompletionBody['response_format']): GenerationSettings['
   return format.type === 'json_schema' ? withoutGaps({ schema: format.json_schema.schema }) : {};
 }
 
-type WithoutGaps<T> = { [K in keyof T]?: NonNullable<T[K]> };
-
-export const withoutGaps = <T extends object>(settings: T) =>
-  Object.fromEntries(
-    Object.entries(settings).filter(([, value]) => isGiven(value)),
-  ) as WithoutGaps<T>;
-
 /**
  * @returns null when there are no tools
  * @throws HttpError when the choice names a function that is not declared
@@ -419,8 +410,5 @@ export const toDeclaration = ({
   name,
   ...withoutGaps({ description, parameters }),
 });
-
-export const isGiven = <T>(value: T): value is NonNullable<T> =>
-  value !== undefined && value !== null;
 
 const noSuchTool = () => invalidField('tool_choice', 'There is no such tool.');

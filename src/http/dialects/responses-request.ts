@@ -14,18 +14,32 @@ import {
 } from '../../shared/chat.ts';
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
-import { Conversation } from './conversation.ts';
-import { hasText, MAX_MESSAGES, MAX_PARTS, mediaUrl, modelName } from './dialect.ts';
+import { Conversation, toSystem } from './conversation.ts';
+import {
+  hasContent,
+  hasText,
+  MAX_MESSAGES,
+  MAX_PARTS,
+  mediaUrl,
+  modelName,
+  toTextPart,
+} from './dialect.ts';
 import { callArguments, toolName, toResult } from './openai-messages.ts';
 import {
   declaredFunction,
-  isGiven,
   MAX_TOOLS,
   toDeclaration,
   toolChoice,
   toTools,
-  withoutGaps,
 } from './openai-request.ts';
+import {
+  ignored,
+  isGiven,
+  only,
+  refuseTooManyParameters,
+  unsupported,
+  withoutGaps,
+} from './parameters.ts';
 
 /** What is written about the answer besides the answer itself. */
 export interface ResponseForm {
@@ -47,11 +61,11 @@ interface NamespacedName {
 
 const text = z
   .looseObject({ type: z.enum(['input_text', 'output_text', 'text']), text: z.string() })
-  .transform((part): UserPart => ({ kind: 'text', text: part.text }));
+  .transform((part): UserPart => toTextPart(part.text));
 
 const refusal = z
   .looseObject({ type: z.literal('refusal'), refusal: z.string() })
-  .transform((part): UserPart => ({ kind: 'text', text: part.refusal }));
+  .transform((part): UserPart => toTextPart(part.refusal));
 
 const NO_FILES = 'No file is kept here: send its content.';
 
@@ -80,7 +94,7 @@ const file = z
 const PARTS = 'Parts may be of type input_text, input_image or input_file.';
 const contentOf = <Part extends z.ZodType<UserPart>>(part: Part) =>
   z.union([
-    z.string().transform((said): readonly UserPart[] => [{ kind: 'text', text: said }]),
+    z.string().transform((said): readonly UserPart[] => [toTextPart(said)]),
     listOf(part, MAX_PARTS),
   ]);
 const userContent = contentOf(z.discriminatedUnion('type', [text, image, file], PARTS));
@@ -162,14 +176,8 @@ const format = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('json_schema'), schema: jsonSchema }),
 ]);
 
-/** A parameter with one accepted value, which changes nothing. */
-const only = <const Value extends number | boolean>(value: Value) =>
-  z.literal(value, `Only ${value} is supported.`).nullish();
-
 const NO_RESPONSES =
   'No response is kept here: send the whole conversation as input instead of the id of an earlier response.';
-
-const anything = z.unknown().optional();
 
 const body = z
   .object({
@@ -179,7 +187,7 @@ const body = z
         {
           type: 'message' as const,
           role: 'user' as const,
-          content: [{ kind: 'text' as const, text: said }],
+          content: [toTextPart(said)],
         },
       ]),
       listOf(item, MAX_MESSAGES),
@@ -210,20 +218,20 @@ const body = z
     conversation: z.null(NO_RESPONSES).optional(),
     background: only(false),
     top_logprobs: only(0),
-    /** They concern OpenAI's own housekeeping, never the answer. */
-    client_metadata: anything,
-    max_tool_calls: anything,
-    metadata: anything,
-    prompt_cache_key: anything,
-    prompt_cache_retention: anything,
-    safety_identifier: anything,
-    service_tier: anything,
-    store: anything,
-    stream_options: anything,
-    truncation: anything,
-    user: anything,
+    /** Parameters for OpenAI's accounts and caches. They never change the answer. */
+    client_metadata: ignored,
+    max_tool_calls: ignored,
+    metadata: ignored,
+    prompt_cache_key: ignored,
+    prompt_cache_retention: ignored,
+    safety_identifier: ignored,
+    service_tier: ignored,
+    store: ignored,
+    stream_options: ignored,
+    truncation: ignored,
+    user: ignored,
   })
-  .catchall(z.null('This parameter is not supported.').optional());
+  .catchall(unsupported);
 
 type Body = z.output<typeof body>;
 type Item = z.output<typeof item>;
@@ -257,7 +265,7 @@ export function readResponseRequest(raw: unknown): {
   readonly request: ChatRequest;
   readonly form: ResponseForm;
 } {
-  const read = validate(body, raw);
+  const read = validate(body, refuseTooManyParameters(raw));
   const { system, messages } = readItems(read.input, read.instructions ?? null);
   const tools = toolsOf(read);
   return {
@@ -295,11 +303,10 @@ function readItems(
   const messages = toMessages(items);
   // Some prompts have instructions only.
   if (messages.length === 0 && system.length > 0) {
-    const parts = system.map((said): TextPart => ({ kind: 'text', text: said }));
-    return { system: null, messages: [{ role: 'user', parts }] };
+    return { system: null, messages: [{ role: 'user', parts: system.map(toTextPart) }] };
   }
   if (!ASKS.has(messages.at(-1)?.role)) throw invalidField('input', NOTHING_ASKED);
-  return { system: system.length === 0 ? null : system.join('\n\n'), messages };
+  return { system: toSystem(system), messages };
 }
 
 const ASKS: ReadonlySet<string | undefined> = new Set(['user', 'tool']);
@@ -339,13 +346,13 @@ function toMessages(items: readonly Item[]): readonly ChatMessage[] {
 }
 
 const MISMATCHES = {
-  noResult: 'No function_call_output after it has its result.',
-  noSuchCall: 'No function_call before it has this id.',
+  noResult: 'This call has no result: a function_call_output with its call_id must follow.',
+  noSuchCall: 'No function_call before it has this call_id.',
 };
 
 function addMessage(conversation: Conversation, one: Extract<Item, { type: 'message' }>): void {
   if (isSystem(one)) return;
-  const parts = one.content.filter((part) => !isText(part) || hasText(part.text));
+  const parts = one.content.filter(hasContent);
   if (one.role === 'assistant') conversation.say(parts.filter(isText));
   else conversation.ask(parts);
 }

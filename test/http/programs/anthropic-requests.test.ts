@@ -228,19 +228,19 @@ describe('a message', () => {
       'a call without its result',
       saying(HI, used('a', 'b'), user(result('a'))),
       'messages.1.content.1.id',
-      /no tool_result/,
+      /This call has no result/,
     ],
     [
       'two results of a call',
       saying(HI, used('a'), user(result('a'), result('a'))),
       'messages.2.content.1.tool_use_id',
-      /has its result/,
+      /already has its result/,
     ],
     [
       'two calls of one id',
       saying(HI, used('a', 'a'), user(result('a'))),
       'messages.1.content.1.id',
-      /not unique/,
+      /Another call has the same id/,
     ],
     [
       'an input that is too deep',

@@ -328,19 +328,19 @@ describe('a response', () => {
       'a second output',
       asking({ input: [HI, call('a'), output('a'), output('a')] }),
       'input.3.call_id',
-      /has its result/,
+      /already has its result/,
     ],
     [
       'a call without output',
       asking({ input: [HI, call('a'), HI] }),
       'input.1.call_id',
-      /No function_call_output/,
+      /This call has no result/,
     ],
     [
       'two calls of one id',
       asking({ input: [HI, call('a'), call('a')] }),
       'input.2.call_id',
-      /one id/,
+      /Another call has the same id/,
     ],
   ])('is refused by name with %s', async (_what, asked, param, message) => {
     const app = shared();
