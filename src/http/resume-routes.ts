@@ -12,7 +12,7 @@ import { chatNameOf, type RunningAnswers } from './running-answers.ts';
 
 export interface ResumeRoutesOptions {
   /** Null where no answer can be resumed. */
-  readonly answers: RunningAnswers | null;
+  readonly runningAnswers: RunningAnswers | null;
   /** Where the answers of other instances are; null for a process that is alone. */
   readonly answerStore: AnswerStore | null;
   readonly clock: Clock;
@@ -21,7 +21,7 @@ export interface ResumeRoutesOptions {
 
 /** What `useChat` asks for at each load of its page, and how an app stops an answer that would go on without it. */
 export function resumeRoutes(options: ResumeRoutesOptions): Route[] {
-  const { answers, limit } = options;
+  const { runningAnswers: answers, limit } = options;
   const shared = {
     path: PATH,
     tag: 'Chat',

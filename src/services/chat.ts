@@ -1,5 +1,5 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failover/failover.ts';
-import { ServiceError } from '../failover/service-error.ts';
+import { forCaller, ServiceError } from '../failover/service-error.ts';
 import type { ChatClient } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import {
@@ -218,13 +218,6 @@ function textIn(part: TurnPart): string {
   return 'kind' in part && (part.kind === 'text' || part.kind === 'reasoning')
     ? part.text
     : JSON.stringify(part);
-}
-
-/** A fault of the request is the only failure whose message goes to the caller. */
-function forCaller(error: unknown): unknown {
-  if (!(error instanceof UpstreamError)) return error;
-  const message = `The provider refused this request: ${error.failure.message}`;
-  return new ServiceError('invalid_request', message, { cause: error });
 }
 
 /** Every project was asked for what the request names. */

@@ -1,9 +1,8 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover } from '../failover/failover.ts';
-import { ServiceError } from '../failover/service-error.ts';
+import { forCaller, ServiceError } from '../failover/service-error.ts';
 import type { EmbeddingClient } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { EmbeddingQuestion, Embeddings } from '../shared/embedding.ts';
-import { UpstreamError } from '../shared/failure.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { modelOf, servedModels, type Target } from '../shared/target.ts';
 
@@ -71,13 +70,6 @@ function shapeOfTexts({ texts }: EmbeddingQuestion): RequestShape {
     [],
     () => texts.length,
   );
-}
-
-/** A fault of the request is the only failure whose message goes to the caller. */
-function forCaller(error: unknown): unknown {
-  if (!(error instanceof UpstreamError)) return error;
-  const message = `The provider refused this request: ${error.failure.message}`;
-  return new ServiceError('invalid_request', message, { cause: error });
 }
 
 function unknownModel(models: readonly string[]): ServiceError {

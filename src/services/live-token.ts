@@ -1,6 +1,6 @@
 import type { Caller, Failover } from '../failover/failover.ts';
 import { ServiceError } from '../failover/service-error.ts';
-import type { LiveSetup, LiveToken } from '../providers/gemini/live-token.ts';
+import type { LiveSetup, LiveToken } from '../providers/gemini/gemini-live-token.ts';
 import type { Client } from '../providers/provider.ts';
 import type { Target } from '../shared/target.ts';
 import { type ValueEnd, valueFrom } from './value-from.ts';

@@ -4,23 +4,17 @@ import { asObjects, isJsonObject, type JsonObject, parseJson } from '../../share
 import { classifyNetworkError } from '../network-failure.ts';
 import type { EmbeddingClient, ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import type { GeminiOptions } from './gemini-request.ts';
+import { type GeminiOptions, requestsTo } from './gemini-request.ts';
 import { Exchange } from './transport.ts';
 
 /** Asks Gemini for the embeddings of all texts in one call (https://ai.google.dev/api/embeddings). */
 export function createGeminiEmbeddings(options: GeminiOptions): EmbeddingClient {
   const { baseUrl, dispatcher, ...context } = options;
-  const { origin, pathname } = new URL(baseUrl);
-  const base = pathname === '/' ? '' : pathname;
+  const requestTo = requestsTo(baseUrl);
   return {
     call(question, key, { model }, handler) {
-      const request = {
-        origin,
-        path: `${base}/v1beta/models/${model}:batchEmbedContents`,
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
-        body: JSON.stringify(toBatch(question, `models/${model}`)),
-      } as const;
+      const path = `/v1beta/models/${model}:batchEmbedContents`;
+      const request = requestTo(path, key, toBatch(question, `models/${model}`));
       const answer = new EmbeddingsAnswer(dispatcher, request, handler, context);
       answer.expected = question.texts.length;
       dispatcher.dispatch(request, answer);

@@ -1,3 +1,4 @@
+import type { ApiKey } from '../../shared/api-key.ts';
 import type {
   AssistantPart,
   ChatMessage,
@@ -20,18 +21,11 @@ export interface GeminiOptions extends UpstreamContext {
 
 /** Asks Gemini for the answer as a stream, which shows early that a key works. */
 export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions): ChatClient {
-  const { origin, pathname } = new URL(baseUrl);
-  const base = pathname === '/' ? '' : pathname;
+  const requestTo = requestsTo(baseUrl);
   return {
     call(turn, key, { model }, handler) {
-      const request = {
-        origin,
-        path: `${base}/v1beta/models/${model}:streamGenerateContent?alt=sse`,
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
-        // As bytes: undici would keep a copy beside the text.
-        body: Buffer.from(JSON.stringify(toGeminiRequest(turn, model ?? ''))),
-      } as const;
+      const path = `/v1beta/models/${model}:streamGenerateContent?alt=sse`;
+      const request = requestTo(path, key, toGeminiRequest(turn, model ?? ''));
       const named = withCallersNames(turn, handler);
       const includesThoughts = turn.settings?.thinking?.includeThoughts === true;
       const answer = new GeminiAnswer(includesThoughts, dispatcher, request, named, context);
@@ -39,6 +33,20 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
       return answer;
     },
   };
+}
+
+/** @returns makes a request with a JSON body */
+export function requestsTo(baseUrl: string) {
+  const { origin, pathname } = new URL(baseUrl);
+  const base = pathname === '/' ? '' : pathname;
+  return (path: string, { secret }: ApiKey, body: object) => ({
+    origin,
+    path: base + path,
+    method: 'POST' as const,
+    headers: { 'content-type': 'application/json', 'x-goog-api-key': secret.reveal() },
+    // As bytes: undici would keep a copy beside the text.
+    body: Buffer.from(JSON.stringify(body)),
+  });
 }
 
 /** A turn in Gemini's form (https://ai.google.dev/api/generate-content). JSON leaves out what is undefined. */

@@ -3,7 +3,7 @@ import { asText, isJsonObject, parseJson } from '../../shared/json.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { AnswerEnd, Client, ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import type { GeminiOptions } from './gemini-request.ts';
+import { type GeminiOptions, requestsTo } from './gemini-request.ts';
 import { Exchange } from './transport.ts';
 
 /** What a Live session is bound to by its token. */
@@ -41,30 +41,23 @@ export function createLiveTokenClient({
   dispatcher,
   ...context
 }: GeminiOptions): Client<LiveSetup, never, LiveTokenEnd> {
-  const { origin, pathname } = new URL(baseUrl);
-  const base = pathname === '/' ? '' : pathname;
+  const requestTo = requestsTo(baseUrl);
   return {
     call({ model, systemPrompt }, key, _target, handler) {
       const now = context.now();
       const times = { newSessionExpiresAt: now + START_MS, expiresAt: now + LIFETIME_MS };
-      const request = {
-        origin,
-        path: `${base}/v1alpha/auth_tokens`,
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
-        body: JSON.stringify({
-          uses: 1,
-          newSessionExpireTime: new Date(times.newSessionExpiresAt).toISOString(),
-          expireTime: new Date(times.expiresAt).toISOString(),
-          bidiGenerateContentSetup: {
-            model: `models/${model}`,
-            ...(systemPrompt === null
-              ? {}
-              : { systemInstruction: { parts: [{ text: systemPrompt }] } }),
-          },
-          fieldMask: LOCKED,
-        }),
-      } as const;
+      const request = requestTo('/v1alpha/auth_tokens', key, {
+        uses: 1,
+        newSessionExpireTime: new Date(times.newSessionExpiresAt).toISOString(),
+        expireTime: new Date(times.expiresAt).toISOString(),
+        bidiGenerateContentSetup: {
+          model: `models/${model}`,
+          ...(systemPrompt === null
+            ? {}
+            : { systemInstruction: { parts: [{ text: systemPrompt }] } }),
+        },
+        fieldMask: LOCKED,
+      });
       const answer = new TokenAnswer(times, dispatcher, request, handler, context);
       dispatcher.dispatch(request, answer);
       return answer;
