@@ -130,7 +130,7 @@ describe('limits', () => {
       `GOOGLE_LIMITS: entry 8 ${unreadable}`,
     ]);
     expect(faultsOf({ GOOGLE_LIMITS: 'other: 5 rpm' })).toEqual([
-      'GOOGLE_LIMITS: other is none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.',
+      'GOOGLE_LIMITS: entry 1 names none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.',
     ]);
   });
 });
@@ -163,11 +163,11 @@ describe('aliases of models', () => {
     });
     const none = 'none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.';
     expect(faults).toEqual([
-      'GOOGLE_EMBEDDING_MODELS: pro is one of GOOGLE_MODELS; no model does both.',
-      'MODEL_ALIASES: flash is the name of a model that is served.',
-      'MODEL_ALIASES: embed is the name of a model that is served.',
-      `MODEL_ALIASES: gone is ${none}`,
-      `MODEL_ALIASES: a is ${none}`,
+      'GOOGLE_EMBEDDING_MODELS: entry 2 is one of GOOGLE_MODELS; no model does both.',
+      'MODEL_ALIASES: entry 1 has the name of a served model as its alias.',
+      'MODEL_ALIASES: entry 2 has the name of a served model as its alias.',
+      `MODEL_ALIASES: entry 3 leads to ${none}`,
+      `MODEL_ALIASES: entry 4 leads to ${none}`,
     ]);
   });
 });
@@ -613,6 +613,17 @@ describe('the environment', () => {
       keys: [],
     });
   });
+});
+
+it('never shows a key that stands where a model is named', () => {
+  const key = 'key-0123456789';
+  const MODEL_ALIASES = `${key}: gone, ${key}-2: ${key}`;
+  for (const environment of [
+    { GOOGLE_MODELS: key, GOOGLE_EMBEDDING_MODELS: key, MODEL_ALIASES },
+    { GOOGLE_LIMITS: `${key}: 5 rpm`, MODEL_ALIASES },
+  ]) {
+    expect(saidAbout(environment)).not.toContain('0123456789');
+  }
 });
 
 it('never shows a key, on whichever line it was put and in whatever state', () => {
