@@ -1,6 +1,6 @@
 import { HttpError } from './errors.ts';
 
-/** How many bytes of a request's body are held, in `response.locals`. */
+/** `response.locals`, as far as this file uses it: how many bytes of the body are held. */
 export interface BodyHolder {
   bodyBytes?: number;
 }
@@ -19,7 +19,9 @@ export class BodyMemory {
   }
 
   /**
-   * @param bytes that a request is about to send: nothing is held for them yet
+   * Holds nothing yet.
+   *
+   * @param bytes that a request has declared
    * @throws HttpError 503
    */
   expect(bytes: number): void {
@@ -27,8 +29,8 @@ export class BodyMemory {
   }
 
   /**
-   * @param bytes of the holder's body as of now; it may also have become smaller
-   * @returns whether there is room; if not, nothing has changed
+   * @param bytes the current size of the holder's body, which may have shrunk
+   * @returns whether there is room; without room nothing changes
    */
   hold(holder: BodyHolder, bytes: number): boolean {
     const held = this.#held - (holder.bodyBytes ?? 0) + bytes;
@@ -38,14 +40,14 @@ export class BodyMemory {
     return true;
   }
 
-  /** The request has ended. */
+  /** Call it when the request has ended. */
   release(holder: BodyHolder): void {
     this.#held -= holder.bodyBytes ?? 0;
     holder.bodyBytes = 0;
   }
 }
 
-/** Most large requests are over by then. */
+/** Most large requests end within this time. */
 const RETRY_SECONDS = 5;
 
 export const bodiesTooLarge = (): HttpError =>

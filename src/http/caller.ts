@@ -21,7 +21,7 @@ export interface ClientAccessOptions {
 }
 
 /**
- * Lets in a program with one of the tokens, as a bearer or where Anthropic's and Google's clients put their key.
+ * Admits a program with one of the tokens: as a bearer token, or where Anthropic's and Google's clients put their key.
  *
  * @throws HttpError 401, or 429 after too many wrong tokens from one address
  */
@@ -54,12 +54,12 @@ const tokensIn = (request: Request): readonly string[] =>
 const UNKNOWN_TOKEN =
   'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-api-key, as x-goog-api-key or as ?key=.';
 
-/** Names under which other servers take a token in the query. */
+/** The names of query parameters in which other servers accept a token. */
 const TOKEN_PARAMETERS = /^(?:key|token|api_?key|access_token)$/i;
 
 /**
- * For routes that take no token in the query. A caller who sends one there must notice: proxies and servers write
- * addresses to their logs.
+ * For routes that accept no token in the query. A token there is refused rather than ignored, because proxies and
+ * servers log addresses.
  *
  * @throws HttpError 400
  */
@@ -78,6 +78,6 @@ const TOKEN_IN_QUERY =
 export const isGoogleClient = ({ headers, query }: Request): boolean =>
   (headers['x-goog-api-key'] ?? '') !== '' || (query.key ?? '') !== '';
 
-/** All of Anthropic's clients name the version of the protocol. */
+/** All of Anthropic's clients send the version of the protocol. */
 export const isAnthropicClient = ({ headers }: Request): boolean =>
   headers['anthropic-version'] !== undefined;

@@ -196,7 +196,7 @@ async function sendResumable(running: RunningAnswer, response: Response): Promis
   response.locals.running = running;
   await running.read(response);
   if (response.writableFinished) return;
-  // The client has left, and the answer goes on.
+  // The client has left. The answer goes on, and its end is logged.
   await running.over;
   response.locals.reportEnd?.();
 }

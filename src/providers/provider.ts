@@ -15,7 +15,7 @@ import type { Target } from '../shared/target.ts';
 export interface Provider<Settings = never> extends ProviderFacts<Settings> {
   /** Left out by a provider that answers no chats. */
   createChat?(settings: Settings, context: UpstreamContext): ChatClient;
-  /** Left out by a provider that makes no embeddings. */
+  /** A provider without embeddings leaves it out. */
   createEmbeddings?(settings: Settings, context: UpstreamContext): EmbeddingClient;
 }
 

@@ -23,7 +23,7 @@ export interface ChatOptions {
   readonly clients: ReadonlyMap<ProviderName, ChatClient>;
   /** The first is the default; the others answer when named, or when those before have no key left. */
   readonly targets: readonly Target[];
-  /** Further names of their models. */
+  /** The names of their models, by alias. */
   readonly aliases: ReadonlyMap<string, string>;
   /** Put before the caller's own system prompt. */
   readonly systemPrompt: string | null;
@@ -57,7 +57,7 @@ export interface Chat {
 export const modelThatAnswered = ({ responseModel, target }: AnsweredBy): string =>
   responseModel ?? target.label;
 
-/** What there is of a chunk for a form that carries text alone. */
+/** A chunk as text, for a form that carries text alone. */
 export const textOf = ({ text, media }: ChatChunk): string =>
   media === undefined ? text : text + notCarried(nameOf(media.mediaType));
 
@@ -162,7 +162,7 @@ function resourcesOf({ messages, cachedContent }: ChatTurn): readonly string[] {
   return [...new Set([...cached, ...files])].slice(0, MAX_RESOURCES);
 }
 
-/** Of one request. Others in it are not looked for. */
+/** Per request. The owners of further ones are not searched. */
 const MAX_RESOURCES = 20;
 
 const fileOf = (part: UserPart | AssistantPart): string | readonly string[] =>
@@ -207,7 +207,7 @@ function featuresOf(
   return Object.entries(has).flatMap(([feature, isThere]) => (isThere ? [feature] : []));
 }
 
-/** A result has no kind. */
+/** The result of a tool has no `kind`. */
 type TurnPart = UserPart | AssistantPart | Omit<ToolResult, 'media'>;
 const isMedia = (part: TurnPart) => 'kind' in part && part.kind === 'media';
 const isLink = (part: TurnPart) => 'kind' in part && part.kind === 'link';
@@ -220,7 +220,7 @@ function textIn(part: TurnPart): string {
     : JSON.stringify(part);
 }
 
-/** Every project was asked for what the request names. */
+/** The error when every project was asked and none owns the resource. */
 function withoutOwner(error: unknown, search: OwnerSearch | null): unknown {
   if (!(error instanceof ServiceError) || error.code !== 'model_unavailable') return error;
   if (search === null) return error;
@@ -236,7 +236,7 @@ function unknownModel(models: readonly string[]): ServiceError {
 }
 
 interface ChatReader extends AnswerReader<ChatChunk, ChatFinish> {
-  /** Set where the request names what only one project can use. */
+  /** Set where the request names a resource that only one project can use. */
   search: OwnerSearch | null;
 }
 

@@ -9,15 +9,15 @@ import { modelOf, servedModels, type Target } from '../shared/target.ts';
 export interface EmbedOptions {
   readonly failover: Failover;
   readonly clients: ReadonlyMap<ProviderName, EmbeddingClient>;
-  /** None stands in for another: the numbers of two models do not compare. */
+  /** No model replaces another: embeddings of different models cannot be compared. */
   readonly targets: readonly Target[];
-  /** Further names of their models. */
+  /** The names of their models, by alias. */
   readonly aliases: ReadonlyMap<string, string>;
 }
 
 export interface EmbeddingReply extends Embeddings {
   readonly answeredBy: AnsweredBy;
-  /** Estimated, for a provider that does not count. */
+  /** For the usage of a model that does not count tokens. */
   readonly estimatedTokens: number;
 }
 

@@ -35,7 +35,7 @@ export const createTokenCount =
     throw new ServiceError('upstream_failed', 'The provider did not count the tokens.');
   };
 
-/** A count has a few hundred bytes. */
+/** The answer has a few hundred bytes. */
 const MAX_BYTES = 65_536;
 
 class CollectedAnswer implements RelayWriter {

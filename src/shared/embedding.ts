@@ -1,6 +1,6 @@
 import type { Usage } from './failure.ts';
 
-/** Texts whose meaning is to be expressed in numbers. */
+/** A request for the embeddings of texts. */
 export interface EmbeddingQuestion {
   readonly texts: readonly string[];
   /** How many numbers for each text; null leaves it to the model. */

@@ -548,7 +548,7 @@ describe('tools in UI messages', () => {
     [
       'an output of the user',
       [said('On'), { role: 'user', parts: [toolPart({})] }],
-      /^messages\.2\.parts\.0\.type: Only the assistant calls tools\.$/,
+      /^messages\.2\.parts\.0\.type: Only messages of the assistant may call tools\.$/,
     ],
     [
       'an unknown state',
@@ -578,12 +578,12 @@ describe('tools in UI messages', () => {
     [
       'a last call that awaits approval',
       [answered(toolPart({ state: 'approval-requested', approval: { id: 'x' } }))],
-      /^messages\.1\.parts\.0: This call was neither approved nor denied yet/,
+      /^messages\.1\.parts\.0: This call has been neither approved nor denied yet/,
     ],
     [
       'an answer after the outputs',
       [answered(toolPart({}), { type: 'step-start' }, { type: 'text', text: 'Clear.' })],
-      /^messages\.1: The last one must be the user's/,
+      /^messages\.1: The last message must be the user's/,
     ],
   ])(
     'with %s are refused by a sentence, without a call to the provider',

@@ -22,7 +22,7 @@ import {
   toTextPart,
 } from './dialect.ts';
 
-/** A text alone stands for one block of it. */
+/** A list of blocks, or a text in place of a single block. */
 const blocksOf = <Block>(block: z.ZodType<Block>, fromText: (text: string) => Block) =>
   z.union([z.string().transform((text) => [fromText(text)]), listOf(block, MAX_PARTS)]);
 
@@ -77,7 +77,7 @@ const documentBlock = z
       'type',
       [
         base64Source.transform((media): UserPart[] => [media]),
-        // Only a PDF may be linked.
+        // In Anthropic's protocol the address of a document is that of a PDF.
         urlSource.transform((link): UserPart[] => [{ ...link, mediaType: 'application/pdf' }]),
         textSource,
         contentSource,
@@ -104,7 +104,7 @@ const searchResultBlock = z
     ...content,
   ]);
 
-/** All tools are offered from the beginning, so a search for tools finds what is known already. */
+/** The result of a search for tools. All tools are offered from the beginning. */
 const toolReferenceBlock = z
   .looseObject({ type: z.literal('tool_reference'), tool_name: z.string().max(200) })
   .transform(({ tool_name: name }): UserPart[] => [toTextPart(`The tool ${name} can be called.`)]);
@@ -151,7 +151,7 @@ const toolUseBlock = z
   })
   .transform(({ id, name, input }) => ({ use: { id, name, input: input ?? {} } }));
 
-/** A call of a server's tool and its result belong to the past: what came of them is in the text. */
+/** Calls and results of Anthropic's own tools are dropped: the text after them holds what they found. */
 const SERVER_BLOCK =
   /^(?:server_tool_use|mcp_tool_use|redacted_thinking|fallback|\w+_tool_result)$/;
 
@@ -199,7 +199,7 @@ const message = z.discriminatedUnion(
   'Must be of the role user, assistant or system.',
 );
 
-/** Of the user and the assistant; Claude Code also sends messages of the system between them. */
+/** Messages of the user and the assistant. Claude Code also sends messages of the system between them. */
 export const messages = listOf(message, MAX_MESSAGES).refine(
   ({ length }) => length > 0,
   'Must not be empty.',
@@ -207,7 +207,7 @@ export const messages = listOf(message, MAX_MESSAGES).refine(
 
 type Message = z.output<typeof message>;
 
-/** Claude Code describes its version and session for Anthropic's accounting: no instruction, and never the same. */
+/** Claude Code's text for Anthropic's accounting. It is no instruction, and would change the cached prompt each time. */
 const ACCOUNTING = /^x-anthropic-billing-header:/;
 
 export const system = texts.transform((read) => read.filter((text) => !ACCOUNTING.test(text)));
@@ -234,7 +234,7 @@ export function readConversation(
 }
 
 const NOTHING_ASKED =
-  "The last one must be of the user and must not be empty: the beginning of an assistant's answer cannot be continued.";
+  "The last message must be of the user and must not be empty: the beginning of an assistant's answer cannot be continued.";
 
 const systemTexts = (message: Message): readonly string[] =>
   message.role === 'system' ? message.content : [];
@@ -259,9 +259,9 @@ const toReminder = (text: string) => toTextPart(`<system-reminder>\n${text}\n</s
 
 class ConversationBuilder {
   readonly #conversation = new Conversation(MISMATCHES);
-  /** What the user says after the results of the calls; null in a turn of the assistant. */
+  /** The user's parts, which follow the results of the calls; null in a turn of the assistant. */
   #asked: UserPart[] | null = null;
-  /** A thought of the turn had it. It belongs to the turn's next call. */
+  /** The signature of the turn's next call, from the thought before it. */
   #signature: string | null = null;
 
   addParts(parts: readonly UserPart[]): void {
@@ -337,10 +337,9 @@ function toSaid(block: Exclude<AssistantBlock, { use: unknown }>): AssistantPart
 }
 
 /**
- * The signature of a thought, in which the one of the call after it travels: clients return thoughts unchanged
- * before the calls that they belong to, and know no other field for it. An id could hold it too, but has other
- * providers' limits of length. The prefix is base64 itself and tells it apart from another provider's, which Google
- * would refuse.
+ * The signature of a thought. It carries the signature of the call after it, because clients return thoughts unchanged
+ * before their calls and have no other field for it. The id of the call is no place for it: other providers limit its
+ * length. The prefix marks our signatures, because Google would refuse another provider's.
  */
 export const signatureOfThought = (ofCall = ''): string => PREFIX + ofCall;
 
@@ -349,5 +348,5 @@ const callSignatureIn = (signature: string): string | null =>
     ? signature.slice(PREFIX.length)
     : null;
 
-/** Of twelve letters, so that the whole remains base64. */
+/** Valid base64 of twelve characters, so that prefix and signature together are base64 too. */
 const PREFIX = 'understudy//';

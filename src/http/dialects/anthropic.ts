@@ -15,7 +15,7 @@ export const ANTHROPIC_ERRORS: ErrorForm = {
   type: JSON_TYPE,
   schema: linked('AnthropicError', 'https://platform.claude.com/docs/en/api/errors'),
   text: (error, requestId) => JSON.stringify(toAnthropicError(error, requestId)),
-  // Anthropic's client waits as long as it is told, even for an hour; Claude Code repeats what was unauthorized.
+  // Anthropic's client waits as long as `retry-after` says, even an hour. Claude Code repeats a request after a 401.
   headers: (error) =>
     error.code === 'unauthorized'
       ? { 'x-should-retry': 'false' }
@@ -114,7 +114,7 @@ function toEvents(facts: AnswerFacts, form: MessageForm): Frames {
           ...opening(model, facts),
           content: [],
           stop_reason: null,
-          // The numbers come with the end.
+          // The real numbers come in `message_delta`.
           usage: toUsage(NO_USAGE, 0),
         },
       }),
@@ -142,7 +142,7 @@ const opening = (model: string, { requestId }: AnswerFacts) => ({
   stop_sequence: null,
 });
 
-/** A part of the answer, or the beginning of one. */
+/** A content block, whole or as one piece of it. */
 type Block =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'thinking'; readonly thinking: string; readonly signature: string }
@@ -158,7 +158,7 @@ type Block =
       readonly content: readonly object[];
     };
 
-/** What a block has when it begins. */
+/** The fields of a block in `content_block_start`. */
 const EMPTY: Record<Block['type'], object> = {
   text: { text: '' },
   thinking: { thinking: '', signature: '' },
@@ -240,7 +240,7 @@ const toThought = (thinking: string, signature = ''): Block => ({
   signature,
 });
 
-/** The thought before the call carries its signature; where nothing else was thought, it is empty. */
+/** An empty thought before the call carries its signature. */
 const toToolUse = ({ name, input, signature }: ToolCall): Block[] => [
   ...(signature === undefined ? [] : [toThought('', signatureOfThought(signature))]),
   { type: 'tool_use', id: `toolu_${newId()}`, name, input },
@@ -248,7 +248,7 @@ const toToolUse = ({ name, input, signature }: ToolCall): Block[] => [
 
 const newId = () => randomUUID().replaceAll('-', '');
 
-/** What the search has found. Google tells it after the text that is based on it. */
+/** The result of a search. Google sends it after the text that is based on it. */
 function toSearch(name: string, sources: readonly Source[]): Block[] {
   const id = `srvtoolu_${newId()}`;
   const content = sources.map(({ url, title }) => ({

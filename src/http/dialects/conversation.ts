@@ -7,7 +7,7 @@ import type {
 } from '../../shared/chat.ts';
 import { invalidField } from '../body.ts';
 
-/** The system prompt, of all texts that belong to it. */
+/** Joins the texts of the system prompt. */
 export const toSystem = (texts: readonly string[]): string | null =>
   texts.length === 0 ? null : texts.join('\n\n');
 
@@ -25,14 +25,14 @@ interface OpenCall {
 }
 
 /**
- * Builds a conversation from what was said, called and returned, in this order. What the assistant says and calls until
- * the first result is one turn. The results of its calls stand together in the order of the calls, directly after it:
- * Gemini identifies them by nothing else.
+ * Builds a conversation from messages, calls and results, added in their order. All that the assistant says and calls
+ * before the first result is one turn. The results of its calls follow it together, in the order of the calls: Gemini
+ * matches calls and results only by their order.
  */
 export class Conversation {
   readonly messages: ChatMessage[] = [];
   readonly #sentences: MismatchSentences;
-  /** The assistant's turn under way. */
+  /** The assistant's current turn. */
   #parts: AssistantPart[] = [];
   /** By id, in the order of the calls. */
   #calls = new Map<string, OpenCall>();

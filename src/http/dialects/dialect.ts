@@ -14,14 +14,14 @@ import type { Usage } from '../../shared/failure.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, type StreamForm, TEXT_TYPE } from '../reply.ts';
 
-/** How one kind of caller asks, is answered and is refused. */
+/** The forms of requests, answers and errors for one kind of caller. */
 export interface Dialect {
   /** @throws HttpError that names each faulty field */
   read(request: Request): Reading;
   readonly errors: ErrorForm;
 }
 
-/** What is asked, or an answer that no provider has to give. */
+/** A request for a provider, or an answer that needs no provider. */
 export type Reading =
   | { readonly request: ChatRequest; readonly answer: AnswerForm }
   | { readonly answer: ReadyAnswer };
@@ -38,7 +38,7 @@ export type AnswerForm =
   | {
       readonly kind: 'stream';
       readonly frames: (facts: AnswerFacts) => Frames;
-      /** What the client calls its chat, as it came; set where it may resume the answer by it. */
+      /** The client's id of the chat, unchecked; set where the client may resume the answer. */
       readonly chatId?: unknown;
     };
 
@@ -46,7 +46,7 @@ export interface AnswerFacts {
   readonly requestId: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** Of an answer that can be resumed: a client that has a part of it replaces the part by the whole. */
+  /** Set for an answer that can be resumed: with it, a client replaces the part that it has by the whole. */
   readonly messageId?: string;
 }
 
@@ -56,9 +56,9 @@ export interface Frames extends StreamForm {
   begin(model: string): string;
   piece(chunk: ChatChunk): string;
   end(finish: ChatFinish): string;
-  /** Takes the place of the end; null where the form has no errors and the connection is broken off. */
+  /** Replaces the end; null where the form has no errors, so that the connection is closed instead. */
   fail(error: HttpError): string | null;
-  /** Takes the place of the end where the client has stopped the answer. */
+  /** Replaces the end where the client has stopped the answer. */
   stop?(): string;
 }
 
@@ -72,7 +72,7 @@ export const EVENT_STREAM = {
 export const COMMENT = ': keep-alive\n\n';
 export const DONE = 'data: [DONE]\n\n';
 
-/** Of the usage, what our own forms show. */
+/** The part of the usage that our own forms show. */
 export const toTokens = ({ inputTokens, outputTokens, totalTokens }: Usage) => ({
   inputTokens,
   outputTokens,
@@ -91,9 +91,9 @@ export const plainText = (): Frames => ({
   keepAlive: null,
 });
 
-/** More than fit into most bodies: the size of the body is the limit that counts. */
+/** Rarely reached: the size of the body is the effective limit. */
 export const MAX_MESSAGES = 10_000;
-/** Of one message. */
+/** For one message. */
 export const MAX_PARTS = 10_000;
 
 /** What a user says. An assistant's text may be empty: it was our answer, and the caller cannot mend it. */
@@ -124,7 +124,7 @@ export const modelName = z
 /** Up to the comma. The expression would need too much of the stack for a longer head. */
 const MAX_HEAD = 1000;
 const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,$/i;
-/** The letters of both alphabets; Google reads either (https://protobuf.dev/programming-guides/json/). */
+/** Standard and URL-safe base64. Google reads both (https://protobuf.dev/programming-guides/json/). */
 const BASE64 = /^[\w+/-]+={0,2}$/;
 const WHITE_SPACE = /\s+/g;
 
@@ -161,7 +161,7 @@ const toKnownType = (mediaType: string) => (mediaType === 'image/jpg' ? 'image/j
 
 export const NOT_MEDIA = `${NOT_A_DATA_URL.slice(0, -1)}, or an http or https address.`;
 
-/** A data URL, or an address that the provider fetches itself. */
+/** A data URL, or an address that the provider fetches. */
 export const mediaUrl = z.string().transform((url, context): MediaPart | LinkPart => {
   const part = readMediaUrl(url);
   if (part !== null) return part;
@@ -169,11 +169,11 @@ export const mediaUrl = z.string().transform((url, context): MediaPart | LinkPar
   return z.NEVER;
 });
 
-/** @param mediaType of what is linked, if the caller says it; else the end of the address decides */
+/** @param mediaType of the linked file. Default: the one that the file extension in the address suggests */
 export const readMediaUrl = (url: unknown, mediaType?: string): MediaPart | LinkPart | null =>
   readDataUrl(url) ?? (typeof url === 'string' ? readLink(url, mediaType) : null);
 
-/** Signed addresses are long. */
+/** Enough for signed addresses, which are long. */
 const MAX_ADDRESS = 8000;
 
 /** @returns null unless it is an http or https address */
@@ -187,7 +187,7 @@ function readLink(url: string, stated?: string): LinkPart | null {
 
 const HTTP = /^https?:\/\//i;
 
-/** What Gemini reads (https://ai.google.dev/gemini-api/docs/file-input-methods), by the end of an address. */
+/** The types that Gemini reads (https://ai.google.dev/gemini-api/docs/file-input-methods), by file extension. */
 const MEDIA_TYPES: ReadonlyMap<string, string> = new Map([
   ['png', 'image/png'],
   ['jpg', 'image/jpeg'],

@@ -11,8 +11,8 @@ import { ignored, refuseTooManyParameters, unsupported } from './parameters.ts';
 
 /**
  * Google takes no more in one call, and counts each as a request
- * (https://github.com/vercel/ai/issues/16101). It refuses more on its own OpenAI-compatible route too. Several calls for
- * one request would lose all that was counted when the last of them fails.
+ * (https://github.com/vercel/ai/issues/16101). Its own OpenAI-compatible route has the same limit. A request is not split
+ * into several calls: if the last one failed, the quota of the others would be spent for nothing.
  */
 const MAX_TEXTS = 100;
 const MAX_DIMENSIONS = 100_000;
@@ -43,7 +43,7 @@ const embeddingBody = z
 
 type Format = z.output<typeof embeddingBody>['encoding_format'];
 
-/** OpenAI's protocol for embeddings. */
+/** Answers `POST /v1/embeddings` in OpenAI's protocol. */
 export const answerEmbeddings = (embed: Embed): RequestHandler =>
   async function postEmbeddings(request, response) {
     response.locals.errorForm = OPENAI_ERRORS;
@@ -68,7 +68,7 @@ function toEmbeddingList(reply: EmbeddingReply, format: Format) {
   };
 }
 
-/** Numbers of four bytes, the lowest first, whatever the machine. */
+/** 32-bit floats, little-endian on every machine. */
 function toBase64(vector: readonly number[]): string {
   const bytes = Buffer.alloc(4 * vector.length);
   for (const [index, value] of vector.entries()) bytes.writeFloatLE(value, 4 * index);

@@ -29,10 +29,10 @@ import {
   toTextPart,
 } from './dialect.ts';
 
-/** Servers of MCP have long names. What Gemini does not take is renamed on the way. */
+/** Tools of MCP servers have long names. A name that Gemini does not accept is replaced on the way. */
 export const toolName = z.string().min(1).max(500);
 
-/** Some clients write the address itself in place of the object. */
+/** Some clients send the address itself instead of the object. */
 const place = mediaUrl.or(z.looseObject({ url: mediaUrl }).transform(({ url }) => url));
 
 const imagePart = z
@@ -60,7 +60,7 @@ const filePart = z
 
 const NO_STORED_FILES = 'No files are stored here: send file_data, a data URL.';
 
-/** What Gemini reads (https://ai.google.dev/gemini-api/docs/audio#supported-formats). */
+/** The formats that Gemini reads (https://ai.google.dev/gemini-api/docs/audio#supported-formats). */
 const AUDIO = ['wav', 'mp3', 'aiff', 'aac', 'ogg', 'flac'] as const;
 
 const audioPart = z
@@ -93,7 +93,7 @@ const texts = z.union([
   listOf(textPart, MAX_PARTS).transform((parts) => parts.map(({ text }) => text)),
 ]);
 
-/** The input of a call. Some clients write `null` or nothing where a call has none, some the object itself. */
+/** The input of a call. Some clients send `null` or nothing for no input, some an object instead of JSON text. */
 export const callArguments = z
   .string()
   .nullish()
@@ -106,7 +106,7 @@ const signed = z
   })
   .nullish();
 
-/** An image that the model has generated. */
+/** An image that the model generated. */
 const generatedImage = z
   .looseObject({
     type: z.literal('image_url'),
@@ -190,7 +190,7 @@ function notAnObject(context: z.RefinementCtx): never {
 export function readConversation(all: readonly Message[]): Pick<ChatTurn, 'system' | 'messages'> {
   const system = all.flatMap(systemTexts);
   const messages = toMessages(all);
-  // Some prompts have instructions only.
+  // A prompt of instructions alone becomes the question.
   if (messages.length === 0 && system.length > 0) {
     const parts = system.map(toTextPart);
     return { system: null, messages: [{ role: 'user', parts }] };
@@ -199,7 +199,7 @@ export function readConversation(all: readonly Message[]): Pick<ChatTurn, 'syste
   return { system: toSystem(system), messages };
 }
 
-const NOTHING_ASKED = 'The last one must be of the user or of a tool, and must not be empty.';
+const NOTHING_ASKED = 'The last message must be of the user or of a tool, and must not be empty.';
 
 const systemTexts = (message: Message): readonly string[] =>
   isSystem(message) ? message.content.filter(hasText) : [];
@@ -264,7 +264,7 @@ function signatureIn(extra: z.output<typeof signed>): { readonly signature?: str
   return signature === null ? {} : { signature };
 }
 
-/** What is no object goes as text within one. */
+/** Gemini accepts only objects, so any other result is wrapped as text. */
 export function toResult(content: readonly UserPart[]): Omit<ToolResult, 'name'> {
   const text = content.map((part) => (part.kind === 'text' ? part.text : '')).join('');
   const media = content.filter((part) => part.kind !== 'text');

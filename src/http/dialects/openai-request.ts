@@ -21,7 +21,7 @@ import {
   withoutGaps,
 } from './parameters.ts';
 
-/** -1 is no limit, as in LM Studio. */
+/** -1 is no limit: LM Studio's clients send it. */
 const tokens = z.union([z.int().min(1), z.literal(-1)], 'Must be a whole number above 0.');
 const penalty = z.number().min(-2).max(2);
 
@@ -32,7 +32,7 @@ const thinkingLevel = z
   .nullish();
 const includeThoughts = z.boolean().nullish();
 
-/** In either case of Google's names. */
+/** With Google's names in snake case or camel case. */
 const thinkingConfig = z
   .strictObject({
     thinking_budget: thinkingBudget,
@@ -65,7 +65,7 @@ const googleExtras = z
 
 const effort = z.enum([...EFFORTS, 'xhigh', 'max']).nullish();
 
-/** Clients of OpenRouter write it (https://openrouter.ai/docs/use-cases/reasoning-tokens). */
+/** OpenRouter's parameter (https://openrouter.ai/docs/use-cases/reasoning-tokens). */
 const reasoning = z.strictObject({
   effort,
   max_tokens: z.int().min(0).nullish(),
@@ -75,7 +75,7 @@ const reasoning = z.strictObject({
   summary: z.enum(['auto', 'concise', 'detailed']).nullish(),
 });
 
-/** Clients of Anthropic and of some other providers write it. */
+/** The parameter of Anthropic and some other providers. */
 const thinking = z.strictObject({
   type: z.enum(['enabled', 'disabled', 'adaptive', 'auto']),
   budget_tokens: z.int().min(0).nullish(),
@@ -108,7 +108,7 @@ const tools = listOf(tool, MAX_TOOLS);
 /** A choice among the declared functions. */
 export interface Choice {
   readonly choice: ToolChoice;
-  /** The only tools that may be called. */
+  /** The names of the only tools that may be called. */
   readonly only?: readonly string[];
 }
 
@@ -129,7 +129,7 @@ const allowedTools = z.looseObject({
   ),
 });
 
-/** In all forms of OpenAI's interfaces. */
+/** Accepts the forms of both of OpenAI's interfaces, chat completions and responses. */
 export const toolChoice = z.union(
   [
     mode,
@@ -157,7 +157,7 @@ function toAllowed({ mode, tools: only }: z.output<typeof allowedTools>): Choice
 
 const MODALITIES = ['text', 'image'] as const;
 
-/** The provider decides how much it searches, and not from where. */
+/** Google Search has no size of the context and no place. */
 const webSearch = z.strictObject({
   search_context_size: z.enum(['low', 'medium', 'high']).nullish(),
   user_location: z.null('This is not supported.').optional(),
@@ -169,7 +169,7 @@ const SUPPORTED = {
   messages,
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
-  /** Clients of OpenRouter ask so for `stream_options.include_usage`. */
+  /** OpenRouter's form of `stream_options.include_usage`. */
   usage: z.strictObject({ include: z.boolean().nullish() }).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
@@ -188,7 +188,7 @@ const SUPPORTED = {
   include_reasoning: z.boolean().nullish(),
   thinking: thinking.nullish(),
   enable_thinking: z.boolean().nullish(),
-  /** Clients of vLLM write it. */
+  /** vLLM's form of `enable_thinking`. */
   chat_template_kwargs: z.strictObject({ enable_thinking: z.boolean().nullish() }).nullish(),
   extra_body: z.strictObject({ google: googleExtras }).nullish(),
   /** Where the Python client puts the content of `extra_body`. */
@@ -245,7 +245,7 @@ export interface CompletionRequest {
   readonly isStreamed: boolean;
   /** Whether one more chunk has the usage, and all others `usage: null`. */
   readonly includesUsage: boolean;
-  /** Gemini has no such limit: only its first call is handed on. */
+  /** Gemini has no such setting, so only the first call of an answer is returned. */
   readonly isOneCallAtATime: boolean;
 }
 
@@ -276,10 +276,10 @@ export function readCompletionRequest(body: unknown): CompletionRequest {
   };
 }
 
-/** An empty value there says something. */
+/** Parameters whose empty value has a meaning. */
 const MAY_BE_EMPTY: ReadonlySet<string> = new Set(['messages', 'web_search_options']);
 
-/** Clients fill fields that they do not use with empty texts, lists and objects. */
+/** Some clients send empty texts, lists and objects for parameters that they do not use. */
 function withoutEmpty(body: unknown): unknown {
   if (!isJsonObject(body)) return body;
   const filled = Object.entries(body).filter(
@@ -300,7 +300,7 @@ function toSettings(body: CompletionBody, config: ThinkingConfig): GenerationSet
     topK: isGiven(topK) && topK > 0 ? topK : null,
     maxOutputTokens: limit === -1 ? null : limit,
     stop: toStop(body.stop),
-    // Google takes 32 bits. The same seed stays the same.
+    // Google accepts 32 bits. The same seed is always cut to the same number.
     seed: isGiven(seed) ? seed | 0 : null,
     // Newer models refuse any penalty, even a neutral one.
     presencePenalty: body.presence_penalty || null,
@@ -350,7 +350,7 @@ const isSilenced = (body: CompletionBody) =>
   body.thinking?.type === 'disabled' ||
   (body.enable_thinking ?? body.chat_template_kwargs?.enable_thinking) === false;
 
-/** A budget that was made for another provider's model becomes the most effort that keeps within it. */
+/** A budget for another provider's model becomes the highest effort that stays within it. */
 const effortWithin = (budget: number): Effort =>
   EFFORTS.findLast((effort) => LEAST_BUDGETS[effort] <= budget) ?? 'none';
 
@@ -362,7 +362,7 @@ const LEAST_BUDGETS: Record<Effort, number> = {
   high: 24_576,
 };
 
-/** An effort alone does not ask for them, as with OpenAI and Google. */
+/** As with OpenAI and Google, an effort alone does not request thoughts. */
 function asksForThoughts(body: CompletionBody): boolean {
   const { reasoning: wished, include_reasoning: included, thinking } = body;
   if (included === false || wished?.exclude === true || effortOf(body) === 'none') return false;
@@ -387,7 +387,7 @@ export function toTools(
   if (!canBeCalled(chosen, declared)) throw noSuchTool();
   if (declared.length === 0 && !search) return null;
   return {
-    // Gemini has no list of allowed functions from which the model need not choose.
+    // Gemini can restrict the functions only where the model must call one, so the others are not declared.
     declarations: declared.filter(({ name }) => only?.includes(name) ?? true),
     choice,
     ...(search ? { search } : {}),

@@ -106,7 +106,7 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
   let calls = 0;
   let images = 0;
   let letters = 0;
-  /** Images and sources: most answers have neither. */
+  /** Images and sources, which most answers do not have. */
   const toRarer = (chunk: ChatChunk) => {
     const { media, sources = [] } = chunk;
     if (media === undefined && sources.length === 0) return '';
@@ -152,14 +152,14 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
   };
 }
 
-/** With a sentence in place of a sound or another medium that is no image. */
+/** The text, with a sentence in place of a medium other than an image. */
 const contentOf = (chunk: ChatChunk): string => (isImage(chunk.media) ? chunk.text : textOf(chunk));
 
 const isImage = (media: ChatChunk['media']) => media?.mediaType.startsWith('image/') === true;
 
 /**
- * As OpenRouter and Vercel's gateway show generated images
- * (https://openrouter.ai/docs/features/multimodal/image-generation). Some models need the signature back.
+ * Generated images, as OpenRouter and Vercel's gateway return them
+ * (https://openrouter.ai/docs/features/multimodal/image-generation). Some models require the signature in the next request.
  */
 function imagesIn({ media, signature }: ChatChunk) {
   if (media === undefined || !isImage(media)) return [];
@@ -167,7 +167,7 @@ function imagesIn({ media, signature }: ChatChunk) {
   return [{ type: 'image_url', image_url: { url }, ...signed(signature) }];
 }
 
-/** Each stands at the end of the text so far: which words it supports is not known. */
+/** Each citation is placed at the end of the text so far, because its words are not known. */
 const toAnnotations = (sources: readonly Source[], end: number) =>
   sources.map(({ url, title = url }) => ({
     type: 'url_citation',

@@ -41,16 +41,16 @@ import {
   withoutGaps,
 } from './parameters.ts';
 
-/** What is written about the answer besides the answer itself. */
+/** How the answer to a request is written. */
 export interface ResponseForm {
   readonly isStreamed: boolean;
-  /** Gemini has no such limit: only its first call is handed on. */
+  /** Gemini has no such setting, so only the first call of an answer is returned. */
   readonly isOneCallAtATime: boolean;
-  /** Whether the signatures of calls are written, as `encrypted_content` of reasoning items. */
+  /** Whether the answer carries the signatures of calls, as `encrypted_content` of reasoning items. */
   readonly hasSignatures: boolean;
-  /** Of the functions in namespaces, by the names that the model knows. */
+  /** The functions in namespaces, by the names that the model uses. */
   readonly namespaced: ReadonlyMap<string, NamespacedName>;
-  /** Of the request's fields, those that the response repeats. */
+  /** The request's fields that the response repeats. */
   readonly repeated: JsonObject;
 }
 
@@ -67,7 +67,7 @@ const refusal = z
   .looseObject({ type: z.literal('refusal'), refusal: z.string() })
   .transform((part): UserPart => toTextPart(part.refusal));
 
-const NO_FILES = 'No file is kept here: send its content.';
+const NO_FILES = 'The server stores no files: send the content.';
 
 const image = z
   .looseObject({
@@ -137,7 +137,7 @@ const reasoning = z.looseObject({
 const reference = z.looseObject({
   type: z.literal('item_reference').refine(() => false, {
     error:
-      'No item is kept here. Send the item itself; with the AI SDK set providerOptions.openai.store to false.',
+      'The server stores no items. Send the item itself; with the AI SDK set providerOptions.openai.store to false.',
   }),
 });
 
@@ -157,7 +157,7 @@ const tool = z.discriminatedUnion(
   'type',
   [
     functionTool,
-    // Codex declares the functions of its servers so.
+    // Codex declares the functions of MCP servers this way.
     z.looseObject({
       type: z.literal('namespace'),
       name: toolName,
@@ -177,7 +177,7 @@ const format = z.discriminatedUnion('type', [
 ]);
 
 const NO_RESPONSES =
-  'No response is kept here: send the whole conversation as input instead of the id of an earlier response.';
+  'The server stores no responses: send the whole conversation as input instead of the id of an earlier response.';
 
 const body = z
   .object({
@@ -236,7 +236,7 @@ const body = z
 type Body = z.output<typeof body>;
 type Item = z.output<typeof item>;
 
-/** With what OpenAI writes where a request says nothing. */
+/** The repeated fields, with OpenAI's defaults. */
 const REPEATED: JsonObject = {
   instructions: null,
   max_output_tokens: null,
@@ -289,9 +289,7 @@ export function readResponseRequest(raw: unknown): {
 }
 
 /**
- * Splits the items into the system's texts and the conversation. A text and the calls after it are one turn of the
- * assistant; the results of its calls stand together in the order of the calls, since Gemini identifies them by
- * nothing else.
+ * Splits the items into the system's texts and the conversation.
  *
  * @throws HttpError when a result belongs to no call, a call has no result, or nothing is asked
  */
@@ -301,7 +299,7 @@ function readItems(
 ): Pick<ChatTurn, 'system' | 'messages'> {
   const system = [instructions ?? '', ...items.flatMap(systemTexts)].filter(hasText);
   const messages = toMessages(items);
-  // Some prompts have instructions only.
+  // A prompt of instructions alone becomes the question.
   if (messages.length === 0 && system.length > 0) {
     return { system: null, messages: [{ role: 'user', parts: system.map(toTextPart) }] };
   }
@@ -310,7 +308,7 @@ function readItems(
 }
 
 const ASKS: ReadonlySet<string | undefined> = new Set(['user', 'tool']);
-const NOTHING_ASKED = 'The last item must be of the user or the output of a function.';
+const NOTHING_ASKED = 'The last item must be a message of the user or the output of a function.';
 
 const isSystem = (one: Item) =>
   one.type === 'message' && (one.role === 'system' || one.role === 'developer');
@@ -324,7 +322,7 @@ const isText = (part: UserPart): part is TextPart => part.kind === 'text';
 
 function toMessages(items: readonly Item[]): readonly ChatMessage[] {
   const conversation = new Conversation(MISMATCHES);
-  /** Of the next call. */
+  /** The signature of the next call. */
   let signature: string | null = null;
   for (const [index, one] of items.entries()) {
     const path = `input.${index}.call_id`;
@@ -393,7 +391,7 @@ function toJson(
   return asked.type === 'json_schema' ? { schema: asked.schema } : {};
 }
 
-/** Of Google's search and functions most models take only one: beside functions the search is not offered. */
+/** Most models accept either Google Search or functions, so beside functions the search is not offered. */
 const toolsOf = ({ tools, tool_choice: choice }: Body): Tools | null => {
   const declared = (tools ?? []).flatMap(functionsIn);
   const search = declared.length === 0 && (tools ?? []).some(isSearch);
@@ -420,9 +418,9 @@ const namespacedIn = (one: Tool): [string, NamespacedName][] =>
     ? one.tools.map(({ name }) => [joined(one.name, name), { namespace: one.name, name }])
     : [];
 
-/** Gemini knows no namespaces. */
+/** Gemini has no namespaces. */
 const joined = (namespace: string, name: string) => `${namespace}.${name}`;
 
-/** Without access to the web only a stored index of OpenAI's may be searched. */
+/** Without access to the web, OpenAI searches only its own stored index. */
 const isSearch = (one: Tool) =>
   one.type.startsWith('web_search') && one.external_web_access !== false;

@@ -32,7 +32,7 @@ const toBatch = ({ texts, dimensions }: EmbeddingQuestion, model: string) => ({
   })),
 });
 
-/** In bytes. A hundred embeddings of 3,072 numbers have about 5 MB. */
+/** In bytes. A hundred embeddings of 3,072 numbers take about 5 MB. */
 const MAX_ANSWER = 32 * 2 ** 20;
 
 class EmbeddingsAnswer extends Exchange<never, Embeddings> {
@@ -86,7 +86,7 @@ const upstreamDown = (message: string): Failure => ({
 const isVector = (values: unknown): values is readonly number[] =>
   Array.isArray(values) && values.every((value) => typeof value === 'number');
 
-/** Older models count nothing. */
+/** Older models do not count tokens. */
 function usageOf({ usageMetadata }: JsonObject): Usage | null {
   const count = isJsonObject(usageMetadata) ? usageMetadata.promptTokenCount : undefined;
   if (typeof count !== 'number' || !(count > 0)) return null;

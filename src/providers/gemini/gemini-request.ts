@@ -92,7 +92,7 @@ function toContent(message: ChatMessage): Content {
   }
 }
 
-/** `thoughtSignature` stands beside the content of a part. */
+/** `thoughtSignature` is a field beside the content of a part. */
 function toUserPart(part: UserPart) {
   switch (part.kind) {
     case 'text':
@@ -137,7 +137,7 @@ function toFunctionCall({ name, input, signature }: ToolCallPart, isFirst: boole
 
 const SIGNATURE_IS_LOST = 'skip_thought_signature_validator';
 
-/** Not every model takes media within a function's response; all take them beside it. */
+/** Not every model accepts media within a function's response. All accept them beside it. */
 const toResultParts = (results: readonly ToolResult[]) => [
   ...results.map(({ name, output }) => ({
     functionResponse: { name: toGeminiName(name), response: toResponse(output) },
@@ -146,8 +146,8 @@ const toResultParts = (results: readonly ToolResult[]) => [
 ];
 
 /**
- * Gemini takes `$ref` for a reference to media of the result (https://github.com/vercel/ai/issues/14369): what has
- * a key that begins with `$`, such as a JSON schema, goes as text.
+ * Gemini reads `$ref` as a reference to media of the result (https://github.com/vercel/ai/issues/14369). An output with a
+ * key that begins with `$`, such as a JSON schema, is sent as text.
  */
 function toResponse(output: ToolResult['output']): ToolResult['output'] {
   if (!hasDollarKey(output)) return output;
@@ -179,15 +179,15 @@ function toThinkingConfig(
 ) {
   const isStated = budget !== undefined || level !== undefined;
   if (isStated) return { thinkingBudget: budget, thinkingLevel: level, includeThoughts };
-  // Such a model refuses the wish to see its thoughts.
+  // Such a model refuses any thinking configuration.
   if (CANNOT_THINK.test(model)) return undefined;
   return { ...(effort === undefined ? {} : thinkingFor(effort, model)), includeThoughts };
 }
 
 /**
- * What an effort means to a model, as on Google's own OpenAI-compatible routes
- * (https://ai.google.dev/gemini-api/docs/openai#thinking). Models since Gemini 3 take levels, those before it
- * budgets in tokens; an alias such as `gemini-flash-latest` takes both.
+ * Converts an effort for a model, as Google's own OpenAI-compatible routes do
+ * (https://ai.google.dev/gemini-api/docs/openai#thinking). Models since Gemini 3 accept levels, earlier ones
+ * budgets in tokens. An alias such as `gemini-flash-latest` accepts both.
  */
 function thinkingFor(effort: Effort, model: string): object {
   if (TAKES_NO_EFFORT.test(model)) return {};
@@ -202,7 +202,7 @@ function thinkingFor(effort: Effort, model: string): object {
 const CANNOT_THINK = /^gemini-(?:1|2\.0)|^gemini-2.*-image|^gemma|-tts/;
 const TAKES_NO_EFFORT = /-image/;
 const HAS_LEVELS = /^gemini-(?:[3-9]|\d\d)/;
-/** Pro models cannot be kept from thinking (https://ai.google.dev/gemini-api/docs/thinking#set-budget). */
+/** Pro models cannot switch thinking off (https://ai.google.dev/gemini-api/docs/thinking#set-budget). */
 const LEAST_BUDGET = 128;
 const BUDGETS: Record<Effort, number> = {
   none: 0,

@@ -1,13 +1,13 @@
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 
-/** Parameters are an object, whatever the schema leaves out. Servers of MCP write `$schema`, which Gemini refuses. */
+/** Adds the type that a schema of parameters may leave out. Removes `$schema`, which MCP servers send and Gemini refuses. */
 export function toParameters({ $schema: _, ...schema }: JsonObject): JsonObject {
   return { ...withoutReferences(schema), type: 'object' };
 }
 
 /**
- * The same schema with what its references name in their place. Beside a reference Gemini takes no other keyword,
- * and it looks only into `$defs` (https://ai.google.dev/api/generate-content#generationconfig); pydantic and zod
+ * Replaces each reference by the schema that it names. Gemini accepts no other keyword beside a reference, and resolves
+ * references to `$defs` only (https://ai.google.dev/api/generate-content#generationconfig); pydantic and zod
  * write `{"$ref": "#/$defs/place", "description": "…"}`, older ones `#/definitions/place`.
  *
  * @returns the schema itself where it has no reference, where one names nothing, and where it would grow too large
@@ -16,7 +16,7 @@ export function withoutReferences(schema: JsonObject): JsonObject {
   if (!hasReference(schema)) return schema;
   let left = MAX_SIZE;
   const resolve = (value: unknown, depth: number): unknown => {
-    // Only a schema that refers to itself becomes that deep.
+    // Only a schema that refers to itself reaches this depth.
     left -= depth > MAX_DEPTH ? MAX_SIZE : sizeOf(value);
     if (left < 0 || typeof value !== 'object' || value === null) return value;
     const inside = (part: unknown) => resolve(part, depth + 1);

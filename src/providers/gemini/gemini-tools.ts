@@ -41,7 +41,7 @@ const VALID_NAME = /^[A-Za-z_][\w.:-]{0,63}$/;
 const KEPT_LETTERS = 50;
 const HASH_LETTERS = 12;
 
-/** @returns the name itself where Gemini takes it, otherwise always the same valid name for the same name */
+/** @returns the name itself where Gemini accepts it, else a valid name that depends only on this name */
 export function toGeminiName(name: string): string {
   if (VALID_NAME.test(name)) return name;
   const kept = name.replace(/[^\w.:-]/g, '_').slice(0, KEPT_LETTERS);
@@ -49,7 +49,7 @@ export function toGeminiName(name: string): string {
   return `_${kept}_${hash}`;
 }
 
-/** Gives the calls in an answer the names that the caller knows. */
+/** Restores the caller's names in the calls of an answer. */
 export function withCallersNames(
   { tools }: ChatTurn,
   handler: CallHandler<ChatChunk, ChatFinish>,

@@ -291,7 +291,7 @@ describe('a message', () => {
       /no such/,
     ],
     ['servers of MCP', { ...ASKED, mcp_servers: [{ url: 'x' }] }, 'mcp_servers', /MCP/],
-    ['a container', { ...ASKED, container: 'c1' }, 'container', /keeps nothing/],
+    ['a container', { ...ASKED, container: 'c1' }, 'container', /stores nothing/],
     ['another parameter', { ...ASKED, top_a: 1 }, 'top_a', /not supported/],
   ])('with %s is refused by name, in its own form', async (_, body, path, sentence) => {
     const app = shared();

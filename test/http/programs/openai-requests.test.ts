@@ -51,7 +51,7 @@ describe('a chat completion', () => {
       'the assistant as the last',
       saying(HI, { role: 'assistant', content: 'Yes' }),
       'messages',
-      /The last one/,
+      /The last message/,
     ],
     [
       'a part of an unknown type',
