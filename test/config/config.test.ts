@@ -135,7 +135,7 @@ describe('limits', () => {
   });
 });
 
-describe('aliases of models', () => {
+describe('MODEL_ALIASES', () => {
   it('lead to the models that are served, by chat or for embeddings', () => {
     const { modelAliases } = read({
       GOOGLE_MODELS: 'flash, pro',
@@ -359,7 +359,7 @@ describe('CHAT_TOOLS', () => {
   const faultsWith = (content: unknown) => faultsOf({ CHAT_TOOLS: writeToolsFile(content) });
   const parameters = { type: 'object', properties: { city: { type: 'string' } } };
 
-  it('are read from their file, whatever mark it begins with', () => {
+  it('is read from its file, with or without a byte order mark', () => {
     const tools = [
       { name: 'weather', description: 'Of a city.', parameters, needsApproval: true },
       { name: 'clock' },
@@ -375,7 +375,7 @@ describe('CHAT_TOOLS', () => {
     ]);
   });
 
-  it('have all their faults listed, without a value', () => {
+  it('has all faults of the file listed, without a value', () => {
     const circular = { type: 'object', properties: { next: { $ref: '#' } } };
     const deep = JSON.parse(`${'{"a":'.repeat(60)}1${'}'.repeat(60)}`);
     const name = 'clock';

@@ -9,7 +9,7 @@ import { whileTimePasses } from '../support/while-time-passes.ts';
 const TEXT = 'one two now red six end ';
 const PATH = /^\/api\/chat\/\{id\}\/stream$/;
 
-/** As an app does it that stores each state of its conversation: the id of the chat survives a reload, and so does half an answer. */
+/** An app that stores each state of its conversation: the chat's id and a partial answer survive a reload. */
 const PAGE = `
   import { Chat } from '@ai-sdk/react';
   import { DefaultChatTransport } from 'ai';

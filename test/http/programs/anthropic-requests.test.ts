@@ -30,7 +30,7 @@ const nested = (levels: number): object =>
 const post = (app: App, body: unknown, headers: Record<string, string> = TOKEN, path = PATH) =>
   app.post(path, body, headers);
 
-/** What Claude Code 2.1 sends for `claude -p`, its texts and tools shortened. */
+/** What Claude Code 2.1 sends for `claude -p`, with shortened texts and tools. */
 const CLAUDE_CODE = {
   path: '/v1/messages?beta=true',
   headers: {
@@ -126,7 +126,7 @@ describe('Claude Code', () => {
     });
   });
 
-  it('goes on after a call with its thoughts, reminders and the answer cut into messages', async () => {
+  it('continues after a call, with thoughts, reminders and an answer that is split into messages', async () => {
     const app = shared();
     const { status } = await post(
       app,
@@ -305,7 +305,7 @@ describe('a message', () => {
     expect(await app.counts()).toEqual(UNTOUCHED);
   });
 
-  it('may have what changes nothing', async () => {
+  it('may have parameters that change nothing', async () => {
     const { status } = await post(shared(), {
       ...ASKED,
       system: '',

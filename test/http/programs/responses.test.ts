@@ -37,7 +37,7 @@ const post = (app: App, body: unknown) => app.post('/v1/responses', body, BEARER
 
 const sentBy = (app: App) => app.standin.calls.at(-1)?.body;
 
-describe('the official OpenAI client, by responses', () => {
+describe('the official OpenAI client with responses', () => {
   it('gets a whole response after a failover, which repeats what was asked for', async () => {
     const app = await startForPrograms({ kind: 'day_spent' });
     const asked = clientOf(app).responses.create({
@@ -216,7 +216,7 @@ describe('the official OpenAI client, by responses', () => {
   });
 });
 
-describe("the AI SDK's OpenAI provider as it comes", () => {
+describe("the AI SDK's OpenAI provider with its defaults", () => {
   const modelOf = (app: App) =>
     createOpenAI({ baseURL: `${app.url}/v1`, apiKey: CLIENT_TOKEN })(MODEL);
   const tools = {
@@ -245,7 +245,7 @@ describe("the AI SDK's OpenAI provider as it comes", () => {
     expect(JSON.stringify(sentBy(app))).toContain('cold in Oslo');
   });
 
-  it('is told what to set for a second turn, since it sends a reference to the first', async () => {
+  it('gets the name of the option to set for a second turn, because it sends a reference to the first', async () => {
     const model = modelOf(shared());
     const ask = async (messages: ModelMessage[], store: boolean) => {
       const providerOptions = { openai: { store } };
@@ -416,7 +416,7 @@ describe('a response', () => {
     });
   });
 
-  it('names a function in a namespace as it was declared, and takes its call back', async () => {
+  it('returns a call of a function in a namespace by its declared name, and accepts it in the next request', async () => {
     const app = await start({ functionCalls: [{ name: 'agents.close', args: {} }] });
     const declared = { type: 'namespace', name: 'agents', tools: [{ ...WEATHER, name: 'close' }] };
     const tools = [declared, { type: 'web_search', external_web_access: true }];
