@@ -153,9 +153,11 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
 }
 
 /** The text, with a sentence in place of a medium other than an image. */
-const contentOf = (chunk: ChatChunk): string => (isImage(chunk.media) ? chunk.text : textOf(chunk));
+export const contentOf = (chunk: ChatChunk): string =>
+  isImage(chunk.media) ? chunk.text : textOf(chunk);
 
-const isImage = (media: ChatChunk['media']) => media?.mediaType.startsWith('image/') === true;
+export const isImage = (media: ChatChunk['media']) =>
+  media?.mediaType.startsWith('image/') === true;
 
 /**
  * Generated images, as OpenRouter and Vercel's gateway return them

@@ -10,7 +10,7 @@ import {
   type Frames,
   toEvent,
 } from './dialect.ts';
-import { OPENAI_ERRORS, toOpenaiError } from './openai.ts';
+import { contentOf, isImage, OPENAI_ERRORS, toOpenaiError } from './openai.ts';
 import { type ResponseForm, readResponseRequest } from './responses-request.ts';
 
 /**
@@ -152,12 +152,14 @@ class Output {
     this.#form = form;
   }
 
-  add({ text, reasoning, media, toolCalls = [], sources = [] }: ChatChunk): OutputEvent[] {
+  add(chunk: ChatChunk): OutputEvent[] {
+    const { reasoning, media, toolCalls = [], sources = [] } = chunk;
+    const text = contentOf(chunk);
     return [
       ...(reasoning === undefined ? [] : this.#say('reasoning', reasoning)),
       ...(text === '' ? [] : this.#say('message', text)),
       ...sources.flatMap((source) => this.#cite(source)),
-      ...(media === undefined ? [] : this.#addItem(toImage(media.data))),
+      ...(media !== undefined && isImage(media) ? this.#addItem(toImage(media.data)) : []),
       ...toolCalls.flatMap((call) => this.#call(call)),
     ];
   }

@@ -126,6 +126,16 @@ describe('the official OpenAI client with responses', () => {
     ]);
   });
 
+  it('gets a sentence in place of a generated sound, which has no item', async () => {
+    const app = await start({ text: WORDS, image: { mimeType: 'audio/wav', data: 'UklGRg==' } });
+    const { output } = await whileTimePasses(
+      app.clock,
+      clientOf(app).responses.create({ model: MODEL, input: 'Hi' }),
+    );
+    const text = expect.stringMatching(/A sound was generated/);
+    expect(output).toMatchObject([{ type: 'message', content: [{ type: 'output_text', text }] }]);
+  });
+
   it('cites the sources of a text', async () => {
     const sources = [{ uri: 'https://example.org/' }, { uri: 'https://example.com/', title: 'B' }];
     const app = await start({ chunks: 1, text: WORDS, sources });
