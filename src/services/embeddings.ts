@@ -1,8 +1,7 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover } from '../failover/failover.ts';
 import { forCaller, ServiceError } from '../failover/service-error.ts';
-import type { EmbeddingClient } from '../providers/provider.ts';
+import type { EmbeddingClient, EmbeddingQuestion, Embeddings } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
-import type { EmbeddingQuestion, Embeddings } from '../shared/embedding.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { modelOf, servedModels, type Target } from '../shared/target.ts';
 

@@ -28,7 +28,7 @@ export const aiSdkBody = z
     messageId: z.string().nullish().meta({
       description: 'The message to continue, or that was changed. Later messages are left out.',
     }),
-    model: modelName.nullish().meta({ description: 'One of `GOOGLE_MODELS`.' }),
+    model: modelName.nullish().meta({ description: 'One of `GOOGLE_MODELS` or `MODEL_ALIASES`.' }),
     tools: z.null('The server declares the tools (CHAT_TOOLS), never the caller.').optional(),
   })
   .meta({ id: 'AiSdkChatRequest', description: "What the AI SDK's `useChat` sends." });

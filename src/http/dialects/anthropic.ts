@@ -7,7 +7,13 @@ import type { ErrorCode, ErrorForm, HttpError } from '../errors.ts';
 import { JSON_TYPE } from '../reply.ts';
 import { signatureOfThought } from './anthropic-messages.ts';
 import { type MessageRequest, readMessageRequest } from './anthropic-request.ts';
-import { type AnswerFacts, type Dialect, EVENT_STREAM, type Frames } from './dialect.ts';
+import {
+  type AnswerFacts,
+  type Dialect,
+  EVENT_STREAM,
+  type Frames,
+  toNamedEvent,
+} from './dialect.ts';
 import { OPENAI_ERRORS } from './openai.ts';
 
 /** https://platform.claude.com/docs/en/api/errors */
@@ -87,12 +93,12 @@ function toEvents(facts: AnswerFacts, form: MessageForm): Frames {
   const read = blockReader(form);
   let index = 0;
   let open: Block | null = null;
-  const delta = (change: object) => toNamedEvent('content_block_delta', { index, delta: change });
+  const delta = (change: object) => toTypedEvent('content_block_delta', { index, delta: change });
   function stop(): string {
     if (open === null) return '';
     const { signature } = withSignature(open);
     const signed = signature === undefined ? '' : delta({ type: 'signature_delta', signature });
-    const stopped = toNamedEvent('content_block_stop', { index });
+    const stopped = toTypedEvent('content_block_stop', { index });
     index += 1;
     open = null;
     return signed + stopped;
@@ -102,14 +108,14 @@ function toEvents(facts: AnswerFacts, form: MessageForm): Frames {
     const before = isNew ? stop() : '';
     open = block;
     const started = { index, content_block: { ...block, ...EMPTY[block.type] } };
-    const start = isNew ? toNamedEvent('content_block_start', started) : '';
+    const start = isNew ? toTypedEvent('content_block_start', started) : '';
     const change = deltaOf(block);
     return before + start + (change === null ? '' : delta(change));
   }
   return {
     headers: EVENT_STREAM,
     begin: (model) =>
-      toNamedEvent('message_start', {
+      toTypedEvent('message_start', {
         message: {
           ...opening(model, facts),
           content: [],
@@ -121,18 +127,17 @@ function toEvents(facts: AnswerFacts, form: MessageForm): Frames {
     piece: (chunk) => read.blocksIn(chunk).map(write).join(''),
     end: ({ reason, usage }: ChatFinish) =>
       stop() +
-      toNamedEvent('message_delta', {
+      toTypedEvent('message_delta', {
         delta: { stop_reason: STOP[reason], stop_sequence: null },
         usage: toUsage(usage, read.searches()),
       }) +
-      toNamedEvent('message_stop', {}),
-    fail: (error) => toNamedEvent('error', toAnthropicError(error, facts.requestId)),
-    keepAlive: toNamedEvent('ping', {}),
+      toTypedEvent('message_stop', {}),
+    fail: (error) => toTypedEvent('error', toAnthropicError(error, facts.requestId)),
+    keepAlive: toTypedEvent('ping', {}),
   };
 }
 
-const toNamedEvent = (type: string, data: object): string =>
-  `event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`;
+const toTypedEvent = (type: string, data: object) => toNamedEvent(type, { type, ...data });
 
 const opening = (model: string, { requestId }: AnswerFacts) => ({
   id: `msg_${requestId}`,

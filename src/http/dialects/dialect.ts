@@ -81,6 +81,9 @@ export const toTokens = ({ inputTokens, outputTokens, totalTokens }: Usage) => (
 
 export const toEvent = (data: object): string => `data: ${JSON.stringify(data)}\n\n`;
 
+export const toNamedEvent = (name: string, data: object): string =>
+  `event: ${name}\n${toEvent(data)}`;
+
 /** The text alone. Only a broken connection shows that it is incomplete. */
 export const plainText = (): Frames => ({
   headers: { ...EVENT_STREAM, 'content-type': TEXT_TYPE },

@@ -8,7 +8,7 @@ import {
   type Dialect,
   EVENT_STREAM,
   type Frames,
-  toEvent,
+  toNamedEvent,
 } from './dialect.ts';
 import { contentOf, isImage, OPENAI_ERRORS, toOpenaiError } from './openai.ts';
 import { type ResponseForm, readResponseRequest } from './responses-request.ts';
@@ -48,7 +48,7 @@ function toEvents(facts: AnswerFacts, form: ResponseForm): Frames {
   const write = ({ type, ...event }: OutputEvent) => {
     const number = written;
     written += 1;
-    return `event: ${type}\n${toEvent({ type, sequence_number: number, ...event })}`;
+    return toNamedEvent(type, { type, sequence_number: number, ...event });
   };
   const writeAll = (events: readonly OutputEvent[]) => events.map(write).join('');
   return {

@@ -1,8 +1,12 @@
-import type { EmbeddingQuestion, Embeddings } from '../../shared/embedding.ts';
 import { type Failure, NO_USAGE, UpstreamError, type Usage } from '../../shared/failure.ts';
 import { asObjects, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { EmbeddingClient, ProviderAnswer } from '../provider.ts';
+import type {
+  EmbeddingClient,
+  EmbeddingQuestion,
+  Embeddings,
+  ProviderAnswer,
+} from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { type GeminiOptions, requestsTo } from './gemini-request.ts';
 import { Exchange } from './transport.ts';
