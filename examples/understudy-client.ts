@@ -1,21 +1,21 @@
 /**
- * What Understudy tells a page besides the words of an answer. It has no dependency: import or copy it.
+ * Types and helpers for pages: the metadata of an answer, and refusals. Import or copy this file; it has no dependency.
  */
 
 /** `message.metadata` of an answer, as in `useChat<UIMessage<UnderstudyMetadata>>()`. */
 export interface UnderstudyMetadata {
   /** The model that answered, as the provider names it. */
   readonly model: string;
-  /** It is also in the server's log lines about the request. */
+  /** Also in the server's log lines about the request. */
   readonly requestId: string;
-  /** Only once the answer is complete. */
+  /** Present once the answer is complete. */
   readonly usage?: {
     readonly inputTokens: number;
     readonly outputTokens: number;
     readonly totalTokens: number;
-    /** Of the input, what the provider had cached. */
+    /** The part of the input that the provider had cached. */
     readonly cachedInputTokens: number;
-    /** Of the output, what the model thought. */
+    /** The part of the output that is thoughts. */
     readonly reasoningTokens: number;
   };
 }
@@ -29,7 +29,7 @@ export class UnderstudyError extends Error {
   readonly requestId: string | null;
   /** Null where the server does not know when trying again makes sense. */
   readonly retryAfterSeconds: number | null;
-  /** The same as a moment of this device's clock. */
+  /** The same time, by this device's clock. */
   readonly retryAt: Date | null;
 
   constructor(message: string, response: Response, code: string | null) {
@@ -45,9 +45,9 @@ export class UnderstudyError extends Error {
 
 /**
  * A `fetch` for `new DefaultChatTransport({ fetch: understudyFetch })` and for calls of your own.
- * `useChat` alone keeps of a refusal only the sentence, and loses when to try again.
+ * Without it, `useChat` keeps only the sentence of a refusal, and not the time to try again.
  *
- * @throws UnderstudyError for every status that is no success
+ * @throws UnderstudyError for every status that is not a success
  */
 export const understudyFetch: typeof fetch = async (input, init) => {
   const response = await fetch(input, init);
@@ -74,7 +74,7 @@ function readRefusal(
       return { message, code: typeof code === 'string' ? code : null };
     }
   } catch {
-    // A proxy in between has answered, with a page of its own.
+    // Not our JSON: a proxy answered with its own page.
   }
   return { message: `The server answered with status ${status}.`, code: null };
 }

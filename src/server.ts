@@ -11,8 +11,8 @@ import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
 import { createAnam } from './providers/anam/anam-api.ts';
 import { google } from './providers/gemini/gemini.ts';
+import { createLiveTokenClient } from './providers/gemini/gemini-live-token.ts';
 import { createGeminiRelay, toCountRequest } from './providers/gemini/gemini-relay.ts';
-import { createLiveTokenClient } from './providers/gemini/live-token.ts';
 import { createDispatcher } from './providers/gemini/transport.ts';
 import type { Provider, UpstreamContext } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar.ts';
@@ -114,7 +114,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     ]),
     targets: targets.filter(({ provider }) => provider === google.name),
   });
-  const answers = config.chatResume
+  const runningAnswers = config.chatResume
     ? new RunningAnswers({ clock, store: sharedStore?.answers ?? null })
     : null;
   const app = createApp({
@@ -126,7 +126,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       Object.fromEntries(providers.map(({ name }) => [name, pool.inspection.counts(name)])),
     redis: sharing?.redis ?? null,
     sharedStore,
-    answers,
+    runningAnswers,
     chatTargets,
     embeddingTargets,
     chat: createChat({
@@ -168,7 +168,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     async stop(limitMs, lastRequestsMs = 0) {
       const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
-      const answersEnded = (await answers?.drain(until - clock.now())) ?? true;
+      const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
       await sharing?.stop();
       await dispatcher.destroy();
       return endedByItself && answersEnded;

@@ -15,7 +15,7 @@ async function start() {
   show('Connecting…', 'nothing');
   try {
     const started = createClient(await mintToken(), {
-      // The session starts through Understudy, on another account where this one has nothing left.
+      // The session starts through Understudy, on another account if the token's account has nothing left.
       api: { baseUrl: `${location.origin}/api/anam` },
     });
     client = started;

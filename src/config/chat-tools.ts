@@ -5,7 +5,7 @@ import { isJsonObject, type JsonObject } from '../shared/json.ts';
 import { isTooDeep, MAX_DEPTH, refersToItself } from '../shared/json-schema.ts';
 import { parsed, reject } from './setting-kinds.ts';
 
-/** Larger than any list of tools that a model could use. In bytes. */
+/** In bytes. Larger than any list of tools that a model can use. */
 const MAX_FILE = 2 ** 20;
 const MAX_TOOLS = 128;
 const BYTE_ORDER_MARK = /^\ufeff/;

@@ -114,37 +114,39 @@ const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
-/** Settings that name models of other settings. */
+/** Checks the settings that refer to models of other settings. No value is named: it may be a key on the wrong line. */
 function modelFaults(settings: Settings | undefined): readonly string[] {
   if (settings === undefined) return [];
   const { GOOGLE_MODELS, GOOGLE_EMBEDDING_MODELS, GOOGLE_LIMITS, MODEL_ALIASES } = settings;
   const served = new Set([...GOOGLE_MODELS, ...GOOGLE_EMBEDDING_MODELS]);
-  const none = 'none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS';
+  const none = 'none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.';
   return [
-    ...GOOGLE_EMBEDDING_MODELS.filter((model) => GOOGLE_MODELS.includes(model)).map(
-      (model) => `GOOGLE_EMBEDDING_MODELS: ${model} is one of GOOGLE_MODELS; no model does both.`,
+    ...GOOGLE_EMBEDDING_MODELS.map((model, index) =>
+      GOOGLE_MODELS.includes(model)
+        ? `GOOGLE_EMBEDDING_MODELS: entry ${index + 1} is one of GOOGLE_MODELS; no model does both.`
+        : null,
     ),
-    ...[...GOOGLE_LIMITS.keys()]
-      .filter((model) => !served.has(model))
-      .map((model) => `GOOGLE_LIMITS: ${model} is ${none}.`),
-    ...[...MODEL_ALIASES].flatMap(([alias, model]) => [
-      ...(served.has(alias)
-        ? [`MODEL_ALIASES: ${alias} is the name of a model that is served.`]
-        : []),
-      ...(served.has(model) ? [] : [`MODEL_ALIASES: ${model} is ${none}.`]),
+    ...[...GOOGLE_LIMITS.keys()].map((model, index) =>
+      served.has(model) ? null : `GOOGLE_LIMITS: entry ${index + 1} names ${none}`,
+    ),
+    ...[...MODEL_ALIASES].flatMap(([alias, model], index) => [
+      served.has(alias)
+        ? `MODEL_ALIASES: entry ${index + 1} has the name of a served model as its alias.`
+        : null,
+      served.has(model) ? null : `MODEL_ALIASES: entry ${index + 1} leads to ${none}`,
     ]),
-  ];
+  ].filter((fault) => fault !== null);
 }
 
 /**
  * How much memory a body takes for each of its bytes while its request is in flight: once as the values that were
  * parsed, twice if they are texts beyond Latin-1, and once as the request to the provider. Measured: 2.0 with images,
- * 2.5 with texts. To collect it takes no more, and only one is parsed at a time.
+ * 2.5 with texts. Reading a body takes no more, and only one is parsed at a time.
  */
 const BODY_MEMORY_FACTOR = 3;
 const DEFAULT_BODIES_MB = 256;
 
-/** One body of the largest size always finds room. */
+/** There must be room for one body of the largest size. */
 const leastBodiesMb = ({ MAX_BODY_MB }: Settings) => BODY_MEMORY_FACTOR * MAX_BODY_MB;
 
 const bodiesMb = (settings: Settings) =>
@@ -175,26 +177,26 @@ function toConfig(settings: Settings) {
     host: settings.HOST,
     /** The first is the default, the rest stand in for it in this order. */
     googleModels: settings.GOOGLE_MODELS,
-    /** Without client tokens nobody can ask for them. None stands in for another: their numbers do not compare. */
+    /** Empty without client tokens, which every request for embeddings needs. */
     googleEmbeddingModels:
       settings.CLIENT_TOKENS.length === 0 ? [] : settings.GOOGLE_EMBEDDING_MODELS,
-    /** Further names of the models: the model, by the alias. */
+    /** The name of the model, by its alias. */
     modelAliases: settings.MODEL_ALIASES,
     /** By model: the limits of every project. */
     googleLimits: settings.GOOGLE_LIMITS,
-    /** The model of Live sessions; null where no token for one is minted. */
+    /** The model of Live sessions; null where Live tokens are off. */
     googleLiveModel: settings.GOOGLE_LIVE_MODEL,
     systemPrompt: settings.SYSTEM_PROMPT,
-    /** What the model may call in a page that uses the AI SDK. */
+    /** The tools that the model may call in pages with the AI SDK. */
     chatTools: settings.CHAT_TOOLS,
-    /** Whether the AI SDK's stream shows what the model thinks. */
+    /** Whether the AI SDK's stream carries the model's thoughts. */
     chatReasoning: settings.CHAT_REASONING,
     /** Whether the model may search the web. */
     chatGrounding: settings.CHAT_GROUNDING,
     persona: toPersona(settings),
     /** How the avatar performs our persona, in Anam's form. */
     directorNotes: settings.ANAM_DIRECTOR_NOTES,
-    /** Of every avatar session, in Anam's form: no caller can change them. */
+    /** The options of every avatar session, in Anam's form. No caller can change them. */
     sessionOptions: settings.ANAM_SESSION_OPTIONS,
     /** The name of this server's sessions in Anam's lists. */
     clientLabel: settings.ANAM_CLIENT_LABEL,
@@ -281,7 +283,7 @@ const clearTextWarnings = ({ googleBaseUrl, anamBaseUrl }: Config): readonly str
         `${name} begins with http:// and leads out of the private network: keys and chats travel in clear text. Use https://.`,
     );
 
-/** Together they need a form of the conversation that not every model takes. */
+/** A request with both needs a form of the conversation that not every model accepts. */
 const groundingWarnings = ({ chatGrounding, chatTools }: Config): readonly string[] =>
   chatGrounding && chatTools.length > 0
     ? ['CHAT_GROUNDING does not apply to the requests that offer CHAT_TOOLS.']

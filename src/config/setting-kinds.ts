@@ -83,7 +83,7 @@ const VERSION_IN_PATH = /\/v\d+(?:alpha|beta)?(?:\/openai)?$/i;
 const HAS_VERSION =
   "must end before the API's version, which is added to it: without /v1 or /v1beta";
 
-/** A JSON text of some shape. */
+/** A JSON text whose value has the given shape. */
 export const parsed = <T>(isOfShape: (value: unknown) => value is T, fault: string) =>
   z.string().transform((text, context): T => {
     try {
@@ -97,7 +97,7 @@ export const parsed = <T>(isOfShape: (value: unknown) => value is T, fault: stri
 export const jsonObject = parsed(isJsonObject, 'must be a JSON object');
 
 /**
- * Anam's. Recording that is switched off in another form than Anam's would go on without a notice
+ * Anam's session options. Anam ignores another form of switching the recording off, so such a form is refused
  * (https://docs.anam.ai/api-reference/create-session-token).
  */
 export const sessionOptions = jsonObject.refine(
@@ -127,7 +127,7 @@ const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
 const isModelName = (text: string) => MODEL_NAME.test(text);
 
-/** One model, with or without Google's own `models/` in front. */
+/** One model, with or without Google's prefix `models/`. */
 export const modelName = z
   .string()
   .transform((text) => text.replace(/^models\//, ''))

@@ -577,7 +577,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const parked = this.#report(attempt, failure);
     if (!(error instanceof UpstreamError)) this.#giveUp('internal_error', error, other);
     else if (state.kind === 'committed' && failure.kind === 'unusable_answer') {
-      // The thoughts are out, and no answer followed.
+      // Thoughts were sent, and no answer followed.
       this.#answerUnusable({ error, answeredBy: attempt.answeredBy });
     } else if (state.kind === 'committed') {
       this.#giveUp(ENDS[failure.kind] ?? 'broken_off', brokenOff(error), other);

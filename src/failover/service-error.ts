@@ -72,6 +72,14 @@ export function conclude(
   });
 }
 
+/** @param said by the provider about a fault of the request */
+export const refusedByProvider = (said: string, cause?: unknown): ServiceError =>
+  new ServiceError('invalid_request', `The provider refused this request: ${said}`, { cause });
+
+/** A fault of the request is the only failure whose message the caller gets. */
+export const forCaller = (error: unknown): unknown =>
+  error instanceof UpstreamError ? refusedByProvider(error.failure.message, error) : error;
+
 /**
  * The error when every project that was asked refused what is special about the request.
  *

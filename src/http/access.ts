@@ -81,7 +81,7 @@ function createReport({ log, clock, metrics }: AccessOptions) {
 
   function report(response: Response, isWhole: boolean): void {
     const { locals, req: request } = response;
-    // An answer that goes on without its reader still needs the body.
+    // Not earlier: an answer that goes on without its reader still uses the body.
     locals.bodyMemory.release(locals);
     const { method, url } = request;
     const route = routeOf(request);
@@ -96,10 +96,10 @@ function createReport({ log, clock, metrics }: AccessOptions) {
   }
 }
 
-/** It is all that it takes to read the chat's answer, so it stays out of the log. A proxy may write its host before it. */
+/** The id of a chat. It is not logged, because anyone who knows it can read the chat's answer. A proxy may write its host before it. */
 const CHAT_ID = /(\/+api\/+chat\/+)[^/]+/i;
 
-/** Of the routes of one path, the one that was asked for. */
+/** The routes of one path differ in their method. */
 function routeOf({ route, method }: Request): Route | undefined {
   const routes: readonly Route[] = route?.served ?? [];
   return routes.find((one) => one.method === method.toLowerCase()) ?? routes[0];
@@ -112,7 +112,7 @@ export function callerOf({ locals, destroyed }: Response): Caller {
   return locals.caller;
 }
 
-/** The answer is not wanted any more. */
+/** Ends the caller's work: the client no longer wants the answer. */
 export function leave(caller: Caller | undefined): void {
   if (caller === undefined) return;
   caller.isGone = true;

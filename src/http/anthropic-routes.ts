@@ -3,13 +3,12 @@ import { z } from 'zod';
 import type { Chat } from '../services/chat.ts';
 import type { CountTokens } from '../services/token-count.ts';
 import type { Clock } from '../shared/clock.ts';
-import { modelOf, type ServedModels, type Target } from '../shared/target.ts';
+import { modelOf, type Target } from '../shared/target.ts';
 import { callerOf } from './access.ts';
 import { linked, readJsonBody } from './body.ts';
 import { answerChat } from './chat-route.ts';
 import { ANTHROPIC_ERRORS, anthropic } from './dialects/anthropic.ts';
 import { readCountRequest } from './dialects/anthropic-request.ts';
-import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
 import { jsonAnswer, type Route } from './route.ts';
 
@@ -24,7 +23,7 @@ export interface AnthropicRoutesOptions {
 
 const ANTHROPIC = 'https://platform.claude.com/docs/en/api';
 
-/** The routes for Anthropic's clients, but for the models. */
+/** The routes of Anthropic's protocol, except the list of models. */
 export function anthropicRoutes(options: AnthropicRoutesOptions): Route[] {
   const [model] = options.chatTargets.map(modelOf);
   const readBody = readJsonBody(options.maxBodyBytes);
@@ -90,21 +89,3 @@ const countRoute = (countTokens: CountTokens): RequestHandler =>
     const { turn, model } = readCountRequest(body);
     sendJson(response, 200, { input_tokens: await countTokens(turn, model, callerOf(response)) });
   };
-
-/** The models that are served, or one of them, in Anthropic's form. */
-export function sendAnthropicModels(served: ServedModels, startedAt: number): RequestHandler {
-  const data = [...served.keys()].map((name) => ({
-    type: 'model',
-    id: name,
-    display_name: name,
-    created_at: new Date(startedAt).toISOString(),
-  }));
-  const page = { data, has_more: false, first_id: data[0]?.id, last_id: data.at(-1)?.id };
-  return function sendModels({ params }, response) {
-    const found = data.find(({ id }) => id === params.model);
-    if (params.model !== undefined && found === undefined) {
-      throw new HttpError('model_unavailable', 'This model is not served.');
-    }
-    sendJson(response, 200, found ?? page);
-  };
-}

@@ -14,13 +14,13 @@ import {
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
 import { type LiveRoutesOptions, liveRoute } from './live-routes.ts';
+import { DOCS, servePage } from './page-routes.ts';
 import {
   admitPrograms,
   type ProgramRoutesOptions,
   programRoutes,
   setProgramErrorForm,
-} from './openai-gemini-routes.ts';
-import { DOCS, servePage } from './page-routes.ts';
+} from './program-routes.ts';
 import { limitByAddress } from './rate-limits.ts';
 import type {} from './response-locals.ts';
 import { resumeRoutes } from './resume-routes.ts';

@@ -25,22 +25,22 @@ export interface AvatarRoutesOptions {
   readonly avatar: AvatarSession;
   /** Whether the caller may bring its own persona. */
   readonly allowClientPersona: boolean;
-  /** Of programs that ask for sessions as if we were Anam; without any they cannot. */
+  /** Open Anam's protocol to programs; empty if it is off. */
   readonly clientTokens: readonly Secret[];
   readonly anamBaseUrl: string;
   /** In bytes. */
   readonly maxBodyBytes: number;
-  /** For one client address, of a name and a number of requests a minute. */
+  /** @returns a limit for one client address; empty if limits are off */
   readonly limit: (name: string, perMinute: number) => RequestHandler[];
   readonly sessionsPerMinute: number;
 }
 
-/** Anam's SDK reports about each connection several times. */
+/** Anam's SDK sends several measurements for each session. */
 const METRICS_PER_SESSION = 20;
-/** One program starts the sessions of many people. */
+/** One program starts sessions for many people. */
 const STARTS_OF_PROGRAM = 20;
 
-/** Of Anam's API, where a program with a client token asks for them. */
+/** The paths of Anam's API, as programs with a client token call them. */
 export const TOKEN_PATH = '/v1/auth/session-token';
 export const START_PATH = '/v1/engine/session';
 const METRICS_PATH = '/v1/metrics/client';
@@ -74,7 +74,7 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
       ...asAnam,
       path: TOKEN_PATH,
       id: 'createAnamSessionToken',
-      summary: 'Get a token for one avatar session, as Anam has it',
+      summary: "Get a token for one avatar session, by Anam's protocol",
       description: PROGRAM_TOKENS,
       auth: 'client',
       body: {
@@ -91,7 +91,7 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
       ...start,
       path: START_PATH,
       id: 'startProgramSession',
-      summary: 'Start the session of a token, as Anam has it',
+      summary: "Start the session of a token, by Anam's protocol",
       description: 'For programs; a browser starts its session at `/api/anam/v1/engine/session`.',
       limit: limit('program-session-starts', sessionsPerMinute * STARTS_OF_PROGRAM),
     },
@@ -214,7 +214,7 @@ const OF_LIVEKIT = {
   environment: { livekitUrl: 'wss://rooms.example.com', livekitToken: 'a-token' },
 };
 
-/** Anam checks the rest. */
+/** Anam validates the other fields. */
 const programTokenBody = z
   .looseObject({
     personaConfig: jsonObject.optional(),
@@ -243,13 +243,13 @@ function postProgramToken(avatar: AvatarSession): RequestHandler {
   };
 }
 
-/** Anam's own refusal of what a program has asked for. */
+/** Anam's own refusal of a program's request. */
 function refusalOfRequest(error: unknown): ProviderWords | null {
   const isAtFault = error instanceof ServiceError && error.code === 'invalid_request';
   return isAtFault && error.cause instanceof UpstreamError ? error.cause.refusal : null;
 }
 
-/** The same error, written in Anam's own words where there are some. */
+/** The same error; its body is Anam's own where Anam has refused. */
 function withWords(words: ProviderWords | null, { locals }: Response, error: unknown): unknown {
   if (words !== null) locals.errorForm = { ...ANAM_ERRORS, text: () => words.body };
   return error;
@@ -280,7 +280,7 @@ export const ANAM_ERRORS: ErrorForm = {
   status: ({ code, status }) => (code === 'all_keys_exhausted' ? 429 : status),
 };
 
-/** For Anam's SDK, which takes us for Anam. */
+/** Anam's SDK and programs call it as they would call Anam. */
 function postSession(
   avatar: AvatarSession,
   isClientToken: (token: string) => string | null,
@@ -288,7 +288,7 @@ function postSession(
   return async function startSession(request, response) {
     const token = bearerIn(request);
     if (token === null) throw new HttpError('unauthorized', 'Session token is missing.');
-    // An unknown token goes on to Anam.
+    // A token that we did not mint goes to Anam unchanged.
     if (isClientToken(token) !== null) throw new HttpError('unauthorized', NO_SESSION_TOKEN);
     const caller = callerOf(response);
     try {
@@ -301,15 +301,15 @@ function postSession(
 
 const NO_SESSION_TOKEN = `A client token starts no session: POST it to ${TOKEN_PATH} for a session token.`;
 
-/** Anam's SDK names the address that a gateway shall call. */
+/** Anam's SDK sends the address that its gateway should call. */
 const TARGET_HEADER = 'x-anam-target-url';
 const ANAM_ORIGIN = 'https://api.anam.ai';
 const OTHER_TARGET =
-  "X-Anam-Target-Url names another address than that of Anam's API, and nothing else is called.";
+  "X-Anam-Target-Url names another address than Anam's API. This server calls no other address.";
 
 /**
- * We call nothing but `ANAM_BASE_URL`, whatever a caller names. Another address is refused, so that nobody believes that
- * it was called. Our own is named where a gateway stands in front of us.
+ * The server calls no address but `ANAM_BASE_URL`. It refuses another one, so that a caller does not take it for called.
+ * Our own address is accepted: another gateway in front of us leaves it in the header.
  */
 function refuseOtherTargets(anamBaseUrl: string, path: string): RequestHandler {
   return function refuseOtherTarget({ headers }, _response, next) {

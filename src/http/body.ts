@@ -11,7 +11,7 @@ import { bodyFault, bodyTooLarge, HttpError } from './errors.ts';
 import { LONGEST_BODY, OlderImages } from './older-images.ts';
 
 /**
- * Reads a JSON body in UTF-8. What is refused once it was read is left in `request.body` as it came.
+ * Reads a JSON body in UTF-8. A body that is refused after it was read stays in `request.body` as bytes.
  *
  * @param limit in bytes
  * @param olderImages whether a longer body is accepted, without the oldest images of its conversation
@@ -85,16 +85,16 @@ const DECODERS: Decoders = new Map<string, () => Transform>([
 const NONE: Decoders = new Map();
 
 interface Reading {
-  /** In bytes, as they are kept. */
+  /** How many bytes may be kept. */
   readonly limit: number;
-  /** As they arrive; above the limit where older images are left out. */
+  /** How many bytes may arrive: more than `limit` where older images are left out. */
   readonly longest: number;
   readonly decoders: Decoders;
 }
 
 interface ReadBody {
   readonly bytes: Buffer;
-  /** Of a body that was longer than its limit. */
+  /** Set for a body that was longer than its limit. */
   readonly olderImages: OlderImages | null;
 }
 
@@ -139,7 +139,7 @@ function sendContinue({ httpVersion, headers }: IncomingMessage, response: Respo
 
 const EMPTY: Buffer = Buffer.alloc(0);
 
-/** What has arrived of a body, counted in the memory for all bodies. */
+/** The part of a body that has arrived, counted against the memory for all bodies. */
 class ArrivingBody {
   readonly #locals: Express.Locals;
   readonly #limit: number;
@@ -154,7 +154,7 @@ class ArrivingBody {
     this.#longest = longest;
   }
 
-  /** @returns why it is refused, if it is */
+  /** @returns the refusal; null where the body is accepted so far */
   add(chunk: Buffer): HttpError | null {
     this.#received += chunk.length;
     const kept = this.#keep(chunk);
@@ -162,7 +162,7 @@ class ArrivingBody {
     return this.#locals.bodyMemory.hold(this.#locals, kept) ? null : bodiesTooLarge();
   }
 
-  /** The listeners of a request live as long as it does, and must not keep its body. */
+  /** Releases the body: the request's listeners live on and must not keep it in memory. */
   take(): ReadBody {
     const [first = EMPTY] = this.#chunks;
     const olderImages = this.#olderImages;
@@ -172,7 +172,7 @@ class ArrivingBody {
     return { bytes: olderImages?.take() ?? own, olderImages };
   }
 
-  /** Forgets the body. @returns its beginning */
+  /** Releases the body. @returns its first chunk */
   drop(): Buffer | undefined {
     const beginning = this.#olderImages?.beginning ?? this.#chunks[0];
     this.#chunks = [];
@@ -273,13 +273,13 @@ function collect(request: Request, body: ArrivingBody): Promise<void> {
 
 const endedTooEarly = () => bodyFault('invalid_request', 'The body ended too early.');
 
-/** Every piece is counted when it is decoded: a short body may become a long one. */
+/** Counts every chunk after it is decoded: a small compressed body may decode to a large one. */
 function collectDecoded(request: Request, decoder: Transform, body: ArrivingBody): Promise<void> {
   return new Promise((resolve, reject) => {
     function refuse(error: HttpError): void {
       request.unpipe(decoder);
       decoder.destroy();
-      // What still arrives is dropped.
+      // The rest is read and dropped.
       request.resume();
       request.body = body.drop();
       reject(error);
@@ -429,7 +429,7 @@ function faultsOfUnion(issue: z.core.$ZodIssueInvalidUnion): FieldFault[] {
 
 type Issues = readonly z.core.$ZodIssue[];
 
-/** The deeper and the fewer the faults, the nearer; what is of another type is farther. */
+/** The nearest member has the deepest faults, matches in `type`, and has the fewest faults. */
 const byDistance = (a: Issues, b: Issues) =>
   depthOf(b) - depthOf(a) ||
   Number(isOfOtherType(a)) - Number(isOfOtherType(b)) ||
@@ -452,7 +452,7 @@ export const jsonObject = z
   })
   .meta({ type: 'object' });
 
-/** A JSON schema of a function or an answer. Gemini cannot write what refers to itself. */
+/** A JSON schema of a function or an answer. Gemini does not support one that refers to itself. */
 export const jsonSchema = jsonObject.refine((schema) => !refersToItself(schema), {
   error: 'Must not refer to itself: no $ref may lead back to a schema that it is part of.',
 });

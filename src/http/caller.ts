@@ -20,7 +20,7 @@ export interface ClientAccessOptions {
 }
 
 /**
- * Lets in a program with one of the tokens, as a bearer or where Anthropic's and Google's clients put their key.
+ * Admits a program with one of the tokens: as a bearer token, or where Anthropic's and Google's clients put their key.
  *
  * @throws HttpError 401, or 429 after too many wrong tokens from one address
  */
@@ -57,6 +57,6 @@ const UNKNOWN_TOKEN =
 export const isGoogleClient = ({ headers, query }: Request): boolean =>
   (headers['x-goog-api-key'] ?? '') !== '' || (query.key ?? '') !== '';
 
-/** All of Anthropic's clients name the version of the protocol. */
+/** All of Anthropic's clients send the version of the protocol. */
 export const isAnthropicClient = ({ headers }: Request): boolean =>
   headers['anthropic-version'] !== undefined;

@@ -28,7 +28,7 @@ export interface ChatRoutesOptions extends AiSdkOptions {
   /** Sets `response.locals.admin` if the cookie shows an admin; null without an admin token. */
   readonly recognise: Recognise | null;
   /** Null where no answer can be resumed. */
-  readonly answers: RunningAnswers | null;
+  readonly runningAnswers: RunningAnswers | null;
 }
 
 type Recognise = (request: Request, response: Response) => Promise<void>;
@@ -70,7 +70,7 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
         chatDialectOf(createAiSdk(options)),
         options.clock,
         options.recognise,
-        options.answers,
+        options.runningAnswers,
       ),
     ],
   },
@@ -156,7 +156,7 @@ export function answerChat(
   dialectOf: (request: Request) => Dialect,
   clock: Clock,
   recognise: Recognise | null = null,
-  answers: RunningAnswers | null = null,
+  runningAnswers: RunningAnswers | null = null,
 ): RequestHandler {
   return async function postChat(request, response) {
     const dialect = dialectOf(request);
@@ -177,7 +177,7 @@ export function answerChat(
       return;
     }
     const framesWith = (messageId: string) => answer.frames({ ...facts, messageId });
-    const running = answers?.begin(answer.chatId, caller, framesWith) ?? null;
+    const running = runningAnswers?.begin(answer.chatId, caller, framesWith) ?? null;
     if (running !== null) {
       void chat.stream(asked, caller, running).catch((error) => running.fail(error));
       await sendResumable(running, response);
@@ -196,7 +196,7 @@ async function sendResumable(running: RunningAnswer, response: Response): Promis
   response.locals.running = running;
   await running.read(response);
   if (response.writableFinished) return;
-  // The client has left, and the answer goes on.
+  // The client has left. The answer goes on, and its end is logged.
   await running.over;
   response.locals.reportEnd?.();
 }

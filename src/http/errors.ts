@@ -201,7 +201,7 @@ const MEGABYTE = 2 ** 20;
 
 const ADVICE = 'Send shorter texts or smaller files. The limit is MAX_BODY_MB on the server.';
 
-/** Small limits are not the operator's. */
+/** Only a limit in megabytes is a setting, so only then does the sentence name it. */
 export function bodyTooLarge(limit: number): HttpError {
   const message =
     limit < MEGABYTE

@@ -9,7 +9,7 @@ import { sendJson } from './reply.ts';
 import { jsonAnswer, type Route } from './route.ts';
 
 export interface LiveRoutesOptions {
-  /** Null without a model for them. */
+  /** Null where `GOOGLE_LIVE_MODEL` is not set. */
   readonly liveTokens: LiveTokens | null;
   /** In bytes. */
   readonly maxBodyBytes: number;
@@ -37,7 +37,7 @@ export const liveRoute = ({ liveTokens, maxBodyBytes, limit }: LiveRoutesOptions
   handlers: [readJsonBody(maxBodyBytes), postLiveToken(liveTokens)],
 });
 
-const TOKENS = `An ephemeral token of Google's, with which the browser opens its own WebSocket to Gemini's
+const TOKENS = `An ephemeral token of Google's. With it the browser opens its own WebSocket to Gemini's
 [Live API](https://ai.google.dev/gemini-api/docs/live-api). The server sets the model (\`GOOGLE_LIVE_MODEL\`) and the system prompt
 (\`SYSTEM_PROMPT\`); the session can change neither, nor use tools.`;
 
@@ -51,13 +51,15 @@ const liveToken = z
   .strictObject({
     token: z.string().min(1).meta({ description: 'In place of an API key.' }),
     model: z.string(),
-    apiVersion: z.literal(API_VERSION).meta({ description: 'The one that takes such tokens.' }),
-    newSessionExpiresAt: z.iso
-      .datetime()
-      .meta({ description: 'The session must have begun by then, a minute after the request.' }),
+    apiVersion: z
+      .literal(API_VERSION)
+      .meta({ description: 'The only API version that accepts such a token.' }),
+    newSessionExpiresAt: z.iso.datetime().meta({
+      description: 'The session must begin before this time, a minute after the request.',
+    }),
     expiresAt: z.iso
       .datetime()
-      .meta({ description: 'Until then it may go on, half an hour after the request.' }),
+      .meta({ description: 'The session ends by this time, half an hour after the request.' }),
     requestId: z.string(),
   })
   .meta({ id: 'LiveToken' });

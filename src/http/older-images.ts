@@ -7,19 +7,19 @@ import { bodyTooLarge } from './errors.ts';
  */
 export const LONGEST_BODY = 5;
 
-/** Without the scheme. Shorter ones are kept: to leave them out would gain little. */
+/** Without the scheme. A shorter image stays: leaving it out would save little. */
 const MIN_IMAGE_BYTES = 4096;
 
 /**
- * Takes a body in the form of the AI SDK that is longer than its limit, and leaves out the oldest images while it
- * arrives: it never holds much more than the limit. What it looks for is `messages[].parts[].url` with a data URL.
- * Nothing else is ever left out.
+ * Receives a body of the AI SDK that is longer than its limit, and leaves out the oldest images while the body arrives,
+ * so that it never holds much more than the limit. An image is a data URL in `messages[].parts[].url`. Nothing else is
+ * left out.
  */
 export class OlderImages {
   readonly #limit: number;
-  /** In their order. A text is whatever is between two images. */
+  /** In the order of the body. A text section is everything between two images. */
   readonly #sections: Section[] = [new Section(false)];
-  /** Index of the section before which no image can be left out any more. */
+  /** Index of the oldest section that may still be an image to leave out. */
   #oldest = 0;
   /** How many bytes are kept: more than the limit if nothing can be left out. */
   size = 0;
@@ -47,16 +47,16 @@ export class OlderImages {
     return this.#sections[0]?.pieces[0];
   }
 
-  /** The bytes that are kept, which this then forgets. */
+  /** @returns the bytes that are kept; this object releases them */
   take(): Buffer {
     return Buffer.concat(this.#sections.splice(0).flatMap(({ pieces }) => pieces));
   }
 
   /**
-   * Says in the prompt what was left out.
+   * Adds a note to the prompt for each image that was left out.
    *
    * @param body as parsed; it is changed
-   * @throws HttpError 413 when that was part of what the user says now
+   * @throws HttpError 413 when an image of the current question was left out
    */
   mark(body: unknown): void {
     if (!this.#hasLeftOut || !isJsonObject(body) || !Array.isArray(body.messages)) return;
@@ -95,7 +95,7 @@ export class OlderImages {
     for (const piece of last.pieces) before?.add(piece);
   }
 
-  /** @returns false when there is none whose end has arrived */
+  /** @returns false when no complete image is left */
   #leaveOutOldest(): boolean {
     const complete = this.#sections.length - (this.#scanner.isInImage ? 1 : 0);
     for (; this.#oldest < complete; this.#oldest += 1) {
@@ -110,13 +110,13 @@ export class OlderImages {
   }
 }
 
-/** So many small pieces are joined. */
+/** This many small pieces are joined into one buffer. */
 const MAX_PIECES = 1000;
 
 class Section {
   isImage: boolean;
   #pieces: Buffer[] = [];
-  /** How many of the pieces are joined ones. */
+  /** How many of the pieces are already joined. */
   #joined = 0;
   size = 0;
 
@@ -128,7 +128,7 @@ class Section {
     return this.#pieces;
   }
 
-  /** A text is copied: else it would keep the memory of the images with which it has arrived. */
+  /** Text is copied: a slice would keep the memory of the images that arrived in the same chunk. */
   add(bytes: Buffer): void {
     this.#pieces.push(this.isImage ? bytes : Buffer.from(bytes));
     this.size += bytes.length;
@@ -147,13 +147,13 @@ class Section {
 
 const SCHEME = 'data:';
 const LEFT_OUT_URL = `${SCHEME},left-out`;
-/** In place of what follows the scheme, the closing quote included. */
+/** Replaces what follows the scheme, up to and including the closing quote. */
 const LEFT_OUT = Buffer.from(`${LEFT_OUT_URL.slice(SCHEME.length)}"`);
 
 const isLeftOut = (part: unknown): part is JsonObject =>
   isJsonObject(part) && part.url === LEFT_OUT_URL;
 
-/** None among the model's own words. */
+/** A note stands only in messages of the user: within an answer the model would take it for its own text. */
 function noteOf({ mediaType }: JsonObject, role: unknown): readonly JsonObject[] {
   if (role !== 'user') return [];
   const kind = typeof mediaType === 'string' && !mediaType.startsWith('image/') ? 'file' : 'image';
@@ -166,30 +166,30 @@ const [QUOTE, BACKSLASH, COLON, COMMA, BRACE, BRACKET, BRACE_END, BRACKET_END] =
 const SCHEME_BYTES = Buffer.from(SCHEME);
 const NAME_BYTES = Buffer.from('url');
 
-/** Of a field of a part of a message: `{ messages [ { parts [ {`. */
+/** The nesting depth of a part's fields: `{ messages [ { parts [ {`. */
 const DEPTH_OF_PARTS = 5;
 
-/** So many bytes of a string are looked at one by one before its end is searched for, which is slower for short strings. */
+/** The first bytes of a string are read one by one. Only then is its end searched for, which is slower for short strings. */
 const STEP = 64;
 
-/** Reads JSON only as far as needed to find the images. It does not mind text that is no JSON. */
+/** Reads JSON only as far as needed to find the images. Invalid JSON causes no error here. */
 class JsonScanner {
   #state: 'between' | 'string' | 'image' = 'between';
   #depth = 0;
   #isEscaped = false;
   #isValue = false;
-  /** Of the current string as far as it was looked at, and what it may be. */
+  /** How much of the current string was read, and what it may still be. */
   #length = 0;
   #mayBeImage = false;
   #mayBeName = false;
-  /** Whether the next value is that of `url`. */
+  /** Whether the next value belongs to the field `url`. */
   #isUrl = false;
 
   get isInImage(): boolean {
     return this.#state === 'image';
   }
 
-  /** @returns where the image or the text that goes on at `start` ends in this chunk */
+  /** @returns the end, in this chunk, of the image or text that begins or continues at `start` */
   advance(chunk: Buffer, start: number): number {
     if (this.isInImage) return this.#readString(chunk, start);
     let at = start;
@@ -236,7 +236,7 @@ class JsonScanner {
     if (!this.#isValue) this.#isUrl = false;
   }
 
-  /** @returns behind the quote that ends the string, behind the scheme of an image, or the end of the chunk */
+  /** @returns the position after the closing quote, or after the scheme of an image, or the end of the chunk */
   #readString(chunk: Buffer, start: number): number {
     let at = start;
     while (at < chunk.length) {
@@ -249,7 +249,7 @@ class JsonScanner {
     return at;
   }
 
-  /** @returns whether the string ends with it, or turns out to be an image */
+  /** @returns whether this byte ends the string, or completes the scheme of an image */
   #readByte(byte: number): boolean {
     const isEscaped = this.#isEscaped;
     this.#isEscaped = byte === BACKSLASH && !isEscaped;
@@ -268,7 +268,7 @@ class JsonScanner {
     return true;
   }
 
-  /** Takes an image that is seen to be short for a text: there could be a million of them. */
+  /** Treats a short image as text if its end is in this chunk: a body may hold a million of them. */
   #isShortImage(chunk: Buffer, start: number): boolean {
     if (!this.isInImage) return false;
     const quote = chunk.indexOf('"', start);

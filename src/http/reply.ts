@@ -185,7 +185,7 @@ export function breakOff(response: ServerResponse): void {
   else socket.destroySoon();
 }
 
-/** How long a large body is read and dropped before its refusal, and again after it. */
+/** How long a large body is read and dropped before its refusal, and once more after it. */
 const LINGER_MS = 5000;
 
 /**

@@ -24,9 +24,9 @@ declare global {
       outcome?: Outcome;
       /** Missing where no key is asked for. */
       caller?: Caller;
-      /** The answer to this request if it may go on without its connection. */
+      /** The answer to this request, if it can go on without its connection. */
       running?: { readonly isOver: boolean };
-      /** Of a request whose connection has closed before its answer was over: writes its line in the log. */
+      /** Writes the request's log line. Set when the connection closes before the answer is over. */
       reportEnd?: () => void;
     }
   }

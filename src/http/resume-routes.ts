@@ -12,16 +12,16 @@ import { chatNameOf, type RunningAnswers } from './running-answers.ts';
 
 export interface ResumeRoutesOptions {
   /** Null where no answer can be resumed. */
-  readonly answers: RunningAnswers | null;
-  /** Where the answers of other instances are; null for a process that is alone. */
+  readonly runningAnswers: RunningAnswers | null;
+  /** Holds the answers of other instances; null without a shared store. */
   readonly answerStore: AnswerStore | null;
   readonly clock: Clock;
   readonly limit: readonly RequestHandler[];
 }
 
-/** What `useChat` asks for at each load of its page, and how an app stops an answer that would go on without it. */
+/** `useChat` requests the first at each load of its page. An app stops an answer with the second. */
 export function resumeRoutes(options: ResumeRoutesOptions): Route[] {
-  const { answers, limit } = options;
+  const { runningAnswers: answers, limit } = options;
   const shared = {
     path: PATH,
     tag: 'Chat',
@@ -36,7 +36,7 @@ export function resumeRoutes(options: ResumeRoutesOptions): Route[] {
       ...shared,
       method: 'get',
       id: 'resumeChat',
-      summary: 'Go on reading a running answer',
+      summary: 'Resume a running answer',
       description: answers === null ? OFF : ON,
       answer: NOTHING,
       ...(answers === null
@@ -55,14 +55,14 @@ export function resumeRoutes(options: ResumeRoutesOptions): Route[] {
       id: 'stopChat',
       summary: 'Stop a running answer',
       description:
-        'Ends the call to the provider, and the answer for all its readers. Nothing can be resumed afterwards.',
-      answer: { status: 204, description: 'None is running any more.' },
+        'Ends the call to the provider and the answer for all its readers. The answer cannot be resumed afterwards.',
+      answer: { status: 204, description: 'No answer of this chat is running.' },
       handlers: [answers === null ? sendNothing : stop(answers)],
     },
   ];
 }
 
-/** `useChat` shows the text of an error as it comes. */
+/** `useChat` shows the body of an error to the user. */
 const setPlainErrors: RequestHandler = (_request, { locals }, next) => {
   locals.errorForm = PLAIN_ERRORS;
   next();
@@ -70,12 +70,12 @@ const setPlainErrors: RequestHandler = (_request, { locals }, next) => {
 
 const PATH = '/api/chat/{id}/stream';
 
-const OFF = `\`useChat({resume: true})\` asks this at each load of its page. Without \`CHAT_RESUME\` an answer ends with its
-connection, so none can be resumed.`;
+const OFF = `\`useChat({resume: true})\` sends this request at each load of its page. Without \`CHAT_RESUME\` an answer ends with
+its connection, so none can be resumed.`;
 
-const ON = `\`useChat({resume: true})\` asks this at each load of its page. An answer goes on for a minute without a reader, and is
-kept for a minute after its end if no reader has got it all. \`{id}\` is the chat's, as \`POST /api/chat\` had it; one of less than
-16 characters keeps nothing.`;
+const ON = `\`useChat({resume: true})\` sends this request at each load of its page. An answer goes on for a minute without a
+reader, and is kept for a minute after its end if no reader has received it in full. \`{id}\` is the \`id\` in the body of
+\`POST /api/chat\`. No answer is kept under an id of less than 16 characters.`;
 
 const NOTHING = { status: 204, description: 'There is no answer to resume.' } as const;
 
@@ -109,7 +109,7 @@ async function findAnswer(
   const here = answers.find(name);
   if (here !== null) return () => here.read(response);
   if (store === null) return null;
-  // Without the store there are only the answers of this instance.
+  // While the store fails, only the answers of this instance can be read.
   const part = await store.read(name, null, 0).catch(() => null);
   return part === null ? null : () => new RemoteReader(response, clock, store, name).read(part);
 }
@@ -117,9 +117,9 @@ async function findAnswer(
 const formOf = ({ locals }: Response): Frames =>
   toUiMessageStream({ requestId: locals.requestId, now: locals.startedAt });
 
-/** How often the answer of another instance is looked at. */
+/** How often the copy of another instance's answer is read. */
 const POLL_MS = 200;
-/** Its instance writes every three seconds, also while the model is silent. */
+/** The owner writes every three seconds, even while the model is silent. */
 const DEAD_MS = 10_000;
 
 /** Sends an answer that another instance writes. */
@@ -152,7 +152,7 @@ class RemoteReader {
     });
   }
 
-  /** @throws HttpError and ServiceError, as the answer ends with one, or its instance does */
+  /** @throws HttpError or ServiceError when the answer has failed or its instance has died */
   async read(first: ReadPart): Promise<void> {
     const { id } = first;
     let part: ReadPart | null = first;
@@ -170,7 +170,7 @@ class RemoteReader {
     }
   }
 
-  /** @returns null while the store does not answer */
+  /** @returns null while the store does not respond */
   async #next(id: string): Promise<ReadPart | null> {
     const read = this.#store.read(this.#name, id, this.#position);
     const part = await read.catch(() => 'unknown' as const);
@@ -218,7 +218,7 @@ class RemoteReader {
     return new ServiceError('upstream_failed', 'The answer broke off. Please try again.');
   }
 
-  /** It is not resumed any more. */
+  /** From now on the answer cannot be resumed. */
   #markAsTaken(id: string): Promise<void> {
     return this.#store.end(this.#name, id, 'taken').catch(() => {});
   }

@@ -16,22 +16,22 @@ import { SharedCopy } from './shared-copy.ts';
 
 /** How long an answer goes on without a reader, and how long it is kept after its end if no reader has got it all. */
 const WITHOUT_READER_MS = 60_000;
-/** How soon a client that leaves during the last bytes closes its connection. */
+/** A client that leaves during the last bytes closes its connection within this time. */
 const LAST_BYTES_MS = 1000;
-/** How long the end of the process waits for the shared store to show whether it works. */
+/** How long the shutdown waits for the shared store to respond. */
 const STORE_LIMIT_MS = 1000;
-/** In characters, which take one or two bytes each. */
+/** In characters of one or two bytes each. */
 const MAX_ANSWER = 4 * 2 ** 20;
 const MAX_ALL_ANSWERS = 32 * 2 ** 20;
 const MAX_ANSWERS = 1000;
-/** Of one answer. Beyond it the oldest is cut off: most likely its connection is dead. */
+/** Per answer. One more disconnects the oldest reader, whose connection is most likely dead. */
 const MAX_READERS = 8;
 
 /**
- * A chat's id is all that it takes to read its answer, so an answer is not kept under an id that can be guessed. An
- * address cannot take the id's place: a phone changes its address, and all clients behind one proxy have the same.
+ * Anyone who knows a chat's id can read its answer, so no answer is kept under an id that can be guessed. The client's
+ * address cannot replace the id: a phone changes its address, and all clients behind one proxy share one.
  *
- * @returns the chat's name in memory and in the shared store, which does not lead back to its id; null for no such id
+ * @returns a hash of the id: the chat's name in memory and in the shared store; null for an id that can be guessed
  */
 export function chatNameOf(id: unknown): string | null {
   if (typeof id !== 'string' || id.length < MIN_ID || id.length > MAX_ID) return null;
@@ -39,7 +39,7 @@ export function chatNameOf(id: unknown): string | null {
   return digestOf('answer', id).toString('base64url').slice(0, 22);
 }
 
-/** The AI SDK makes ids of 16 letters and digits. */
+/** The AI SDK generates ids of 16 letters and digits. */
 const MIN_ID = 16;
 const MAX_ID = 200;
 const MIN_DIFFERENT = 6;
@@ -50,7 +50,7 @@ export interface RunningAnswersOptions {
   readonly store: AnswerStore | null;
 }
 
-/** The answers that can be resumed, by the name of their chat: those that run, and those that ended unread. */
+/** The answers that can be resumed, by the name of their chat: running ones, and ended ones that no reader has in full. */
 export class RunningAnswers {
   readonly #options: RunningAnswersOptions;
   readonly #byName = new Map<string, RunningAnswer>();
@@ -65,10 +65,10 @@ export class RunningAnswers {
   }
 
   /**
-   * Begins the answer of a chat. An older one of the same chat can no longer be resumed, and stops if it has no reader.
+   * Begins the answer of a chat. An older answer of the chat can no longer be resumed, and stops if it has no reader.
    *
-   * @param framesWith makes its frames with the id of its message
-   * @returns null where this answer cannot be resumed: for its chat's id, or because there are too many
+   * @param framesWith creates the frames from the message's id
+   * @returns null where this answer cannot be resumed: the chat's id can be guessed, or there are too many answers
    */
   begin(
     chatId: unknown,
@@ -96,24 +96,24 @@ export class RunningAnswers {
     return answer;
   }
 
-  /** @returns null where nothing can be resumed here */
+  /** @returns null where this instance has no answer to resume */
   find(name: string): RunningAnswer | null {
     const answer = this.#byName.get(name) ?? null;
     return answer?.isDelivered() === true ? null : answer;
   }
 
-  /** Stops the answer, wherever it runs. */
+  /** Stops the answer on whichever instance it runs. */
   async stop(name: string): Promise<void> {
     this.#byName.get(name)?.stop();
-    // Without the store there are no others.
+    // While the store fails, no other instance can be asked.
     await this.#options.store?.end(name, null, 'stopped').catch(() => {});
   }
 
   /**
-   * At the end of the process, when no connection is open. What other instances can read goes on until the limit, then
-   * it fails for their readers; everything else stops.
+   * For the shutdown, when no connection is open. Answers that other instances can read go on until the limit, then fail
+   * for their readers. All others stop at once.
    *
-   * @returns whether all of them ended by themselves
+   * @returns whether all shared answers ended by themselves
    */
   async drain(limitMs: number): Promise<boolean> {
     const running = [...this.#byName.values()];
@@ -140,7 +140,7 @@ export class RunningAnswers {
     return answer?.copy?.id === id ? answer : null;
   }
 
-  /** @returns whether there is room for it */
+  /** @returns whether the total stays within its limit */
   #grew(by: number): boolean {
     this.#size += by;
     while (this.#size > MAX_ALL_ANSWERS) if (!this.#makeRoom()) return false;
@@ -170,21 +170,21 @@ interface AnswerParts {
 }
 
 interface Keeper {
-  /** @returns whether the answer may be kept as a whole */
+  /** @returns whether there is room to keep the whole answer */
   grew(by: number): boolean;
-  /** It cannot be resumed any more. */
+  /** Called when the answer can no longer be resumed. */
   forgotten(size: number): void;
 }
 
 const RUNNING: AnswerState = { kind: 'running' };
 
 /**
- * One answer with all that was written of it, for readers that come and go. While it is kept, the provider is read on
- * without waiting for them; once it is too large to be kept, it goes as fast as its slowest reader, and ends with the last.
+ * One answer with its whole text, for readers that come and go. While it is kept, the provider is read without waiting
+ * for readers. Once it is too large to be kept, its slowest reader sets the pace, and it ends with its last reader.
  */
 export class RunningAnswer implements ChatWriter {
   readonly frames: Frames;
-  /** Resolves or fails as the answer does, when nothing more is written. */
+  /** Resolves when the answer has ended, rejects when it has failed. */
   readonly over: Promise<void>;
   /** Null without a shared store. */
   copy: SharedCopy | null = null;
@@ -194,7 +194,7 @@ export class RunningAnswer implements ChatWriter {
   readonly #readers = new Set<AnswerReader>();
   readonly #settle: { resolve(): void; reject(error: unknown): void };
   #texts: string[] = [];
-  /** How many texts came before those that are still here. */
+  /** How many texts were dropped before the first of `#texts`. */
   #dropped = 0;
   #size = 0;
   #state = RUNNING;
@@ -206,7 +206,7 @@ export class RunningAnswer implements ChatWriter {
   #isPaused = false;
   /** Runs while there is no reader. */
   #timer: Timer | null = null;
-  /** The connection over which the whole answer has gone. */
+  /** The connection over which the whole answer was sent. */
   #delivery: Delivery | null = null;
 
   constructor({ clock, caller, frames }: AnswerParts, keeper: Keeper) {
@@ -232,7 +232,7 @@ export class RunningAnswer implements ChatWriter {
     return this.#dropped + this.#texts.length;
   }
 
-  /** What a reader has not got yet that has got so many texts. */
+  /** What a reader still needs that has received this many texts. */
   textFrom(position: number): string {
     return position === this.length - 1
       ? (this.#texts.at(-1) ?? '')
@@ -260,7 +260,7 @@ export class RunningAnswer implements ChatWriter {
     this.#waitForReader(WITHOUT_READER_MS);
   }
 
-  /** The answer has ended with this error. After its end nothing happens. */
+  /** Ends the answer with this error. Does nothing after its end. */
   fail(error: unknown): void {
     if (this.isOver) return;
     const { code, message, retryAfterSeconds } = toHttpError(error);
@@ -278,7 +278,7 @@ export class RunningAnswer implements ChatWriter {
   /**
    * Sends the answer from its beginning.
    *
-   * @returns resolves when the connection has closed or has got it all, and fails as the answer does
+   * @returns resolves when the connection has closed or the answer was sent in full; rejects when the answer fails
    */
   read(response: Response): Promise<void> {
     if (this.#readers.size >= MAX_READERS) {
@@ -292,7 +292,7 @@ export class RunningAnswer implements ChatWriter {
     return reader.over;
   }
 
-  /** All that was written has gone out to this reader. */
+  /** A reader calls it when it has sent all that was written. */
   caughtUp(): void {
     if (this.#isKept || !this.#isReadByAll()) return;
     this.#dropped += this.#texts.length;
@@ -312,14 +312,14 @@ export class RunningAnswer implements ChatWriter {
   }
 
   /**
-   * It is not resumed again once a client has it all, or else each later load of the page would add it once more. If the
-   * client has closed the connection right after the last bytes, it has left before they arrived.
+   * An answer that a client has in full is not resumed again: each later load of the page would add it once more. A client
+   * that closes the connection right after the last bytes left before they arrived.
    */
   isDelivered(): boolean {
     return this.#delivery !== null && !isLost(this.#delivery);
   }
 
-  /** It cannot be resumed from now on. It goes on for the readers that it has here. */
+  /** From now on it cannot be resumed. It goes on for its current readers on this instance. */
   forget(end: AnswerEnd = this.isOver ? 'taken' : 'lost'): void {
     if (!this.#isKept) return;
     this.#isKept = false;
@@ -334,12 +334,12 @@ export class RunningAnswer implements ChatWriter {
     if (!this.isOver) leave(this.#caller);
   }
 
-  /** For the end of the process: Node reports the end of a connection only after that of its server. */
+  /** For the shutdown: Node reports that a connection has closed only after its server has. */
   cutOff(): void {
     for (const reader of this.#readers) reader.cutOff();
   }
 
-  /** Ends what would outlive the process. */
+  /** Releases timers and the call to the provider. */
   close(): void {
     this.#timer?.cancel();
     this.copy?.stop();
@@ -400,7 +400,7 @@ interface Delivery {
 
 const isLost = ({ socket }: Delivery): boolean => socket?.destroyed === true;
 
-/** Sends one answer to one connection, as fast as it takes it. */
+/** Sends one answer to one connection, as fast as the connection accepts it. */
 class AnswerReader {
   readonly over: Promise<void>;
   readonly #answer: RunningAnswer;
@@ -432,7 +432,7 @@ class AnswerReader {
       answer.left(this, isWhole ? { socket: staysOpen ? socket : null } : null);
     };
     response.on('close', leave);
-    // No event follows if it closed while the body was read.
+    // No event follows for a connection that closed while the body was read.
     if (response.destroyed) queueMicrotask(leave);
   }
 
@@ -483,7 +483,7 @@ class AnswerReader {
   }
 }
 
-/** A failure that is not awaited is no unhandled rejection. */
+/** A rejection that nothing awaits does not count as unhandled. */
 function withResolvers() {
   let resolve: () => void = () => {};
   let reject: (error: unknown) => void = () => {};

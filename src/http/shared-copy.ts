@@ -1,10 +1,10 @@
 import type { Clock, Timer } from '../shared/clock.ts';
 import type { AnswerEnd, AnswerState, AnswerStore } from '../shared/shared-store.ts';
 
-/** The owner shows that often that the answer goes on. */
+/** How often the owner writes while the answer has no new text. */
 const ALIVE_MS = 3000;
 
-/** What a copy needs of its answer. */
+/** The part of an answer that its copy uses. */
 interface CopiedAnswer {
   readonly state: AnswerState;
   readonly isOver: boolean;
@@ -25,18 +25,18 @@ interface CopyOptions {
 /** Keeps the copy of an answer in the shared store up to date. The answer never waits for it. */
 export class SharedCopy {
   readonly id: string;
-  /** When another instance has last read it, in milliseconds since the epoch; 0 for never. */
+  /** When another instance last read the copy, in milliseconds since the epoch; 0 for never. */
   readAt = 0;
   readonly #answer: CopiedAnswer;
   readonly #options: CopyOptions;
-  /** How many texts are in the store, and their bytes. */
+  /** How many texts the store has, and how many bytes. */
   #position = 0;
   #bytes = 0;
   #isNew = true;
   #isTaken = false;
-  /** Whether the store has taken what it was given last. */
+  /** Whether the last write succeeded. */
   #isReachable = false;
-  /** Then everything is sent again, but not with each text. */
+  /** After a failure everything is sent again, at the next timer and not with each text. */
   #hasFailed = false;
   #sent: { readonly state: AnswerState; readonly isTaken: boolean } | null = null;
   #sending: Promise<void> | null = null;
@@ -65,13 +65,13 @@ export class SharedCopy {
     return this.#sending;
   }
 
-  /** Whether a client has it all, so that no other one may resume it. */
+  /** A client has the whole answer, so no other client may resume it. */
   setTaken(isTaken: boolean): void {
     this.#isTaken = isTaken;
     this.changed();
   }
 
-  /** It cannot be resumed any more. */
+  /** The answer can no longer be resumed. */
   end(how: AnswerEnd): void {
     if (this.#isClosed) return;
     this.stop();
@@ -90,7 +90,7 @@ export class SharedCopy {
       do await this.#sendOnce();
       while (!this.#isClosed && !this.#isUpToDate());
     } catch {
-      // The store reports its failures itself, and may be another one when it is back.
+      // The store logs its failures itself. When it is back, it may be another one, without this copy.
       this.#isReachable = false;
       this.#hasFailed = true;
       this.#startAgain();

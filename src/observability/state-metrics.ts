@@ -70,7 +70,7 @@ function createKeyMetrics(
   });
   const update = (target: Target) => {
     const { provider: service, label } = target;
-    // Keys may be usable for embeddings while none is for chats.
+    // A label, because keys may be usable for embeddings while none is for chats.
     const use = target.use === 'embeddings' ? { use: target.use } : {};
     const labels = { service, ...target.labels, ...use };
     const { total: _, ...counts } = pool.inspection.counts(service, label);

@@ -143,7 +143,7 @@ export class Lease {
     this.#tests = quota.fullUntil(now) > now;
     quota.isTested ||= this.#tests;
     // A request that seems not to fit reserves no tokens: others may still fit.
-    // Each text of a batch is counted; a chat is not looked at for that.
+    // Each text of a batch counts. The shape of a chat is not computed for this.
     const requests = this.target.use === 'embeddings' ? (this.#shape().requests ?? 1) : 1;
     const reservation = quota.reserve(this.#exceedsWindow ? 0 : tokens, now, requests);
     if (quota.fullUntil(now) > now) this.#quotaChanged();

@@ -103,7 +103,7 @@ export class Quota {
   /**
    * Counts a request that is about to be sent.
    *
-   * @param requests as how many the provider counts it
+   * @param requests how many requests the provider counts for it
    */
   reserve(tokens: number, now: number, requests = 1): Reservation {
     this.#open(now);

@@ -1,7 +1,6 @@
 import type { Dispatcher } from 'undici';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { ChatChunk, ChatFinish, ChatTurn } from '../shared/chat.ts';
-import type { EmbeddingQuestion, Embeddings } from '../shared/embedding.ts';
 import type { Usage } from '../shared/failure.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Redact } from '../shared/redact.ts';
@@ -15,7 +14,7 @@ import type { Target } from '../shared/target.ts';
 export interface Provider<Settings = never> extends ProviderFacts<Settings> {
   /** Left out by a provider that answers no chats. */
   createChat?(settings: Settings, context: UpstreamContext): ChatClient;
-  /** Left out by a provider that makes no embeddings. */
+  /** A provider without embeddings leaves it out. */
   createEmbeddings?(settings: Settings, context: UpstreamContext): EmbeddingClient;
 }
 
@@ -30,6 +29,20 @@ export interface UpstreamContext {
 export type ChatClient = Client<ChatTurn, ChatChunk, ChatFinish>;
 
 export type EmbeddingClient = Client<EmbeddingQuestion, never, Embeddings>;
+
+/** A request for the embeddings of texts. */
+export interface EmbeddingQuestion {
+  readonly texts: readonly string[];
+  /** How many numbers for each text; null leaves it to the model. */
+  readonly dimensions: number | null;
+}
+
+export interface Embeddings {
+  /** In the order of the texts. */
+  readonly vectors: readonly (readonly number[])[];
+  /** Null where the provider does not count. */
+  readonly usage: Usage | null;
+}
 
 /** Asks a provider for one kind of thing. */
 export interface Client<Question, Chunk, End extends AnswerEnd> {

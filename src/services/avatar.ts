@@ -212,11 +212,11 @@ interface PersonaOptions {
   readonly persona: Persona | null;
   /** Whether we or any key has a persona. */
   readonly hasPersona: boolean;
-  /** Of our persona, unless its configuration has its own. */
+  /** For our persona, unless its configuration has notes of its own. */
   readonly directorNotes: JsonObject | null;
-  /** They take precedence over those that a caller asks for: whether sessions are recorded is ours to decide. */
+  /** They take precedence over a caller's options: the server decides whether sessions are recorded. */
   readonly sessionOptions: JsonObject | null;
-  /** It takes precedence over that of a caller. */
+  /** It takes precedence over a caller's label. */
   readonly clientLabel: string | null;
 }
 

@@ -1,5 +1,5 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failover/failover.ts';
-import { ServiceError } from '../failover/service-error.ts';
+import { forCaller, ServiceError } from '../failover/service-error.ts';
 import type { ChatClient } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import {
@@ -22,7 +22,7 @@ export interface ChatOptions {
   readonly clients: ReadonlyMap<ProviderName, ChatClient>;
   /** The first is the default; the others answer when named, or when those before have no key left. */
   readonly targets: readonly Target[];
-  /** Further names of their models. */
+  /** The names of their models, by alias. */
   readonly aliases: ReadonlyMap<string, string>;
   /** Put before the caller's own system prompt. */
   readonly systemPrompt: string | null;
@@ -56,7 +56,7 @@ export interface Chat {
 export const modelThatAnswered = ({ responseModel, target }: AnsweredBy): string =>
   responseModel ?? target.label;
 
-/** What there is of a chunk for a form that carries text alone. */
+/** A chunk as text, for a form that carries text alone. */
 export const textOf = ({ text, media }: ChatChunk): string =>
   media === undefined ? text : text + notCarried(nameOf(media.mediaType));
 
@@ -158,7 +158,7 @@ export function resourcesOf({ messages, cachedContent }: ChatTurn): readonly str
   return [...found];
 }
 
-/** Of one request. Others in it are not looked for. */
+/** Per request. The owners of further ones are not searched. */
 const MAX_RESOURCES = 20;
 
 function addFiles(parts: readonly (UserPart | AssistantPart)[], found: Set<string>): void {
@@ -207,7 +207,7 @@ function featuresOf(
   return Object.entries(has).flatMap(([feature, isThere]) => (isThere ? [feature] : []));
 }
 
-/** A result has no kind. */
+/** The result of a tool has no `kind`. */
 type TurnPart = UserPart | AssistantPart | Omit<ToolResult, 'media'>;
 const isMedia = (part: TurnPart) => 'kind' in part && part.kind === 'media';
 const isLink = (part: TurnPart) => 'kind' in part && part.kind === 'link';
@@ -220,14 +220,7 @@ function textIn(part: TurnPart): string {
     : JSON.stringify(part);
 }
 
-/** A fault of the request is the only failure whose message goes to the caller. */
-function forCaller(error: unknown): unknown {
-  if (!(error instanceof UpstreamError)) return error;
-  const message = `The provider refused this request: ${error.failure.message}`;
-  return new ServiceError('invalid_request', message, { cause: error });
-}
-
-/** Every project was asked for what the request names. */
+/** The error when every project was asked and none owns the resource. */
 function withoutOwner(error: unknown, search: OwnerSearch | null): unknown {
   if (!(error instanceof ServiceError) || error.code !== 'model_unavailable') return error;
   if (search === null) return error;
@@ -243,7 +236,7 @@ function unknownModel(models: readonly string[]): ServiceError {
 }
 
 interface ChatReader extends AnswerReader<ChatChunk, ChatFinish> {
-  /** Set where the request names what only one project can use. */
+  /** Set where the request names a resource that only one project can use. */
   search: OwnerSearch | null;
 }
 

@@ -1,24 +1,22 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover } from '../failover/failover.ts';
-import { ServiceError } from '../failover/service-error.ts';
-import type { EmbeddingClient } from '../providers/provider.ts';
+import { forCaller, ServiceError } from '../failover/service-error.ts';
+import type { EmbeddingClient, EmbeddingQuestion, Embeddings } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
-import type { EmbeddingQuestion, Embeddings } from '../shared/embedding.ts';
-import { UpstreamError } from '../shared/failure.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
 import { modelOf, servedModels, type Target } from '../shared/target.ts';
 
 export interface EmbedOptions {
   readonly failover: Failover;
   readonly clients: ReadonlyMap<ProviderName, EmbeddingClient>;
-  /** None stands in for another: the numbers of two models do not compare. */
+  /** No model replaces another: embeddings of different models cannot be compared. */
   readonly targets: readonly Target[];
-  /** Further names of their models. */
+  /** The names of their models, by alias. */
   readonly aliases: ReadonlyMap<string, string>;
 }
 
 export interface EmbeddingReply extends Embeddings {
   readonly answeredBy: AnsweredBy;
-  /** Estimated, for a provider that does not count. */
+  /** For the usage of a model that does not count tokens. */
   readonly estimatedTokens: number;
 }
 
@@ -71,13 +69,6 @@ function shapeOfTexts({ texts }: EmbeddingQuestion): RequestShape {
     [],
     () => texts.length,
   );
-}
-
-/** A fault of the request is the only failure whose message goes to the caller. */
-function forCaller(error: unknown): unknown {
-  if (!(error instanceof UpstreamError)) return error;
-  const message = `The provider refused this request: ${error.failure.message}`;
-  return new ServiceError('invalid_request', message, { cause: error });
 }
 
 function unknownModel(models: readonly string[]): ServiceError {

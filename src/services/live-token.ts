@@ -1,6 +1,6 @@
 import type { Caller, Failover } from '../failover/failover.ts';
 import { ServiceError } from '../failover/service-error.ts';
-import type { LiveSetup, LiveToken } from '../providers/gemini/live-token.ts';
+import type { LiveSetup, LiveToken } from '../providers/gemini/gemini-live-token.ts';
 import type { Client } from '../providers/provider.ts';
 import type { Target } from '../shared/target.ts';
 import { type ValueEnd, valueFrom } from './value-from.ts';
@@ -16,7 +16,7 @@ export interface LiveTokens {
   /** The model of the sessions. */
   readonly model: string;
   /**
-   * A token with which one browser may open one Live session: its model and its system prompt are ours.
+   * A token with which a browser may open one Live session. The server sets its model and its system prompt.
    *
    * @throws ServiceError
    */
@@ -39,7 +39,7 @@ export const createLiveTokens = ({
       return await valueFrom(failover, {
         operation: 'live_token',
         targets: [target],
-        // A mint proves the key, and not that the model has quota left.
+        // Minting proves the key, but not that the model has quota left.
         reach: 'part',
         requestTimeoutMs: MINT_LIMIT_MS,
         attemptTimeoutMs: MINT_ATTEMPT_MS,

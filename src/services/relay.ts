@@ -18,16 +18,16 @@ export interface RelayOptions {
   readonly clients: ReadonlyMap<ProviderName, RelayClient>;
   /** Gemini's: one for each model that is served, and an unmetered one for counting tokens and listing models. */
   readonly targets: readonly Target[];
-  /** Further names of their models. */
+  /** The names of their models, by alias. */
   readonly aliases: ReadonlyMap<string, string>;
 }
 
 export interface RelayCall {
   readonly operation: Operation;
   readonly request: RelayRequest;
-  /** The same for the model that an alias stands for. */
+  /** The same request for the model of an alias. */
   readonly requestFor: (model: string) => RelayRequest;
-  /** As the caller names it. Any of Google's may be described; other calls are for one that is served. */
+  /** As the caller names it. A description may be of any of Google's models, every other call is for a served one. */
   readonly model: string | null;
   readonly isMetered: boolean;
   /** Whether the answer begins only when it is complete. */
@@ -111,7 +111,7 @@ const questionFor = (call: RelayCall, model: Target | null): RelayRequest =>
 
 const isAny = () => true;
 
-/** Tokens may be counted for any model that is served. */
+/** Tokens may be counted for every served model. */
 const FITS: Partial<Record<Operation, (target: Target) => boolean>> = {
   generate_content: ({ use }) => use === 'chat',
   embeddings: ({ use }) => use === 'embeddings',
@@ -225,7 +225,7 @@ const MAX_PROJECTS = 10;
 /** A file's name or address; files elsewhere belong to no project. */
 const FILE = /^(?:https:\/\/[^/]+\/v\w+\/)?(files\/[\w-]+)$/;
 
-/** @returns the name of the uploaded file, null for what is no such file */
+/** @returns the name of the uploaded file; null for another address */
 export const uploadedFile = (uri: string): string | null => FILE.exec(uri)?.[1] ?? null;
 
 /** The known owner of a cached content or an uploaded file. Only keys of the owning project can use it. */

@@ -9,7 +9,7 @@ import type { TextStore } from '../shared/shared-store.ts';
 /** What is kept of a session token, so that its session can start with another key. */
 export interface MintedToken {
   readonly keyId: string;
-  /** What its caller asked for, in Anam's form; null for nothing but our persona. */
+  /** The caller's request in Anam's form; null for our persona without options. */
   readonly clientRequest: JsonObject | null;
 }
 
@@ -38,7 +38,7 @@ export interface SessionTokensOptions {
 const LIFETIME_MS = 3_600_000;
 /** The shared store usually answers in a millisecond; a slower answer is not waited for. */
 const ANSWER_LIMIT_MS = 250;
-/** A token with a longer request is not shared: its session starts on this instance, or with its own key. */
+/** A token with a longer request is not shared: another instance can start its session only with the token's own key. */
 const MAX_SHARED_LENGTH = 100_000;
 
 export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions): SessionTokens {
@@ -91,7 +91,7 @@ const SHARED = z.object({
 
 /** At most this many tokens are kept: the oldest is forgotten, and then treated as an unknown one. */
 const MAX_TOKENS = 10_000;
-/** The total length of what callers asked for, in characters. */
+/** The total length of the callers' requests, in characters. */
 const MAX_SIZE = 32_000_000;
 
 interface Kept extends MintedToken {

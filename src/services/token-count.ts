@@ -1,5 +1,5 @@
 import type { Caller } from '../failover/failover.ts';
-import { ServiceError } from '../failover/service-error.ts';
+import { refusedByProvider, ServiceError } from '../failover/service-error.ts';
 import type { RelayRequest } from '../providers/gemini/gemini-relay.ts';
 import type { ChatTurn } from '../shared/chat.ts';
 import { asText, isJsonObject, parseJson } from '../shared/json.ts';
@@ -35,7 +35,7 @@ export const createTokenCount =
     throw new ServiceError('upstream_failed', 'The provider did not count the tokens.');
   };
 
-/** A count has a few hundred bytes. */
+/** The answer has a few hundred bytes. */
 const MAX_BYTES = 65_536;
 
 class CollectedAnswer implements RelayWriter {
@@ -60,6 +60,5 @@ class CollectedAnswer implements RelayWriter {
 function refused(body: string): ServiceError {
   const value = parseJson(body);
   const error = isJsonObject(value) && isJsonObject(value.error) ? value.error : {};
-  const said = asText(error.message) || 'it gave no reason.';
-  return new ServiceError('invalid_request', `The provider refused this request: ${said}`);
+  return refusedByProvider(asText(error.message) || 'it gave no reason.');
 }

@@ -9,7 +9,7 @@ type ValueRequest<Question, Value> = Omit<
   FailoverRequest<Question, never, ValueEnd<Value>>,
   'clients' | 'isStreamed'
 > & {
-  /** Of the provider of the first target. */
+  /** The client of the first target's provider. */
   readonly client: Client<Question, never, ValueEnd<Value>>;
 };
 

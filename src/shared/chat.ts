@@ -7,7 +7,7 @@ export interface ChatTurn {
   readonly messages: readonly ChatMessage[];
   readonly settings?: GenerationSettings;
   readonly tools?: Tools;
-  /** What the provider stores of the conversation's beginning, by its name, such as `cachedContents/abc`. */
+  /** The name of a beginning of the conversation that the provider stores, such as `cachedContents/abc`. */
   readonly cachedContent?: string;
 }
 
@@ -21,12 +21,12 @@ export interface TextPart extends Signed {
   readonly text: string;
 }
 
-/** What the provider has to get back as it came, so that the model remembers what it thought. */
+/** A signature goes back to the provider unchanged, so that the model remembers its thoughts. */
 interface Signed {
   readonly signature?: string;
 }
 
-/** What the model thought in an earlier answer. */
+/** A thought of the model in an earlier answer. */
 export interface ReasoningPart extends Signed {
   readonly kind: 'reasoning';
   readonly text: string;
@@ -41,12 +41,12 @@ export interface Media {
 
 export type MediaPart = Media & Signed & { readonly kind: 'media' };
 
-/** A file that the provider fetches itself. */
+/** A file that the provider fetches. */
 export interface LinkPart {
   readonly kind: 'link';
   /** An http or https address. */
   readonly url: string;
-  /** Left out where the caller does not say: the provider finds out. */
+  /** Without it the provider finds out the type. */
   readonly mediaType?: string;
 }
 
@@ -58,7 +58,7 @@ export type AssistantPart =
   | (ToolCall & { readonly kind: 'tool-call' });
 
 export interface ToolCall extends Signed {
-  /** Any text: a provider that allows less gets another name. */
+  /** Any text. A provider that does not accept it gets another name. */
   readonly name: string;
   readonly input: Readonly<Record<string, unknown>>;
 }
@@ -72,17 +72,17 @@ export interface ToolResult {
 }
 
 export interface Tools {
-  /** May be empty where the provider's own search is offered. */
+  /** May be empty where the search is offered. */
   readonly declarations: readonly ToolDeclaration[];
   readonly choice: ToolChoice;
-  /** Whether the model may search the web by the provider's own tool. Default: false. */
+  /** Whether the provider's own web search is offered. Default: false. */
   readonly search?: boolean;
 }
 
 export interface ToolDeclaration {
   readonly name: string;
   readonly description?: string;
-  /** A JSON schema, any root: it is completed for the provider. */
+  /** A JSON schema. Its root may leave out `type: object`, which is added for the provider. */
   readonly parameters?: Readonly<Record<string, unknown>>;
 }
 
@@ -108,7 +108,7 @@ export interface GenerationSettings {
   readonly presencePenalty?: number;
   readonly frequencyPenalty?: number;
   readonly thinking?: ThinkingSettings;
-  /** What the answer is made of. By default the model decides. */
+  /** What the answer may consist of. Default: the model decides. */
   readonly modalities?: readonly ('text' | 'image')[];
   /** The answer is to be JSON, of this schema if given. */
   readonly json?: { readonly schema?: Readonly<Record<string, unknown>> };
@@ -119,11 +119,11 @@ export type Effort = (typeof EFFORTS)[number];
 
 /** How much the model may think before it answers. */
 export interface ThinkingSettings {
-  /** Becomes a budget or a level, whichever the model takes; ignored beside either, and by a model that does not think. */
+  /** Becomes the budget or level that the model accepts. Ignored beside either, and for a model that does not think. */
   readonly effort?: Effort;
   /** In tokens; 0 is none, -1 leaves it to the model. */
   readonly budget?: number;
-  /** In the provider's words. */
+  /** One of the provider's own names. */
   readonly level?: string;
   readonly includeThoughts?: boolean;
 }
@@ -131,16 +131,16 @@ export interface ThinkingSettings {
 /** A part of the answer. The text may be empty. */
 export interface ChatChunk {
   readonly text: string;
-  /** What the model thought, as far as it was asked to tell: no part of the answer. */
+  /** A thought, which is no part of the answer. Only where `includeThoughts` is set. */
   readonly reasoning?: string;
   readonly toolCalls?: readonly ToolCall[];
   readonly media?: Media;
   readonly sources?: readonly Source[];
-  /** Of the text, the thought or the medium. It may come alone after its text. */
+  /** The signature of the text, thought or medium. It may come alone, after its text. */
   readonly signature?: string;
 }
 
-/** A page on which the answer is based. */
+/** A web page that the answer is based on. */
 export interface Source {
   readonly url: string;
   readonly title?: string;

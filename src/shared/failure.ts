@@ -121,9 +121,9 @@ export interface Usage {
   /** Thoughts are billed as output, and counted here too. */
   readonly outputTokens: number;
   readonly totalTokens: number;
-  /** Of the input, what the provider had cached. */
+  /** The part of the input that the provider had cached. */
   readonly cachedTokens: number;
-  /** Of the output, what the model thought. */
+  /** The part of the output that is thoughts. */
   readonly thoughtTokens: number;
 }
 

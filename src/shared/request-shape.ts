@@ -6,7 +6,7 @@ export interface RequestShape {
   readonly tokens: number;
   /** The most that they could be: digits and some scripts have a token for each letter. */
   readonly mostTokens: number;
-  /** As how many requests the provider counts it; absent for one. */
+  /** How many requests the provider counts for it. Default: 1. */
   readonly requests?: number;
 }
 

@@ -28,14 +28,14 @@ export interface Counter {
   ): Promise<{ readonly total: number; readonly leftMs: number }>;
 }
 
-/** Copies of running answers, by the name of their chat, so that an instance can go on reading what another one writes. */
+/** Copies of running answers, by the name of their chat. Through them, an instance reads an answer that another one writes. */
 export interface AnswerStore {
-  /** @param listener receives what other instances do; there is one */
+  /** @param listener receives the actions of other instances; it replaces the one before */
   listen(listener: AnswerListener): void;
-  /** Adds to the copy, and shows that its answer goes on. */
+  /** Adds to the copy, and shows that its instance is alive. */
   write(part: WrittenPart): Promise<WriteAnswer>;
   /**
-   * @param id of the answer that is being read; null to begin with one that was not read to its end
+   * @param id of the answer that is being read; null for the latest, unless it was read to its end
    * @param from where to go on, in bytes
    * @returns null where there is none
    */
@@ -59,7 +59,7 @@ export type AnswerState =
       readonly retryAfterSeconds: number | null;
     };
 
-/** Read to its end, stopped by its client, or too large to be kept. */
+/** `taken`: a client has the whole answer. `lost`: it was too large to be kept. */
 export type AnswerEnd = 'taken' | 'stopped' | 'lost';
 
 export interface WrittenPart {
@@ -71,14 +71,14 @@ export interface WrittenPart {
   readonly from: number;
   readonly text: string;
   readonly state: AnswerState;
-  /** Whether a client has it all. */
+  /** Whether a client has received the whole answer. */
   readonly isTaken: boolean;
 }
 
 export interface WriteAnswer {
   /** `incomplete`: the store lacks what was written before. `gone`: another answer has taken its place. */
   readonly result: 'written' | 'incomplete' | 'gone' | 'stopped';
-  /** How many milliseconds ago another instance has read it; null for never. */
+  /** How many milliseconds ago another instance last read it; null for never. */
   readonly readMs: number | null;
 }
 
@@ -86,6 +86,6 @@ export interface ReadPart {
   readonly id: string;
   readonly text: string;
   readonly state: AnswerState | { readonly kind: 'lost' };
-  /** How many milliseconds ago its owner has written. */
+  /** How many milliseconds ago its owner last wrote. */
   readonly ageMs: number;
 }

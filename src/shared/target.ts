@@ -19,7 +19,7 @@ export interface Target {
   readonly labels: TargetLabels;
 }
 
-/** Answers, embeddings, avatar sessions, tokens for Live sessions, or what costs nothing. */
+/** `live` mints tokens for Live sessions; `free` is a call that uses no quota. */
 export type TargetUse = 'chat' | 'embeddings' | 'session' | 'live' | 'free';
 
 export type PersonaOwner = 'ours' | 'callers';
@@ -54,7 +54,7 @@ export const unmeteredTarget = (provider: ProviderName): Target => ({
   labels: {},
 });
 
-/** To mint a token uses no quota of the model. What refuses it is parked apart from what refuses answers. */
+/** Minting a token uses no quota of the model. Its refusals are parked apart from those of answers. */
 export const liveTarget = (provider: ProviderName, liveModel: string): Target => ({
   ...unmeteredTarget(provider),
   label: 'live-tokens',
@@ -78,8 +78,8 @@ export function modelOf({ model, label }: Target): string {
   return model;
 }
 
-/** By the name of a model that a caller may ask for; several providers may have a model of one name. */
-export type ServedModels = ReadonlyMap<string, readonly [Target, ...Target[]]>;
+/** By the name that a caller may use. Several providers may have a model of the same name. */
+type ServedModels = ReadonlyMap<string, readonly [Target, ...Target[]]>;
 
 /**
  * The models of these targets, then the aliases that lead to one of them.

@@ -6,14 +6,14 @@ export interface AnswerStoreOptions {
   readonly connection: RedisConnection;
   readonly instance: string;
   readonly channel: string;
-  /** Of what is known of an answer, and of its text. */
+  /** The Redis keys of an answer's state and of its text. */
   keysOf(name: string): readonly [string, string];
   listen(listener: AnswerListener): void;
 }
 
-/** Longer than an answer goes on without a reader. */
+/** Longer than an answer goes on without a reader. Every write starts it again. */
 const KEEP_MS = 90_000;
-/** Long enough for those that are reading it. */
+/** Long enough for its current readers. */
 const KEEP_ENDED_MS = 10_000;
 
 const STOPPED = JSON.stringify({ kind: 'stopped' });

@@ -110,7 +110,7 @@ function readPersona(body: unknown): Persona | Reply {
   return invalidBody(missing.map((name) => [`personaConfig.${name}`, config[name]]));
 }
 
-/** The client, such as a LiveKit agent, thinks and speaks itself: the persona needs no voice. */
+/** The client, such as a LiveKit agent, generates the speech itself, so the persona needs no voice. */
 const CLIENTS_OWN_MODEL = 'CUSTOMER_CLIENT_V1';
 const SILENT = ['name', 'avatarId'];
 

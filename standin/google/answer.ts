@@ -178,7 +178,7 @@ interface UsageFacts {
   readonly cachedTokens?: number | undefined;
 }
 
-/** Google leaves out a count of nothing. */
+/** Google leaves out a count of zero. */
 const usage = (promptTokenCount: number, candidatesTokenCount: number, thoughts: number) => ({
   promptTokenCount,
   ...(candidatesTokenCount > 0 ? { candidatesTokenCount } : {}),

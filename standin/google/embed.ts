@@ -9,7 +9,7 @@ import { isBroken } from './wire.ts';
 
 /** Google's own limit (https://github.com/vercel/ai/issues/16101). */
 const MAX_REQUESTS = 100;
-/** Fewer than a real model makes unless it is asked for others, so that tests can read them. */
+/** A real model returns more by default. Few numbers keep tests readable. */
 const DIMENSIONS = 8;
 const FIELDS: ReadonlySet<string> = new Set(
   'model content taskType task_type title outputDimensionality output_dimensionality'.split(' '),

@@ -26,7 +26,7 @@ export const QUOTAS = {
 
 const EMBEDDING_REQUESTS = 'generativelanguage.googleapis.com/embed_content_free_tier_requests';
 
-/** Those of embeddings, as posted in public with refusals of the requests; of the tokens none was seen. */
+/** The names of the quotas of embeddings, from refusals that were posted in public. None named a quota of tokens. */
 export const EMBEDDING_QUOTAS = {
   rpd: {
     metric: EMBEDDING_REQUESTS,

@@ -130,12 +130,12 @@ describe('limits', () => {
       `GOOGLE_LIMITS: entry 8 ${unreadable}`,
     ]);
     expect(faultsOf({ GOOGLE_LIMITS: 'other: 5 rpm' })).toEqual([
-      'GOOGLE_LIMITS: other is none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.',
+      'GOOGLE_LIMITS: entry 1 names none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.',
     ]);
   });
 });
 
-describe('aliases of models', () => {
+describe('MODEL_ALIASES', () => {
   it('lead to the models that are served, by chat or for embeddings', () => {
     const { modelAliases } = read({
       GOOGLE_MODELS: 'flash, pro',
@@ -163,11 +163,11 @@ describe('aliases of models', () => {
     });
     const none = 'none of GOOGLE_MODELS and GOOGLE_EMBEDDING_MODELS.';
     expect(faults).toEqual([
-      'GOOGLE_EMBEDDING_MODELS: pro is one of GOOGLE_MODELS; no model does both.',
-      'MODEL_ALIASES: flash is the name of a model that is served.',
-      'MODEL_ALIASES: embed is the name of a model that is served.',
-      `MODEL_ALIASES: gone is ${none}`,
-      `MODEL_ALIASES: a is ${none}`,
+      'GOOGLE_EMBEDDING_MODELS: entry 2 is one of GOOGLE_MODELS; no model does both.',
+      'MODEL_ALIASES: entry 1 has the name of a served model as its alias.',
+      'MODEL_ALIASES: entry 2 has the name of a served model as its alias.',
+      `MODEL_ALIASES: entry 3 leads to ${none}`,
+      `MODEL_ALIASES: entry 4 leads to ${none}`,
     ]);
   });
 });
@@ -359,7 +359,7 @@ describe('CHAT_TOOLS', () => {
   const faultsWith = (content: unknown) => faultsOf({ CHAT_TOOLS: writeToolsFile(content) });
   const parameters = { type: 'object', properties: { city: { type: 'string' } } };
 
-  it('are read from their file, whatever mark it begins with', () => {
+  it('is read from its file, with or without a byte order mark', () => {
     const tools = [
       { name: 'weather', description: 'Of a city.', parameters, needsApproval: true },
       { name: 'clock' },
@@ -375,7 +375,7 @@ describe('CHAT_TOOLS', () => {
     ]);
   });
 
-  it('have all their faults listed, without a value', () => {
+  it('has all faults of the file listed, without a value', () => {
     const circular = { type: 'object', properties: { next: { $ref: '#' } } };
     const deep = JSON.parse(`${'{"a":'.repeat(60)}1${'}'.repeat(60)}`);
     const name = 'clock';
@@ -613,6 +613,17 @@ describe('the environment', () => {
       keys: [],
     });
   });
+});
+
+it('never shows a key that stands where a model is named', () => {
+  const key = 'key-0123456789';
+  const MODEL_ALIASES = `${key}: gone, ${key}-2: ${key}`;
+  for (const environment of [
+    { GOOGLE_MODELS: key, GOOGLE_EMBEDDING_MODELS: key, MODEL_ALIASES },
+    { GOOGLE_LIMITS: `${key}: 5 rpm`, MODEL_ALIASES },
+  ]) {
+    expect(saidAbout(environment)).not.toContain('0123456789');
+  }
 });
 
 it('never shows a key, on whichever line it was put and in whatever state', () => {

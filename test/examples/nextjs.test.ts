@@ -133,7 +133,7 @@ describeExample('nextjs', (browser, example) => {
     await say(page, 'What time is it in Tokyo?');
     await page.getByText(/^Looked at the clock: .* \(Asia\/Tokyo\)\.$/).waitFor();
     await page.getByText('You said:').waitFor();
-    // Both steps are one message: an id of its own for the second would repeat the first.
+    // Both steps are one message: with another id for the second, the page would show the first twice.
     expect(await page.getByLabel('Answer').count()).toBe(1);
     expect(app.standin.calls).toHaveLength(2);
     const result = { name: 'local_time', response: expect.anything() };
@@ -144,7 +144,7 @@ describeExample('nextjs', (browser, example) => {
         { role: 'user', parts: [{ functionResponse: result }] },
       ],
     });
-    // Only what the page has found out has the word "at" before the time.
+    // Only the output of the page's tool has the word "at" before the time.
     expect(JSON.stringify(app.standin.calls[1]?.body)).toMatch(/ at \d+:\d\d [AP]M/);
     await expectReadable(page);
   });
@@ -194,7 +194,7 @@ const THOUGHTFUL = answerOf([
   event([{ text: 'Hi there.' }], { finishReason: 'STOP' }),
 ]);
 
-/** One address for all tests, which leads to the server of each. */
+/** One address for all tests. It leads to the server of the current test. */
 function createFixedAddress() {
   let port = 0;
   const open = new Set<Socket>();
@@ -214,7 +214,7 @@ function createFixedAddress() {
     },
     leadTo(url: string) {
       port = Number(new URL(url).port);
-      // Next keeps its connections, and these lead to the server of the test before.
+      // Next keeps its connections, which still lead to the server of the test before.
       for (const socket of open) socket.destroy();
     },
     close: () => void server.close(),

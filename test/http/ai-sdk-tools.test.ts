@@ -43,13 +43,13 @@ function startWith(
 const contentsOf = (app: App) =>
   (app.standin.calls.at(-1)?.body as { contents: unknown } | undefined)?.contents;
 
-/** Even on a busy machine. */
+/** Long enough for a busy machine. */
 const soon = (check: () => void) => vi.waitFor(check, { timeout: 10_000 });
 
 type ToolPart = Extract<UIMessage['parts'][number], { toolCallId: string }>;
 type Run = (call: { toolName: string; toolCallId: string; input: unknown }) => unknown;
 
-/** A page with tools: each that is available is run at once, and its output is sent by itself. */
+/** A page with tools: it runs each available call at once, and sends the output without a click. */
 function openPage(app: App, client: AiClient, run: Run) {
   const ran: string[] = [];
   const chat = createChat(client, {
@@ -75,7 +75,7 @@ function openPage(app: App, client: AiClient, run: Run) {
     toolPart: () => parts().find((part): part is ToolPart => 'toolCallId' in part),
     texts: () => parts().flatMap((part) => (part.type === 'text' ? [part.text] : [])),
     say: (text: string) => whileTimePasses(app.clock, chat.sendMessage({ text })),
-    /** Until the chat waits for a person again. */
+    /** Resolves when the chat waits for a person again. */
     async settles() {
       const isReady = soon(() => expect(['ready', 'error']).toContain(chat.status));
       await whileTimePasses(app.clock, isReady);
@@ -168,7 +168,7 @@ describe.each(AI_CLIENTS)('%s', (_name, client) => {
     ]);
   });
 
-  it('shows what the model thinks before the first word, and leaves unsigned thoughts out of what it sends', async () => {
+  it('shows thoughts before the first word, and sends no unsigned thoughts back', async () => {
     const app = await startWith(
       { thoughts: 'Hmm, easy.', text: 'one two', chunks: 2, chunkMs: 5000, cachedTokens: 1 },
       { CHAT_REASONING: 'true' },
@@ -203,7 +203,7 @@ describe.each(AI_CLIENTS)('%s', (_name, client) => {
     ]);
   });
 
-  it('returns each signature with the part that it came with, and the images that were generated', async () => {
+  it('sends each signature back with its part, and the generated images', async () => {
     const image = { mimeType: 'image/png', data: PIXEL };
     const parts = [
       { text: 'I ', thought: true },
@@ -387,7 +387,7 @@ describe.each(CLIENTS_WITH_APPROVALS)('%s', (_name, client) => {
     expect(contentsOf(app)).toMatchObject([...ASKED, denial, { role: 'model' }, { role: 'user' }]);
   });
 
-  it('goes on when a person writes instead of approving, and still runs what is approved later', async () => {
+  it('continues when a person writes instead of approving, and runs a call that is approved later', async () => {
     const { app, page, id } = await startRemoval();
     const first = page.chat.messages.at(-1)?.id ?? '';
     app.standin.setFault('g-one', answersWith([{ text: 'Fine.' }]));
@@ -477,7 +477,7 @@ describe('tools in UI messages', () => {
     ]);
   });
 
-  it('become turns of their own in the order of the steps, dynamic ones too, and half-written calls are left out', async () => {
+  it('become one turn for each step, also dynamic ones, and incomplete calls are left out', async () => {
     const app = await startTools();
     const dynamic = { type: 'dynamic-tool', toolName: 'clock', input: {}, output: 'noon' };
     const history = answered(
@@ -517,7 +517,7 @@ describe('tools in UI messages', () => {
     expect(app.standin.calls).toHaveLength(3);
   });
 
-  it('of an approved call come back at once, without a call to the provider', async () => {
+  it('with an approved call come back at once, without a call to the provider', async () => {
     const app = await startTools();
     const approval = { id: 'approval-1', approved: true };
     const approved = toolPart({ state: 'approval-responded', approval });
@@ -562,7 +562,7 @@ describe('tools in UI messages', () => {
     [
       'an output of the user',
       [said('On'), { role: 'user', parts: [toolPart({})] }],
-      /^messages\.2\.parts\.0\.type: Only the assistant calls tools\.$/,
+      /^messages\.2\.parts\.0\.type: Only messages of the assistant may call tools\.$/,
     ],
     [
       'an unknown state',
@@ -592,12 +592,12 @@ describe('tools in UI messages', () => {
     [
       'a last call that awaits approval',
       [answered(toolPart({ state: 'approval-requested', approval: { id: 'x' } }))],
-      /^messages\.1\.parts\.0: This call was neither approved nor denied yet/,
+      /^messages\.1\.parts\.0: This call has been neither approved nor denied yet/,
     ],
     [
       'an answer after the outputs',
       [answered(toolPart({}), { type: 'step-start' }, { type: 'text', text: 'Clear.' })],
-      /^messages\.1: The last one must be the user's/,
+      /^messages\.1: The last message must be the user's/,
     ],
   ])(
     'with %s are refused by a sentence, without a call to the provider',

@@ -35,7 +35,7 @@ const bodiesOf = (app: App, path: string) =>
 const keysOf = (app: App, path: string) =>
   app.standin.calls.filter((call) => call.path === path).map(({ key }) => key);
 
-/** As `livekit-plugins-anam` puts it together (`api.py`). */
+/** The body that `livekit-plugins-anam` builds (`api.py`). */
 const OF_LIVEKIT = {
   personaConfig: {
     type: 'ephemeral',
@@ -49,7 +49,7 @@ const OF_LIVEKIT = {
   sessionOptions: { videoWidth: 1152, videoHeight: 768, showAIAvatarDisclosure: true },
 };
 
-// The SDK complains of what needs a browser.
+// The SDK logs errors for features that need a browser.
 beforeEach(() => {
   vi.spyOn(console, 'error').mockImplementation(() => {});
   vi.spyOn(console, 'warn').mockImplementation(() => {});
@@ -73,7 +73,7 @@ describe("the server's options of a session", () => {
     expect(bodiesOf(app, TOKEN)).toEqual([asked, asked]);
   });
 
-  it('leave a whole configuration its own notes', async () => {
+  it('do not replace the notes of a whole configuration', async () => {
     const config = { name: 'Ada', avatarId: 'a', voiceId: 'v', directorNotes: { expressivity: 1 } };
     const app = await startAnam(null, {
       ...OPTIONS,
@@ -106,7 +106,7 @@ describe("the server's options of a session", () => {
     ]);
   });
 
-  it('that Anam refuses are ours to mend', async () => {
+  it('that Anam refuses are a fault of the server', async () => {
     const app = await startAnam(null, { ANAM_SESSION_OPTIONS: '{"videoWidth":1152}' });
     const { status, body } = await post(app, BROWSER, {});
     expect([status, body.error.code]).toEqual([502, 'upstream_failed']);
@@ -133,7 +133,7 @@ describe("LiveKit's plugin", () => {
     expect([again.status, again.body.error]).toEqual([401, expect.any(String)]);
   });
 
-  it("gets Anam's own words where its request is at fault, and no account is parked", async () => {
+  it("gets Anam's own body for a faulty request, and no account is parked", async () => {
     const app = await startAnam();
     const sessionOptions = { videoWidth: 1152 };
     const answer = await post(app, TOKEN, { ...OF_LIVEKIT, sessionOptions }, AS_PROGRAM);
@@ -154,7 +154,7 @@ describe("LiveKit's plugin", () => {
     expect((await post(app, `/${START}`, {}, bearer(body.sessionToken))).status).toBe(200);
   });
 
-  it('may name no persona: then it is ours', async () => {
+  it('gets our persona if it names none', async () => {
     const app = await startAnam();
     expect((await post(app, TOKEN, {}, AS_PROGRAM)).status).toBe(200);
     const { environment } = OF_LIVEKIT;
@@ -194,7 +194,7 @@ describe("LiveKit's plugin", () => {
     },
   );
 
-  it('is told of spent accounts with a status that is not tried again at once', async () => {
+  it('gets a status for spent accounts that it does not retry at once', async () => {
     const app = await startAnam({ kind: 'rate_limited' }, { ANAM_API_KEY_2: '' });
     const { status, body, headers } = await post(app, TOKEN, OF_LIVEKIT, AS_PROGRAM);
     expect([status, body.error]).toEqual([429, expect.stringContaining('exhausted')]);
@@ -256,7 +256,7 @@ describe("Anam's own SDK", () => {
     expect(keysOf(app, START)).toHaveLength(status === 200 ? 1 : 0);
     if (status === 400) {
       expect(answer.body.error).toContain('X-Anam-Target-Url');
-      // The token is still good.
+      // The token is still valid.
       const again = await post(app, `/api/anam${START}`, {}, bearer(body.sessionToken));
       expect(again.status).toBe(200);
     }

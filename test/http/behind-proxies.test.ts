@@ -68,7 +68,7 @@ const ask = (url: string, body: object, encoding: string) =>
     body: JSON.stringify(body),
   });
 
-/** What had arrived of the answer after each piece. */
+/** How much of the answer had arrived after each piece. */
 async function readPieces({ body }: Response): Promise<readonly string[]> {
   const decoder = new TextDecoder();
   const states: string[] = [];
@@ -134,7 +134,7 @@ ifInstalled(NGINX, 'behind nginx with its defaults', () => {
     });
   });
 
-  it('a plain text that breaks off is no whole answer', async () => {
+  it('a plain text that breaks off is not a complete answer', async () => {
     const cut = { kind: 'cut_mid_stream' } as const;
     const own = await startForPrograms(cut, { ...SLOWLY, chunkMs: 10 }, { keys: { fault: cut } });
     const proxy = await startNginx(own.url);

@@ -494,7 +494,7 @@ describe('large bodies in flight', () => {
     });
   });
 
-  it('count only as far as they have arrived, and as they have grown', async () => {
+  it('count only the bytes that have arrived, after decoding', async () => {
     const app = await startSmall();
     const slow = [1, 2, 3, 4].map(() =>
       sendHead(app, '/api/chat', { 'content-length': String(2 * MB) }),

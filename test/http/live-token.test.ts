@@ -182,7 +182,7 @@ describe('a key that cannot mint a token', () => {
     expect([ms >= 20_000, ms < 22_000]).toEqual([true, true]);
   });
 
-  it('does not open by a later mint what a chat has found', async () => {
+  it('leaves parked what a chat has found, when a later mint succeeds', async () => {
     const app = await startLive({ kind: 'prepay_empty' }, { GOOGLE_API_KEY_2: '' });
     expect((await flow(app.clock, app.chat('Hi'))).status).toBe(503);
     app.clock.advance(60 * MINUTE);
@@ -195,7 +195,7 @@ describe('a key that cannot mint a token', () => {
 });
 
 describe('a refusal of a Live token', () => {
-  it('names the setting that is missing, and asks nobody', async () => {
+  it('names the missing setting, and no provider is called', async () => {
     const app = await startLive(null, { GOOGLE_LIVE_MODEL: '' });
     const { status, body, headers } = await mint(app);
     expect([status, body.error.code]).toEqual([404, 'not_found']);
@@ -275,7 +275,7 @@ afterEach(async () => {
   for (const close of closing.splice(0)) await close();
 });
 
-/** Where a Live session opens: tells the address, the token and the first message of the next one. */
+/** A server for Live sessions. It reports the address, the token and the first message of the next session. */
 async function serveLive() {
   const sockets = new Set<Socket>();
   const server = createServer().listen(0, '127.0.0.1');

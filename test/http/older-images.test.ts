@@ -5,7 +5,7 @@ import { OlderImages } from '../../src/http/older-images.ts';
 const LEFT_OUT = 'data:,left-out';
 const MIN_IMAGE = 5000;
 
-/** What could be taken for an image, or for the end of a text. */
+/** Texts that look like an image, or like the end of a text. */
 const oddText = fc.constantFrom(
   'url',
   'data:',

@@ -10,7 +10,7 @@ const KEY = { GOOGLE_API_KEY: 'g-one' };
 const standin = { answer: { chunks: 1, text: 'A dot.' }, longestBodyKept: 30 * MB };
 const shared = shareApp({ environment: KEY, standin });
 
-/** As a data URL it has a third more. */
+/** Its data URL is a third longer. */
 function photoOf(bytes: number, name: string) {
   const data = Buffer.alloc(bytes, name).toString('base64');
   return { data, part: toFile('image/jpeg', data) };
@@ -32,7 +32,7 @@ function startChat(app: App, { DefaultChatTransport }: Client = current) {
     transport: new DefaultChatTransport({ api: `${app.url}/api/chat` }),
     onError: (error) => void errors.push(error),
   });
-  /** @returns why it failed, or what was sent on */
+  /** @returns the error, or the request to the provider */
   async function say(text: string, ...files: readonly ReturnType<typeof toFile>[]) {
     await whileTimePasses(app.clock, chat.sendMessage({ text, files: [...files] }));
     return errors.shift()?.message ?? partsSent(app);
@@ -47,7 +47,7 @@ interface GoogleBody {
   }[];
 }
 
-/** What the last call to the provider had in its turns of the user, with the length of its images. */
+/** The user's turns in the last call to the provider, with the length of each image. */
 function partsSent(app: App) {
   const body = (app.standin.calls.at(-1)?.body ?? {}) as GoogleBody;
   return body.contents
@@ -146,7 +146,7 @@ describe('images that exceed the limit', () => {
     ]);
   });
 
-  it('beside a text that alone exceeds it do not help: no text is left out', async () => {
+  it('beside a text that alone exceeds it stay, and the body is refused: no text is left out', async () => {
     const app = limited();
     const url = `data:image/png;base64,${'A'.repeat(MB)}`;
     const parts = [medium.part, { type: 'text', text: url }];
@@ -158,7 +158,7 @@ describe('images that exceed the limit', () => {
     expect(app.standin.calls).toEqual([]);
   });
 
-  it('five times are refused before they are read', async () => {
+  it('by more than five times are refused before they are read', async () => {
     const app = limited();
     const messages = Array.from({ length: 11 }, () => ({ role: 'user', parts: [medium.part] }));
     const { status, text } = await app.post('/api/chat', { messages });

@@ -17,7 +17,7 @@ import { whileTimePasses } from '../support/while-time-passes.ts';
 const ID = '3kTm8Qw2ZrV5xYbN';
 const TEXT = 'one two now red six end ';
 const WORDS = { chunks: 6, chunkMs: 1000, text: TEXT };
-/** More than a minute of it. */
+/** An answer of more than a minute. */
 const LONG = { chunks: 200, chunkMs: 1000, text: 'on and '.repeat(200) };
 const PATH = `/api/chat/${ID}/stream`;
 
@@ -45,13 +45,13 @@ const bodyOf = (id = ID) => ({ id, messages: [QUESTION], trigger: 'submit-messag
 
 interface Page {
   readonly status: number;
-  /** What has come so far. */
+  /** The text so far. */
   text(): string;
   readonly whole: Promise<void>;
   leave(): void;
 }
 
-/** A page's connection, which ends when the page does. */
+/** A page with its connection, which closes with the page. */
 async function open(app: App, init: RequestInit, path = PATH): Promise<Page> {
   const page = new AbortController();
   const response = await fetch(app.url + path, { ...init, signal: page.signal });
@@ -181,7 +181,7 @@ describe('useChat', () => {
     expect(app.standin.calls).toHaveLength(1);
   });
 
-  it('shows what there is of an answer that broke off without a reader, and its error once', async () => {
+  it('shows the text of an answer that broke off without a reader, and its error once', async () => {
     const app = await start(LONG);
     await askAndLeave(app, 'on and ');
     const leftAt = app.clock.now();
@@ -291,7 +291,7 @@ describe('an answer without a reader', () => {
     expect(app.clock.pendingTimers()).toBe(0);
   });
 
-  it('ends at once with the process, which no connection can reach any more', async () => {
+  it('ends at once at the shutdown, when no new connection is accepted', async () => {
     const app = await start(LONG);
     await askAndLeave(app, 'on and ');
     expect(await flow(app.clock, app.stop())).toBe(true);
@@ -299,7 +299,7 @@ describe('an answer without a reader', () => {
     expect(lineOf(app)).toMatchObject({ status: 499 });
   });
 
-  it('is not paused, and ends when it is larger than what is kept', async () => {
+  it('is not paused, and ends when it is too large to be kept', async () => {
     const app = await start({ chunks: 50, chunkMs: 100, text: 'x'.repeat(5_000_000) });
     const page = await ask(app);
     await vi.waitFor(() => expect(page.text()).toContain('xxx'));
@@ -310,7 +310,7 @@ describe('an answer without a reader', () => {
 });
 
 describe('an answer', () => {
-  it('goes to each of its readers as a whole', async () => {
+  it('reaches each of its readers in full', async () => {
     const app = await start();
     const page = await ask(app);
     await isSaid(page, 'one ');
@@ -339,7 +339,7 @@ describe('an answer', () => {
     idle.destroy();
   });
 
-  it('larger than what is kept arrives as a whole, and cannot be resumed', async () => {
+  it('that is too large to be kept arrives in full, and cannot be resumed', async () => {
     const app = await start({ chunks: 50, chunkMs: 100, text: 'x'.repeat(5_000_000) });
     const page = await ask(app);
     await whileTimePasses(app.clock, page.whole);

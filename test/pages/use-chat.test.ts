@@ -10,8 +10,8 @@ const TEXT = 'one two now red six end ';
 const PATH = /^\/api\/chat\/\{id\}\/stream$/;
 
 /**
- * As an app does it that stores each state of its conversation: the id of the chat survives a reload, and so does half an
- * answer. What has a photo in it is too large for the browser's storage.
+ * An app that stores each state of its conversation: the chat's id and a partial answer survive a reload. A photo is too large
+ * for the browser's storage.
  */
 const PAGE = `
   import { Chat } from '@ai-sdk/react';

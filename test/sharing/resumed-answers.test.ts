@@ -12,7 +12,7 @@ const NAME = chatNameOf(ID);
 const COPY = `understudy:answer:${NAME}`;
 const TEXT = 'one two now red six end ';
 const ANSWER = { chunks: 6, chunkMs: 100, text: TEXT };
-/** Longer than each of these tests. */
+/** An answer that outlasts each of these tests. */
 const ENDLESS = { chunks: 500, chunkMs: 50, text: 'on and '.repeat(500) };
 const SOON = { timeout: 5000, interval: 10 };
 
@@ -92,7 +92,7 @@ ifInstalled(REDIS_SERVER, 'with two instances', () => {
     expect([...names, ...values].join()).not.toContain(ID);
   });
 
-  it('an answer that was read to its end where it was asked for is not resumed at the other one', async () => {
+  it('an answer that was read to its end at its own instance is not resumed at the other one', async () => {
     const { redis, one, other } = await startTwo();
     await askAndLeave(one, READ_ON);
     // Sooner than after the second in which its connection may still close.

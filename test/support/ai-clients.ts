@@ -2,7 +2,7 @@ import { Chat } from '@ai-sdk/react';
 import * as current from 'ai';
 import * as strict from 'ai-v5';
 
-/** What the tests use of the AI SDK, whatever its version. */
+/** The part of the AI SDK that the tests use, the same in all versions. */
 export type AiClient = Pick<
   typeof current,
   | 'DefaultChatTransport'
@@ -20,14 +20,14 @@ if (next === null) {
   process.stderr.write(`\n!!! Node ${nodeVersion}: NOT TESTED here: the AI SDK 7\n`);
 }
 
-/** One that rejects streams with an extra field, the one before the current one, and the current one. */
+/** Version 5, which rejects streams with an unknown field, then 6 and 7. */
 export const AI_CLIENTS: readonly [string, AiClient][] = [
   ['ai 5.0.150', strict as unknown as AiClient],
   ['ai 6', current],
   ...(next === null ? [] : [['ai 7', next as unknown as AiClient] satisfies [string, AiClient]]),
 ];
 
-/** Those that know approvals. */
+/** The versions with approvals. */
 export const CLIENTS_WITH_APPROVALS = AI_CLIENTS.slice(1);
 
 type Message = current.UIMessage;

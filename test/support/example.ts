@@ -43,7 +43,7 @@ export function describeExample(
             cwd: folder,
             env: { ...BASE, ...environment },
           });
-          // Other tests run meanwhile, and some of them measure time.
+          // At a low priority: other tests run meanwhile, and some of them measure time.
           if (running.child.pid !== undefined) setPriority(running.child.pid, 10);
           await running;
         },

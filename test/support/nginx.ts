@@ -9,7 +9,7 @@ export const NGINX = '/usr/sbin/nginx';
 
 /**
  * nginx with its defaults in front of a server: it buffers answers, and speaks HTTP/1.0 with the server. It compresses
- * every type. Whoever starts it has to stop it.
+ * every type. The caller has to stop it.
  */
 export async function startNginx(target: string): Promise<{ url: string; stop(): Promise<void> }> {
   const folder = await mkdtemp(join(tmpdir(), 'understudy-nginx-'));
@@ -23,7 +23,7 @@ export async function startNginx(target: string): Promise<{ url: string; stop():
   return {
     url: `http://127.0.0.1:${port}`,
     async stop() {
-      // Killed at once, it would leave its workers behind.
+      // A kill signal would leave its workers running.
       await end();
       await stop();
       await rm(folder, { recursive: true, force: true });

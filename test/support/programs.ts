@@ -10,7 +10,7 @@ export const UNTOUCHED = { total: 2, available: 2, cooling_down: 0, exhausted: 0
 
 interface More {
   readonly environment?: object;
-  /** That Google has. Default: its lasting aliases. */
+  /** The models that Google has. Default: its permanent aliases. */
   readonly models?: readonly string[];
   /** Of the second key. */
   readonly keys?: Partial<StandinKey>;

@@ -8,7 +8,7 @@ import { keepChat, keptChat } from './kept-chat';
 import { localTime } from './local-time';
 import type { Message } from './message';
 
-/** Set it where the server has CHAT_RESUME=true: a reload then goes on with an answer that is running. */
+/** Set it if the server has CHAT_RESUME=true. A reload then resumes the running answer. */
 const resume = process.env.NEXT_PUBLIC_CHAT_RESUME === 'true';
 
 const transport = new DefaultChatTransport<Message>({ fetch: understudyFetch });
@@ -36,7 +36,7 @@ export function Chat() {
   const isBusy = status === 'submitted' || status === 'streaming';
 
   useEffect(() => {
-    // Half an answer is not kept, as a resumed stream begins with its first word.
+    // A partial answer is not kept: a resumed stream begins with the first word.
     if (status === 'streaming' || status === 'error') return;
     keepChat({ id, messages: messages.filter(({ parts }) => parts.length > 0) });
   }, [id, messages, status]);
@@ -52,7 +52,7 @@ export function Chat() {
 
   function stop() {
     chat.stop();
-    // A server that resumes takes a closed connection for a reload. It has to be told.
+    // With resume, a closed connection may be a reload, so the server needs this request to stop.
     if (resume) fetch(`/api/chat/${id}/stream`, { method: 'DELETE' });
   }
 

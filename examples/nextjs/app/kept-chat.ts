@@ -1,7 +1,7 @@
 import type { Message } from './message';
 
 interface KeptChat {
-  /** Who knows it can read an answer that is resumed: it is random and long. */
+  /** Anyone who knows it can read the running answer, so it is long and random. */
   readonly id: string;
   readonly messages: Message[];
 }

@@ -9,7 +9,9 @@ import type {
 import { asText, isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { isTooDeep, MAX_DEPTH } from '../../shared/json-schema.ts';
 import { invalidField, jsonObject, listOf } from '../body.ts';
+import { toSystem } from './conversation.ts';
 import {
+  hasContent,
   hasText,
   MAX_MESSAGES,
   MAX_PARTS,
@@ -19,10 +21,10 @@ import {
   textPart,
 } from './dialect.ts';
 
-/** What is not sent on, and a file that only the browser could read. */
-type OtherPart = { readonly kind: 'skipped' | 'unreadable' };
+/** A part that is not sent on, and a file that only the browser can read, such as a `blob:` URL. */
+type OtherPart = { readonly kind: 'skipped' } | { readonly kind: 'unreadable' };
 
-/** One call of the assistant, with what has become of it. */
+/** One call of the assistant, with its outcome. */
 export interface CalledPart {
   readonly kind: 'called';
   readonly toolCallId: string;
@@ -30,14 +32,14 @@ export interface CalledPart {
   readonly outcome: Outcome;
 }
 
-/** `open` waits for the page: for a person's consent, for the run of what was approved, or for the output. */
+/** `open` waits for the page: for a person's approval, for the run of an approved call, or for the output. */
 type Outcome =
   | { readonly kind: 'open'; readonly awaits: 'approval' | 'run' | 'output' }
   | { readonly kind: 'denied' | 'done'; readonly output: JsonObject };
 
 type AssistantUiPart = AssistantPart | CalledPart | OtherPart | { readonly kind: 'step' };
 
-/** Where the provider's signatures travel (https://ai-sdk.dev/providers/ai-sdk-providers/google). */
+/** The AI SDK carries Google's signatures in this field (https://ai-sdk.dev/providers/ai-sdk-providers/google). */
 export const toMetadata = (signature: string) => ({ google: { thoughtSignature: signature } });
 
 function signed<T extends object>(part: T, metadata: unknown): T & { readonly signature?: string } {
@@ -58,7 +60,7 @@ const filePart = z
       },
   );
 
-/** Of the assistant: an image that it generated. What is no data URL is skipped. */
+/** An image that the model generated. A file without a data URL is skipped. */
 const generatedPart = z
   .looseObject({ type: z.literal('file') })
   .transform(({ url, providerMetadata }): AssistantUiPart => {
@@ -73,7 +75,7 @@ const saidPart = z
       signed({ kind: 'text', text }, providerMetadata),
   );
 
-/** The provider takes a thought back only with its signature. */
+/** The provider accepts a thought only with its signature, so an unsigned thought is skipped. */
 const reasoningPart = z
   .looseObject({ type: z.literal('reasoning'), text: z.string() })
   .transform(({ text, providerMetadata }): AssistantUiPart => {
@@ -101,7 +103,7 @@ const STATES = [
 const toolPart = z
   .looseObject({
     type: z.string().regex(toolType),
-    /** Of a `dynamic-tool`. */
+    /** Only in a `dynamic-tool`. */
     toolName: z.string().optional(),
     toolCallId: z.string().min(1).max(200),
     state: z.enum(STATES),
@@ -117,10 +119,10 @@ const toolPart = z
   })
   .meta({
     description:
-      'A call of a tool of `CHAT_TOOLS`, with its output where the state says that it has one.',
+      'A call of a tool of `CHAT_TOOLS`, with its output if its state is `output-available`.',
   })
   .transform((part, context): AssistantUiPart => {
-    // Neither input nor output came to an end.
+    // The answer broke off within the call.
     if (part.state === 'input-streaming') return { kind: 'skipped' };
     const input = part.input ?? (part.state === 'output-error' ? {} : undefined);
     if (input === undefined) return reject(context, 'input');
@@ -165,13 +167,13 @@ function denied(reason: string | null | undefined): Outcome {
 const toOutput = (output: unknown): JsonObject =>
   isJsonObject(output) ? output : { result: output ?? null };
 
-/** All other kinds of parts are skipped. */
+/** Matches, and skips, all other kinds of parts. */
 const otherThan = (...kinds: string[]) =>
   z
     .looseObject({
       type: z
         .string()
-        .refine((type) => !toolType.test(type), 'Only the assistant calls tools.')
+        .refine((type) => !toolType.test(type), 'Only messages of the assistant may call tools.')
         .refine((type) => !kinds.includes(type))
         .meta({
           not: { anyOf: [{ enum: kinds }, { pattern: TOOL_PART }] },
@@ -215,22 +217,21 @@ export const uiMessages = listOf(message, MAX_MESSAGES)
   .meta({
     minItems: 1,
     description:
-      "UI messages, the last of them the user's, or the assistant's with its tools' outputs.",
+      "UI messages. The last one is the user's, or the assistant's with the outputs of its tools.",
   });
 
 type UiMessage = z.output<typeof message>;
 
-export interface Conversation extends Pick<ChatTurn, 'system' | 'messages'> {
-  /** Of the last step: what the page has still to run, since a person has just approved it. */
+export interface UiConversation extends Pick<ChatTurn, 'system' | 'messages'> {
+  /** The calls of the last step that a person has just approved and the page has to run. */
   readonly approved: readonly CalledPart[];
-  /** Of the last step: the ids of the calls that a person has denied. */
+  /** The ids of the calls of the last step that a person has denied. */
   readonly denied: readonly string[];
 }
 
 /**
  * Splits the messages into the system's texts and the conversation. Each step of an answer is a turn of
- * the model, and the results of its calls follow it: the provider refuses a call without its result
- * directly after it.
+ * the model. The results of its calls follow it directly: the provider refuses a call without its result.
  *
  * @param tools the names of those that the server declares
  * @throws HttpError when a tool is unknown, and when there is nothing to answer
@@ -238,7 +239,7 @@ export interface Conversation extends Pick<ChatTurn, 'system' | 'messages'> {
 export function readConversation(
   all: readonly UiMessage[],
   tools: ReadonlySet<string>,
-): Conversation {
+): UiConversation {
   refuseUnknownTools(all, tools);
   const index = all.length - 1;
   const last = all[index];
@@ -255,12 +256,12 @@ export function readConversation(
   }
   if (last?.role !== 'user') throw invalidField(`messages.${index}`, NOT_ASKED);
   refuseUnreadable(last.parts, index);
-  if (!last.parts.some(hasContent)) throw invalidField(`messages.${index}`, NOT_ASKED);
+  if (!last.parts.some(isSentOn)) throw invalidField(`messages.${index}`, NOT_ASKED);
   return { ...conversation, messages: all.flatMap(toMessages) };
 }
 
 const NOT_ASKED =
-  "The last one must be the user's, with a text or a file in it, or the assistant's, which ends with the outputs of its tools.";
+  "The last message must be the user's, with a text or a file, or the assistant's, with the outputs of its tools at its end.";
 
 function refuseUnknownTools(all: readonly UiMessage[], tools: ReadonlySet<string>): void {
   for (const [index, { parts }] of all.entries()) {
@@ -273,7 +274,7 @@ function refuseUnknownTools(all: readonly UiMessage[], tools: ReadonlySet<string
 
 const UNKNOWN_TOOL = 'The server declares no tool of this name (CHAT_TOOLS).';
 
-/** Files of earlier messages were refused before: the conversation goes on without them. */
+/** An unreadable file in an earlier message is skipped: the server refused it when it was new. */
 function refuseUnreadable(parts: UiMessage['parts'], index: number): void {
   const place = parts.findIndex(({ kind }) => kind === 'unreadable');
   if (place >= 0) throw invalidField(`messages.${index}.parts.${place}.url`, NOT_MEDIA);
@@ -292,7 +293,7 @@ function refuseOpenCalls(
 }
 
 const NO_OUTPUT = 'This call has no output yet: add it with addToolOutput.';
-const NOT_APPROVED = 'This call was neither approved nor denied yet.';
+const NOT_APPROVED = 'This call has been neither approved nor denied yet.';
 
 const isCalled = (part: AssistantUiPart): part is CalledPart => part.kind === 'called';
 
@@ -302,7 +303,7 @@ function systemOf(messages: readonly UiMessage[]): string | null {
   const texts = messages
     .flatMap((one) => (one.role === 'system' ? one.parts : []))
     .flatMap((one) => (one.kind === 'text' && hasText(one.text) ? [one.text] : []));
-  return texts.length === 0 ? null : texts.join('\n\n');
+  return toSystem(texts);
 }
 
 function toMessages(message: UiMessage): ChatMessage[] {
@@ -310,7 +311,7 @@ function toMessages(message: UiMessage): ChatMessage[] {
     case 'system':
       return [];
     case 'user': {
-      const parts = message.parts.filter(hasContent);
+      const parts = message.parts.filter(isSentOn);
       return parts.length === 0 ? [] : [{ role: 'user', parts }];
     }
     case 'assistant':
@@ -320,8 +321,8 @@ function toMessages(message: UiMessage): ChatMessage[] {
   }
 }
 
-const hasContent = (part: UserPart | OtherPart): part is UserPart =>
-  part.kind === 'media' || part.kind === 'link' || (part.kind === 'text' && hasText(part.text));
+const isSentOn = (part: UserPart | OtherPart): part is UserPart =>
+  part.kind !== 'skipped' && part.kind !== 'unreadable' && hasContent(part);
 
 type Step = readonly Exclude<AssistantUiPart, { kind: 'step' }>[];
 
@@ -334,7 +335,7 @@ function stepsOf(parts: readonly AssistantUiPart[]): Step[] {
   return steps;
 }
 
-/** What the model said and called, and the results in the order of the calls. */
+/** The model's text and calls, then the results in the order of the calls. */
 function toTurns(step: Step): ChatMessage[] {
   const parts = step.flatMap(toAssistantParts);
   const results = step.filter(isCalled).map(toResult);
@@ -358,7 +359,7 @@ function toAssistantParts(part: Step[number]): AssistantPart[] {
   }
 }
 
-/** A person may have written on instead of answering the call. */
+/** A call stays open when the user writes a new message instead of answering it. */
 const toResult = ({ call: { name }, outcome }: CalledPart): ToolResult => ({
   name,
   output: outcome.kind === 'open' ? NOT_EXECUTED : outcome.output,

@@ -18,31 +18,31 @@ import {
   toEvent,
 } from './dialect.ts';
 
-/** What the transports of the AI SDK send by themselves, and the model. */
+/** The fields that the AI SDK's transports send, and `model`. */
 export const aiSdkBody = z
   .strictObject({
     id: z.string().nullish(),
     messages: uiMessages,
     trigger: z.string().nullish(),
     messageId: z.string().nullish().meta({
-      description: 'The message that is continued or was changed: those after it are left out.',
+      description: 'The message to continue, or that was changed. Later messages are left out.',
     }),
-    model: modelName.nullish().meta({ description: 'One of `GOOGLE_MODELS`.' }),
+    model: modelName.nullish().meta({ description: 'One of `GOOGLE_MODELS` or `MODEL_ALIASES`.' }),
     tools: z.null('The server declares the tools (CHAT_TOOLS), never the caller.').optional(),
   })
   .meta({ id: 'AiSdkChatRequest', description: "What the AI SDK's `useChat` sends." });
 
 export interface AiSdkOptions {
-  /** What the model may call. The page runs it and sends the output. */
+  /** The tools that the model may call. The page runs them and sends the outputs. */
   readonly chatTools: readonly ChatTool[];
-  /** Whether the stream shows what the model thinks. */
+  /** Whether the stream carries the model's thoughts. */
   readonly chatReasoning: boolean;
 }
 
 /**
  * The dialect of the Vercel AI SDK's `useChat` and its transports: UI messages in, a UI message stream
- * out (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol), or with `?protocol=text` the text alone, which
- * can carry neither tools nor thoughts.
+ * out (https://ai-sdk.dev/docs/ai-sdk-ui/stream-protocol), or with `?protocol=text` the text alone,
+ * without tools and thoughts.
  */
 export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect {
   const names = new Set(chatTools.map(({ name }) => name));
@@ -93,7 +93,7 @@ export const isAiSdk = ({ body }: Request): boolean =>
 const partsOf = (one: unknown) =>
   typeof one === 'object' && one !== null && 'parts' in one ? one.parts : undefined;
 
-/** A step after a tool's output goes on with the assistant's message, which keeps its id. */
+/** A step after a tool's output continues the assistant's message, so it gets no new id. */
 function ofNewMessage(
   { messageId, ...facts }: AnswerFacts,
   messages: readonly { readonly role: string }[],
@@ -102,7 +102,7 @@ function ofNewMessage(
   return { ...facts, messageId };
 }
 
-/** A person may approve a call of an earlier message: the client continues that one. */
+/** The client may continue an earlier message: a person may approve one of its calls later. */
 function upTo<Message extends { readonly id?: unknown }>(
   messageId: string | null | undefined,
   messages: readonly Message[],
@@ -114,8 +114,8 @@ function upTo<Message extends { readonly id?: unknown }>(
 const HEADERS = { ...EVENT_STREAM, 'x-vercel-ai-ui-message-stream': 'v1' };
 
 /**
- * The official server runs an approved tool itself. Ours are run by the page: it is now told of the call,
- * as it is told at once of one that needs no approval.
+ * The AI SDK's own server runs an approved tool itself. Here the page runs it: the call becomes available to it now, as
+ * a call without approval does at once.
  */
 const toRun = (calls: readonly CalledPart[]) => ({
   headers: HEADERS,
@@ -167,7 +167,7 @@ const calledUnknown = ({ name }: ToolCall) =>
   `\n[The model has called "${name.slice(0, MAX_NAME)}", which does not exist.]\n`;
 const MAX_NAME = 100;
 
-/** Older clients reject a stream with an extra field: nothing is added to any part. */
+/** Adds no field of our own to a part: older clients reject a stream with an unknown field. */
 export function toUiMessageStream(
   { requestId, messageId }: AnswerFacts,
   { names, needApproval }: KnownTools = NO_TOOLS,
@@ -223,13 +223,13 @@ export function toUiMessageStream(
 }
 
 /**
- * A client runs what is available. So a call that needs approval is not yet: the approval is asked for
- * as soon as the input is there.
+ * A client runs a call once it is available, so a call that needs approval is not: the approval is requested as soon as
+ * the input is complete.
  */
 function toCall({ name: toolName, input, signature }: ToolCall, needsApproval: boolean): string {
   const toolCallId = `call_${randomUUID()}`;
   const metadata = withMetadata(signature);
-  // Older clients know no metadata of a beginning; they know no approvals either.
+  // Clients without approvals reject metadata in `tool-input-start`.
   const start = { type: 'tool-input-start', toolCallId, toolName };
   const inputTextDelta = JSON.stringify(input);
   return [
@@ -243,7 +243,7 @@ function toCall({ name: toolName, input, signature }: ToolCall, needsApproval: b
 
 type BlockKind = 'text' | 'reasoning';
 
-/** Text and thoughts come in blocks, one open at a time. Each has an id of its own. */
+/** Writes text and thoughts as blocks. One block is open at a time, and each has its own id. */
 function createBlocks() {
   let kind: BlockKind | null = null;
   let id = '';
@@ -268,7 +268,7 @@ function createBlocks() {
       const opening = kind === next ? '' : open(next);
       return opening + toEvent({ type: `${next}-delta`, id, delta });
     },
-    /** A signature belongs to all of the block before it. What follows is another block. */
+    /** A signature belongs to the whole block before it, so it ends the block. */
     sign: (signature: string): string =>
       (kind === null ? open('text') : '') + close(withMetadata(signature)),
   };

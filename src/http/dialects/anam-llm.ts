@@ -19,7 +19,7 @@ const message = z
   })
   .meta(without('parts'));
 
-/** The example sends nothing else; its messages are those of Anam's SDK, with fields of their own. */
+/** Anam's example sends only `messages`. Each message is one of Anam's SDK, with further fields. */
 export const anamBody = z
   .strictObject({
     messages: listOf(message, MAX_MESSAGES).meta({

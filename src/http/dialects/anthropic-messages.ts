@@ -11,15 +11,22 @@ import type {
   UserPart,
 } from '../../shared/chat.ts';
 import { invalidField, jsonObject, listOf } from '../body.ts';
-import { hasText, MAX_PARTS, readDataUrl, textPart } from './dialect.ts';
+import { Conversation, toSystem } from './conversation.ts';
+import {
+  hasContent,
+  hasText,
+  MAX_MESSAGES,
+  MAX_PARTS,
+  readDataUrl,
+  textPart,
+  toTextPart,
+} from './dialect.ts';
 
-const toText = (text: string): TextPart => ({ kind: 'text', text });
-
-/** A text alone stands for one block of it. */
+/** A list of blocks, or a text in place of a single block. */
 const blocksOf = <Block>(block: z.ZodType<Block>, fromText: (text: string) => Block) =>
   z.union([z.string().transform((text) => [fromText(text)]), listOf(block, MAX_PARTS)]);
 
-const texts = blocksOf(textPart, toText).transform((parts) =>
+const texts = blocksOf(textPart, toTextPart).transform((parts) =>
   parts.map(({ text }) => text).filter(hasText),
 );
 
@@ -54,12 +61,12 @@ const textBlock = textPart.transform((part): UserPart[] => [part]);
 
 const textSource = z
   .looseObject({ type: z.literal('text'), data: z.string() })
-  .transform(({ data }): UserPart[] => [toText(data)]);
+  .transform(({ data }): UserPart[] => [toTextPart(data)]);
 
 const contentSource = z
   .looseObject({
     type: z.literal('content'),
-    content: blocksOf(z.union([textBlock, imageBlock]), (text): UserPart[] => [toText(text)]),
+    content: blocksOf(z.union([textBlock, imageBlock]), (text): UserPart[] => [toTextPart(text)]),
   })
   .transform(({ content }) => content.flat());
 
@@ -70,7 +77,7 @@ const documentBlock = z
       'type',
       [
         base64Source.transform((media): UserPart[] => [media]),
-        // Only a PDF may be linked.
+        // In Anthropic's protocol the address of a document is that of a PDF.
         urlSource.transform((link): UserPart[] => [{ ...link, mediaType: 'application/pdf' }]),
         textSource,
         contentSource,
@@ -81,7 +88,7 @@ const documentBlock = z
     context: z.string().nullish(),
   })
   .transform(({ title, context, source }): UserPart[] => [
-    ...[title, context].flatMap((text) => (text && hasText(text) ? [toText(text)] : [])),
+    ...[title, context].flatMap((text) => (text && hasText(text) ? [toTextPart(text)] : [])),
     ...source,
   ]);
 
@@ -93,14 +100,14 @@ const searchResultBlock = z
     content: listOf(textPart, MAX_PARTS),
   })
   .transform(({ source, title, content }): UserPart[] => [
-    toText(`${title} (${source})`),
+    toTextPart(`${title} (${source})`),
     ...content,
   ]);
 
-/** All tools are offered from the beginning, so a search for tools finds what is known already. */
+/** The result of a search for tools. All tools are offered from the beginning. */
 const toolReferenceBlock = z
   .looseObject({ type: z.literal('tool_reference'), tool_name: z.string().max(200) })
-  .transform(({ tool_name: name }): UserPart[] => [toText(`The tool ${name} can be called.`)]);
+  .transform(({ tool_name: name }): UserPart[] => [toTextPart(`The tool ${name} can be called.`)]);
 
 const resultPart = z.discriminatedUnion(
   'type',
@@ -112,7 +119,7 @@ const toolResultBlock = z
   .looseObject({
     type: z.literal('tool_result'),
     tool_use_id: z.string(),
-    content: blocksOf(resultPart, (text): UserPart[] => [toText(text)]).nullish(),
+    content: blocksOf(resultPart, (text): UserPart[] => [toTextPart(text)]).nullish(),
     is_error: z.boolean().nullish(),
   })
   .transform(({ tool_use_id: id, content, is_error: isError }) => ({
@@ -144,7 +151,7 @@ const toolUseBlock = z
   })
   .transform(({ id, name, input }) => ({ use: { id, name, input: input ?? {} } }));
 
-/** A call of a server's tool and its result belong to the past: what came of them is in the text. */
+/** Calls and results of Anthropic's own tools are dropped: the text after them holds what they found. */
 const SERVER_BLOCK =
   /^(?:server_tool_use|mcp_tool_use|redacted_thinking|fallback|\w+_tool_result)$/;
 
@@ -172,6 +179,7 @@ const assistantBlock = z.union([
     .transform(() => ({ text: '' })),
 ]);
 
+type UserBlock = z.output<typeof userBlock>;
 type AssistantBlock = z.output<typeof assistantBlock>;
 type ToolUse = z.output<typeof toolUseBlock>['use'];
 
@@ -180,7 +188,7 @@ const message = z.discriminatedUnion(
   [
     z.looseObject({
       role: z.literal('user'),
-      content: blocksOf(userBlock, (text) => toParts([toText(text)])),
+      content: blocksOf(userBlock, (text) => toParts([toTextPart(text)])),
     }),
     z.looseObject({
       role: z.literal('assistant'),
@@ -191,10 +199,7 @@ const message = z.discriminatedUnion(
   'Must be of the role user, assistant or system.',
 );
 
-/** An agent calls its tools hundreds of times before it summarises. */
-const MAX_MESSAGES = 10_000;
-
-/** Of the user and the assistant; Claude Code also sends messages of the system between them. */
+/** Messages of the user and the assistant. Claude Code also sends messages of the system between them. */
 export const messages = listOf(message, MAX_MESSAGES).refine(
   ({ length }) => length > 0,
   'Must not be empty.',
@@ -202,14 +207,13 @@ export const messages = listOf(message, MAX_MESSAGES).refine(
 
 type Message = z.output<typeof message>;
 
-/** Claude Code describes its version and session for Anthropic's accounting: no instruction, and never the same. */
+/** Claude Code's text for Anthropic's accounting. It is no instruction, and would change the cached prompt each time. */
 const ACCOUNTING = /^x-anthropic-billing-header:/;
 
 export const system = texts.transform((read) => read.filter((text) => !ACCOUNTING.test(text)));
 
 /**
- * Messages of one side that follow each other are one turn. The results of one turn's calls stand together in
- * the order of the calls: the provider identifies them by nothing else.
+ * Consecutive messages of one side are one turn.
  *
  * @throws HttpError when calls and results do not match, or when there is nothing to answer
  */
@@ -220,170 +224,122 @@ export function readConversation(
   const first = all.findIndex(({ role }) => role !== 'system');
   const opening = first < 0 ? all : all.slice(0, first);
   const texts = [...instructions, ...opening.flatMap(systemTexts)];
-  const turns = toTurns(all, opening.length);
-  const messages = turns.flatMap((turn, index) => toMessages(turn, turns[index - 1]));
+  if (all.at(-1)?.role === 'assistant') throw invalidField('messages', NOTHING_ASKED);
+  const messages = toMessages(all, opening.length);
   const last = messages.at(-1);
-  if (last === undefined || last.role === 'assistant' || turns.at(-1)?.role === 'assistant') {
+  if (last === undefined || last.role === 'assistant') {
     throw invalidField('messages', NOTHING_ASKED);
   }
-  return { system: texts.length === 0 ? null : texts.join('\n\n'), messages };
+  return { system: toSystem(texts), messages };
 }
 
 const NOTHING_ASKED =
-  "The last one must be of the user and must not be empty: the beginning of an assistant's answer cannot be continued.";
+  "The last message must be of the user and must not be empty: the beginning of an assistant's answer cannot be continued.";
 
 const systemTexts = (message: Message): readonly string[] =>
   message.role === 'system' ? message.content : [];
 
-interface UserTurn {
-  readonly role: 'user';
-  readonly parts: UserPart[];
-  /** By the id of the call. */
-  readonly results: Map<string, Result & Placed>;
-}
-
-interface AssistantTurn {
-  readonly role: 'assistant';
-  readonly blocks: AssistantBlock[];
-  /** By its id, in the order of the calls. */
-  readonly uses: Map<string, ToolUse & Placed>;
-}
-
-type Turn = UserTurn | AssistantTurn;
-
-interface Placed {
-  /** The path of the block's id. */
-  readonly at: string;
-}
-
-function toTurns(all: readonly Message[], start: number): Turn[] {
-  const turns: Turn[] = [];
+function toMessages(all: readonly Message[], start: number): readonly ChatMessage[] {
+  const builder = new ConversationBuilder();
   for (const [index, message] of all.entries()) {
     if (index < start) continue;
-    const at = `messages.${index}.content`;
-    if (message.role === 'assistant') addBlocks(assistantTurn(turns), message.content, at);
-    else if (message.role === 'user') addUserBlocks(userTurn(turns), message.content, at);
-    else userTurn(turns).parts.push(...message.content.map(toReminder));
+    const path = `messages.${index}.content`;
+    if (message.role === 'assistant') builder.addAnswer(message.content, path);
+    else if (message.role === 'user') builder.addQuestion(message.content, path);
+    else builder.addParts(message.content.map(toReminder));
   }
-  return turns;
+  return builder.end();
 }
 
 /**
- * Gemini knows one instruction, before the conversation. One that comes later stays at its place, because it holds
- * from there on, and because a changed beginning would not be cached.
+ * Gemini has one system prompt, before the conversation. An instruction that comes later stays at its place: it holds
+ * from there on, and a changed beginning would miss the provider's cache.
  */
-const toReminder = (text: string) => toText(`<system-reminder>\n${text}\n</system-reminder>`);
+const toReminder = (text: string) => toTextPart(`<system-reminder>\n${text}\n</system-reminder>`);
 
-function userTurn(turns: Turn[]): UserTurn {
-  const last = turns.at(-1);
-  if (last?.role === 'user') return last;
-  const turn: UserTurn = { role: 'user', parts: [], results: new Map() };
-  turns.push(turn);
-  return turn;
-}
+class ConversationBuilder {
+  readonly #conversation = new Conversation(MISMATCHES);
+  /** The user's parts, which follow the results of the calls; null in a turn of the assistant. */
+  #asked: UserPart[] | null = null;
+  /** The signature of the turn's next call, from the thought before it. */
+  #signature: string | null = null;
 
-function assistantTurn(turns: Turn[]): AssistantTurn {
-  const last = turns.at(-1);
-  if (last?.role === 'assistant') return last;
-  const turn: AssistantTurn = { role: 'assistant', blocks: [], uses: new Map() };
-  turns.push(turn);
-  return turn;
-}
+  addParts(parts: readonly UserPart[]): void {
+    this.#asked ??= [];
+    this.#asked.push(...parts);
+  }
 
-function addUserBlocks(
-  { parts, results }: UserTurn,
-  blocks: readonly z.output<typeof userBlock>[],
-  path: string,
-): void {
-  for (const [index, block] of blocks.entries()) {
-    if ('parts' in block) parts.push(...block.parts.filter(hasContent));
-    else {
-      const at = `${path}.${index}.tool_use_id`;
-      if (results.has(block.result.id)) throw invalidField(at, 'This call has its result.');
-      results.set(block.result.id, { ...block.result, at });
+  addQuestion(blocks: readonly UserBlock[], path: string): void {
+    this.addParts([]);
+    for (const [index, block] of blocks.entries()) {
+      if ('parts' in block) this.addParts(block.parts.filter(hasContent));
+      else {
+        const { id, ...result } = block.result;
+        this.#conversation.return(id, toResult(result), `${path}.${index}.tool_use_id`);
+      }
     }
   }
-}
 
-function addBlocks(turn: AssistantTurn, blocks: readonly AssistantBlock[], path: string): void {
-  for (const [index, block] of blocks.entries()) {
-    turn.blocks.push(block);
-    if (!('use' in block)) continue;
-    const at = `${path}.${index}.id`;
-    if (turn.uses.has(block.use.id)) throw invalidField(at, 'Is not unique.');
-    turn.uses.set(block.use.id, { ...block.use, at });
+  addAnswer(blocks: readonly AssistantBlock[], path: string): void {
+    this.#endQuestion();
+    for (const [index, block] of blocks.entries()) {
+      if ('use' in block) this.#addCall(block.use, `${path}.${index}.id`);
+      else this.#conversation.say(toSaid(block));
+      if ('thinking' in block) {
+        this.#signature = callSignatureIn(block.signature) ?? this.#signature;
+      }
+    }
+  }
+
+  end(): readonly ChatMessage[] {
+    this.#endQuestion();
+    this.#conversation.endTurn();
+    return this.#conversation.messages;
+  }
+
+  #addCall({ id, name, input }: ToolUse, path: string): void {
+    const signature = this.#signature;
+    this.#signature = null;
+    this.#conversation.call(
+      id,
+      { name, input, ...(signature === null ? {} : { signature }) },
+      path,
+    );
+  }
+
+  #endQuestion(): void {
+    if (this.#asked === null) return;
+    this.#conversation.ask(this.#asked);
+    this.#asked = null;
+    this.#signature = null;
   }
 }
 
-const hasContent = (part: UserPart) => part.kind !== 'text' || hasText(part.text);
+const MISMATCHES = {
+  noResult: 'This call has no result: the next message must have its tool_result.',
+  noSuchCall: 'The message before it has no tool_use with this id.',
+};
 
-function toMessages(turn: Turn, before: Turn | undefined): ChatMessage[] {
-  if (turn.role === 'assistant') {
-    const parts = toAssistantParts(turn.blocks);
-    return parts.length === 0 ? [] : [{ role: 'assistant', parts }];
-  }
-  const results = resultsOf(before?.role === 'assistant' ? before.uses : new Map(), turn.results);
-  return [
-    ...(results.length === 0 ? [] : [{ role: 'tool' as const, results }]),
-    ...(turn.parts.length === 0 ? [] : [{ role: 'user' as const, parts: turn.parts }]),
-  ];
-}
-
-/** In the order of the calls. */
-function resultsOf(uses: AssistantTurn['uses'], results: UserTurn['results']): ToolResult[] {
-  for (const { id, at } of results.values()) {
-    if (!uses.has(id)) throw invalidField(at, NO_SUCH_CALL);
-  }
-  return [...uses.values()].map(({ id, name, at }) => {
-    const result = results.get(id);
-    if (result === undefined) throw invalidField(at, NO_RESULT);
-    return toResult(name, result);
-  });
-}
-
-const NO_RESULT = 'The message after it has no tool_result of this call.';
-const NO_SUCH_CALL = 'The message before it has no tool_use with this id.';
-
-/** `output` and `error` are the names that Gemini knows: https://ai.google.dev/api/caching#FunctionResponse */
-function toResult(name: string, { isError, parts }: Result): ToolResult {
+/** Gemini knows the names `output` and `error`: https://ai.google.dev/api/caching#FunctionResponse */
+function toResult({ isError, parts }: Omit<Result, 'id'>): Omit<ToolResult, 'name'> {
   const text = parts.flatMap((part) => (part.kind === 'text' ? [part.text] : [])).join('\n');
   const media = parts.filter((part) => part.kind !== 'text');
   return {
-    name,
     output: isError ? { error: text } : { output: text },
     ...(media.length === 0 ? {} : { media }),
   };
 }
 
-/** The signature of a call comes with the thought before it. */
-function toAssistantParts(blocks: readonly AssistantBlock[]): AssistantPart[] {
-  let ofCall: string | null = null;
-  return blocks.flatMap((block): AssistantPart[] => {
-    if ('use' in block) {
-      const part = toCall(block.use, ofCall);
-      ofCall = null;
-      return [part];
-    }
-    if ('thinking' in block) ofCall = callSignatureIn(block.signature) ?? ofCall;
-    return toSaid(block);
-  });
-}
-
-function toCall({ name, input }: ToolUse, signature: string | null): AssistantPart {
-  return { kind: 'tool-call', name, input, ...(signature === null ? {} : { signature }) };
-}
-
 function toSaid(block: Exclude<AssistantBlock, { use: unknown }>): AssistantPart[] {
   const part: TextPart | ReasoningPart =
-    'thinking' in block ? { kind: 'reasoning', text: block.thinking } : toText(block.text);
+    'thinking' in block ? { kind: 'reasoning', text: block.thinking } : toTextPart(block.text);
   return hasText(part.text) ? [part] : [];
 }
 
 /**
- * The signature of a thought, in which the one of the call after it travels: clients return thoughts unchanged
- * before the calls that they belong to, and know no other field for it. An id could hold it too, but has other
- * providers' limits of length. The prefix is base64 itself and tells it apart from another provider's, which Google
- * would refuse.
+ * The signature of a thought. It carries the signature of the call after it, because clients return thoughts unchanged
+ * before their calls and have no other field for it. The id of the call is no place for it: other providers limit its
+ * length. The prefix marks our signatures, because Google would refuse another provider's.
  */
 export const signatureOfThought = (ofCall = ''): string => PREFIX + ofCall;
 
@@ -392,5 +348,5 @@ const callSignatureIn = (signature: string): string | null =>
     ? signature.slice(PREFIX.length)
     : null;
 
-/** Of twelve letters, so that the whole remains base64. */
+/** Valid base64 of twelve characters, so that prefix and signature together are base64 too. */
 const PREFIX = 'understudy//';

@@ -1,13 +1,10 @@
 import { z } from 'zod';
 import type { ChatRequest } from '../../services/chat.ts';
 import type { Effort, GenerationSettings, ToolChoice, Tools } from '../../shared/chat.ts';
-import { isJsonObject } from '../../shared/json.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
 import { messages, readConversation, system } from './anthropic-messages.ts';
 import { modelName } from './dialect.ts';
-import { withoutGaps } from './openai-request.ts';
-
-const MAX_PARAMETERS = 100;
+import { ignored, refuseTooManyParameters, unsupported, withoutGaps } from './parameters.ts';
 
 const tokens = z.int().min(1);
 
@@ -35,7 +32,7 @@ const outputConfig = z.looseObject({
   format: jsonFormat.nullish(),
 });
 
-/** Agents bring the tools of many servers of MCP. */
+/** Agents send the tools of many MCP servers. */
 const MAX_TOOLS = 512;
 const toolName = z.string().min(1).max(200);
 
@@ -51,8 +48,8 @@ const customTool = z
     declaration: { name, ...withoutGaps({ description }), parameters },
   }));
 
-const USE_NO_DOMAINS = 'A restriction to domains is not supported.';
-const noDomains = z.array(z.unknown(), USE_NO_DOMAINS).max(0, USE_NO_DOMAINS).nullish();
+const NO_DOMAINS = 'A restriction to domains is not supported.';
+const noDomains = z.array(z.unknown(), NO_DOMAINS).max(0, NO_DOMAINS).nullish();
 
 const ofType = (pattern: RegExp) =>
   z.string().regex(pattern, {
@@ -60,7 +57,7 @@ const ofType = (pattern: RegExp) =>
       `${String(input).slice(0, 100)} is not supported: only tools with an input_schema, and web_search.`,
   });
 
-/** Becomes Google's own search, which has no limit of uses and knows no place. */
+/** Becomes Google Search, which supports neither `max_uses` nor `user_location`. */
 const searchTool = z
   .looseObject({
     type: ofType(/^web_search_\d+$/),
@@ -70,7 +67,7 @@ const searchTool = z
   })
   .transform(({ name }) => ({ kind: 'search' as const, name }));
 
-/** It is needless: all tools are offered from the beginning. */
+/** Accepted without effect: all tools are offered from the beginning. */
 const toolSearch = z
   .looseObject({ type: ofType(/^tool_search_tool_\w+$/) })
   .transform(() => ({ kind: 'needless' as const }));
@@ -106,77 +103,67 @@ const SUPPORTED = {
     .nullish(),
   thinking: thinking.nullish(),
   output_config: outputConfig.nullish(),
-  /** The earlier place of `output_config.format`. */
+  /** The former name of `output_config.format`. */
   output_format: jsonFormat.nullish(),
   tools: listOf(tool, MAX_TOOLS).nullish(),
   tool_choice: toolChoice.nullish(),
 };
 
-const NO_STATE = 'This is not supported: the server keeps nothing between requests.';
-const USE_NO_SERVERS = 'Servers of MCP are not supported: send their tools.';
+const NO_STATE = 'This is not supported: the server stores nothing between requests.';
+const NO_SERVERS = 'MCP servers are not supported: send their tools.';
 
 /** Parameters with one accepted value, which changes nothing. */
 const FIXED = {
   container: z.null(NO_STATE).optional(),
   thread: z.null(NO_STATE).optional(),
-  mcp_servers: z.array(z.unknown(), USE_NO_SERVERS).max(0, USE_NO_SERVERS).nullish(),
+  mcp_servers: z.array(z.unknown(), NO_SERVERS).max(0, NO_SERVERS).nullish(),
   inference_geo: z.literal('global', 'Only global is supported.').nullish(),
 };
 
-const anything = z.unknown().optional();
-
-/** They concern Anthropic's own accounting, speed and caching, never what is asked for. */
+/** Parameters for Anthropic's accounting, speed and caches. They never change the answer. */
 const IGNORED = {
-  anthropic_beta: anything,
-  anthropic_version: anything,
-  betas: anything,
-  billing_policy: anything,
-  cache_control: anything,
-  compaction: anything,
-  context_management: anything,
-  diagnostics: anything,
-  fallback_credit_token: anything,
-  fallbacks: anything,
-  metadata: anything,
-  service_tier: anything,
-  speed: anything,
-  user_profile_id: anything,
-  workspace_id: anything,
+  anthropic_beta: ignored,
+  anthropic_version: ignored,
+  betas: ignored,
+  billing_policy: ignored,
+  cache_control: ignored,
+  compaction: ignored,
+  context_management: ignored,
+  diagnostics: ignored,
+  fallback_credit_token: ignored,
+  fallbacks: ignored,
+  metadata: ignored,
+  service_tier: ignored,
+  speed: ignored,
+  user_profile_id: ignored,
+  workspace_id: ignored,
 };
-
-const rest = z.null('This parameter is not supported.').optional();
 
 const messageBody = z
   .object({ ...IGNORED, ...SUPPORTED, ...FIXED, max_tokens: tokens })
-  .catchall(rest);
+  .catchall(unsupported);
 const countBody = z
   .object({ ...IGNORED, ...SUPPORTED, ...FIXED, max_tokens: tokens.nullish() })
-  .catchall(rest);
+  .catchall(unsupported);
 
 type CountBody = z.output<typeof countBody>;
 
 export interface MessageRequest {
   readonly request: ChatRequest & { readonly model: string };
   readonly isStreamed: boolean;
-  /** Gemini has no such limit: only its first call is handed on. */
+  /** Gemini has no such setting, so only the first call of an answer is returned. */
   readonly isOneCallAtATime: boolean;
-  /** The name of the tool that searches the web; null without one. */
+  /** The name of the web search tool; null without one. */
   readonly search: string | null;
 }
 
 /** @throws HttpError that names each faulty or unsupported parameter */
 export const readMessageRequest = (body: unknown): MessageRequest =>
-  toRequest(validate(messageBody, refuseTooMany(body)));
+  toRequest(validate(messageBody, refuseTooManyParameters(body)));
 
-/** The same without what shapes the answer alone. */
+/** The request of a token count: `max_tokens` may be missing. */
 export const readCountRequest = (body: unknown): MessageRequest['request'] =>
-  toRequest(validate(countBody, refuseTooMany(body))).request;
-
-function refuseTooMany(body: unknown): unknown {
-  const isTooMuch = isJsonObject(body) && Object.keys(body).length > MAX_PARAMETERS;
-  if (isTooMuch) throw invalidField('', `At most ${MAX_PARAMETERS} parameters are read.`);
-  return body;
-}
+  toRequest(validate(countBody, refuseTooManyParameters(body))).request;
 
 function toRequest(read: CountBody): MessageRequest {
   const search = read.tools?.find((one) => one.kind === 'search')?.name ?? null;
@@ -209,10 +196,10 @@ function toSettings(body: CountBody): GenerationSettings {
   });
 }
 
-/** The largest that every model with a budget takes: https://ai.google.dev/gemini-api/docs/thinking#set-budget */
+/** The largest budget that every model with a budget accepts: https://ai.google.dev/gemini-api/docs/thinking#set-budget */
 const MAX_BUDGET = 24_576;
 
-/** Without any of it the model thinks as it likes, and does not tell. */
+/** Null leaves the thinking to the model, without thoughts in the answer. */
 function toThinking({ thinking, output_config }: CountBody): GenerationSettings['thinking'] | null {
   const effort = output_config?.effort ? EFFORTS[output_config.effort] : null;
   if (thinking?.type === 'disabled') return { effort: 'none' };
@@ -248,7 +235,7 @@ function toTools({ tools, tool_choice: choice }: CountBody, search: string | nul
   return { declarations, choice: chosen, ...(search === null ? {} : { search: true }) };
 }
 
-/** The model cannot be made to search the web. */
+/** Gemini has no setting that forces a search. */
 function toChoice(choice: CountBody['tool_choice'], search: string | null): ToolChoice {
   if (!choice) return { kind: 'auto' };
   if (choice.type !== 'tool') return { kind: choice.type };

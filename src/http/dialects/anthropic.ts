@@ -7,7 +7,13 @@ import type { ErrorCode, ErrorForm, HttpError } from '../errors.ts';
 import { JSON_TYPE } from '../reply.ts';
 import { signatureOfThought } from './anthropic-messages.ts';
 import { type MessageRequest, readMessageRequest } from './anthropic-request.ts';
-import { type AnswerFacts, type Dialect, EVENT_STREAM, type Frames } from './dialect.ts';
+import {
+  type AnswerFacts,
+  type Dialect,
+  EVENT_STREAM,
+  type Frames,
+  toNamedEvent,
+} from './dialect.ts';
 import { OPENAI_ERRORS } from './openai.ts';
 
 /** https://platform.claude.com/docs/en/api/errors */
@@ -15,7 +21,7 @@ export const ANTHROPIC_ERRORS: ErrorForm = {
   type: JSON_TYPE,
   schema: linked('AnthropicError', 'https://platform.claude.com/docs/en/api/errors'),
   text: (error, requestId) => JSON.stringify(toAnthropicError(error, requestId)),
-  // Anthropic's client waits as long as it is told, even for an hour; Claude Code repeats what was unauthorized.
+  // Anthropic's client waits as long as `retry-after` says, even an hour. Claude Code repeats a request after a 401.
   headers: (error) =>
     error.code === 'unauthorized'
       ? { 'x-should-retry': 'false' }
@@ -87,12 +93,12 @@ function toEvents(facts: AnswerFacts, form: MessageForm): Frames {
   const read = blockReader(form);
   let index = 0;
   let open: Block | null = null;
-  const delta = (change: object) => toNamedEvent('content_block_delta', { index, delta: change });
+  const delta = (change: object) => toTypedEvent('content_block_delta', { index, delta: change });
   function stop(): string {
     if (open === null) return '';
     const { signature } = withSignature(open);
     const signed = signature === undefined ? '' : delta({ type: 'signature_delta', signature });
-    const stopped = toNamedEvent('content_block_stop', { index });
+    const stopped = toTypedEvent('content_block_stop', { index });
     index += 1;
     open = null;
     return signed + stopped;
@@ -102,37 +108,36 @@ function toEvents(facts: AnswerFacts, form: MessageForm): Frames {
     const before = isNew ? stop() : '';
     open = block;
     const started = { index, content_block: { ...block, ...EMPTY[block.type] } };
-    const start = isNew ? toNamedEvent('content_block_start', started) : '';
+    const start = isNew ? toTypedEvent('content_block_start', started) : '';
     const change = deltaOf(block);
     return before + start + (change === null ? '' : delta(change));
   }
   return {
     headers: EVENT_STREAM,
     begin: (model) =>
-      toNamedEvent('message_start', {
+      toTypedEvent('message_start', {
         message: {
           ...opening(model, facts),
           content: [],
           stop_reason: null,
-          // The numbers come with the end.
+          // The real numbers come in `message_delta`.
           usage: toUsage(NO_USAGE, 0),
         },
       }),
     piece: (chunk) => read.blocksIn(chunk).map(write).join(''),
     end: ({ reason, usage }: ChatFinish) =>
       stop() +
-      toNamedEvent('message_delta', {
+      toTypedEvent('message_delta', {
         delta: { stop_reason: STOP[reason], stop_sequence: null },
         usage: toUsage(usage, read.searches()),
       }) +
-      toNamedEvent('message_stop', {}),
-    fail: (error) => toNamedEvent('error', toAnthropicError(error, facts.requestId)),
-    keepAlive: toNamedEvent('ping', {}),
+      toTypedEvent('message_stop', {}),
+    fail: (error) => toTypedEvent('error', toAnthropicError(error, facts.requestId)),
+    keepAlive: toTypedEvent('ping', {}),
   };
 }
 
-const toNamedEvent = (type: string, data: object): string =>
-  `event: ${type}\ndata: ${JSON.stringify({ type, ...data })}\n\n`;
+const toTypedEvent = (type: string, data: object) => toNamedEvent(type, { type, ...data });
 
 const opening = (model: string, { requestId }: AnswerFacts) => ({
   id: `msg_${requestId}`,
@@ -142,7 +147,7 @@ const opening = (model: string, { requestId }: AnswerFacts) => ({
   stop_sequence: null,
 });
 
-/** A part of the answer, or the beginning of one. */
+/** A content block, whole or as one piece of it. */
 type Block =
   | { readonly type: 'text'; readonly text: string }
   | { readonly type: 'thinking'; readonly thinking: string; readonly signature: string }
@@ -158,7 +163,7 @@ type Block =
       readonly content: readonly object[];
     };
 
-/** What a block has when it begins. */
+/** The fields of a block in `content_block_start`. */
 const EMPTY: Record<Block['type'], object> = {
   text: { text: '' },
   thinking: { thinking: '', signature: '' },
@@ -240,7 +245,7 @@ const toThought = (thinking: string, signature = ''): Block => ({
   signature,
 });
 
-/** The thought before the call carries its signature; where nothing else was thought, it is empty. */
+/** An empty thought before the call carries its signature. */
 const toToolUse = ({ name, input, signature }: ToolCall): Block[] => [
   ...(signature === undefined ? [] : [toThought('', signatureOfThought(signature))]),
   { type: 'tool_use', id: `toolu_${newId()}`, name, input },
@@ -248,7 +253,7 @@ const toToolUse = ({ name, input, signature }: ToolCall): Block[] => [
 
 const newId = () => randomUUID().replaceAll('-', '');
 
-/** What the search has found. Google tells it after the text that is based on it. */
+/** The result of a search. Google sends it after the text that is based on it. */
 function toSearch(name: string, sources: readonly Source[]): Block[] {
   const id = `srvtoolu_${newId()}`;
   const content = sources.map(({ url, title }) => ({

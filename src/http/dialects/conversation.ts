@@ -7,8 +7,12 @@ import type {
 } from '../../shared/chat.ts';
 import { invalidField } from '../body.ts';
 
-/** What a protocol says of calls and results that do not match. */
-export interface MismatchSentences {
+/** Joins the texts of the system prompt. */
+export const toSystem = (texts: readonly string[]): string | null =>
+  texts.length === 0 ? null : texts.join('\n\n');
+
+/** The error sentences of a protocol for calls and results that do not match. */
+interface MismatchSentences {
   readonly noResult: string;
   readonly noSuchCall: string;
 }
@@ -21,14 +25,14 @@ interface OpenCall {
 }
 
 /**
- * Builds a conversation from what was said, called and returned, in this order. What the assistant says and calls until
- * the first result is one turn. The results of its calls stand together in the order of the calls, directly after it:
- * Gemini identifies them by nothing else.
+ * Builds a conversation from messages, calls and results, added in their order. All that the assistant says and calls
+ * before the first result is one turn. The results of its calls follow it together, in the order of the calls: Gemini
+ * matches calls and results only by their order.
  */
 export class Conversation {
   readonly messages: ChatMessage[] = [];
   readonly #sentences: MismatchSentences;
-  /** The assistant's turn under way. */
+  /** The assistant's current turn. */
   #parts: AssistantPart[] = [];
   /** By id, in the order of the calls. */
   #calls = new Map<string, OpenCall>();
@@ -55,16 +59,16 @@ export class Conversation {
    */
   call(id: string, call: ToolCall, path: string): void {
     this.beginAnswer();
-    if (this.#calls.has(id)) throw invalidField(path, 'Two calls have one id.');
+    if (this.#calls.has(id)) throw invalidField(path, 'Another call has the same id.');
     this.#calls.set(id, { name: call.name, path, result: null });
     this.#parts.push({ ...call, kind: 'tool-call' });
   }
 
-  /** @throws HttpError when the turn has no such call, or when the call has its result */
+  /** @throws HttpError when the turn has no such call, or when the call already has its result */
   return(id: string, result: Omit<ToolResult, 'name'>, path: string): void {
     const call = this.#calls.get(id);
     if (call === undefined) throw invalidField(path, this.#sentences.noSuchCall);
-    if (call.result !== null) throw invalidField(path, 'This call has its result.');
+    if (call.result !== null) throw invalidField(path, 'This call already has its result.');
     call.result = result;
     this.#hasResults = true;
   }

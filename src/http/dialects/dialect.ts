@@ -2,18 +2,25 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import type { Request } from 'express';
 import { z } from 'zod';
 import { type ChatReply, type ChatRequest, textOf } from '../../services/chat.ts';
-import type { ChatChunk, ChatFinish, LinkPart, MediaPart, TextPart } from '../../shared/chat.ts';
+import type {
+  ChatChunk,
+  ChatFinish,
+  LinkPart,
+  MediaPart,
+  TextPart,
+  UserPart,
+} from '../../shared/chat.ts';
 import type { ErrorForm, HttpError } from '../errors.ts';
 import { STREAM_CACHING, type StreamForm, TEXT_TYPE } from '../reply.ts';
 
-/** How one kind of caller asks, is answered and is refused. */
+/** The forms of requests, answers and errors for one kind of caller. */
 export interface Dialect {
   /** @throws HttpError that names each faulty field */
   read(request: Request): Reading;
   readonly errors: ErrorForm;
 }
 
-/** What is asked, or an answer that no provider has to give. */
+/** A request for a provider, or an answer that needs no provider. */
 export type Reading =
   | { readonly request: ChatRequest; readonly answer: AnswerForm }
   | { readonly answer: ReadyAnswer };
@@ -30,7 +37,7 @@ export type AnswerForm =
   | {
       readonly kind: 'stream';
       readonly frames: (facts: AnswerFacts) => Frames;
-      /** What the client calls its chat, as it came; set where it may resume the answer by it. */
+      /** The client's id of the chat, unchecked; set where the client may resume the answer. */
       readonly chatId?: unknown;
     };
 
@@ -38,7 +45,7 @@ export interface AnswerFacts {
   readonly requestId: string;
   /** Milliseconds since the epoch. */
   readonly now: number;
-  /** Of an answer that can be resumed: a client that has a part of it replaces the part by the whole. */
+  /** Set for an answer that can be resumed: with it, a client replaces the part that it has by the whole. */
   readonly messageId?: string;
 }
 
@@ -48,9 +55,9 @@ export interface Frames extends StreamForm {
   begin(model: string): string;
   piece(chunk: ChatChunk): string;
   end(finish: ChatFinish): string;
-  /** Takes the place of the end; null where the form has no errors and the connection is broken off. */
+  /** Replaces the end; null where the form has no errors, so that the connection is closed instead. */
   fail(error: HttpError): string | null;
-  /** Takes the place of the end where the client has stopped the answer. */
+  /** Replaces the end where the client has stopped the answer. */
   stop?(): string;
 }
 
@@ -66,6 +73,9 @@ export const DONE = 'data: [DONE]\n\n';
 
 export const toEvent = (data: object): string => `data: ${JSON.stringify(data)}\n\n`;
 
+export const toNamedEvent = (name: string, data: object): string =>
+  `event: ${name}\n${toEvent(data)}`;
+
 /** The text alone. Only a broken connection shows that it is incomplete. */
 export const plainText = (): Frames => ({
   headers: { ...EVENT_STREAM, 'content-type': TEXT_TYPE },
@@ -76,9 +86,9 @@ export const plainText = (): Frames => ({
   keepAlive: null,
 });
 
-/** More than fit into most bodies: the size of the body is the limit that counts. */
+/** Rarely reached: the size of the body is the effective limit. */
 export const MAX_MESSAGES = 10_000;
-/** Of one message. */
+/** For one message. */
 export const MAX_PARTS = 10_000;
 
 /** What a user says. An assistant's text may be empty: it was our answer, and the caller cannot mend it. */
@@ -88,10 +98,15 @@ export function hasText(value: string): boolean {
   return value.trim() !== '';
 }
 
-/** As OpenAI and the AI SDK write a text. */
+/** A medium is content, and so is a text that is not blank. */
+export const hasContent = (part: UserPart): boolean => part.kind !== 'text' || hasText(part.text);
+
+export const toTextPart = (text: string): TextPart => ({ kind: 'text', text });
+
+/** A text as OpenAI, Anthropic and the AI SDK write it. */
 export const textPart = z
   .looseObject({ type: z.literal('text'), text: z.string() })
-  .transform(({ text }): TextPart => ({ kind: 'text', text }));
+  .transform(({ text }) => toTextPart(text));
 
 const PREFIXES = /^(?:(?:models|google)\/)+/;
 
@@ -104,7 +119,7 @@ export const modelName = z
 /** Up to the comma. The expression would need too much of the stack for a longer head. */
 const MAX_HEAD = 1000;
 const DATA_URL = /^data:([\w.+-]+\/[\w.+-]+)((?:;[\w.+-]+=[^;,]*)*);base64,$/i;
-/** The letters of both alphabets; Google reads either (https://protobuf.dev/programming-guides/json/). */
+/** Standard and URL-safe base64. Google reads both (https://protobuf.dev/programming-guides/json/). */
 const BASE64 = /^[\w+/-]+={0,2}$/;
 const WHITE_SPACE = /\s+/g;
 
@@ -142,7 +157,7 @@ const toKnownType = (mediaType: string) => (mediaType === 'image/jpg' ? 'image/j
 
 export const NOT_MEDIA = `${NOT_A_DATA_URL.slice(0, -1)}, or an http or https address.`;
 
-/** A data URL, or an address that the provider fetches itself. */
+/** A data URL, or an address that the provider fetches. */
 export const mediaUrl = z.string().transform((url, context): MediaPart | LinkPart => {
   const part = readMediaUrl(url);
   if (part !== null) return part;
@@ -150,11 +165,11 @@ export const mediaUrl = z.string().transform((url, context): MediaPart | LinkPar
   return z.NEVER;
 });
 
-/** @param mediaType of what is linked, if the caller says it; else the end of the address decides */
+/** @param mediaType of the linked file. Default: the one that the file extension in the address suggests */
 export const readMediaUrl = (url: unknown, mediaType?: string): MediaPart | LinkPart | null =>
   readDataUrl(url) ?? (typeof url === 'string' ? readLink(url, mediaType) : null);
 
-/** Signed addresses are long. */
+/** Enough for signed addresses, which are long. */
 const MAX_ADDRESS = 8000;
 
 /** @returns null unless it is an http or https address */
@@ -168,7 +183,7 @@ function readLink(url: string, stated?: string): LinkPart | null {
 
 const HTTP = /^https?:\/\//i;
 
-/** What Gemini reads (https://ai.google.dev/gemini-api/docs/file-input-methods), by the end of an address. */
+/** The types that Gemini reads (https://ai.google.dev/gemini-api/docs/file-input-methods), by file extension. */
 const MEDIA_TYPES: ReadonlyMap<string, string> = new Map([
   ['png', 'image/png'],
   ['jpg', 'image/jpeg'],

@@ -7,11 +7,12 @@ import { listOf, validate } from '../body.ts';
 import { sendJson, setAnsweredBy } from '../reply.ts';
 import { modelName, userText } from './dialect.ts';
 import { OPENAI_ERRORS } from './openai.ts';
+import { ignored, refuseTooManyParameters, unsupported } from './parameters.ts';
 
 /**
  * Google takes no more in one call, and counts each as a request
- * (https://github.com/vercel/ai/issues/16101). It refuses more on its own OpenAI-compatible route too. Several calls for
- * one request would lose all that was counted when the last of them fails.
+ * (https://github.com/vercel/ai/issues/16101). Its own OpenAI-compatible route has the same limit. A request is not split
+ * into several calls: if the last one failed, the quota of the others would be spent for nothing.
  */
 const MAX_TEXTS = 100;
 const MAX_DIMENSIONS = 100_000;
@@ -36,18 +37,17 @@ const embeddingBody = z
     input,
     dimensions: z.int().min(1).max(MAX_DIMENSIONS).nullish(),
     encoding_format: z.enum(['float', 'base64']).nullish(),
-    /** It concerns OpenAI's own housekeeping. */
-    user: z.unknown().optional(),
+    user: ignored,
   })
-  .catchall(z.null('This parameter is not supported.').optional());
+  .catchall(unsupported);
 
 type Format = z.output<typeof embeddingBody>['encoding_format'];
 
-/** OpenAI's protocol for embeddings. */
+/** Answers `POST /v1/embeddings` in OpenAI's protocol. */
 export const answerEmbeddings = (embed: Embed): RequestHandler =>
   async function postEmbeddings(request, response) {
     response.locals.errorForm = OPENAI_ERRORS;
-    const body = validate(embeddingBody, request.body);
+    const body = validate(embeddingBody, refuseTooManyParameters(request.body));
     const question = { texts: body.input, dimensions: body.dimensions ?? null };
     const reply = await embed(question, body.model, callerOf(response));
     setAnsweredBy(response, reply.answeredBy);
@@ -68,7 +68,7 @@ function toEmbeddingList(reply: EmbeddingReply, format: Format) {
   };
 }
 
-/** Numbers of four bytes, the lowest first, whatever the machine. */
+/** 32-bit floats, little-endian on every machine. */
 function toBase64(vector: readonly number[]): string {
   const bytes = Buffer.alloc(4 * vector.length);
   for (const [index, value] of vector.entries()) bytes.writeFloatLE(value, 4 * index);

@@ -3,7 +3,6 @@ import type {
   ChatMessage,
   ChatTurn,
   MediaPart,
-  TextPart,
   ToolCall,
   ToolResult,
   UserPart,
@@ -17,21 +16,23 @@ import {
   listOf,
   replaceLoneSurrogates,
 } from '../body.ts';
-import { Conversation } from './conversation.ts';
+import { Conversation, toSystem } from './conversation.ts';
 import {
   dataUrl,
+  hasContent,
   hasText,
   MAX_MESSAGES,
   MAX_PARTS,
   mediaUrl,
   readDataUrl,
   textPart,
+  toTextPart,
 } from './dialect.ts';
 
-/** Servers of MCP have long names. What Gemini does not take is renamed on the way. */
+/** Tools of MCP servers have long names. A name that Gemini does not accept is replaced on the way. */
 export const toolName = z.string().min(1).max(500);
 
-/** Some clients write the address itself in place of the object. */
+/** Some clients send the address itself instead of the object. */
 const place = mediaUrl.or(z.looseObject({ url: mediaUrl }).transform(({ url }) => url));
 
 const imagePart = z
@@ -59,7 +60,7 @@ const filePart = z
 
 const NO_STORED_FILES = 'No files are stored here: send file_data, a data URL.';
 
-/** What Gemini reads (https://ai.google.dev/gemini-api/docs/audio#supported-formats). */
+/** The formats that Gemini reads (https://ai.google.dev/gemini-api/docs/audio#supported-formats). */
 const AUDIO = ['wav', 'mp3', 'aiff', 'aac', 'ogg', 'flac'] as const;
 
 const audioPart = z
@@ -82,14 +83,17 @@ const part = z.discriminatedUnion(
   'Parts may be of type text, image_url, video_url, file or input_audio.',
 );
 
-const parts = z.union([z.string().transform(toTextParts), listOf(part, MAX_PARTS)]);
+const parts = z.union([
+  z.string().transform((text) => [toTextPart(text)]),
+  listOf(part, MAX_PARTS),
+]);
 
 const texts = z.union([
   z.string().transform((text) => [text]),
   listOf(textPart, MAX_PARTS).transform((parts) => parts.map(({ text }) => text)),
 ]);
 
-/** The input of a call. Some clients write `null` or nothing where a call has none, some the object itself. */
+/** The input of a call. Some clients send `null` or nothing for no input, some an object instead of JSON text. */
 export const callArguments = z
   .string()
   .nullish()
@@ -102,7 +106,7 @@ const signed = z
   })
   .nullish();
 
-/** An image that the model has generated. */
+/** An image that the model generated. */
 const generatedImage = z
   .looseObject({
     type: z.literal('image_url'),
@@ -118,7 +122,7 @@ const generatedImage = z
 
 const refusalPart = z
   .looseObject({ type: z.literal('refusal'), refusal: z.string() })
-  .transform(({ refusal }): TextPart => ({ kind: 'text', text: refusal }));
+  .transform(({ refusal }) => toTextPart(refusal));
 
 const answerPart = z.discriminatedUnion(
   'type',
@@ -136,9 +140,6 @@ const toolCall = z.looseObject({
   extra_content: signed,
 });
 
-const haveOwnIds = (calls: readonly { readonly id: string }[]) =>
-  new Set(calls.map(({ id }) => id)).size === calls.length;
-
 const message = z.discriminatedUnion('role', [
   z.looseObject({ role: z.enum(['system', 'developer']), content: texts }),
   z.looseObject({
@@ -147,9 +148,11 @@ const message = z.discriminatedUnion('role', [
   }),
   z.looseObject({
     role: z.literal('assistant'),
-    content: z.union([z.string().transform(toTextParts), listOf(answerPart, MAX_PARTS)]).nullish(),
+    content: z
+      .union([z.string().transform((text) => [toTextPart(text)]), listOf(answerPart, MAX_PARTS)])
+      .nullish(),
     images: listOf(generatedImage, MAX_PARTS).nullish(),
-    tool_calls: listOf(toolCall, MAX_PARTS).refine(haveOwnIds, 'Two calls have one id.').nullish(),
+    tool_calls: listOf(toolCall, MAX_PARTS).nullish(),
     function_call: z.null('Send tool_calls instead.').optional(),
   }),
   z.looseObject({ role: z.literal('tool'), tool_call_id: z.string(), content: parts.nullish() }),
@@ -187,16 +190,16 @@ function notAnObject(context: z.RefinementCtx): never {
 export function readConversation(all: readonly Message[]): Pick<ChatTurn, 'system' | 'messages'> {
   const system = all.flatMap(systemTexts);
   const messages = toMessages(all);
-  // Some prompts have instructions only.
+  // A prompt of instructions alone becomes the question.
   if (messages.length === 0 && system.length > 0) {
-    const parts = system.flatMap(toTextParts);
+    const parts = system.map(toTextPart);
     return { system: null, messages: [{ role: 'user', parts }] };
   }
   if (!asksSomething(all, messages)) throw invalidField('messages', NOTHING_ASKED);
-  return { system: system.length === 0 ? null : system.join('\n\n'), messages };
+  return { system: toSystem(system), messages };
 }
 
-const NOTHING_ASKED = 'The last one must be of the user or of a tool, and must not be empty.';
+const NOTHING_ASKED = 'The last message must be of the user or of a tool, and must not be empty.';
 
 const systemTexts = (message: Message): readonly string[] =>
   isSystem(message) ? message.content.filter(hasText) : [];
@@ -220,8 +223,8 @@ function toMessages(all: readonly Message[]): readonly ChatMessage[] {
 }
 
 const MISMATCHES = {
-  noResult: 'No message of a tool after it has its result.',
-  noSuchCall: 'The assistant before it has made no call with this id.',
+  noResult: 'This call has no result: a message of the role tool with its id must follow.',
+  noSuchCall: 'The assistant has made no call with this id before.',
 };
 
 function addMessage(conversation: Conversation, message: Message, index: number): void {
@@ -250,12 +253,6 @@ function addMessage(conversation: Conversation, message: Message, index: number)
   }
 }
 
-const hasContent = (part: UserPart) => part.kind !== 'text' || hasText(part.text);
-
-function toTextParts(text: string): readonly TextPart[] {
-  return [{ kind: 'text', text }];
-}
-
 const toCall = ({ function: called, extra_content: extra }: OpenaiToolCall): ToolCall => ({
   name: called.name,
   input: called.arguments,
@@ -267,7 +264,7 @@ function signatureIn(extra: z.output<typeof signed>): { readonly signature?: str
   return signature === null ? {} : { signature };
 }
 
-/** What is no object goes as text within one. */
+/** Gemini accepts only objects, so any other result is wrapped as text. */
 export function toResult(content: readonly UserPart[]): Omit<ToolResult, 'name'> {
   const text = content.map((part) => (part.kind === 'text' ? part.text : '')).join('');
   const media = content.filter((part) => part.kind !== 'text');

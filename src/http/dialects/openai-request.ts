@@ -12,10 +12,16 @@ import { isJsonObject } from '../../shared/json.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
 import { modelName } from './dialect.ts';
 import { messages, readConversation, toolName } from './openai-messages.ts';
+import {
+  ignored,
+  isGiven,
+  only,
+  refuseTooManyParameters,
+  unsupported,
+  withoutGaps,
+} from './parameters.ts';
 
-const MAX_PARAMETERS = 100;
-
-/** -1 is no limit, as in LM Studio. */
+/** -1 is no limit: LM Studio's clients send it. */
 const tokens = z.union([z.int().min(1), z.literal(-1)], 'Must be a whole number above 0.');
 const penalty = z.number().min(-2).max(2);
 
@@ -26,7 +32,7 @@ const thinkingLevel = z
   .nullish();
 const includeThoughts = z.boolean().nullish();
 
-/** In either case of Google's names. */
+/** With Google's names in snake case or camel case. */
 const thinkingConfig = z
   .strictObject({
     thinking_budget: thinkingBudget,
@@ -59,7 +65,7 @@ const googleExtras = z
 
 const effort = z.enum([...EFFORTS, 'xhigh', 'max']).nullish();
 
-/** Clients of OpenRouter write it (https://openrouter.ai/docs/use-cases/reasoning-tokens). */
+/** OpenRouter's parameter (https://openrouter.ai/docs/use-cases/reasoning-tokens). */
 const reasoning = z.strictObject({
   effort,
   max_tokens: z.int().min(0).nullish(),
@@ -69,7 +75,7 @@ const reasoning = z.strictObject({
   summary: z.enum(['auto', 'concise', 'detailed']).nullish(),
 });
 
-/** Clients of Anthropic and of some other providers write it. */
+/** The parameter of Anthropic and some other providers. */
 const thinking = z.strictObject({
   type: z.enum(['enabled', 'disabled', 'adaptive', 'auto']),
   budget_tokens: z.int().min(0).nullish(),
@@ -102,7 +108,7 @@ const tools = listOf(tool, MAX_TOOLS);
 /** A choice among the declared functions. */
 export interface Choice {
   readonly choice: ToolChoice;
-  /** The only tools that may be called. */
+  /** The names of the only tools that may be called. */
   readonly only?: readonly string[];
 }
 
@@ -123,7 +129,7 @@ const allowedTools = z.looseObject({
   ),
 });
 
-/** In all forms of OpenAI's interfaces. */
+/** Accepts the forms of both of OpenAI's interfaces, chat completions and responses. */
 export const toolChoice = z.union(
   [
     mode,
@@ -151,7 +157,7 @@ function toAllowed({ mode, tools: only }: z.output<typeof allowedTools>): Choice
 
 const MODALITIES = ['text', 'image'] as const;
 
-/** The provider decides how much it searches, and not from where. */
+/** Google Search has no size of the context and no place. */
 const webSearch = z.strictObject({
   search_context_size: z.enum(['low', 'medium', 'high']).nullish(),
   user_location: z.null('This is not supported.').optional(),
@@ -163,7 +169,7 @@ const SUPPORTED = {
   messages,
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
-  /** Clients of OpenRouter ask so for `stream_options.include_usage`. */
+  /** OpenRouter's form of `stream_options.include_usage`. */
   usage: z.strictObject({ include: z.boolean().nullish() }).nullish(),
   temperature: z.number().min(0).max(2).nullish(),
   top_p: z.number().min(0).max(1).nullish(),
@@ -182,7 +188,7 @@ const SUPPORTED = {
   include_reasoning: z.boolean().nullish(),
   thinking: thinking.nullish(),
   enable_thinking: z.boolean().nullish(),
-  /** Clients of vLLM write it. */
+  /** vLLM's form of `enable_thinking`. */
   chat_template_kwargs: z.strictObject({ enable_thinking: z.boolean().nullish() }).nullish(),
   extra_body: z.strictObject({ google: googleExtras }).nullish(),
   /** Where the Python client puts the content of `extra_body`. */
@@ -193,12 +199,9 @@ const SUPPORTED = {
   parallel_tool_calls: z.boolean().nullish(),
 };
 
-/** Parameters with one accepted value, which changes nothing. */
-const only = <const Value extends string | number | boolean>(value: Value) =>
-  z.literal(value, `Only ${value} is supported.`).nullish();
-
 const USE_TOOLS = 'This is not supported: send tools and tool_choice.';
 
+/** Parameters with one accepted value, which changes nothing. */
 const FIXED = {
   n: only(1),
   best_of: only(1),
@@ -219,25 +222,21 @@ const FIXED = {
   function_call: z.enum(['none', 'auto'], USE_TOOLS).nullish(),
 };
 
-const anything = z.unknown().optional();
-
-/** They concern OpenAI's own housekeeping, never the answer. */
+/** Parameters for OpenAI's accounts and caches. They never change the answer. */
 const IGNORED = {
-  metadata: anything,
-  prediction: anything,
-  cache_control: anything,
-  prompt_cache_key: anything,
-  prompt_cache_options: anything,
-  prompt_cache_retention: anything,
-  safety_identifier: anything,
-  service_tier: anything,
-  store: anything,
-  user: anything,
+  metadata: ignored,
+  prediction: ignored,
+  cache_control: ignored,
+  prompt_cache_key: ignored,
+  prompt_cache_options: ignored,
+  prompt_cache_retention: ignored,
+  safety_identifier: ignored,
+  service_tier: ignored,
+  store: ignored,
+  user: ignored,
 };
 
-const completionBody = z
-  .object({ ...IGNORED, ...SUPPORTED, ...FIXED })
-  .catchall(z.null('This parameter is not supported.').optional());
+const completionBody = z.object({ ...IGNORED, ...SUPPORTED, ...FIXED }).catchall(unsupported);
 
 type CompletionBody = z.output<typeof completionBody>;
 
@@ -246,14 +245,13 @@ export interface CompletionRequest {
   readonly isStreamed: boolean;
   /** Whether one more chunk has the usage, and all others `usage: null`. */
   readonly includesUsage: boolean;
-  /** Gemini has no such limit: only its first call is handed on. */
+  /** Gemini has no such setting, so only the first call of an answer is returned. */
   readonly isOneCallAtATime: boolean;
 }
 
 /** @throws HttpError that names each faulty or unsupported parameter */
 export function readCompletionRequest(body: unknown): CompletionRequest {
-  const isTooMuch = isJsonObject(body) && Object.keys(body).length > MAX_PARAMETERS;
-  if (isTooMuch) throw invalidField('', `At most ${MAX_PARAMETERS} parameters are read.`);
+  refuseTooManyParameters(body);
   const read = validate(completionBody, withoutEmpty(body));
   const declared = toTools(
     (read.tools ?? []).map((one) => toDeclaration(one.function)),
@@ -278,10 +276,10 @@ export function readCompletionRequest(body: unknown): CompletionRequest {
   };
 }
 
-/** An empty value there says something. */
+/** Parameters whose empty value has a meaning. */
 const MAY_BE_EMPTY: ReadonlySet<string> = new Set(['messages', 'web_search_options']);
 
-/** Clients fill fields that they do not use with empty texts, lists and objects. */
+/** Some clients send empty texts, lists and objects for parameters that they do not use. */
 function withoutEmpty(body: unknown): unknown {
   if (!isJsonObject(body) || !Object.values(body).some(isEmpty)) return body;
   const filled = Object.entries(body).filter(
@@ -302,7 +300,7 @@ function toSettings(body: CompletionBody, config: ThinkingConfig): GenerationSet
     topK: isGiven(topK) && topK > 0 ? topK : null,
     maxOutputTokens: limit === -1 ? null : limit,
     stop: toStop(body.stop),
-    // Google takes 32 bits. The same seed stays the same.
+    // Google accepts 32 bits. The same seed is always cut to the same number.
     seed: isGiven(seed) ? seed | 0 : null,
     // Newer models refuse any penalty, even a neutral one.
     presencePenalty: body.presence_penalty || null,
@@ -352,7 +350,7 @@ const isSilenced = (body: CompletionBody) =>
   body.thinking?.type === 'disabled' ||
   (body.enable_thinking ?? body.chat_template_kwargs?.enable_thinking) === false;
 
-/** A budget that was made for another provider's model becomes the most effort that keeps within it. */
+/** A budget for another provider's model becomes the highest effort that stays within it. */
 const effortWithin = (budget: number): Effort =>
   EFFORTS.findLast((effort) => LEAST_BUDGETS[effort] <= budget) ?? 'none';
 
@@ -364,7 +362,7 @@ const LEAST_BUDGETS: Record<Effort, number> = {
   high: 24_576,
 };
 
-/** An effort alone does not ask for them, as with OpenAI and Google. */
+/** As with OpenAI and Google, an effort alone does not request thoughts. */
 function asksForThoughts(body: CompletionBody): boolean {
   const { reasoning: wished, include_reasoning: included, thinking } = body;
   if (included === false || wished?.exclude === true || effortOf(body) === 'none') return false;
@@ -375,13 +373,6 @@ function toJson(format: CompletionBody['response_format']): GenerationSettings['
   if (!isGiven(format) || format.type === 'text') return null;
   return format.type === 'json_schema' ? withoutGaps({ schema: format.json_schema.schema }) : {};
 }
-
-type WithoutGaps<T> = { [K in keyof T]?: NonNullable<T[K]> };
-
-export const withoutGaps = <T extends object>(settings: T) =>
-  Object.fromEntries(
-    Object.entries(settings).filter(([, value]) => isGiven(value)),
-  ) as WithoutGaps<T>;
 
 /**
  * @returns null when there are no tools
@@ -396,7 +387,7 @@ export function toTools(
   if (!canBeCalled(chosen, declared)) throw noSuchTool();
   if (declared.length === 0 && !search) return null;
   return {
-    // Gemini has no list of allowed functions from which the model need not choose.
+    // Gemini can restrict the functions only where the model must call one, so the others are not declared.
     declarations: declared.filter(({ name }) => only?.includes(name) ?? true),
     choice,
     ...(search ? { search } : {}),
@@ -419,8 +410,5 @@ export const toDeclaration = ({
   name,
   ...withoutGaps({ description, parameters }),
 });
-
-export const isGiven = <T>(value: T): value is NonNullable<T> =>
-  value !== undefined && value !== null;
 
 const noSuchTool = () => invalidField('tool_choice', 'There is no such tool.');

@@ -169,14 +169,16 @@ const isTextAlone = ({ reasoning, toolCalls, media, sources }: ChatChunk) =>
   media === undefined &&
   sources === undefined;
 
-/** With a sentence in place of a sound or another medium that is no image. */
-const contentOf = (chunk: ChatChunk): string => (isImage(chunk.media) ? chunk.text : textOf(chunk));
+/** The text, with a sentence in place of a medium other than an image. */
+export const contentOf = (chunk: ChatChunk): string =>
+  isImage(chunk.media) ? chunk.text : textOf(chunk);
 
-const isImage = (media: ChatChunk['media']) => media?.mediaType.startsWith('image/') === true;
+export const isImage = (media: ChatChunk['media']) =>
+  media?.mediaType.startsWith('image/') === true;
 
 /**
- * As OpenRouter and Vercel's gateway show generated images
- * (https://openrouter.ai/docs/features/multimodal/image-generation). Some models need the signature back.
+ * Generated images, as OpenRouter and Vercel's gateway return them
+ * (https://openrouter.ai/docs/features/multimodal/image-generation). Some models require the signature in the next request.
  */
 function imagesIn({ media, signature }: ChatChunk) {
   if (media === undefined || !isImage(media)) return [];
@@ -184,7 +186,7 @@ function imagesIn({ media, signature }: ChatChunk) {
   return [{ type: 'image_url', image_url: { url }, ...signed(signature) }];
 }
 
-/** Each stands at the end of the text so far: which words it supports is not known. */
+/** Each citation is placed at the end of the text so far, because its words are not known. */
 const toAnnotations = (sources: readonly Source[], end: number) =>
   sources.map(({ url, title = url }) => ({
     type: 'url_citation',

@@ -15,29 +15,43 @@ import {
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { isTooDeep, MAX_DEPTH } from '../../shared/json-schema.ts';
 import { invalidField, jsonSchema, listOf, validate } from '../body.ts';
-import { Conversation } from './conversation.ts';
-import { hasText, MAX_MESSAGES, MAX_PARTS, mediaUrl, modelName } from './dialect.ts';
+import { Conversation, toSystem } from './conversation.ts';
+import {
+  hasContent,
+  hasText,
+  MAX_MESSAGES,
+  MAX_PARTS,
+  mediaUrl,
+  modelName,
+  toTextPart,
+} from './dialect.ts';
 import { callArguments, toolName, toResult } from './openai-messages.ts';
 import {
   declaredFunction,
-  isGiven,
   MAX_TOOLS,
   toDeclaration,
   toolChoice,
   toTools,
-  withoutGaps,
 } from './openai-request.ts';
+import {
+  ignored,
+  isGiven,
+  only,
+  refuseTooManyParameters,
+  unsupported,
+  withoutGaps,
+} from './parameters.ts';
 
-/** What is written about the answer besides the answer itself. */
+/** How the answer to a request is written. */
 export interface ResponseForm {
   readonly isStreamed: boolean;
-  /** Gemini has no such limit: only its first call is handed on. */
+  /** Gemini has no such setting, so only the first call of an answer is returned. */
   readonly isOneCallAtATime: boolean;
-  /** Whether the signatures of calls are written, as `encrypted_content` of reasoning items. */
+  /** Whether the answer carries the signatures of calls, as `encrypted_content` of reasoning items. */
   readonly hasSignatures: boolean;
-  /** Of the functions in namespaces, by the names that the model knows. */
+  /** The functions in namespaces, by the names that the model uses. */
   readonly namespaced: ReadonlyMap<string, NamespacedName>;
-  /** Of the request's fields, those that the response repeats. */
+  /** The request's fields that the response repeats. */
   readonly repeated: JsonObject;
 }
 
@@ -48,13 +62,13 @@ interface NamespacedName {
 
 const text = z
   .looseObject({ type: z.enum(['input_text', 'output_text', 'text']), text: z.string() })
-  .transform((part): UserPart => ({ kind: 'text', text: part.text }));
+  .transform((part): UserPart => toTextPart(part.text));
 
 const refusal = z
   .looseObject({ type: z.literal('refusal'), refusal: z.string() })
-  .transform((part): UserPart => ({ kind: 'text', text: part.refusal }));
+  .transform((part): UserPart => toTextPart(part.refusal));
 
-const NO_FILES = 'No file is kept here: send its content.';
+const NO_FILES = 'The server stores no files: send the content.';
 
 const image = z
   .looseObject({
@@ -81,7 +95,7 @@ const file = z
 const PARTS = 'Parts may be of type input_text, input_image or input_file.';
 const contentOf = <Part extends z.ZodType<UserPart>>(part: Part) =>
   z.union([
-    z.string().transform((said): readonly UserPart[] => [{ kind: 'text', text: said }]),
+    z.string().transform((said): readonly UserPart[] => [toTextPart(said)]),
     listOf(part, MAX_PARTS),
   ]);
 const userContent = contentOf(z.discriminatedUnion('type', [text, image, file], PARTS));
@@ -132,7 +146,7 @@ const reasoning = z.looseObject({
 const reference = z.looseObject({
   type: z.literal('item_reference').refine(() => false, {
     error:
-      'No item is kept here. Send the item itself; with the AI SDK set providerOptions.openai.store to false.',
+      'The server stores no items. Send the item itself; with the AI SDK set providerOptions.openai.store to false.',
   }),
 });
 
@@ -152,7 +166,7 @@ const tool = z.discriminatedUnion(
   'type',
   [
     functionTool,
-    // Codex declares the functions of its servers so.
+    // Codex declares the functions of MCP servers this way.
     z.looseObject({
       type: z.literal('namespace'),
       name: toolName,
@@ -171,14 +185,8 @@ const format = z.discriminatedUnion('type', [
   z.looseObject({ type: z.literal('json_schema'), schema: jsonSchema }),
 ]);
 
-/** A parameter with one accepted value, which changes nothing. */
-const only = <const Value extends number | boolean>(value: Value) =>
-  z.literal(value, `Only ${value} is supported.`).nullish();
-
 const NO_RESPONSES =
-  'No response is kept here: send the whole conversation as input instead of the id of an earlier response.';
-
-const anything = z.unknown().optional();
+  'The server stores no responses: send the whole conversation as input instead of the id of an earlier response.';
 
 const body = z
   .object({
@@ -188,7 +196,7 @@ const body = z
         {
           type: 'message' as const,
           role: 'user' as const,
-          content: [{ kind: 'text' as const, text: said }],
+          content: [toTextPart(said)],
         },
       ]),
       listOf(item, MAX_MESSAGES),
@@ -219,25 +227,25 @@ const body = z
     conversation: z.null(NO_RESPONSES).optional(),
     background: only(false),
     top_logprobs: only(0),
-    /** They concern OpenAI's own housekeeping, never the answer. */
-    client_metadata: anything,
-    max_tool_calls: anything,
-    metadata: anything,
-    prompt_cache_key: anything,
-    prompt_cache_retention: anything,
-    safety_identifier: anything,
-    service_tier: anything,
-    store: anything,
-    stream_options: anything,
-    truncation: anything,
-    user: anything,
+    /** Parameters for OpenAI's accounts and caches. They never change the answer. */
+    client_metadata: ignored,
+    max_tool_calls: ignored,
+    metadata: ignored,
+    prompt_cache_key: ignored,
+    prompt_cache_retention: ignored,
+    safety_identifier: ignored,
+    service_tier: ignored,
+    store: ignored,
+    stream_options: ignored,
+    truncation: ignored,
+    user: ignored,
   })
-  .catchall(z.null('This parameter is not supported.').optional());
+  .catchall(unsupported);
 
 type Body = z.output<typeof body>;
 type Item = z.output<typeof item>;
 
-/** With what OpenAI writes where a request says nothing. */
+/** The repeated fields, with OpenAI's defaults. */
 const REPEATED: JsonObject = {
   instructions: null,
   max_output_tokens: null,
@@ -272,7 +280,7 @@ export function readResponseRequest(raw: unknown): {
   readonly request: ChatRequest;
   readonly form: ResponseForm;
 } {
-  const read = validate(body, raw);
+  const read = validate(body, refuseTooManyParameters(raw));
   const { system, messages } = readItems(read.input, read.instructions ?? null);
   const tools = toolsOf(read);
   return {
@@ -296,9 +304,7 @@ export function readResponseRequest(raw: unknown): {
 }
 
 /**
- * Splits the items into the system's texts and the conversation. A text and the calls after it are one turn of the
- * assistant; the results of its calls stand together in the order of the calls, since Gemini identifies them by
- * nothing else.
+ * Splits the items into the system's texts and the conversation.
  *
  * @throws HttpError when a result belongs to no call, a call has no result, or nothing is asked
  */
@@ -308,17 +314,16 @@ function readItems(
 ): Pick<ChatTurn, 'system' | 'messages'> {
   const system = [instructions ?? '', ...items.flatMap(systemTexts)].filter(hasText);
   const messages = toMessages(items);
-  // Some prompts have instructions only.
+  // A prompt of instructions alone becomes the question.
   if (messages.length === 0 && system.length > 0) {
-    const parts = system.map((said): TextPart => ({ kind: 'text', text: said }));
-    return { system: null, messages: [{ role: 'user', parts }] };
+    return { system: null, messages: [{ role: 'user', parts: system.map(toTextPart) }] };
   }
   if (!ASKS.has(messages.at(-1)?.role)) throw invalidField('input', NOTHING_ASKED);
-  return { system: system.length === 0 ? null : system.join('\n\n'), messages };
+  return { system: toSystem(system), messages };
 }
 
 const ASKS: ReadonlySet<string | undefined> = new Set(['user', 'tool']);
-const NOTHING_ASKED = 'The last item must be of the user or the output of a function.';
+const NOTHING_ASKED = 'The last item must be a message of the user or the output of a function.';
 
 const isSystem = (one: Item) =>
   one.type === 'message' && (one.role === 'system' || one.role === 'developer');
@@ -332,7 +337,7 @@ const isText = (part: UserPart): part is TextPart => part.kind === 'text';
 
 function toMessages(items: readonly Item[]): readonly ChatMessage[] {
   const conversation = new Conversation(MISMATCHES);
-  /** Of the next call. */
+  /** The signature of the next call. */
   let signature: string | null = null;
   for (const [index, one] of items.entries()) {
     const path = `input.${index}.call_id`;
@@ -354,13 +359,13 @@ function toMessages(items: readonly Item[]): readonly ChatMessage[] {
 }
 
 const MISMATCHES = {
-  noResult: 'No function_call_output after it has its result.',
-  noSuchCall: 'No function_call before it has this id.',
+  noResult: 'This call has no result: a function_call_output with its call_id must follow.',
+  noSuchCall: 'No function_call before it has this call_id.',
 };
 
 function addMessage(conversation: Conversation, one: Extract<Item, { type: 'message' }>): void {
   if (isSystem(one)) return;
-  const parts = one.content.filter((part) => !isText(part) || hasText(part.text));
+  const parts = one.content.filter(hasContent);
   if (one.role === 'assistant') conversation.say(parts.filter(isText));
   else conversation.ask(parts);
 }
@@ -401,7 +406,7 @@ function toJson(
   return asked.type === 'json_schema' ? { schema: asked.schema } : {};
 }
 
-/** Of Google's search and functions most models take only one: beside functions the search is not offered. */
+/** Most models accept either Google Search or functions, so beside functions the search is not offered. */
 const toolsOf = ({ tools, tool_choice: choice }: Body): Tools | null => {
   const declared = (tools ?? []).flatMap(functionsIn);
   const search = declared.length === 0 && (tools ?? []).some(isSearch);
@@ -428,9 +433,9 @@ const namespacedIn = (one: Tool): [string, NamespacedName][] =>
     ? one.tools.map(({ name }) => [joined(one.name, name), { namespace: one.name, name }])
     : [];
 
-/** Gemini knows no namespaces. */
+/** Gemini has no namespaces. */
 const joined = (namespace: string, name: string) => `${namespace}.${name}`;
 
-/** Without access to the web only a stored index of OpenAI's may be searched. */
+/** Without access to the web, OpenAI searches only its own stored index. */
 const isSearch = (one: Tool) =>
   one.type.startsWith('web_search') && one.external_web_access !== false;

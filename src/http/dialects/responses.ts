@@ -8,14 +8,14 @@ import {
   type Dialect,
   EVENT_STREAM,
   type Frames,
-  toEvent,
+  toNamedEvent,
 } from './dialect.ts';
-import { OPENAI_ERRORS, toOpenaiError } from './openai.ts';
+import { contentOf, isImage, OPENAI_ERRORS, toOpenaiError } from './openai.ts';
 import { type ResponseForm, readResponseRequest } from './responses-request.ts';
 
 /**
- * The dialect of OpenAI's responses (https://platform.openai.com/docs/api-reference/responses). Nothing is kept: each
- * request brings its whole conversation.
+ * The dialect of OpenAI's responses (https://platform.openai.com/docs/api-reference/responses). Nothing is stored: each
+ * request carries its whole conversation.
  */
 export const responses: Dialect = {
   errors: OPENAI_ERRORS,
@@ -48,7 +48,7 @@ function toEvents(facts: AnswerFacts, form: ResponseForm): Frames {
   const write = ({ type, ...event }: OutputEvent) => {
     const number = written;
     written += 1;
-    return `event: ${type}\n${toEvent({ type, sequence_number: number, ...event })}`;
+    return toNamedEvent(type, { type, sequence_number: number, ...event });
   };
   const writeAll = (events: readonly OutputEvent[]) => events.map(write).join('');
   return {
@@ -67,7 +67,7 @@ function toEvents(facts: AnswerFacts, form: ResponseForm): Frames {
       const response = toResponse(model, facts, form, { output: output.items, ...finish });
       return closing + write({ type: `response.${response.status}`, response });
     },
-    // Clients look for `error`; one without an end of the response.
+    // Clients look for the event `error`. No `response.completed` follows it.
     fail: (error) => write({ type: 'error', ...toOpenaiError(error) }),
     keepAlive: COMMENT,
   };
@@ -77,7 +77,7 @@ interface Finished extends ChatFinish {
   readonly output: readonly object[];
 }
 
-/** @param finished null while the answer is under way */
+/** @param finished null until the answer is complete */
 function toResponse(
   model: string,
   { requestId, now }: AnswerFacts,
@@ -110,7 +110,7 @@ function toEnd({ reason, output, usage }: Finished) {
   };
 }
 
-/** Null for a response that is complete. */
+/** Null for a complete response. */
 const INCOMPLETE: Record<FinishReason, 'max_output_tokens' | 'content_filter' | null> = {
   stop: null,
   length: 'max_output_tokens',
@@ -133,7 +133,7 @@ interface OutputEvent {
   readonly [field: string]: unknown;
 }
 
-/** A text or a thought that may go on. */
+/** A text or a thought that is not complete yet. */
 interface OpenItem {
   readonly kind: 'message' | 'reasoning';
   readonly id: string;
@@ -141,7 +141,7 @@ interface OpenItem {
   readonly sources: Source[];
 }
 
-/** The items of an answer, built from its chunks, with the events that tell of them. */
+/** Builds the items of an answer from its chunks, and the events that announce them. */
 class Output {
   readonly items: object[] = [];
   readonly #form: ResponseForm;
@@ -152,17 +152,19 @@ class Output {
     this.#form = form;
   }
 
-  add({ text, reasoning, media, toolCalls = [], sources = [] }: ChatChunk): OutputEvent[] {
+  add(chunk: ChatChunk): OutputEvent[] {
+    const { reasoning, media, toolCalls = [], sources = [] } = chunk;
+    const text = contentOf(chunk);
     return [
       ...(reasoning === undefined ? [] : this.#say('reasoning', reasoning)),
       ...(text === '' ? [] : this.#say('message', text)),
       ...sources.flatMap((source) => this.#cite(source)),
-      ...(media === undefined ? [] : this.#addItem(toImage(media.data))),
+      ...(media !== undefined && isImage(media) ? this.#addItem(toImage(media.data)) : []),
       ...toolCalls.flatMap((call) => this.#call(call)),
     ];
   }
 
-  /** Ends the item under way. */
+  /** Ends the open item. */
   close(): OutputEvent[] {
     const open = this.#open;
     if (open === null) return [];
@@ -252,7 +254,7 @@ class Output {
     ];
   }
 
-  /** An item that comes at once. */
+  /** Adds an item that is complete at once. */
   #addItem(item: object): OutputEvent[] {
     const closing = this.close();
     const output_index = this.items.push(item) - 1;
@@ -268,7 +270,7 @@ class Output {
   }
 }
 
-/** The beginnings of the names of events: of the words, and of their part. */
+/** The prefixes of event names: for the text, and for the part that holds it. */
 const NAMES = {
   message: ['response.output_text', 'response.content_part'],
   reasoning: ['response.reasoning_summary_text', 'response.reasoning_summary_part'],

@@ -13,7 +13,7 @@ import {
   type Frames,
   MAX_MESSAGES,
   modelName,
-  toEvent,
+  toNamedEvent,
   userText,
 } from './dialect.ts';
 
@@ -31,7 +31,7 @@ export const chatBody = z
       .meta({ description: 'What was said before, oldest first. Nothing by default.' }),
     model: modelName.nullish().meta({
       description:
-        'One of `GOOGLE_MODELS`. Left out, the first answers, or the next when that is spent.',
+        'One of `GOOGLE_MODELS` or `MODEL_ALIASES`. Without it the first model answers, or the next when that is spent.',
     }),
     stream: z.boolean().nullish().meta({
       description: 'Whether the answer comes as events. By default the `Accept` header decides.',
@@ -104,11 +104,11 @@ function toEvents({ requestId }: AnswerFacts): Frames {
     },
     piece(chunk) {
       const text = textOf(chunk);
-      return text === '' ? '' : named('delta', { text });
+      return text === '' ? '' : toNamedEvent('delta', { text });
     },
     end: ({ reason, usage }) =>
-      named('done', { model, finishReason: reason, usage: toUsage(usage), requestId }),
-    fail: (error) => named('error', errorBody(error, requestId).error),
+      toNamedEvent('done', { model, finishReason: reason, usage: toUsage(usage), requestId }),
+    fail: (error) => toNamedEvent('error', errorBody(error, requestId).error),
     keepAlive: COMMENT,
   };
 }
@@ -122,5 +122,3 @@ const toUsage = ({ inputTokens, outputTokens, totalTokens }: Usage) => ({
 
 const WHOLE = { kind: 'whole', body: toBody } as const;
 const AS_EVENTS = { kind: 'stream', frames: toEvents } as const;
-
-const named = (name: string, data: object) => `event: ${name}\n${toEvent(data)}`;

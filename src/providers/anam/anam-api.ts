@@ -22,7 +22,7 @@ export interface AnamOptions extends ClassifyContext {
 export interface TokenRequest {
   /** In Anam's form, with a `personaConfig`. */
   readonly body: JsonObject;
-  /** Decides whose fault a refusal of the body is. */
+  /** Whose persona it is, and so whose fault a refusal of the body is. */
   readonly personaOf: PersonaOwner;
 }
 

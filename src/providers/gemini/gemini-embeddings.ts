@@ -1,26 +1,24 @@
-import type { EmbeddingQuestion, Embeddings } from '../../shared/embedding.ts';
 import { type Failure, NO_USAGE, UpstreamError, type Usage } from '../../shared/failure.ts';
 import { asObjects, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { EmbeddingClient, ProviderAnswer } from '../provider.ts';
+import type {
+  EmbeddingClient,
+  EmbeddingQuestion,
+  Embeddings,
+  ProviderAnswer,
+} from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import type { GeminiOptions } from './gemini-request.ts';
+import { type GeminiOptions, requestsTo } from './gemini-request.ts';
 import { Exchange } from './transport.ts';
 
 /** Asks Gemini for the embeddings of all texts in one call (https://ai.google.dev/api/embeddings). */
 export function createGeminiEmbeddings(options: GeminiOptions): EmbeddingClient {
   const { baseUrl, dispatcher, ...context } = options;
-  const { origin, pathname } = new URL(baseUrl);
-  const base = pathname === '/' ? '' : pathname;
+  const requestTo = requestsTo(baseUrl);
   return {
     call(question, key, { model }, handler) {
-      const request = {
-        origin,
-        path: `${base}/v1beta/models/${model}:batchEmbedContents`,
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
-        body: JSON.stringify(toBatch(question, `models/${model}`)),
-      } as const;
+      const path = `/v1beta/models/${model}:batchEmbedContents`;
+      const request = requestTo(path, key, toBatch(question, `models/${model}`));
       const answer = new EmbeddingsAnswer(dispatcher, request, handler, context);
       answer.expected = question.texts.length;
       dispatcher.dispatch(request, answer);
@@ -38,7 +36,7 @@ const toBatch = ({ texts, dimensions }: EmbeddingQuestion, model: string) => ({
   })),
 });
 
-/** In bytes. A hundred embeddings of 3,072 numbers have about 5 MB. */
+/** In bytes. A hundred embeddings of 3,072 numbers take about 5 MB. */
 const MAX_ANSWER = 32 * 2 ** 20;
 
 class EmbeddingsAnswer extends Exchange<never, Embeddings> {
@@ -92,7 +90,7 @@ const upstreamDown = (message: string): Failure => ({
 const isVector = (values: unknown): values is readonly number[] =>
   Array.isArray(values) && values.every((value) => typeof value === 'number');
 
-/** Older models count nothing. */
+/** Older models do not count tokens. */
 function usageOf({ usageMetadata }: JsonObject): Usage | null {
   const count = isJsonObject(usageMetadata) ? usageMetadata.promptTokenCount : undefined;
   if (typeof count !== 'number' || !(count > 0)) return null;

@@ -1,3 +1,4 @@
+import type { ApiKey } from '../../shared/api-key.ts';
 import type {
   AssistantPart,
   ChatMessage,
@@ -20,18 +21,11 @@ export interface GeminiOptions extends UpstreamContext {
 
 /** Asks Gemini for the answer as a stream, which shows early that a key works. */
 export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions): ChatClient {
-  const { origin, pathname } = new URL(baseUrl);
-  const base = pathname === '/' ? '' : pathname;
+  const requestTo = requestsTo(baseUrl);
   return {
     call(turn, key, { model }, handler) {
-      const request = {
-        origin,
-        path: `${base}/v1beta/models/${model}:streamGenerateContent?alt=sse`,
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
-        // As bytes: undici would keep a copy beside the text.
-        body: Buffer.from(JSON.stringify(toGeminiRequest(turn, model ?? ''))),
-      } as const;
+      const path = `/v1beta/models/${model}:streamGenerateContent?alt=sse`;
+      const request = requestTo(path, key, toGeminiRequest(turn, model ?? ''));
       const named = turn.tools ? withCallersNames(turn.tools, handler) : handler;
       const includesThoughts = turn.settings?.thinking?.includeThoughts === true;
       const answer = new GeminiAnswer(includesThoughts, dispatcher, request, named, context);
@@ -39,6 +33,20 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
       return answer;
     },
   };
+}
+
+/** @returns makes a request with a JSON body */
+export function requestsTo(baseUrl: string) {
+  const { origin, pathname } = new URL(baseUrl);
+  const base = pathname === '/' ? '' : pathname;
+  return (path: string, { secret }: ApiKey, body: object) => ({
+    origin,
+    path: base + path,
+    method: 'POST' as const,
+    headers: { 'content-type': 'application/json', 'x-goog-api-key': secret.reveal() },
+    // As bytes: undici would keep a copy beside the text.
+    body: Buffer.from(JSON.stringify(body)),
+  });
 }
 
 /** A turn in Gemini's form (https://ai.google.dev/api/generate-content). JSON leaves out what is undefined. */
@@ -87,7 +95,7 @@ function toContent(message: ChatMessage): Content {
   }
 }
 
-/** `thoughtSignature` stands beside the content of a part. */
+/** `thoughtSignature` is a field beside the content of a part. */
 function toUserPart(part: UserPart) {
   switch (part.kind) {
     case 'text':
@@ -132,7 +140,7 @@ function toFunctionCall({ name, input, signature }: ToolCallPart, isFirst: boole
 
 const SIGNATURE_IS_LOST = 'skip_thought_signature_validator';
 
-/** Not every model takes media within a function's response; all take them beside it. */
+/** Not every model accepts media within a function's response. All accept them beside it. */
 const toResultParts = (results: readonly ToolResult[]) => [
   ...results.map(({ name, output }) => ({
     functionResponse: { name: toGeminiName(name), response: toResponse(output) },
@@ -141,8 +149,8 @@ const toResultParts = (results: readonly ToolResult[]) => [
 ];
 
 /**
- * Gemini takes `$ref` for a reference to media of the result (https://github.com/vercel/ai/issues/14369): what has
- * a key that begins with `$`, such as a JSON schema, goes as text.
+ * Gemini reads `$ref` as a reference to media of the result (https://github.com/vercel/ai/issues/14369). An output with a
+ * key that begins with `$`, such as a JSON schema, is sent as text.
  */
 function toResponse(output: ToolResult['output']): ToolResult['output'] {
   if (!hasDollarKey(output)) return output;
@@ -177,15 +185,15 @@ function toThinkingConfig(
 ) {
   const isStated = budget !== undefined || level !== undefined;
   if (isStated) return { thinkingBudget: budget, thinkingLevel: level, includeThoughts };
-  // Such a model refuses the wish to see its thoughts.
+  // Such a model refuses any thinking configuration.
   if (CANNOT_THINK.test(model)) return undefined;
   return { ...(effort === undefined ? {} : thinkingFor(effort, model)), includeThoughts };
 }
 
 /**
- * What an effort means to a model, as on Google's own OpenAI-compatible routes
- * (https://ai.google.dev/gemini-api/docs/openai#thinking). Models since Gemini 3 take levels, those before it
- * budgets in tokens; an alias such as `gemini-flash-latest` takes both.
+ * Converts an effort for a model, as Google's own OpenAI-compatible routes do
+ * (https://ai.google.dev/gemini-api/docs/openai#thinking). Models since Gemini 3 accept levels, earlier ones
+ * budgets in tokens. An alias such as `gemini-flash-latest` accepts both.
  */
 function thinkingFor(effort: Effort, model: string): object {
   if (TAKES_NO_EFFORT.test(model)) return {};
@@ -200,7 +208,7 @@ function thinkingFor(effort: Effort, model: string): object {
 const CANNOT_THINK = /^gemini-(?:1|2\.0)|^gemini-2.*-image|^gemma|-tts/;
 const TAKES_NO_EFFORT = /-image/;
 const HAS_LEVELS = /^gemini-(?:[3-9]|\d\d)/;
-/** Pro models cannot be kept from thinking (https://ai.google.dev/gemini-api/docs/thinking#set-budget). */
+/** Pro models cannot switch thinking off (https://ai.google.dev/gemini-api/docs/thinking#set-budget). */
 const LEAST_BUDGET = 128;
 const BUDGETS: Record<Effort, number> = {
   none: 0,

@@ -8,14 +8,14 @@ export interface SchemaRoom {
 /** As {@link sizeOf} measures it. */
 export const newSchemaRoom = (): SchemaRoom => ({ left: 4_000_000 });
 
-/** Parameters are an object, whatever the schema leaves out. Servers of MCP write `$schema`, which Gemini refuses. */
+/** Adds the type that a schema of parameters may leave out. Removes `$schema`, which MCP servers send and Gemini refuses. */
 export function toParameters({ $schema: _, ...schema }: JsonObject, room: SchemaRoom): JsonObject {
   return { ...withoutReferences(schema, room), type: 'object' };
 }
 
 /**
- * The same schema with what its references name in their place. Beside a reference Gemini takes no other keyword,
- * and it looks only into `$defs` (https://ai.google.dev/api/generate-content#generationconfig); pydantic and zod
+ * Replaces each reference by the schema that it names. Gemini accepts no other keyword beside a reference, and resolves
+ * references to `$defs` only (https://ai.google.dev/api/generate-content#generationconfig); pydantic and zod
  * write `{"$ref": "#/$defs/place", "description": "…"}`, older ones `#/definitions/place`.
  *
  * @returns the schema itself where it has no reference, where one names nothing, and where there is no room for what
@@ -26,7 +26,7 @@ export function withoutReferences(schema: JsonObject, room: SchemaRoom): JsonObj
   let isWhole = true;
   const resolve = (value: unknown, depth: number): unknown => {
     room.left -= sizeOf(value);
-    // Only a schema that refers to itself becomes that deep.
+    // Only a schema that refers to itself reaches this depth.
     isWhole &&= room.left >= 0 && depth <= MAX_DEPTH;
     if (!isWhole || typeof value !== 'object' || value === null) return value;
     const inside = (part: unknown) => resolve(part, depth + 1);

@@ -26,7 +26,7 @@ const MAX_EVENT = 32 * 2 ** 20;
  */
 export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   protected readonly isInflated = true;
-  /** Gateways send thoughts that nobody has asked for: those are dropped. */
+  /** Gateways also send thoughts without a request for them. Those are dropped. */
   readonly #includesThoughts: boolean;
   readonly #parser = createParser({
     onEvent: ({ data }) => {
@@ -48,7 +48,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #endsEvent = true;
   #knowsModel = false;
   #hasBegun = false;
-  /** Whether anything but thoughts has come. */
+  /** Whether anything but thoughts has arrived. */
   #hasContent = false;
   #hasCalls = false;
   /** The addresses of the sources so far. Gateways repeat them in every chunk. */
@@ -158,7 +158,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
 
   /** A silent chunk between others shows that the provider is alive. */
   #onCandidate(candidate: RawCandidate, raw: RawChunk): void {
-    const isSilent = !this.#sayAll(candidate.content?.parts);
+    const isSilent = !this.#onParts(candidate.content?.parts);
     if (candidate.groundingMetadata) this.#collect(candidate.groundingMetadata);
     if (this.#uncited !== null && this.#hasBegun) this.#cite(this.#uncited);
     const { finishReason } = candidate;
@@ -166,19 +166,19 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     else if (isSilent && this.#hasBegun) this.handler.onChunk(NOTHING);
   }
 
-  /** @returns whether any of the parts says something */
-  #sayAll(parts: unknown): boolean {
-    let saysSomething = false;
+  /** @returns whether any of the parts has content */
+  #onParts(parts: unknown): boolean {
+    let hasContent = false;
     for (const part of Array.isArray(parts) ? parts : []) {
       const chunk = readPart(part ?? {});
       if (chunk === null || (chunk.reasoning !== undefined && !this.#includesThoughts)) continue;
-      saysSomething = true;
-      this.#say(chunk);
+      hasContent = true;
+      this.#emit(chunk);
     }
-    return saysSomething;
+    return hasContent;
   }
 
-  #say(chunk: ChatChunk): void {
+  #emit(chunk: ChatChunk): void {
     this.#isComplete = false;
     this.#hasBegun = true;
     this.#hasContent ||= !isThoughtAlone(chunk);
@@ -210,7 +210,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
       // More may follow: some gateways write a finish reason on every chunk.
       this.#emptyReason = finishReason;
     } else {
-      if (isSilent) this.#say(NOTHING);
+      if (isSilent) this.#emit(NOTHING);
       this.#hasContent = true;
     }
     this.#complete(reason, usage);
@@ -269,7 +269,7 @@ const TOO_LONG: Failure = {
 };
 const NOTHING: ChatChunk = { text: '' };
 
-/** Nothing that a caller could take for an answer. */
+/** Not an answer that a caller could use. */
 const isThoughtAlone = ({ text, toolCalls, media }: ChatChunk) =>
   text === '' && toolCalls === undefined && media === undefined;
 
@@ -314,7 +314,7 @@ interface RawCandidate {
 const isSaid = (reason: string | null | undefined): reason is string =>
   typeof reason === 'string' && reason !== '' && !reason.endsWith('_UNSPECIFIED');
 
-/** @returns null where it says nothing */
+/** @returns null where it is empty */
 function readPart(part: JsonObject): ChatChunk | null {
   const { text: words, functionCall: call, thoughtSignature: signature } = part;
   const isText = typeof words === 'string';

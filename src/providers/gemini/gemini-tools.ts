@@ -46,7 +46,7 @@ const KEPT_LETTERS = 50;
 const HASH_LETTERS = 12;
 const GIVEN_NAME = /\b_[\w.:-]+_[\da-f]{12}\b/g;
 
-/** @returns the name itself where Gemini takes it, otherwise always the same valid name for the same name */
+/** @returns the name itself where Gemini accepts it, else a valid name that depends only on this name */
 export function toGeminiName(name: string): string {
   if (VALID_NAME.test(name)) return name;
   const kept = name.replace(/[^\w.:-]/g, '_').slice(0, KEPT_LETTERS);
@@ -62,7 +62,7 @@ function quotingNames(error: unknown, names: ReadonlyMap<string, string>): unkno
   return message === failure.message ? error : new UpstreamError({ ...failure, message }, refusal);
 }
 
-/** Gives the calls in an answer, and what a refusal quotes, the names that the caller knows. */
+/** Restores the caller's names in the calls of an answer and in what a refusal quotes. */
 export function withCallersNames(
   { declarations }: Tools,
   handler: CallHandler<ChatChunk, ChatFinish>,

@@ -20,7 +20,7 @@ const OSLO_AND_ROME = [
   { name: 'weather', args: { city: 'Oslo' } },
   { name: 'weather', args: { city: 'Rome' } },
 ];
-/** Not among the types of the client any more. */
+/** The client's types no longer include it. */
 const SAMPLING = { temperature: 0.5, top_p: 0.9, top_k: 40 };
 const PIXEL = 'iVBORw0KGgo=';
 const PNG = { type: 'base64' as const, media_type: 'image/png' as const, data: PIXEL };
@@ -64,7 +64,7 @@ describe('the official Anthropic client', () => {
     expect(content).toEqual([{ type: 'text', text: WORDS }]);
   });
 
-  it('gets a stream, with what the model thought where it asks for that', async () => {
+  it('gets a stream, with thoughts if it requests them', async () => {
     const app = await startForPrograms(
       { kind: 'day_spent' },
       { chunks: 3, text: WORDS, thoughts: 'What could it be?', cachedTokens: 1 },
@@ -208,7 +208,7 @@ describe('the official Anthropic client', () => {
     },
   );
 
-  it('may drop its thoughts, and may bring those of another provider', async () => {
+  it('may leave out its thoughts, and may send those of another provider', async () => {
     const app = await startForPrograms();
     const use = { type: 'tool_use' as const, id: 'toolu_1', name: 'weather', input: {} };
     const result = { type: 'tool_result' as const, tool_use_id: 'toolu_1', content: 'cold' };
@@ -231,7 +231,7 @@ describe('the official Anthropic client', () => {
     }
   });
 
-  it('gets one call at a time where it asks for that', async () => {
+  it('gets one call at a time if it requests that', async () => {
     const app = await startForPrograms(null, { functionCalls: OSLO_AND_ROME });
     const asked = {
       ...TERMS,
@@ -249,7 +249,7 @@ describe('the official Anthropic client', () => {
     });
   });
 
-  it('searches the web by the search of Google, and gets its pages', async () => {
+  it('searches the web with Google Search, and gets its pages', async () => {
     const sources = [{ uri: 'https://a.example/oslo', title: 'Oslo' }];
     const app = await startForPrograms(null, { text: WORDS, sources });
     const asked = {
@@ -280,7 +280,7 @@ describe('the official Anthropic client', () => {
     });
   });
 
-  it('sets the instructions, the media and the parameters, which go on to Google', async () => {
+  it('sends instructions, media and parameters, which reach Google', async () => {
     const app = await startForPrograms(
       null,
       { text: '{}' },
@@ -454,7 +454,7 @@ describe('the official Anthropic client', () => {
     await expect(read()).rejects.toMatchObject({ type: 'api_error' });
   });
 
-  it('aborts the call to the provider with its own', async () => {
+  it('ends the call to the provider when it aborts its own', async () => {
     const app = await startForPrograms(null, { chunks: 2, text: WORDS, chunkMs: 20_000 });
     const stream = clientOf(app).messages.stream({ ...TERMS, messages: HI });
     for await (const { type } of stream) if (type === 'content_block_delta') break;

@@ -30,7 +30,7 @@ const nested = (levels: number): object =>
 const post = (app: App, body: unknown, headers: Record<string, string> = TOKEN, path = PATH) =>
   app.post(path, body, headers);
 
-/** What Claude Code 2.1 sends for `claude -p`, its texts and tools shortened. */
+/** What Claude Code 2.1 sends for `claude -p`, with shortened texts and tools. */
 const CLAUDE_CODE = {
   path: '/v1/messages?beta=true',
   headers: {
@@ -126,7 +126,7 @@ describe('Claude Code', () => {
     });
   });
 
-  it('goes on after a call with its thoughts, reminders and the answer cut into messages', async () => {
+  it('continues after a call, with thoughts, reminders and an answer that is split into messages', async () => {
     const app = shared();
     const { status } = await post(
       app,
@@ -228,19 +228,19 @@ describe('a message', () => {
       'a call without its result',
       saying(HI, used('a', 'b'), user(result('a'))),
       'messages.1.content.1.id',
-      /no tool_result/,
+      /This call has no result/,
     ],
     [
       'two results of a call',
       saying(HI, used('a'), user(result('a'), result('a'))),
       'messages.2.content.1.tool_use_id',
-      /has its result/,
+      /already has its result/,
     ],
     [
       'two calls of one id',
       saying(HI, used('a', 'a'), user(result('a'))),
       'messages.1.content.1.id',
-      /not unique/,
+      /Another call has the same id/,
     ],
     [
       'an input that is too deep',
@@ -291,7 +291,7 @@ describe('a message', () => {
       /no such/,
     ],
     ['servers of MCP', { ...ASKED, mcp_servers: [{ url: 'x' }] }, 'mcp_servers', /MCP/],
-    ['a container', { ...ASKED, container: 'c1' }, 'container', /keeps nothing/],
+    ['a container', { ...ASKED, container: 'c1' }, 'container', /stores nothing/],
     ['another parameter', { ...ASKED, top_a: 1 }, 'top_a', /not supported/],
   ])('with %s is refused by name, in its own form', async (_, body, path, sentence) => {
     const app = shared();
@@ -305,7 +305,7 @@ describe('a message', () => {
     expect(await app.counts()).toEqual(UNTOUCHED);
   });
 
-  it('may have what changes nothing', async () => {
+  it('may have parameters that change nothing', async () => {
     const { status } = await post(shared(), {
       ...ASKED,
       system: '',

@@ -31,13 +31,13 @@ const genaiOf = ({ url }: App) =>
 const ask = (app: App, input: unknown, more: object = {}) =>
   app.post(PATH, { model: EMBEDDER, input, ...more }, BEARER);
 const pathsAsked = ({ standin }: App) => standin.calls.map(({ path }) => path);
-/** The client would make one content of several texts for this model. */
+/** Google's client would join several texts to one content for this model. */
 const contentsOf = (texts: readonly string[]) => texts.map((text) => ({ parts: [{ text }] }));
 const batchOf = (model: string, ...texts: readonly string[]) => ({
   requests: texts.map((text) => ({ model: `models/${model}`, content: { parts: [{ text }] } })),
 });
 
-/** As the stand-in makes them. */
+/** The stand-in computes the same. */
 const numbersOf = (text: string, dimensions = 8) => {
   const sum = [...text].reduce((total, letter) => total + (letter.codePointAt(0) ?? 0), 0);
   return Array.from({ length: dimensions }, (_, index) => ((sum + index) % 64) / 64 - 0.5);
@@ -143,7 +143,7 @@ describe('embeddings', () => {
     expect([app.standin.calls, await app.counts()]).toEqual([[], UNTOUCHED]);
   });
 
-  it('are made by models for embeddings only, and chats answered by none of these', async () => {
+  it('come only from models for embeddings, and those answer no chats', async () => {
     const app = shared();
     const asChat = { model: EMBEDDER, messages: [{ role: 'user', content: 'Hi' }] };
     const openai = [
@@ -193,7 +193,7 @@ describe('the quota of embeddings', () => {
     return (await app.get('/api/overview', AS_ADMIN)).body.services[0].models;
   };
 
-  it('is that of their model: another key steps in, and at last chats go on while embeddings are refused', async () => {
+  it('belongs to their model: another key answers, and when all are spent only embeddings are refused', async () => {
     const app = await startForPrograms(null, undefined, { environment, keys: limits });
     app.standin.setFault('g-one', { kind: 'leaked' });
     expect((await ask(app, ['a', 'b'])).headers.get('understudy-attempts')).toBe('2');
@@ -227,7 +227,7 @@ describe('the quota of embeddings', () => {
     ]);
   });
 
-  it('is left as it is by chats whose own is spent', async () => {
+  it('is untouched when that of chats is spent', async () => {
     const spent = { limits: { rpd: 1 }, modelLimits: { [EMBEDDER]: {} } };
     const app = await startForPrograms({ kind: 'leaked' }, undefined, { environment, keys: spent });
     expect((await app.chat('Hi')).status).toBe(200);

@@ -165,7 +165,7 @@ describe('the current client', () => {
   });
 });
 
-/** Without the tests of broken streams: it leaves a promise of the older client unread, which then ends the process. */
+/** No test of broken streams: the library leaves a rejection of the older client unhandled, which ends the process. */
 describe('@langchain/google-genai', () => {
   it('gets its answer, whole and streamed, after a failover', async () => {
     const app = await startForPrograms({ kind: 'day_spent' });

@@ -10,7 +10,7 @@ import {
 } from '../../support/programs.ts';
 import type { App } from '../../support/start-app.ts';
 
-/** Both families, an alias, and models that take no effort. */
+/** Models of both generations, an alias, and models that accept no effort. */
 const MODELS = [
   MODEL,
   'gemini-2.5-flash',
@@ -53,7 +53,7 @@ interface Declared {
   readonly parametersJsonSchema?: object;
 }
 
-/** What Google gets. */
+/** The request that Google gets. */
 async function sentFor(body: object): Promise<Sent> {
   const app = shared();
   const { status, text } = await post(app, body);
@@ -205,7 +205,7 @@ describe('the tools', () => {
   });
   const declaredIn = ({ tools }: Sent) => tools?.[0]?.functionDeclarations ?? [];
 
-  it('a name as servers of MCP have them is replaced for Google alone, in all places', async () => {
+  it('a long name of an MCP tool is replaced for Google only, in all places', async () => {
     const choice = { type: 'function', function: { name: NAME } };
     const sent = await sentFor({
       messages: [HI, called(call(NAME)), resultIs('cold')],
@@ -229,7 +229,7 @@ describe('the tools', () => {
     expect(deltas.flatMap(({ tool_calls: calls = [] }) => calls)).toMatchObject([expected]);
   });
 
-  it('a schema has an object as its root, and no reference', async () => {
+  it('a schema reaches Google with an object as its root and without references', async () => {
     const place = { type: 'object', properties: { city: { type: 'string' } } };
     const sent = await sentFor({
       tools: [
@@ -261,7 +261,7 @@ describe('the tools', () => {
     ]);
   });
 
-  it('a schema that would grow beyond all bounds keeps its references', async () => {
+  it('a schema that would grow too large keeps its references', async () => {
     const twice = (name: string) => ({ items: [{ $ref: name }, { $ref: name }] });
     const levels = Array.from({ length: 40 }, (_, level) => [
       `d${level}`,
@@ -325,7 +325,7 @@ describe('an effort', () => {
     }
   });
 
-  it('of a model that cannot think brings no thoughts, and no refusal', async () => {
+  it('for a model that cannot think brings neither thoughts nor a refusal', async () => {
     const asked = { model: 'gemini-2.0-flash', reasoning: { effort: 'high' } };
     expect((await sentFor(asked)).generationConfig).toEqual({});
   });
@@ -368,7 +368,7 @@ describe('a cached content', () => {
     expect((await post(app, { messages: [{ role: 'user', content }] })).status).toBe(200);
   });
 
-  it('that no project has is a fault of the request', async () => {
+  it('that no project owns is a fault of the request', async () => {
     const app = await start();
     const extra_body = { google: { cachedContent: 'cachedContents/none' } };
     for (const calls of [2, 4]) {
@@ -397,7 +397,7 @@ describe('an answer', () => {
     );
   });
 
-  it('counts the tokens that Google had cached', async () => {
+  it('has the number of tokens that Google had cached', async () => {
     const app = await start({ text: WORDS, cachedTokens: 1 });
     const { body } = await post(app, {});
     expect(body.usage).toMatchObject({

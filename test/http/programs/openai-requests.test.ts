@@ -93,7 +93,7 @@ describe('a chat completion', () => {
       'the assistant as the last',
       saying(HI, { role: 'assistant', content: 'Yes' }),
       'messages',
-      /The last one/,
+      /The last message/,
     ],
     [
       'a part of an unknown type',
@@ -276,26 +276,26 @@ describe('a chat completion', () => {
     [
       'two calls with one id',
       saying(HI, called(call('c1'), call('c1')), result('c1'), result('c1')),
-      'messages.1.tool_calls',
-      /one id/,
+      'messages.1.tool_calls.1',
+      /Another call has the same id/,
     ],
     [
       'two results of one call',
       saying(HI, called(call('c1')), result('c1'), result('c1')),
       'messages.3.tool_call_id',
-      /has its result/,
+      /already has its result/,
     ],
     [
       'a call without its result',
       saying(HI, called(call('c1'), call('c2')), result('c1')),
       'messages.1.tool_calls.1',
-      /No message of a tool/,
+      /This call has no result/,
     ],
     [
       'a call without any result',
       saying(HI, called(call('c1')), HI),
       'messages.1.tool_calls.0',
-      /No message of a tool/,
+      /This call has no result/,
     ],
     [
       'an empty last message',

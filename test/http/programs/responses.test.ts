@@ -37,7 +37,7 @@ const post = (app: App, body: unknown) => app.post('/v1/responses', body, BEARER
 
 const sentBy = (app: App) => app.standin.calls.at(-1)?.body;
 
-describe('the official OpenAI client, by responses', () => {
+describe('the official OpenAI client with responses', () => {
   it('gets a whole response after a failover, which repeats what was asked for', async () => {
     const app = await startForPrograms({ kind: 'day_spent' });
     const asked = clientOf(app).responses.create({
@@ -124,6 +124,16 @@ describe('the official OpenAI client, by responses', () => {
       'response.output_item.done',
       'response.completed',
     ]);
+  });
+
+  it('gets a sentence in place of a generated sound, which has no item', async () => {
+    const app = await start({ text: WORDS, image: { mimeType: 'audio/wav', data: 'UklGRg==' } });
+    const { output } = await whileTimePasses(
+      app.clock,
+      clientOf(app).responses.create({ model: MODEL, input: 'Hi' }),
+    );
+    const text = expect.stringMatching(/A sound was generated/);
+    expect(output).toMatchObject([{ type: 'message', content: [{ type: 'output_text', text }] }]);
   });
 
   it('cites the sources of a text', async () => {
@@ -216,7 +226,7 @@ describe('the official OpenAI client, by responses', () => {
   });
 });
 
-describe("the AI SDK's OpenAI provider as it comes", () => {
+describe("the AI SDK's OpenAI provider with its defaults", () => {
   const modelOf = (app: App) =>
     createOpenAI({ baseURL: `${app.url}/v1`, apiKey: CLIENT_TOKEN })(MODEL);
   const tools = {
@@ -245,7 +255,7 @@ describe("the AI SDK's OpenAI provider as it comes", () => {
     expect(JSON.stringify(sentBy(app))).toContain('cold in Oslo');
   });
 
-  it('is told what to set for a second turn, since it sends a reference to the first', async () => {
+  it('gets the name of the option to set for a second turn, because it sends a reference to the first', async () => {
     const model = modelOf(shared());
     const ask = async (messages: ModelMessage[], store: boolean) => {
       const providerOptions = { openai: { store } };
@@ -342,19 +352,19 @@ describe('a response', () => {
       'a second output',
       asking({ input: [HI, call('a'), output('a'), output('a')] }),
       'input.3.call_id',
-      /has its result/,
+      /already has its result/,
     ],
     [
       'a call without output',
       asking({ input: [HI, call('a'), HI] }),
       'input.1.call_id',
-      /No function_call_output/,
+      /This call has no result/,
     ],
     [
       'two calls of one id',
       asking({ input: [HI, call('a'), call('a')] }),
       'input.2.call_id',
-      /one id/,
+      /Another call has the same id/,
     ],
   ])('is refused by name with %s', async (_what, asked, param, message) => {
     const app = shared();
@@ -430,7 +440,7 @@ describe('a response', () => {
     });
   });
 
-  it('names a function in a namespace as it was declared, and takes its call back', async () => {
+  it('returns a call of a function in a namespace by its declared name, and accepts it in the next request', async () => {
     const app = await start({ functionCalls: [{ name: 'agents.close', args: {} }] });
     const declared = { type: 'namespace', name: 'agents', tools: [{ ...WEATHER, name: 'close' }] };
     const tools = [declared, { type: 'web_search', external_web_access: true }];

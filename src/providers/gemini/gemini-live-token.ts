@@ -3,19 +3,19 @@ import { asText, isJsonObject, parseJson } from '../../shared/json.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { AnswerEnd, Client, ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import type { GeminiOptions } from './gemini-request.ts';
+import { type GeminiOptions, requestsTo } from './gemini-request.ts';
 import { Exchange } from './transport.ts';
 
-/** What a Live session is bound to by its token. */
+/** The settings of a Live session that its token locks. */
 export interface LiveSetup {
   readonly model: string;
   readonly systemPrompt: string | null;
 }
 
-/** With it a browser opens one Live session of its own. Times are milliseconds since the epoch. */
+/** A browser opens one Live session with it. Times are milliseconds since the epoch. */
 export interface LiveToken {
   readonly token: string;
-  /** The session must have begun by then. */
+  /** The session must begin before. */
   readonly newSessionExpiresAt: number;
   readonly expiresAt: number;
 }
@@ -24,13 +24,13 @@ interface LiveTokenEnd extends AnswerEnd {
   readonly value: LiveToken;
 }
 
-/** Google's own defaults. We state them, because its answer does not. */
+/** Google's own defaults. The request states them, because the answer does not. */
 const START_MS = 60_000;
 const LIFETIME_MS = 30 * 60_000;
 
 /**
- * What the session's own setup cannot change, whether we set it or leave it out. The browser chooses the rest, such as
- * the voice. Without a mask it could choose nothing, and not resume its session
+ * The browser cannot change these fields, whether the token sets them or not. It chooses the rest, such as the voice.
+ * Without a mask it could choose nothing, and could not resume its session
  * (https://googleapis.github.io/js-genai/release_docs/classes/tokens.Tokens.html).
  */
 const LOCKED = 'model,systemInstruction,tools';
@@ -41,30 +41,23 @@ export function createLiveTokenClient({
   dispatcher,
   ...context
 }: GeminiOptions): Client<LiveSetup, never, LiveTokenEnd> {
-  const { origin, pathname } = new URL(baseUrl);
-  const base = pathname === '/' ? '' : pathname;
+  const requestTo = requestsTo(baseUrl);
   return {
     call({ model, systemPrompt }, key, _target, handler) {
       const now = context.now();
       const times = { newSessionExpiresAt: now + START_MS, expiresAt: now + LIFETIME_MS };
-      const request = {
-        origin,
-        path: `${base}/v1alpha/auth_tokens`,
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-goog-api-key': key.secret.reveal() },
-        body: JSON.stringify({
-          uses: 1,
-          newSessionExpireTime: new Date(times.newSessionExpiresAt).toISOString(),
-          expireTime: new Date(times.expiresAt).toISOString(),
-          bidiGenerateContentSetup: {
-            model: `models/${model}`,
-            ...(systemPrompt === null
-              ? {}
-              : { systemInstruction: { parts: [{ text: systemPrompt }] } }),
-          },
-          fieldMask: LOCKED,
-        }),
-      } as const;
+      const request = requestTo('/v1alpha/auth_tokens', key, {
+        uses: 1,
+        newSessionExpireTime: new Date(times.newSessionExpiresAt).toISOString(),
+        expireTime: new Date(times.expiresAt).toISOString(),
+        bidiGenerateContentSetup: {
+          model: `models/${model}`,
+          ...(systemPrompt === null
+            ? {}
+            : { systemInstruction: { parts: [{ text: systemPrompt }] } }),
+        },
+        fieldMask: LOCKED,
+      });
       const answer = new TokenAnswer(times, dispatcher, request, handler, context);
       dispatcher.dispatch(request, answer);
       return answer;
@@ -74,7 +67,7 @@ export function createLiveTokenClient({
 
 type Times = Omit<LiveToken, 'token'>;
 
-/** A token has some hundred characters. */
+/** A token has a few hundred characters. */
 const MAX_ANSWER_BYTES = 65_536;
 
 class TokenAnswer extends Exchange<never, LiveTokenEnd> {
@@ -96,7 +89,7 @@ class TokenAnswer extends Exchange<never, LiveTokenEnd> {
     this.#size += bytes.length;
   }
 
-  /** A failure does not quote the answer, which may hold a part of a token. */
+  /** The failure does not quote the answer, which may hold part of a token. */
   protected ended(): void {
     const json = parseJson(Buffer.concat(this.#parts).toString());
     const token = isJsonObject(json) ? asText(json.name) : '';
@@ -115,7 +108,7 @@ class TokenAnswer extends Exchange<never, LiveTokenEnd> {
     );
   }
 
-  /** All of the request is ours. */
+  /** The caller shapes nothing in the request, so a faulty request is our fault. */
   protected refused(answer: ProviderAnswer): void {
     const failure = classifyGeminiAnswer(answer, this.context);
     const { message, status = answer.status } = failure;
