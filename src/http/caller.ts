@@ -46,12 +46,13 @@ const tokensIn = (request: Request): readonly string[] =>
   [
     bearerIn(request),
     request.headers['x-api-key'],
+    request.headers['api-key'],
     request.headers['x-goog-api-key'],
     request.query.key,
   ].flatMap((token) => (typeof token === 'string' && token.trim() !== '' ? [token.trim()] : []));
 
 const UNKNOWN_TOKEN =
-  'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-api-key, as x-goog-api-key or as ?key=.';
+  'The token is missing or unknown: send one of the CLIENT_TOKENS as a bearer token, as x-api-key, api-key or x-goog-api-key, or as ?key=.';
 
 /** Google's clients put their key in a place of their own. */
 export const isGoogleClient = ({ headers, query }: Request): boolean =>

@@ -113,8 +113,13 @@ export function errorBody(error: HttpError, requestId: string): z.output<typeof 
   };
 }
 
-export const notFound: RequestHandler = (_request, _response, next) =>
-  next(new HttpError('not_found', 'There is nothing here.'));
+export const notFound: RequestHandler = (request, _response, next) =>
+  next(new HttpError('not_found', LACKS_VERSION.test(request.path) ? NO_VERSION : NOTHING));
+
+const NOTHING = 'There is nothing here.';
+/** Where a client's base URL has no version. */
+const LACKS_VERSION = /^\/+(?:chat\/completions|responses|embeddings|messages|models)(?:\/|$)/i;
+const NO_VERSION = 'There is nothing here: the base URL must end in /v1.';
 
 /** For a known path with another method than it allows. */
 export const methodNotAllowed = (...allowed: string[]): RequestHandler =>

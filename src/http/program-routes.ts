@@ -199,7 +199,7 @@ const GOOGLES_OPENAI = new RegExp(
 );
 
 /**
- * Decodes `%3A`, removes doubled and trailing slashes, and removes `models/` and `google/` (or their
+ * Decodes `%3A`, removes doubled and trailing slashes and a doubled version, and removes `models/` and `google/` (or their
  * encoded forms) before a model's name.
  */
 function tidied(path: string): string {
@@ -209,7 +209,10 @@ function tidied(path: string): string {
     .replace(/(?<=(?:\/|%2f)(?:models|google))%2f/gi, '/')
     .replace(/\/{2,}/g, '/')
     .replace(/(?<=.)\/$/, '')
+    .replace(DOUBLED_VERSION, '$1')
     .replace(/^(\/\w+(?:\/openai)?\/models\/)(?:(?:models|google)\/)+/i, '$1');
 }
 
-const UNTIDY = /%|\/\/|\/$|\/models\/(?:models|google)\//i;
+const UNTIDY = /%|\/\/|\/$|\/models\/(?:models|google)\/|.\/v1\//i;
+/** Where a base URL has the version that the client adds too. */
+const DOUBLED_VERSION = /^(\/v1(?:alpha|beta)?(?:\/openai)?)\/v1(?=\/)/i;

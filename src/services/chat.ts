@@ -14,7 +14,7 @@ import {
 } from '../shared/chat.ts';
 import { NO_USAGE, UpstreamError } from '../shared/failure.ts';
 import { FUNCTIONS, type RequestShape, shapeOf } from '../shared/request-shape.ts';
-import { modelOf, servedModels, type Target } from '../shared/target.ts';
+import { servedModels, type Target } from '../shared/target.ts';
 import { OwnerSearch, type ResourceOwners, uploadedFile } from './relay.ts';
 
 export interface ChatOptions {
@@ -89,7 +89,7 @@ export function createChat(options: ChatOptions): Chat {
     reader: ChatReader,
   ): Run => {
     const [first, ...others] = choices.get(model) ?? [];
-    if (first === undefined) throw unknownModel(targets.map(modelOf));
+    if (first === undefined) throw unknownModel([...choices.keys()]);
     const turn = completed(asked, options);
     const resources = resourcesOf(turn);
     const search = resources.length === 0 ? null : new OwnerSearch(owners, resources);
@@ -230,8 +230,8 @@ function withoutOwner(error: unknown, search: OwnerSearch | null): unknown {
 
 const NO_OWNER = 'No key may use the cached content or the file that this request names.';
 
-function unknownModel(models: readonly string[]): ServiceError {
-  const message = `This model is not served. Ask for one of: ${models.join(', ')}.`;
+function unknownModel(models: readonly (string | null)[]): ServiceError {
+  const message = `This model is not served. Ask for one of: ${models.filter((name) => name !== null).join(', ')}.`;
   return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
 }
 

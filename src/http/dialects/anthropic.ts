@@ -28,11 +28,20 @@ export const ANTHROPIC_ERRORS: ErrorForm = {
       : (OPENAI_ERRORS.headers?.(error) ?? {}),
 };
 
-const toAnthropicError = ({ code, message }: HttpError, requestId: string) => ({
+const toAnthropicError = ({ code, message, details }: HttpError, requestId: string) => ({
   type: 'error',
-  error: { type: ERROR_TYPES[code], message },
+  error: {
+    type: ERROR_TYPES[code],
+    message,
+    ...(details.some(({ path }) => path === 'thread') ? NO_THREADS : {}),
+  },
   request_id: requestId,
 });
+
+/** With these details the official client's tool runner goes on without a thread. */
+const NO_THREADS = {
+  details: { error_code: 'thread_unsupported_request', unsupported: ['thread'] },
+};
 
 const ERROR_TYPES: Record<ErrorCode, string> = {
   invalid_request: 'invalid_request_error',

@@ -63,7 +63,11 @@ const googleExtras = z
   })
   .nullish();
 
-const effort = z.enum([...EFFORTS, 'xhigh', 'max']).nullish();
+/** With what other providers call more than high. */
+export const effort = z.enum([...EFFORTS, 'xhigh', 'max']).nullish();
+
+export const toEffort = (stated: NonNullable<z.output<typeof effort>>): Effort =>
+  stated === 'xhigh' || stated === 'max' ? 'high' : stated;
 
 /** OpenRouter's parameter (https://openrouter.ai/docs/use-cases/reasoning-tokens). */
 const reasoning = z.strictObject({
@@ -177,7 +181,9 @@ const SUPPORTED = {
   top_k: z.int32().min(-1).nullish(),
   max_tokens: tokens.nullish(),
   max_completion_tokens: tokens.nullish(),
-  stop: z.union([z.string(), z.array(z.string()).max(5)]).nullish(),
+  stop: z
+    .union([z.string(), z.array(z.string()).max(5)], 'Must be a text or a list of at most 5 texts.')
+    .nullish(),
   seed: z.int().nullish(),
   presence_penalty: penalty.nullish(),
   frequency_penalty: penalty.nullish(),
@@ -213,7 +219,6 @@ const FIXED = {
   top_a: only(0),
   logprobs: only(false),
   top_logprobs: only(0),
-  verbosity: only('medium'),
   logit_bias: z.strictObject({}, 'Only an empty one is supported.').nullish(),
   repetition_penalty: only(1),
   repeat_penalty: only(1),
@@ -234,6 +239,7 @@ const IGNORED = {
   service_tier: ignored,
   store: ignored,
   user: ignored,
+  verbosity: ignored,
 };
 
 const completionBody = z.object({ ...IGNORED, ...SUPPORTED, ...FIXED }).catchall(unsupported);
@@ -339,7 +345,7 @@ function toThinking(
 function effortOf(body: CompletionBody): Effort | null {
   const { reasoning_effort: stated, reasoning: wished, thinking } = body;
   const effort = stated ?? wished?.effort;
-  if (isGiven(effort)) return effort === 'xhigh' || effort === 'max' ? 'high' : effort;
+  if (isGiven(effort)) return toEffort(effort);
   if (isSilenced(body)) return 'none';
   const budget = wished?.max_tokens ?? thinking?.budget_tokens;
   return isGiven(budget) ? effortWithin(budget) : null;

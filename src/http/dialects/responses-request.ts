@@ -1,16 +1,15 @@
 import { z } from 'zod';
 import type { ChatRequest } from '../../services/chat.ts';
-import {
-  type ChatMessage,
-  type ChatTurn,
-  EFFORTS,
-  type GenerationSettings,
-  type TextPart,
-  type ThinkingSettings,
-  type ToolCall,
-  type ToolDeclaration,
-  type Tools,
-  type UserPart,
+import type {
+  ChatMessage,
+  ChatTurn,
+  GenerationSettings,
+  TextPart,
+  ThinkingSettings,
+  ToolCall,
+  ToolDeclaration,
+  Tools,
+  UserPart,
 } from '../../shared/chat.ts';
 import { isJsonObject, type JsonObject } from '../../shared/json.ts';
 import { isTooDeep, MAX_DEPTH } from '../../shared/json-schema.ts';
@@ -28,8 +27,10 @@ import {
 import { callArguments, toolName, toResult } from './openai-messages.ts';
 import {
   declaredFunction,
+  effort,
   MAX_TOOLS,
   toDeclaration,
+  toEffort,
   toolChoice,
   toTools,
 } from './openai-request.ts';
@@ -211,7 +212,7 @@ const body = z
     parallel_tool_calls: z.boolean().nullish(),
     reasoning: z
       .looseObject({
-        effort: z.enum([...EFFORTS, 'xhigh']).nullish(),
+        effort,
         summary: z.string().nullish(),
         generate_summary: z.string().nullish(),
       })
@@ -393,7 +394,7 @@ function toThinking(asked: Body['reasoning']): ThinkingSettings | null {
   if (!isGiven(asked)) return null;
   const isShown = isGiven(asked.summary) || isGiven(asked.generate_summary);
   const thinking = withoutGaps({
-    effort: asked.effort === 'xhigh' ? 'high' : asked.effort,
+    effort: asked.effort && toEffort(asked.effort),
     includeThoughts: isShown ? true : null,
   });
   return Object.keys(thinking).length === 0 ? null : thinking;

@@ -67,8 +67,17 @@ function toEvents(facts: AnswerFacts, form: ResponseForm): Frames {
       const response = toResponse(model, facts, form, { output: output.items, ...finish });
       return closing + write({ type: `response.${response.status}`, response });
     },
-    // Clients look for the event `error`. No `response.completed` follows it.
-    fail: (error) => write({ type: 'error', ...toOpenaiError(error) }),
+    fail(error) {
+      const refusal = toOpenaiError(error);
+      const { code, message } = refusal.error;
+      const response = {
+        ...toResponse(model, facts, form, null),
+        status: 'failed',
+        error: { code, message },
+      };
+      // Codex reads the first, the official clients throw at the second.
+      return write({ type: 'response.failed', response }) + write({ type: 'error', ...refusal });
+    },
     keepAlive: COMMENT,
   };
 }

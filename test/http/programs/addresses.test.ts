@@ -332,3 +332,21 @@ describe('a path of another route', () => {
     expect(app.standin.calls).toEqual([]);
   });
 });
+
+describe('a base URL', () => {
+  it.each(['/v1/v1/chat/completions', '/v1beta/openai/v1/chat/completions'])(
+    'may have a version that the client adds too: %s',
+    async (path) => {
+      const { status } = await shared().post(path, { model: MODEL, messages: SAID }, BEARER);
+      expect(status).toBe(200);
+    },
+  );
+
+  it('without a version is refused with a sentence that names it', async () => {
+    const { status, body } = await shared().post('/chat/completions', {}, BEARER);
+    expect([status, body.error.message]).toEqual([
+      404,
+      'There is nothing here: the base URL must end in /v1.',
+    ]);
+  });
+});

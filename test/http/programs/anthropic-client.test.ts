@@ -485,4 +485,18 @@ describe('the official Anthropic client', () => {
     expect(app.standin.calls).toEqual([]);
     expect(app.logText()).not.toContain('wrong');
   });
+
+  it('runs tools without the thread that it asks for first', async () => {
+    const app = await startForPrograms(null, {
+      functionCalls: [{ name: 'weather', args: { city: 'Oslo' } }],
+    });
+    const runner = clientOf(app).beta.messages.toolRunner({
+      ...TERMS,
+      messages: HI,
+      tools: [{ ...WEATHER, run: () => 'cold', parse: (input: unknown) => input }],
+    });
+    const { content } = await runner;
+    expect(content).toMatchObject([{ type: 'text', text: expect.stringContaining('You said') }]);
+    expect(JSON.stringify(lastBody(app))).toContain('"cold"');
+  });
 });

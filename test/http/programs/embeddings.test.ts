@@ -157,7 +157,7 @@ describe('embeddings', () => {
       expect([status, body.error.code]).toEqual([404, 'model_not_found']);
     }
     expect(openai[0]?.body.error.message).toContain(`Ask for one of: ${EMBEDDER}.`);
-    expect(openai[3]?.body.error.message).toContain(`Ask for one of: ${MODEL}.`);
+    expect(openai[3]?.body.error.message).toContain(`Ask for one of: ${MODEL}, gpt-4o-mini.`);
     const contents = { contents: [{ parts: [{ text: 'Hi' }] }] };
     const gemini = [
       await app.post(BATCH.replace(EMBEDDER, MODEL), batchOf(MODEL, 'Hi'), GOOGLE_TOKEN),

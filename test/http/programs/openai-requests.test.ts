@@ -210,7 +210,6 @@ describe('a chat completion', () => {
       'tool_choice',
       /no such tool/,
     ],
-    ['verbosity', { ...ASKED, verbosity: 'low' }, 'verbosity', /Only medium/],
     [
       'deprecated functions',
       { ...ASKED, functions: [{ name: 'f' }] },

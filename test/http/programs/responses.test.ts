@@ -12,7 +12,7 @@ import {
   UNTOUCHED,
   WORDS,
 } from '../../support/programs.ts';
-import type { App } from '../../support/start-app.ts';
+import { type App, flow } from '../../support/start-app.ts';
 import { whileTimePasses } from '../../support/while-time-passes.ts';
 
 const shared = shareForPrograms();
@@ -212,6 +212,13 @@ describe('the official OpenAI client with responses', () => {
       const read = () =>
         clientOf(app).responses.stream({ model: MODEL, input: 'Hi' }).finalResponse();
       await expect(whileTimePasses(app.clock, read(), 100)).rejects.toThrow(/again/);
+      app.standin.setFault('g-two', { kind });
+      const body = { model: MODEL, input: 'Hi', stream: true };
+      const broken = flow(app.clock, post(app, body));
+      // Codex shows the message of this event, and no other.
+      expect((await broken).text).toMatch(
+        /event: response\.failed\ndata: .*"error":\{[^}]*again[^}]*\}.*"status":"failed"/,
+      );
     },
   );
 
@@ -239,6 +246,19 @@ describe("the AI SDK's OpenAI provider with its defaults", () => {
   it('gets a stream of text', async () => {
     const { text } = streamText({ model: modelOf(shared()), prompt: 'Hi', maxRetries: 0 });
     expect(await text).toBe(WORDS);
+  });
+
+  it('gets an error when the stream is interrupted', async () => {
+    const app = await start({ chunks: 3, text: WORDS, chunkMs: 10 }, { kind: 'cut_mid_stream' });
+    const errors: unknown[] = [];
+    const answer = streamText({
+      model: modelOf(app),
+      prompt: 'Hi',
+      maxRetries: 0,
+      onError: ({ error }) => void errors.push(error),
+    });
+    await whileTimePasses(app.clock, Promise.resolve(answer.consumeStream()), 100);
+    expect(JSON.stringify(errors)).toMatch(/again/);
   });
 
   it('calls a tool and uses its result', async () => {
