@@ -294,8 +294,10 @@ function withoutEmpty(body: unknown): unknown {
   return Object.fromEntries(filled);
 }
 
-const isEmpty = (value: unknown): boolean =>
-  value === '' || (typeof value === 'object' && value !== null && Object.keys(value).length === 0);
+function isEmpty(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return value === '';
+  return Array.isArray(value) ? value.length === 0 : Object.keys(value).length === 0;
+}
 
 function toSettings(body: CompletionBody, config: ThinkingConfig): GenerationSettings {
   const { top_k: topK, seed, modalities } = body;

@@ -75,27 +75,35 @@ type CompletionForm = Pick<CompletionRequest, 'includesUsage' | 'isOneCallAtATim
 /** The whole answer as one chat completion. */
 function toCompletion(reply: ChatReply, facts: AnswerFacts, form: CompletionForm) {
   const { chunks } = reply;
-  const calls = chunks
-    .flatMap((chunk) => chunk.toolCalls ?? [])
-    .slice(0, mostCalls(form))
-    .map(toToolCall);
   const content = chunks.map(contentOf).join('');
-  const reasoning = chunks.map((chunk) => chunk.reasoning ?? '').join('');
-  const images = chunks.flatMap(imagesIn).map((image, index) => ({ ...image, index }));
-  const sources = chunks.flatMap((chunk) => chunk.sources ?? []);
   const message = {
     role: 'assistant',
-    content: content === '' && calls.length > 0 ? null : content,
+    content,
     refusal: null,
-    ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
-    ...(calls.length === 0 ? {} : { tool_calls: calls }),
-    ...(images.length === 0 ? {} : { images }),
-    ...(sources.length === 0 ? {} : { annotations: toAnnotations(sources, content.length) }),
+    ...(chunks.every(isTextAlone) ? {} : besidesText(chunks, content, form)),
   };
   return {
     ...identity('chat.completion', modelThatAnswered(reply.answeredBy), facts),
     choices: [{ index: 0, message, logprobs: null, finish_reason: FINISH[reply.reason] }],
     usage: toUsage(reply.usage),
+  };
+}
+
+/** The fields of a message that is not text alone. */
+function besidesText(chunks: readonly ChatChunk[], content: string, form: CompletionForm) {
+  const calls = chunks
+    .flatMap((chunk) => chunk.toolCalls ?? [])
+    .slice(0, mostCalls(form))
+    .map(toToolCall);
+  const reasoning = chunks.map((chunk) => chunk.reasoning ?? '').join('');
+  const images = chunks.flatMap(imagesIn).map((image, index) => ({ ...image, index }));
+  const sources = chunks.flatMap((chunk) => chunk.sources ?? []);
+  return {
+    ...(content === '' && calls.length > 0 ? { content: null } : {}),
+    ...(reasoning === '' ? {} : { reasoning_content: reasoning }),
+    ...(calls.length === 0 ? {} : { tool_calls: calls }),
+    ...(images.length === 0 ? {} : { images }),
+    ...(sources.length === 0 ? {} : { annotations: toAnnotations(sources, content.length) }),
   };
 }
 

@@ -27,7 +27,11 @@ export const isGiven = <T>(value: T): value is NonNullable<T> =>
 type WithoutGaps<T> = { [K in keyof T]?: NonNullable<T[K]> };
 
 /** Leaves out the fields without a value. */
-export const withoutGaps = <T extends object>(fields: T) =>
-  Object.fromEntries(
-    Object.entries(fields).filter(([, value]) => isGiven(value)),
-  ) as WithoutGaps<T>;
+export function withoutGaps<T extends object>(fields: T): WithoutGaps<T> {
+  const given: WithoutGaps<T> = {};
+  for (const name in fields) {
+    const value = fields[name];
+    if (isGiven(value)) given[name] = value;
+  }
+  return given;
+}
