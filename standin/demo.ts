@@ -67,6 +67,8 @@ function answerTo({ lastUserText, functions }: Asked): AnswerShape {
     firstChunkMs: 150,
     chunkMs: /slowly/i.test(lastUserText) ? 1500 : 30,
     thoughts: 'The stand-in repeats what was said.',
+    // The last content is the result of a tool.
+    ...(lastUserText === '' ? { text: 'Thank you, that is what I wanted to know.' } : {}),
     functionCalls: functions
       .filter((name) => lastUserText.includes(name))
       .map((name) => ({ name, args: {} })),
