@@ -10,7 +10,7 @@ import type {
   UserPart,
 } from '../../shared/chat.ts';
 import type { ChatClient, UpstreamContext } from '../provider.ts';
-import { newSchemaRoom, type SchemaRoom, withoutReferences } from './gemini-schema.ts';
+import { SCHEMA_ROOM, type SchemaRoom, withoutReferences } from './gemini-schema.ts';
 import { GeminiAnswer } from './gemini-stream.ts';
 import { toGeminiName, toGeminiTools, toToolConfig, withCallersNames } from './gemini-tools.ts';
 
@@ -54,7 +54,7 @@ export const toGeminiRequest = (
   { system, messages, settings, tools, cachedContent }: ChatTurn,
   model: string,
 ) => {
-  const room = newSchemaRoom();
+  const room: SchemaRoom = { left: SCHEMA_ROOM };
   return {
     contents: toContents(messages),
     systemInstruction: system === null ? undefined : { role: 'system', parts: [{ text: system }] },

@@ -6,7 +6,7 @@ export interface SchemaRoom {
 }
 
 /** As {@link sizeOf} measures it. */
-export const newSchemaRoom = (): SchemaRoom => ({ left: 4_000_000 });
+export const SCHEMA_ROOM = 4_000_000;
 
 /** Adds the type that a schema of parameters may leave out. Removes `$schema`, which MCP servers send and Gemini refuses. */
 export function toParameters({ $schema: _, ...schema }: JsonObject, room: SchemaRoom): JsonObject {
