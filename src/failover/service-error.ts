@@ -146,3 +146,15 @@ export const clientGone = () => new ServiceError('client_gone', 'The client has 
 
 export const noKeysConfigured = (provider: Pick<ProviderFacts, 'prefix'>) =>
   new ServiceError('no_keys_configured', `No API keys available. Set ${keyVariable(provider)}.`);
+
+/**
+ * @param names under which models may be requested, aliases included
+ * @param fault without its full stop
+ */
+export function modelNotServed(
+  names: Iterable<string>,
+  fault = 'This model is not served',
+): ServiceError {
+  const message = `${fault}. Ask for one of: ${[...names].join(', ')}.`;
+  return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
+}

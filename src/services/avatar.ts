@@ -21,12 +21,9 @@ import {
   type SessionTokens,
   type SessionTokensOptions,
 } from './session-tokens.ts';
-import { type ValueEnd, valueFrom } from './value-from.ts';
+import { MINT_LIMITS, type ValueEnd, valueFrom } from './value-from.ts';
 
 const METRICS_LIMIT_MS = 10_000;
-/** A token is usually minted within a second; a call that takes longer hangs. */
-const MINT_LIMIT_MS = 60_000;
-const MINT_ATTEMPT_MS = 20_000;
 
 export interface AvatarSessionOptions extends PersonaOptions, SessionTokensOptions {
   readonly failover: Failover;
@@ -80,8 +77,7 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
           operation: 'session_token',
           targets: [targetFor(clientRequest, options.targets)],
           reach: 'part',
-          requestTimeoutMs: MINT_LIMIT_MS,
-          attemptTimeoutMs: MINT_ATTEMPT_MS,
+          ...MINT_LIMITS,
           caller,
           question: clientRequest,
           client: clientFor(ask),
@@ -212,7 +208,7 @@ interface PersonaOptions {
   readonly persona: Persona | null;
   /** Whether we or any key has a persona. */
   readonly hasPersona: boolean;
-  /** For our persona, unless its configuration has notes of its own. */
+  /** Added to our persona. Notes in the persona's configuration take precedence. */
   readonly directorNotes: JsonObject | null;
   /** They take precedence over a caller's options: the server decides whether sessions are recorded. */
   readonly sessionOptions: JsonObject | null;

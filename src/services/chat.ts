@@ -1,5 +1,5 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failover/failover.ts';
-import { forCaller, ServiceError } from '../failover/service-error.ts';
+import { forCaller, modelNotServed, ServiceError } from '../failover/service-error.ts';
 import type { ChatClient } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import {
@@ -77,10 +77,7 @@ export interface ChatWriter {
 
 export function createChat(options: ChatOptions): Chat {
   const { failover, clients, targets, aliases } = options;
-  const choices = new Map<string | null, readonly Target[]>([
-    [null, targets],
-    ...servedModels(targets, aliases),
-  ]);
+  const served = servedModels(targets, aliases);
   const owners: ResourceOwners = new Map();
   const ask = (
     { turn: asked, model }: ChatRequest,
@@ -88,8 +85,8 @@ export function createChat(options: ChatOptions): Chat {
     isStreamed: boolean,
     reader: ChatReader,
   ): Run => {
-    const [first, ...others] = choices.get(model) ?? [];
-    if (first === undefined) throw unknownModel([...choices.keys()]);
+    const [first, ...others] = (model === null ? targets : served.get(model)) ?? [];
+    if (first === undefined) throw modelNotServed(served.keys());
     const turn = completed(asked, options);
     const resources = resourcesOf(turn);
     const search = resources.length === 0 ? null : new OwnerSearch(owners, resources);
@@ -229,11 +226,6 @@ function withoutOwner(error: unknown, search: OwnerSearch | null): unknown {
 }
 
 const NO_OWNER = 'No key may use the cached content or the file that this request names.';
-
-function unknownModel(models: readonly (string | null)[]): ServiceError {
-  const message = `This model is not served. Ask for one of: ${models.filter((name) => name !== null).join(', ')}.`;
-  return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
-}
 
 interface ChatReader extends AnswerReader<ChatChunk, ChatFinish> {
   /** Set where the request names a resource that only one project can use. */

@@ -1,9 +1,9 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover } from '../failover/failover.ts';
-import { forCaller, ServiceError } from '../failover/service-error.ts';
+import { forCaller, modelNotServed } from '../failover/service-error.ts';
 import type { EmbeddingClient, EmbeddingQuestion, Embeddings } from '../providers/provider.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import { type RequestShape, shapeOf } from '../shared/request-shape.ts';
-import { modelOf, servedModels, type Target } from '../shared/target.ts';
+import { servedModels, type Target } from '../shared/target.ts';
 
 export interface EmbedOptions {
   readonly failover: Failover;
@@ -36,7 +36,7 @@ export function createEmbed({ failover, clients, targets, aliases }: EmbedOption
   return (question, model, caller) =>
     new Promise((resolve, reject) => {
       const choice = served.get(model);
-      if (choice === undefined) throw unknownModel(targets.map(modelOf));
+      if (choice === undefined) throw modelNotServed(served.keys(), NOT_FOR_EMBEDDINGS);
       const shape = shapeOfTexts(question);
       const reader: AnswerReader<never, Embeddings> = {
         onAttempt() {},
@@ -71,7 +71,4 @@ function shapeOfTexts({ texts }: EmbeddingQuestion): RequestShape {
   );
 }
 
-function unknownModel(models: readonly string[]): ServiceError {
-  const message = `This model is not served for embeddings. Ask for one of: ${models.join(', ')}.`;
-  return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
-}
+const NOT_FOR_EMBEDDINGS = 'This model is not served for embeddings';

@@ -3,7 +3,7 @@ import { ServiceError } from '../failover/service-error.ts';
 import type { LiveSetup, LiveToken } from '../providers/gemini/gemini-live-token.ts';
 import type { Client } from '../providers/provider.ts';
 import type { Target } from '../shared/target.ts';
-import { type ValueEnd, valueFrom } from './value-from.ts';
+import { MINT_LIMITS, type ValueEnd, valueFrom } from './value-from.ts';
 
 export interface LiveTokensOptions {
   readonly failover: Failover;
@@ -23,10 +23,6 @@ export interface LiveTokens {
   mint(caller: Caller): Promise<LiveToken>;
 }
 
-/** Google answers at once; a call that takes longer hangs. */
-const MINT_LIMIT_MS = 60_000;
-const MINT_ATTEMPT_MS = 20_000;
-
 export const createLiveTokens = ({
   failover,
   client,
@@ -41,8 +37,7 @@ export const createLiveTokens = ({
         targets: [target],
         // Minting proves the key, but not that the model has quota left.
         reach: 'part',
-        requestTimeoutMs: MINT_LIMIT_MS,
-        attemptTimeoutMs: MINT_ATTEMPT_MS,
+        ...MINT_LIMITS,
         caller,
         question: setup,
         client,

@@ -1,5 +1,5 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failover/failover.ts';
-import { refusalIn, ServiceError } from '../failover/service-error.ts';
+import { modelNotServed, refusalIn, ServiceError } from '../failover/service-error.ts';
 import type { Operation } from '../failover/trace.ts';
 import type {
   RelayClient,
@@ -102,7 +102,11 @@ function createModelFinder(models: readonly Target[], aliases: RelayOptions['ali
     if (model === null || operation === 'list_models') return target;
     const fits = FITS[operation] ?? isAny;
     if (target !== null && fits(target)) return target;
-    throw notServed(model, operation, models.filter(fits).map(modelOf));
+    const names = [...served].filter(([, [one]]) => fits(one)).map(([name]) => name);
+    throw modelNotServed(
+      names,
+      `models/${model.slice(0, 100)} is not served${USES[operation] ?? ''}`,
+    );
   };
 }
 
@@ -110,6 +114,8 @@ const questionFor = (call: RelayCall, model: Target | null): RelayRequest =>
   model === null || model.model === call.model ? call.request : call.requestFor(modelOf(model));
 
 const isAny = () => true;
+
+const USES: Partial<Record<Operation, string>> = { embeddings: ' for embeddings' };
 
 /** Tokens may be counted for every served model. */
 const FITS: Partial<Record<Operation, (target: Target) => boolean>> = {
@@ -184,12 +190,6 @@ class RelayReader implements AnswerReader<RelayPiece, AnswerEnd> {
     return this.#owners?.giveUp() ?? this.#models?.refusal ?? null;
   }
 }
-
-const notServed = (model: string, operation: Operation, models: readonly string[]) =>
-  new ServiceError(
-    'model_unavailable',
-    `models/${model.slice(0, 100)} is not served${operation === 'embeddings' ? ' for embeddings' : ''}. Ask for one of: ${models.join(', ')}.`,
-  );
 
 /** This many keys may deny a model before the request is refused. */
 const MAX_KEYS_WITHOUT_MODEL = 3;

@@ -5,6 +5,9 @@ export interface ValueEnd<Value> extends AnswerEnd {
   readonly value: Value;
 }
 
+/** For a token. A provider mints one within a second; a call that takes longer hangs. */
+export const MINT_LIMITS = { requestTimeoutMs: 60_000, attemptTimeoutMs: 20_000 } as const;
+
 type ValueRequest<Question, Value> = Omit<
   FailoverRequest<Question, never, ValueEnd<Value>>,
   'clients' | 'isStreamed'

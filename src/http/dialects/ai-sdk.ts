@@ -160,8 +160,8 @@ interface KnownTools {
 const NO_TOOLS: KnownTools = { names: new Set(), needApproval: new Set() };
 
 /**
- * A model may call what nobody has declared. No page can run it, and a message with such a call would be refused in
- * each later turn of its chat.
+ * Replaces a call of a tool that was not declared. The page cannot run it, and the server would refuse a history with
+ * such a call in every later request.
  */
 const calledUnknown = ({ name }: ToolCall) =>
   `\n[The model has called "${name.slice(0, MAX_NAME)}", which does not exist.]\n`;

@@ -86,7 +86,7 @@ export function shapeIn(request: Pick<Request, 'headers' | 'query'>, body: Buffe
   return shapeOf(readFeatures, body.length - mediaBytes, media, () => embeddingsIn(body));
 }
 
-/** Google counts each text of a batch as a request of its own (https://github.com/garrytan/gbrain/pull/1922). */
+/** Google counts each text of a batch as one request (https://github.com/garrytan/gbrain/pull/1922). */
 function embeddingsIn(body: Buffer): number {
   const { requests } = asObject(parseJson(body.toString()));
   return Array.isArray(requests) ? Math.max(1, requests.length) : 1;

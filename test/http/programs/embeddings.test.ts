@@ -156,7 +156,7 @@ describe('embeddings', () => {
     for (const { status, body } of openai) {
       expect([status, body.error.code]).toEqual([404, 'model_not_found']);
     }
-    expect(openai[0]?.body.error.message).toContain(`Ask for one of: ${EMBEDDER}.`);
+    expect(openai[0]?.body.error.message).toContain(`Ask for one of: ${EMBEDDER}, ${ALIAS}.`);
     expect(openai[3]?.body.error.message).toContain(`Ask for one of: ${MODEL}, gpt-4o-mini.`);
     const contents = { contents: [{ parts: [{ text: 'Hi' }] }] };
     const gemini = [
@@ -167,6 +167,11 @@ describe('embeddings', () => {
     for (const { status, body } of gemini) {
       expect([status, body.error.status]).toEqual([404, 'NOT_FOUND']);
     }
+    expect(gemini.map(({ body }) => body.error.message)).toEqual([
+      `models/${MODEL} is not served for embeddings. Ask for one of: ${EMBEDDER}, ${ALIAS}.`,
+      `models/${EMBEDDER} is not served. Ask for one of: ${MODEL}, gpt-4o-mini.`,
+      `models/${ALIAS} is not served. Ask for one of: ${MODEL}, gpt-4o-mini.`,
+    ]);
     expect((await app.chat('Hi', { model: EMBEDDER })).body.error.code).toBe('model_unavailable');
     expect([app.standin.calls, await app.counts()]).toEqual([[], UNTOUCHED]);
     const counted = await app.post(`/v1beta/models/${ALIAS}:countTokens`, contents, GOOGLE_TOKEN);
