@@ -207,12 +207,12 @@ export function headersFrom(setHeaders: SetHeaders): string {
   return lines;
 }
 
-/** Names under which other servers take a token in the query. */
+/** The names of query parameters in which other servers accept a token. */
 const TOKEN_PARAMETERS = /^(?:key|token|api_?key|access_token)$/i;
 
 /**
- * For routes that take no token in the query. A caller who sends one there must notice: proxies and servers write
- * addresses to their logs.
+ * For routes that take no token in the query. A token there is refused rather than ignored, because proxies and servers
+ * log addresses.
  *
  * @throws HttpError 400
  */

@@ -93,7 +93,7 @@ export function createApp(options: AppOptions): Express {
 /** Where Anam's own clients call us. */
 const ANAM_PATHS = ['/api/anam/v1', TOKEN_PATH, START_PATH];
 
-/** Each load of a page asks, and a browser may have many. */
+/** Each page load sends one request, and a browser may have many pages open. */
 const RESUMES_PER_CHAT = 4;
 
 const setAnamErrorForm: ErrorRequestHandler = (error, _request, { locals }, next) => {

@@ -308,7 +308,7 @@ const OTHER_TARGET =
   "X-Anam-Target-Url names another address than Anam's API. This server calls no other address.";
 
 /**
- * The server calls no address but `ANAM_BASE_URL`. It refuses another one, so that a caller does not take it for called.
+ * The server calls no address but `ANAM_BASE_URL`. A request that names another address is refused, because its caller would believe that it was called.
  * Our own address is accepted: another gateway in front of us leaves it in the header.
  */
 function refuseOtherTargets(anamBaseUrl: string, path: string): RequestHandler {

@@ -222,7 +222,7 @@ export class BodyMemory {
 
   /**
    * @param bytes of the holder's body as of now; it may also have become smaller
-   * @returns whether there is room; if not, nothing has changed. There is none for what is decoded after the request's end
+   * @returns whether there is room; if not, nothing has changed. There is no room for bytes that are decoded after the request has ended
    */
   hold(holder: BodyHolder, bytes: number): boolean {
     if (holder.bodyBytes === null) return false;
@@ -383,7 +383,7 @@ export function validate<T>(schema: z.ZodType<T>, value: unknown): T {
 export const invalidField = (path: string, message: string): HttpError =>
   new HttpError('invalid_request', `${path}: ${message}`, { details: [{ path, message }] });
 
-/** In place of what zod says. */
+/** The sentences that replace zod's messages. */
 const SENTENCES: readonly (readonly [said: RegExp, sentence: (expected: string) => string])[] = [
   [/^Invalid input: expected .+, received undefined$/, () => 'Is missing.'],
   [/^Invalid input: expected (\w+), received \w+$/, (type) => `Must be of the type ${type}.`],

@@ -117,7 +117,7 @@ export const notFound: RequestHandler = (request, _response, next) =>
   next(new HttpError('not_found', LACKS_VERSION.test(request.path) ? NO_VERSION : NOTHING));
 
 const NOTHING = 'There is nothing here.';
-/** Where a client's base URL has no version. */
+/** The path of a request whose base URL has no version. */
 const LACKS_VERSION = /^\/+(?:chat\/completions|responses|embeddings|messages|models)(?:\/|$)/i;
 const NO_VERSION = 'There is nothing here: the base URL must end in /v1.';
 

@@ -214,5 +214,5 @@ function tidied(path: string): string {
 }
 
 const UNTIDY = /%|\/\/|\/$|\/models\/(?:models|google)\/|.\/v1\//i;
-/** Where a base URL has the version that the client adds too. */
+/** The path of a request whose base URL has the version that the client adds too. */
 const DOUBLED_VERSION = /^(\/v1(?:alpha|beta)?(?:\/openai)?)\/v1(?=\/)/i;

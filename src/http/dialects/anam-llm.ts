@@ -8,7 +8,7 @@ import { toMessages } from './simple.ts';
 const without = (field: string) => ({ not: { required: [field] } });
 
 const ROLES = ['user', 'persona', 'assistant'] as const;
-/** OpenAI's messages look alike but for their roles. */
+/** OpenAI's messages have the same shape and other roles. */
 const WRONG_ROLE =
   "Must be user, persona or assistant: messages with content are read in Anam's form. The AI SDK's have parts.";
 

@@ -63,7 +63,7 @@ const googleExtras = z
   })
   .nullish();
 
-/** With what other providers call more than high. */
+/** Other providers have efforts above `high`. */
 export const effort = z.enum([...EFFORTS, 'xhigh', 'max']).nullish();
 
 export const toEffort = (stated: NonNullable<z.output<typeof effort>>): Effort =>

@@ -170,7 +170,7 @@ function toCompletionChunks(facts: AnswerFacts, form: CompletionForm): Frames {
   };
 }
 
-/** As most chunks are. */
+/** Most chunks are. */
 const isTextAlone = ({ reasoning, toolCalls, media, sources }: ChatChunk) =>
   reasoning === undefined &&
   toolCalls === undefined &&

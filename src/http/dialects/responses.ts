@@ -75,7 +75,7 @@ function toEvents(facts: AnswerFacts, form: ResponseForm): Frames {
         status: 'failed',
         error: { code, message },
       };
-      // Codex reads the first, the official clients throw at the second.
+      // Codex reads the first event. The official clients throw at the second.
       return write({ type: 'response.failed', response }) + write({ type: 'error', ...refusal });
     },
     keepAlive: COMMENT,

@@ -113,7 +113,7 @@ function toEvents({ requestId }: AnswerFacts): Frames {
   };
 }
 
-/** The shape is fixed: what else is counted stays out. */
+/** The public shape has these three fields and no other. */
 const toUsage = ({ inputTokens, outputTokens, totalTokens }: Usage) => ({
   inputTokens,
   outputTokens,
