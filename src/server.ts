@@ -22,11 +22,13 @@ import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { createTokenCount } from './services/token-count.ts';
 import { atMost, type Clock } from './shared/clock.ts';
+import type { DurableStore } from './shared/durable-store.ts';
 import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
 import type { Redact } from './shared/redact.ts';
 import type { SharedStore } from './shared/shared-store.ts';
 import { type Target, targetWhere } from './shared/target.ts';
+import { createMemoryStore } from './sharing/memory-store.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
 export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
@@ -66,6 +68,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
   const sharedStore = sharing?.sharedStore ?? null;
+  const store = createMemoryStore(clock.now);
   const pool = new KeyPool({
     keys: config.keys,
     targets,
@@ -86,6 +89,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     redact,
     sharing,
     sharedStore,
+    store,
   });
   const sinks = [createRequestLog(log, pool.inspection, providers), ...(admin?.sinks ?? [])];
   const hedging = createHedging();
@@ -169,6 +173,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
+      await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
       return endedByItself && answersEnded;
@@ -233,6 +238,7 @@ interface AdminParts
   readonly queues: WaitQueues;
   readonly redact: Redact;
   readonly sharedStore: SharedStore | null;
+  readonly store: DurableStore;
 }
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */

@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
-import { createRedact, type Redact } from '../shared/redact.ts';
+import { createRedact, type Redact, type Redactor } from '../shared/redact.ts';
 import { Secret } from '../shared/secret.ts';
 import { blankKeyWarnings, findKeys } from './keys.ts';
 import { cleanText } from './setting-kinds.ts';
@@ -13,8 +13,9 @@ export interface Config extends Readonly<ReturnType<typeof toConfig>> {
   readonly keys: readonly ApiKey[];
   /** For the start-up log: one sentence each, and never a secret. */
   readonly warnings: readonly string[];
-  /** Hides every secret of the settings. */
+  /** Hides every secret of the settings, and those that it learns later. */
   readonly redact: Redact;
+  readonly learnSecrets: Redactor['learn'];
 }
 
 /**
@@ -43,8 +44,8 @@ export function readConfig(
   ];
   if (!settings.success || all.length > 0) throw new ConfigError(all);
   const found = toConfig(settings.data);
-  const redact = redactSecretsOf(found, keys);
-  const config = { mode, keys, warnings: [], redact, ...found };
+  const { redact, learn: learnSecrets } = redactSecretsOf(found, keys);
+  const config = { mode, keys, warnings: [], redact, learnSecrets, ...found };
   return {
     ...config,
     warnings: [

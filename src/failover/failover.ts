@@ -71,6 +71,8 @@ export interface FailoverRequest<Question, Chunk, End extends AnswerEnd> extends
 /** Who asks. One request of a caller is one run of the failover. */
 export interface Caller {
   readonly requestId: string;
+  /** The name of the client whose token was sent; null without one. */
+  readonly client: string | null;
   /** Whether the connection has closed before the answer was out. */
   isGone: boolean;
   /** What works for the caller; told when that happens. No function: see `docs/performance.md` about the old space. */
@@ -227,6 +229,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       : Math.min(options.attemptTimeoutMs, request.attemptTimeoutMs ?? options.attemptTimeoutMs);
     this.#trace = {
       requestId: caller.requestId,
+      client: caller.client,
       operation,
       targets,
       startedAt,

@@ -41,6 +41,8 @@ export interface TraceSink {
 /** One request of a caller with all its attempts so far. The failover fills it on the way. */
 export interface RequestTrace {
   readonly requestId: string;
+  /** The name of the client whose token was sent; null without one. */
+  readonly client: string | null;
   readonly operation: Operation;
   readonly targets: readonly [Target, ...Target[]];
   /** Milliseconds since the epoch. */

@@ -108,7 +108,11 @@ function routeOf({ route, method }: Request): Route | undefined {
 /** @returns who asks, told when the connection closes before the answer is out */
 export function callerOf({ locals, destroyed }: Response): Caller {
   // No event follows if it closed while the body was read.
-  locals.caller = { requestId: locals.requestId, isGone: destroyed, work: null, trace: null };
+  locals.caller = {
+    requestId: locals.requestId,
+    client: locals.outcome?.client ?? null,
+    ...{ isGone: destroyed, work: null, trace: null },
+  };
   return locals.caller;
 }
 

@@ -55,6 +55,8 @@ export class Candidate implements RingNode<Candidate>, DueNode<Candidate>, Scope
   keptForPlainUntil = 0;
   /** Whether all scopes are ready, so that a lease need not look at each. */
   isUntroubled = true;
+  /** Leases of it may still end; it is never chosen again. */
+  isRemoved = false;
   ring: Ring<Candidate> | null = null;
   next: Candidate = this;
   previous: Candidate = this;
@@ -75,6 +77,13 @@ export class Candidate implements RingNode<Candidate>, DueNode<Candidate>, Scope
 
   scopeChanged(now: number): void {
     this.set.place(this, now);
+  }
+
+  /** Takes it out of its set and its scopes. */
+  remove(): void {
+    this.isRemoved = true;
+    this.set.remove(this);
+    for (const scope of this.allScopes) scope.dependents.splice(scope.dependents.indexOf(this), 1);
   }
 }
 
@@ -132,6 +141,12 @@ export class CandidateSet {
     this.candidates.push(candidate);
     this.#rotation.append(candidate);
     this.quotaChanged(candidate.quota);
+  }
+
+  remove(candidate: Candidate): void {
+    candidate.ring?.remove(candidate);
+    candidate.queue?.remove(candidate);
+    this.candidates.splice(this.candidates.indexOf(candidate), 1);
   }
 
   /** Must follow each change of the limits that are known. */
@@ -267,6 +282,7 @@ export class CandidateSet {
 
   /** Puts a candidate where its scopes say that it belongs now. */
   place(candidate: Candidate, now: number): void {
+    if (candidate.isRemoved) return;
     const { allScopes, ejection } = candidate;
     let until = 0;
     let isHeld = false;
@@ -391,7 +407,7 @@ export function earliest(times: readonly (number | null)[]): number | null {
 export type CandidateSets = ReadonlyMap<Target, CandidateSet>;
 export type PooledKeys = ReadonlyMap<string, PooledKey>;
 
-export interface CandidateSetsOptions {
+export interface RosterOptions {
   readonly keys: readonly ApiKey[];
   readonly targets: readonly Target[];
   /** From 0 to 1: the place of a candidate in its ring; null for the end. */
@@ -404,37 +420,86 @@ export interface CandidateSetsOptions {
   readonly minuteMs: number;
 }
 
-/**
- * One candidate set for each target, over the keys of its provider, and each key by its id. The sets share
- * the scopes of keys and projects; the scopes of a target belong to one set.
- */
-export function createCandidateSets(options: CandidateSetsOptions): {
+/** One candidate set for each target, over the keys of its provider, and each key by its id. */
+export interface Roster {
   readonly sets: CandidateSets;
   readonly keys: PooledKeys;
-} {
+  /** Grows with each change of the keys. */
+  readonly version: number;
+  /** Adds a key. One with the same id is replaced; if its text is the same, what is known of it stays. */
+  put(key: ApiKey, now: number): void;
+  /** @returns null when there is no such key */
+  remove(id: string): ApiKey | null;
+}
+
+/**
+ * The sets share the scopes of keys and projects; the scopes of a target belong to one set. What is known of a project
+ * is forgotten with its last key.
+ */
+export function createRoster(options: RosterOptions): Roster {
   const { targets, random, needsPermits, limitsOf, minuteMs } = options;
-  const scopeOf = createScopes(needsPermits);
-  const keys = new Map<string, PooledKey>(
-    options.keys.map((key) => [key.id, { key, candidates: [], inFlight: 0 }]),
-  );
-  const createSet = (target: Target): CandidateSet => {
-    const set = new CandidateSet(target, random);
-    const quotas = new Map<string, Quota>();
-    for (const pooled of keys.values()) {
-      const { provider, project } = pooled.key;
-      if (provider !== target.provider) continue;
-      const scopes = scopesOf(pooled.key, target, scopeOf);
-      const quota =
-        quotas.get(project) ?? new Quota(scopes.project_model, limitsOf(target), minuteMs);
-      quotas.set(project, quota);
-      const candidate = new Candidate(pooled, set, scopes, quota);
+  const scopes = createScopes(needsPermits);
+  const keys = new Map<string, PooledKey>();
+  const sets = new Map(targets.map((target) => [target, new CandidateSet(target, random)]));
+  const quotas = new Map<Scope, Quota>();
+  let version = 0;
+
+  function quotaOf(scope: Scope, target: Target): Quota {
+    const quota = quotas.get(scope) ?? new Quota(scope, limitsOf(target), minuteMs);
+    quotas.set(scope, quota);
+    return quota;
+  }
+
+  function add(key: ApiKey): PooledKey {
+    const pooled: PooledKey = { key, candidates: [], inFlight: 0 };
+    for (const [target, set] of sets) {
+      if (target.provider !== key.provider) continue;
+      const its = scopesOf(key, target, scopes.get);
+      const candidate = new Candidate(pooled, set, its, quotaOf(its.project_model, target));
       pooled.candidates.push(candidate);
       set.add(candidate);
     }
-    set.shuffleStart();
-    return set;
+    keys.set(key.id, pooled);
+    return pooled;
+  }
+
+  function removeAll({ candidates }: PooledKey): void {
+    for (const candidate of candidates) {
+      candidate.remove();
+      for (const scope of candidate.allScopes) {
+        if (!scopes.forgetUnused(scope)) continue;
+        quotas.delete(scope);
+      }
+    }
+  }
+
+  for (const key of options.keys) add(key);
+  for (const set of sets.values()) set.shuffleStart();
+  return {
+    sets,
+    keys,
+    get version() {
+      return version;
+    },
+    put(key, now) {
+      version += 1;
+      const before = keys.get(key.id);
+      const isSame = before?.key.secret.reveal() === key.secret.reveal();
+      // The scopes of a key are forgotten with their last candidate.
+      if (before !== undefined && !isSame) removeAll(before);
+      const { candidates } = add(key);
+      if (before !== undefined && isSame) removeAll(before);
+      for (const candidate of candidates) candidate.set.place(candidate, now);
+    },
+    remove(id) {
+      const pooled = keys.get(id);
+      if (pooled === undefined) return null;
+      version += 1;
+      keys.delete(id);
+      removeAll(pooled);
+      return pooled.key;
+    },
   };
-  return { sets: new Map(targets.map((target) => [target, createSet(target)])), keys };
 }
 
 const scopesOf = (
@@ -454,12 +519,20 @@ const scopesOf = (
 });
 
 /** Creates each scope once; all candidates that it concerns share it. */
-function createScopes(needsPermits: boolean): (subject: Subject) => Scope {
+function createScopes(needsPermits: boolean) {
   const scopes = new Map<string, Scope>();
-  return (subject) => {
-    const name = nameOf(subject);
-    const scope = scopes.get(name) ?? new Scope(subject, needsPermits);
-    scopes.set(name, scope);
-    return scope;
+  return {
+    get(subject: Subject): Scope {
+      const name = nameOf(subject);
+      const scope = scopes.get(name) ?? new Scope(subject, needsPermits);
+      scopes.set(name, scope);
+      return scope;
+    },
+    /** @returns whether no candidate depends on the scope any more */
+    forgetUnused({ subject, dependents }: Scope): boolean {
+      if (dependents.length > 0) return false;
+      if (subject !== null) scopes.delete(nameOf(subject));
+      return true;
+    },
   };
 }

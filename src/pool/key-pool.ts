@@ -6,8 +6,9 @@ import {
   type Candidate,
   type CandidateSets,
   type Choice,
-  createCandidateSets,
+  createRoster,
   earliest,
+  type Roster,
 } from './candidate-set.ts';
 import { askForProbe, Probe } from './half-open.ts';
 import { createInspection, type Inspection, stateOf } from './inspection.ts';
@@ -65,29 +66,41 @@ export class KeyPool {
   readonly sharedScopes: SharedScopes;
   readonly sharedQuotas: SharedQuotas;
   readonly #peers: Peers | null;
+  readonly #roster: Roster;
   readonly #sets: CandidateSets;
-  readonly #providers: ReadonlySet<ProviderName>;
   readonly #context: PoolContext;
 
   constructor({ keys, targets, cooldownMs, now, random = null, peers, ...quotas }: KeyPoolOptions) {
     const { limitsOf = () => NO_LIMITS, minuteMs = MINUTE_MS } = quotas;
     const needsPermits = peers !== undefined;
     this.#peers = peers ?? null;
-    const pooled = createCandidateSets({
-      ...{ keys, targets, random, needsPermits, limitsOf, minuteMs },
-    });
-    this.#sets = pooled.sets;
-    this.#providers = new Set(keys.map(({ provider }) => provider));
+    const roster = createRoster({ keys, targets, random, needsPermits, limitsOf, minuteMs });
+    this.#roster = roster;
+    this.#sets = roster.sets;
     const publish = (scope: Scope) => peers?.found(scope);
     const used = (scope: Scope) => {
       const quota = this.sharedQuotas.find(scope);
       if (quota !== null) peers?.used(quota);
     };
     this.#context = createPoolContext(cooldownMs, now, publish, needsPermits ? used : null);
-    this.sharedQuotas = createSharedQuotas(pooled.sets, this.#context);
-    this.inspection = createInspection(pooled.sets, pooled.keys, now);
-    this.operator = createOperator(pooled.keys, this.#context);
-    this.sharedScopes = createSharedScopes(pooled.sets, pooled.keys, this.#context);
+    this.sharedQuotas = createSharedQuotas(roster, this.#context);
+    this.inspection = createInspection(roster.sets, roster.keys, now);
+    this.operator = createOperator(roster.keys, this.#context);
+    this.sharedScopes = createSharedScopes(roster, this.#context);
+  }
+
+  /** Adds a key. One with the same id is replaced; if its text is the same, what is known of it stays. */
+  put(key: ApiKey): void {
+    this.#roster.put(key, this.#context.now());
+  }
+
+  /**
+   * Attempts in flight go on.
+   *
+   * @returns null when there is no such key
+   */
+  remove(id: string): ApiKey | null {
+    return this.#roster.remove(id);
   }
 
   /**
@@ -196,7 +209,10 @@ export class KeyPool {
   }
 
   hasKeys(provider: ProviderName): boolean {
-    return this.#providers.has(provider);
+    for (const { target, candidates } of this.#sets.values()) {
+      if (target.provider === provider) return candidates.length > 0;
+    }
+    return false;
   }
 
   #choose(target: Target, options: LeaseOptions, now: number): Candidate | null {

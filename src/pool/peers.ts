@@ -1,4 +1,4 @@
-import type { Candidate, CandidateSets, PooledKeys } from './candidate-set.ts';
+import type { CandidateSets, Roster } from './candidate-set.ts';
 import { endProbeElsewhere, type ProbeRequest } from './half-open.ts';
 import type { OthersUse, Quota } from './pacing.ts';
 import { nameOf, type PoolContext, type Scope, type SharedHealth, type Subject } from './scope.ts';
@@ -20,16 +20,16 @@ export interface SharedQuotas {
   merge(quota: Quota, use: OthersUse): void;
 }
 
-export function createSharedQuotas(sets: CandidateSets, context: PoolContext): SharedQuotas {
-  let byScope: ReadonlyMap<Scope, Candidate> | null = null;
-  const candidates = () => {
-    byScope ??= new Map(
-      [...sets.values()]
-        .flatMap((set) => set.candidates)
-        .map((candidate) => [candidate.quota.scope, candidate]),
-    );
-    return byScope;
-  };
+export function createSharedQuotas(roster: Roster, context: PoolContext): SharedQuotas {
+  const candidates = perVersion(
+    roster,
+    (sets) =>
+      new Map(
+        [...sets.values()]
+          .flatMap((set) => set.candidates)
+          .map((candidate) => [candidate.quota.scope, candidate]),
+      ),
+  );
   return {
     find: (scope) => candidates().get(scope)?.quota ?? null,
     merge(quota, use) {
@@ -38,6 +38,16 @@ export function createSharedQuotas(sets: CandidateSets, context: PoolContext): S
       candidates().get(quota.scope)?.set.quotaChanged(quota);
       if (wasFull !== quota.fullUntil(use.now) > use.now) context.changed(quota.scope);
     },
+  };
+}
+
+/** What is made of the sets, made anew at the first use after a change of the keys. */
+function perVersion<T>(roster: Roster, make: (sets: CandidateSets) => T): () => T {
+  let made: { readonly version: number; readonly value: T } | null = null;
+  return () => {
+    const { version, sets } = roster;
+    if (made?.version !== version) made = { version, value: make(sets) };
+    return made.value;
   };
 }
 
@@ -52,23 +62,15 @@ export interface SharedScopes {
   probeEnded(scope: Scope): void;
 }
 
-export function createSharedScopes(
-  sets: CandidateSets,
-  keys: PooledKeys,
-  context: PoolContext,
-): SharedScopes {
-  let index: ReadonlyMap<string, Scope> | null = null;
-  const scopes = () => {
-    index ??= indexScopes(sets);
-    return index;
-  };
+export function createSharedScopes(roster: Roster, context: PoolContext): SharedScopes {
+  const scopes = perVersion(roster, indexScopes);
   return {
     find: (subject) => scopes().get(nameOf(subject)) ?? null,
     all: () => scopes().values(),
     merge(scope, known) {
       // Parks of features are not shared, but a release by the operator opens them in every instance.
       if (isRelease(scope, known)) {
-        for (const { key, set } of keys.get(scope.subject?.of ?? '')?.candidates ?? []) {
+        for (const { key, set } of roster.keys.get(scope.subject?.of ?? '')?.candidates ?? []) {
           set.features.release(key.project);
         }
       }

@@ -3,6 +3,12 @@ import type { Secret } from './secret.ts';
 /** Replaces the text of every key, and everything that looks like a key, by a placeholder. */
 export type Redact = (text: string) => string;
 
+export interface Redactor {
+  readonly redact: Redact;
+  /** Hides these too from now on. None is ever forgotten: an answer may still quote a retired key. */
+  learn(secrets: Iterable<Secret>): void;
+}
+
 const REDACTED = '[redacted]';
 
 /** Google's two key shapes and bearer credentials: a provider may echo a key that is not one of ours. */
@@ -13,13 +19,21 @@ const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
  * Also finds keys that are escaped for a URL, a page or a JSON text, or encoded as base64 or in hexadecimal, and every
  * long part of one: a text may be cut off anywhere. The cost hardly grows with the number of keys.
  */
-export function createRedact(secrets: Iterable<Secret>): Redact {
-  const withoutOurs = createRedactOurs([...secrets].map((secret) => secret.reveal()));
-  return (text) => {
-    const safe = withoutOurs(text);
-    // To search is much cheaper than to replace nothing.
-    if (safe.search(BEARER) < 0 && safe.search(LOOKS_LIKE_A_KEY) < 0) return safe;
-    return safe.replace(BEARER, `$1${REDACTED}`).replace(LOOKS_LIKE_A_KEY, REDACTED);
+export function createRedact(secrets: Iterable<Secret>): Redactor {
+  const texts = new Set([...secrets].map((secret) => secret.reveal()));
+  let withoutOurs = createRedactOurs([...texts]);
+  return {
+    redact(text) {
+      const safe = withoutOurs(text);
+      // To search is much cheaper than to replace nothing.
+      if (safe.search(BEARER) < 0 && safe.search(LOOKS_LIKE_A_KEY) < 0) return safe;
+      return safe.replace(BEARER, `$1${REDACTED}`).replace(LOOKS_LIKE_A_KEY, REDACTED);
+    },
+    learn(more) {
+      const known = texts.size;
+      for (const secret of more) texts.add(secret.reveal());
+      if (texts.size > known) withoutOurs = createRedactOurs([...texts]);
+    },
   };
 }
 

@@ -7,19 +7,23 @@ import { digestOf } from '../shared/secret.ts';
  * starts fresh, or of its project's label. No name can be turned back into a key.
  */
 export function createScopeNames(keys: readonly ApiKey[]) {
-  const hashes = { key: new Map(), project: new Map(), billing: new Map() } as Record<
-    Whose,
-    Map<string, string>
-  >;
-  const owners = { key: new Map(), project: new Map(), billing: new Map() } as Record<
-    Whose,
-    Map<string, Owner>
-  >;
+  const hashes: Record<Whose, Map<string, string>> = {
+    key: new Map(),
+    project: new Map(),
+    billing: new Map(),
+  };
+  const owners: Record<Whose, Map<string, Owner>> = {
+    key: new Map(),
+    project: new Map(),
+    billing: new Map(),
+  };
   const add = (whose: Whose, owner: Owner, hash: string) => {
-    hashes[whose].set(textOf(owner), hash);
+    const name = textOf(owner);
+    owners[whose].delete(hashes[whose].get(name) ?? '');
+    hashes[whose].set(name, hash);
     owners[whose].set(hash, owner);
   };
-  for (const key of keys) {
+  function put(key: ApiKey): void {
     const { provider, id, project, billing } = key;
     const hash = hashOf(provider, key.secret.reveal());
     add('key', { provider, of: id }, hash);
@@ -30,7 +34,10 @@ export function createScopeNames(keys: readonly ApiKey[]) {
       add('billing', { provider, of: billing }, hashOf(provider, 'billing', billing));
     }
   }
+  for (const key of keys) put(key);
   return {
+    /** Adds a key, or replaces the one with the same id. */
+    put,
     nameOf({ kind, target, ...owner }: Subject): string {
       const hash = hashes[WHOSE[kind]].get(textOf(owner)) ?? '';
       return target === null ? `${kind}:${hash}` : `${kind}:${hash}:${target}`;

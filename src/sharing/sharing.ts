@@ -112,6 +112,12 @@ export class Sharing {
     });
   }
 
+  /** Must follow each key that was added or replaced in the pool: other instances may know something of it. */
+  keysAdded(keys: readonly ApiKey[]): void {
+    for (const key of keys) this.#names.put(key);
+    if (this.#joined !== null && this.#store.isUp()) void this.#sync();
+  }
+
   /** Gives back claims and publishes the backlog, as far as the store takes it at once. */
   async stop(): Promise<void> {
     this.#claims.stop();

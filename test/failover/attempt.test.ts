@@ -129,6 +129,7 @@ function start(
 
 const createCaller = (isGone = false): Caller => ({
   requestId: 'request-1',
+  client: null,
   isGone,
   work: null,
   trace: null,

@@ -118,6 +118,7 @@ async function take({ after = 0, say = '', fail }: Step, clock: Clock): Promise<
 
 const createCaller = (): Caller => ({
   requestId: 'request-1',
+  client: null,
   isGone: false,
   work: null,
   trace: null,

@@ -458,7 +458,7 @@ it('guesses are limited by address, with a sentence', async () => {
 });
 
 describe('all answers together', () => {
-  const caller = () => ({ requestId: 'r', isGone: false, work: null, trace: null });
+  const caller = () => ({ requestId: 'r', client: null, isGone: false, work: null, trace: null });
   const begin = (answers: RunningAnswers, index: number) =>
     answers.begin(`the-chat-with-number-${index}`, caller(), () =>
       aiSdkFrames({ requestId: 'r', now: 0 }),

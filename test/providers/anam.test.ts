@@ -29,7 +29,7 @@ async function serve(answer: string) {
 }
 
 async function mint(baseUrl: string) {
-  const anam = createAnam({ baseUrl, redact: createRedact([]), now: () => 0 });
+  const anam = createAnam({ baseUrl, redact: createRedact([]).redact, now: () => 0 });
   const secret = new Secret('anam', 'a-one');
   const key = { id: 'anam', provider: 'anam', project: 'anam', secret } as const;
   const request = { body: { personaConfig: { personaId: 'p' } }, personaOf: 'ours' } as const;

@@ -7,7 +7,7 @@ import { Secret } from '../../src/shared/secret.ts';
 export const NOW = Date.UTC(2026, 10, 2, 12);
 /** Put together here, so that no scanner takes this file for a leak. */
 export const KEY = `AI${'za'}${'Sy0123456789-_abcdefghijklmnopqrstu'}`;
-export const context = { redact: createRedact([new Secret('google', KEY)]), now: () => NOW };
+export const context = { redact: createRedact([new Secret('google', KEY)]).redact, now: () => NOW };
 
 export const HTML = '<!DOCTYPE html>\n<html><title>Error (Not Found)!!1</title><p>Sorry…</html>';
 

@@ -89,7 +89,7 @@ async function startServer(listener: Listener) {
 const optionsFor = (dispatcher: Dispatcher, baseUrl = 'http://nowhere') => ({
   baseUrl,
   dispatcher,
-  redact: createRedact([KEY.secret]),
+  redact: createRedact([KEY.secret]).redact,
   now: () => 0,
 });
 type Options = ReturnType<typeof optionsFor>;

@@ -4,7 +4,7 @@ import { createRedact } from '../../src/shared/redact.ts';
 import { Secret } from '../../src/shared/secret.ts';
 
 const redactOf = (...texts: string[]) =>
-  createRedact(texts.map((text, index) => new Secret(`google-${index}`, text)));
+  createRedact(texts.map((text, index) => new Secret(`google-${index}`, text))).redact;
 
 it('replaces every occurrence of every key', () => {
   const redact = redactOf('first-key', 'second-key');

@@ -25,6 +25,7 @@ export function requestOf(changed: Partial<EndedTrace> = {}): EndedTrace {
   const [first] = attempts;
   return {
     requestId: 'request-1',
+    client: null,
     operation: 'chat',
     targets: [FLASH],
     startedAt: 0,

@@ -1,0 +1,62 @@
+/**
+ * What outlives the process: keys and clients that were made at run time, usage, incidents. It is kept in Redis, else in
+ * a file, else in memory until the restart. Texts are opaque to it; secrets are sealed before they get here.
+ */
+export interface DurableStore {
+  /** `memory`: everything is lost at the restart. */
+  readonly kind: 'redis' | 'file' | 'memory';
+  /** Whether a call is likely to succeed now. */
+  isUp(): boolean;
+  /** All documents of a collection. */
+  read(collection: string): Promise<readonly StoredDocument[]>;
+  /**
+   * Writes all of these changes, or none.
+   *
+   * @throws StaleWriteError when a document has another version by now; StoreUnavailableError when the store does not answer
+   */
+  write(collection: string, changes: readonly DocumentChange[]): Promise<void>;
+  /** The next number of a sequence, from 1. None is given twice, also not after a restart or to another instance. */
+  next(sequence: string): Promise<number>;
+  /** Adds to the numbers of some rows, all or none of them. The collection is forgotten at `expiresAt`. */
+  add(collection: string, rows: readonly NumberRow[], expiresAt: number): Promise<void>;
+  /** All rows of a collection. */
+  rows(collection: string): Promise<readonly NumberRow[]>;
+  /**
+   * @param changed called when documents of the collection may have changed, by any instance or by this one, within a
+   *   second; also after the store was out of reach
+   */
+  watch(collection: string, changed: () => void): void;
+  close(): Promise<void>;
+}
+
+export interface StoredDocument {
+  readonly name: string;
+  readonly text: string;
+  /** 1 for a new document; each change adds 1. */
+  readonly version: number;
+}
+
+export interface DocumentChange {
+  readonly name: string;
+  /** Null removes the document. */
+  readonly text: string | null;
+  /** The version that it must still have; 0: there must be none. Default: whatever it is. */
+  readonly ifVersion?: number;
+  /** Milliseconds since the epoch. Default: it is kept until it is removed. */
+  readonly expiresAt?: number;
+}
+
+export interface NumberRow {
+  readonly name: string;
+  /** Whole numbers, by field. */
+  readonly numbers: Readonly<Record<string, number>>;
+}
+
+/** Another instance was faster. */
+export class StaleWriteError extends Error {
+  override readonly name = 'StaleWriteError';
+}
+
+export class StoreUnavailableError extends Error {
+  override readonly name = 'StoreUnavailableError';
+}

@@ -1,0 +1,85 @@
+import {
+  type DocumentChange,
+  type DurableStore,
+  type NumberRow,
+  StaleWriteError,
+  type StoredDocument,
+} from '../shared/durable-store.ts';
+
+interface Kept extends StoredDocument {
+  readonly expiresAt: number;
+}
+
+interface Sums {
+  readonly rows: Map<string, Record<string, number>>;
+  expiresAt: number;
+}
+
+/** Keeps everything until the process ends. */
+export function createMemoryStore(now: () => number): DurableStore {
+  const collections = new Map<string, Map<string, Kept>>();
+  const sums = new Map<string, Sums>();
+  const sequences = new Map<string, number>();
+  const watchers = new Map<string, (() => void)[]>();
+
+  function documentsOf(collection: string): Map<string, Kept> {
+    const documents = collections.get(collection) ?? new Map<string, Kept>();
+    collections.set(collection, documents);
+    for (const [name, { expiresAt }] of documents) if (expiresAt <= now()) documents.delete(name);
+    return documents;
+  }
+
+  function apply(documents: Map<string, Kept>, { name, text, expiresAt }: DocumentChange): void {
+    if (text === null) documents.delete(name);
+    else {
+      const version = (documents.get(name)?.version ?? 0) + 1;
+      documents.set(name, { name, text, version, expiresAt: expiresAt ?? NEVER });
+    }
+  }
+
+  return {
+    kind: 'memory',
+    isUp: () => true,
+    async read(collection) {
+      return [...documentsOf(collection).values()].map(({ expiresAt: _, ...document }) => document);
+    },
+    async write(collection, changes) {
+      const documents = documentsOf(collection);
+      const stale = changes.find(
+        ({ name, ifVersion }) =>
+          ifVersion !== undefined && ifVersion !== (documents.get(name)?.version ?? 0),
+      );
+      if (stale !== undefined) throw new StaleWriteError(stale.name);
+      for (const change of changes) apply(documents, change);
+      for (const changed of watchers.get(collection) ?? []) changed();
+    },
+    async next(sequence) {
+      const number = (sequences.get(sequence) ?? 0) + 1;
+      sequences.set(sequence, number);
+      return number;
+    },
+    async add(collection, rows, expiresAt) {
+      for (const [name, old] of sums) if (old.expiresAt <= now()) sums.delete(name);
+      const kept = sums.get(collection) ?? { rows: new Map(), expiresAt };
+      kept.expiresAt = expiresAt;
+      sums.set(collection, kept);
+      for (const row of rows) addTo(kept.rows, row);
+    },
+    async rows(collection) {
+      const { rows = [] } = sums.get(collection) ?? {};
+      return [...rows].map(([name, numbers]) => ({ name, numbers: { ...numbers } }));
+    },
+    watch(collection, changed) {
+      watchers.set(collection, [...(watchers.get(collection) ?? []), changed]);
+    },
+    async close() {},
+  };
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+
+function addTo(rows: Map<string, Record<string, number>>, { name, numbers }: NumberRow): void {
+  const sum = rows.get(name) ?? {};
+  rows.set(name, sum);
+  for (const [field, number] of Object.entries(numbers)) sum[field] = (sum[field] ?? 0) + number;
+}
