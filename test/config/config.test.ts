@@ -33,6 +33,7 @@ describe('an empty environment', () => {
     keys: [],
     warnings: [],
     redact: expect.any(Function),
+    learnSecrets: expect.any(Function),
     googleModels: ['gemini-flash-latest'],
     googleEmbeddingModels: [],
     modelAliases: new Map(),
