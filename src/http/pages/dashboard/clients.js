@@ -8,12 +8,17 @@ import { bothTimes, compact, fact, moment, number } from './labels.js';
 /** @import { Client, Overview } from './shapes.ts' */
 /** @import { Field, Given } from './form-dialog.js' */
 
-/** @type {readonly { limit: 'requestsPerMinute' | 'tokensPerMinute' | 'requestsPerDay' | 'tokensPerDay', used: keyof Client['used'], title: string }[]} */
+/** @type {readonly { limit: 'requestsPerMinute' | 'tokensPerMinute' | 'requestsPerDay' | 'tokensPerDay', used: keyof Client['used'], title: string, short: string }[]} */
 const LIMITS = [
-  { limit: 'requestsPerMinute', used: 'requestsMinute', title: 'Requests a minute' },
-  { limit: 'tokensPerMinute', used: 'tokensMinute', title: 'Tokens a minute' },
-  { limit: 'requestsPerDay', used: 'requestsDay', title: 'Requests a day' },
-  { limit: 'tokensPerDay', used: 'tokensDay', title: 'Tokens a day' },
+  {
+    limit: 'requestsPerMinute',
+    used: 'requestsMinute',
+    title: 'Requests a minute',
+    short: 'Requests/min',
+  },
+  { limit: 'tokensPerMinute', used: 'tokensMinute', title: 'Tokens a minute', short: 'Tokens/min' },
+  { limit: 'requestsPerDay', used: 'requestsDay', title: 'Requests a day', short: 'Requests/day' },
+  { limit: 'tokensPerDay', used: 'tokensDay', title: 'Tokens a day', short: 'Tokens/day' },
 ];
 
 const ROUTES = ['chat', 'openai', 'anthropic', 'gemini', 'avatar', 'live', 'embeddings'];
@@ -39,11 +44,11 @@ export const clientsView = (clients, { now, make }) => html`
  * @param {string} now
  */
 const table = (clients, now) => html`
-  <table class="dense">
+  <table class="dense clients">
     <thead>
       <tr>
         <th scope="col">Client</th>
-        ${LIMITS.map(({ title }, index) => html`<th scope="col" class=${index % 2 === 0 ? '' : 'wide'}>${title}</th>`)}
+        ${LIMITS.map(({ short }, index) => html`<th scope="col" class=${index % 2 === 0 ? '' : 'wide'}>${short}</th>`)}
         <th scope="col" class="wide number">Share</th>
         <th scope="col" class="number">Refused</th>
         <th scope="col" class="wide">Last used</th>
@@ -71,7 +76,7 @@ function meter(used, limit) {
   if (limit === null) return html`<span class="quiet">${compact(used)}</span>`;
   const share = Math.min(100, (used / limit) * 100);
   const look = share >= 100 ? 'fill-bad' : share >= 80 ? 'fill-wait' : 'fill-good';
-  return html`<span class="meter">${compact(used)}<span class="quiet"> / ${compact(limit)}</span>
+  return html`<span class="meter"><span>${compact(used)} <span class="quiet">/ ${compact(limit)}</span></span>
     <svg viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">${svg`<rect class="fill-unknown" width="100" height="4"></rect><rect class=${look} width=${share} height="4"></rect>`}</svg></span>`;
 }
 

@@ -155,7 +155,7 @@ function query() {
     ...state.filter,
     after: state.pages.at(-1) ?? '',
     limit: PAGE_SIZE,
-    order: 'trouble',
+    sort: 'trouble',
   };
 }
 

@@ -64,8 +64,8 @@ export const requestsView = ({ latest, now }) => html`
  * @param {string} now
  */
 const table = (requests, now) => html`
-  <table class="dense">
-    <thead class="only-heard"><tr><th scope="col">Time</th><th scope="col">End</th><th scope="col">Key and model</th><th scope="col" class="wide">Client</th><th scope="col">Duration</th></tr></thead>
+  <table class="dense requests">
+    <thead><tr><th scope="col">Ended</th><th scope="col">Result</th><th scope="col">Key and model</th><th scope="col" class="wide">Client</th><th scope="col" class="wide number">Attempts</th><th scope="col" class="number">Duration</th></tr></thead>
     <tbody>
       ${repeat(
         requests,
@@ -82,13 +82,14 @@ const table = (requests, now) => html`
  */
 function requestRow(request, now) {
   const { word, look } = ENDS[request.end] ?? { word: request.end, look: '' };
-  const last = request.attempts.at(-1);
-  const failed = request.attemptsInAll - (request.end === 'answered' ? 1 : 0);
+  const { attemptsInAll, attempts, client = null } = request;
+  const last = attempts.at(-1);
   return html`<tr>
-    <td><a class="mono" href="#request=${request.requestId}">${moment(request.at, now)}</a></td>
-    <td><span class=${look}>${word}</span>${request.code === null ? null : ` ${plain(request.code)}`}</td>
-    <td>${last === undefined ? plain(request.operation) : `${last.key} · ${last.model}`}${failed > 0 ? html` <span class="wait">after ${failed} failed</span>` : null}</td>
-    <td class="wide quiet">${request.client ?? ''}</td>
+    <td><a href="#request=${request.requestId}">${moment(request.at, now)}</a></td>
+    <td><span class=${look}>${word}</span>${request.code === null ? null : html` <span class="wide">${plain(request.code)}</span>`}</td>
+    <td class="fills">${last === undefined ? plain(request.operation) : html`${last.key} <span class="quiet">${last.model}</span>`}</td>
+    <td class="wide quiet">${client ?? 'web'}</td>
+    <td class="wide number ${attemptsInAll > 1 ? 'wait' : 'quiet'}">${attemptsInAll}</td>
     <td class="number">${duration(request.ms)}</td>
   </tr>`;
 }

@@ -11,6 +11,7 @@ import { html, nothing, render } from '/dashboard/lib/lit-html/lit-html.js';
  * @property {string | readonly string[]} [value]
  * @property {readonly { value: string, text: string }[]} [options]
  * @property {boolean} [isRequired]
+ * @property {boolean} [isShort] whether two such fields stand side by side
  * @property {number} [max] of a text's length, or of a number
  */
 /**
@@ -117,7 +118,7 @@ function fieldView(field) {
         html`<label class="box"><input type="checkbox" name=${name} value=${value} ?checked=${field.value?.includes(value) === true} />${text}</label>`,
     )}</fieldset>`;
   }
-  return html`<label>${title} ${inputOf(field)}</label>`;
+  return html`<label class=${kind === 'number' || field.isShort === true ? 'half' : ''}>${title} ${inputOf(field)}</label>`;
 }
 
 /** @param {Field} field */

@@ -40,21 +40,21 @@ const MIN_HEIGHT = 2;
 const PARTS = [
   { name: 'answered', look: 'good', of: (/** @type {Point} */ p) => p.answered - p.fallbacks },
   {
-    name: 'answered after failover',
+    name: 'after failover',
     look: 'failover',
     of: (/** @type {Point} */ p) => p.fallbacks,
   },
   {
-    name: 'bad request or client left',
+    name: 'bad request or left',
     look: 'unknown',
     of: (/** @type {Point} */ p) => Math.max(0, p.requests - p.answered - p.refused - p.brokenOff),
   },
   {
-    name: 'turned away (address limit)',
+    name: 'address limit',
     look: 'turned',
     of: (/** @type {Point} */ p) => p.turnedAway,
   },
-  { name: 'over a client’s limit', look: 'budget', of: (/** @type {Point} */ p) => p.overBudget },
+  { name: 'client limit', look: 'budget', of: (/** @type {Point} */ p) => p.overBudget },
   { name: 'broken off', look: 'broken', of: (/** @type {Point} */ p) => p.brokenOff },
   { name: 'refused', look: 'bad', of: (/** @type {Point} */ p) => p.refused },
 ];

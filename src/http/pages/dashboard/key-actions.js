@@ -24,18 +24,34 @@ const LABELS = [
     name: 'project',
     label: 'Project',
     kind: 'text',
-    hint: 'keys of one project share its quota',
+    hint: 'optional; keys of one project share its quota',
     max: 100,
   },
   {
     name: 'billing',
     label: 'Billing account',
     kind: 'text',
-    hint: 'optional: projects with one bill',
+    hint: 'optional',
+    isShort: true,
     max: 100,
   },
-  { name: 'personaId', label: 'Persona', kind: 'text', hint: 'optional, Anam only', max: 100 },
+  {
+    name: 'personaId',
+    label: 'Persona',
+    kind: 'text',
+    hint: 'optional, Anam only',
+    isShort: true,
+    max: 100,
+  },
 ];
+
+/** @type {Field} */
+const FORCE = {
+  name: 'force',
+  label: 'Check',
+  kind: 'several',
+  options: [{ value: 'yes', text: 'Release it even if the provider rejects it' }],
+};
 
 /** Empty fields are left out. @param {Given} given */
 const filled = (given) =>
@@ -158,9 +174,11 @@ const forms = (key, path) => ({
   release: {
     title: `Release ${key.id}`,
     text: 'The key is available at once, for every model. Findings about its project are cleared too. A key that needs action is checked first.',
-    fields: [REASON],
+    fields: key.state === 'exhausted' ? [REASON, FORCE] : [REASON],
     submit: 'Release key',
     done: 'was released',
+    send: ({ force, ...given }) =>
+      change('POST', `${path}/release`, { ...filled(given), ...(force ? { force: true } : {}) }),
   },
   park: {
     title: `Park ${key.id}`,

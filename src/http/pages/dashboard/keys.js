@@ -141,9 +141,9 @@ const keysTable = (keys, times) => html`
         <th scope="col" class="state">State</th>
         <th scope="col" class="until">Returns in</th>
         <th scope="col" class="wide bar">Last ${Math.round(times.barMs / 60_000)} min</th>
-        <th scope="col" class="wide number">Calls</th>
-        <th scope="col" class="wide number">Failed</th>
-        <th scope="col" class="wide number">First words</th>
+        <th scope="col" class="wide number few">Calls</th>
+        <th scope="col" class="wide number few">Failed</th>
+        <th scope="col" class="wide number speed">First words</th>
       </tr>
     </thead>
     <tbody>
@@ -213,7 +213,7 @@ export function keyBar(key, { now, startedAt, barMs }) {
   const place = (/** @type {number} */ at) => (Math.max(0, at - start) / barMs) * 100;
   const unknown = Math.min(100, place(startedAt));
   return html`
-    <svg class="hour" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label=${barText(key, now)}>
+    <svg class="hour ${key.history.length === 0 ? 'calm' : ''}" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label=${barText(key, now)}>
       <rect class="fill-good" x="0" y="0" width="100" height="10"></rect>
       <rect class="fill-unknown" x="0" y="0" width=${unknown} height="10"></rect>
       ${key.history.map(({ from, to, state }) => {

@@ -129,7 +129,9 @@ async function load({ kind, id }) {
     return { request };
   }
   if (kind !== 'key') return {};
-  const [key] = (await askKeys({ id })).keys;
+  // Ids that begin with this one are found too.
+  const { keys } = await askKeys({ search: id, limit: '500' });
+  const key = keys.find((one) => one.id === id);
   if (key === undefined) throw new Error('There is no such key.');
   return { key };
 }

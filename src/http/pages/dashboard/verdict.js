@@ -11,7 +11,7 @@ const FAULTS = {
   us: 'This server: its settings or limits',
   provider: 'The provider',
   caller: 'The caller',
-  quota: 'Nobody: the quota is used up',
+  quota: 'The quota: it is used up',
   key: 'The key or its account',
   network: 'The network',
 };
@@ -41,7 +41,7 @@ export function verdictView(overview, { isStale, liveNow }) {
   const [worst, ...others] = verdict.situations;
   return html`
     <section class="verdict ${verdict.look} ${isStale ? 'stale' : ''}" aria-label="State">
-      ${worst === undefined ? noProblem(overview) : worstView(worst, overview.now, liveNow)}
+      ${worst === undefined || verdict.look === 'good' ? noProblem(overview) : worstView(worst, overview.now, liveNow)}
       ${
         others.length === 0
           ? null
@@ -58,12 +58,13 @@ export function verdictView(overview, { isStale, liveNow }) {
 }
 
 /** @param {Overview} overview */
-function noProblem({ services, startedAt, now }) {
+function noProblem(overview) {
+  const { services, startedAt, now } = overview;
   const models = services.flatMap((service) => service.models.slice(0, 1));
   const sum = (/** @type {'available' | 'total'} */ field) =>
     models.reduce((total, model) => total + model[field], 0);
   return html`
-    <div role="status"><h1>${NO_PROBLEM}</h1></div>
+    <div role="status"><h1>${headline(overview).sentence}</h1></div>
     <p class="quiet">
       ${number(sum('available'))} of ${count(sum('total'), 'key')} available. Started at
       ${moment(startedAt, now)}.
@@ -99,7 +100,7 @@ const worstView = (situation, now, liveNow) => html`
       </dd>
     </div>
   </dl>
-  ${keysOf(situation)}
+  ${situation.keys.length === 0 ? null : html`<p class="small">${keysOf(situation)}</p>`}
 `;
 
 /**
@@ -114,9 +115,9 @@ const otherView = (situation, now, liveNow) => html`
     <p class="small quiet">
       ${FAULTS[situation.fault]} · since ${moment(situation.since, now)} ·
       ${situation.look === 'info' ? 'over' : html`until ${untilView(situation, now, liveNow)}`}
-      ${situation.requestsAffected === 0 ? null : html`· ${affected(situation)}`}
+      ${situation.requestsAffected === 0 ? null : `· ${affected(situation)}`}
+      ${situation.keys.length === 0 ? null : html`· ${keysOf(situation)}`}
     </p>
-    ${keysOf(situation)}
   </div>
 `;
 
@@ -135,7 +136,7 @@ const LOOKS = {
 function untilView({ until, untilText, look }, now, liveNow) {
   if (look === 'info') return 'Over';
   const left = timeLeft(until, liveNow);
-  if (until === null || left === null) return untilText ?? 'somebody acts';
+  if (until === null || left === null) return untilText ?? 'not known';
   const here = `${localTime(until, now).replace(/:\d\d$/, '')} here`;
   const utc = utcTime(until) === null ? null : here;
   return html`${untilText ?? localTime(until, now)}${untilText === null || utc === null ? null : ` · ${utc}`}
@@ -155,10 +156,7 @@ function linkOf({ link }) {
 
 /** @param {Situation} situation */
 function keysOf({ keys, keysInAll }) {
-  if (keys.length === 0) return null;
   const more = keysInAll - keys.length;
-  return html`<p class="small names">
-    ${keysInAll === 1 ? 'Key' : `${keysInAll} keys`}: ${keys.map((id) => html`<a href="#key=${id}">${id}</a> `)}
-    ${more > 0 ? html`<span class="quiet">and ${more} more</span>` : null}
-  </p>`;
+  return html`<span class="names">${keysInAll === 1 ? 'key' : `${keysInAll} keys`}:
+    ${keys.map((id) => html`<a href="#key=${id}">${id}</a> `)}${more > 0 ? html`<span class="quiet">and ${more} more</span>` : null}</span>`;
 }
