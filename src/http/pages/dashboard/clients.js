@@ -3,7 +3,7 @@ import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { announce } from '/dashboard/page.js';
 import { change } from './api.js';
 import { openForm, REASON } from './form-dialog.js';
-import { bothTimes, compact, fact, moment, number } from './labels.js';
+import { bothTimes, compact, fact, number, roughly } from './labels.js';
 
 /** @import { Client, Overview } from './shapes.ts' */
 /** @import { Field, Given } from './form-dialog.js' */
@@ -14,10 +14,10 @@ const LIMITS = [
     limit: 'requestsPerMinute',
     used: 'requestsMinute',
     title: 'Requests a minute',
-    short: 'Requests/min',
+    short: 'Req/min',
   },
   { limit: 'tokensPerMinute', used: 'tokensMinute', title: 'Tokens a minute', short: 'Tokens/min' },
-  { limit: 'requestsPerDay', used: 'requestsDay', title: 'Requests a day', short: 'Requests/day' },
+  { limit: 'requestsPerDay', used: 'requestsDay', title: 'Requests a day', short: 'Req/day' },
   { limit: 'tokensPerDay', used: 'tokensDay', title: 'Tokens a day', short: 'Tokens/day' },
 ];
 
@@ -61,7 +61,7 @@ const table = (clients, now) => html`
           ${LIMITS.map(({ limit, used }, index) => html`<td class=${index % 2 === 0 ? '' : 'wide'}>${meter(client.used[used], client[limit])}</td>`)}
           <td class="wide number">${client.weight}</td>
           <td class="number ${client.refused > 0 ? 'wait' : 'quiet'}">${number(client.refused)}</td>
-          <td class="wide quiet">${client.lastUsedAt === null ? 'never' : moment(client.lastUsedAt, now)}</td>
+          <td class="wide quiet">${client.lastUsedAt === null ? 'never' : `${roughly(Date.parse(now) - Date.parse(client.lastUsedAt))} ago`}</td>
         </tr>`,
       )}
     </tbody>

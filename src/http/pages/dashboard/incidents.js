@@ -1,7 +1,7 @@
 // @ts-check
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { count } from '/dashboard/page.js';
-import { bothTimes, fact, moment, number, plain, roughly, serviceName } from './labels.js';
+import { bothTimes, fact, moment, number, plain, roughly, serviceName, span } from './labels.js';
 
 /** @import { Incident, Overview } from './shapes.ts' */
 
@@ -42,7 +42,7 @@ const list = (incidents, now) => html`
           <a href="#incident=${incident.id}">${incident.sentence}</a>
         </p>
         <p class="small quiet">
-          ${bothTimes(incident.from, now)} – ${incident.to === null ? html`<strong class="bad-text">going on</strong>` : bothTimes(incident.to, now)},
+          ${span(incident.from, incident.to, now, html`<strong class="bad-text">going on</strong>`)},
           ${lengthOf(incident, now)}${incident.requestsAffected === 0 ? null : ` · ${count(incident.requestsAffected, 'request')} affected`}${incident.isNotified ? ' · alert sent' : ''}
         </p>
       </li>`,

@@ -108,6 +108,19 @@ export const bothTimes = (at, now) =>
   html`${moment(at, now)}${IS_UTC ? null : html` <span class="quiet">· ${utcTime(at)}</span>`}`;
 
 /**
+ * From one time to another, local and in UTC; without an end to a word instead.
+ *
+ * @param {string} from
+ * @param {string | null} to
+ * @param {string} now
+ * @param {unknown} open
+ */
+export const span = (from, to, now, open) =>
+  html`${moment(from, now)} – ${
+    to === null ? open : moment(to, now)
+  }${IS_UTC ? null : html` <span class="quiet">· ${utcTime(from)?.slice(0, 8)}${to === null ? '' : ` – ${utcTime(to)?.slice(0, 8)}`} UTC</span>`}`;
+
+/**
  * What happens at the end of a cooldown: a rule of ours only allows a probe then.
  *
  * @param {string | null} untilBy
