@@ -1,5 +1,5 @@
 // @ts-check
-// The clock in the header of a page, and its button to log out.
+// What lives in the header of a page: the clock, who is logged in, and the button to log out.
 
 const clock = document.querySelector('#clock');
 
@@ -12,6 +12,19 @@ document.querySelector('#log-out')?.addEventListener('click', async () => {
   await fetch('/api/logout', { method: 'POST' }).catch(() => undefined);
   location.assign('/login');
 });
+
+const whoIsIn = document.querySelector('#who-is-in');
+if (whoIsIn !== null) void showName(whoIsIn);
+
+/** @param {Element} place stays empty where no name was given */
+async function showName(place) {
+  try {
+    const response = await fetch('/api/login');
+    if (response.ok) place.textContent = (await response.json()).name ?? '';
+  } catch {
+    // The page itself shows that the server does not answer.
+  }
+}
 
 /**
  * The local time, and UTC beside it where that is another.
