@@ -8,6 +8,10 @@ import { openAsAdmin } from '../support/log-in.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
 
 const MINUTE = 60_000;
+const QUESTION = {
+  model: 'gemini-flash-latest',
+  messages: [{ role: 'user', content: 'Hi' }],
+};
 const TWO = { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two', ADMIN_TOKEN };
 
 const manyKeys = (number: number) => ({
@@ -130,7 +134,7 @@ describeInBrowser('the dashboard', (browser) => {
       },
     });
     const asClient = { authorization: 'Bearer a-client-token-0123456789' };
-    const { headers } = await app.post('/api/chat', { message: 'Hi' }, asClient);
+    const { headers } = await app.post('/v1/chat/completions', QUESTION, asClient);
     const id = headers.get('x-request-id') ?? '';
     app.clock.advance(1000);
     const page = await open(app);
@@ -160,7 +164,7 @@ describeInBrowser('the dashboard', (browser) => {
     app.clock.advance(3 * 60 * MINUTE);
     await ask(app, 3);
     const page = await open(app);
-    const history = page.getByRole('region', { name: 'Requests' });
+    const history = page.getByRole('region', { name: 'Requests', exact: true });
     const legend = history.getByRole('listitem').filter({ hasText: 'answered' }).first();
     await expect.poll(() => textOf(legend)).toMatch(/answered ?3$/);
     await history.getByRole('button', { name: '6 h' }).click();

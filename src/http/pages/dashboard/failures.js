@@ -30,7 +30,7 @@ export const failuresView = ({ failures, now }) =>
 const groupView = (group, now) => html`
   <p>
     <strong class="times">${number(group.count)} ×</strong>
-    <strong>${plain(group.kind ?? group.code ?? '')}</strong>
+    <strong>${plain(group.code ?? group.kind ?? '')}</strong>
     since ${moment(group.since, now)}${group.count > 1 ? html`, last ${moment(group.last, now)}` : null}
   </p>
   <p class="small">${group.sentence}</p>

@@ -80,8 +80,8 @@ export const incidentDetail = (incident, now) => html`
  *
  * @param {Overview} overview
  */
-export function instancesView({ instances = [], now }) {
-  if (instances.length < 2) return null;
+export function instancesView({ instances = [], silentInstances = 0, now }) {
+  if (instances.length < 2 && silentInstances === 0) return null;
   return html`
     <section class="card" id="instances" aria-labelledby="instances-title">
       <h2 id="instances-title">Instances <span class="quiet">${instances.length}</span></h2>
@@ -93,11 +93,12 @@ export function instancesView({ instances = [], now }) {
               <th scope="row"><span class="mono">${one.id}</span>${one.isThis ? html` <span class="quiet">this one</span>` : null}</th>
               <td class="wide">${moment(one.startedAt, now)}</td>
               <td class=${one.redis === 'connected' ? '' : 'wait'}>${one.redis}</td>
-              <td class="number">${number(one.inFlight)}</td><td class="number">${number(one.requests)}</td><td class="number wide">${number(Math.round(one.memoryMb))} MB</td><td class="number wide">${Math.round(one.lagMs)} ms</td>
+              <td class="number">${number(one.inFlight)}</td><td class="number">${number(one.requests)}</td><td class="number wide">${number(one.memoryMb)} MB</td><td class="number wide">${one.lagMs === null ? '–' : `${one.lagMs} ms`}</td>
             </tr>`,
           )}
         </tbody>
       </table>
+      ${silentInstances === 0 ? null : html`<p class="small wait">${count(silentInstances, 'instance')} did not answer: ${silentInstances === 1 ? 'its' : 'their'} numbers are missing or some seconds old.</p>`}
     </section>
   `;
 }

@@ -48,7 +48,7 @@ export function createPanel(options) {
   });
   dialog.addEventListener('close', () => {
     render(nothing, dialog);
-    if (subject !== null) history.replaceState(null, '', location.pathname);
+    history.replaceState(null, '', location.pathname);
     subject = null;
   });
   // The backdrop belongs to the dialog; what is in it does not.

@@ -36,11 +36,11 @@ export interface Instance {
   requests: number;
   answered: number;
   memoryMb: number;
-  lagMs: number;
+  lagMs: number | null;
 }
 export interface FailureGroup {
-  kind?: string;
-  code?: string;
+  kind: string | null;
+  code: string | null;
   sentence: string;
   count: number;
   since: string;
@@ -55,6 +55,7 @@ export type Overview = Reports.Overview & {
   totals?: Totals;
   instances?: Instance[];
   failures?: FailureGroup[];
+  silentInstances?: number;
 };
 export interface Check {
   verdict: 'works' | 'rejected' | 'no_quota' | 'no_credit' | 'unreachable' | 'unknown';
