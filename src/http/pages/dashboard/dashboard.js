@@ -12,7 +12,7 @@ import {
 } from './api.js';
 import { askToActOnClient, askToMake, clientsView } from './clients.js';
 import { failuresView, requestsView } from './failures.js';
-import { historyPath, historyView } from './history.js';
+import { firstRange, historyPath, historyView } from './history.js';
 import { incidentsView, instancesView } from './incidents.js';
 import { askToAct, askToAdd, askToCheckAll, askToImport } from './key-actions.js';
 import { keysView } from './keys.js';
@@ -136,6 +136,9 @@ async function load() {
   const asked = query();
   const [overview, page] = await Promise.all([askOverview(), askKeys(asked), panel.load()]);
   if (state.error !== null) announce('The server answers again.');
+  if (state.overview === null) {
+    state.range = firstRange(Date.parse(overview.now) - Date.parse(overview.startedAt));
+  }
   Object.assign(state, { overview, answeredAt: Date.now(), error: null });
   // Otherwise another page was chosen meanwhile, and its poll follows.
   if (isSame(asked, query())) Object.assign(state, { page, isTurning: false });

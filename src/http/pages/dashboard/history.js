@@ -23,6 +23,7 @@ const HOUR_MS = 60 * MINUTE_MS;
 const DAY_MS = 24 * HOUR_MS;
 const MIN_RANGE_MS = 15 * MINUTE_MS;
 const RANGES = [
+  { ms: MIN_RANGE_MS, text: '15 min' },
   { ms: HOUR_MS, text: '1 h' },
   { ms: 6 * HOUR_MS, text: '6 h' },
   { ms: DAY_MS, text: '24 h' },
@@ -33,6 +34,7 @@ const TOP = 14;
 const BASE = HEIGHT - 20;
 const LEFT = 34;
 const MIN_BAR = 5;
+const MAX_BAR = 24;
 /** One refusal among thousands stays visible. */
 const MIN_HEIGHT = 2;
 
@@ -337,13 +339,15 @@ function niceMax(value) {
 function barView(point, x, step, scale, isChosen) {
   let top = BASE;
   const gap = step > 8 ? 2 : 1;
+  const width = Math.min(step - gap, MAX_BAR);
+  const left = x + (step - gap - width) / 2;
   const parts = PARTS.map(({ look, of }) => {
     const value = of(point);
     const height = value === 0 ? 0 : Math.max(MIN_HEIGHT, value * scale);
     top -= height;
     return value === 0
       ? null
-      : svg`<rect class="fill-${look}" x=${x} y=${Math.max(0, top)} width=${step - gap} height=${height}></rect>`;
+      : svg`<rect class="fill-${look}" x=${left} y=${Math.max(0, top)} width=${width} height=${height}></rect>`;
   });
   return svg`${isChosen ? svg`<rect class="chosen" x=${x - gap / 2} y=${TOP} width=${step} height=${BASE - TOP}></rect>` : null}${parts}`;
 }
@@ -420,6 +424,17 @@ function table(bars) {
     </details>
   `;
 }
+
+/**
+ * An hour, or less where the server has just started.
+ *
+ * @param {number} runningMs
+ * @returns {Range}
+ */
+export const firstRange = (runningMs) => ({
+  ms: runningMs < 2 * MIN_RANGE_MS ? MIN_RANGE_MS : HOUR_MS,
+  to: null,
+});
 
 /**
  * The query of `GET /api/history`.
