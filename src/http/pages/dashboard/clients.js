@@ -5,7 +5,7 @@ import { change } from './api.js';
 import { openForm, REASON } from './form-dialog.js';
 import { bothTimes, compact, fact, number, roughly } from './labels.js';
 
-/** @import { Client, Overview } from './shapes.ts' */
+/** @import { Client, ClientList } from './shapes.ts' */
 /** @import { Field, Given } from './form-dialog.js' */
 
 /** @type {readonly { limit: 'requestsPerMinute' | 'tokensPerMinute' | 'requestsPerDay' | 'tokensPerDay', used: keyof Client['used'], title: string, short: string }[]} */
@@ -21,20 +21,28 @@ const LIMITS = [
   { limit: 'tokensPerDay', used: 'tokensDay', title: 'Tokens a day', short: 'Tokens/day' },
 ];
 
+const GRACES = [
+  { value: '0', text: 'no longer' },
+  { value: '300', text: 'for 5 minutes' },
+  { value: '3600', text: 'for 1 hour' },
+  { value: '86400', text: 'for 1 day' },
+];
+
 const ROUTES = ['chat', 'openai', 'anthropic', 'gemini', 'avatar', 'live', 'embeddings'];
 
 /**
  * Who calls: what each may use, and how much of it is used.
  *
- * @param {readonly Client[]} clients
+ * @param {ClientList} list
  * @param {{ now: string, make: () => void }} options
  */
-export const clientsView = (clients, { now, make }) => html`
+export const clientsView = ({ clients, lasts }, { now, make }) => html`
   <section class="card" id="clients" aria-labelledby="clients-title">
     <div class="row head">
       <h2 id="clients-title">Clients <span class="quiet">${clients.length}</span></h2>
       <div class="row tools"><button type="button" @click=${make}>New client</button></div>
     </div>
+    ${lasts ? null : html`<p class="small quiet">Clients that are made here last until the restart.</p>`}
     ${clients.length === 0 ? html`<p class="quiet">None. Without a client token everybody may call.</p>` : table(clients, now)}
   </section>
 `;
@@ -86,37 +94,42 @@ function meter(used, limit) {
  * @param {(client: Client, action: 'change' | 'rotate' | 'revoke') => void} act
  */
 export const clientDetail = (client, now, act) => html`
-  <div class="row actions">
-    <button type="button" @click=${() => act(client, 'change')}>Change…</button>
-    <button type="button" @click=${() => act(client, 'rotate')}>New token…</button>
-    <button type="button" @click=${() => act(client, 'revoke')}>Revoke…</button>
-  </div>
+  ${client.origin === 'environment' ? html`<p class="quiet">Of CLIENT_TOKENS: it can only be changed there.</p>` : actionsView(client, act)}
   <dl class="facts">
     ${fact('Models', client.models?.join(', ') ?? 'all')}
     ${fact('Routes', client.routes?.join(', ') ?? 'all')}
     ${LIMITS.map(({ limit, used, title }) => fact(title, meter(client.used[used], client[limit])))}
     ${fact('Share when keys are scarce', client.weight)}
     ${fact('Refused', number(client.refused))}
-    ${fact('Comes from', client.origin === 'environment' ? 'CLIENT_TOKENS' : 'Made at run time')}
-    ${fact('Made', bothTimes(client.createdAt, now))}
+    ${client.createdAt === null ? null : fact('Made', bothTimes(client.createdAt, now))}
     ${fact('Last used', client.lastUsedAt === null ? 'never' : bothTimes(client.lastUsedAt, now))}
   </dl>
 `;
 
 /**
- * @param {Overview} overview
+ * @param {Client} client
+ * @param {(client: Client, action: 'change' | 'rotate' | 'revoke') => void} act
+ */
+const actionsView = (client, act) => html`
+  <div class="row actions">
+    <button type="button" @click=${() => act(client, 'change')}>Change…</button>
+    <button type="button" @click=${() => act(client, 'rotate')}>New token…</button>
+    <button type="button" @click=${() => act(client, 'revoke')}>Revoke…</button>
+  </div>
+`;
+
+/**
+ * @param {readonly string[]} models that may be allowed
  * @param {Client | null} client
  * @returns {Field[]}
  */
-const policyFields = ({ services }, client) => [
+const policyFields = (models, client) => [
   {
     name: 'models',
     label: 'Models',
     kind: 'several',
     hint: 'none checked: all',
-    options: services.flatMap(({ models }) =>
-      models.map(({ model }) => ({ value: model, text: model })),
-    ),
+    options: models.map((model) => ({ value: model, text: model })),
     value: client?.models ?? [],
   },
   {
@@ -159,10 +172,10 @@ function policyIn(given) {
 }
 
 /**
- * @param {Overview} overview
+ * @param {readonly string[]} models that may be allowed
  * @param {() => Promise<void>} changed
  */
-export function askToMake(overview, changed) {
+export function askToMake(models, changed) {
   openForm({
     title: 'New client',
     text: 'Its token is shown once.',
@@ -175,7 +188,7 @@ export function askToMake(overview, changed) {
         isRequired: true,
         max: 60,
       },
-      ...policyFields(overview, null),
+      ...policyFields(models, null),
       REASON,
     ],
     submit: 'Make client',
@@ -211,19 +224,19 @@ function tokenView(token) {
 }
 
 /**
- * @param {Overview} overview
+ * @param {readonly string[]} models that may be allowed
  * @param {Client} client
  * @param {'change' | 'rotate' | 'revoke'} action
  * @param {() => Promise<void>} changed
  */
-export function askToActOnClient(overview, client, action, changed) {
+export function askToActOnClient(models, client, action, changed) {
   const path = `/api/clients/${encodeURIComponent(client.name)}`;
   const reasonIn = (/** @type {Given} */ { reason }) => (reason ? { reason } : {});
   const forms = {
     change: {
       title: `Change ${client.name}`,
       text: 'Holds from the next request on.',
-      fields: [...policyFields(overview, client), REASON],
+      fields: [...policyFields(models, client), REASON],
       submit: 'Save',
       carryOut: async (/** @type {Given} */ given) => {
         await change('PATCH', path, policyIn(given));
@@ -233,11 +246,22 @@ export function askToActOnClient(overview, client, action, changed) {
     },
     rotate: {
       title: `New token for ${client.name}`,
-      text: 'The old token is refused at once.',
-      fields: [REASON],
+      text: 'The new token is shown once.',
+      fields: [
+        {
+          name: 'graceSeconds',
+          label: 'The old token works',
+          kind: /** @type {const} */ ('choice'),
+          options: GRACES,
+        },
+        REASON,
+      ],
       submit: 'Make token',
       carryOut: async (/** @type {Given} */ given) => {
-        const { token } = await change('POST', `${path}/rotate`, reasonIn(given));
+        const { token } = await change('POST', `${path}/rotate`, {
+          ...reasonIn(given),
+          graceSeconds: Number(given.graceSeconds),
+        });
         await changed();
         return tokenView(token);
       },

@@ -13,7 +13,7 @@ import {
 import { askToActOnClient, askToMake, clientsView } from './clients.js';
 import { failuresView, requestsView } from './failures.js';
 import { firstRange, historyPath, historyView } from './history.js';
-import { incidentsView, instancesView } from './incidents.js';
+import { askToTestAlerts, incidentsView, instancesView } from './incidents.js';
 import { askToAct, askToAdd, askToCheckAll, askToImport } from './key-actions.js';
 import { keysView } from './keys.js';
 import { localTime } from './labels.js';
@@ -22,7 +22,7 @@ import { totalsView } from './totals.js';
 import { money, usagePath, usageView } from './usage.js';
 import { headline, verdictView } from './verdict.js';
 
-/** @import { Client, History, Incident, KeysPage, Overview, Usage } from './shapes.ts' */
+/** @import { ClientList, History, Incident, KeysPage, Overview, Usage } from './shapes.ts' */
 /** @import { Filter } from './keys.js' */
 /** @import { Range } from './history.js' */
 
@@ -83,7 +83,7 @@ const incidentsFeed = createFeed({
   everyMs: 10_000,
   sections: ['history', 'incidents'],
 });
-/** @type {ReturnType<typeof createFeed<{ clients: Client[] }>>} */
+/** @type {ReturnType<typeof createFeed<ClientList>>} */
 const clientsFeed = createFeed({
   path: () => '/api/clients',
   everyMs: 4000,
@@ -116,7 +116,7 @@ const panel = createPanel({
   clients: () => clientsFeed.value?.clients ?? [],
   actOnKey: (key, action) => askToAct(key, action, changed),
   actOnClient: (client, action) => {
-    if (state.overview !== null) askToActOnClient(state.overview, client, action, changed);
+    askToActOnClient(clientsFeed.value?.models ?? [], client, action, changed);
   },
   opened: () => void polling.pollNow(),
 });
@@ -206,7 +206,7 @@ function show() {
         showNext,
         showPrevious,
         add: () => askToAdd(overview, changed),
-        importMany: () => askToImport(changed),
+        importMany: () => askToImport(overview, changed),
         checkAll: () => askToCheckAll(changed),
       })}
       <div class="pair">
@@ -259,15 +259,18 @@ const historySection = () =>
 const incidentsSection = (overview) =>
   incidentsFeed.value === null
     ? null
-    : incidentsView(incidentsFeed.value.incidents, { now: overview.now, testAlerts: null });
+    : incidentsView(incidentsFeed.value.incidents, {
+        now: overview.now,
+        testAlerts: askToTestAlerts,
+      });
 
 /** @param {Overview} overview */
 const clientsSection = (overview) =>
   clientsFeed.value === null
     ? null
-    : clientsView(clientsFeed.value.clients, {
+    : clientsView(clientsFeed.value, {
         now: overview.now,
-        make: () => askToMake(overview, changed),
+        make: () => askToMake(clientsFeed.value?.models ?? [], changed),
       });
 
 const usageSection = () =>

@@ -1,6 +1,8 @@
 // @ts-check
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { count } from '/dashboard/page.js';
+import { change } from './api.js';
+import { openForm } from './form-dialog.js';
 import { bothTimes, fact, moment, number, plain, roughly, serviceName, span } from './labels.js';
 
 /** @import { Incident, Overview } from './shapes.ts' */
@@ -11,13 +13,13 @@ const SHOWN = 8;
  * What happened in the last thirty days, newest first.
  *
  * @param {readonly Incident[]} incidents
- * @param {{ now: string, testAlerts: (() => void) | null }} options
+ * @param {{ now: string, testAlerts: () => void }} options
  */
 export const incidentsView = (incidents, { now, testAlerts }) => html`
   <section class="card" id="incidents" aria-labelledby="incidents-title">
     <div class="row head">
       <h2 id="incidents-title">Incidents <span class="quiet">last 30 days</span></h2>
-      ${testAlerts === null ? null : html`<button type="button" @click=${testAlerts}>Send a test alert</button>`}
+      <button type="button" @click=${testAlerts}>Test alert</button>
     </div>
     ${incidents.length === 0 ? html`<p class="quiet">None.</p>` : null}
     ${list(incidents.slice(0, SHOWN), now)}
@@ -74,6 +76,18 @@ export const incidentDetail = (incident, now) => html`
     ${fact('Alert', incident.isNotified ? 'sent' : 'not sent')}
   </dl>
 `;
+
+export const askToTestAlerts = () =>
+  openForm({
+    title: 'Test alert',
+    text: 'Sends a test message to ALERT_WEBHOOK_URL, once.',
+    fields: [],
+    submit: 'Send',
+    async carryOut() {
+      const { sentence, isSent } = await change('POST', '/api/alerts/test');
+      return html`<p class=${isSent ? '' : 'bad-text'}>${sentence}</p>`;
+    },
+  });
 
 /**
  * One row for each instance, where there are several.

@@ -61,48 +61,76 @@ const filled = (given) =>
  * @param {Overview} overview
  * @param {() => Promise<void>} changed
  */
-export function askToAdd({ services }, changed) {
+export function askToAdd(overview, changed) {
   openForm({
     title: 'Add key',
     text: 'The key is used for new requests at once. Its text is never shown again.',
     fields: [
-      {
-        name: 'provider',
-        label: 'Service',
-        kind: 'choice',
-        options: services.map(({ service }) => ({ value: service, text: serviceName(service) })),
-      },
+      providerField(overview, 'Service'),
       { name: 'key', label: 'API key', kind: 'secret', isRequired: true, max: 500 },
       ...LABELS,
       REASON,
     ],
     submit: 'Add key',
     async carryOut(given) {
-      const { key } = await change('POST', '/api/keys', filled(given));
+      const { key, warnings } = await change('POST', '/api/keys', filled(given));
       announce(`${key.id} was added.`);
       await changed();
       location.hash = `key=${key.id}`;
+      return warnings.length === 0
+        ? null
+        : html`<p>${key.id} was added.</p>${warningsView(warnings)}`;
     },
   });
 }
 
-/** @param {() => Promise<void>} changed */
-export function askToImport(changed) {
+/** @param {readonly string[]} warnings */
+const warningsView = (warnings) =>
+  html`<ul class="notice">${warnings.map((warning) => html`<li>${warning}</li>`)}</ul>`;
+
+/**
+ * @param {Overview} overview
+ * @param {() => Promise<void>} changed
+ */
+export function askToImport(overview, changed) {
   openForm({
     title: 'Import keys',
-    text: 'One key on each line, with its project behind it: KEY or KEY=project. Keys that are known already are skipped.',
-    fields: [{ name: 'text', label: 'Keys', kind: 'lines', isRequired: true }, REASON],
+    text: 'One key on each line: KEY, KEY=project or KEY=project,billing. Keys that are known already are skipped; after any other fault none is added.',
+    fields: [
+      providerField(overview, 'Service of the lines that name none'),
+      { name: 'text', label: 'Keys', kind: 'lines', isRequired: true },
+      REASON,
+    ],
     submit: 'Import',
     async carryOut(given) {
       const { added, skipped } = await change('POST', '/api/keys/import', filled(given));
       await changed();
+      const warnings = added.flatMap((/** @type {Added} */ { id, warnings: all }) =>
+        all.map((warning) => `${id}: ${warning}`),
+      );
       return html`
         <p>${count(added.length, 'key')} added${skipped.length === 0 ? '.' : `, ${count(skipped.length, 'line')} skipped:`}</p>
-        <ul class="scrolls small">${skipped.map((/** @type {{ line: number, why: string }} */ { line, why }) => html`<li>Line ${line}: ${why}</li>`)}</ul>
+        <ul class="scrolls small">${skipped.map((/** @type {Skipped} */ { line, why }) => html`<li>Line ${line}: ${why}</li>`)}</ul>
+        ${warnings.length === 0 ? null : warningsView(warnings)}
       `;
     },
   });
 }
+
+/** @typedef {{ id: string, warnings: readonly string[] }} Added */
+/** @typedef {{ line: number, why: string }} Skipped */
+
+/**
+ * @param {Overview} overview
+ * @param {string} label
+ * @returns {Field}
+ */
+const providerField = ({ services }, label) => ({
+  name: 'provider',
+  label,
+  kind: 'choice',
+  options: services.map(({ service }) => ({ value: service, text: serviceName(service) })),
+});
 
 /** @param {() => Promise<void>} changed */
 export function askToCheckAll(changed) {
@@ -232,7 +260,7 @@ const forms = (key, path) => ({
   },
   retire: {
     title: `Retire ${key.id}`,
-    text: 'The key leaves the pool for good; running requests finish. A key of the environment comes back with a restart.',
+    text: 'The key leaves the pool for good; running requests finish. A key of a variable or a file stays retired until its text changes.',
     fields: [REASON],
     submit: 'Retire key',
     done: 'was retired',

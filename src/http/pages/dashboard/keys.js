@@ -54,10 +54,17 @@ export function keysView(overview, page, times, options) {
       <div class="row foot">
         ${next === null && !options.hasPrevious ? null : pager(next !== null, options)}
         <p class="small quiet">${storageText(page)}</p>
+        ${unreadableText(page)}
       </div>
     </section>
   `;
 }
+
+/** @param {KeysPage} page */
+const unreadableText = ({ unreadable = [] }) =>
+  unreadable.length === 0
+    ? null
+    : html`<p class="small wait">${count(unreadable.length, 'stored key')} cannot be read, because another MASTER_KEY or a newer version wrote ${unreadable.length === 1 ? 'it' : 'them'}: ${unreadable.slice(0, 10).join(', ')}.</p>`;
 
 /** @param {KeysPage} page */
 function storageText({ storage, lasts }) {

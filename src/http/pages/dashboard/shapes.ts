@@ -76,6 +76,7 @@ export interface KeysPage {
   next: string | null;
   storage?: 'redis' | 'file' | 'memory';
   lasts?: boolean;
+  unreadable?: string[];
 }
 export type RequestReport = Reports.RequestReport & { client?: string | null };
 export interface Point {
@@ -118,10 +119,16 @@ export interface Client {
   tokensPerDay: number | null;
   weight: number;
   origin: 'environment' | 'added';
-  createdAt: string;
+  createdAt: string | null;
   lastUsedAt: string | null;
   used: { requestsMinute: number; tokensMinute: number; requestsDay: number; tokensDay: number };
   refused: number;
+}
+export interface ClientList {
+  storage: 'redis' | 'file' | 'memory';
+  lasts: boolean;
+  models: string[];
+  clients: Client[];
 }
 export interface UsageRow {
   day?: string;
