@@ -130,7 +130,7 @@ const showIfVisible = () => {
 setInterval(showIfVisible, 1000);
 document.addEventListener('visibilitychange', showIfVisible);
 wide.addEventListener('change', show);
-new ResizeObserver(show).observe(main);
+addEventListener('resize', show);
 
 async function load() {
   const asked = query();
