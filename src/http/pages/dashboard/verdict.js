@@ -41,7 +41,7 @@ export function verdictView(overview, { isStale, liveNow }) {
   const [worst, ...others] = verdict.situations;
   return html`
     <section class="verdict ${verdict.look} ${isStale ? 'stale' : ''}" aria-label="State">
-      ${worst === undefined || verdict.look === 'good' ? noProblem(overview) : worstView(worst, overview.now, liveNow)}
+      ${worst === undefined || worst.kind === 'all_well' ? noProblem(overview) : worstView(worst, overview.now, liveNow)}
       ${
         others.length === 0
           ? null
