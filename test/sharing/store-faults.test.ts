@@ -70,11 +70,11 @@ const expectNoSecretIn = (content: string) => {
 describe('a store in a file', () => {
   it('has each write whole or not at all after its process was killed', async () => {
     await killWhileItWrites({ dataDir: await emptyFolder() });
-  }, 30_000);
+  }, 60_000);
 
   it('stops the start with another master key or none, and is as it was', async () => {
     await refusesOtherKeys({ dataDir: await emptyFolder() }, 'DATA_DIR');
-  }, 30_000);
+  }, 60_000);
 
   it('stops the start when it cannot be written or read, or a newer version wrote it', async () => {
     const folder = await emptyFolder();
@@ -92,7 +92,7 @@ describe('a store in a file', () => {
     const newer = await startRefused({ DATA_DIR: dataDir });
     expect(newer.said).toMatch(/DATA_DIR: the store was written by a newer version \(format 2/);
     expect([noFolder.code, spoiled.code, newer.code]).toEqual([1, 1, 1]);
-  }, 30_000);
+  }, 60_000);
 
   it('is readable for its owner only, and holds no sealed text in any encoding', async () => {
     const dataDir = join(await emptyFolder(), 'made', 'here');
@@ -152,11 +152,11 @@ describe('a store in a file', () => {
 ifInstalled(REDIS_SERVER, 'a store in Redis', () => {
   it('has each write whole or not at all after its process was killed', async () => {
     await killWhileItWrites({ redisUrl: (await startRedis()).url });
-  }, 30_000);
+  }, 60_000);
 
   it('stops the start with another master key or none, and is as it was', async () => {
     await refusesOtherKeys({ redisUrl: (await startRedis()).url }, 'REDIS_URL');
-  }, 30_000);
+  }, 60_000);
 
   it('says later that the master key is another one when Redis is reachable only then', async () => {
     const redis = await startRedis();
