@@ -41,7 +41,7 @@ export interface DurableStore {
   rows(collection: string): Promise<readonly NumberRow[]>;
   /**
    * @param changed called when documents of the collection may have changed, by any instance or by this one, within a
-   *   second; also after the store was out of reach
+   *   second; also after the store was out of reach. What changed before this call is found by a read after it
    */
   watch(collection: string, changed: () => void): void;
   close(): Promise<void>;
