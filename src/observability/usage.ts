@@ -221,7 +221,7 @@ const noNumbers = (): UsageNumbers => ({
   thoughtTokens: 0,
 });
 
-function addNumbers(sum: UsageNumbers, numbers: NumberRow['numbers']): void {
+function addNumbers(sum: UsageNumbers, numbers: Readonly<Partial<UsageNumbers>>): void {
   for (const field of FIELDS) sum[field] += numbers[field] ?? 0;
 }
 
@@ -265,7 +265,7 @@ class DayUsage {
 
   /** The row to add to. */
   changing(client: string, key: string, model: string): UsageRow {
-    const row = this.#rows.get(client)?.get(key)?.get(model) ?? this.#create(client, key, model);
+    const row = this.#rowOf(client, key, model);
     this.#changed.add(row);
     return row;
   }
@@ -293,16 +293,18 @@ class DayUsage {
     }
   }
 
+  #rowOf(client: string, key: string, model: string): UsageRow {
+    const row = this.#rows.get(client)?.get(key)?.get(model);
+    if (row !== undefined) return row;
+    const max = key === OTHER ? MAX_ROWS + MAX_OTHER_ROWS : MAX_ROWS;
+    if (this.#size < max || client === OTHER) return this.#create(client, key, model);
+    return this.#rowOf(key === OTHER ? OTHER : client, OTHER, model);
+  }
+
   #create(client: string, key: string, model: string): UsageRow {
-    const ourClient = this.#size < MAX_ROWS + MAX_OTHER_ROWS ? client : OTHER;
-    const ourKey = this.#size < MAX_ROWS ? key : OTHER;
-    const byModel = childOf(childOf(this.#rows, ourClient), ourKey);
-    let row = byModel.get(model);
-    if (row === undefined) {
-      row = { name: nameOf(ourClient, ourKey, model), pending: noNumbers() };
-      byModel.set(model, row);
-      this.#size += 1;
-    }
+    const row = { name: nameOf(client, key, model), pending: noNumbers() };
+    childOf(childOf(this.#rows, client), key).set(model, row);
+    this.#size += 1;
     return row;
   }
 }
@@ -327,7 +329,7 @@ class UsageTable {
   readonly #rows: ReportedRow[] = [];
   readonly #totals = noSum();
   readonly #unpriced = new Set<string>();
-  #groups = new Map<string, Sum & ReportedRow>();
+  #groups = new Map<string, Group>();
   #isCut = false;
 
   constructor(by: readonly UsageDimension[], prices: Prices | null) {
@@ -339,11 +341,7 @@ class UsageTable {
     for (const { name, numbers } of rows) {
       const { client, key, model } = readName(name);
       const cost = this.#costOf(model, numbers);
-      const group = this.#groupOf({ day, client, key, model });
-      for (const sum of [group, this.#totals]) {
-        addNumbers(sum, numbers);
-        if (cost !== null) sum.cost = (sum.cost ?? 0) + cost;
-      }
+      addSum(this.#groupOf({ day, client, key, model }).sum, numbers, cost);
     }
   }
 
@@ -363,11 +361,12 @@ class UsageTable {
     };
   }
 
-  #groupOf(names: Readonly<Record<UsageDimension, string>>): Sum {
-    const key = this.#by.map((dimension) => names[dimension]).join(' ');
+  #groupOf(names: Group['names']): Group {
+    let key = '';
+    for (const dimension of this.#by) key += `${names[dimension]} `;
     let group = this.#groups.get(key);
     if (group === undefined) {
-      group = { ...Object.fromEntries(this.#by.map((name) => [name, names[name]])), ...noSum() };
+      group = { names, sum: noSum() };
       this.#groups.set(key, group);
     }
     return group;
@@ -387,8 +386,24 @@ class UsageTable {
     this.#groups = new Map();
     const room = MAX_REPORTED - this.#rows.length;
     this.#isCut ||= sorted.length > room;
-    this.#rows.push(...sorted.slice(0, room).map(withRoundCost));
+    this.#rows.push(...sorted.slice(0, room).map((group) => this.#toRow(group)));
+    for (const { sum } of sorted) addSum(this.#totals, sum, sum.cost);
   }
+
+  #toRow({ names, sum }: Group): ReportedRow {
+    const asked = Object.fromEntries(this.#by.map((dimension) => [dimension, names[dimension]]));
+    return { ...asked, ...withRoundCost(sum) };
+  }
+}
+
+interface Group {
+  readonly names: Readonly<Record<UsageDimension, string>>;
+  readonly sum: Sum;
+}
+
+function addSum(sum: Sum, numbers: Readonly<Partial<UsageNumbers>>, cost: number | null): void {
+  addNumbers(sum, numbers);
+  if (cost !== null) sum.cost = (sum.cost ?? 0) + cost;
 }
 
 const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 : 1);
@@ -396,7 +411,7 @@ const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 :
 const noSum = (): Sum => ({ ...noNumbers(), cost: null });
 
 /** Sums of fractions have digits that mean nothing. */
-const withRoundCost = <S extends Sum>(sum: S): S => ({
+const withRoundCost = (sum: Sum): Sum => ({
   ...sum,
   cost: sum.cost === null ? null : Math.round(sum.cost * 1e6) / 1e6,
 });
