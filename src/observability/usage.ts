@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
 import { atMost, type Clock, isoTime, type Timer } from '../shared/clock.ts';
 import type { DurableStore, NumberRow } from '../shared/durable-store.ts';
@@ -115,13 +116,13 @@ export function createUsageStats(options: UsageOptions): UsageStats {
   async function storeAll(): Promise<boolean> {
     for (const [day, usage] of days) {
       while (usage.hasChanges) {
-        const batch = usage.take();
+        const { rows, id } = usage.nextBatch();
         try {
-          await store.add(collectionOf(day), batch, expiryOf(day));
+          await store.add(collectionOf(day), rows, expiryOf(day), id);
         } catch {
-          usage.giveBack(batch);
           return false;
         }
+        usage.stored();
       }
     }
     return true;
@@ -258,9 +259,10 @@ class DayUsage {
   readonly #rows = new Map<string, Map<string, Map<string, UsageRow>>>();
   #size = 0;
   readonly #changed = new Set<UsageRow>();
+  #batch: Batch | null = null;
 
   get hasChanges(): boolean {
-    return this.#changed.size > 0;
+    return this.#batch !== null || this.#changed.size > 0;
   }
 
   /** The row to add to. */
@@ -270,27 +272,30 @@ class DayUsage {
     return row;
   }
 
+  /** What is not stored yet. */
   pending(): readonly NumberRow[] {
-    return [...this.#changed].map(({ name, pending }) => ({ name, numbers: pending }));
+    return [...(this.#batch?.rows ?? []), ...[...this.#changed].map(toNumberRow)];
   }
 
-  /** Some of what is not stored yet: from now on it is not pending. */
-  take(): readonly TakenRow[] {
-    const taken: TakenRow[] = [];
+  /** The same until it is stored: the store may have added it although the call has failed. */
+  nextBatch(): Batch {
+    this.#batch ??= { id: randomUUID(), rows: this.#take() };
+    return this.#batch;
+  }
+
+  stored(): void {
+    this.#batch = null;
+  }
+
+  #take(): readonly NumberRow[] {
+    const taken: NumberRow[] = [];
     for (const row of this.#changed) {
       if (taken.length === BATCH) break;
-      taken.push({ name: row.name, numbers: row.pending, row });
+      taken.push(toNumberRow(row));
       row.pending = noNumbers();
       this.#changed.delete(row);
     }
     return taken;
-  }
-
-  giveBack(taken: readonly TakenRow[]): void {
-    for (const { row, numbers } of taken) {
-      addNumbers(row.pending, numbers);
-      this.#changed.add(row);
-    }
   }
 
   #rowOf(client: string, key: string, model: string): UsageRow {
@@ -309,9 +314,15 @@ class DayUsage {
   }
 }
 
-interface TakenRow extends NumberRow {
-  readonly row: UsageRow;
+interface Batch {
+  readonly id: string;
+  readonly rows: readonly NumberRow[];
 }
+
+const toNumberRow = ({ name, pending }: UsageRow): NumberRow => ({
+  name,
+  numbers: Object.fromEntries(Object.entries(pending).filter(([, number]) => number > 0)),
+});
 
 function childOf<V>(parent: Map<string, Map<string, V>>, name: string): Map<string, V> {
   const child = parent.get(name) ?? new Map<string, V>();

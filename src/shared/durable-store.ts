@@ -17,8 +17,19 @@ export interface DurableStore {
   write(collection: string, changes: readonly DocumentChange[]): Promise<void>;
   /** The next number of a sequence, from 1. None is given twice, also not after a restart or to another instance. */
   next(sequence: string): Promise<number>;
-  /** Adds to the numbers of some rows, all or none of them. The collection is forgotten at `expiresAt`. */
-  add(collection: string, rows: readonly NumberRow[], expiresAt: number): Promise<void>;
+  /**
+   * Adds to the numbers of some rows, all or none of them; beyond two thousand numbers in such parts. The collection is
+   * forgotten at `expiresAt`.
+   *
+   * @param batch an id of these rows: a second call with it within ten minutes adds only what the first did not, so that a
+   *   failed call can be repeated
+   */
+  add(
+    collection: string,
+    rows: readonly NumberRow[],
+    expiresAt: number,
+    batch?: string,
+  ): Promise<void>;
   /** All rows of a collection. */
   rows(collection: string): Promise<readonly NumberRow[]>;
   /**

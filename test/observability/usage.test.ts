@@ -44,21 +44,20 @@ function start(clock: FakeClock, store: DurableStore = createMemoryStore(clock.n
   return { usage, store, end, totals, lines };
 }
 
-/** A memory store whose next calls fail, before or after they had their effect nothing is kept. */
+/** Its next additions fail. Some had been added all the same: only the answer got lost. */
 function failingStore(clock: FakeClock) {
   const memory = createMemoryStore(clock.now);
-  const added: number[] = [];
+  const batches = new Set<string | undefined>();
   const store = {
-    failures: 0,
-    added,
     ...memory,
-    async add(...[collection, rows, expiresAt]: Parameters<DurableStore['add']>) {
-      if (store.failures > 0) {
-        store.failures -= 1;
-        throw new StoreUnavailableError('gone');
+    failures: [] as ('before' | 'after')[],
+    async add(...[collection, rows, expiresAt, batch]: Parameters<DurableStore['add']>) {
+      const failure = store.failures.shift();
+      if (failure !== 'before' && !batches.has(batch)) {
+        batches.add(batch);
+        await memory.add(collection, rows, expiresAt);
       }
-      added.push(rows.length);
-      await memory.add(collection, rows, expiresAt);
+      if (failure !== undefined) throw new StoreUnavailableError('gone');
     },
   };
   return store;
@@ -102,30 +101,50 @@ it('goes on with what was stored, after a restart too; thirty days later it is g
   expect((await next.usage.report(from)).totals).toMatchObject({ requests: 1 });
 });
 
-it('keeps what the store refuses, and stores it once when the store is back', async () => {
+it.each([
+  ['without a trace', 'before'],
+  ['after it had added the rows', 'after'],
+] as const)('keeps what the store refuses %s, and counts it once', async (_, failure) => {
   const clock = createFakeClock(MIDNIGHT);
   const store = failingStore(clock);
   const { end, totals, lines } = start(clock, store);
-  store.failures = 2;
-  end(answered(MIDNIGHT));
-  clock.advance(5 * SECOND);
-  await settled(clock);
-  end(answered(MIDNIGHT + 5 * SECOND));
-  expect(store.added).toEqual([]);
-  expect(await totals()).toMatchObject({ requests: 2, inputTokens: 20 });
-  clock.advance(5 * SECOND);
-  await settled(clock);
-  clock.advance(5 * SECOND);
-  await settled(clock);
-  expect(store.added).toEqual([1]);
-  expect(await totals()).toMatchObject({ requests: 2, inputTokens: 20 });
-  expect((await store.rows('usage:2026-11-25'))[0]?.numbers).toMatchObject({ requests: 2 });
+  store.failures.push(failure, failure);
+  for (let flush = 1; flush <= 3; flush += 1) {
+    end(answered(clock.now()));
+    clock.advance(5 * SECOND);
+    await settled(clock);
+  }
+  expect(store.failures).toEqual([]);
+  const [row] = await store.rows('usage:2026-11-25');
+  expect(row?.numbers).toEqual({
+    requests: 3,
+    answered: 3,
+    attempts: 3,
+    inputTokens: 30,
+    outputTokens: 15,
+    cachedTokens: 12,
+    thoughtTokens: 6,
+  });
+  expect(await totals()).toMatchObject({ requests: 3, inputTokens: 30 });
   expect(lines.map((line) => JSON.parse(line).msg)).toEqual([
     'usage cannot be stored; it is kept in memory and tried again',
     'usage is stored again',
   ]);
   clock.advance(60 * SECOND);
+  await settled(clock);
   expect(clock.pendingTimers()).toBe(0);
+});
+
+it('has what a store out of reach could not take', async () => {
+  const clock = createFakeClock(MIDNIGHT);
+  const store = failingStore(clock);
+  const { end, totals } = start(clock, store);
+  store.failures.push('before');
+  end(answered(MIDNIGHT));
+  clock.advance(5 * SECOND);
+  await settled(clock);
+  end(answered(clock.now()));
+  expect(await totals()).toMatchObject({ requests: 2, inputTokens: 20 });
 });
 
 it('counts nothing twice or not at all while it is read and stored at the same time', async () => {
