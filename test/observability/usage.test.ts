@@ -170,10 +170,8 @@ it('holds a bounded number of rows: further keys are other, and in the end furth
   expect(byClient.totals.requests).toBe(51_501);
   expect(byClient.rows).toHaveLength(1002);
   expect(byClient.rows.find(({ client }) => client === 'other')?.requests).toBe(500);
-  const byKey = await usage.report({ by: ['key'] });
+  const byKey = await usage.report({ by: ['day', 'key'] });
   expect([byKey.rows.length, byKey.isCut, byKey.totals.requests]).toEqual([10_000, true, 51_501]);
-  const byAll = await usage.report({ by: ['day', 'client', 'key', 'model'] });
-  expect([byAll.rows.length, byAll.isCut]).toEqual([10_000, true]);
 });
 
 describe('costs', () => {
