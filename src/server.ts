@@ -178,6 +178,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
+      await admin?.stop();
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
@@ -249,13 +250,15 @@ interface AdminParts
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
-  const { adminToken: token, mode, cooldownMs } = config;
+  const { adminToken: token, mode, cooldownMs, prices } = config;
   if (token === null) return null;
-  const [{ createAdminView }, { createMetrics }, { createAdminHttp }] = await Promise.all([
-    import('./observability/admin-view.ts'),
-    import('./observability/metrics.ts'),
-    import('./http/admin/admin-routes.ts'),
-  ]);
+  const [{ createAdminView }, { createMetrics }, { createAdminHttp }, { createUsageStats }] =
+    await Promise.all([
+      import('./observability/admin-view.ts'),
+      import('./observability/metrics.ts'),
+      import('./http/admin/admin-routes.ts'),
+      import('./observability/usage.ts'),
+    ]);
   const { pool, targets, sharing, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
@@ -263,8 +266,9 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const isReported = ({ metered, persona }: Target) =>
     metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
-  const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
-  const metrics = createMetrics({ ...parts, measuresProcess });
-  const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
-  return { http, sinks: [view.sink, metrics.sink] };
+  const usage = createUsageStats({ ...parts, prices });
+  const view = createAdminView({ ...parts, ...reported, inspection, operator, mode, usage });
+  const metrics = createMetrics({ ...parts, measuresProcess, prices });
+  const http = createAdminHttp({ ...parts, token, view, metrics, usage, cooldownMs });
+  return { http, sinks: [view.sink, metrics.sink, usage.sink], stop: usage.stop };
 }

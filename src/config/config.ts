@@ -58,6 +58,7 @@ export function readConfig(
       ...clearTextWarnings(config),
       ...groundingWarnings(config),
       ...storeWarnings(config),
+      ...priceWarnings(config),
     ],
   };
 }
@@ -230,6 +231,8 @@ function toConfig(settings: Settings) {
     clientTokens: settings.CLIENT_TOKENS.map(
       (token, index) => new Secret(`client-${index + 1}`, token),
     ),
+    /** What the operator pays for each model; null where that is not said. */
+    prices: settings.PRICES,
     /** For each client address; 0 is off. */
     chatPerMinute: settings.RATE_LIMIT_CHAT,
     sessionsPerMinute: settings.RATE_LIMIT_SESSIONS,
@@ -303,6 +306,15 @@ const groundingWarnings = ({ chatGrounding, chatTools }: Config): readonly strin
   chatGrounding && chatTools.length > 0
     ? ['CHAT_GROUNDING does not apply to the requests that offer CHAT_TOOLS.']
     : [];
+
+/** A price under a name that is not asked for is never used. */
+function priceWarnings({ prices, googleModels, googleEmbeddingModels }: Config): readonly string[] {
+  const served = [...googleModels, ...googleEmbeddingModels];
+  const unpriced = prices === null ? [] : served.filter((model) => !prices.models.has(model));
+  return unpriced.length === 0
+    ? []
+    : [`PRICES has no price for ${unpriced.join(', ')}: the costs lack them.`];
+}
 
 /** @param host as a URL writes it; of a name only what is never a public one counts */
 function isPrivateHost(host: string): boolean {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { chatTools } from './chat-tools.ts';
+import { prices } from './prices.ts';
 import {
   baseUrl,
   clientTokens,
@@ -65,6 +66,7 @@ export const SETTINGS = z.object({
   CORS_ORIGINS: origins.optional(),
   ADMIN_TOKEN: token.nullable().default(null),
   CLIENT_TOKENS: clientTokens.default([]),
+  PRICES: prices.nullable().default(null),
   RATE_LIMIT_CHAT: wholeNumber(0, MAX_PER_MINUTE).default(30),
   RATE_LIMIT_SESSIONS: wholeNumber(0, MAX_PER_MINUTE).default(6),
   TRUST_PROXY: proxyHops.default(0),

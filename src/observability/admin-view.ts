@@ -13,6 +13,7 @@ import {
 } from './operator-actions.ts';
 import type { KeyReport, Overview } from './reports.ts';
 import { createStats, type Stats } from './stats.ts';
+import type { UsageStats } from './usage.ts';
 
 export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'> {
@@ -21,6 +22,7 @@ export interface AdminViewOptions
   readonly providers: readonly ProviderFacts[];
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
+  readonly usage: Pick<UsageStats, 'today'>;
 }
 
 /** What the operator of this process sees and does. */
@@ -80,7 +82,7 @@ function createRetiredCauses({ inspection, providers }: AdminViewOptions) {
 }
 
 interface OverviewSources
-  extends Pick<AdminViewOptions, 'inspection' | 'targets' | 'mode' | 'redis' | 'clock'>,
+  extends Pick<AdminViewOptions, 'inspection' | 'targets' | 'mode' | 'redis' | 'clock' | 'usage'>,
     Pick<OperatorActions, 'unprovenKeys'> {
   readonly stats: Pick<Stats, 'minutes' | 'latest'>;
 }
@@ -110,7 +112,7 @@ export function createOverview(sources: OverviewSources) {
 }
 
 function reportOverview(sources: OverviewSources, startedAt: number, now: number): Overview {
-  const { inspection, targets, mode, redis, unprovenKeys, stats } = sources;
+  const { inspection, targets, mode, redis, unprovenKeys, stats, usage } = sources;
   return {
     now: isoTime(now),
     startedAt: isoTime(startedAt),
@@ -126,6 +128,7 @@ function reportOverview(sources: OverviewSources, startedAt: number, now: number
     })),
     minutes: stats.minutes(now),
     latest: stats.latest(),
+    usage: usage.today(),
   };
 }
 

@@ -10,6 +10,7 @@ export type KeyReport = z.output<typeof keyReport>;
 export type Overview = z.output<typeof overview>;
 export type KeysPage = z.output<typeof keysPage>;
 export type RequestReport = z.output<typeof request>;
+export type UsageReport = z.output<typeof usageReport>;
 
 /** The reports keep the names that they had before the code's words changed. */
 export const reportedEnd = (end: (typeof REQUEST_ENDS)[number]) =>
@@ -204,6 +205,69 @@ const request = z.strictObject({
   attempts: z.array(attempt).meta({ description: 'The last of them, oldest first.' }),
 });
 
+const cost = z
+  .number()
+  .min(0)
+  .nullable()
+  .meta({
+    description: 'By the prices of now. Null: there is no price.',
+    examples: [0.42],
+  });
+const currency = z
+  .string()
+  .nullable()
+  .meta({ description: 'Null without `PRICES`.', examples: ['USD'] });
+const day = z.iso.date().meta({ examples: ['2026-11-24'] });
+
+const usageNumbers = {
+  requests: count.meta({
+    description:
+      'They count for the key and the model that answered, else for the last that were asked; the key is `none` where none was asked.',
+  }),
+  answered: count,
+  attempts: count.meta({ description: 'Calls to the provider, each with one key.' }),
+  failovers: count,
+  inputTokens: count,
+  outputTokens: count,
+  cachedTokens: count.meta({ description: 'The part of the input that the provider had cached.' }),
+  thoughtTokens: count.meta({ description: 'The part of the output that is thoughts.' }),
+  cost,
+};
+
+/** In the order in which the rows are sorted. */
+export const USAGE_DIMENSIONS = ['day', 'client', 'key', 'model'] as const;
+
+export const usageReport = z
+  .strictObject({
+    from: day,
+    to: day,
+    by: z.array(z.enum(USAGE_DIMENSIONS)),
+    currency,
+    rows: z
+      .array(
+        z.strictObject({
+          day: day.optional(),
+          client: text.optional().meta({
+            description: '`web`: requests without a client token.',
+            examples: ['web'],
+          }),
+          key: keyId.optional(),
+          model: model.optional().meta({
+            description:
+              'The name in the settings that was asked for, neither an alias nor the version that answered.',
+          }),
+          ...usageNumbers,
+        }),
+      )
+      .meta({ description: 'Sorted by their names. Without any use there is no row.' }),
+    totals: z.strictObject(usageNumbers),
+    unpricedModels: z.array(model).meta({
+      description: 'Their tokens are in no cost: `PRICES` does not name them.',
+    }),
+    isCut: z.boolean().meta({ description: 'Whether there are more rows; the totals are whole.' }),
+  })
+  .meta({ id: 'Usage', description: 'Of all instances. The days are those of UTC.' });
+
 const modelReport = z.strictObject({
   model,
   embeds: z.boolean().meta({ description: 'Whether it makes embeddings, and answers no chats.' }),
@@ -243,5 +307,8 @@ export const overview = z
       description: 'The last hour, oldest first; the present minute is the last.',
     }),
     latest: z.array(request).meta({ description: 'The latest requests, newest first.' }),
+    usage: z
+      .strictObject({ tokensToday: count, costToday: cost, currency })
+      .meta({ description: 'Of all instances on this UTC day, at most half a minute old.' }),
   })
   .meta({ id: 'Overview', description: 'Of this process, since its start. Times are in UTC.' });

@@ -164,7 +164,7 @@ interface Content {
 /** The document of a server, and what of its answers is not as documented. */
 async function read(app: App) {
   const { body: document } = await app.get('/openapi.json');
-  const formats = { 'date-time': true } as const;
+  const formats = { 'date-time': true, date: true } as const;
   const ajv = new Ajv2020({ strict: false, allErrors: true, validateSchema: false, formats });
   ajv.addSchema(document, 'document');
   const operations = Object.entries<Record<string, Operation>>(document.paths).flatMap(

@@ -11,6 +11,7 @@ function createCountedOverview() {
     targets: [google('flash'), SESSION],
     mode: 'live',
     redis: null,
+    usage: { today: () => ({ tokensToday: 0, costToday: null, currency: null }) },
     stats: createStats(),
     clock,
     unprovenKeys: () => {

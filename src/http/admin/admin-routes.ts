@@ -4,6 +4,7 @@ import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Order } from '../../observability/operator-actions.ts';
 import { type KeysPage, keyReport, keysPage, overview } from '../../observability/reports.ts';
+import type { UsageStats } from '../../observability/usage.ts';
 import type { KeyState } from '../../pool/inspection.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
@@ -20,6 +21,7 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
+import { usageRoutes } from './usage-routes.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
 export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
@@ -32,6 +34,7 @@ export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
 export interface AdminHttpOptions extends AdminAccessOptions {
   readonly view: AdminView;
   readonly metrics: Metrics;
+  readonly usage: UsageStats;
   readonly redact: Redact;
   /** How long an operator parks a key without saying so. */
   readonly cooldownMs: number;
@@ -41,7 +44,7 @@ export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
   const access = createAdminAccess(options);
   return {
     recognise: access.recognise,
-    routes: adminRoutes(access, options),
+    routes: [...adminRoutes(access, options), ...usageRoutes(access.require, options.usage)],
     pages: adminPages(access),
     turnedAway: options.view.turnedAway,
     requestAnswered: options.metrics.requestAnswered,
