@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Config } from './config/config.ts';
 import { createFailover, type Failover } from './failover/failover.ts';
 import { createHedging } from './failover/hedging.ts';
@@ -250,14 +251,18 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     import('./observability/metrics.ts'),
     import('./http/admin/admin-routes.ts'),
   ]);
-  const { pool, targets, sharing, measuresProcess = false } = parts;
+  const { pool, targets, sharing, sharedStore, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
   const takesPersonas = config.allowClientPersona || config.clientTokens.length > 0;
   const isReported = ({ metered, persona }: Target) =>
     metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
-  const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
+  const siblings = sharedStore?.siblings ?? null;
+  const instance = (siblings?.instance ?? randomUUID()).slice(0, 8);
+  const view = createAdminView({
+    ...{ ...parts, ...reported, inspection, operator, mode, siblings, instance, measuresProcess },
+  });
   const metrics = createMetrics({ ...parts, measuresProcess });
   const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
   return { http, sinks: [view.sink, metrics.sink] };

@@ -10,6 +10,7 @@ import {
   RedisConnection,
   type RedisConnectionOptions,
 } from './redis-connection.ts';
+import { createSiblings } from './siblings.ts';
 
 export interface RedisStoreOptions
   extends Pick<RedisConnectionOptions, 'url' | 'clock' | 'random' | 'log'> {
@@ -171,6 +172,13 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
   return {
     connection,
     records,
+    siblings: createSiblings({
+      connection,
+      clock: options.clock,
+      instance,
+      questions: names.questions,
+      answersTo: names.answersTo,
+    }),
     texts: {
       async put(name, text, ms) {
         await connection.run((client) => client.set(names.text(name), text, 'PX', ms));
@@ -227,6 +235,8 @@ const namesWith = (prefix: string, database: string) => ({
   index: `${prefix}scopes`,
   mark: `${prefix}mark`,
   channel: `${prefix}changes:${database}`,
+  questions: `${prefix}questions:${database}`,
+  answersTo: (instance: string) => `${prefix}answers:${database}:${instance}`,
   text: (name: string) => `${prefix}text:${name}`,
   answer: (name: string) => `${prefix}answer:${name}`,
   answerText: (name: string) => `${prefix}answer-text:${name}`,
