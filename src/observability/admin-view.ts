@@ -248,7 +248,7 @@ async function reportHistory(
   now: number,
 ): Promise<History> {
   const { to: present } = lastHour(now);
-  const end = Math.min(Math.ceil(to / MINUTE_MS), present);
+  const end = to < now ? Math.ceil(to / MINUTE_MS) : present;
   const start = Math.max(Math.floor(from / MINUTE_MS), present - DAY_MINUTES);
   const step = Math.max(Math.ceil((end - start) / MAX_POINTS), 1);
   const span = { from: Math.ceil(start / step) * step, to: end, step };

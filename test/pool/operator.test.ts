@@ -296,8 +296,11 @@ describe('the facts of a key', () => {
       until: clock.now() + 5 * MINUTE,
       untilBy: 'provider',
     });
-    expect(pool.inspection.summary('google', 'flash').causes).toEqual({ key_rejected: 1, rate_limited: 2 });
-    expect(pool.inspection.nextToReturn('google', 'pro')).toBeNull();
+    expect(pool.inspection.summary('google', 'flash').causes).toEqual({
+      key_rejected: 1,
+      rate_limited: 2,
+    });
+    expect(pool.inspection.summary('google', 'pro').nextToReturn).toBeNull();
   });
 
   it('are null for an unknown key or target', () => {
