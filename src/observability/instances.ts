@@ -152,9 +152,10 @@ const MAX_SENT_ATTEMPTS = 3;
 
 const shortened = (snapshot: Snapshot): Snapshot => ({
   ...snapshot,
-  latest: snapshot.latest
-    .slice(0, MAX_SENT_REQUESTS)
-    .map((report) => ({ ...report, attempts: report.attempts.slice(-MAX_SENT_ATTEMPTS) })),
+  latest: snapshot.latest.map((report) => ({
+    ...report,
+    attempts: report.attempts.slice(-MAX_SENT_ATTEMPTS),
+  })),
 });
 
 /** @param words `all` for the own overview, `unquoted` for another instance's */
@@ -184,7 +185,10 @@ function takeSnapshot(
     tokensToday: stats.tokensToday(now),
     periods: [...periods],
     failures: [...stats.failures.list(now)],
-    latest: stats.latest().map((kept) => reportRequest(kept, instance, words)),
+    latest: stats
+      .latest()
+      .slice(0, words === 'all' ? undefined : MAX_SENT_REQUESTS)
+      .map((kept) => reportRequest(kept, instance, words)),
   };
 }
 

@@ -181,7 +181,9 @@ function addTo(answers: Float64Array, bucket: number, number: number): void {
 }
 
 function withoutEmpty(answers: Float64Array): Period['firstWords'] {
-  return Array.from(answers, (number, bucket): [number, number] => [bucket, number]).filter(
-    ([, number]) => number > 0,
-  );
+  const filled: Period['firstWords'] = [];
+  answers.forEach((number, bucket) => {
+    if (number > 0) filled.push([bucket, number]);
+  });
+  return filled;
 }

@@ -153,4 +153,28 @@ ifInstalled(REDIS_SERVER, 'four instances in one page', () => {
     expect(heard.join('\n')).not.toMatch(/my own words|the-key-with-number|127\.0\.0\.1/);
     expect((await redis.client.keys('*')).toSorted()).toEqual(before);
   });
+
+  it('one that does not answer, or not sensibly, is counted and delays the page by less than a second', async () => {
+    const { redis, one } = await startAll(2);
+    await hasInstances(one, 2);
+    const stranger = redis.client.duplicate();
+    let answer: string | null = null;
+    stranger.on('message', (_channel, question: string) => {
+      const [asker, number] = question.split('\n');
+      const channel = `understudy:answers:0:${asker}`;
+      if (answer !== null) redis.client.publish(channel, `${number}\nstranger\n${answer}`);
+    });
+    await stranger.subscribe('understudy:questions:0');
+    const startedAt = performance.now();
+    await shows(one, ({ instances, silentInstances }) => {
+      expect([instances.length, silentInstances]).toEqual([2, 1]);
+    });
+    expect((await one.get('/api/history', AS_ADMIN)).silentInstances).toBe(1);
+    expect(performance.now() - startedAt).toBeLessThan(4000);
+    for (answer of ['', 'no JSON', '{"report":{"id":1}}', '[]']) {
+      expect((await one.get('/api/history', AS_ADMIN)).silentInstances).toBe(0);
+      await hasInstances(one, 2);
+    }
+    stranger.disconnect();
+  });
 });
