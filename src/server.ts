@@ -258,10 +258,10 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const isReported = ({ metered, persona }: Target) =>
     metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
-  const siblings = sharedStore?.siblings ?? null;
-  const instance = (siblings?.instance ?? randomUUID()).slice(0, 8);
+  const questions = sharedStore?.questions ?? null;
+  const instance = (questions?.instance ?? randomUUID()).slice(0, 8);
   const view = createAdminView({
-    ...{ ...parts, ...reported, inspection, operator, mode, siblings, instance, measuresProcess },
+    ...{ ...parts, ...reported, inspection, operator, mode, questions, instance, measuresProcess },
   });
   const metrics = createMetrics({ ...parts, measuresProcess });
   const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });

@@ -3,7 +3,7 @@ import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
-import type { RedisState, Siblings } from '../shared/shared-store.ts';
+import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
 import { mergeFailures } from './failure-groups.ts';
 import { createInstances, type Instances, type Snapshot } from './instances.ts';
@@ -41,7 +41,7 @@ export interface AdminViewOptions
   /** The name of this instance among those of one Redis. */
   readonly instance: string;
   /** Null without Redis. */
-  readonly siblings: Siblings | null;
+  readonly questions: InstanceQuestions | null;
   readonly measuresProcess: boolean;
 }
 

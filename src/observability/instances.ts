@@ -4,7 +4,7 @@ import type { Inspection } from '../pool/inspection.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import { type Clock, isoTime } from '../shared/clock.ts';
 import { parseJson } from '../shared/json.ts';
-import type { RedisState, Siblings } from '../shared/shared-store.ts';
+import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { reportRequest } from './kept-requests.ts';
 import {
   addUp,
@@ -38,7 +38,7 @@ export type Snapshot = z.output<typeof snapshotSchema>;
 export interface InstancesOptions {
   readonly instance: string;
   /** Null without Redis. */
-  readonly siblings: Siblings | null;
+  readonly questions: InstanceQuestions | null;
   readonly stats: Pick<Stats, 'periods' | 'tokensToday' | 'failures' | 'latest' | 'find'>;
   readonly inspection: Pick<Inspection, 'inFlight'>;
   readonly services: readonly ProviderName[];
@@ -54,14 +54,14 @@ export interface InstancesOptions {
 const KEPT_MS = 5000;
 
 export function createInstances(options: InstancesOptions): Instances {
-  const { instance, siblings, stats, clock } = options;
+  const { instance, questions, stats, clock } = options;
   const lagMs = options.measuresProcess ? measureLag(clock) : () => null;
   /** The last answers of the others. */
   let known = new Map<string, KnownSnapshot>();
-  siblings?.listen((text) => answerTo(text, options, lagMs()));
+  questions?.listen((text) => answerTo(text, options, lagMs()));
 
   async function ask<Part>(question: Question, schema: z.ZodType<Part>) {
-    const { texts, silent } = (await siblings?.ask(JSON.stringify(question))) ?? NOBODY;
+    const { texts, silent } = (await questions?.ask(JSON.stringify(question))) ?? NOBODY;
     const answers = [...texts].map(([id, text]) => [id, readAs(schema, text)] as const);
     const readable = answers.filter((answer): answer is [string, Part] => answer[1] !== null);
     return { answers: new Map(readable), silent };

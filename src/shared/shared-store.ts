@@ -2,7 +2,7 @@
 export interface SharedStore {
   readonly texts: TextStore;
   readonly answers: AnswerStore;
-  readonly siblings: Siblings;
+  readonly questions: InstanceQuestions;
   counter(name: string): Counter;
 }
 
@@ -21,7 +21,7 @@ export interface TextStore {
 }
 
 /** The other instances. Nothing is sent until one of them asks, and nothing is stored. */
-export interface Siblings {
+export interface InstanceQuestions {
   /** The name of this instance, made up at its start. */
   readonly instance: string;
   /** @param answer answers the questions of others, each at once; there is one */

@@ -4,13 +4,13 @@ import type { ApiKey } from '../shared/api-key.ts';
 import { digestOf, type Secret } from '../shared/secret.ts';
 import type { AnswerListener, SharedStore } from '../shared/shared-store.ts';
 import { createAnswerStore } from './answer-copies.ts';
+import { createInstanceQuestions } from './instance-questions.ts';
 import {
   concernsAllCommands,
   type RedisClient,
   RedisConnection,
   type RedisConnectionOptions,
 } from './redis-connection.ts';
-import { createSiblings } from './siblings.ts';
 
 export interface RedisStoreOptions
   extends Pick<RedisConnectionOptions, 'url' | 'clock' | 'random' | 'log'> {
@@ -172,11 +172,11 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
   return {
     connection,
     records,
-    siblings: createSiblings({
+    questions: createInstanceQuestions({
       connection,
       clock: options.clock,
       instance,
-      questions: names.questions,
+      channel: names.questions,
       answersTo: names.answersTo,
     }),
     texts: {

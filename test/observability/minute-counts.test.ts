@@ -15,6 +15,9 @@ it('a minute is known for a day, and its place is empty for the same minute of t
   minutes.addFirstWords(NOON, 100);
   for (let i = 1; i < DAY; i += 1) minutes.add(NOON + i * MINUTE, 'requests');
   expect(minutes.periods(only(NOW))).toMatchObject([{ minute: NOW, requests: 5 }]);
+  minutes.add(NOON + (DAY + 1) * MINUTE, 'requests');
+  const two = minutes.periods({ from: NOW + DAY, to: NOW + DAY + 2, step: 2 });
+  expect(two).toMatchObject([{ requests: 1, firstWords: [] }]);
   minutes.add(NOON + DAY * MINUTE, 'requests');
   expect(minutes.periods(only(NOW))).toEqual([]);
   expect(minutes.periods(only(NOW + DAY))).toMatchObject([{ requests: 1, firstWords: [] }]);

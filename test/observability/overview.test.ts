@@ -16,7 +16,7 @@ function createCountedOverview() {
     redis: null,
     startedAt,
     instances: createInstances({
-      ...{ instance: 'one', siblings: null, redis: null, measuresProcess: false },
+      ...{ instance: 'one', questions: null, redis: null, measuresProcess: false },
       ...{ stats: createStats(), services: ['google', 'anam'], inspection, clock, startedAt },
     }),
     clock,

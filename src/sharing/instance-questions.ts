@@ -1,13 +1,13 @@
 import { atMost, type Clock } from '../shared/clock.ts';
-import type { Answers, Siblings } from '../shared/shared-store.ts';
+import type { Answers, InstanceQuestions } from '../shared/shared-store.ts';
 import type { RedisConnection } from './redis-connection.ts';
 
-export interface SiblingsOptions {
+export interface InstanceQuestionsOptions {
   readonly connection: RedisConnection;
   readonly clock: Clock;
   readonly instance: string;
   /** All instances hear it. */
-  readonly questions: string;
+  readonly channel: string;
   /** The channel that one instance alone hears. */
   answersTo(instance: string): string;
 }
@@ -22,8 +22,8 @@ const MAX_ANSWER = 2 ** 20;
  * Asks over one channel and is answered over another, which it alone hears. A question has a line each for the
  * instance, its number and the question; an answer for the number, the instance and the answer.
  */
-export function createSiblings(options: SiblingsOptions): Siblings {
-  const { connection, clock, instance, questions, answersTo } = options;
+export function createInstanceQuestions(options: InstanceQuestionsOptions): InstanceQuestions {
+  const { connection, clock, instance, channel, answersTo } = options;
   const waiting = new Map<string, Waiting>();
   let asked = 0;
 
@@ -35,8 +35,8 @@ export function createSiblings(options: SiblingsOptions): Siblings {
   }
 
   /** The asker does without an answer that does not arrive. */
-  function send(channel: string, message: string): void {
-    connection.run((client) => client.publish(channel, message)).catch(() => {});
+  function send(to: string, message: string): void {
+    connection.run((client) => client.publish(to, message)).catch(() => {});
   }
 
   function receive(message: string): void {
@@ -47,7 +47,7 @@ export function createSiblings(options: SiblingsOptions): Siblings {
   return {
     instance,
     listen(answer) {
-      connection.listenTo(questions, (message) => reply(message, answer));
+      connection.listenTo(channel, (message) => reply(message, answer));
       connection.listenTo(answersTo(instance), receive);
     },
     async ask(question) {
@@ -57,7 +57,7 @@ export function createSiblings(options: SiblingsOptions): Siblings {
       waiting.set(number, one);
       const message = `${instance}\n${number}\n${question}`;
       connection
-        .run((client) => client.publish(questions, message))
+        .run((client) => client.publish(channel, message))
         .then(
           (listeners) => one.expect(listeners),
           () => one.expect(0),
