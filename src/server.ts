@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Config } from './config/config.ts';
 import { createFailover, type Failover } from './failover/failover.ts';
 import { createHedging } from './failover/hedging.ts';
@@ -259,15 +260,20 @@ async function loadAdmin(config: Config, parts: AdminParts) {
       import('./http/admin/admin-routes.ts'),
       import('./observability/usage.ts'),
     ]);
-  const { pool, targets, sharing, measuresProcess = false } = parts;
+  const { pool, targets, sharing, sharedStore, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
   const takesPersonas = config.allowClientPersona || config.clientTokens.length > 0;
   const isReported = ({ metered, persona }: Target) =>
     metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
+  const questions = sharedStore?.questions ?? null;
+  const instance = (questions?.instance ?? randomUUID()).slice(0, 8);
   const usage = createUsageStats({ ...parts, prices });
-  const view = createAdminView({ ...parts, ...reported, inspection, operator, mode, usage });
+  const view = createAdminView({
+    ...{ ...parts, ...reported, inspection, operator, mode, questions, instance, measuresProcess },
+    usage,
+  });
   const metrics = createMetrics({ ...parts, measuresProcess, prices });
   const http = createAdminHttp({ ...parts, token, view, metrics, usage, cooldownMs });
   return { http, sinks: [view.sink, metrics.sink, usage.sink], stop: usage.stop };

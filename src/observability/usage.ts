@@ -21,7 +21,7 @@ export interface UsageStats {
   /** @throws StoreUnavailableError */
   report(query: UsageQuery): Promise<UsageReport>;
   /** The sum of all instances for this UTC day, at most half a minute old. */
-  today(): Overview['usage'];
+  today(): Pick<Overview['totals'], 'tokensToday' | 'costToday' | 'currency'>;
   /** Stores what is not stored yet, if that takes less than half a second. */
   stop(): Promise<void>;
 }

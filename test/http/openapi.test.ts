@@ -76,6 +76,9 @@ it('each example is accepted, with each documented token, and answered as docume
   const { operations, misfitsOf } = await read(app);
   const misfits: string[] = [];
   for (const { path, method, operation, url, way, name, body } of operations.flatMap(requestsFor)) {
+    if (path === '/api/requests/{id}') {
+      await app.post('/api/chat', { message: 'Hi' }, { 'x-request-id': 'my-request-1' });
+    }
     const answer = await send(app, way === 'keyInQuery' ? withKey(url) : url, {
       method: method.toUpperCase(),
       headers: { ...JSON_BODY, ...(await credentials(app, operation, way)) },

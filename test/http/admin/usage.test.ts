@@ -115,8 +115,8 @@ describe('/api/usage', () => {
     await vi.waitFor(async () => {
       app.clock.advance(1000);
       const { body } = await app.get('/api/overview', AS_ADMIN);
-      expect(body.usage).toMatchObject({ currency: 'EUR', tokensToday: usage.totalTokens });
-      expect(body.usage.costToday).toBeGreaterThan(0);
+      expect(body.totals).toMatchObject({ currency: 'EUR', tokensToday: usage.totalTokens });
+      expect(body.totals.costToday).toBeGreaterThan(0);
     });
   });
 
