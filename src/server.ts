@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Config } from './config/config.ts';
 import { createFailover, type Failover } from './failover/failover.ts';
 import { createHedging } from './failover/hedging.ts';
@@ -28,7 +29,7 @@ import { providerOf } from './shared/provider-facts.ts';
 import type { Redact } from './shared/redact.ts';
 import type { SharedStore } from './shared/shared-store.ts';
 import { type Target, targetWhere } from './shared/target.ts';
-import { createMemoryStore } from './sharing/memory-store.ts';
+import { openStore } from './sharing/open-store.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
 export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
@@ -68,7 +69,12 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
   const sharedStore = sharing?.sharedStore ?? null;
-  const store = createMemoryStore(clock.now);
+  const store = await openStore({ ...config, clock, log, redis: sharing?.documents }).catch(
+    async (error) => {
+      await sharing?.stop();
+      throw error;
+    },
+  );
   const pool = new KeyPool({
     keys: config.keys,
     targets,
@@ -173,6 +179,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
+      await admin?.stop();
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
@@ -210,11 +217,12 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     import('./sharing/redis-store.ts'),
   ]);
   const sharedStore = createRedisStore({ url, prefix, keys, clock, random, log });
-  const { connection, records } = sharedStore;
+  const { connection, records, documents } = sharedStore;
   const sharing = new Sharing({ store: records, keys, cooldownMs, clock });
   return {
     peers: sharing.peers,
     sharedStore,
+    documents,
     redis: () => connection.state,
     counts: () => sharing.counts,
     join(pool: KeyPool, queues: WaitQueues) {
@@ -243,22 +251,30 @@ interface AdminParts
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
-  const { adminToken: token, mode, cooldownMs } = config;
+  const { adminToken: token, mode, cooldownMs, prices } = config;
   if (token === null) return null;
-  const [{ createAdminView }, { createMetrics }, { createAdminHttp }] = await Promise.all([
-    import('./observability/admin-view.ts'),
-    import('./observability/metrics.ts'),
-    import('./http/admin/admin-routes.ts'),
-  ]);
-  const { pool, targets, sharing, measuresProcess = false } = parts;
+  const [{ createAdminView }, { createMetrics }, { createAdminHttp }, { createUsageStats }] =
+    await Promise.all([
+      import('./observability/admin-view.ts'),
+      import('./observability/metrics.ts'),
+      import('./http/admin/admin-routes.ts'),
+      import('./observability/usage.ts'),
+    ]);
+  const { pool, targets, sharing, sharedStore, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
   const takesPersonas = config.allowClientPersona || config.clientTokens.length > 0;
   const isReported = ({ metered, persona }: Target) =>
     metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
-  const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
-  const metrics = createMetrics({ ...parts, measuresProcess });
-  const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
-  return { http, sinks: [view.sink, metrics.sink] };
+  const questions = sharedStore?.questions ?? null;
+  const instance = (questions?.instance ?? randomUUID()).slice(0, 8);
+  const usage = createUsageStats({ ...parts, prices });
+  const view = createAdminView({
+    ...{ ...parts, ...reported, inspection, operator, mode, questions, instance, measuresProcess },
+    usage,
+  });
+  const metrics = createMetrics({ ...parts, measuresProcess, prices });
+  const http = createAdminHttp({ ...parts, token, view, metrics, usage, cooldownMs });
+  return { http, sinks: [view.sink, metrics.sink, usage.sink], stop: usage.stop };
 }

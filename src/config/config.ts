@@ -37,6 +37,7 @@ export function readConfig(
     ...personaFaults(texts),
     ...misplacedKeys(texts, keys),
     ...adminTokenFaults(settings.data),
+    ...masterKeyFaults(settings.data),
     ...modelFaults(settings.data),
     ...bodiesFaults(settings.data),
     ...workersFaults(texts),
@@ -56,6 +57,8 @@ export function readConfig(
       ...originWarnings(config),
       ...clearTextWarnings(config),
       ...groundingWarnings(config),
+      ...storeWarnings(config),
+      ...priceWarnings(config),
     ],
   };
 }
@@ -113,6 +116,14 @@ const personaFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
 const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
   settings?.CLIENT_TOKENS.some((token) => token === settings.ADMIN_TOKEN)
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
+    : [];
+
+/** Whoever has a token must not be able to open the store. */
+const masterKeyFaults = (settings: Settings | undefined): readonly string[] =>
+  [settings?.ADMIN_TOKEN, ...(settings?.CLIENT_TOKENS ?? [])].some(
+    (token) => token !== null && token !== undefined && token === settings?.MASTER_KEY,
+  )
+    ? ['MASTER_KEY: is ADMIN_TOKEN or one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
 /** Checks the settings that refer to models of other settings. No value is named: it may be a key on the wrong line. */
@@ -220,6 +231,8 @@ function toConfig(settings: Settings) {
     clientTokens: settings.CLIENT_TOKENS.map(
       (token, index) => new Secret(`client-${index + 1}`, token),
     ),
+    /** What the operator pays for each model; null where that is not said. */
+    prices: settings.PRICES,
     /** For each client address; 0 is off. */
     chatPerMinute: settings.RATE_LIMIT_CHAT,
     sessionsPerMinute: settings.RATE_LIMIT_SESSIONS,
@@ -233,6 +246,10 @@ function toConfig(settings: Settings) {
     redisUrl: secret('redis', settings.REDIS_URL),
     /** What every name in Redis begins with. */
     redisPrefix: settings.REDIS_PREFIX,
+    /** The folder of what outlives the process; not used with a `redisUrl`. */
+    dataDir: settings.DATA_DIR,
+    /** Seals the secrets in the store. */
+    masterKey: secret('master-key', settings.MASTER_KEY),
     logLevel: settings.LOG_LEVEL,
   };
 }
@@ -290,12 +307,28 @@ const groundingWarnings = ({ chatGrounding, chatTools }: Config): readonly strin
     ? ['CHAT_GROUNDING does not apply to the requests that offer CHAT_TOOLS.']
     : [];
 
+/** A price under a name that is not asked for is never used. */
+function priceWarnings({ prices, googleModels, googleEmbeddingModels }: Config): readonly string[] {
+  const served = [...googleModels, ...googleEmbeddingModels];
+  const unpriced = prices === null ? [] : served.filter((model) => !prices.models.has(model));
+  return unpriced.length === 0
+    ? []
+    : [`PRICES has no price for ${unpriced.join(', ')}: the costs lack them.`];
+}
+
 /** @param host as a URL writes it; of a name only what is never a public one counts */
 function isPrivateHost(host: string): boolean {
   const address = host.replace(/^\[|\]$/g, '');
   const family = isIP(address);
   if (family === 0) return PRIVATE_NAME.test(host);
   return PRIVATE.check(address, family === 6 ? 'ipv6' : 'ipv4');
+}
+
+function storeWarnings({ redisUrl, dataDir, masterKey }: ReturnType<typeof toConfig>) {
+  if (redisUrl !== null && dataDir !== null)
+    return ['DATA_DIR is not used: REDIS_URL has the store.'];
+  const isUseless = masterKey !== null && redisUrl === null && dataDir === null;
+  return isUseless ? ['MASTER_KEY is not used without REDIS_URL or DATA_DIR.'] : [];
 }
 
 /** `localhost`, a service of Docker or Kubernetes, a machine of the local network. */
@@ -322,7 +355,7 @@ const redactSecretsOf = (settings: ReturnType<typeof toConfig>, keys: readonly A
     ...passwordsIn(settings.redisUrl),
     ...keys.map(({ secret }) => secret),
     ...settings.clientTokens,
-    ...(settings.adminToken === null ? [] : [settings.adminToken]),
+    ...[settings.adminToken, settings.masterKey].filter((secret) => secret !== null),
   ]);
 
 /** The rest of the address is no secret: it says which Redis is meant. */

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { QUOTA_NAMES, type QuotaLimits, type QuotaName } from '../shared/failure.ts';
 import { isJsonObject } from '../shared/json.ts';
@@ -94,6 +95,24 @@ export const parsed = <T>(isOfShape: (value: unknown) => value is T, fault: stri
     }
   });
 
+/** In bytes. Larger than any file that a setting names. */
+const MAX_FILE = 2 ** 20;
+const BYTE_ORDER_MARK = /^\ufeff/;
+
+/** The text of the file at a path. */
+export const fileText = z.string().transform((path, context): string => {
+  try {
+    const bytes = readFileSync(path);
+    if (bytes.length > MAX_FILE) return reject(context, 'is larger than 1 MB');
+    return String(bytes).replace(BYTE_ORDER_MARK, '');
+  } catch (error) {
+    return reject(context, `cannot be read (${codeOf(error)})`);
+  }
+});
+
+const codeOf = (error: unknown) =>
+  error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
+
 export const jsonObject = parsed(isJsonObject, 'must be a JSON object');
 
 /**
@@ -125,7 +144,7 @@ export function reject(context: z.RefinementCtx, fault: string): never {
 const MAX_MODELS = 50;
 const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
-const isModelName = (text: string) => MODEL_NAME.test(text);
+export const isModelName = (text: string) => MODEL_NAME.test(text);
 
 /** One model, with or without Google's prefix `models/`. */
 export const modelName = z
@@ -223,6 +242,13 @@ export const token = z.string().transform((text, context): string => {
   const fault = faultOfToken(text);
   return fault === null ? text : reject(context, fault);
 });
+
+const MIN_MASTER_KEY = 32;
+
+export const masterKey = matching(
+  ({ length }) => length >= MIN_MASTER_KEY,
+  `must have at least ${MIN_MASTER_KEY} characters, such as openssl rand -hex 32 prints`,
+).pipe(token);
 
 export const clientTokens = z.string().transform((text, context): readonly string[] => {
   const tokens = listed(text).map(cleanText);

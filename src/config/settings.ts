@@ -1,11 +1,13 @@
 import { z } from 'zod';
 import { chatTools } from './chat-tools.ts';
+import { prices } from './prices.ts';
 import {
   baseUrl,
   clientTokens,
   flag,
   isPersonaId,
   jsonObject,
+  masterKey,
   matching,
   modelAliases,
   modelLimits,
@@ -64,6 +66,7 @@ export const SETTINGS = z.object({
   CORS_ORIGINS: origins.optional(),
   ADMIN_TOKEN: token.nullable().default(null),
   CLIENT_TOKENS: clientTokens.default([]),
+  PRICES: prices.nullable().default(null),
   RATE_LIMIT_CHAT: wholeNumber(0, MAX_PER_MINUTE).default(30),
   RATE_LIMIT_SESSIONS: wholeNumber(0, MAX_PER_MINUTE).default(6),
   TRUST_PROXY: proxyHops.default(0),
@@ -71,5 +74,7 @@ export const SETTINGS = z.object({
   MAX_BODIES_MB: wholeNumber(1, 100_000).optional(),
   REDIS_URL: redisUrl.nullable().default(null),
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
+  DATA_DIR: z.string().nullable().default(null),
+  MASTER_KEY: masterKey.nullable().default(null),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

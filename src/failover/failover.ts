@@ -4,7 +4,7 @@ import type { RequestAction } from '../pool/verdicts.ts';
 import type { AnswerEnd, Call, CallHandler, Client } from '../providers/provider.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
-import { type Failure, UpstreamError } from '../shared/failure.ts';
+import { type Failure, UpstreamError, type Usage } from '../shared/failure.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { Target } from '../shared/target.ts';
 import { CandidateSearch, type SearchOptions } from './candidate-search.ts';
@@ -705,8 +705,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       startedAt,
       ms: this.#options.clock.now() - startedAt,
       firstMs,
-      // Blocked content may have used tokens too.
-      usage: ('usage' in outcome ? outcome.usage : end?.usage) ?? null,
+      usage: usageIn(attempt, outcome),
     };
     const before = this.#trace.attempts.at(-1) ?? ended;
     this.#trace.attempts.push(ended);
@@ -794,6 +793,10 @@ class HedgeHandler<Chunk, End extends AnswerEnd> implements CallHandler<Chunk, E
     this.#model = null;
   }
 }
+
+/** Blocked content, and an answer that broke off, may have used tokens too. */
+const usageIn = ({ end, call }: Attempt<AnswerEnd>, outcome: Outcome): Usage | null =>
+  ('usage' in outcome ? outcome.usage : (end?.usage ?? call?.usageSoFar?.())) ?? null;
 
 const SUCCESS: Outcome = { kind: 'success' };
 const NOT_READ: Failure = { kind: 'client_gone', message: 'the rest was not read' };

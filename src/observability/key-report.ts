@@ -49,7 +49,7 @@ export function reportKey(
 }
 
 /** Identifies a key, and cannot be turned back into one. */
-const fingerprintOf = ({ provider, secret }: ApiKey): string =>
+export const fingerprintOf = ({ provider, secret }: ApiKey): string =>
   digestOf(provider, secret.reveal()).toString('hex').slice(0, 10);
 
 /** Whether this scope is the reason for the state of the key for this model. */

@@ -63,6 +63,8 @@ export interface Call {
   resume(): void;
   /** Ends the call and frees its connection; its handler gets nothing more. Does nothing after the end. */
   abort(): void;
+  /** What the provider has counted for an answer that did not come to its end, as far as it is known. */
+  usageSoFar?(): Usage | null;
 }
 
 /** Gets the answer of one call: chunks, then either `onEnd` or `onFailure`, once. */

@@ -43,6 +43,7 @@ describe('an empty environment', () => {
     chatReasoning: false,
     chatGrounding: false,
     persona: null,
+    prices: null,
     directorNotes: null,
     sessionOptions: null,
     clientLabel: null,
@@ -66,6 +67,8 @@ describe('an empty environment', () => {
     maxBodiesBytes: Math.floor((256 / 3) * MB),
     redisUrl: null,
     redisPrefix: 'understudy:',
+    dataDir: null,
+    masterKey: null,
     logLevel: 'info',
   };
 
@@ -210,6 +213,11 @@ describe('single settings', () => {
       { maxBodyBytes: 2 * MB, maxBodiesBytes: 2 * MB },
     ],
     [{ REDIS_PREFIX: '{shop}:' }, { redisPrefix: '{shop}:' }],
+    [{ DATA_DIR: ' /var/data ' }, { dataDir: '/var/data' }],
+    [
+      { MASTER_KEY: 'a-master-key-of-32-characters-12' },
+      { masterKey: new Secret('master-key', 'a-master-key-of-32-characters-12') },
+    ],
     [{ LOG_LEVEL: 'Debug' }, { logLevel: 'debug' }],
     [
       { SYSTEM_PROMPT: ' "Hi" is enough for "Hello" ' },
@@ -337,6 +345,15 @@ describe('single settings', () => {
     ],
     [{ GOOGLE_MODELS: 'a,b c' }, /entry 2/],
     [{ ADMIN_TOKEN: 'short' }, /is no token: 16 to 500/],
+    [{ MASTER_KEY: 'a-master-key-of-31-characters-1' }, /must have at least 32 characters/],
+    [{ MASTER_KEY: 'a master key with spaces in between' }, /is no token: 16 to 500/],
+    [
+      {
+        MASTER_KEY: 'a-master-key-of-32-characters-12',
+        CLIENT_TOKENS: 'another-token-0123,a-master-key-of-32-characters-12',
+      },
+      /^MASTER_KEY: is ADMIN_TOKEN or one of CLIENT_TOKENS/,
+    ],
     [{ ADMIN_TOKEN: 'your_admin_token_here' }, /holds the placeholder of a template/],
     [
       { ADMIN_TOKEN: '0123456789abcdef', CLIENT_TOKENS: 'another-token-0123,0123456789abcdef' },
@@ -423,6 +440,76 @@ describe('CHAT_TOOLS', () => {
     ['lists too many', () => writeToolsFile(Array(129).fill({})), 'lists more than 128 tools'],
   ])('stop the start if the file %s', (_, path, fault) => {
     expect(faultsOf({ CHAT_TOOLS: path() })).toEqual([`CHAT_TOOLS: ${fault}.`]);
+  });
+});
+
+describe('PRICES', () => {
+  const flash = { input: 0.3, output: 2.5 };
+
+  it('are read from their file; thoughts cost what the output costs, and cached tokens what the input costs', () => {
+    const models = {
+      'gemini-flash-latest': flash,
+      'gemini-embedding-2': { input: 1, cached: 0, thoughts: 3, request: 0.5 },
+    };
+    const { prices, warnings } = read({ PRICES: writeToolsFile({ currency: 'USD', models }) });
+    expect(prices).toEqual({
+      currency: 'USD',
+      models: new Map([
+        ['gemini-flash-latest', { ...flash, cached: 0.3, thoughts: 2.5, request: 0 }],
+        ['gemini-embedding-2', { input: 1, output: 0, cached: 0, thoughts: 3, request: 0.5 }],
+      ]),
+    });
+    expect(warnings).toEqual([]);
+  });
+
+  it('warn of a model that is served and has none', () => {
+    const PRICES = writeToolsFile({ currency: 'USD', models: { other: flash } });
+    const GOOGLE_MODELS = 'gemini-flash-latest,other,third';
+    expect(read({ PRICES, GOOGLE_MODELS }).warnings).toEqual([
+      'PRICES has no price for gemini-flash-latest, third: the costs lack them.',
+    ]);
+  });
+
+  it('have all faults of the file listed with their place, without a value', () => {
+    const models = {
+      ok: { input: '0.3', output: -1, cached: null, price: 1 },
+      list: [],
+      'no blanks': flash,
+      much: { input: 1e7, request: 'secret-text' },
+    };
+    const price = 'must be a number from 0 to 1000000.';
+    expect(faultsOf({ PRICES: writeToolsFile({ currency: 'usd', models, model: {} }) })).toEqual(
+      [
+        'currency must be three capital letters, such as USD.',
+        `models → ok → input ${price}`,
+        `models → ok → output ${price}`,
+        `models → ok → cached ${price}`,
+        'models → ok has an unknown field "price".',
+        'models → list must be an object.',
+        'models → no blanks is not the name of a model.',
+        `models → much → input ${price}`,
+        `models → much → request ${price}`,
+        'has an unknown field "model".',
+      ].map((fault) => `PRICES: ${fault}`),
+    );
+  });
+
+  it.each<[string, () => string, string]>([
+    ['is missing', () => `${writeToolsFile({})}x`, 'cannot be read (ENOENT)'],
+    ['is no JSON', () => writeToolsFile('{"a": 1,}'), 'must be JSON: it breaks at character 9'],
+    ['is a list', () => writeToolsFile([]), 'must be the path of a JSON file with an object'],
+    ['has no models', () => writeToolsFile({ currency: 'USD' }), 'models must be an object'],
+    [
+      'has too many models',
+      () =>
+        writeToolsFile({
+          currency: 'USD',
+          models: Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`m${i}`, flash])),
+        }),
+      'models must not name more than 1000 models',
+    ],
+  ])('stop the start if the file %s', (_, path, fault) => {
+    expect(faultsOf({ PRICES: path() })).toEqual([`PRICES: ${fault}.`]);
   });
 });
 
@@ -588,6 +675,27 @@ describe('a persona for every Anam key', () => {
   ])('with %j beside the keys', (environment, warnings) => {
     const keys = { ANAM_API_KEY: 'one', ANAM_API_KEY_PERSONA_ID: 'own', ANAM_API_KEY_2: 'two' };
     expect(read({ ...keys, ...environment }).warnings).toEqual(warnings);
+  });
+});
+
+describe('a store', () => {
+  const DATA_DIR = '/var/data';
+  const MASTER_KEY = 'a-master-key-of-32-characters-12';
+
+  it('warns of what is not used', () => {
+    expect(read({ DATA_DIR, REDIS_URL: 'redis://127.0.0.1' }).warnings).toEqual([
+      'DATA_DIR is not used: REDIS_URL has the store.',
+    ]);
+    expect(read({ MASTER_KEY }).warnings).toEqual([
+      'MASTER_KEY is not used without REDIS_URL or DATA_DIR.',
+    ]);
+    expect(read({ MASTER_KEY, DATA_DIR }).warnings).toEqual([]);
+  });
+
+  it('hides its master key', () => {
+    const config = read({ MASTER_KEY, DATA_DIR });
+    expect(config.redact(`is ${MASTER_KEY}`)).not.toContain('master-key-of');
+    expect(JSON.stringify(config)).not.toContain('master-key-of');
   });
 });
 

@@ -4,6 +4,7 @@ import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Order } from '../../observability/operator-actions.ts';
 import { type KeysPage, keyReport, keysPage, overview } from '../../observability/reports.ts';
+import type { UsageStats } from '../../observability/usage.ts';
 import type { KeyState } from '../../pool/inspection.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
@@ -20,6 +21,8 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
+import { historyRoutes } from './history-routes.ts';
+import { usageRoutes } from './usage-routes.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
 export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
@@ -32,6 +35,7 @@ export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
 export interface AdminHttpOptions extends AdminAccessOptions {
   readonly view: AdminView;
   readonly metrics: Metrics;
+  readonly usage: UsageStats;
   readonly redact: Redact;
   /** How long an operator parks a key without saying so. */
   readonly cooldownMs: number;
@@ -41,7 +45,11 @@ export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
   const access = createAdminAccess(options);
   return {
     recognise: access.recognise,
-    routes: adminRoutes(access, options),
+    routes: [
+      ...adminRoutes(access, options),
+      ...historyRoutes(access, options.view),
+      ...usageRoutes(access.require, options.usage),
+    ],
     pages: adminPages(access),
     turnedAway: options.view.turnedAway,
     requestAnswered: options.metrics.requestAnswered,
@@ -80,7 +88,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       id: 'listKeys',
       summary: 'See the state of each key, and why',
       description:
-        'In the order of the settings, those of Google first. No answer holds the text of a key.',
+        'In the order of the settings, those of Google first, unless `sort` says otherwise. No answer holds the text of a key.',
       query: keysQuery,
       answer: jsonAnswer('One page of keys.', keysPage),
       handlers: [
@@ -94,9 +102,13 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       path: '/api/overview',
       id: 'getOverview',
       summary: 'See what became of the requests, and how many keys can be used',
-      description: 'Of this process, since its start; at most a second old.',
+      description:
+        'Of all instances that share one Redis, and what this one knows of the keys; at most a second old.',
       answer: jsonAnswer('The last hour, and the latest requests.', overview),
-      handlers: [access.require, (_request, response) => sendJson(response, 200, view.overview())],
+      handlers: [
+        access.require,
+        async (_request, response) => sendJson(response, 200, await view.overview()),
+      ],
     },
     {
       ...onKey(releaseBody, { by: 'Ana', reason: 'quota was raised' }, (id, order) =>
@@ -191,6 +203,14 @@ const createKeysQuery = (targets: readonly Target[]) =>
     state: z.enum(['available', 'cooling_down', 'exhausted']).optional().meta({
       description: 'Only the keys in this state.',
     }),
+    search: z.string().trim().min(1).max(100).optional().meta({
+      description:
+        'Only the keys with this text, in any case, in their id, project, billing label or fingerprint.',
+    }),
+    sort: z.enum(['trouble']).optional().meta({
+      description:
+        '`trouble`: first the keys that need action, then those that cool down by the time of their return, then the others.',
+    }),
     after: z.string().optional().meta({
       description: 'Only the keys after this id: `next` of the page before.',
     }),
@@ -207,13 +227,16 @@ interface Row extends KeyState {
 
 /** @throws HttpError 400 that names the field */
 function listKeys(view: AdminView, query: KeysQuery): KeysPage {
-  const { state, after, limit } = query;
+  const { state, after, limit, search, sort } = query;
   const all = targetsFor(view, query).flatMap((target) =>
     view.states(target).map((row): Row => ({ ...row, target })),
   );
+  if (sort === 'trouble') all.sort(byTrouble);
   const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
   if (after !== undefined && start === 0) throw invalidField('after', 'There is no such key.');
-  const matches = (row: Row) => state === undefined || row.state === state;
+  const found = search === undefined ? null : view.search(search);
+  const matches = (row: Row) =>
+    (state === undefined || row.state === state) && (found === null || found.has(row.id));
   const rest = all.slice(start).filter(matches);
   const page = rest.slice(0, limit);
   return {
@@ -222,6 +245,14 @@ function listKeys(view: AdminView, query: KeysQuery): KeysPage {
     next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
   };
 }
+
+const byTrouble = (a: Row, b: Row) =>
+  TROUBLE[a.state] - TROUBLE[b.state] || (a.until ?? 0) - (b.until ?? 0);
+
+const TROUBLE = { exhausted: 0, cooling_down: 1, available: 2 } satisfies Record<
+  Row['state'],
+  number
+>;
 
 function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): readonly Target[] {
   const asked = targets.filter(({ provider }) => service === undefined || provider === service);
