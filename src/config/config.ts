@@ -233,6 +233,8 @@ function toConfig(settings: Settings) {
     redisUrl: secret('redis', settings.REDIS_URL),
     /** What every name in Redis begins with. */
     redisPrefix: settings.REDIS_PREFIX,
+    /** Whether every key is checked at the start. */
+    checkKeys: settings.CHECK_KEYS,
     logLevel: settings.LOG_LEVEL,
   };
 }

@@ -71,5 +71,6 @@ export const SETTINGS = z.object({
   MAX_BODIES_MB: wholeNumber(1, 100_000).optional(),
   REDIS_URL: redisUrl.nullable().default(null),
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
+  CHECK_KEYS: flag.default(false),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

@@ -2,6 +2,7 @@ import type { TraceSink } from '../failover/trace.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
+import type { KeyCheck } from '../shared/key-check.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
@@ -19,6 +20,7 @@ export interface AdminViewOptions
   readonly inspection: Inspection;
   readonly mode: Overview['mode'];
   readonly providers: readonly ProviderFacts[];
+  readonly lastCheckOf: (key: ApiKey) => KeyCheck | null;
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
 }
@@ -26,7 +28,7 @@ export interface AdminViewOptions
 /** What the operator of this process sees and does. */
 export interface AdminView {
   readonly sink: TraceSink;
-  readonly actions: Pick<OperatorActions, 'release' | 'park'>;
+  readonly actions: Pick<OperatorActions, 'release' | 'park' | 'needsAction'>;
   /** Our own limit for one address has refused a request. */
   turnedAway(): void;
   readonly targets: readonly Target[];
@@ -39,7 +41,7 @@ export interface AdminView {
 }
 
 export function createAdminView(options: AdminViewOptions): AdminView {
-  const { inspection, targets, clock } = options;
+  const { inspection, targets, clock, lastCheckOf } = options;
   const stats = createStats();
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
   const overview = createOverview({ ...options, stats, unprovenKeys: actions.unprovenKeys });
@@ -58,8 +60,9 @@ export function createAdminView(options: AdminViewOptions): AdminView {
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;
+          const [its, action] = [stats.ofKey(id, now), actions.lastOf(id)];
           const retiredCause = retiredCauseOf(facts.key);
-          return reportKey(facts, stats.ofKey(id, now), actions.lastOf(id), now, retiredCause);
+          return reportKey(facts, its, action, now, retiredCause, lastCheckOf(facts.key));
         });
     },
   };

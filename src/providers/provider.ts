@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { ChatChunk, ChatFinish, ChatTurn } from '../shared/chat.ts';
-import type { Usage } from '../shared/failure.ts';
+import type { Failure, Usage } from '../shared/failure.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Redact } from '../shared/redact.ts';
 import type { Target } from '../shared/target.ts';
@@ -16,7 +16,17 @@ export interface Provider<Settings = never> extends ProviderFacts<Settings> {
   createChat?(settings: Settings, context: UpstreamContext): ChatClient;
   /** A provider without embeddings leaves it out. */
   createEmbeddings?(settings: Settings, context: UpstreamContext): EmbeddingClient;
+  /** Left out by a provider that has no call without a quota. */
+  createKeyCheck?(settings: Settings, context: UpstreamContext): CheckKey;
 }
+
+/**
+ * Checks a key by a call that uses no quota.
+ *
+ * @param signal ends the check
+ * @returns null for a key that works, else the classified failure; a rejection is a bug
+ */
+export type CheckKey = (key: ApiKey, signal: AbortSignal) => Promise<Failure | null>;
 
 /** What every client of a provider is made with. */
 export interface UpstreamContext {

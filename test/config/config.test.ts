@@ -48,6 +48,7 @@ describe('an empty environment', () => {
     clientLabel: null,
     allowClientPersona: false,
     chatResume: false,
+    checkKeys: false,
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
     cooldownMs: 3_600_000,

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { AxiosResponse } from 'axios';
 import type { ApiKey } from '../../shared/api-key.ts';
-import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
+import { type Failure, type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import type { PersonaOwner } from '../../shared/target.ts';
@@ -52,6 +52,12 @@ export interface Anam {
     signal: AbortSignal,
   ): Promise<ProviderWords>;
   /**
+   * Checks a key by listing a persona of its account, which uses no minutes.
+   *
+   * @returns null for a key that works, else the classified failure
+   */
+  checkKey(key: ApiKey, signal: AbortSignal): Promise<Failure | null>;
+  /**
    * Starts the session of a token that was minted elsewhere.
    *
    * @returns Anam's answer, whatever it is
@@ -93,6 +99,23 @@ export function createAnam({ baseUrl, ...context }: AnamOptions): Anam {
         : undefined;
       const waiting = { ...context, estimatedWaitSeconds };
       throw new UpstreamError(classifyAnamSessionAnswer(answer, personaOf, waiting), words);
+    },
+
+    async checkKey(key, signal) {
+      try {
+        const answer = await call({
+          method: 'GET',
+          url: '/v1/personas?page=1&perPage=1',
+          credential: key.secret.reveal(),
+          signal,
+        });
+        return isSuccess(answer.status) && parseJson(answer.body) !== undefined
+          ? null
+          : classifyAnamTokenAnswer(answer, 'callers', context);
+      } catch (error) {
+        if (error instanceof UpstreamError) return error.failure;
+        throw error;
+      }
     },
 
     passOn: async (request, signal) => toWords(await start(request, signal), redact),

@@ -18,7 +18,7 @@ export interface KeyCheckOptions extends ClassifyContext {
  * Checks a key by counting the tokens of one word, which uses no quota of the model.
  *
  * @param signal ends the check
- * @returns null for a key that works, else the classified failure
+ * @returns null for a key that works, else the classified failure; a model that is missing is no fault of the key
  */
 export async function checkGeminiKey(
   { secret }: Pick<ApiKey, 'secret'>,
@@ -30,7 +30,10 @@ export async function checkGeminiKey(
     await client.getGenerativeModel({ model }, { baseUrl }).countTokens('Hi', { signal });
     return null;
   } catch (error) {
-    if (error instanceof GoogleGenerativeAIFetchError) return classifyRefusal(error, context);
+    if (error instanceof GoogleGenerativeAIFetchError) {
+      const failure = classifyRefusal(error, context);
+      return failure.kind === 'model_unavailable' ? { ...failure, whose: null } : failure;
+    }
     if (error instanceof GoogleGenerativeAIError) {
       return classifyNetworkError(error, context.redact);
     }
