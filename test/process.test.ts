@@ -314,7 +314,8 @@ it('CHECK_KEYS checks the keys after the start, and standard error names those t
   const server = await start({ ...environment, CHECK_KEYS: 'true' });
   await vi.waitFor(() => expect(server.stderr()).toMatch(/^check: google-2: .*leaked/m), PATIENCE);
   await vi.waitFor(
-    () => expect(server.stdout()).toMatch(/"listening"[\s\S]*"works":1,"rejected":1.*"keys checked"/),
+    () =>
+      expect(server.stdout()).toMatch(/"listening"[\s\S]*"works":1,"rejected":1.*"keys checked"/),
     PATIENCE,
   );
   expect(server.stderr()).not.toMatch(/check: google-1/);
