@@ -6,6 +6,7 @@ import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
 import { RunningAnswers } from './http/running-answers.ts';
 import type { MetricsOptions } from './observability/metrics.ts';
+import type { OtelOptions } from './observability/otel.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
@@ -99,11 +100,16 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     store,
     checks,
   });
-  const sinks = [createRequestLog(log, pool.inspection, providers), ...(admin?.sinks ?? [])];
+  const otel = await loadOtel(config, { clock, log, redact, providers });
+  const sinks = [
+    createRequestLog(log, pool.inspection, providers),
+    ...(admin?.sinks ?? []),
+    ...otel.sinks,
+  ];
   const hedging = createHedging();
   const failover = createFailover({
     ...config,
-    ...{ providers, pool, clock, random, queues, hedging, sinks },
+    ...{ providers, pool, clock, random, queues, hedging, sinks, tracing: otel.tracing },
   });
   const clients = new Map(
     providers.flatMap(({ name, createChat }) =>
@@ -182,6 +188,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
       checks.stop();
+      await otel.stop();
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
@@ -235,6 +242,14 @@ async function checkAtStart(
   }
   const more = bad.length - MAX_BAD_KEYS_NAMED;
   if (more > 0) report(`check: ${more} more keys do not work.`);
+}
+
+/** OpenTelemetry's SDK is loaded only where spans are exported. */
+async function loadOtel({ exportsSpans }: Config, options: OtelOptions) {
+  if (!exportsSpans) return { tracing: null, sinks: [], stop: async () => {} };
+  const { createOtel } = await import('./observability/otel.ts');
+  const otel = createOtel(options);
+  return { tracing: otel, sinks: [otel.sink], stop: otel.stop };
 }
 
 /** A Redis that does not answer must not delay the start or the end for long. */

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Standin, type StandinOptions, startStandin } from '../standin/standin.ts';
+import { startCollector } from './support/collector.ts';
 import { createFakeClock, type FakeClock } from './support/fake-clock.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -319,6 +320,22 @@ it('CHECK_KEYS checks the keys after the start, and standard error names those t
     PATIENCE,
   );
   expect(server.stderr()).not.toMatch(/check: google-1/);
+});
+
+it('spans leave the built server at the latest when it stops', async () => {
+  const collector = await startCollector();
+  const { environment } = await standIn([KEY]);
+  const server = await start({
+    ...environment,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_BSP_SCHEDULE_DELAY: '60000',
+  });
+  expect((await post(`${server.url}/api/chat`, '{"message":"Hi"}')).status).toBe(200);
+  server.process.kill('SIGTERM');
+  expect(await server.ended).toBe(0);
+  expect(collector.spans.map(({ name }) => name)).toEqual(
+    Array(2).fill('chat gemini-flash-latest'),
+  );
 });
 
 it('npm start without a build says in one sentence what to run', async () => {

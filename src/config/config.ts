@@ -235,6 +235,8 @@ function toConfig(settings: Settings) {
     redisPrefix: settings.REDIS_PREFIX,
     /** Whether every key is checked at the start. */
     checkKeys: settings.CHECK_KEYS,
+    /** Whether spans are exported; OpenTelemetry's SDK reads the address itself. */
+    exportsSpans: settings.OTEL_EXPORTER_OTLP_ENDPOINT !== null,
     logLevel: settings.LOG_LEVEL,
   };
 }

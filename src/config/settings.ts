@@ -72,5 +72,6 @@ export const SETTINGS = z.object({
   REDIS_URL: redisUrl.nullable().default(null),
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
   CHECK_KEYS: flag.default(false),
+  OTEL_EXPORTER_OTLP_ENDPOINT: baseUrl.nullable().default(null),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

@@ -75,8 +75,14 @@ export interface Call {
   abort(): void;
 }
 
+/** Part of a distributed trace, where spans are exported. */
+export interface Traced {
+  /** W3C's header for the provider. It is read at the start of the call. */
+  readonly traceparent?: string | undefined;
+}
+
 /** Gets the answer of one call: chunks, then either `onEnd` or `onFailure`, once. */
-export interface CallHandler<Chunk, End extends AnswerEnd> {
+export interface CallHandler<Chunk, End extends AnswerEnd> extends Traced {
   /** Before the first chunk, where the provider says which model answers. */
   onModel(name: string): void;
   onChunk(chunk: Chunk): void;
@@ -88,7 +94,7 @@ export interface CallHandler<Chunk, End extends AnswerEnd> {
 }
 
 /** One call that is asked for by a promise. */
-export interface AsyncCall<Chunk> {
+export interface AsyncCall<Chunk> extends Traced {
   readonly key: ApiKey;
   readonly target: Target;
   /** Aborts when the answer is not wanted any more. */
@@ -108,7 +114,8 @@ export const asyncClient = <Question, Chunk, End extends AnswerEnd>(
     const controller = new AbortController();
     const { signal } = controller;
     const onChunk = (chunk: Chunk) => signal.aborted || handler.onChunk(chunk);
-    ask(question, { key, target, signal, onChunk })
+    const { traceparent } = handler;
+    ask(question, { key, target, signal, onChunk, traceparent })
       .then((end) => signal.aborted || handler.onEnd(end))
       .catch((error: unknown) => signal.aborted || handler.onFailure(error));
     return { pause() {}, resume() {}, abort: () => controller.abort() };

@@ -49,6 +49,7 @@ describe('an empty environment', () => {
     allowClientPersona: false,
     chatResume: false,
     checkKeys: false,
+    exportsSpans: false,
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
     cooldownMs: 3_600_000,
