@@ -35,6 +35,7 @@ export async function checkGeminiKey(
       return failure.kind === 'model_unavailable' ? { ...failure, whose: null } : failure;
     }
     if (error instanceof GoogleGenerativeAIError) {
+      error.message = error.message.replace(UNREACHED, `${baseUrl} does not answer: `);
       return classifyNetworkError(error, context.redact);
     }
     throw error;
@@ -53,3 +54,4 @@ function classifyRefusal(
 }
 
 const PREFIX = /^\[GoogleGenerativeAI Error\]: Error fetching from \S+ \[\d+ [^\]]*\] /;
+const UNREACHED = /^\[GoogleGenerativeAI Error\]: Error fetching from \S+: /;
