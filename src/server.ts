@@ -7,6 +7,7 @@ import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
 import { RunningAnswers } from './http/running-answers.ts';
 import type { MetricsOptions } from './observability/metrics.ts';
+import type { OtelOptions } from './observability/otel.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
@@ -19,6 +20,7 @@ import type { Provider, UpstreamContext } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
 import { createEmbed } from './services/embeddings.ts';
+import { createKeyChecks, type KeyChecks } from './services/key-check.ts';
 import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { createTokenCount } from './services/token-count.ts';
@@ -46,6 +48,8 @@ export interface Runtime {
   readonly minuteMs?: number;
   /** Whether the metrics include the process; what measures it runs until the process ends. Default: false. */
   readonly measuresProcess?: boolean;
+  /** Gets lines for the person who starts the server. Default: they are lost. */
+  readonly report?: (line: string) => void;
 }
 
 export interface Understudy {
@@ -86,6 +90,10 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     ...(sharing === null ? {} : { peers: sharing.peers, random }),
   });
   const queues = createWaitQueues(clock, providers);
+  const dispatcher = createDispatcher();
+  const upstream = { dispatcher, redact, now: clock.now };
+  const checkers = keyCheckers(config, providers, upstream);
+  const checks = createKeyChecks({ checkers, learns: { pool, queues }, clock, log });
   const admin = await loadAdmin(config, {
     ...runtime,
     providers,
@@ -96,15 +104,19 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharing,
     sharedStore,
     store,
+    checks,
   });
-  const sinks = [createRequestLog(log, pool.inspection, providers), ...(admin?.sinks ?? [])];
+  const otel = await loadOtel(config, { clock, log, redact, providers });
+  const sinks = [
+    createRequestLog(log, pool.inspection, providers),
+    ...(admin?.sinks ?? []),
+    ...otel.sinks,
+  ];
   const hedging = createHedging();
   const failover = createFailover({
     ...config,
-    ...{ providers, pool, clock, random, queues, hedging, sinks },
+    ...{ providers, pool, clock, random, queues, hedging, sinks, tracing: otel.tracing },
   });
-  const dispatcher = createDispatcher();
-  const upstream = { dispatcher, redact, now: clock.now };
   const clients = new Map(
     providers.flatMap(({ name, createChat }) =>
       createChat === undefined ? [] : [[name, createChat(config, upstream)]],
@@ -173,12 +185,16 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   });
   await sharing?.join(pool, queues);
   const server = createHttpServer(app, log);
+  const port = await listen(server, config.port, config.host);
+  void checkAtStart(config, checks, pool, runtime);
   return {
-    port: await listen(server, config.port, config.host),
+    port,
     async stop(limitMs, lastRequestsMs = 0) {
       const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
+      checks.stop();
+      await otel.stop();
       await admin?.stop();
       await store.close();
       await sharing?.stop();
@@ -202,6 +218,45 @@ function liveTokensFor(
     target: targetWhere(targets, ({ use }) => use === 'live'),
     setup: { model, systemPrompt },
   });
+}
+
+/** Of the providers that can check a key. */
+export const keyCheckers = (
+  config: Config,
+  providers: readonly Provider<Config>[],
+  upstream: UpstreamContext,
+) =>
+  new Map(
+    providers.flatMap(({ name, createKeyCheck }) =>
+      createKeyCheck === undefined ? [] : [[name, createKeyCheck(config, upstream)]],
+    ),
+  );
+
+const START_CHECK_LIMIT_MS = 600_000;
+const MAX_BAD_KEYS_NAMED = 20;
+
+async function checkAtStart(
+  { checkKeys }: Config,
+  checks: KeyChecks,
+  pool: KeyPool,
+  { report = () => {} }: Runtime,
+): Promise<void> {
+  if (!checkKeys) return;
+  const checked = await checks.checkAll(pool.keys, START_CHECK_LIMIT_MS);
+  const bad = checked.filter(({ check }) => check.verdict !== 'works');
+  for (const { key, check } of bad.slice(0, MAX_BAD_KEYS_NAMED)) {
+    report(`check: ${key.id}: ${check.sentence}`);
+  }
+  const more = bad.length - MAX_BAD_KEYS_NAMED;
+  if (more > 0) report(`check: ${more} more keys do not work.`);
+}
+
+/** OpenTelemetry's SDK is loaded only where spans are exported. */
+async function loadOtel({ exportsSpans }: Config, options: OtelOptions) {
+  if (!exportsSpans) return { tracing: null, sinks: [], stop: async () => {} };
+  const { createOtel } = await import('./observability/otel.ts');
+  const otel = createOtel(options);
+  return { tracing: otel, sinks: [otel.sink], stop: otel.stop };
 }
 
 /** A Redis that does not answer must not delay the start or the end for long. */
@@ -247,6 +302,7 @@ interface AdminParts
   readonly redact: Redact;
   readonly sharedStore: SharedStore | null;
   readonly store: DurableStore;
+  readonly checks: KeyChecks;
 }
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */
@@ -272,7 +328,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const usage = createUsageStats({ ...parts, prices });
   const view = createAdminView({
     ...{ ...parts, ...reported, inspection, operator, mode, questions, instance, measuresProcess },
-    usage,
+    ...{ usage, lastCheckOf: parts.checks.lastOf },
   });
   const metrics = createMetrics({ ...parts, measuresProcess, prices });
   const http = createAdminHttp({ ...parts, token, view, metrics, usage, cooldownMs });

@@ -250,6 +250,10 @@ function toConfig(settings: Settings) {
     dataDir: settings.DATA_DIR,
     /** Seals the secrets in the store. */
     masterKey: secret('master-key', settings.MASTER_KEY),
+    /** Whether every key is checked at the start. */
+    checkKeys: settings.CHECK_KEYS,
+    /** Whether spans are exported; OpenTelemetry's SDK reads the address itself. */
+    exportsSpans: settings.OTEL_EXPORTER_OTLP_ENDPOINT !== null,
     logLevel: settings.LOG_LEVEL,
   };
 }

@@ -76,5 +76,7 @@ export const SETTINGS = z.object({
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
   DATA_DIR: z.string().nullable().default(null),
   MASTER_KEY: masterKey.nullable().default(null),
+  CHECK_KEYS: flag.default(false),
+  OTEL_EXPORTER_OTLP_ENDPOINT: baseUrl.nullable().default(null),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

@@ -2,6 +2,7 @@ import type { TraceSink } from '../failover/trace.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
+import type { KeyCheck } from '../shared/key-check.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
@@ -37,6 +38,7 @@ export interface AdminViewOptions
   readonly inspection: Inspection;
   readonly mode: Overview['mode'];
   readonly providers: readonly ProviderFacts[];
+  readonly lastCheckOf: (key: ApiKey) => KeyCheck | null;
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
   readonly usage: Pick<UsageStats, 'today'>;
@@ -50,7 +52,7 @@ export interface AdminViewOptions
 /** What the operator of this process sees and does. */
 export interface AdminView {
   readonly sink: TraceSink;
-  readonly actions: Pick<OperatorActions, 'release' | 'park'>;
+  readonly actions: Pick<OperatorActions, 'release' | 'park' | 'needsAction'>;
   /** Our own limit for one address has refused a request. */
   turnedAway(): void;
   /** A client was over its budget or its share. */
@@ -76,7 +78,7 @@ export interface AdminView {
 }
 
 export function createAdminView(options: AdminViewOptions): AdminView {
-  const { inspection, targets, clock } = options;
+  const { inspection, targets, clock, lastCheckOf } = options;
   const stats = createStats();
   const services = defaultTargets(targets).map(({ provider }) => provider);
   const startedAt = clock.now();
@@ -117,8 +119,9 @@ export function createAdminView(options: AdminViewOptions): AdminView {
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;
+          const [its, action] = [stats.ofKey(id, now), actions.lastOf(id)];
           const retiredCause = retiredCauseOf(facts.key);
-          return reportKey(facts, stats.ofKey(id, now), actions.lastOf(id), now, retiredCause);
+          return reportKey(facts, its, action, now, retiredCause, lastCheckOf(facts.key));
         });
     },
   };

@@ -3,6 +3,7 @@ import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import { OPERATIONS, OUTCOMES, REQUEST_ENDS } from '../failover/trace.ts';
 import type { ScopeState } from '../pool/inspection.ts';
 import { FAILURE_KINDS } from '../shared/failure.ts';
+import { CHECK_VERDICTS } from '../shared/key-check.ts';
 import { REDIS_STATES } from '../shared/shared-store.ts';
 
 /** What the admin routes report, as it goes over the wire. The types derive from the schemas. */
@@ -105,6 +106,18 @@ const lastAction = z.strictObject({
   at: time,
 });
 
+export const keyCheck = z
+  .strictObject({
+    verdict: z.enum(CHECK_VERDICTS).meta({
+      description:
+        '`works`: the provider accepts the key. `unreachable`: it gave no answer. `unknown`: its answer says nothing of the key.',
+    }),
+    sentence: text.meta({ description: 'The verdict in plain words, without any key.' }),
+    at: time,
+    ms: milliseconds,
+  })
+  .meta({ id: 'KeyCheck', description: 'The outcome of a check, which uses no quota.' });
+
 export const keyReport = z
   .strictObject({
     id: keyId,
@@ -149,6 +162,9 @@ export const keyReport = z
     lastAction: lastAction
       .nullable()
       .meta({ description: 'What an operator last did to the key.' }),
+    lastCheck: keyCheck
+      .nullable()
+      .meta({ description: 'Null: this process has not checked the key.' }),
     history: z
       .array(z.strictObject({ from: time, to: time, state: unavailable, cause }))
       .meta({ description: 'When the key was not available within the last hour, oldest first.' }),

@@ -18,6 +18,8 @@ export interface ProviderFacts<Settings = never> {
   readonly hasPersonas?: boolean;
   /** Whether a key may name the account that pays for its project: `GOOGLE_API_KEY_2_BILLING`. */
   readonly hasBillingAccounts?: boolean;
+  /** Whether a text has the shape of its keys. It only warns: no key is refused by its shape. Left out where the shape is not known. */
+  looksLike?(text: string): boolean;
   /** A kind of key that the provider may give up as a whole: then it is neither theft nor quota. */
   readonly retiredKeys?: RetiredKeys;
   /** `gen_ai_provider_name` in the metrics, as OpenTelemetry calls it. */
@@ -49,6 +51,17 @@ export interface RetiredKeys {
  */
 export const keyVariable = ({ prefix }: Pick<ProviderFacts, 'prefix'>, number = ''): string =>
   `${prefix}_API_KEY${number === '' ? '' : `_${number}`}`;
+
+/** The name of another provider whose keys look like this one; null where there is none. */
+export function otherProviderOf(
+  text: string,
+  own: ProviderName,
+  providers: readonly Pick<ProviderFacts, 'name' | 'looksLike'>[],
+): ProviderName | null {
+  const isOwn = providers.find(({ name }) => name === own)?.looksLike?.(text) === true;
+  const other = providers.find(({ name, looksLike }) => name !== own && looksLike?.(text) === true);
+  return isOwn ? null : (other?.name ?? null);
+}
 
 /** @throws Error where there is none of this name */
 export function providerOf<P extends Pick<ProviderFacts, 'name'>>(

@@ -49,6 +49,8 @@ describe('an empty environment', () => {
     clientLabel: null,
     allowClientPersona: false,
     chatResume: false,
+    checkKeys: false,
+    exportsSpans: false,
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
     cooldownMs: 3_600_000,
