@@ -233,7 +233,8 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
 
 interface AdminParts
   extends Omit<Runtime, 'providers'>,
-    Pick<MetricsOptions, 'sharing' | 'targets' | 'providers'> {
+    Pick<MetricsOptions, 'sharing' | 'targets'> {
+  readonly providers: readonly Provider<Config>[];
   readonly pool: KeyPool;
   readonly queues: WaitQueues;
   readonly redact: Redact;
@@ -257,8 +258,13 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const isReported = ({ metered, persona }: Target) =>
     metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
-  const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
+  const atOtherAddress = new Set(
+    parts.providers.filter((one) => one.hasOtherAddress?.(config)).map(({ name }) => name),
+  );
+  const view = createAdminView({
+    ...{ ...parts, ...reported, inspection, operator, mode, atOtherAddress },
+  });
   const metrics = createMetrics({ ...parts, measuresProcess });
   const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
-  return { http, sinks: [view.sink, metrics.sink] };
+  return { http, sinks: [...view.sinks, metrics.sink] };
 }

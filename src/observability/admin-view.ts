@@ -11,11 +11,14 @@ import {
   type OperatorActions,
   type OperatorActionsOptions,
 } from './operator-actions.ts';
-import type { KeyReport, Overview } from './reports.ts';
+import type { KeyReport, Overview, Verdict } from './reports.ts';
 import { createStats, type Stats } from './stats.ts';
+import { createTroubles, type RefusedCaller, type Troubles } from './troubles.ts';
+import { createVerdict, type VerdictOptions } from './verdict.ts';
 
 export interface AdminViewOptions
-  extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'> {
+  extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'>,
+    Pick<VerdictOptions, 'store' | 'atOtherAddress'> {
   readonly inspection: Inspection;
   readonly mode: Overview['mode'];
   readonly providers: readonly ProviderFacts[];
@@ -25,10 +28,19 @@ export interface AdminViewOptions
 
 /** What the operator of this process sees and does. */
 export interface AdminView {
-  readonly sink: TraceSink;
+  readonly sinks: readonly TraceSink[];
   readonly actions: Pick<OperatorActions, 'release' | 'park'>;
   /** Our own limit for one address has refused a request. */
-  turnedAway(): void;
+  turnedAway(caller: RefusedCaller): void;
+  /**
+   * A client was refused for its own limit.
+   *
+   * @param limit such as `requests_per_day`, or `share`
+   */
+  overBudget(client: string, limit: string): void;
+  /** What is wrong now. */
+  verdict(): Verdict;
+  readonly troubles: Troubles;
   readonly targets: readonly Target[];
   /** At most a second old; new after an operator's action. */
   overview(): Overview;
@@ -42,11 +54,23 @@ export function createAdminView(options: AdminViewOptions): AdminView {
   const { inspection, targets, clock } = options;
   const stats = createStats();
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
-  const overview = createOverview({ ...options, stats, unprovenKeys: actions.unprovenKeys });
+  const troubles = createTroubles();
+  const { unprovenKeys } = actions;
+  const verdict = createVerdict({ ...options, troubles, unprovenKeys });
+  const overview = createOverview({ ...options, stats, unprovenKeys, verdict });
   return {
-    sink: stats,
+    sinks: [stats, troubles],
     actions,
-    turnedAway: () => stats.turnedAway(clock.now()),
+    turnedAway(caller) {
+      stats.turnedAway(clock.now());
+      troubles.turnedAway(caller, clock.now());
+    },
+    overBudget(client, limit) {
+      stats.overBudget(clock.now());
+      troubles.overBudget(client, limit, clock.now());
+    },
+    verdict,
+    troubles,
     targets,
     overview: overview.get,
     states: ({ provider, label }) => inspection.states(provider, label),
@@ -83,6 +107,7 @@ interface OverviewSources
   extends Pick<AdminViewOptions, 'inspection' | 'targets' | 'mode' | 'redis' | 'clock'>,
     Pick<OperatorActions, 'unprovenKeys'> {
   readonly stats: Pick<Stats, 'minutes' | 'latest'>;
+  readonly verdict: () => Verdict;
 }
 
 /** Each open dashboard polls every two seconds, and an overview walks all keys several times. */
@@ -110,12 +135,13 @@ export function createOverview(sources: OverviewSources) {
 }
 
 function reportOverview(sources: OverviewSources, startedAt: number, now: number): Overview {
-  const { inspection, targets, mode, redis, unprovenKeys, stats } = sources;
+  const { inspection, targets, mode, redis, unprovenKeys, stats, verdict } = sources;
   return {
     now: isoTime(now),
     startedAt: isoTime(startedAt),
     mode,
     redis: redis === null ? null : redis(),
+    verdict: verdict(),
     unprovenKeys: unprovenKeys(),
     services: defaultTargets(targets).map(({ provider }) => ({
       service: provider,

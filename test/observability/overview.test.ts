@@ -12,6 +12,7 @@ function createCountedOverview() {
     mode: 'live',
     redis: null,
     stats: createStats(),
+    verdict: () => ({ look: 'good', situations: [] }),
     clock,
     unprovenKeys: () => {
       made += 1;

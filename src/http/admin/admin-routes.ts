@@ -26,6 +26,7 @@ export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
   readonly routes: readonly Route[];
   readonly pages: readonly Page[];
   readonly turnedAway: AdminView['turnedAway'];
+  readonly overBudget: AdminView['overBudget'];
   readonly requestAnswered: Metrics['requestAnswered'];
 }
 
@@ -44,6 +45,7 @@ export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
     routes: adminRoutes(access, options),
     pages: adminPages(access),
     turnedAway: options.view.turnedAway,
+    overBudget: options.view.overBudget,
     requestAnswered: options.metrics.requestAnswered,
   };
 }
