@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Config } from './config/config.ts';
 import { createFailover, type Failover } from './failover/failover.ts';
 import { createHedging } from './failover/hedging.ts';
@@ -5,6 +6,7 @@ import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
 import { RunningAnswers } from './http/running-answers.ts';
+import type { AlertsOptions } from './observability/alerts.ts';
 import type { MetricsOptions } from './observability/metrics.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
@@ -171,6 +173,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     }),
   });
   await sharing?.join(pool, queues);
+  admin?.start();
   const server = createHttpServer(app, log);
   return {
     port: await listen(server, config.port, config.host),
@@ -178,6 +181,8 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
+      if (admin !== null)
+        await atMost(LEAVE_LIMIT_MS + ALERTS_LIMIT_MS, clock, admin.stop(), undefined);
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
@@ -205,6 +210,8 @@ function liveTokensFor(
 /** A Redis that does not answer must not delay the start or the end for long. */
 const JOIN_LIMIT_MS = 1000;
 const LEAVE_LIMIT_MS = 500;
+/** Messages on their way are given so long at the end. */
+const ALERTS_LIMIT_MS = 2000;
 
 /** What instances share; null without a Redis, whose client is then not loaded. */
 async function loadSharing(config: Config, { clock, random, log }: Runtime) {
@@ -252,11 +259,13 @@ interface AdminParts
 async function loadAdmin(config: Config, parts: AdminParts) {
   const { adminToken: token, mode, cooldownMs } = config;
   if (token === null) return null;
-  const [{ createAdminView }, { createMetrics }, { createAdminHttp }] = await Promise.all([
-    import('./observability/admin-view.ts'),
-    import('./observability/metrics.ts'),
-    import('./http/admin/admin-routes.ts'),
-  ]);
+  const [{ createAdminView }, { Incidents }, { createMetrics }, { createAdminHttp }] =
+    await Promise.all([
+      import('./observability/admin-view.ts'),
+      import('./observability/incidents.ts'),
+      import('./observability/metrics.ts'),
+      import('./http/admin/admin-routes.ts'),
+    ]);
   const { pool, targets, sharing, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
@@ -271,6 +280,27 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     ...{ ...parts, ...reported, inspection, operator, mode, atOtherAddress },
   });
   const metrics = createMetrics({ ...parts, measuresProcess });
-  const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
-  return { http, sinks: [...view.sinks, metrics.sink] };
+  const instance = randomUUID().slice(0, 8);
+  const alerts = await loadAlerts(config, { ...parts, instance });
+  const incidents = new Incidents({ ...parts, ...view, instance, alerts });
+  const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs, incidents, alerts });
+  return {
+    http,
+    sinks: [...view.sinks, metrics.sink],
+    start: () => incidents.start(),
+    async stop() {
+      await alerts?.stop();
+      await incidents.stop();
+    },
+  };
+}
+
+/** Null where nothing is announced; the HTTP client is not loaded then. */
+async function loadAlerts(
+  { alertWebhook }: Config,
+  parts: Pick<AlertsOptions, 'clock' | 'log' | 'instance'>,
+) {
+  if (alertWebhook === null) return null;
+  const { createAlerts } = await import('./observability/alerts.ts');
+  return createAlerts({ ...parts, ...alertWebhook });
 }

@@ -19,6 +19,7 @@ import {
   seconds,
   sessionOptions,
   token,
+  webhookUrl,
   wholeNumber,
 } from './setting-kinds.ts';
 
@@ -74,5 +75,8 @@ export const SETTINGS = z.object({
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
   DATA_DIR: z.string().nullable().default(null),
   MASTER_KEY: masterKey.nullable().default(null),
+  ALERT_WEBHOOK_URL: webhookUrl.nullable().default(null),
+  ALERT_WEBHOOK_SECRET: token.nullable().default(null),
+  ALERT_WEBHOOK_FORM: oneOf(['json', 'slack']).nullable().default(null),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

@@ -181,7 +181,7 @@ function wrongNames({ provider, ...service }: ServiceFacts): Reason {
   }
   return {
     ...{ kind: 'wrong_models', fault: 'us' },
-    sentence: `No ${title} key may use the models in ${prefix}_MODELS: the names are wrong, or the models are gone.`,
+    sentence: `No ${title} key may use the models in ${prefix}_MODELS: the names are wrong, the models are gone, or no project has a quota for them.`,
     remedy: `Correct ${prefix}_MODELS and restart.`,
   };
 }

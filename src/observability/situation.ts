@@ -31,7 +31,13 @@ type Given = Partial<Situation> &
 
 export function situation(now: number, given: Given): Situation {
   const { kind, service = null, model = null, client = null, cause = kind } = given;
-  const id = [kind, service, model, client, SEVERAL_CAUSES.has(kind) ? cause : null];
+  const id = [
+    FAMILIES[kind] ?? kind,
+    service,
+    model,
+    client,
+    SEVERAL_CAUSES.has(kind) ? cause : null,
+  ];
   return {
     id: id.filter((part) => part !== null).join(':'),
     ...{ service, model, client, cause },
@@ -40,6 +46,12 @@ export function situation(now: number, given: Given): Situation {
     ...given,
   };
 }
+
+/** Kinds that are one trouble, whichever way it shows at the moment. */
+const FAMILIES: Partial<Record<Situation['kind'], Situation['kind']>> = {
+  provider_slow: 'provider_down',
+  network: 'provider_down',
+};
 
 /** Kinds of which there may be one for each cause. */
 const SEVERAL_CAUSES: ReadonlySet<Situation['kind']> = new Set([

@@ -30,7 +30,7 @@ export interface SituationFacts {
 
 export interface StoreFacts {
   readonly kind: 'redis' | 'file' | 'memory';
-  /** What is wrong with it; null for nothing. */
+  /** What is wrong with it, as a sentence; null for nothing. */
   readonly fault: string | null;
 }
 
@@ -268,7 +268,7 @@ function ofStores({ now, redis, store }: SituationFacts): readonly Situation[] {
       : [
           situation(now, {
             ...({ kind: 'store_down', look: 'wait', fault: 'us', cause: 'store' } as const),
-            sentence: `${where.name} cannot be used: ${store.fault}. Changes of keys and clients, usage and incidents are not kept.`,
+            sentence: `${where.name} cannot be written. ${store.fault} Changes of keys and clients, usage and incidents are not kept.`,
             remedy: where.remedy,
             untilText: 'it can be used again',
           }),

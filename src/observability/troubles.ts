@@ -79,6 +79,7 @@ const MAX_FORWARDED = 3;
 const MAX_CLIENTS = 50;
 /** For one target. A gateway could make up any number of them. */
 const MAX_NAMES = 10;
+const MAX_NAME = 100;
 
 export function createTroubles(): Troubles {
   const providers = new Map<ProviderName, MutableTroubles>();
@@ -228,7 +229,9 @@ function others(
   return [...names].flatMap(([answers, one]) => {
     if (one.isNew) one.at = now;
     one.isNew = false;
-    return one.isOther && one.at > now - DAY_MS ? [{ service, model, answers, at: one.at }] : [];
+    return one.isOther && one.at > now - DAY_MS
+      ? [{ service, model, answers: answers.slice(0, MAX_NAME), at: one.at }]
+      : [];
   });
 }
 

@@ -19,7 +19,7 @@ export interface VerdictOptions extends Pick<OperatorActions, 'unprovenKeys'> {
   readonly atOtherAddress: ReadonlySet<string>;
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
-  readonly store: Pick<DurableStore, 'kind' | 'isUp'>;
+  readonly store: Pick<DurableStore, 'kind' | 'isUp' | 'fault'>;
   readonly troubles: Troubles;
   readonly clock: Pick<Clock, 'now'>;
 }
@@ -47,6 +47,8 @@ export function createVerdict(options: VerdictOptions): () => Verdict {
   };
 }
 
+const NO_ANSWER = 'It does not answer.';
+
 function gatherFacts(options: VerdictOptions, now: number): SituationFacts {
   const { targets, redis, store, troubles, unprovenKeys } = options;
   return {
@@ -54,7 +56,7 @@ function gatherFacts(options: VerdictOptions, now: number): SituationFacts {
     services: defaultTargets(targets).map(({ provider }) => factsOfService(options, provider)),
     unprovenKeys: unprovenKeys(),
     redis: redis === null ? null : redis(),
-    store: { kind: store.kind, fault: store.isUp() ? null : 'it does not answer' },
+    store: { kind: store.kind, fault: store.fault() ?? (store.isUp() ? null : NO_ANSWER) },
     limiter: troubles.limiter(now),
     clients: troubles.clients(now),
     bugs: troubles.bugs,

@@ -170,7 +170,7 @@ describe('the verdict', () => {
       {
         ...{ kind: 'wrong_models', fault: 'us' },
         sentence:
-          'No Google key may use the models in GOOGLE_MODELS: the names are wrong, or the models are gone.',
+          'No Google key may use the models in GOOGLE_MODELS: the names are wrong, the models are gone, or no project has a quota for them.',
         remedy: 'Correct GOOGLE_MODELS and restart.',
       },
     ],
@@ -346,18 +346,18 @@ describe('the verdict', () => {
     ],
     [
       'Redis is unreachable and was the store too',
-      { redis: 'unreachable', store: { kind: 'redis', fault: 'it does not answer' } },
+      { redis: 'unreachable', store: { kind: 'redis', fault: 'It does not answer.' } },
       'wait',
       { kind: 'sharing_down', sentence: /Changes of keys and clients are refused/ },
     ],
     [
       'the file of the store cannot be written',
-      { store: { kind: 'file', fault: 'the disk is full' } },
+      { store: { kind: 'file', fault: 'The disk is full.' } },
       'wait',
       {
         kind: 'store_down',
         fault: 'us',
-        sentence: /^The store in DATA_DIR .*: the disk is full\./,
+        sentence: /^The store in DATA_DIR cannot be written. The disk is full\. Changes/,
       },
     ],
     [

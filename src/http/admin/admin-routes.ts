@@ -20,6 +20,7 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
+import { type IncidentRoutesOptions, incidentRoutes } from './incident-routes.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
 export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
@@ -30,7 +31,7 @@ export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
   readonly requestAnswered: Metrics['requestAnswered'];
 }
 
-export interface AdminHttpOptions extends AdminAccessOptions {
+export interface AdminHttpOptions extends AdminAccessOptions, IncidentRoutesOptions {
   readonly view: AdminView;
   readonly metrics: Metrics;
   readonly redact: Redact;
@@ -136,6 +137,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
           sendText(response, 200, metrics.contentType, await metrics.text()),
       ],
     },
+    ...incidentRoutes(access, options),
     {
       method: 'post',
       path: '/api/login',
