@@ -12,13 +12,13 @@ import {
   type OperatorActionsOptions,
 } from './operator-actions.ts';
 import type { KeyReport, Overview, Verdict } from './reports.ts';
+import { type SituationWatchOptions, watchSituations } from './situation-watch.ts';
 import { createStats, type Stats } from './stats.ts';
 import { createTroubles, type RefusedCaller, type Troubles } from './troubles.ts';
-import { createVerdict, type VerdictOptions } from './verdict.ts';
 
 export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'>,
-    Pick<VerdictOptions, 'store' | 'atOtherAddress'> {
+    Pick<SituationWatchOptions, 'store' | 'atOtherAddress'> {
   readonly inspection: Inspection;
   readonly mode: Overview['mode'];
   readonly providers: readonly ProviderFacts[];
@@ -56,7 +56,7 @@ export function createAdminView(options: AdminViewOptions): AdminView {
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
   const troubles = createTroubles();
   const { unprovenKeys } = actions;
-  const verdict = createVerdict({ ...options, troubles, unprovenKeys });
+  const verdict = watchSituations({ ...options, troubles, unprovenKeys });
   const overview = createOverview({ ...options, stats, unprovenKeys, verdict });
   return {
     sinks: [stats, troubles],

@@ -10,7 +10,7 @@ import type { ServiceFacts } from './situation.ts';
 import { type SituationFacts, verdictOn } from './situations.ts';
 import type { Troubles } from './troubles.ts';
 
-export interface VerdictOptions extends Pick<OperatorActions, 'unprovenKeys'> {
+export interface SituationWatchOptions extends Pick<OperatorActions, 'unprovenKeys'> {
   readonly inspection: Inspection;
   /** Those that are reported; each provider's first is its default. */
   readonly targets: readonly Target[];
@@ -25,7 +25,7 @@ export interface VerdictOptions extends Pick<OperatorActions, 'unprovenKeys'> {
 }
 
 /** What is wrong now, made of all that is known. A situation keeps its beginning as long as it lasts. */
-export function createVerdict(options: VerdictOptions): () => Verdict {
+export function watchSituations(options: SituationWatchOptions): () => Verdict {
   const { clock } = options;
   /** When each situation was first seen, or had begun before, in milliseconds since the epoch. */
   let beginnings: ReadonlyMap<string, number> = new Map();
@@ -49,7 +49,7 @@ export function createVerdict(options: VerdictOptions): () => Verdict {
 
 const NO_ANSWER = 'It does not answer.';
 
-function gatherFacts(options: VerdictOptions, now: number): SituationFacts {
+function gatherFacts(options: SituationWatchOptions, now: number): SituationFacts {
   const { targets, redis, store, troubles, unprovenKeys } = options;
   return {
     now,
@@ -64,7 +64,7 @@ function gatherFacts(options: VerdictOptions, now: number): SituationFacts {
   };
 }
 
-function factsOfService(options: VerdictOptions, name: string): ServiceFacts {
+function factsOfService(options: SituationWatchOptions, name: string): ServiceFacts {
   const { inspection, targets, providers, atOtherAddress, troubles } = options;
   const provider = providerOf(providers, name);
   const models = targets
