@@ -19,6 +19,7 @@ export function situationsOfCalls(service: ServiceFacts, now: number): readonly 
   return [
     situation(now, {
       ...{ look: 'bad', service: service.provider.name, cause: last.kind },
+      untilText: `${titleOf(service)} answers again`,
       ...whyCallsFail(
         service,
         last,

@@ -234,7 +234,7 @@ export const SITUATION_KINDS = [
   'other_model',
   'all_well',
 ] as const;
-export const FAULTS = ['us', 'provider', 'caller', 'quota', 'key', 'network'] as const;
+const FAULTS = ['us', 'provider', 'caller', 'quota', 'key', 'network'] as const;
 
 /** A situation or an incident names at most this many keys. */
 export const MAX_NAMED_KEYS = 10;

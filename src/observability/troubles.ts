@@ -89,7 +89,9 @@ export function createTroubles(): Troubles {
   const clients = new Map<string, ClientTroubles>();
   const answering = new Map<Target, Map<string, Answering>>();
   const of = (provider: ProviderName) => {
-    const troubles = providers.get(provider) ?? new MutableTroubles();
+    const known = providers.get(provider);
+    if (known !== undefined) return known;
+    const troubles = new MutableTroubles();
     providers.set(provider, troubles);
     return troubles;
   };
@@ -104,7 +106,7 @@ export function createTroubles(): Troubles {
     },
     otherModelAnswers(target, responseModel) {
       const names = answering.get(target) ?? new Map<string, Answering>();
-      answering.set(target, names);
+      if (names.size === 0) answering.set(target, names);
       const known = names.get(responseModel);
       if (known !== undefined) known.isNew = true;
       else if (names.size < MAX_NAMES) {

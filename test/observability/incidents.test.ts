@@ -15,10 +15,11 @@ const DAY = 86_400_000;
 const clockOfTests = () => createFakeClock(Date.UTC(2026, 10, 24, 18));
 type Clock = ReturnType<typeof clockOfTests>;
 
-const OUT = {
+type Given = Parameters<typeof situation>[1];
+const OUT: Given = {
   ...{ kind: 'keys_out', look: 'bad', fault: 'quota', service: 'google', remedy: 'Wait.' },
   sentence: 'Every Google key has used up its quota.',
-} as const;
+};
 
 /** An instance that sees what it is told to see. */
 function startInstanceOf(
@@ -38,7 +39,7 @@ function startInstanceOf(
   return {
     incidents,
     errors,
-    sees: (...seen: Parameters<typeof situation>[1][]) => {
+    sees: (...seen: Given[]) => {
       situations = seen.map((one) => situation(clock.now(), one));
     },
   };
