@@ -38,7 +38,7 @@ function areMost([, ...later]: readonly FailedRequest[], answeredSince: number):
 
 /** No connection comes about: DNS, address, firewall, TLS. */
 const NO_CONNECTION =
-  /\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENETDOWN|UND_ERR_CONNECT_TIMEOUT|CERT_\w+|\w+_CERT\w*|ERR_TLS_\w+)\b/;
+  /\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENETDOWN|UND_ERR_CONNECT_TIMEOUT|CERT_\w+|\w+_CERT\w*|UNABLE_TO_\w+|ERR_TLS_\w+)\b/;
 const WRONG_REGION = /\blocation is not supported\b/i;
 
 function whyCallsFail(service: ServiceFacts, last: FailedRequest, isSlow: boolean): Reason {
