@@ -210,10 +210,19 @@ function ofClient({ client, limit, refused }: ClientTroubles, now: number): Situ
     ...recent?.fields,
     sentence: `The client ${client} has used up ${used}. ${then}.`,
     remedy: 'Raise the limit of the client, or ask its owner to send less.',
-    untilText: limit.endsWith('_day') ? 'the day is over' : 'the minute is over',
     link: `#client=${client}`,
+    ...(limit.endsWith('_day') ? { ...endOfWindow(DAY_MS, now), look: 'wait' } : {}),
+    ...(limit.endsWith('_minute') && recent?.isOver === false ? endOfWindow(MINUTE_MS, now) : {}),
   });
 }
+
+/** Budgets begin anew with each minute and each day in UTC. */
+function endOfWindow(ms: number, now: number): Pick<Situation, 'until' | 'untilText'> {
+  const at = (Math.floor(now / ms) + 1) * ms;
+  return { until: isoTime(at), untilText: timeOf(at, now) };
+}
+
+const MINUTE_MS = 60_000;
 
 function ofBugs({ now, bugs }: SituationFacts): readonly Situation[] {
   const recent = lately([bugs], now);

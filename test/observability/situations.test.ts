@@ -497,6 +497,7 @@ it('a client that is over its budget is named and linked', () => {
   expect(look).toBe('wait');
   expect(situations[0]).toMatchObject({
     ...{ kind: 'client_limit', client: 'shop', fault: 'caller', link: '#client=shop' },
+    untilText: '00:00 UTC',
     sentence:
       'The client shop has used up its requests a day. 1 request was refused within the last 15 minutes.',
   });
