@@ -6,6 +6,7 @@ import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
 import { RunningAnswers } from './http/running-answers.ts';
+import type { AlertsOptions } from './observability/alerts.ts';
 import type { MetricsOptions } from './observability/metrics.ts';
 import type { OtelOptions } from './observability/otel.ts';
 import { createRequestLog } from './observability/request-log.ts';
@@ -184,6 +185,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     }),
   });
   await sharing?.join(pool, queues);
+  admin?.start();
   const server = createHttpServer(app, log);
   const port = await listen(server, config.port, config.host);
   void checkAtStart(config, checks, pool, runtime);
@@ -195,7 +197,8 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
       checks.stop();
       await otel.stop();
-      await admin?.stop();
+      if (admin !== null)
+        await atMost(LEAVE_LIMIT_MS + ALERTS_LIMIT_MS, clock, admin.stop(), undefined);
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
@@ -262,6 +265,8 @@ async function loadOtel({ exportsSpans }: Config, options: OtelOptions) {
 /** A Redis that does not answer must not delay the start or the end for long. */
 const JOIN_LIMIT_MS = 1000;
 const LEAVE_LIMIT_MS = 500;
+/** Messages on their way are given so long at the end. */
+const ALERTS_LIMIT_MS = 2000;
 
 /** What instances share; null without a Redis, whose client is then not loaded. */
 async function loadSharing(config: Config, { clock, random, log }: Runtime) {
@@ -296,7 +301,8 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
 
 interface AdminParts
   extends Omit<Runtime, 'providers'>,
-    Pick<MetricsOptions, 'sharing' | 'targets' | 'providers'> {
+    Pick<MetricsOptions, 'sharing' | 'targets'> {
+  readonly providers: readonly Provider<Config>[];
   readonly pool: KeyPool;
   readonly queues: WaitQueues;
   readonly redact: Redact;
@@ -309,13 +315,19 @@ interface AdminParts
 async function loadAdmin(config: Config, parts: AdminParts) {
   const { adminToken: token, mode, cooldownMs, prices } = config;
   if (token === null) return null;
-  const [{ createAdminView }, { createMetrics }, { createAdminHttp }, { createUsageStats }] =
-    await Promise.all([
-      import('./observability/admin-view.ts'),
-      import('./observability/metrics.ts'),
-      import('./http/admin/admin-routes.ts'),
-      import('./observability/usage.ts'),
-    ]);
+  const [
+    { createAdminView },
+    { Incidents },
+    { createMetrics },
+    { createAdminHttp },
+    { createUsageStats },
+  ] = await Promise.all([
+    import('./observability/admin-view.ts'),
+    import('./observability/incidents.ts'),
+    import('./observability/metrics.ts'),
+    import('./http/admin/admin-routes.ts'),
+    import('./observability/usage.ts'),
+  ]);
   const { pool, targets, sharing, sharedStore, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
@@ -326,11 +338,36 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const questions = sharedStore?.questions ?? null;
   const instance = (questions?.instance ?? randomUUID()).slice(0, 8);
   const usage = createUsageStats({ ...parts, prices });
+  const atOtherAddress = new Set(
+    parts.providers.filter((one) => one.hasOtherAddress?.(config)).map(({ name }) => name),
+  );
   const view = createAdminView({
     ...{ ...parts, ...reported, inspection, operator, mode, questions, instance, measuresProcess },
-    ...{ usage, lastCheckOf: parts.checks.lastOf },
+    ...{ usage, lastCheckOf: parts.checks.lastOf, atOtherAddress },
   });
   const metrics = createMetrics({ ...parts, measuresProcess, prices });
-  const http = createAdminHttp({ ...parts, token, view, metrics, usage, cooldownMs });
-  return { http, sinks: [view.sink, metrics.sink, usage.sink], stop: usage.stop };
+  const alerts = await loadAlerts(config, { ...parts, instance });
+  const incidents = new Incidents({ ...parts, ...view, instance, alerts });
+  const http = createAdminHttp({
+    ...{ ...parts, token, view, metrics, usage, cooldownMs, incidents, alerts },
+  });
+  return {
+    http,
+    sinks: [...view.sinks, metrics.sink, usage.sink],
+    start: () => incidents.start(),
+    async stop() {
+      await Promise.all([usage.stop(), alerts?.stop()]);
+      await incidents.stop();
+    },
+  };
+}
+
+/** Null where nothing is announced; the HTTP client is not loaded then. */
+async function loadAlerts(
+  { alertWebhook }: Config,
+  parts: Pick<AlertsOptions, 'clock' | 'log' | 'instance'>,
+) {
+  if (alertWebhook === null) return null;
+  const { createAlerts } = await import('./observability/alerts.ts');
+  return createAlerts({ ...parts, ...alertWebhook });
 }

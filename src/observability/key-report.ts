@@ -172,7 +172,7 @@ const resetFrom = (now: number) =>
 const DAY_MS = 86_400_000;
 
 /** In UTC, to the second within the next ten minutes. */
-function timeOf(at: number, now: number): string {
+export function timeOf(at: number, now: number): string {
   const text = isoTime(at);
   const isSoon = at - now < 600_000;
   const time = text.slice(11, isSoon ? 19 : 16);

@@ -22,6 +22,10 @@ export interface ProviderFacts<Settings = never> {
   looksLike?(text: string): boolean;
   /** A kind of key that the provider may give up as a whole: then it is neither theft nor quota. */
   readonly retiredKeys?: RetiredKeys;
+  /** Where its keys and their accounts are managed. */
+  readonly keysPage?: string;
+  /** Where it says whether it has an outage. */
+  readonly statusPage?: string;
   /** `gen_ai_provider_name` in the metrics, as OpenTelemetry calls it. */
   readonly metricName: string;
   /** To a caller, when no key can answer. */
@@ -32,6 +36,8 @@ export interface ProviderFacts<Settings = never> {
   createTargets(settings: Settings): readonly [Target, ...Target[]];
   /** The limits of every project for a target that the settings state. */
   statedLimits?(settings: Settings, target: Target): QuotaLimits;
+  /** Whether its base URL in the settings is another than its own: a gateway, or a stand-in. */
+  hasOtherAddress?(settings: Settings): boolean;
   /** In the start report: what the keys do. */
   describeUse(settings: Settings): string;
   /** What looks wrong in the settings, one sentence each. */

@@ -29,6 +29,7 @@ import {
 } from './admin-access.ts';
 import { checkBeforeRelease, checkRoutes, type KeyCheckParts, keyOf } from './check-routes.ts';
 import { historyRoutes } from './history-routes.ts';
+import { type IncidentRoutesOptions, incidentRoutes } from './incident-routes.ts';
 import { usageRoutes } from './usage-routes.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
@@ -36,10 +37,11 @@ export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
   readonly routes: readonly Route[];
   readonly pages: readonly Page[];
   readonly turnedAway: AdminView['turnedAway'];
+  readonly overBudget: AdminView['overBudget'];
   readonly requestAnswered: Metrics['requestAnswered'];
 }
 
-export interface AdminHttpOptions extends AdminAccessOptions, KeyCheckParts {
+export interface AdminHttpOptions extends AdminAccessOptions, KeyCheckParts, IncidentRoutesOptions {
   readonly view: AdminView;
   readonly metrics: Metrics;
   readonly usage: UsageStats;
@@ -59,6 +61,7 @@ export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
     ],
     pages: adminPages(access),
     turnedAway: options.view.turnedAway,
+    overBudget: options.view.overBudget,
     requestAnswered: options.metrics.requestAnswered,
   };
 }
@@ -155,6 +158,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
           sendText(response, 200, metrics.contentType, await metrics.text()),
       ],
     },
+    ...incidentRoutes(access, options),
     {
       method: 'post',
       path: '/api/login',

@@ -15,6 +15,7 @@ export const anam: Provider<AnamSettings> = {
   name: 'anam',
   prefix: 'ANAM',
   hasPersonas: true,
+  keysPage: 'https://lab.anam.ai',
   metricName: 'anam',
   exhaustedMessage: 'All Anam API keys exhausted. Please try again later.',
   withoutKeys: 'no key, so there is no avatar. Set ANAM_API_KEY if there is to be one.',
@@ -24,6 +25,8 @@ export const anam: Provider<AnamSettings> = {
     personaTarget('anam', 'callers'),
     unmeteredTarget('anam'),
   ],
+
+  hasOtherAddress: ({ anamBaseUrl }) => !new URL(anamBaseUrl).host.endsWith('.anam.ai'),
 
   describeUse({ persona, allowClientPersona }) {
     const ours = persona === null ? 'no persona for all keys' : 'a persona for all keys';

@@ -28,6 +28,8 @@ export const google: Provider<GoogleSettings> = {
     cause:
       'Google rejects standard keys (AIza…) by now: make new keys (AQ.…) in AI Studio. It is neither theft nor quota',
   },
+  keysPage: 'https://aistudio.google.com/apikey',
+  statusPage: 'https://aistudio.google.com/status',
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
@@ -40,6 +42,7 @@ export const google: Provider<GoogleSettings> = {
   ],
   statedLimits: ({ googleLimits }, { model, metered }) =>
     (metered ? googleLimits.get(model ?? '') : undefined) ?? {},
+  hasOtherAddress: ({ googleBaseUrl }) => !new URL(googleBaseUrl).host.endsWith('.googleapis.com'),
   describeUse: ({ googleModels: [first, ...others], googleEmbeddingModels, googleLiveModel }) =>
     [
       `answers with ${first}`,
