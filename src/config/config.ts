@@ -38,6 +38,7 @@ export function readConfig(
     ...misplacedKeys(texts, keys),
     ...adminTokenFaults(settings.data),
     ...masterKeyFaults(settings.data),
+    ...alertFaults(settings.data),
     ...modelFaults(settings.data),
     ...bodiesFaults(settings.data),
     ...workersFaults(texts),
@@ -124,6 +125,12 @@ const masterKeyFaults = (settings: Settings | undefined): readonly string[] =>
     (token) => token !== null && token !== undefined && token === settings?.MASTER_KEY,
   )
     ? ['MASTER_KEY: is ADMIN_TOKEN or one of CLIENT_TOKENS; it needs a text of its own.']
+    : [];
+
+/** Incidents are part of what the admin token opens. */
+const alertFaults = (settings: Settings | undefined): readonly string[] =>
+  settings !== undefined && settings.ALERT_WEBHOOK_URL !== null && settings.ADMIN_TOKEN === null
+    ? ['ALERT_WEBHOOK_URL: needs an ADMIN_TOKEN; without one there are no incidents.']
     : [];
 
 /** Checks the settings that refer to models of other settings. No value is named: it may be a key on the wrong line. */
@@ -250,7 +257,26 @@ function toConfig(settings: Settings) {
     dataDir: settings.DATA_DIR,
     /** Seals the secrets in the store. */
     masterKey: secret('master-key', settings.MASTER_KEY),
+    /** Whether every key is checked at the start. */
+    checkKeys: settings.CHECK_KEYS,
+    /** Whether spans are exported; OpenTelemetry's SDK reads the address itself. */
+    exportsSpans: settings.OTEL_EXPORTER_OTLP_ENDPOINT !== null,
+    /** Where incidents are announced; null for nowhere. */
+    alertWebhook: toWebhook(settings),
     logLevel: settings.LOG_LEVEL,
+  };
+}
+
+const SLACK_HOST = 'hooks.slack.com';
+
+function toWebhook(settings: Settings) {
+  const { ALERT_WEBHOOK_URL: url, ALERT_WEBHOOK_SECRET: key, ALERT_WEBHOOK_FORM: form } = settings;
+  if (url === null) return null;
+  return {
+    url: new Secret('alert-webhook', url),
+    /** Signs the messages; null leaves them without a signature. */
+    secret: key === null ? null : new Secret('alert-webhook-secret', key),
+    form: form ?? (new URL(url).host === SLACK_HOST ? ('slack' as const) : ('json' as const)),
   };
 }
 
@@ -353,10 +379,24 @@ PRIVATE.addSubnet('fe80::', 10, 'ipv6');
 const redactSecretsOf = (settings: ReturnType<typeof toConfig>, keys: readonly ApiKey[]) =>
   createRedact([
     ...passwordsIn(settings.redisUrl),
+    ...secretsOf(settings.alertWebhook),
     ...keys.map(({ secret }) => secret),
     ...settings.clientTokens,
     ...[settings.adminToken, settings.masterKey].filter((secret) => secret !== null),
   ]);
+
+/** The host may be named; a short part of the path could be part of anything. */
+function secretsOf(webhook: ReturnType<typeof toWebhook>): readonly Secret[] {
+  if (webhook === null) return [];
+  const { pathname, searchParams } = new URL(webhook.url.reveal());
+  const parts = [...pathname.split('/'), ...searchParams.values()].filter(
+    ({ length }) => length >= MIN_KEY_LENGTH,
+  );
+  return [
+    ...parts.map((part) => new Secret(webhook.url.id, part)),
+    ...(webhook.secret === null ? [] : [webhook.secret]),
+  ];
+}
 
 /** The rest of the address is no secret: it says which Redis is meant. */
 function passwordsIn(redisUrl: Secret | null): readonly Secret[] {

@@ -66,6 +66,17 @@ function isDecodable(text: string): boolean {
   }
 }
 
+/** A fault never quotes the address: it is a secret. */
+export const webhookUrl = z.string().transform((text, context): string => {
+  if (!HTTP.test(text) || !URL.canParse(text)) {
+    return reject(context, 'must be an address with http:// or https://');
+  }
+  const { username, password } = new URL(text);
+  return username + password === ''
+    ? text
+    : reject(context, 'must not hold a user name or a password');
+});
+
 /** The address before the API's version, without a trailing slash. */
 export const baseUrl = z.string().transform((text, context): string => {
   if (!HTTP.test(text) || !URL.canParse(text)) {

@@ -20,6 +20,7 @@ import {
   seconds,
   sessionOptions,
   token,
+  webhookUrl,
   wholeNumber,
 } from './setting-kinds.ts';
 
@@ -76,5 +77,10 @@ export const SETTINGS = z.object({
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
   DATA_DIR: z.string().nullable().default(null),
   MASTER_KEY: masterKey.nullable().default(null),
+  CHECK_KEYS: flag.default(false),
+  OTEL_EXPORTER_OTLP_ENDPOINT: baseUrl.nullable().default(null),
+  ALERT_WEBHOOK_URL: webhookUrl.nullable().default(null),
+  ALERT_WEBHOOK_SECRET: token.nullable().default(null),
+  ALERT_WEBHOOK_FORM: oneOf(['json', 'slack']).nullable().default(null),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

@@ -2,6 +2,7 @@ import type { TraceSink } from '../failover/trace.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
+import type { KeyCheck } from '../shared/key-check.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
@@ -28,15 +29,20 @@ import {
   MAX_POINTS,
   type Overview,
   type RequestReport,
+  type Verdict,
 } from './reports.ts';
+import { type SituationWatchOptions, watchSituations } from './situation-watch.ts';
 import { createStats } from './stats.ts';
+import { createTroubles, type RefusedCaller, type Troubles } from './troubles.ts';
 import type { UsageStats } from './usage.ts';
 
 export interface AdminViewOptions
-  extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'> {
+  extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'>,
+    Pick<SituationWatchOptions, 'store' | 'atOtherAddress'> {
   readonly inspection: Inspection;
   readonly mode: Overview['mode'];
   readonly providers: readonly ProviderFacts[];
+  readonly lastCheckOf: (key: ApiKey) => KeyCheck | null;
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
   readonly usage: Pick<UsageStats, 'today'>;
@@ -49,12 +55,19 @@ export interface AdminViewOptions
 
 /** What the operator of this process sees and does. */
 export interface AdminView {
-  readonly sink: TraceSink;
-  readonly actions: Pick<OperatorActions, 'release' | 'park'>;
+  readonly sinks: readonly TraceSink[];
+  readonly actions: Pick<OperatorActions, 'release' | 'park' | 'needsAction'>;
   /** Our own limit for one address has refused a request. */
-  turnedAway(): void;
-  /** A client was over its budget or its share. */
-  overBudget(): void;
+  turnedAway(caller: RefusedCaller): void;
+  /**
+   * A client was refused for its own limit.
+   *
+   * @param limit such as `requests_per_day`, or `share`
+   */
+  overBudget(client: string, limit: string): void;
+  /** What is wrong now. */
+  verdict(): Verdict;
+  readonly troubles: Troubles;
   readonly targets: readonly Target[];
   /** At most a second old; new after an operator's action. */
   overview(): Promise<Overview>;
@@ -76,21 +89,32 @@ export interface AdminView {
 }
 
 export function createAdminView(options: AdminViewOptions): AdminView {
-  const { inspection, targets, clock } = options;
+  const { inspection, targets, clock, lastCheckOf } = options;
   const stats = createStats();
   const services = defaultTargets(targets).map(({ provider }) => provider);
   const startedAt = clock.now();
   const instances = createInstances({ ...options, stats, services, startedAt });
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
+  const troubles = createTroubles();
+  const { unprovenKeys } = actions;
+  const verdict = watchSituations({ ...options, troubles, unprovenKeys });
   const overview = createOverview({
     ...options,
-    ...{ instances, startedAt, unprovenKeys: actions.unprovenKeys },
+    ...{ instances, startedAt, unprovenKeys, verdict },
   });
   return {
-    sink: stats,
+    sinks: [stats, troubles],
     actions,
-    turnedAway: () => stats.turnedAway(clock.now()),
-    overBudget: () => stats.overBudget(clock.now()),
+    turnedAway(caller) {
+      stats.turnedAway(clock.now());
+      troubles.turnedAway(caller, clock.now());
+    },
+    overBudget(client, limit) {
+      stats.overBudget(clock.now());
+      troubles.overBudget(client, limit, clock.now());
+    },
+    verdict,
+    troubles,
     targets,
     overview: overview.get,
     history(from, to) {
@@ -117,8 +141,9 @@ export function createAdminView(options: AdminViewOptions): AdminView {
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;
+          const [its, action] = [stats.ofKey(id, now), actions.lastOf(id)];
           const retiredCause = retiredCauseOf(facts.key);
-          return reportKey(facts, stats.ofKey(id, now), actions.lastOf(id), now, retiredCause);
+          return reportKey(facts, its, action, now, retiredCause, lastCheckOf(facts.key));
         });
     },
   };
@@ -153,6 +178,7 @@ interface OverviewSources
   readonly instances: Pick<Instances, 'snapshots'>;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
+  readonly verdict: () => Verdict;
 }
 
 /** Each open dashboard polls every two seconds, and an overview walks all keys. */
@@ -180,7 +206,8 @@ export function createOverview(sources: OverviewSources) {
 }
 
 async function reportOverview(sources: OverviewSources): Promise<Overview> {
-  const { inspection, targets, mode, redis, unprovenKeys, instances, clock, usage } = sources;
+  const { inspection, targets, mode, redis, unprovenKeys, instances, clock, usage, verdict } =
+    sources;
   const { parts, silent } = await instances.snapshots();
   const now = clock.now();
   return {
@@ -188,6 +215,7 @@ async function reportOverview(sources: OverviewSources): Promise<Overview> {
     startedAt: isoTime(sources.startedAt),
     mode,
     redis: redis === null ? null : redis(),
+    verdict: verdict(),
     unprovenKeys: unprovenKeys(),
     services: defaultTargets(targets).map(({ provider }) => ({
       service: provider,

@@ -3,6 +3,7 @@ import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import { OPERATIONS, OUTCOMES, REQUEST_ENDS } from '../failover/trace.ts';
 import type { ScopeState } from '../pool/inspection.ts';
 import { FAILURE_KINDS } from '../shared/failure.ts';
+import { CHECK_VERDICTS } from '../shared/key-check.ts';
 import { REDIS_STATES } from '../shared/shared-store.ts';
 
 /** What the admin routes report, as it goes over the wire. The types derive from the schemas. */
@@ -13,6 +14,8 @@ export type UsageReport = z.output<typeof usageReport>;
 export type RequestReport = z.output<typeof requestReport>;
 export type FailureGroup = z.output<typeof failureGroup>;
 export type History = z.output<typeof history>;
+export type Situation = z.output<typeof situation>;
+export type Verdict = z.output<typeof verdict>;
 
 /** The reports keep the names that they had before the code's words changed. */
 export const reportedEnd = (end: (typeof REQUEST_ENDS)[number]) =>
@@ -23,13 +26,13 @@ export const reportedScope = (scope: ScopeState['scope']) =>
 /** Of one history. */
 export const MAX_POINTS = 360;
 
-const count = z
+export const count = z
   .int()
   .min(0)
   .meta({ examples: [1] });
 /** Without a minimum: the clock may be set back in between. */
 const milliseconds = z.int().meta({ examples: [430] });
-const time = z
+export const time = z
   .string()
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   .meta({ format: 'date-time', examples: ['2026-11-24T18:20:00.000Z'] });
@@ -105,6 +108,18 @@ const lastAction = z.strictObject({
   at: time,
 });
 
+export const keyCheck = z
+  .strictObject({
+    verdict: z.enum(CHECK_VERDICTS).meta({
+      description:
+        '`works`: the provider accepts the key. `unreachable`: it gave no answer. `unknown`: its answer says nothing of the key.',
+    }),
+    sentence: text.meta({ description: 'The verdict in plain words, without any key.' }),
+    at: time,
+    ms: milliseconds,
+  })
+  .meta({ id: 'KeyCheck', description: 'The outcome of a check, which uses no quota.' });
+
 export const keyReport = z
   .strictObject({
     id: keyId,
@@ -149,6 +164,9 @@ export const keyReport = z
     lastAction: lastAction
       .nullable()
       .meta({ description: 'What an operator last did to the key.' }),
+    lastCheck: keyCheck
+      .nullable()
+      .meta({ description: 'Null: this process has not checked the key.' }),
     history: z
       .array(z.strictObject({ from: time, to: time, state: unavailable, cause }))
       .meta({ description: 'When the key was not available within the last hour, oldest first.' }),
@@ -340,6 +358,91 @@ export const instanceReport = z.strictObject({
     description: 'p99 of the delay of the event loop, of the last seconds. Null: unknown.',
   }),
 });
+/** What may be wrong, the gravest first. */
+export const SITUATION_KINDS = [
+  'no_keys',
+  'wrong_models',
+  'wrong_persona',
+  'wrong_base_url',
+  'region',
+  'misconfigured',
+  'network',
+  'provider_down',
+  'provider_slow',
+  'keys_out',
+  'internal_errors',
+  'models_out',
+  'key_needs_action',
+  'unproven_keys',
+  'address_limit',
+  'client_limit',
+  'refusals',
+  'store_down',
+  'sharing_down',
+  'other_model',
+  'all_well',
+] as const;
+const FAULTS = ['us', 'provider', 'caller', 'quota', 'key', 'network'] as const;
+
+/** A situation or an incident names at most this many keys. */
+export const MAX_NAMED_KEYS = 10;
+
+export const situationFields = {
+  kind: z.enum(SITUATION_KINDS),
+  service: service
+    .nullable()
+    .meta({ description: 'Null: it is about all of them, or about none.' }),
+  model: model.nullable(),
+  client: text.nullable().meta({ description: 'The name of the client that it is about.' }),
+  cause: text.meta({
+    description:
+      'What the keys or calls fail with, such as `quota_exhausted`; `mixed` for several.',
+    examples: ['quota_exhausted'],
+  }),
+  sentence: text,
+  fault: z.enum(FAULTS).meta({ description: 'Whose it is to mend; `quota` mends itself.' }),
+  keys: z
+    .array(keyId)
+    .max(MAX_NAMED_KEYS)
+    .meta({ description: 'The keys in question: the first of them.' }),
+  keysInAll: count,
+  requestsAffected: count.meta({
+    description: 'Requests that were refused, interrupted or turned away meanwhile.',
+  }),
+};
+
+const situation = z
+  .strictObject({
+    id: text.meta({ description: 'The same as long as it lasts.' }),
+    ...situationFields,
+    look: z.enum(['bad', 'wait', 'info']).meta({
+      description:
+        '`bad`: requests are refused. `wait`: something needs a look. `info`: nothing to do, or it is over.',
+    }),
+    since: time,
+    until: time.nullable().meta({ description: 'When it really ends. Null: unknown.' }),
+    untilText: z
+      .string()
+      .nullable()
+      .meta({
+        description: 'The same in words, or what ends it; reads on after "until".',
+        examples: ['08:00 UTC, midnight Pacific'],
+      }),
+    remedy: z.string().meta({ description: 'What to do.' }),
+    link: z.string().nullable().meta({
+      description: "Where to do it: the provider's page, or a part of the dashboard.",
+    }),
+  })
+  .meta({ id: 'Situation', description: 'Something that is wrong, or was a moment ago.' });
+
+const verdict = z
+  .strictObject({
+    look: z.enum(['good', 'wait', 'bad']),
+    situations: z.array(situation).min(1).meta({
+      description: 'The gravest first. `all_well` where nothing is wrong.',
+    }),
+  })
+  .meta({ id: 'Verdict', description: 'What is wrong now, as this instance sees it.' });
 
 const modelReport = z.strictObject({
   model,
@@ -366,6 +469,7 @@ export const overview = z
       description:
         'The connection to Redis. Null: none is set. `refusing`: Redis answers, but is full, a replica, or denies access.',
     }),
+    verdict,
     unprovenKeys: z.array(keyId).meta({
       description: 'Keys that needed action, were released, and have not answered since.',
     }),

@@ -49,6 +49,8 @@ describe('an empty environment', () => {
     clientLabel: null,
     allowClientPersona: false,
     chatResume: false,
+    checkKeys: false,
+    exportsSpans: false,
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
     cooldownMs: 3_600_000,
@@ -69,6 +71,7 @@ describe('an empty environment', () => {
     redisPrefix: 'understudy:',
     dataDir: null,
     masterKey: null,
+    alertWebhook: null,
     logLevel: 'info',
   };
 
@@ -359,6 +362,12 @@ describe('single settings', () => {
       { ADMIN_TOKEN: '0123456789abcdef', CLIENT_TOKENS: 'another-token-0123,0123456789abcdef' },
       /^ADMIN_TOKEN: is one of CLIENT_TOKENS/,
     ],
+    [{ ALERT_WEBHOOK_URL: 'hooks.slack.com/x' }, /an address with http/],
+    [
+      { ALERT_WEBHOOK_URL: 'https://a:b@a.example', ADMIN_TOKEN: '0123456789abcdef' },
+      /^ALERT_WEBHOOK_URL: must not hold a user name/,
+    ],
+    [{ ALERT_WEBHOOK_URL: 'https://a.example/secret' }, /^ALERT_WEBHOOK_URL: needs an ADMIN_TOKEN/],
     [{ CLIENT_TOKENS: '0123456789abcdef,short' }, /entry 2 is no token: 16 to 500/],
     [{ CLIENT_TOKENS: '0123456789abcdef,has a blank in it' }, /entry 2/],
     [{ CLIENT_TOKENS: 'your_client_token_here' }, /entry 1/],

@@ -20,6 +20,7 @@ function createCountedOverview() {
       ...{ instance: 'one', questions: null, redis: null, measuresProcess: false },
       ...{ stats: createStats(), services: ['google', 'anam'], inspection, clock, startedAt },
     }),
+    verdict: () => ({ look: 'good', situations: [] }),
     clock,
     unprovenKeys: () => {
       made += 1;

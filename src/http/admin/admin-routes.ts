@@ -3,7 +3,13 @@ import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Order } from '../../observability/operator-actions.ts';
-import { type KeysPage, keyReport, keysPage, overview } from '../../observability/reports.ts';
+import {
+  type KeysPage,
+  keyCheck,
+  keyReport,
+  keysPage,
+  overview,
+} from '../../observability/reports.ts';
 import type { UsageStats } from '../../observability/usage.ts';
 import type { KeyState } from '../../pool/inspection.ts';
 import type { Redact } from '../../shared/redact.ts';
@@ -21,7 +27,9 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
+import { checkBeforeRelease, checkRoutes, type KeyCheckParts, keyOf } from './check-routes.ts';
 import { historyRoutes } from './history-routes.ts';
+import { type IncidentRoutesOptions, incidentRoutes } from './incident-routes.ts';
 import { usageRoutes } from './usage-routes.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
@@ -29,10 +37,11 @@ export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
   readonly routes: readonly Route[];
   readonly pages: readonly Page[];
   readonly turnedAway: AdminView['turnedAway'];
+  readonly overBudget: AdminView['overBudget'];
   readonly requestAnswered: Metrics['requestAnswered'];
 }
 
-export interface AdminHttpOptions extends AdminAccessOptions {
+export interface AdminHttpOptions extends AdminAccessOptions, KeyCheckParts, IncidentRoutesOptions {
   readonly view: AdminView;
   readonly metrics: Metrics;
   readonly usage: UsageStats;
@@ -52,6 +61,7 @@ export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
     ],
     pages: adminPages(access),
     turnedAway: options.view.turnedAway,
+    overBudget: options.view.overBudget,
     requestAnswered: options.metrics.requestAnswered,
   };
 }
@@ -110,15 +120,17 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
         async (_request, response) => sendJson(response, 200, await view.overview()),
       ],
     },
+    ...checkRoutes(access, options),
     {
-      ...onKey(releaseBody, { by: 'Ana', reason: 'quota was raised' }, (id, order) =>
-        view.actions.release(id, order),
-      ),
+      ...onKey(releaseBody, { by: 'Ana', reason: 'quota was raised' }, () => false),
+      handlers: [access.require, readBody, postRelease(options)],
+      answer: jsonAnswer('The key as it is now, and what the check says.', releaseAnswer),
+      errors: ['not_found', 'check_failed'],
       path: '/api/keys/{id}/release',
       id: 'releaseKey',
       summary: 'Let a key be used again',
       description:
-        'At once, whatever was found about it. What was found about its project is forgotten for all keys of the project.',
+        'What was found about it is forgotten, and what was found about its project for all keys of the project. A key that needs action is checked first, as by `POST /api/keys/{id}/check`: if the provider still refuses it, the answer is 409 and nothing is released, unless `force` is true.',
     },
     {
       ...onKey(
@@ -146,6 +158,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
           sendText(response, 200, metrics.contentType, await metrics.text()),
       ],
     },
+    ...incidentRoutes(access, options),
     {
       method: 'post',
       path: '/api/login',
@@ -355,24 +368,55 @@ function postLogout({ cookie }: AdminAccess): RequestHandler {
 const MAX_SECONDS = 7 * 86_400;
 const note = z.string().trim().max(200);
 
-const releaseBody = z
+const noteBody = z
   .strictObject({
     by: note.optional().meta({
       description: 'Who does it, for the log. Default: the name given at the login.',
     }),
     reason: note.optional().meta({ description: 'Why, for the log.' }),
   })
+  .meta({ description: 'May be empty, or nothing at all.' });
+
+type Note = z.output<typeof noteBody>;
+
+const releaseBody = noteBody
+  .extend({
+    force: z.boolean().optional().meta({
+      description: 'Whether a key that needs action is released without a check. Default: false.',
+    }),
+  })
   .meta({ id: 'ReleaseRequest', description: 'May be empty, or nothing at all.' });
 
-type Note = z.output<typeof releaseBody>;
-
-const parkBody = releaseBody
+const parkBody = noteBody
   .extend({
     seconds: z.number().min(1).max(MAX_SECONDS).optional().meta({
       description: 'How long, from now, in seconds. Default: `KEY_COOLDOWN_SECONDS`.',
     }),
   })
   .meta({ id: 'ParkRequest', description: 'May be empty, or nothing at all.' });
+
+const releaseAnswer = z
+  .strictObject({
+    key: keyReport,
+    check: keyCheck.nullable().meta({ description: 'Null: it was not checked.' }),
+    sentence: z.string().meta({ description: 'What was done, in plain words.' }),
+  })
+  .meta({ id: 'ReleaseAnswer' });
+
+function postRelease({ view, checks, pool }: AdminHttpOptions): RequestHandler {
+  return async function releaseKey(request, response) {
+    const { force = false, ...body } = validate(releaseBody, bodyOrNone(request));
+    const key = keyOf(String(request.params.id), pool);
+    const isChecked = !force && view.actions.needsAction(key.id);
+    const found = isChecked ? await checkBeforeRelease(key, checks) : UNCHECKED;
+    view.actions.release(key.id, orderIn(response, body));
+    const { id } = key;
+    const [report] = view.keys(defaultTargets(view.targets).map((target) => ({ target, id })));
+    sendJson(response, 200, { key: report, ...found });
+  };
+}
+
+const UNCHECKED = { check: null, sentence: 'Released without a check.' };
 
 /** @param act returns whether there is such a key */
 function postAction<Body extends Note>(

@@ -19,7 +19,7 @@ export function createGeminiEmbeddings(options: GeminiOptions): EmbeddingClient 
   return {
     call(question, key, { model }, handler) {
       const path = `/v1beta/models/${model}:batchEmbedContents`;
-      const request = requestTo(path, key, toBatch(question, `models/${model}`));
+      const request = requestTo(path, key, toBatch(question, `models/${model}`), handler);
       const answer = new EmbeddingsAnswer(dispatcher, request, handler, context);
       answer.expected = question.texts.length;
       dispatcher.dispatch(request, answer);

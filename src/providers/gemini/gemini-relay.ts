@@ -3,7 +3,7 @@ import { type Failure, UpstreamError, type Usage } from '../../shared/failure.ts
 import { parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { AnswerEnd, ClassifyContext, Client, ProviderAnswer } from '../provider.ts';
+import type { AnswerEnd, ClassifyContext, Client, ProviderAnswer, Traced } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { type GeminiOptions, toGeminiRequest } from './gemini-request.ts';
 import { AnswerTail } from './gemini-usage.ts';
@@ -46,7 +46,7 @@ export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOpt
         origin,
         path: base + path,
         method,
-        headers: [...headers, 'x-goog-api-key', key.secret.reveal()],
+        headers: [...headers, 'x-goog-api-key', key.secret.reveal(), ...traceHeader(handler)],
         body,
       };
       const answer = new RelayedAnswer(dispatcher, request, handler, context);
@@ -55,6 +55,9 @@ export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOpt
     },
   };
 }
+
+const traceHeader = ({ traceparent }: Traced) =>
+  traceparent === undefined ? [] : ['traceparent', traceparent];
 
 /**
  * A request for the number of input tokens (https://ai.google.dev/api/tokens#method:-models.counttokens). With the
