@@ -40,7 +40,7 @@ export function verdictView(overview, { isStale, liveNow }) {
   if (verdict === undefined) return null;
   const [worst, ...others] = verdict.situations;
   return html`
-    <section class="verdict ${verdict.look} ${isStale ? 'stale' : ''}" aria-label="State">
+    <section class="verdict ${verdict.look} ${isStale ? 'stale' : ''}" aria-label="Verdict">
       ${worst === undefined || worst.kind === 'all_well' ? noProblem(overview) : worstView(worst, overview.now, liveNow)}
       ${
         others.length === 0
