@@ -1,10 +1,10 @@
 import { BlockList, isIP } from 'node:net';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
+import { cleanText } from '../shared/key-text.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { createRedact, type Redact, type Redactor } from '../shared/redact.ts';
 import { Secret } from '../shared/secret.ts';
 import { blankKeyWarnings, findKeys } from './keys.ts';
-import { cleanText } from './setting-kinds.ts';
 import { SETTINGS, type Settings } from './settings.ts';
 
 export interface Config extends Readonly<ReturnType<typeof toConfig>> {

@@ -1,10 +1,10 @@
 import { z } from 'zod';
+import { isPersonaId } from '../shared/key-text.ts';
 import { chatTools } from './chat-tools.ts';
 import {
   baseUrl,
   clientTokens,
   flag,
-  isPersonaId,
   jsonObject,
   matching,
   modelAliases,
