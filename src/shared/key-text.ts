@@ -5,6 +5,9 @@
 /** A key that is longer is none: see `redact.ts`. */
 export const MAX_KEY_LENGTH = 512;
 
+/** A shorter text may be part of other texts by chance, and would be hidden in all of them. */
+export const MIN_ADDED_KEY_LENGTH = 8;
+
 /**
  * What an HTTP header carries unchanged, without quotes and backslashes: JSON escapes those, and
  * redaction would not find the key in a log line.

@@ -18,6 +18,8 @@ export interface ProviderFacts<Settings = never> {
   readonly hasPersonas?: boolean;
   /** Whether a key may name the account that pays for its project: `GOOGLE_API_KEY_2_BILLING`. */
   readonly hasBillingAccounts?: boolean;
+  /** How its keys begin, where that is known: another text gets a warning, and is never refused. */
+  readonly keyShape?: { readonly pattern: RegExp; readonly words: string };
   /** A kind of key that the provider may give up as a whole: then it is neither theft nor quota. */
   readonly retiredKeys?: RetiredKeys;
   /** `gen_ai_provider_name` in the metrics, as OpenTelemetry calls it. */
@@ -58,4 +60,25 @@ export function providerOf<P extends Pick<ProviderFacts, 'name'>>(
   const provider = providers.find((candidate) => candidate.name === name);
   if (provider === undefined) throw new Error(`no provider is called ${name}`);
   return provider;
+}
+
+/**
+ * What looks wrong about a key's text, one sentence each, without the text.
+ *
+ * @param name of the provider that the key is for
+ */
+export function shapeWarnings(
+  text: string,
+  name: ProviderName,
+  providers: readonly Pick<ProviderFacts, 'name' | 'keyShape'>[],
+): readonly string[] {
+  const own = providerOf(providers, name).keyShape;
+  if (own?.pattern.test(text) === true) return [];
+  const others = providers.filter(({ keyShape }) => keyShape?.pattern.test(text));
+  if (others.length > 0) {
+    return [
+      `This looks like a key of ${others.map((one) => one.name).join(' or ')}, not of ${name}.`,
+    ];
+  }
+  return own === undefined ? [] : [`This does not begin like a key of ${name} (${own.words}).`];
 }

@@ -22,6 +22,7 @@ export const google: Provider<GoogleSettings> = {
   mistakenPrefixes: ['GEMINI'],
   hasBillingAccounts: true,
   // https://ai.google.dev/gemini-api/docs/api-key
+  keyShape: { pattern: /^(?:AIza|AQ\.)/, words: 'AIza… or AQ.…' },
   retiredKeys: {
     isOne: ({ secret }) => secret.reveal().startsWith('AIza'),
     cause:
