@@ -11,23 +11,39 @@ import { Secret } from '../shared/secret.ts';
 export interface FoundKeys extends Readonly<Notes> {
   /** In the order of the providers; each in numeric order, the unnumbered one first. */
   readonly keys: readonly ApiKey[];
+  /** The ids of those whose text comes from a file. */
+  readonly fileKeys: ReadonlySet<string>;
 }
 
 /**
  * Finds every key of every provider, whatever its number.
  *
  * @param texts the environment's variables, cleaned and without the blank ones
+ * @param inFiles the names of those whose texts come from files
  */
 export function findKeys(
   texts: ReadonlyMap<string, string>,
   providers: readonly ProviderFacts[],
+  inFiles: { has(name: string): boolean } = new Set(),
 ): FoundKeys {
   const notes: Notes = { warnings: [], faults: [] };
   const taken = new Map<string, KeyVariables>();
   const groups = groupKeyVariables(texts, providers, notes);
   const keys = groups.flatMap((group) => toKeys(group, taken, notes));
   checkLabels(groups, providers, notes);
-  return { keys: withAccounts(keys, groups, notes), ...notes };
+  const fromFiles = groups.filter(({ key }) => key !== undefined && inFiles.has(key.name));
+  const fileKeys = new Set(fromFiles.map(({ provider, number }) => idOf(provider, number)));
+  return { keys: withAccounts(keys, groups, notes), fileKeys, ...notes };
+}
+
+/** @param part Default: the key or any of its labels */
+export function isKeyVariable(
+  name: string,
+  providers: readonly ProviderFacts[],
+  part?: NameMatch['part'],
+): boolean {
+  const match = matchName(name, providers);
+  return match !== null && (part === undefined || match.part === part);
 }
 
 /** @returns one sentence that names the key variables that are set to nothing */
@@ -36,7 +52,7 @@ export function blankKeyWarnings(
   texts: ReadonlyMap<string, string>,
   providers: readonly ProviderFacts[],
 ): readonly string[] {
-  const isKey = (name: string) => matchName(name, providers)?.part === 'key';
+  const isKey = (name: string) => isKeyVariable(name, providers, 'key');
   const blank = Object.keys(environment).filter(
     (name) => environment[name] !== undefined && !texts.has(name) && isKey(name),
   );
