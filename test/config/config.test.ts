@@ -68,6 +68,8 @@ describe('an empty environment', () => {
     maxBodiesBytes: Math.floor((256 / 3) * MB),
     redisUrl: null,
     redisPrefix: 'understudy:',
+    dataDir: null,
+    masterKey: null,
     logLevel: 'info',
   };
 
