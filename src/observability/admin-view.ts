@@ -1,13 +1,14 @@
 import type { TraceSink } from '../failover/trace.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
-import type { ApiKey, ProviderName } from '../shared/api-key.ts';
+import type { ApiKey, KnownKey, KnownKeys, ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
-import { reportKey } from './key-report.ts';
+import { reportKey, reportPausedKey } from './key-report.ts';
 import {
   createOperatorActions,
+  type OperatorAction,
   type OperatorActions,
   type OperatorActionsOptions,
 } from './operator-actions.ts';
@@ -17,6 +18,7 @@ import { createStats, type Stats } from './stats.ts';
 export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'> {
   readonly inspection: Inspection;
+  readonly registry: KnownKeys & { onChange(listener: () => void): void };
   readonly mode: Overview['mode'];
   readonly providers: readonly ProviderFacts[];
   /** Null without Redis. */
@@ -32,38 +34,63 @@ export interface AdminView {
   readonly targets: readonly Target[];
   /** At most a second old; new after an operator's action. */
   overview(): Overview;
-  /** The state of each key for a target. */
-  states(target: Target): readonly KeyState[];
+  /** The state of each key for a target, without retired ones; paused keys come too. */
+  states(target: Target): readonly ListedState[];
   /** In the order of the question, without keys that do not exist. */
   keys(asked: readonly { readonly target: Target; readonly id: string }[]): KeyReport[];
 }
 
+export type ListedState = KeyState | { readonly id: string; readonly state: 'paused' };
+
 export function createAdminView(options: AdminViewOptions): AdminView {
-  const { inspection, targets, clock } = options;
+  const { inspection, registry, targets, clock } = options;
   const stats = createStats();
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
   const overview = createOverview({ ...options, stats, unprovenKeys: actions.unprovenKeys });
+  registry.onChange(overview.forget);
   return {
     sink: stats,
     actions,
     turnedAway: () => stats.turnedAway(clock.now()),
     targets,
     overview: overview.get,
-    states: ({ provider, label }) => inspection.states(provider, label),
+    states: ({ provider, label }) =>
+      inKnownOrder(registry, provider, inspection.states(provider, label)),
     keys(asked) {
       const now = clock.now();
       const retiredCauseOf = createRetiredCauses(options);
-      return asked
-        .map(({ target, id }) => inspection.facts(target.provider, target.label, id))
-        .filter((facts) => facts !== null)
-        .map((facts) => {
-          const { id } = facts.key;
-          const retiredCause = retiredCauseOf(facts.key);
-          return reportKey(facts, stats.ofKey(id, now), actions.lastOf(id), now, retiredCause);
-        });
+      return asked.flatMap(({ target, id }) => {
+        const known = registry.get(id);
+        if (known?.key.provider !== target.provider) return [];
+        const its = stats.ofKey(id, now);
+        const lastAction = later(actions.lastOf(id), known.lastChange);
+        if (known.use === 'paused') return [reportPausedKey(known, target, its, lastAction)];
+        const facts = inspection.facts(target.provider, target.label, id);
+        if (facts === null) return [];
+        const retiredCause = retiredCauseOf(facts.key);
+        return [reportKey(facts, known.origin, its, lastAction, now, retiredCause)];
+      });
     },
   };
 }
+
+function inKnownOrder(
+  known: KnownKeys,
+  provider: ProviderName,
+  states: readonly KeyState[],
+): readonly ListedState[] {
+  const byId = new Map(states.map((state) => [state.id, state]));
+  return [...known.all()].flatMap(({ key: { id, ...key }, use }: KnownKey): ListedState[] => {
+    if (key.provider !== provider) return [];
+    if (use === 'paused') return [{ id, state: 'paused' }];
+    const state = byId.get(id);
+    return state === undefined ? [] : [state];
+  });
+}
+
+/** ISO times compare as texts. */
+const later = (one: OperatorAction | null, other: OperatorAction | null) =>
+  one === null || (other !== null && other.at > one.at) ? other : one;
 
 /** Looks at the keys of each provider once. */
 function createRetiredCauses({ inspection, providers }: AdminViewOptions) {

@@ -1,5 +1,5 @@
 import type { KeyFacts, ScopeState } from '../pool/inspection.ts';
-import type { ApiKey } from '../shared/api-key.ts';
+import type { ApiKey, KnownKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import { digestOf } from '../shared/secret.ts';
@@ -15,6 +15,7 @@ import type { KeyStats } from './stats.ts';
  */
 export function reportKey(
   facts: KeyFacts,
+  origin: KnownKey['origin'],
   stats: KeyStats,
   lastAction: OperatorAction | null,
   now: number,
@@ -24,10 +25,7 @@ export function reportKey(
   const times = { now, blockedUntil: state.until ?? 0, retiredCause };
   const decisive = scopes.find((scope) => isDecisive(scope, facts));
   return {
-    id: key.id,
-    fingerprint: fingerprintOf(key),
-    service: key.provider,
-    project: key.project,
+    ...identify(key, origin),
     model: target.label,
     state: state.state,
     cause: state.cause ?? null,
@@ -48,8 +46,33 @@ export function reportKey(
   };
 }
 
+/** A key that is out of use has no state for any model. */
+export const reportPausedKey = (
+  { key, origin }: KnownKey,
+  target: Target,
+  stats: KeyStats,
+  lastAction: OperatorAction | null,
+): KeyReport => ({
+  ...identify(key, origin),
+  ...{ model: target.label, state: 'paused', cause: null, source: null },
+  explanation: 'paused by the operator; out of use until it is resumed',
+  ...{ since: null, until: null, untilBy: null, scopes: [], inFlight: 0, history: [] },
+  ...stats,
+  lastAction,
+});
+
+const identify = (key: ApiKey, origin: KnownKey['origin']) => ({
+  id: key.id,
+  fingerprint: fingerprintOf(key),
+  service: key.provider,
+  project: key.project,
+  billing: key.billing ?? null,
+  personaId: key.personaId ?? null,
+  origin,
+});
+
 /** Identifies a key, and cannot be turned back into one. */
-const fingerprintOf = ({ provider, secret }: ApiKey): string =>
+export const fingerprintOf = ({ provider, secret }: ApiKey): string =>
   digestOf(provider, secret.reveal()).toString('hex').slice(0, 10);
 
 /** Whether this scope is the reason for the state of the key for this model. */

@@ -350,7 +350,7 @@ export class KeyRegistry implements KnownKeys {
       const changes = await plan();
       if (changes.length > 0) await this.#options.store.write(KEYS, changes);
     } catch (error) {
-      if (error instanceof StoreUnavailableError) throw unavailable(error);
+      if (error instanceof StoreUnavailableError) throw unavailable(error, this.#options.store);
       if (!(error instanceof StaleWriteError)) throw error;
       if (isLastTry) throw changedElsewhere(error);
       await this.#refresh();
@@ -371,8 +371,9 @@ export class KeyRegistry implements KnownKeys {
 
   async #nextIds(providers: readonly ProviderName[]): Promise<string[]> {
     const { store } = this.#options;
-    const numbers = await Promise.all(providers.map(() => store.next(KEYS)));
-    return providers.map((provider, index) => `${provider}-r${numbers[index]}`);
+    if (providers.length === 0) return [];
+    const first = await store.next(KEYS, providers.length);
+    return providers.map((provider, index) => `${provider}-r${first + index}`);
   }
 
   /** Of each: what has the same text. */
@@ -701,13 +702,11 @@ function invalid(details: readonly FieldFault[]): KeyChangeError {
   return new KeyChangeError('invalid_request', message, details);
 }
 
-const unavailable = (cause: unknown) =>
-  new KeyChangeError(
-    'store_unavailable',
-    'The store of the keys cannot be written now. Look at the list before you try again: the change may have been kept.',
-    [],
-    cause,
-  );
+const unavailable = (cause: unknown, store: DurableStore) =>
+  new KeyChangeError('store_unavailable', store.fault() ?? NOT_WRITTEN, [], cause);
+
+const NOT_WRITTEN =
+  'The store of the keys does not answer. Look at the list before you try again: the change may have been kept.';
 
 const changedElsewhere = (cause: unknown) =>
   new KeyChangeError(

@@ -23,7 +23,10 @@ async function killWhileItWrites(place: StorePlace): Promise<void> {
   for (const rounds of [3, 10, 17]) {
     const writer = await startProgram(process.execPath, ['--import', TSX, WRITER], {
       cwd: import.meta.dirname,
-      environment: place.dataDir === undefined ? { REDIS_URL: place.redisUrl ?? '' } : { DATA_DIR: place.dataDir },
+      environment:
+        place.dataDir === undefined
+          ? { REDIS_URL: place.redisUrl ?? '' }
+          : { DATA_DIR: place.dataDir },
       until: new RegExp(`round ${rounds}\\n`),
     });
     await writer.stop();
@@ -40,13 +43,16 @@ async function killWhileItWrites(place: StorePlace): Promise<void> {
 
 /** A store that was sealed with one master key is not opened with another. */
 async function refusesOtherKeys(place: StorePlace, setting: string): Promise<void> {
-  const environment = place.dataDir === undefined ? { REDIS_URL: place.redisUrl ?? '' } : { DATA_DIR: place.dataDir };
+  const environment =
+    place.dataDir === undefined ? { REDIS_URL: place.redisUrl ?? '' } : { DATA_DIR: place.dataDir };
   const store = await openedStore({ ...place, masterKey: OURS });
   const sealer = createSealer(new Secret('master-key', OURS));
   await store.write('keys', [{ name: 'google-r1', text: sealer.seal(KEY, 'keys', 'google-r1') }]);
   const before = await store.read('keys');
   const wrong = await startRefused({ ...environment, MASTER_KEY: OTHER });
-  expect(wrong.said).toContain(`MASTER_KEY: does not open the store at ${setting}, which was sealed with another one.`);
+  expect(wrong.said).toContain(
+    `MASTER_KEY: does not open the store at ${setting}, which was sealed with another one.`,
+  );
   expect(wrong.code).toBe(1);
   const none = await startRefused(environment);
   expect(none.said).toContain('MASTER_KEY: is not set');

@@ -1,15 +1,11 @@
-import type { RequestHandler, Response } from 'express';
+import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
-import type { Order } from '../../observability/operator-actions.ts';
-import { type KeysPage, keyReport, keysPage, overview } from '../../observability/reports.ts';
-import type { KeyState } from '../../pool/inspection.ts';
+import { overview } from '../../observability/reports.ts';
 import type { Redact } from '../../shared/redact.ts';
-import { defaultTargets, type Target } from '../../shared/target.ts';
-import { bodyOrNone, invalidField, readJsonBody, validate } from '../body.ts';
+import { readJsonBody, validate } from '../body.ts';
 import { bearerIn } from '../caller.ts';
-import { HttpError } from '../errors.ts';
 import type { Page } from '../page-routes.ts';
 import { limitByAddress } from '../rate-limits.ts';
 import { sendJson, sendText } from '../reply.ts';
@@ -20,6 +16,7 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
+import { type KeyRoutesOptions, keyRoutes } from './key-routes.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
 export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
@@ -29,12 +26,8 @@ export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
   readonly requestAnswered: Metrics['requestAnswered'];
 }
 
-export interface AdminHttpOptions extends AdminAccessOptions {
-  readonly view: AdminView;
+export interface AdminHttpOptions extends AdminAccessOptions, KeyRoutesOptions {
   readonly metrics: Metrics;
-  readonly redact: Redact;
-  /** How long an operator parks a key without saying so. */
-  readonly cooldownMs: number;
 }
 
 export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
@@ -54,41 +47,11 @@ const LOGINS_PER_MINUTE = 30;
 const MAX_BODY = 16 * 1024;
 
 function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
-  const { sharedStore, view, metrics, redact, cooldownMs } = options;
+  const { sharedStore, view, metrics, redact } = options;
   const readBody = readJsonBody(MAX_BODY);
-  const keysQuery = createKeysQuery(view.targets);
   const reading = { method: 'get', tag: 'Admin', auth: 'admin', isPolled: true } as const;
-  const onKey = <Body extends Note>(
-    schema: z.ZodType<Body>,
-    example: Body,
-    act: (id: string, order: Order, body: Body) => boolean,
-  ) =>
-    ({
-      method: 'post',
-      tag: 'Admin',
-      auth: 'admin',
-      params: z.object({ id: z.string().meta({ examples: ['google-2'] }) }),
-      body: { schema, isRequired: false, examples: { named: { value: example } } },
-      answer: jsonAnswer('The key as it is now.', keyAnswer),
-      errors: ['not_found'],
-      handlers: [access.require, readBody, postAction(view, schema, act)],
-    }) as const;
   return [
-    {
-      ...reading,
-      path: '/api/keys',
-      id: 'listKeys',
-      summary: 'See the state of each key, and why',
-      description:
-        'In the order of the settings, those of Google first. No answer holds the text of a key.',
-      query: keysQuery,
-      answer: jsonAnswer('One page of keys.', keysPage),
-      handlers: [
-        access.require,
-        ({ query }, response) =>
-          sendJson(response, 200, listKeys(view, validate(keysQuery, query))),
-      ],
-    },
+    ...keyRoutes(access, options),
     {
       ...reading,
       path: '/api/overview',
@@ -97,29 +60,6 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       description: 'Of this process, since its start; at most a second old.',
       answer: jsonAnswer('The last hour, and the latest requests.', overview),
       handlers: [access.require, (_request, response) => sendJson(response, 200, view.overview())],
-    },
-    {
-      ...onKey(releaseBody, { by: 'Ana', reason: 'quota was raised' }, (id, order) =>
-        view.actions.release(id, order),
-      ),
-      path: '/api/keys/{id}/release',
-      id: 'releaseKey',
-      summary: 'Let a key be used again',
-      description:
-        'At once, whatever was found about it. What was found about its project is forgotten for all keys of the project.',
-    },
-    {
-      ...onKey(
-        parkBody,
-        { by: 'Ana', reason: 'bill is strange', seconds: 900 },
-        (id, order, { seconds = cooldownMs / 1000 }) =>
-          view.actions.park(id, seconds * 1000, order),
-      ),
-      path: '/api/keys/{id}/park',
-      id: 'parkKey',
-      summary: 'Take a key out of use',
-      description:
-        'Until its time has passed or an operator releases it. Its running calls go on. A later order replaces this one.',
     },
     {
       ...reading,
@@ -162,64 +102,6 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
     },
   ];
 }
-
-const MAX_LIMIT = 500;
-
-/** @param targets decide which services there are */
-const createKeysQuery = (targets: readonly Target[]) =>
-  z.strictObject({
-    service: z
-      .enum(defaultTargets(targets).map(({ provider }) => provider))
-      .optional()
-      .meta({ description: 'Only the keys of this service.' }),
-    model: z.string().optional().meta({
-      description:
-        'The state for this model, which is one of those in `GET /api/overview`. Default: the first of each service.',
-    }),
-    state: z.enum(['available', 'cooling_down', 'exhausted']).optional().meta({
-      description: 'Only the keys in this state.',
-    }),
-    after: z.string().optional().meta({
-      description: 'Only the keys after this id: `next` of the page before.',
-    }),
-    limit: z.coerce.number().int().min(1).max(MAX_LIMIT).default(100).meta({
-      description: 'The number of keys on a page.',
-    }),
-  });
-
-type KeysQuery = z.output<ReturnType<typeof createKeysQuery>>;
-
-interface Row extends KeyState {
-  readonly target: Target;
-}
-
-/** @throws HttpError 400 that names the field */
-function listKeys(view: AdminView, query: KeysQuery): KeysPage {
-  const { state, after, limit } = query;
-  const all = targetsFor(view, query).flatMap((target) =>
-    view.states(target).map((row): Row => ({ ...row, target })),
-  );
-  const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
-  if (after !== undefined && start === 0) throw invalidField('after', 'There is no such key.');
-  const matches = (row: Row) => state === undefined || row.state === state;
-  const rest = all.slice(start).filter(matches);
-  const page = rest.slice(0, limit);
-  return {
-    total: all.filter(matches).length,
-    keys: view.keys(page),
-    next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
-  };
-}
-
-function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): readonly Target[] {
-  const asked = targets.filter(({ provider }) => service === undefined || provider === service);
-  if (model === undefined) return defaultTargets(asked);
-  const found = asked.filter(({ label }) => label === model);
-  if (found.length > 0) return found;
-  throw invalidField('model', `Must be one of: ${asked.map(({ label }) => label).join(', ')}.`);
-}
-
-const keyAnswer = z.strictObject({ key: keyReport }).meta({ id: 'KeyAnswer' });
 
 const done = z.strictObject({ status: z.literal('ok') }).meta({ id: 'Done' });
 
@@ -297,53 +179,5 @@ function postLogout({ cookie }: AdminAccess): RequestHandler {
     refuseOtherOrigins(request);
     cookie.take(request, response);
     sendJson(response, 200, { status: 'ok' });
-  };
-}
-
-const MAX_SECONDS = 7 * 86_400;
-const note = z.string().trim().max(200);
-
-const releaseBody = z
-  .strictObject({
-    by: note.optional().meta({
-      description: 'Who does it, for the log. Default: the name given at the login.',
-    }),
-    reason: note.optional().meta({ description: 'Why, for the log.' }),
-  })
-  .meta({ id: 'ReleaseRequest', description: 'May be empty, or nothing at all.' });
-
-type Note = z.output<typeof releaseBody>;
-
-const parkBody = releaseBody
-  .extend({
-    seconds: z.number().min(1).max(MAX_SECONDS).optional().meta({
-      description: 'How long, from now, in seconds. Default: `KEY_COOLDOWN_SECONDS`.',
-    }),
-  })
-  .meta({ id: 'ParkRequest', description: 'May be empty, or nothing at all.' });
-
-/** @param act returns whether there is such a key */
-function postAction<Body extends Note>(
-  { targets, keys }: AdminView,
-  schema: z.ZodType<Body>,
-  act: (id: string, order: Order, body: Body) => boolean,
-): RequestHandler {
-  return async function actOnKey(request, response) {
-    const id = String(request.params.id);
-    const body = validate(schema, bodyOrNone(request));
-    if (!act(id, orderIn(response, body), body)) {
-      throw new HttpError('not_found', 'There is no such key.');
-    }
-    const [key] = keys(defaultTargets(targets).map((target) => ({ target, id })));
-    sendJson(response, 200, { key });
-  };
-}
-
-/** The name given at the login is the default. */
-function orderIn({ locals }: Response, { by = '', reason = '' }: Note): Order {
-  return {
-    requestId: locals.requestId,
-    who: by || (locals.admin?.name ?? null),
-    why: reason || null,
   };
 }
