@@ -56,5 +56,5 @@ const LABELLED = /^([^=]+)(=*)=([^=].*)$/s;
 function splitLabels(text: string): [key: string, labels: readonly (string | null)[]] {
   const [, key, padding = '', labels] = LABELLED.exec(text) ?? [];
   if (key === undefined || labels === undefined) return [text, []];
-  return [key + padding, labels.split(',').map((label) => label.trim() || null)];
+  return [(key + padding).trim(), labels.split(',').map((label) => label.trim() || null)];
 }

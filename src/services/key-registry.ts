@@ -222,7 +222,8 @@ export class KeyRegistry implements KnownKeys {
       this.#checkLabels(fresh.map(([index, key]) => ({ ...key, id: null, path: `${index}.` })));
       const ids = await this.#nextIds(fresh.map(([, { provider }]) => provider));
       const changes: DocumentChange[] = [];
-      for (const [place, [, { provider, text, ...labels }]] of fresh.entries()) {
+      for (const [place, [, { provider, text, project, billing, personaId }]] of fresh.entries()) {
+        const labels = { project, billing, personaId };
         const stored = { provider, text, changed: null, labels, use: 'used', last } as const;
         changes.push(this.#document(ids[place] ?? '', stored));
         if (place % PER_TURN === PER_TURN - 1) await nextTurn();
@@ -409,9 +410,7 @@ export class KeyRegistry implements KnownKeys {
   /** Reads the store again and applies what has changed. Never rejects. */
   #refresh(): Promise<void> {
     this.#isStale = true;
-    this.#refreshing ??= this.#refreshUntilFresh().finally(() => {
-      this.#refreshing = null;
-    });
+    this.#refreshing ??= this.#refreshUntilFresh();
     return this.#refreshing;
   }
 
@@ -421,6 +420,8 @@ export class KeyRegistry implements KnownKeys {
       await this.#readStore();
       await this.#apply();
     }
+    // At once: a call after the last look must begin another one.
+    this.#refreshing = null;
   }
 
   async #readStore(): Promise<void> {

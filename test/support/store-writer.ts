@@ -25,10 +25,14 @@ for (let round = 1; ; round += 1) {
       'keys',
       names.map((name) => ({ name, text })),
     ),
-    store.add('sums', [
-      { name: 'one', numbers: { n: 1 } },
-      { name: 'other', numbers: { n: 1 } },
-    ], LATER),
+    store.add(
+      'sums',
+      [
+        { name: 'one', numbers: { n: 1 } },
+        { name: 'other', numbers: { n: 1 } },
+      ],
+      LATER,
+    ),
   ]);
   process.stdout.write(`round ${round}\n`);
 }
