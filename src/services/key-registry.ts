@@ -134,6 +134,8 @@ export class KeyRegistry implements KnownKeys {
   #settings: SettingsKeys;
   #stored: ReadonlyMap<string, Stored> = new Map();
   #entries: ReadonlyMap<string, Entry> = new Map();
+  /** The entries of the last look, before their accounts were known: there may be thousands, of which few change. */
+  #made: ReadonlyMap<string, Entry> = new Map();
   /** What is in the pool. */
   readonly #pooled: Map<string, ApiKey>;
   readonly #listeners: (() => void)[] = [];
@@ -445,7 +447,10 @@ export class KeyRegistry implements KnownKeys {
   async #apply(): Promise<void> {
     const { queues, keysAdded, learnSecrets } = this.#options;
     const entries = this.#makeEntries();
-    await learnSecrets([...entries.values()].map(({ key }) => key.secret));
+    const fresh = [...entries].filter(
+      ([id, { key }]) => key.secret !== this.#entries.get(id)?.key.secret,
+    );
+    await learnSecrets(fresh.map(([, { key }]) => key.secret));
     this.#entries = entries;
     const gone = await this.#removeUnused();
     const changed = await this.#putChanged();
@@ -502,6 +507,7 @@ export class KeyRegistry implements KnownKeys {
     }
     const added = [...this.#stored].filter(([, { key }]) => key?.changed === null);
     for (const [id, { key }] of added.sort(byNumber)) add(this.#entryOf(id, null, key));
+    this.#made = entries;
     return withAccounts(entries);
   }
 
@@ -516,6 +522,8 @@ export class KeyRegistry implements KnownKeys {
 
   /** @param stored either it or `base` has the text */
   #entryOf(id: string, base: ApiKey | null, stored: Content | StoredKey | null): Entry {
+    const made = this.#made.get(id);
+    if (made !== undefined && made.base === base && made.stored === stored) return made;
     const { labels = {}, use = 'used' } = stored ?? {};
     const origin = this.#settings.fileKeys.has(id) ? 'file' : 'environment';
     return {
@@ -602,7 +610,9 @@ const numberIn = (id: string) => Number(id.slice(id.lastIndexOf('-r') + 2));
 const providersOf = (keys: readonly ApiKey[]) => new Set(keys.map(({ provider }) => provider));
 
 const isSameKey = (one: ApiKey, other: ApiKey | undefined) =>
-  other !== undefined &&
+  other !== undefined && (one === other || isEqualKey(one, other));
+
+const isEqualKey = (one: ApiKey, other: ApiKey) =>
   one.id === other.id &&
   one.project === other.project &&
   one.billing === other.billing &&
@@ -629,6 +639,7 @@ function accountsOf(entries: Iterable<Entry>): Accounts {
 /** The keys of one project have one billing account, whichever of them names it. */
 function withAccounts(entries: ReadonlyMap<string, Entry>): ReadonlyMap<string, Entry> {
   const accounts = accountsOf(entries.values());
+  if (accounts.size === 0) return entries;
   return new Map(
     [...entries].map(([id, entry]) => {
       const { account } = accounts.get(slotOf(entry.key.provider, entry.key.project)) ?? {};
