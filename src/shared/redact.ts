@@ -209,8 +209,9 @@ class Runs {
       if (index % FORMS_PER_STEP === FORMS_PER_STEP - 1) yield;
       this.#filter.add(text);
       const end = start + text.length;
+      const hashes = new RollingHash(this.#texts, start, this.#length);
       for (let from = start; from + this.#length <= end; from += 1) {
-        this.#places[this.#slotOf(this.#texts, from)] = from + 1;
+        this.#places[this.#slotOf(this.#texts, from, hashes.next())] = from + 1;
       }
       start = end;
     }
@@ -235,16 +236,17 @@ class Runs {
     for (let at = step - 1; at < last + step; at += step) {
       if (!this.#filter.mayHave(text, at)) continue;
       for (let from = at - step + 1; from <= at && from <= last; from += 1) {
-        if (this.#places[this.#slotOf(text, from)] !== 0) found.push(from);
+        const hash = hashOf(text, from, this.#length);
+        if (this.#places[this.#slotOf(text, from, hash)] !== 0) found.push(from);
       }
     }
     return found;
   }
 
   /** The slot of the run, or the free one where it belongs. */
-  #slotOf(text: string, from: number): number {
+  #slotOf(text: string, from: number, hash: number): number {
     const places = this.#places;
-    let slot = hashOf(text, from, this.#length) % places.length;
+    let slot = hash % places.length;
     for (let place = places[slot]; place; place = places[slot]) {
       if (this.#isSame(place - 1, text, from)) break;
       slot = slot + 1 === places.length ? 0 : slot + 1;
@@ -283,7 +285,8 @@ class Filter {
   /** Must follow for each of the texts. */
   add(text: string): void {
     for (let at = 0; at + 1 < text.length; at += 1) this.#pairs[pairAt(text, at)] = 1;
-    for (let from = 0; from + this.#length <= text.length; from += 1) this.#addRun(text, from);
+    const hashes = new RollingHash(text, 0, this.#length);
+    for (let from = 0; from + this.#length <= text.length; from += 1) this.#addRun(hashes.next());
   }
 
   mayHave(text: string, from: number): boolean {
@@ -296,8 +299,8 @@ class Filter {
     return ((this.#bits[bit >>> 3] ?? 0) & (1 << (bit & 7))) !== 0;
   }
 
-  #addRun(text: string, from: number): void {
-    const bit = hashOf(text, from, this.#length) >>> this.#shift;
+  #addRun(hash: number): void {
+    const bit = hash >>> this.#shift;
     this.#bits[bit >>> 3] = (this.#bits[bit >>> 3] ?? 0) | (1 << (bit & 7));
   }
 }
@@ -311,9 +314,44 @@ const BITS_PER_LETTER = 16;
 function hashOf(text: string, from: number, length: number): number {
   let hash = 0;
   for (let at = from; at < from + length; at += 1) {
-    hash = (Math.imul(hash, 0x5bd1e995) + text.charCodeAt(at)) | 0;
+    hash = (Math.imul(hash, FACTOR) + text.charCodeAt(at)) | 0;
   }
-  return (hash ^ (hash >>> 15)) >>> 0;
+  return mixed(hash);
+}
+
+const FACTOR = 0x5bd1e995;
+
+const mixed = (hash: number) => (hash ^ (hash >>> 15)) >>> 0;
+
+/** What `hashOf` gives for each run of a text in turn: each from the one before. */
+class RollingHash {
+  readonly #text: string;
+  readonly #length: number;
+  /** By how much the first letter of a run counts. */
+  readonly #first: number;
+  #from: number;
+  /** Of the run before. */
+  #hash = 0;
+
+  constructor(text: string, from: number, length: number) {
+    this.#text = text;
+    this.#from = from;
+    this.#length = length;
+    let first = 1;
+    for (let step = 1; step < length; step += 1) first = Math.imul(first, FACTOR);
+    this.#first = first;
+    for (let at = from; at < from + length - 1; at += 1) {
+      this.#hash = (Math.imul(this.#hash, FACTOR) + text.charCodeAt(at)) | 0;
+    }
+  }
+
+  next(): number {
+    const hash =
+      (Math.imul(this.#hash, FACTOR) + this.#text.charCodeAt(this.#from + this.#length - 1)) | 0;
+    this.#hash = (hash - Math.imul(this.#text.charCodeAt(this.#from), this.#first)) | 0;
+    this.#from += 1;
+    return mixed(hash);
+  }
 }
 
 /**
