@@ -64,7 +64,9 @@ export function createAdminView(options: AdminViewOptions): AdminView {
         if (known?.key.provider !== target.provider) return [];
         const its = stats.ofKey(id, now);
         const lastAction = later(actions.lastOf(id), known.lastChange);
-        if (known.use === 'paused') return [reportPausedKey(known, target, its, lastAction)];
+        if (known.use === 'paused') {
+          return [reportPausedKey(known, target, inspection.inFlightOf(id), its, lastAction)];
+        }
         const facts = inspection.facts(target.provider, target.label, id);
         if (facts === null) return [];
         const retiredCause = retiredCauseOf(facts.key);

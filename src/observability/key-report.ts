@@ -50,13 +50,14 @@ export function reportKey(
 export const reportPausedKey = (
   { key, origin }: KnownKey,
   target: Target,
+  inFlight: number,
   stats: KeyStats,
   lastAction: OperatorAction | null,
 ): KeyReport => ({
   ...identify(key, origin),
   ...{ model: target.label, state: 'paused', cause: null, source: null },
   explanation: 'paused by the operator; out of use until it is resumed',
-  ...{ since: null, until: null, untilBy: null, scopes: [], inFlight: 0, history: [] },
+  ...{ since: null, until: null, untilBy: null, scopes: [], inFlight, history: [] },
   ...stats,
   lastAction,
 });

@@ -1,6 +1,6 @@
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Target } from '../shared/target.ts';
-import type { Candidate, CandidateSets, PooledKeys } from './candidate-set.ts';
+import type { Candidate, Roster } from './candidate-set.ts';
 import { isProbed } from './half-open.ts';
 import { type Episode, type Finding, type Health, REMEMBERED_MS, type Scope } from './scope.ts';
 import type { Cause, Effect } from './verdicts.ts';
@@ -21,6 +21,8 @@ export interface Inspection {
   causes(provider: ProviderName, target: string): Readonly<Partial<Record<Cause, number>>>;
   /** Leases that have not ended yet. */
   inFlight(provider: ProviderName): number;
+  /** The same of one key, also after it was removed. */
+  inFlightOf(id: string): number;
   /** Whether all of several such keys were rejected within a minute, while others were not. */
   wereRejectedTogether(provider: ProviderName, isOne: (key: ApiKey) => boolean): boolean;
 }
@@ -93,8 +95,7 @@ const OF_TARGET = ['project_model', 'key_model', 'ejection'] as const;
 const MAX_INSPECTED = 1000;
 
 export function createInspection(
-  sets: CandidateSets,
-  keys: PooledKeys,
+  { sets, keys, leaving }: Pick<Roster, 'sets' | 'keys' | 'leaving'>,
   now: () => number,
 ): Inspection {
   const candidatesFor = (provider: ProviderName, label?: string): readonly Candidate[] => {
@@ -108,6 +109,8 @@ export function createInspection(
     const at = now();
     return candidatesFor(provider, target).map((candidate) => stateOf(candidate, at));
   };
+  const inFlightOf = (id: string) =>
+    (keys.get(id)?.inFlight ?? 0) + (leaving.get(id)?.inFlight ?? 0);
   return {
     counts(provider, target) {
       const states = statesFor(provider, target);
@@ -132,7 +135,8 @@ export function createInspection(
         ?.candidates.find(
           ({ key, set }) => key.provider === provider && set.target.label === label,
         );
-      return candidate === undefined ? null : factsOf(candidate, now());
+      if (candidate === undefined) return null;
+      return factsOf(candidate, inFlightOf(id), now());
     },
     nextToReturn(provider, target) {
       const coolingDown = statesFor(provider, target).filter(
@@ -149,6 +153,7 @@ export function createInspection(
     },
     inFlight: (provider) =>
       candidatesFor(provider).reduce((sum, { pooled }) => sum + pooled.inFlight, 0),
+    inFlightOf,
     wereRejectedTogether(provider, isOne) {
       const candidates = candidatesFor(provider);
       const living = candidates.filter((one) => rejectedSince(one) === null);
@@ -220,7 +225,7 @@ const lastToEnd = (decisive: NotReady, longest: Health | undefined): NotReady =>
     ? decisive
     : longest;
 
-function factsOf(candidate: Candidate, now: number): KeyFacts {
+function factsOf(candidate: Candidate, inFlight: number, now: number): KeyFacts {
   const { key, pooled, set, scopes, allScopes, ejection } = candidate;
   const shared = SHARED.map((name) => {
     const scope = scopes[name];
@@ -240,7 +245,7 @@ function factsOf(candidate: Candidate, now: number): KeyFacts {
   return {
     key,
     target: set.target,
-    inFlight: pooled.inFlight,
+    inFlight,
     state: stateOf(candidate, now),
     scopes: [
       ...[...shared, ...ofTargets].filter((one) => one !== null),

@@ -191,6 +191,10 @@ describe('pausing and retiring a key', () => {
       status: 200,
       body: { id: 'google-2', storage: 'memory', lasts: false },
     });
+    const paused = await post(app, '/google/pause');
+    expect(paused.body.key).toMatchObject({ state: 'paused', inFlight: expect.any(Number) });
+    expect(paused.body.key.inFlight).toBeGreaterThan(0);
+    await post(app, '/google/resume');
     const calls = app.standin.callsOf(TWO.GOOGLE_API_KEY_2);
     chats.push(...Array.from({ length: 10 }, () => app.chat('Hi')));
     const answers = await flow(app.clock, Promise.all(chats));
