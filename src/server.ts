@@ -22,16 +22,21 @@ import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
 import { createEmbed } from './services/embeddings.ts';
 import { createKeyChecks, type KeyChecks } from './services/key-check.ts';
+import { KeyRegistry, type KeyRegistryOptions } from './services/key-registry.ts';
 import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { createTokenCount } from './services/token-count.ts';
+import type { ApiKey } from './shared/api-key.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { DurableStore } from './shared/durable-store.ts';
 import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
 import type { Redact } from './shared/redact.ts';
+import { createSealer } from './shared/seal.ts';
+import { Secret } from './shared/secret.ts';
 import type { SharedStore } from './shared/shared-store.ts';
 import { type Target, targetWhere } from './shared/target.ts';
+import { createMemoryStore } from './sharing/memory-store.ts';
 import { openStore } from './sharing/open-store.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
@@ -95,6 +100,8 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const upstream = { dispatcher, redact, now: clock.now };
   const checkers = keyCheckers(config, providers, upstream);
   const checks = createKeyChecks({ checkers, learns: { pool, queues }, clock, log });
+  const registry = createRegistry(config, { clock, log, providers, store, pool, queues, sharing });
+  await registry.start();
   const admin = await loadAdmin(config, {
     ...runtime,
     providers,
@@ -106,6 +113,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharedStore,
     store,
     checks,
+    registry,
   });
   const otel = await loadOtel(config, { clock, log, redact, providers });
   const sinks = [
@@ -117,6 +125,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const failover = createFailover({
     ...config,
     ...{ providers, pool, clock, random, queues, hedging, sinks, tracing: otel.tracing },
+    arePaused: (provider) => registry.arePaused(provider),
   });
   const clients = new Map(
     providers.flatMap(({ name, createChat }) =>
@@ -176,12 +185,10 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       failover,
       provider: anam,
       targets: targets.filter(({ provider }) => provider === anam.name),
-      anam: config.keys.some(({ provider }) => provider === anam.name)
-        ? createAnam({ ...upstream, baseUrl: config.anamBaseUrl })
-        : null,
+      anam: createAnam({ ...upstream, baseUrl: config.anamBaseUrl }),
+      keys: registry,
       clock,
       texts: sharedStore?.texts ?? null,
-      hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
   });
   await sharing?.join(pool, queues);
@@ -199,12 +206,36 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       await otel.stop();
       if (admin !== null)
         await atMost(LEAVE_LIMIT_MS + ALERTS_LIMIT_MS, clock, admin.stop(), undefined);
+      registry.stop();
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
       return endedByItself && answersEnded;
     },
   };
+}
+
+interface RegistryParts
+  extends Pick<KeyRegistryOptions, 'providers' | 'store' | 'pool' | 'queues' | 'clock' | 'log'> {
+  readonly sharing: { keysAdded(keys: readonly ApiKey[]): void } | null;
+}
+
+/** Changes of the keys are kept where there is a store that lasts and a secret that seals them. */
+function createRegistry(
+  { keys, fileKeys, readKeysAgain: readAgain, masterKey, redact, learnSecrets }: Config,
+  { store, sharing, ...parts }: RegistryParts,
+): KeyRegistry {
+  const areKept = masterKey !== null && store.kind !== 'memory';
+  return new KeyRegistry({
+    ...parts,
+    settings: { keys, fileKeys },
+    readAgain,
+    store: areKept ? store : createMemoryStore(parts.clock.now),
+    sealer: createSealer(areKept ? masterKey : new Secret('this-process', randomUUID())),
+    keysAdded: (added) => sharing?.keysAdded(added),
+    redact,
+    learnSecrets,
+  });
 }
 
 /** Null without a model for Live sessions. */
@@ -285,6 +316,7 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     documents,
     redis: () => connection.state,
     counts: () => sharing.counts,
+    keysAdded: (added: readonly ApiKey[]) => sharing.keysAdded(added),
     join(pool: KeyPool, queues: WaitQueues) {
       const joined = sharing.join(pool, {
         opened: (provider) => queues.get(provider)?.keyProved(null),
@@ -309,6 +341,7 @@ interface AdminParts
   readonly sharedStore: SharedStore | null;
   readonly store: DurableStore;
   readonly checks: KeyChecks;
+  readonly registry: KeyRegistry;
 }
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */

@@ -144,8 +144,14 @@ export function ourFault(cause?: unknown): ServiceError {
 
 export const clientGone = () => new ServiceError('client_gone', 'The client has gone.');
 
-export const noKeysConfigured = (provider: Pick<ProviderFacts, 'prefix'>) =>
-  new ServiceError('no_keys_configured', `No API keys available. Set ${keyVariable(provider)}.`);
+/** @param arePaused whether the provider has keys, all of them paused */
+export function noKeysConfigured(
+  provider: Pick<ProviderFacts, 'prefix'>,
+  arePaused = false,
+): ServiceError {
+  const advice = arePaused ? 'All of them are paused.' : `Set ${keyVariable(provider)}.`;
+  return new ServiceError('no_keys_configured', `No API keys available. ${advice}`);
+}
 
 /**
  * @param names under which models may be requested, aliases included

@@ -14,12 +14,14 @@ const STATUSES = {
   model_unavailable: 404,
   method_not_allowed: 405,
   check_failed: 409,
+  conflict: 409,
   rate_limited: 429,
   internal_error: 500,
   upstream_failed: 502,
   upstream_timeout: 504,
   all_keys_exhausted: 503,
   no_keys_configured: 503,
+  store_unavailable: 503,
   overloaded: 503,
 } as const;
 

@@ -197,13 +197,15 @@ const ERRORS: Readonly<Record<ErrorCode, string>> = {
   model_unavailable: 'The model is not served, or no key may use what was asked for.',
   method_not_allowed: 'The path has other methods.',
   check_failed: 'The provider still refuses the key, so it was not released.',
+  conflict: 'It contradicts what is there.',
   rate_limited:
     'Too many requests or wrong tokens from this address; or every project refuses what is special about the request.',
   internal_error: "A bug of this server: its stack is in the log, under the request's id.",
   upstream_failed: 'The provider is in trouble, or a setting of this server is at fault.',
   upstream_timeout: 'The provider did not answer in time.',
   all_keys_exhausted: 'Every key is spent; `Retry-After` is when the first one returns.',
-  no_keys_configured: 'No key of this provider is set.',
+  no_keys_configured: 'No key of this provider is set, or all of them are paused.',
+  store_unavailable: 'What is made at run time cannot be kept now.',
   overloaded: 'Too many large requests are in flight; `Retry-After` says when to try again.',
 };
 

@@ -424,6 +424,8 @@ export interface RosterOptions {
 export interface Roster {
   readonly sets: CandidateSets;
   readonly keys: PooledKeys;
+  /** Keys that were removed or replaced while they had leases. */
+  readonly leaving: PooledKeys;
   /** Grows with each change of the keys. */
   readonly version: number;
   /** Adds a key. One with the same id is replaced; if its text is the same, what is known of it stays. */
@@ -440,6 +442,7 @@ export function createRoster(options: RosterOptions): Roster {
   const { targets, random, needsPermits, limitsOf, minuteMs } = options;
   const scopes = createScopes(needsPermits);
   const keys = new Map<string, PooledKey>();
+  const leaving = new Map<string, PooledKey>();
   const sets = new Map(targets.map((target) => [target, new CandidateSet(target, random)]));
   const quotas = new Map<Scope, Quota>();
   let version = 0;
@@ -463,13 +466,13 @@ export function createRoster(options: RosterOptions): Roster {
     return pooled;
   }
 
-  function removeAll({ candidates }: PooledKey): void {
+  function removeAll(pooled: PooledKey): void {
+    const { key, candidates, inFlight } = pooled;
+    if (inFlight > 0) leaving.set(key.id, pooled);
     for (const candidate of candidates) {
       candidate.remove();
-      for (const scope of candidate.allScopes) {
-        if (!scopes.forgetUnused(scope)) continue;
-        quotas.delete(scope);
-      }
+      const unused = candidate.allScopes.filter((scope) => scopes.forgetUnused(scope));
+      for (const scope of unused) quotas.delete(scope);
     }
   }
 
@@ -478,6 +481,7 @@ export function createRoster(options: RosterOptions): Roster {
   return {
     sets,
     keys,
+    leaving,
     get version() {
       return version;
     },

@@ -84,7 +84,7 @@ export class KeyPool {
     };
     this.#context = createPoolContext(cooldownMs, now, publish, needsPermits ? used : null);
     this.sharedQuotas = createSharedQuotas(roster, this.#context);
-    this.inspection = createInspection(roster.sets, roster.keys, now);
+    this.inspection = createInspection(roster, now);
     this.operator = createOperator(roster.keys, this.#context);
     this.sharedScopes = createSharedScopes(roster, this.#context);
   }

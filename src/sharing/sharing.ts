@@ -48,6 +48,7 @@ export class Sharing {
   readonly #publisher: Publisher;
   readonly #claims: ProbeClaims;
   readonly #quotas: QuotaSharing;
+  readonly #providers: Set<ProviderName>;
   #joined: Joined | null = null;
   #syncing: Promise<void> | null = null;
   #isStale = false;
@@ -59,6 +60,7 @@ export class Sharing {
     this.#options = options;
     this.#store = store;
     this.#names = createScopeNames(keys);
+    this.#providers = new Set(keys.map(({ provider }) => provider));
     this.#publisher = createPublisher({
       store,
       updateOf: (scope) => this.#updateOf(scope),
@@ -114,7 +116,10 @@ export class Sharing {
 
   /** Must follow each key that was added or replaced in the pool: other instances may know something of it. */
   keysAdded(keys: readonly ApiKey[]): void {
-    for (const key of keys) this.#names.put(key);
+    for (const key of keys) {
+      this.#names.put(key);
+      this.#providers.add(key.provider);
+    }
     if (this.#joined !== null && this.#store.isUp()) void this.#sync();
   }
 
@@ -163,8 +168,7 @@ export class Sharing {
       const { name, record } = this.#recordOf(scope);
       if (!isSameRecord(stored.get(name), record)) this.#publisher.add(scope);
     }
-    const providers = new Set(this.#options.keys.map(({ provider }) => provider));
-    for (const provider of providers) this.#joined?.listener.opened(provider);
+    for (const provider of this.#providers) this.#joined?.listener.opened(provider);
     await this.#publisher.flush();
   }
 

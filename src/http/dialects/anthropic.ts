@@ -58,6 +58,8 @@ const ERROR_TYPES: Record<ErrorCode, string> = {
   upstream_timeout: 'timeout_error',
   all_keys_exhausted: 'overloaded_error',
   no_keys_configured: 'api_error',
+  conflict: 'invalid_request_error',
+  store_unavailable: 'api_error',
   overloaded: 'overloaded_error',
 };
 
