@@ -4,7 +4,7 @@ import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { count, countdown } from '/dashboard/page.js';
 import { bothTimes, localTime, moment, number, timeLeft, utcTime } from './labels.js';
 
-/** @import { Overview, Situation } from './shapes.ts' */
+/** @import { Overview, Situation } from '../../../observability/reports.ts' */
 
 /** @type {Record<Situation['fault'], string>} */
 const FAULTS = {
