@@ -3,6 +3,7 @@ import type { QuotaLimits } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import { Ejection, RecentSuccesses, Slowness } from './ejection.ts';
+import type { Room } from './fair-share.ts';
 import { ParkedFeatures } from './features.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
 import { type Fit, Quota } from './pacing.ts';
@@ -278,6 +279,28 @@ export class CandidateSet {
   nextDueAt(now: number): number | null {
     if (now >= this.#nextDueAt) this.#update(now);
     return this.#nextDueAt === Number.POSITIVE_INFINITY ? null : this.#nextDueAt;
+  }
+
+  /** What is left of the quotas of all projects with a key that is not parked; null where nothing limits them as far as is known. */
+  room(now: number): Room | null {
+    const sum = { requests: 0, tokens: 0, dayRequests: 0 };
+    const counted = new Set<Quota>();
+    for (const { quota, allScopes } of this.candidates) {
+      if (counted.has(quota) || allScopes.some((scope) => scope.parkedUntil(now) > 0)) continue;
+      if (!quota.isKnown) return null;
+      counted.add(quota);
+      const { requests, tokens, dayRequests } = quota.room(now);
+      sum.requests += requests;
+      sum.tokens += tokens;
+      sum.dayRequests += dayRequests;
+    }
+    if (counted.size === 0) return null;
+    const known = (left: number) => (Number.isFinite(left) ? left : null);
+    return {
+      requests: known(sum.requests),
+      tokens: known(sum.tokens),
+      dayRequests: known(sum.dayRequests),
+    };
   }
 
   /** Puts a candidate where its scopes say that it belongs now. */

@@ -10,6 +10,7 @@ import {
   earliest,
   type Roster,
 } from './candidate-set.ts';
+import type { Room } from './fair-share.ts';
 import { askForProbe, Probe } from './half-open.ts';
 import { createInspection, type Inspection, stateOf } from './inspection.ts';
 import { Lease } from './lease.ts';
@@ -206,6 +207,11 @@ export class KeyPool {
       .map(({ quota }) => quota);
     const isExceeded = quotas.length > 0 && quotas.every((one) => one.fitsAt(tokens, now) === null);
     return isExceeded ? quotas.reduce((most, one) => Math.max(most, one.tokenLimit), 0) : null;
+  }
+
+  /** What is left of the target's quotas; null where nothing limits it as far as is known. */
+  room(target: Target): Room | null {
+    return this.#sets.get(target)?.room(this.#context.now()) ?? null;
   }
 
   hasKeys(provider: ProviderName): boolean {

@@ -164,6 +164,16 @@ export class Quota {
     return until;
   }
 
+  /** What is left of each limit; `Infinity` where none is known. */
+  room(now: number): Readonly<Record<'requests' | 'tokens' | 'dayRequests', number>> {
+    this.#open(now);
+    return {
+      requests: Math.max(0, this.#valueOf('rpm') - this.#requestsIn(this.#minute)),
+      tokens: Math.max(0, this.tokenLimit - this.#tokensInMinute()),
+      dayRequests: Math.max(0, this.#valueOf('rpd') - this.#requestsIn(this.#day)),
+    };
+  }
+
   /** When a request of this size fits: 0 for now; null where the provider has refused such a one as too large. */
   fitsAt(tokens: number, now: number): number | null {
     if (tokens >= this.#tooLarge.tokens && now < this.#tooLarge.until) return null;
