@@ -5,6 +5,7 @@ import { ListenError } from './http/listen.ts';
 import { PROVIDERS, startUnderstudy, type Understudy } from './server.ts';
 import { createSystemClock } from './shared/clock.ts';
 import { createLogger, type Logger, LogOutput, STANDARD_OUTPUT } from './shared/logger.ts';
+import { StoreFault } from './sharing/open-store.ts';
 
 /** Shorter than the platform's limit (`maxShutdownDelaySeconds` in render.yaml). */
 const DRAIN_LIMIT_MS = 290_000;
@@ -54,7 +55,8 @@ function report(config: Config): void {
 function serve(config: Config, log: Logger): Promise<Understudy> {
   const runtime = { clock, random: Math.random, log, measuresProcess: true };
   return startUnderstudy(config, runtime).catch((error: unknown) => {
-    if (error instanceof ListenError) fail(config.redact(error.message));
+    if (error instanceof ListenError || error instanceof StoreFault)
+      fail(config.redact(error.message));
     throw error;
   });
 }

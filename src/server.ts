@@ -28,7 +28,7 @@ import { providerOf } from './shared/provider-facts.ts';
 import type { Redact } from './shared/redact.ts';
 import type { SharedStore } from './shared/shared-store.ts';
 import { type Target, targetWhere } from './shared/target.ts';
-import { createMemoryStore } from './sharing/memory-store.ts';
+import { openStore } from './sharing/open-store.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
 export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
@@ -68,7 +68,12 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
   const sharedStore = sharing?.sharedStore ?? null;
-  const store = createMemoryStore(clock.now);
+  const store = await openStore({ ...config, clock, log, redis: sharing?.documents }).catch(
+    async (error) => {
+      await sharing?.stop();
+      throw error;
+    },
+  );
   const pool = new KeyPool({
     keys: config.keys,
     targets,
@@ -210,11 +215,12 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     import('./sharing/redis-store.ts'),
   ]);
   const sharedStore = createRedisStore({ url, prefix, keys, clock, random, log });
-  const { connection, records } = sharedStore;
+  const { connection, records, documents } = sharedStore;
   const sharing = new Sharing({ store: records, keys, cooldownMs, clock });
   return {
     peers: sharing.peers,
     sharedStore,
+    documents,
     redis: () => connection.state,
     counts: () => sharing.counts,
     join(pool: KeyPool, queues: WaitQueues) {

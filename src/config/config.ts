@@ -37,6 +37,7 @@ export function readConfig(
     ...personaFaults(texts),
     ...misplacedKeys(texts, keys),
     ...adminTokenFaults(settings.data),
+    ...masterKeyFaults(settings.data),
     ...modelFaults(settings.data),
     ...bodiesFaults(settings.data),
     ...workersFaults(texts),
@@ -56,6 +57,7 @@ export function readConfig(
       ...originWarnings(config),
       ...clearTextWarnings(config),
       ...groundingWarnings(config),
+      ...storeWarnings(config),
     ],
   };
 }
@@ -113,6 +115,14 @@ const personaFaults = (texts: ReadonlyMap<string, string>): readonly string[] =>
 const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
   settings?.CLIENT_TOKENS.some((token) => token === settings.ADMIN_TOKEN)
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
+    : [];
+
+/** Whoever has a token must not be able to open the store. */
+const masterKeyFaults = (settings: Settings | undefined): readonly string[] =>
+  [settings?.ADMIN_TOKEN, ...(settings?.CLIENT_TOKENS ?? [])].some(
+    (token) => token !== null && token !== undefined && token === settings?.MASTER_KEY,
+  )
+    ? ['MASTER_KEY: is ADMIN_TOKEN or one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
 /** Checks the settings that refer to models of other settings. No value is named: it may be a key on the wrong line. */
@@ -233,6 +243,10 @@ function toConfig(settings: Settings) {
     redisUrl: secret('redis', settings.REDIS_URL),
     /** What every name in Redis begins with. */
     redisPrefix: settings.REDIS_PREFIX,
+    /** The folder of what outlives the process; not used with a `redisUrl`. */
+    dataDir: settings.DATA_DIR,
+    /** Seals the secrets in the store. */
+    masterKey: secret('master-key', settings.MASTER_KEY),
     logLevel: settings.LOG_LEVEL,
   };
 }
@@ -298,6 +312,13 @@ function isPrivateHost(host: string): boolean {
   return PRIVATE.check(address, family === 6 ? 'ipv6' : 'ipv4');
 }
 
+function storeWarnings({ redisUrl, dataDir, masterKey }: ReturnType<typeof toConfig>) {
+  if (redisUrl !== null && dataDir !== null)
+    return ['DATA_DIR is not used: REDIS_URL has the store.'];
+  const isUseless = masterKey !== null && redisUrl === null && dataDir === null;
+  return isUseless ? ['MASTER_KEY is not used without REDIS_URL or DATA_DIR.'] : [];
+}
+
 /** `localhost`, a service of Docker or Kubernetes, a machine of the local network. */
 const PRIVATE_NAME = /^(?:[^.]+|.+\.(?:localhost|local|internal))\.?$/;
 
@@ -322,7 +343,7 @@ const redactSecretsOf = (settings: ReturnType<typeof toConfig>, keys: readonly A
     ...passwordsIn(settings.redisUrl),
     ...keys.map(({ secret }) => secret),
     ...settings.clientTokens,
-    ...(settings.adminToken === null ? [] : [settings.adminToken]),
+    ...[settings.adminToken, settings.masterKey].filter((secret) => secret !== null),
   ]);
 
 /** The rest of the address is no secret: it says which Redis is meant. */

@@ -224,6 +224,13 @@ export const token = z.string().transform((text, context): string => {
   return fault === null ? text : reject(context, fault);
 });
 
+const MIN_MASTER_KEY = 32;
+
+export const masterKey = token.refine(
+  ({ length }) => length >= MIN_MASTER_KEY,
+  `must have at least ${MIN_MASTER_KEY} characters, such as openssl rand -hex 32 prints`,
+);
+
 export const clientTokens = z.string().transform((text, context): readonly string[] => {
   const tokens = listed(text).map(cleanText);
   const faults = tokens.map(faultOfToken);

@@ -6,6 +6,7 @@ import {
   flag,
   isPersonaId,
   jsonObject,
+  masterKey,
   matching,
   modelAliases,
   modelLimits,
@@ -71,5 +72,7 @@ export const SETTINGS = z.object({
   MAX_BODIES_MB: wholeNumber(1, 100_000).optional(),
   REDIS_URL: redisUrl.nullable().default(null),
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
+  DATA_DIR: z.string().nullable().default(null),
+  MASTER_KEY: masterKey.nullable().default(null),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

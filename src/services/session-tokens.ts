@@ -1,9 +1,9 @@
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { ApiKey } from '../shared/api-key.ts';
 import { atMost, type Clock } from '../shared/clock.ts';
 import { type JsonObject, parseJson } from '../shared/json.ts';
-import { digestOf } from '../shared/secret.ts';
+import { createSealer } from '../shared/seal.ts';
+import { digestOf, Secret } from '../shared/secret.ts';
 import type { TextStore } from '../shared/shared-store.ts';
 
 /** What is kept of a session token, so that its session can start with another key. */
@@ -52,7 +52,8 @@ export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions
       own.remember(token, minted);
       if (texts === null) return;
       const { keyId, clientRequest } = minted;
-      const text = seal(JSON.stringify({ key: hashById.get(keyId), clientRequest }), token);
+      const known = { key: hashById.get(keyId), clientRequest };
+      const text = sealerOf(token).seal(JSON.stringify(known));
       if (text.length <= MAX_SHARED_LENGTH)
         texts.put(nameOf(token), text, LIFETIME_MS).catch(() => {});
     },
@@ -153,28 +154,14 @@ const nameOf = (token: string): string => digestOf('name', token).toString('base
 
 const claimOf = (token: string) => `${nameOf(token)}:claim`;
 
-const CIPHER = 'aes-256-gcm';
-const NONCE_BYTES = 12;
-const TAG_BYTES = 16;
-
-/** Encrypts a text so that only the token decrypts it. */
-function seal(text: string, token: string): string {
-  const nonce = randomBytes(NONCE_BYTES);
-  const cipher = createCipheriv(CIPHER, digestOf('seal', token), nonce);
-  const sealed = Buffer.concat([cipher.update(text, 'utf8'), cipher.final()]);
-  return Buffer.concat([nonce, cipher.getAuthTag(), sealed]).toString('base64');
-}
+/** Only the token opens it. */
+const sealerOf = (token: string) =>
+  createSealer(new Secret('session-token', token), 'session token');
 
 /** @returns an empty text for what was not sealed with this token */
 function unseal(sealed: string, token: string): string {
-  const bytes = Buffer.from(sealed, 'base64');
-  const body = NONCE_BYTES + TAG_BYTES;
-  if (bytes.length < body) return '';
-  const nonce = bytes.subarray(0, NONCE_BYTES);
-  const decipher = createDecipheriv(CIPHER, digestOf('seal', token), nonce);
-  decipher.setAuthTag(bytes.subarray(NONCE_BYTES, body));
   try {
-    return decipher.update(bytes.subarray(body), undefined, 'utf8') + decipher.final('utf8');
+    return sealerOf(token).open(sealed);
   } catch {
     return '';
   }

@@ -7,18 +7,35 @@ export interface DurableStore {
   readonly kind: 'redis' | 'file' | 'memory';
   /** Whether a call is likely to succeed now. */
   isUp(): boolean;
+  /**
+   * Why this instance must not write to the store: it was written with another `MASTER_KEY`, or by a newer version. A
+   * sentence for people; null where all is well. Documents can then be read only.
+   */
+  fault(): string | null;
   /** All documents of a collection. */
   read(collection: string): Promise<readonly StoredDocument[]>;
   /**
    * Writes all of these changes, or none.
    *
-   * @throws StaleWriteError when a document has another version by now; StoreUnavailableError when the store does not answer
+   * @param changes each of another document; at most `MAX_BATCH`
+   * @throws StaleWriteError when a document has another version by now; StoreUnavailableError when the store does not
+   *   answer, and it may or may not have been written then, or when it has a `fault`
    */
   write(collection: string, changes: readonly DocumentChange[]): Promise<void>;
   /** The next number of a sequence, from 1. None is given twice, also not after a restart or to another instance. */
   next(sequence: string): Promise<number>;
-  /** Adds to the numbers of some rows, all or none of them. The collection is forgotten at `expiresAt`. */
-  add(collection: string, rows: readonly NumberRow[], expiresAt: number): Promise<void>;
+  /**
+   * Adds to the numbers of some rows, all or none of them. The collection is forgotten at `expiresAt`.
+   *
+   * @param rows at most `MAX_BATCH` numbers in all
+   * @param batch an id of these rows: a second call with it within ten minutes adds nothing, so a failed call can be repeated
+   */
+  add(
+    collection: string,
+    rows: readonly NumberRow[],
+    expiresAt: number,
+    batch?: string,
+  ): Promise<void>;
   /** All rows of a collection. */
   rows(collection: string): Promise<readonly NumberRow[]>;
   /**
@@ -28,6 +45,9 @@ export interface DurableStore {
   watch(collection: string, changed: () => void): void;
   close(): Promise<void>;
 }
+
+/** How many changes or numbers one call writes: more would hold Redis up for too long. */
+export const MAX_BATCH = 10_000;
 
 export interface StoredDocument {
   readonly name: string;
@@ -48,9 +68,15 @@ export interface DocumentChange {
 
 export interface NumberRow {
   readonly name: string;
-  /** Whole numbers, by field. */
+  /** Whole numbers, by field. The name of a field has no line break. */
   readonly numbers: Readonly<Record<string, number>>;
 }
+
+/** How long the id of a batch is kept, in milliseconds. */
+export const KEEP_BATCH_MS = 600_000;
+
+/** A store without the check of its version and of the `MASTER_KEY`. */
+export type StoreBackend = Omit<DurableStore, 'fault'>;
 
 /** Another instance was faster. */
 export class StaleWriteError extends Error {

@@ -1,6 +1,7 @@
 import {
   type DocumentChange,
   type DurableStore,
+  KEEP_BATCH_MS,
   type NumberRow,
   StaleWriteError,
   type StoredDocument,
@@ -20,6 +21,8 @@ export function createMemoryStore(now: () => number): DurableStore {
   const collections = new Map<string, Map<string, Kept>>();
   const sums = new Map<string, Sums>();
   const sequences = new Map<string, number>();
+  /** When the id of a batch is forgotten. */
+  const batches = new Map<string, number>();
   const watchers = new Map<string, (() => void)[]>();
 
   function documentsOf(collection: string): Map<string, Kept> {
@@ -37,9 +40,21 @@ export function createMemoryStore(now: () => number): DurableStore {
     }
   }
 
+  function forgetExpired(): void {
+    for (const [name, { expiresAt }] of sums) if (expiresAt <= now()) sums.delete(name);
+    for (const [id, until] of batches) if (until <= now()) batches.delete(id);
+  }
+
+  function isRepeated(batch: string): boolean {
+    const isKnown = batches.has(batch);
+    if (!isKnown) batches.set(batch, now() + KEEP_BATCH_MS);
+    return isKnown;
+  }
+
   return {
     kind: 'memory',
     isUp: () => true,
+    fault: () => null,
     async read(collection) {
       return [...documentsOf(collection).values()].map(({ expiresAt: _, ...document }) => document);
     },
@@ -58,16 +73,18 @@ export function createMemoryStore(now: () => number): DurableStore {
       sequences.set(sequence, number);
       return number;
     },
-    async add(collection, rows, expiresAt) {
-      for (const [name, old] of sums) if (old.expiresAt <= now()) sums.delete(name);
+    async add(collection, rows, expiresAt, batch) {
+      forgetExpired();
+      if (batch !== undefined && isRepeated(batch)) return;
       const kept = sums.get(collection) ?? { rows: new Map(), expiresAt };
       kept.expiresAt = expiresAt;
       sums.set(collection, kept);
       for (const row of rows) addTo(kept.rows, row);
     },
     async rows(collection) {
-      const { rows = [] } = sums.get(collection) ?? {};
-      return [...rows].map(([name, numbers]) => ({ name, numbers: { ...numbers } }));
+      const kept = sums.get(collection);
+      if (kept === undefined || kept.expiresAt <= now()) return [];
+      return [...kept.rows].map(([name, numbers]) => ({ name, numbers: { ...numbers } }));
     },
     watch(collection, changed) {
       watchers.set(collection, [...(watchers.get(collection) ?? []), changed]);

@@ -168,6 +168,9 @@ export type RedisClient = Redis & {
   writeAnswer(...keysAndArguments: readonly string[]): Promise<unknown>;
   readAnswer(...keysAndArguments: readonly string[]): Promise<unknown>;
   endAnswer(...keysAndArguments: readonly string[]): Promise<unknown>;
+  writeDocuments(keysAndArguments: readonly string[]): Promise<unknown>;
+  forgetDocuments(keysAndArguments: readonly string[]): Promise<unknown>;
+  addNumbers(keysAndArguments: readonly string[]): Promise<unknown>;
 };
 
 const COMMAND_LIMIT_MS = 1000;

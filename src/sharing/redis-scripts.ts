@@ -226,6 +226,65 @@ redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
 redis.call('PUBLISH', ARGV[4], ARGV[5] .. held)`;
 
+/** The time of Redis, and the version of a document: see `redis-documents.ts` for their form. */
+const DOCUMENTS = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function versionOf(name)
+  local known = redis.call('HGET', KEYS[1], name)
+  if not known then return 0, false end
+  local version, ends = string.match(known, '^(%d+):(%d+):')
+  if version and (ends == '0' or tonumber(ends) > now) then return tonumber(version), false end
+  return 0, true
+end
+`;
+
+/**
+ * Changes documents of a collection, all or none, and announces it. What may find Redis full comes first, and is refused
+ * before anything is written.
+ *
+ * Keys: the documents, the number of changes. Arguments: channel, message, then for each change: name, text, whether it
+ * stays (1 or 0), the version that it must have or nothing, when it expires or 0. Answers with the name of a document that
+ * has another version.
+ */
+const WRITE_DOCUMENTS = `${DOCUMENTS}
+local versions = {}
+for at = 3, #ARGV, 5 do
+  local version = versionOf(ARGV[at])
+  if ARGV[at + 3] ~= '' and tonumber(ARGV[at + 3]) ~= version then return ARGV[at] end
+  versions[at] = version
+end
+redis.call('INCR', KEYS[2])
+for at = 3, #ARGV, 5 do
+  if ARGV[at + 2] == '1' then
+    local head = string.format('%.0f:%s:', versions[at] + 1, ARGV[at + 4])
+    redis.call('HSET', KEYS[1], ARGV[at], head .. ARGV[at + 1])
+  end
+end
+for at = 3, #ARGV, 5 do
+  if ARGV[at + 2] == '0' then redis.call('HDEL', KEYS[1], ARGV[at]) end
+end
+redis.call('PUBLISH', ARGV[1], ARGV[2])`;
+
+/** Deletes documents that have expired. Key: the documents. Arguments: names. */
+const FORGET_DOCUMENTS = `${DOCUMENTS}
+for _, name in ipairs(ARGV) do
+  local _, isOver = versionOf(name)
+  if isOver then redis.call('HDEL', KEYS[1], name) end
+end`;
+
+/**
+ * Adds to numbers, all or none, and once for each batch.
+ *
+ * Keys: a hash, the mark of the batch. Arguments: when the hash expires, ms to keep the mark or nothing, then for each
+ * number: field, number.
+ */
+const ADD_NUMBERS = `
+redis.call('HLEN', KEYS[1])
+if ARGV[2] ~= '' and not redis.call('SET', KEYS[2], '1', 'NX', 'PX', ARGV[2]) then return end
+for at = 3, #ARGV, 2 do redis.call('HINCRBY', KEYS[1], ARGV[at], ARGV[at + 1]) end
+redis.call('PEXPIREAT', KEYS[1], ARGV[1])`;
+
 export const SCRIPTS = {
   publishRecord: { lua: PUBLISH, numberOfKeys: 3 },
   claimProbe: { lua: CLAIM },
@@ -235,4 +294,7 @@ export const SCRIPTS = {
   writeAnswer: { lua: WRITE_ANSWER, numberOfKeys: 2 },
   readAnswer: { lua: READ_ANSWER, numberOfKeys: 2 },
   endAnswer: { lua: END_ANSWER, numberOfKeys: 2 },
+  writeDocuments: { lua: WRITE_DOCUMENTS, numberOfKeys: 2 },
+  forgetDocuments: { lua: FORGET_DOCUMENTS, numberOfKeys: 1 },
+  addNumbers: { lua: ADD_NUMBERS, numberOfKeys: 2 },
 } as const;

@@ -10,6 +10,7 @@ import {
   RedisConnection,
   type RedisConnectionOptions,
 } from './redis-connection.ts';
+import { createRedisDocuments, type RedisDocuments } from './redis-documents.ts';
 
 export interface RedisStoreOptions
   extends Pick<RedisConnectionOptions, 'url' | 'clock' | 'random' | 'log'> {
@@ -22,6 +23,7 @@ export interface RedisStoreOptions
 export interface RedisStore extends SharedStore {
   readonly connection: RedisConnection;
   readonly records: RecordStore;
+  readonly documents: RedisDocuments;
 }
 
 /** The shared store, as far as it holds what instances know of the scopes of their keys. */
@@ -111,9 +113,23 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
     ...options,
     channel: names.channel,
     markKey: names.mark,
-    onMessage: (message) => receive(message, instance, listener, answerListener),
-    onConnected: () => listener?.connected(),
-    onFailed: () => listener?.failed(),
+    onMessage: (message) =>
+      receive(message, instance, { scopes: listener, answers: answerListener, documents }),
+    onConnected() {
+      listener?.connected();
+      documents.connected();
+    },
+    onFailed() {
+      listener?.failed();
+      documents.failed();
+    },
+  });
+  const documents = createRedisDocuments({
+    connection,
+    channel: names.channel,
+    message: (collection) => `${instance}\ndocuments\n${collection}\n`,
+    keyOf: (kind, name) => `${prefix}${kind}:${name}`,
+    now: options.clock.now,
   });
   const publishOne = (client: RedisClient, { name, record, endsProbe, keepMs }: RecordUpdate) =>
     client.publishRecord(
@@ -171,6 +187,7 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
   return {
     connection,
     records,
+    documents,
     texts: {
       async put(name, text, ms) {
         await connection.run((client) => client.set(names.text(name), text, 'PX', ms));
@@ -272,13 +289,12 @@ function readUse(name: string, text = '', limits = '[]'): TotalUse | null {
 /**
  * A message has a line each: the instance, whether its probe has ended, the scope's name and its record; or the
  * instance, `use`, the quota's name, its use and its limits; or the instance, `gone` or `stopped`, the chat's name and the
- * id of its answer.
+ * id of its answer; or the instance, `documents` and their collection.
  */
 function receive(
   message: string,
   instance: string,
-  listener: RecordStoreListener | null,
-  answers: AnswerListener | null,
+  { scopes, answers, documents }: Receivers,
 ): void {
   const [from, what, name, record, limits] = message.split('\n');
   if (from === instance || name === undefined || record === undefined) return;
@@ -286,12 +302,22 @@ function receive(
     answers?.[what](name, record);
     return;
   }
+  if (what === 'documents') {
+    documents.changed(name);
+    return;
+  }
   if (what !== 'use') {
-    listener?.changed({ name, record, endsProbe: what === '1' });
+    scopes?.changed({ name, record, endsProbe: what === '1' });
     return;
   }
   const total = readUse(name, record, limits);
-  if (total !== null) listener?.used(total);
+  if (total !== null) scopes?.used(total);
+}
+
+interface Receivers {
+  readonly scopes: RecordStoreListener | null;
+  readonly answers: AnswerListener | null;
+  readonly documents: RedisDocuments;
 }
 
 function readClaim(answer: unknown, scopes: readonly NamedRecord[]): ClaimAnswer {
