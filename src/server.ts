@@ -15,8 +15,11 @@ import { createLiveTokenClient } from './providers/gemini/gemini-live-token.ts';
 import { createGeminiRelay, toCountRequest } from './providers/gemini/gemini-relay.ts';
 import { createDispatcher } from './providers/gemini/transport.ts';
 import type { Provider, UpstreamContext } from './providers/provider.ts';
+import type { Admission } from './services/admission.ts';
 import { createAvatarSession } from './services/avatar.ts';
+import type { ClientLimit } from './services/budgets.ts';
 import { createChat } from './services/chat.ts';
+import type { Clients } from './services/clients.ts';
 import { createEmbed } from './services/embeddings.ts';
 import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
@@ -27,7 +30,7 @@ import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
 import type { Redact } from './shared/redact.ts';
 import type { SharedStore } from './shared/shared-store.ts';
-import { type Target, targetWhere } from './shared/target.ts';
+import { servedModels, type Target, targetWhere } from './shared/target.ts';
 import { openStore } from './sharing/open-store.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
@@ -85,6 +88,15 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     ...(sharing === null ? {} : { peers: sharing.peers, random }),
   });
   const queues = createWaitQueues(clock, providers);
+  const callers = await loadClients(config, {
+    clock,
+    log,
+    minuteMs,
+    pool,
+    targets,
+    store,
+    sharing,
+  });
   const admin = await loadAdmin(config, {
     ...runtime,
     providers,
@@ -95,13 +107,21 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharing,
     sharedStore,
     store,
+    clients: callers.clients,
   });
-  const sinks = [createRequestLog(log, pool.inspection, providers), ...(admin?.sinks ?? [])];
+  const admission = callers.admission(admin?.http.overBudget);
+  const sinks = [
+    createRequestLog(log, pool.inspection, providers),
+    ...(admin?.sinks ?? []),
+    admission.sink,
+  ];
   const hedging = createHedging();
-  const failover = createFailover({
-    ...config,
-    ...{ providers, pool, clock, random, queues, hedging, sinks },
-  });
+  const failover = admission.guard(
+    createFailover({
+      ...config,
+      ...{ providers, pool, clock, random, queues, hedging, sinks },
+    }),
+  );
   const dispatcher = createDispatcher();
   const upstream = { dispatcher, redact, now: clock.now };
   const clients = new Map(
@@ -129,6 +149,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const app = createApp({
     ...config,
     admin: admin?.http ?? null,
+    clients: callers.clients,
     log,
     clock,
     countKeys: () =>
@@ -178,6 +199,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
+      await callers.stop();
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
@@ -220,6 +242,7 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
   return {
     peers: sharing.peers,
     sharedStore,
+    shareClientUse: sharing.shareClientUse,
     documents,
     redis: () => connection.state,
     counts: () => sharing.counts,
@@ -237,6 +260,68 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
   };
 }
 
+interface ClientParts extends Pick<Runtime, 'clock' | 'log'> {
+  readonly minuteMs: number;
+  readonly pool: KeyPool;
+  readonly targets: readonly Target[];
+  readonly store: DurableStore;
+  readonly sharing: Awaited<ReturnType<typeof loadSharing>>;
+}
+
+/** Where there can be no client, without client tokens and without an admin token to make one. */
+const NO_CLIENTS = {
+  clients: null,
+  admission: (): Admission => ({ guard: (failover) => failover, sink: {} }),
+  async stop() {},
+};
+
+async function loadClients(config: Config, parts: ClientParts) {
+  const { clientTokens: tokens, adminToken, modelAliases: aliases } = config;
+  if (tokens.length === 0 && adminToken === null) return NO_CLIENTS;
+  const [{ Clients }, { createAdmission }, { createBudgetSaver }, { createClientUse }, fair] =
+    await Promise.all([
+      import('./services/clients.ts'),
+      import('./services/admission.ts'),
+      import('./services/budgets.ts'),
+      import('./services/client-use.ts'),
+      import('./pool/fair-share.ts'),
+    ]);
+  const { clock, minuteMs, pool, store, sharing, targets } = parts;
+  const shares = new fair.FairShare({
+    minuteMs,
+    roomOf: (target) => pool.room(target),
+    changed: sharing === null ? null : (claim) => shared?.used(claim),
+  });
+  const clients = new Clients({
+    ...{ tokens, aliases, store, clock, log: parts.log },
+    revoked: (name) => shares.forget(name),
+  });
+  const shared = sharing?.shareClientUse(createClientUse({ clients, shares, targets })) ?? null;
+  await atMost(JOIN_LIMIT_MS, clock, clients.begin(), undefined);
+  // With Redis the other instances, or what they have left there, tell the counts of the day.
+  const saver =
+    store.kind === 'file'
+      ? createBudgetSaver({
+          store,
+          clock,
+          budgets: () => clients.all().map(({ name, budget }) => [name, budget] as const),
+        })
+      : null;
+  await saver?.restore().catch(() => {});
+  return {
+    clients,
+    admission: (refused: (client: string, limit: ClientLimit) => void = () => {}) =>
+      createAdmission({
+        ...{ clients, shares, clock, refused },
+        used(client) {
+          shared?.used(client);
+          saver?.changed();
+        },
+      }),
+    stop: async () => saver?.stop(),
+  };
+}
+
 interface AdminParts
   extends Omit<Runtime, 'providers'>,
     Pick<MetricsOptions, 'sharing' | 'targets' | 'providers'> {
@@ -245,12 +330,15 @@ interface AdminParts
   readonly redact: Redact;
   readonly sharedStore: SharedStore | null;
   readonly store: DurableStore;
+  /** Null without an admin token and client tokens. */
+  readonly clients: Clients | null;
 }
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
   const { adminToken: token, mode, cooldownMs } = config;
-  if (token === null) return null;
+  const { clients } = parts;
+  if (token === null || clients === null) return null;
   const [{ createAdminView }, { createMetrics }, { createAdminHttp }] = await Promise.all([
     import('./observability/admin-view.ts'),
     import('./observability/metrics.ts'),
@@ -265,6 +353,8 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
   const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
   const metrics = createMetrics({ ...parts, measuresProcess });
-  const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
+  const requested = targets.filter(({ use }) => use === 'chat' || use === 'embeddings');
+  const modelNames = [...servedModels(requested, config.modelAliases).keys()];
+  const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs, clients, modelNames });
   return { http, sinks: [view.sink, metrics.sink] };
 }

@@ -22,6 +22,7 @@ const STATUSES = {
   all_keys_exhausted: 503,
   no_keys_configured: 503,
   overloaded: 503,
+  store_unavailable: 503,
 } as const;
 
 export type ErrorCode = keyof typeof STATUSES;

@@ -29,6 +29,12 @@ export interface AdminView {
   readonly actions: Pick<OperatorActions, 'release' | 'park'>;
   /** Our own limit for one address has refused a request. */
   turnedAway(): void;
+  /**
+   * A client was refused for its own limit.
+   *
+   * @param limit such as `requests_per_day`, or `share`
+   */
+  overBudget(client: string, limit: string): void;
   readonly targets: readonly Target[];
   /** At most a second old; new after an operator's action. */
   overview(): Overview;
@@ -47,6 +53,7 @@ export function createAdminView(options: AdminViewOptions): AdminView {
     sink: stats,
     actions,
     turnedAway: () => stats.turnedAway(clock.now()),
+    overBudget: () => stats.overBudget(clock.now()),
     targets,
     overview: overview.get,
     states: ({ provider, label }) => inspection.states(provider, label),

@@ -161,6 +161,10 @@ const minute = z.strictObject({
   turnedAway: count.meta({
     description: 'Refused by the limit for one address. `requests` does not include them.',
   }),
+  overBudget: count.meta({
+    description:
+      'Refused because a client was over its budget or its share. `requests` does not include them.',
+  }),
 });
 
 const attempt = z.strictObject({

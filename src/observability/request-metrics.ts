@@ -17,6 +17,8 @@ import type { Target, TargetUse } from '../shared/target.ts';
 export interface RequestMetrics {
   readonly sink: TraceSink;
   readonly requestAnswered: (answered: AnsweredRequest) => void;
+  /** A client was over a limit, or its share. */
+  readonly clientRefused: (client: string, limit: string) => void;
   /** In Prometheus' text format. */
   text(): string;
 }
@@ -33,6 +35,7 @@ export function createRequestMetrics(
   const attemptsOf = bindAttempts(families, targets);
   const callsOf = bindCalls(families, targets, providers);
   const requestsOf = bindRequests(families, targets);
+  const clientOf = bindClients(families);
   const attemptEnded = (attempt: AttemptTrace, { operation }: RequestTrace) => {
     const { target, responseModel, outcome, isProbe, ms, firstMs, usage } = attempt;
     const { attempts, probes } = attemptsOf(target)(outcome.kind);
@@ -50,9 +53,11 @@ export function createRequestMetrics(
     sink: {
       attemptFailed: attemptEnded,
       requestEnded(request) {
-        const { targets, operation, attempts, failovers, hedge, success, waitedMs, end } = request;
+        const { client, targets, operation, attempts, failovers, hedge, success, waitedMs, end } =
+          request;
         if (success !== null) attemptEnded(success, request);
         const requests = requestsOf(targets[0].provider);
+        clientOf(client).requests.count += 1;
         requests.ends(operation)(end.kind).count += 1;
         if (end.kind === 'refused') requests.refusals(end.code).count += 1;
         if (end.kind === 'answered') requests.calls.observe(attempts.length);
@@ -65,6 +70,9 @@ export function createRequestMetrics(
       },
     },
     requestAnswered: measureAnswers(families),
+    clientRefused: (client, limit) => {
+      clientOf(client).refusals(limit).count += 1;
+    },
     text: families.text,
   };
 }
@@ -140,7 +148,9 @@ function bindCalls(
   };
   const seriesOf = oncePer((target: Target) =>
     oncePer((operation: Operation) =>
-      oncePerModel((responseModel) => bind(target, operation, responseModel)),
+      oncePerName(MAX_RESPONSE_MODELS, (responseModel: string | null) =>
+        bind(target, operation, responseModel),
+      ),
     ),
   );
   for (const target of targets) {
@@ -151,13 +161,16 @@ function bindCalls(
   return seriesOf;
 }
 
-/** Creates what belongs to a model when it first answers; all after the first few are `other`. */
-function oncePerModel<V>(create: (label: string | null) => V): (name: string | null) => V {
-  const known = new Map<string | null, V>([[null, create(null)]]);
+/** Creates what belongs to a name when it first occurs; all after the first `most` are `other`. */
+function oncePerName<N extends string | null, V>(
+  most: number,
+  create: (label: N | 'other') => V,
+): (name: N) => V {
+  const known = new Map<N | 'other', V>();
   return (name) => {
     const found = known.get(name);
     if (found !== undefined) return found;
-    const label = known.size <= MAX_RESPONSE_MODELS ? name : 'other';
+    const label = known.size < most ? name : 'other';
     const created = known.get(label) ?? create(label);
     known.set(label, created);
     return created;
@@ -230,6 +243,29 @@ function bindRequests({ counter, histogram }: Families, targets: readonly Target
     for (const result of HEDGE_RESULTS) series.hedges(result);
   }
   return seriesOf;
+}
+
+/** A request without a token. */
+const WEB = 'web';
+/** Those after them share one label. */
+const MAX_CLIENTS = 1000;
+
+function bindClients({ counter }: Families) {
+  const requests = counter(
+    'understudy_client_requests_total',
+    'Requests that needed a key, by the name of the client; web: without a token.',
+  );
+  const refusals = counter(
+    'understudy_client_refusals_total',
+    'Requests that were refused because the client was over a limit or its share.',
+  );
+  return oncePerName(MAX_CLIENTS, (name: string | null) => {
+    const client = name ?? WEB;
+    return {
+      requests: requests({ client }),
+      refusals: oncePer((limit: string) => refusals({ client, limit })),
+    };
+  });
 }
 
 export interface AnsweredRequest {

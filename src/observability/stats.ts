@@ -18,6 +18,8 @@ export interface Stats extends TraceSink {
   hasSettledSince(id: string, at: number): boolean;
   /** Our own limit for one address has refused a request. */
   turnedAway(now: number): void;
+  /** A client was over its budget or its share. */
+  overBudget(now: number): void;
   /** Sixty minutes, oldest first; the present one is the last. */
   minutes(now: number): Overview['minutes'];
   /** Newest first, with their last attempts. */
@@ -89,6 +91,9 @@ export function createStats(): Stats {
     hasSettledSince: (id, at) => (byKey.get(id)?.settledAt ?? 0) >= at,
     turnedAway(now) {
       minuteOf(now).turnedAway += 1;
+    },
+    overBudget(now) {
+      minuteOf(now).overBudget += 1;
     },
     minutes(now) {
       const first = Math.floor(now / MINUTE_MS) - (KEPT_MINUTES - 1);
@@ -192,6 +197,7 @@ const emptyMinute = (number: number): Minute => ({
   refused: 0,
   brokenOff: 0,
   turnedAway: 0,
+  overBudget: 0,
 });
 
 /** A fault of the request, and a client that left, count as requests only. */

@@ -26,7 +26,7 @@ export interface Admission {
 }
 
 /** Callers without a token are one client for the shares. */
-const WEB: Sharer = { name: 'web', weight: 1 };
+export const WEB: Sharer = { name: 'web', weight: 1 };
 
 /** Stands before the failover: the models, the budget and the share of each client. Without clients it admits all. */
 export function createAdmission(options: AdmissionOptions): Admission {

@@ -104,7 +104,7 @@ export class Budget {
   }
 
   /** In this instance. */
-  useHere(now: number): ClientUse {
+  countsHere(now: number): ClientUse {
     this.#open(now);
     const { requests, tokens, endsAt } = this.#minute;
     const { requests: dayRequests, tokens: dayTokens, endsAt: dayEndsAt } = this.#day;

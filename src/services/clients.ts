@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import type { Sharer } from '../pool/fair-share.ts';
+import type { ClientUse, Sharer } from '../pool/fair-share.ts';
 import type { Clock } from '../shared/clock.ts';
 import {
   type DocumentChange,
@@ -88,6 +88,13 @@ export class Client implements Sharer {
     this.#models = models === null ? null : new Set(models.map((one) => aliases.get(one) ?? one));
     this.#routes = routes === null ? null : new Set(routes);
     this.budget.limits = terms;
+  }
+
+  /** @param others what the other instances have counted */
+  merge(others: ClientUse, now: number): void {
+    const before = this.budget.used(now).requestsDay;
+    this.budget.merge(others, now);
+    if (this.budget.used(now).requestsDay > before) this.lastUsedAt = now;
   }
 
   /** Whether it may use some models only. */

@@ -86,7 +86,7 @@ export class Sharing {
       clock,
       nameOf: ({ scope }) => this.#recordOf(scope).name,
       find: (name) => this.#quotaOf(name),
-      useOf: (quota, now) => ({ ...quota.use(now), dayTokens: 0, asked: 0 }),
+      countsOf: (quota, now) => ({ ...quota.use(now), dayTokens: 0, asked: 0 }),
       limitsOf: writeLimits,
       merge: (quota, others, limits, now) =>
         this.#joined?.quotas.merge(quota, { others, limits: readLimits(limits), now }),
@@ -103,14 +103,13 @@ export class Sharing {
   }
 
   /** Adds up what clients use, from now on. */
-  shareClientUse<Counted>(
+  readonly shareClientUse = <Counted>(
     options: Omit<UseSharingOptions<Counted>, 'store' | 'clock'>,
-  ): UseSharing<Counted> {
-    const { clock } = this.#options;
-    const shared = createUseSharing({ ...options, store: this.#store, clock });
+  ): UseSharing<Counted> => {
+    const shared = createUseSharing({ ...options, ...this.#options });
     this.#clientUse = shared;
     return shared;
-  }
+  };
 
   /**
    * Starts to publish and to merge.

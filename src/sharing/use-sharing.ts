@@ -24,7 +24,7 @@ export interface UseSharingOptions<Counted> {
   /** @returns null for a name that this instance does not know */
   find(name: string): Counted | null;
   /** What this instance has used. */
-  useOf(counted: Counted, now: number): ClientUse;
+  countsOf(counted: Counted, now: number): ClientUse;
   /** The limits that this instance has learned, as text. Default: none. */
   limitsOf?(counted: Counted): string;
   /** @param others what the other instances have used */
@@ -40,7 +40,7 @@ const BATCH = 200;
 export function createUseSharing<Counted>(
   options: UseSharingOptions<Counted>,
 ): UseSharing<Counted> {
-  const { store, clock, nameOf, find, useOf, limitsOf, merge } = options;
+  const { store, clock, nameOf, find, countsOf, limitsOf, merge } = options;
   const changed = new Set<Counted>();
   /** What this instance has published last, which the totals include. */
   const published = new Map<string, ClientUse>();
@@ -65,7 +65,7 @@ export function createUseSharing<Counted>(
     if (!store.isUp()) return;
     const updates = batch.map((counted) => {
       const name = nameOf(counted);
-      const own = useOf(counted, clock.now());
+      const own = countsOf(counted, clock.now());
       published.set(name, own);
       const use = { ...own, minute: own.minute + minutesAhead() };
       return { name, use, limits: limitsOf?.(counted) ?? '[]' };

@@ -76,6 +76,7 @@ it('each example is accepted, with each documented token, and answered as docume
   const { operations, misfitsOf } = await read(app);
   const misfits: string[] = [];
   for (const { path, method, operation, url, way, name, body } of operations.flatMap(requestsFor)) {
+    if (path.startsWith('/api/clients')) await makeOnlyClient(app, path);
     const answer = await send(app, way === 'keyInQuery' ? withKey(url) : url, {
       method: method.toUpperCase(),
       headers: { ...JSON_BODY, ...(await credentials(app, operation, way)) },
@@ -87,6 +88,16 @@ it('each example is accepted, with each documented token, and answered as docume
   }
   expect(misfits).toEqual([]);
 });
+
+/** The client that the path names; none where it names none, so that the examples can make theirs. */
+async function makeOnlyClient(app: App, path: string): Promise<void> {
+  const { body } = await app.get('/api/clients', AS_ADMIN);
+  for (const { name, origin } of body.clients) {
+    const url = `/api/clients/${name}`;
+    if (origin === 'added') await send(app, url, { method: 'DELETE', headers: AS_ADMIN });
+  }
+  if (path.includes('{name}')) await app.post('/api/clients', { name: 'shop' }, AS_ADMIN);
+}
 
 it('each refusal is as documented', async () => {
   const app = await startApp({ environment: SETTINGS });
@@ -269,7 +280,7 @@ async function credentials(
 
 function countServedPaths(): number {
   const app = createApp({
-    clientTokens: [new Secret('token', CLIENT_TOKEN)],
+    clients: { find: () => null },
     chatTargets: [modelTarget('google', 'a-model')],
     embeddingTargets: [],
     modelAliases: new Map(),
@@ -282,6 +293,7 @@ function countServedPaths(): number {
       metrics: {},
       sharedStore: null,
       clock: createFakeClock(),
+      modelNames: ['a-model'],
     } as unknown as AdminHttpOptions),
     chatPerMinute: 0,
     sessionsPerMinute: 0,

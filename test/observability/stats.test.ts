@@ -30,6 +30,7 @@ describe('the last hour by minutes', () => {
       refused: 1,
       brokenOff: 2,
       turnedAway: 0,
+      overBudget: 0,
     });
     expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
   });

@@ -13,7 +13,7 @@ it('an older total that arrives late does not overwrite a newer one', () => {
     clock,
     nameOf: () => 'quota',
     find: () => quota,
-    useOf: (one, now) => ({ ...one.use(now), dayTokens: 0, asked: 0 }),
+    countsOf: (one, now) => ({ ...one.use(now), dayTokens: 0, asked: 0 }),
     merge: (one, others, _limits, now) => one.merge({ others, limits: [], now }),
   });
   const receive = (requests: number, version: number) => {

@@ -1,4 +1,4 @@
-import type { RequestHandler, Response } from 'express';
+import type { RequestHandler } from 'express';
 import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
@@ -20,19 +20,21 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
+import { type ClientRoutesOptions, clientRoutes } from './client-routes.ts';
+import { MAX_ADMIN_BODY, type OperatorNote, operatorNote, orderIn } from './operator-note.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
 export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
   readonly routes: readonly Route[];
   readonly pages: readonly Page[];
   readonly turnedAway: AdminView['turnedAway'];
+  readonly overBudget: AdminView['overBudget'];
   readonly requestAnswered: Metrics['requestAnswered'];
 }
 
-export interface AdminHttpOptions extends AdminAccessOptions {
+export interface AdminHttpOptions extends AdminAccessOptions, ClientRoutesOptions {
   readonly view: AdminView;
   readonly metrics: Metrics;
-  readonly redact: Redact;
   /** How long an operator parks a key without saying so. */
   readonly cooldownMs: number;
 }
@@ -41,24 +43,26 @@ export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
   const access = createAdminAccess(options);
   return {
     recognise: access.recognise,
-    routes: adminRoutes(access, options),
+    routes: [...adminRoutes(access, options), ...clientRoutes(access.require, options)],
     pages: adminPages(access),
     turnedAway: options.view.turnedAway,
+    overBudget(client, limit) {
+      options.view.overBudget(client, limit);
+      options.metrics.clientRefused(client, limit);
+    },
     requestAnswered: options.metrics.requestAnswered,
   };
 }
 
 /** Of one address, right or wrong; wrong tokens have a lower limit of their own. */
 const LOGINS_PER_MINUTE = 30;
-/** In bytes. */
-const MAX_BODY = 16 * 1024;
 
 function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
   const { sharedStore, view, metrics, redact, cooldownMs } = options;
-  const readBody = readJsonBody(MAX_BODY);
+  const readBody = readJsonBody(MAX_ADMIN_BODY);
   const keysQuery = createKeysQuery(view.targets);
   const reading = { method: 'get', tag: 'Admin', auth: 'admin', isPolled: true } as const;
-  const onKey = <Body extends Note>(
+  const onKey = <Body extends OperatorNote>(
     schema: z.ZodType<Body>,
     example: Body,
     act: (id: string, order: Order, body: Body) => boolean,
@@ -301,20 +305,13 @@ function postLogout({ cookie }: AdminAccess): RequestHandler {
 }
 
 const MAX_SECONDS = 7 * 86_400;
-const note = z.string().trim().max(200);
 
-const releaseBody = z
-  .strictObject({
-    by: note.optional().meta({
-      description: 'Who does it, for the log. Default: the name given at the login.',
-    }),
-    reason: note.optional().meta({ description: 'Why, for the log.' }),
-  })
-  .meta({ id: 'ReleaseRequest', description: 'May be empty, or nothing at all.' });
+const releaseBody = operatorNote.meta({
+  id: 'ReleaseRequest',
+  description: 'May be empty, or nothing at all.',
+});
 
-type Note = z.output<typeof releaseBody>;
-
-const parkBody = releaseBody
+const parkBody = operatorNote
   .extend({
     seconds: z.number().min(1).max(MAX_SECONDS).optional().meta({
       description: 'How long, from now, in seconds. Default: `KEY_COOLDOWN_SECONDS`.',
@@ -323,7 +320,7 @@ const parkBody = releaseBody
   .meta({ id: 'ParkRequest', description: 'May be empty, or nothing at all.' });
 
 /** @param act returns whether there is such a key */
-function postAction<Body extends Note>(
+function postAction<Body extends OperatorNote>(
   { targets, keys }: AdminView,
   schema: z.ZodType<Body>,
   act: (id: string, order: Order, body: Body) => boolean,
@@ -336,14 +333,5 @@ function postAction<Body extends Note>(
     }
     const [key] = keys(defaultTargets(targets).map((target) => ({ target, id })));
     sendJson(response, 200, { key });
-  };
-}
-
-/** The name given at the login is the default. */
-function orderIn({ locals }: Response, { by = '', reason = '' }: Note): Order {
-  return {
-    requestId: locals.requestId,
-    who: by || (locals.admin?.name ?? null),
-    why: reason || null,
   };
 }

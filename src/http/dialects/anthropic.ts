@@ -60,6 +60,7 @@ const ERROR_TYPES: Record<ErrorCode, string> = {
   all_keys_exhausted: 'overloaded_error',
   no_keys_configured: 'api_error',
   overloaded: 'overloaded_error',
+  store_unavailable: 'api_error',
 };
 
 /**
