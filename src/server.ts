@@ -289,7 +289,7 @@ async function loadClients(config: Config, parts: ClientParts) {
   const { clock, minuteMs, pool, store, sharing, targets } = parts;
   const shares = new fair.FairShare({
     minuteMs,
-    roomOf: (target) => pool.room(target),
+    capacityOf: (target) => pool.capacity(target),
     changed: sharing === null ? null : (claim) => shared?.used(claim),
   });
   const clients = new Clients({

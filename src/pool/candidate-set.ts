@@ -3,7 +3,7 @@ import type { QuotaLimits } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import { Ejection, RecentSuccesses, Slowness } from './ejection.ts';
-import type { Room } from './fair-share.ts';
+import type { Capacity } from './fair-share.ts';
 import { ParkedFeatures } from './features.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
 import { type Fit, Quota } from './pacing.ts';
@@ -281,21 +281,30 @@ export class CandidateSet {
     return this.#nextDueAt === Number.POSITIVE_INFINITY ? null : this.#nextDueAt;
   }
 
-  /** What is left of the quotas of all projects with a key that is not parked; null where nothing limits them as far as is known. */
-  room(now: number): Room | null {
+  /**
+   * What all projects together can answer in the present windows: what they have, and what is left of those with a key that
+   * is usable within the minute. Null where nothing limits them as far as is known.
+   */
+  capacity(now: number): Capacity | null {
     const sum = { requests: 0, tokens: 0, dayRequests: 0 };
     const counted = new Set<Quota>();
+    const usable = new Set<Quota>();
     for (const { quota, allScopes } of this.candidates) {
-      if (counted.has(quota) || allScopes.some((scope) => scope.parkedUntil(now) > 0)) continue;
-      if (!quota.isKnown) return null;
       counted.add(quota);
-      const { requests, tokens, dayRequests } = quota.room(now);
+      if (usable.has(quota)) continue;
+      const endsAt = quota.minuteEndsAt(now);
+      if (allScopes.every((scope) => scope.parkedUntil(now) < endsAt)) usable.add(quota);
+    }
+    for (const quota of counted) {
+      const isUsable = usable.has(quota);
+      if (isUsable && !quota.isKnown) return null;
+      const { requests, tokens, dayRequests } = isUsable ? quota.most(now) : quota.used(now);
       sum.requests += requests;
       sum.tokens += tokens;
       sum.dayRequests += dayRequests;
     }
-    if (counted.size === 0) return null;
-    const known = (left: number) => (Number.isFinite(left) ? left : null);
+    if (usable.size === 0) return null;
+    const known = (all: number) => (Number.isFinite(all) ? all : null);
     return {
       requests: known(sum.requests),
       tokens: known(sum.tokens),

@@ -2,8 +2,8 @@ import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import type { Target } from '../shared/target.ts';
 import type { QuotaUse } from './pacing.ts';
 
-/** What is left of a target's quotas in their present windows, over all projects; null where it is not known. */
-export interface Room {
+/** What a target can answer in its present windows, from their beginning to their end; null where it is not known. */
+export interface Capacity {
   readonly requests: number | null;
   readonly tokens: number | null;
   readonly dayRequests: number | null;
@@ -24,7 +24,7 @@ export interface ClientUse extends QuotaUse {
 }
 
 export interface FairShareOptions {
-  readonly roomOf: (target: Target) => Room | null;
+  readonly capacityOf: (target: Target) => Capacity | null;
   /** How long a minute of a quota lasts, in milliseconds. */
   readonly minuteMs: number;
   /** Called for each change that other instances have to know: none while no quota of the target is known. Null without others. */
@@ -51,6 +51,11 @@ export class FairShare {
    */
   admit(client: Sharer, target: Target, now: number): number {
     return this.#sharesOf(target).admit(client, now);
+  }
+
+  /** A request that was admitted at this time has used nothing. */
+  giveBack(client: Sharer, target: Target, admittedAt: number, now: number): void {
+    this.#sharesOf(target).giveBack(client, admittedAt, now);
   }
 
   /** Counts the tokens of a request that has ended. */
@@ -99,6 +104,11 @@ export class Claim {
   others: Pick<ClientUse, 'asked' | 'requests' | 'tokens'> = NOTHING;
   othersOfDay = 0;
   askedBefore = 0;
+  /** How many requests other instances got for each one here, in the minute before. */
+  othersForEach = 0;
+  /** Of `requests`, what was published, and what the others' counts are at least as new as. */
+  published = 0;
+  confirmed = 0;
   tokensPerRequest = 0;
   /** Milliseconds since the epoch. */
   lastAskedAt = Number.NEGATIVE_INFINITY;
@@ -123,8 +133,15 @@ export class Claim {
     return this.dayRequests + this.othersOfDay;
   }
 
+  /** With what other instances are likely to have admitted since their last counts: a burst reaches all at once. */
+  get likelyRequests(): number {
+    return this.usedRequests + Math.max(0, this.requests - this.confirmed) * this.othersForEach;
+  }
+
   /** @param isNext whether the minute that has ended was the one before */
   openMinute(isNext: boolean): void {
+    this.othersForEach = isNext && this.asked > 0 ? this.others.asked / this.asked : 0;
+    this.published = this.confirmed = 0;
     this.askedBefore = isNext ? this.asked + this.others.asked : 0;
     if (this.usedRequests > 0) this.tokensPerRequest = this.usedTokens / this.usedRequests;
     this.asked = this.requests = this.tokens = 0;
@@ -134,8 +151,8 @@ export class Claim {
 
 const NOTHING = { asked: 0, requests: 0, tokens: 0, dayRequests: 0 };
 
-/** How long the room of a target is not looked up again: it is a walk over its keys. */
-const ROOM_MS = 500;
+/** How long the capacity of a target is not looked up again: it is a walk over its keys. */
+const CAPACITY_MS = 500;
 
 /** The clients of one target. */
 class TargetShares {
@@ -148,8 +165,7 @@ class TargetShares {
   /** Sums over all claims. */
   #wanted = 0;
   #tokensWanted = 0;
-  /** What all clients together can use in the present windows, from their beginning to their end. */
-  #capacity: Room | null = null;
+  #capacity: Capacity | null = null;
   #capacityUntil = 0;
 
   constructor(target: Target, options: FairShareOptions) {
@@ -174,6 +190,16 @@ class TargetShares {
     return isBeyond ? this.#minuteEndsAt : 0;
   }
 
+  giveBack(client: Sharer, admittedAt: number, now: number): void {
+    this.#open(now);
+    const claim = this.claimOf(client);
+    if (admittedAt >= this.#minuteEndsAt - this.#options.minuteMs && claim.requests > 0) {
+      claim.requests -= 1;
+    }
+    if (claim.dayRequests > 0) claim.dayRequests -= 1;
+    if (this.#capacity !== null) this.#options.changed?.(claim);
+  }
+
   spend(client: Sharer, tokens: number, now: number): void {
     this.#open(now);
     const claim = this.claimOf(client);
@@ -193,6 +219,7 @@ class TargetShares {
   use(claim: Claim, now: number): ClientUse {
     this.#open(now);
     const { requests, tokens, dayRequests, asked } = claim;
+    claim.published = requests;
     const minute = this.#minuteEndsAt / this.#options.minuteMs;
     return {
       minute,
@@ -211,6 +238,7 @@ class TargetShares {
     if (others.minute !== this.#minuteEndsAt / this.#options.minuteMs) return;
     if (others.asked > claim.others.asked) claim.lastAskedAt = now;
     claim.others = others;
+    claim.confirmed = claim.published;
     this.#estimate(claim);
   }
 
@@ -251,30 +279,15 @@ class TargetShares {
     claim.tokensWanted = tokensWanted;
   }
 
-  #capacityAt(now: number): Room | null {
+  #capacityAt(now: number): Capacity | null {
     if (now < this.#capacityUntil) return this.#capacity;
-    const room = this.#options.roomOf(this.#target);
-    this.#capacityUntil = now + ROOM_MS;
-    this.#capacity = room === null ? null : this.#withUsed(room);
+    this.#capacityUntil = now + CAPACITY_MS;
+    this.#capacity = this.#options.capacityOf(this.#target);
     return this.#capacity;
   }
 
-  #withUsed({ requests, tokens, dayRequests }: Room): Room {
-    let [used, usedTokens, usedOfDay] = [0, 0, 0];
-    for (const claim of this.#claims.values()) {
-      used += claim.usedRequests;
-      usedTokens += claim.usedTokens;
-      usedOfDay += claim.usedOfDay;
-    }
-    return {
-      requests: requests === null ? null : requests + used,
-      tokens: tokens === null ? null : tokens + usedTokens,
-      dayRequests: dayRequests === null ? null : dayRequests + usedOfDay,
-    };
-  }
-
   /** Whether the request would take what the others are guaranteed. */
-  #exceeds(claim: Claim, capacity: Room, now: number): boolean {
+  #exceeds(claim: Claim, capacity: Capacity, now: number): boolean {
     const { requests, tokens, dayRequests } = capacity;
     const activeSince = now - this.#options.minuteMs;
     const lacks = (of: Measure, all: number) => !mayTake(claim, this.#claims, all, of, activeSince);
@@ -307,7 +320,7 @@ interface Measure {
 
 const OF_MINUTE: Measure = {
   need: 1,
-  used: (claim) => claim.usedRequests,
+  used: (claim) => claim.likelyRequests,
   wanted: (claim) => claim.wanted,
 };
 
@@ -333,7 +346,7 @@ function mayTake(
   let weights = 0;
   let active = 0;
   for (const { lastAskedAt, client } of claims.values()) {
-    if (lastAskedAt <= activeSince) continue;
+    if (lastAskedAt < activeSince) continue;
     weights += client.weight;
     active += 1;
   }
@@ -344,7 +357,7 @@ function mayTake(
   let left = capacity;
   for (const one of claims.values()) {
     if (one === claim) continue;
-    const isActive = one.lastAskedAt > activeSince;
+    const isActive = one.lastAskedAt >= activeSince;
     left -= Math.max(used(one), isActive ? Math.min(wanted(one), guaranteed(one)) : 0);
   }
   return fits(left);

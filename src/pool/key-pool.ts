@@ -10,7 +10,7 @@ import {
   earliest,
   type Roster,
 } from './candidate-set.ts';
-import type { Room } from './fair-share.ts';
+import type { Capacity } from './fair-share.ts';
 import { askForProbe, Probe } from './half-open.ts';
 import { createInspection, type Inspection, stateOf } from './inspection.ts';
 import { Lease } from './lease.ts';
@@ -209,9 +209,9 @@ export class KeyPool {
     return isExceeded ? quotas.reduce((most, one) => Math.max(most, one.tokenLimit), 0) : null;
   }
 
-  /** What is left of the target's quotas; null where nothing limits it as far as is known. */
-  room(target: Target): Room | null {
-    return this.#sets.get(target)?.room(this.#context.now()) ?? null;
+  /** What the target can answer in the present windows; null where nothing limits it as far as is known. */
+  capacity(target: Target): Capacity | null {
+    return this.#sets.get(target)?.capacity(this.#context.now()) ?? null;
   }
 
   hasKeys(provider: ProviderName): boolean {

@@ -25,6 +25,13 @@ export interface QuotaUse {
   readonly dayRequests: number;
 }
 
+/** Of a minute, and of a day. */
+interface Amounts {
+  readonly requests: number;
+  readonly tokens: number;
+  readonly dayRequests: number;
+}
+
 type Limits = ReadonlyMap<QuotaName, KnownLimit>;
 
 /** Shared by all quotas of which nothing is known, since there may be 100,000. */
@@ -164,13 +171,28 @@ export class Quota {
     return until;
   }
 
-  /** What is left of each limit; `Infinity` where none is known. */
-  room(now: number): Readonly<Record<'requests' | 'tokens' | 'dayRequests', number>> {
+  minuteEndsAt(now: number): number {
+    this.#open(now);
+    return this.#minute.endsAt;
+  }
+
+  /** What all instances have used in the present windows. */
+  used(now: number): Amounts {
     this.#open(now);
     return {
-      requests: Math.max(0, this.#valueOf('rpm') - this.#requestsIn(this.#minute)),
-      tokens: Math.max(0, this.tokenLimit - this.#tokensInMinute()),
-      dayRequests: Math.max(0, this.#valueOf('rpd') - this.#requestsIn(this.#day)),
+      requests: this.#requestsIn(this.#minute),
+      tokens: this.#tokensInMinute(),
+      dayRequests: this.#requestsIn(this.#day),
+    };
+  }
+
+  /** What can be used in the present windows; `Infinity` where no limit is known. */
+  most(now: number): Amounts {
+    const { requests, tokens, dayRequests } = this.used(now);
+    return {
+      requests: Math.max(requests, this.#valueOf('rpm')),
+      tokens: Math.max(tokens, this.tokenLimit),
+      dayRequests: Math.max(dayRequests, this.#valueOf('rpd')),
     };
   }
 

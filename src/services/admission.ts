@@ -75,10 +75,14 @@ export function createAdmission(options: AdmissionOptions): Admission {
       return failover(asked, reader);
     },
     sink: {
-      requestEnded({ client: name, attempts }) {
+      requestEnded({ client: name, attempts, targets: [asked], startedAt, end }) {
         if (clients.size === 0) return;
         const client = clientOf(name);
         const now = clock.now();
+        // No key was left for it.
+        if (end.kind === 'refused' && asked.metered) {
+          shares.giveBack(client ?? WEB, asked, startedAt, now);
+        }
         for (const { target, usage } of attempts) {
           if (usage === null) continue;
           shares.spend(client ?? WEB, target, usage.totalTokens, now);

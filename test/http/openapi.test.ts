@@ -145,7 +145,7 @@ it('the documented error codes are the closed set', async () => {
 it('the table of routes in the docs names every route, and no other', async () => {
   const { operations } = await read(await startApp({ environment: SETTINGS }));
   const [, section = ''] = readFileSync('docs/protocols.md', 'utf8').split(/^## /m);
-  const named = [...section.matchAll(/`(GET|POST|DELETE) ([^`]+)`/g)].map(
+  const named = [...section.matchAll(/`(GET|POST|PATCH|DELETE) ([^`]+)`/g)].map(
     ([, method = '', path]) => `${method.toLowerCase()} ${path}`,
   );
   const served = operations.map(({ method, path }) => `${method} ${path}`);

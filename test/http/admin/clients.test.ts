@@ -2,6 +2,7 @@ import Anthropic from '@anthropic-ai/sdk';
 import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
 import { describe, expect, it } from 'vitest';
+import type { Limits } from '../../../standin/standin-key.ts';
 import { ADMIN_TOKEN, AS_ADMIN, logIn } from '../../support/admin.ts';
 import { type Answer, type App, flow, startApp } from '../../support/start-app.ts';
 
@@ -10,7 +11,7 @@ const LITE = 'gemini-flash-lite-latest';
 const EMBEDDING = 'gemini-embedding-2';
 const ENV_TOKEN = 'program-token-0123456789';
 
-const start = (environment = {}) =>
+const start = (environment = {}, limits: Limits = {}) =>
   startApp({
     environment: {
       GOOGLE_API_KEY: 'g-one',
@@ -23,8 +24,8 @@ const start = (environment = {}) =>
     standin: {
       answer: { chunks: 3, text: 'one two three' },
       keys: [
-        { key: 'g-one', service: 'google' },
-        { key: 'g-two', service: 'google' },
+        { key: 'g-one', service: 'google', limits },
+        { key: 'g-two', service: 'google', limits },
       ],
     },
   });
@@ -50,7 +51,8 @@ async function send(app: App, method: string, path: string, body: object, header
     headers: { 'content-type': 'application/json', ...headers },
     body: JSON.stringify(body),
   });
-  return { status: response.status, body: await response.json() };
+  // biome-ignore lint/suspicious/noExplicitAny: a test looks for what it expects and fails where it is not
+  return { status: response.status, body: (await response.json()) as any };
 }
 
 async function clientOf(app: App, name: string) {
@@ -82,7 +84,7 @@ describe('a client made at run time', () => {
         origin: 'added',
         createdAt: '2026-11-24T18:00:00.000Z',
         lastUsedAt: '2026-11-24T18:00:00.000Z',
-        used: { requestsMinute: 1, tokensMinute: 10, requestsDay: 1, tokensDay: 10 },
+        used: { requestsMinute: 1, tokensMinute: 6, requestsDay: 1, tokensDay: 6 },
         refused: 0,
       },
     ]);
@@ -281,13 +283,13 @@ describe('the budget of a client', () => {
 
   it('tokens count at the end of a request, and the day is that of UTC', async () => {
     const app = await start();
-    const token = await make(app, { name: 'shop', tokensPerDay: 15 });
-    // Ten tokens each: the second begins with five left.
+    const token = await make(app, { name: 'shop', tokensPerDay: 10 });
+    // Six tokens each: the second begins with four left.
     for (const _ of [1, 2]) expect((await complete(app, token)).status).toBe(200);
     const { status, headers, body } = await complete(app, token);
     expect(status).toBe(429);
     expect(body.error.message).toBe(
-      'This client has used its 15 tokens of this day. Try again in 21600 seconds.',
+      'This client has used its 10 tokens of this day. Try again in 21600 seconds.',
     );
     expect(headers.get('x-should-retry')).toBe('false');
     // Counting tokens needs no quota.
@@ -297,8 +299,8 @@ describe('the budget of a client', () => {
       bearer(token),
     );
     expect(counted.status).toBe(200);
-    const changed = await send(app, 'PATCH', '/api/clients/shop', { tokensPerDay: 30 });
-    expect(changed.body.client).toMatchObject({ tokensPerDay: 30, used: { tokensDay: 20 } });
+    const changed = await send(app, 'PATCH', '/api/clients/shop', { tokensPerDay: 15 });
+    expect(changed.body.client).toMatchObject({ tokensPerDay: 15, used: { tokensDay: 12 } });
     expect((await complete(app, token)).status).toBe(200);
     expect((await complete(app, token)).status).toBe(429);
     app.clock.advance(6 * 3_600_000);
@@ -309,7 +311,10 @@ describe('the budget of a client', () => {
 describe('the shares of a scarce model', () => {
   it('one greedy client never takes what another is guaranteed, and is refused for its share alone', async () => {
     // Two projects with ten requests a minute each.
-    const app = await start({ GOOGLE_LIMITS: `${FLASH}: 10 rpm`, KEY_WAIT_SECONDS: '0' });
+    const app = await start(
+      { GOOGLE_LIMITS: `${FLASH}: 10 rpm`, KEY_WAIT_SECONDS: '0' },
+      { rpm: 10 },
+    );
     const greedy = await make(app, { name: 'greedy' });
     const other = await make(app, { name: 'other-shop', weight: 3 });
     const statuses = async (token: string, count: number) => {
