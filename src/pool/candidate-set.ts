@@ -283,19 +283,13 @@ export class CandidateSet {
 
   /**
    * What all projects together can answer in the present windows: what they have, and what is left of those with a key that
-   * is usable within the minute. Null where nothing limits them as far as is known.
+   * is usable within the minute. Zeros without such a key. Null where nothing limits them as far as is known.
    */
   capacity(now: number): Capacity | null {
+    const quotas = new Set(this.candidates.map(({ quota }) => quota));
+    const usable = this.#usableQuotas(now);
     const sum = { requests: 0, tokens: 0, dayRequests: 0 };
-    const counted = new Set<Quota>();
-    const usable = new Set<Quota>();
-    for (const { quota, allScopes } of this.candidates) {
-      counted.add(quota);
-      if (usable.has(quota)) continue;
-      const endsAt = quota.minuteEndsAt(now);
-      if (allScopes.every((scope) => scope.parkedUntil(now) < endsAt)) usable.add(quota);
-    }
-    for (const quota of counted) {
+    for (const quota of usable.size === 0 ? [] : quotas) {
       const isUsable = usable.has(quota);
       if (isUsable && !quota.isKnown) return null;
       const { requests, tokens, dayRequests } = isUsable ? quota.most(now) : quota.used(now);
@@ -303,13 +297,21 @@ export class CandidateSet {
       sum.tokens += tokens;
       sum.dayRequests += dayRequests;
     }
-    if (usable.size === 0) return null;
     const known = (all: number) => (Number.isFinite(all) ? all : null);
     return {
       requests: known(sum.requests),
       tokens: known(sum.tokens),
       dayRequests: known(sum.dayRequests),
     };
+  }
+
+  #usableQuotas(now: number): ReadonlySet<Quota> {
+    const usable = new Set<Quota>();
+    for (const { quota, allScopes } of this.candidates) {
+      const endsAt = quota.minuteEndsAt(now);
+      if (allScopes.every((scope) => scope.parkedUntil(now) < endsAt)) usable.add(quota);
+    }
+    return usable;
   }
 
   /** Puts a candidate where its scopes say that it belongs now. */

@@ -292,9 +292,9 @@ class TargetShares {
     const activeSince = now - this.#options.minuteMs;
     const lacks = (of: Measure, all: number) => !mayTake(claim, this.#claims, all, of, activeSince);
     return (
-      (requests !== null && this.#wanted > requests && lacks(OF_MINUTE, requests)) ||
-      (tokens !== null && this.#tokensWanted > tokens && lacks(OF_TOKENS, tokens)) ||
-      (dayRequests !== null && lacks(this.#ofDay(now), dayRequests))
+      (isLimit(requests) && this.#wanted > requests && lacks(OF_MINUTE, requests)) ||
+      (isLimit(tokens) && this.#tokensWanted > tokens && lacks(OF_TOKENS, tokens)) ||
+      (isLimit(dayRequests) && lacks(this.#ofDay(now), dayRequests))
     );
   }
 
@@ -308,6 +308,9 @@ class TargetShares {
     };
   }
 }
+
+/** Without a usable key there is nothing to share: the pool says when the first one returns. */
+const isLimit = (all: number | null): all is number => all !== null && all > 0;
 
 /** One thing that is shared. */
 interface Measure {

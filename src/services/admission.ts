@@ -1,6 +1,6 @@
 import type { Failover, FailoverRequest } from '../failover/failover.ts';
 import { modelNotServed, ServiceError } from '../failover/service-error.ts';
-import type { TraceSink } from '../failover/trace.ts';
+import type { EndedTrace, TraceSink } from '../failover/trace.ts';
 import type { FairShare, Sharer } from '../pool/fair-share.ts';
 import type { AnswerEnd } from '../providers/provider.ts';
 import type { Clock } from '../shared/clock.ts';
@@ -62,6 +62,21 @@ export function createAdmission(options: AdmissionOptions): Admission {
     used(client);
   }
 
+  /** A request for which no key was left has used nothing of the share. */
+  function giveBack({ targets: [target], startedAt, end }: EndedTrace, sharer: Sharer): void {
+    if (end.kind !== 'refused' || !target.metered) return;
+    shares.giveBack(sharer, target, startedAt, clock.now());
+  }
+
+  function countTokens({ attempts }: EndedTrace, client: Client | null): void {
+    const now = clock.now();
+    for (const { target, usage } of attempts) {
+      if (usage === null) continue;
+      shares.spend(client ?? WEB, target, usage.totalTokens, now);
+      client?.budget.countTokens(usage.totalTokens, now);
+    }
+  }
+
   const clientOf = (name: string | null) => (name === null ? null : clients.get(name));
 
   return {
@@ -75,19 +90,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
       return failover(asked, reader);
     },
     sink: {
-      requestEnded({ client: name, attempts, targets: [asked], startedAt, end }) {
+      requestEnded(request) {
         if (clients.size === 0) return;
-        const client = clientOf(name);
-        const now = clock.now();
-        // No key was left for it.
-        if (end.kind === 'refused' && asked.metered) {
-          shares.giveBack(client ?? WEB, asked, startedAt, now);
-        }
-        for (const { target, usage } of attempts) {
-          if (usage === null) continue;
-          shares.spend(client ?? WEB, target, usage.totalTokens, now);
-          client?.budget.countTokens(usage.totalTokens, now);
-        }
+        const client = clientOf(request.client);
+        giveBack(request, client ?? WEB);
+        countTokens(request, client);
         if (client !== null) used(client);
       },
     },
