@@ -1,3 +1,6 @@
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it, vi } from 'vitest';
 import { ADMIN_TOKEN, AS_ADMIN } from '../support/admin.ts';
 import { startBalancer } from '../support/balancer.ts';
@@ -129,4 +132,32 @@ ifInstalled(REDIS_SERVER, 'clients of several instances', () => {
     expect(wanted).toBeGreaterThan(share / 2);
     expect(counts.modest.answered).toBeGreaterThanOrEqual(0.95 * wanted);
   });
+});
+
+it('a restart with DATA_DIR keeps the clients, and what they have used of the day', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'understudy-'));
+  const standin = await startProviders([{ key: 'the-key-with-number-1', service: 'google' }]);
+  const start = () =>
+    startInstance({
+      environment: {
+        GOOGLE_API_KEY: 'the-key-with-number-1',
+        GOOGLE_BASE_URL: standin.url,
+        DATA_DIR: folder,
+        ADMIN_TOKEN,
+      },
+    });
+  const before = await start();
+  const token = await make(before, { name: 'shop', requestsPerDay: 2 });
+  for (const _ of [1, 2]) expect((await ask(before, token)).status).toBe(200);
+  await before.stop();
+  const after = await start();
+  const [client] = (await after.get('/api/clients', AS_ADMIN)).clients;
+  expect(client).toMatchObject({ name: 'shop', used: { requestsMinute: 0, requestsDay: 2 } });
+  expect((await ask(after, token)).status).toBe(429);
+  await after.stop();
+  const files = await Promise.all(
+    (await readdir(folder)).map((name) => readFile(join(folder, name))),
+  );
+  for (const file of files) expect(file.includes(token.slice(3))).toBe(false);
+  await rm(folder, { recursive: true });
 });

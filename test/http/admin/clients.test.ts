@@ -98,6 +98,9 @@ describe('a client made at run time', () => {
     });
     const { text: metrics } = await app.get('/metrics', AS_ADMIN);
     expect(metrics).toContain('understudy_client_requests_total{client="shop"} 1');
+    // Pasted by mistake into what is logged.
+    await send(app, 'PATCH', '/api/clients/shop', { weight: 2, reason: `was ${token}` });
+    expect(app.logs.findLast(({ msg }) => msg === 'operator')?.why).toBe('was [redacted]');
     for (const seen of [text, app.logText(), metrics]) expect(seen).not.toContain(token.slice(3));
   });
 
