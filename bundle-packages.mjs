@@ -11,7 +11,10 @@ import { build } from 'esbuild';
 const folder = join(process.argv[2] ?? 'dist', 'node_modules');
 const platform = { bundle: true, format: 'esm', platform: 'node', target: 'node20' };
 
-const names = await packagesOf('src/main.ts');
+/** Its binary belongs to a package of its own for each platform; it is loaded from the project's `node_modules`. */
+const NATIVE = 'libsql';
+
+const names = (await packagesOf('src/main.ts')).filter((name) => packageOf(name) !== NATIVE);
 await rm(folder, { recursive: true, force: true });
 await build({
   ...platform,

@@ -226,10 +226,10 @@ export const token = z.string().transform((text, context): string => {
 
 const MIN_MASTER_KEY = 32;
 
-export const masterKey = token.refine(
+export const masterKey = matching(
   ({ length }) => length >= MIN_MASTER_KEY,
   `must have at least ${MIN_MASTER_KEY} characters, such as openssl rand -hex 32 prints`,
-);
+).pipe(token);
 
 export const clientTokens = z.string().transform((text, context): readonly string[] => {
   const tokens = listed(text).map(cleanText);

@@ -17,7 +17,7 @@ export interface DurableStore {
   /**
    * Writes all of these changes, or none.
    *
-   * @param changes each of another document; at most `MAX_BATCH`
+   * @param changes each of another document; at most `MAX_CHANGES`, which takes Redis up to a tenth of a second
    * @throws StaleWriteError when a document has another version by now; StoreUnavailableError when the store does not
    *   answer, and it may or may not have been written then, or when it has a `fault`
    */
@@ -25,10 +25,11 @@ export interface DurableStore {
   /** The next number of a sequence, from 1. None is given twice, also not after a restart or to another instance. */
   next(sequence: string): Promise<number>;
   /**
-   * Adds to the numbers of some rows, all or none of them. The collection is forgotten at `expiresAt`.
+   * Adds to the numbers of some rows, all or none of them; beyond two thousand numbers in such parts. The collection is
+   * forgotten at `expiresAt`.
    *
-   * @param rows at most `MAX_BATCH` numbers in all
-   * @param batch an id of these rows: a second call with it within ten minutes adds nothing, so a failed call can be repeated
+   * @param batch an id of these rows: a second call with it within ten minutes adds only what the first did not, so that a
+   *   failed call can be repeated
    */
   add(
     collection: string,
@@ -40,14 +41,13 @@ export interface DurableStore {
   rows(collection: string): Promise<readonly NumberRow[]>;
   /**
    * @param changed called when documents of the collection may have changed, by any instance or by this one, within a
-   *   second; also after the store was out of reach
+   *   second; also after the store was out of reach. What changed before this call is found by a read after it
    */
   watch(collection: string, changed: () => void): void;
   close(): Promise<void>;
 }
 
-/** How many changes or numbers one call writes: more would hold Redis up for too long. */
-export const MAX_BATCH = 10_000;
+export const MAX_CHANGES = 10_000;
 
 export interface StoredDocument {
   readonly name: string;

@@ -2,6 +2,7 @@ import { atMost, type Clock } from '../shared/clock.ts';
 import {
   type DocumentChange,
   type DurableStore,
+  MAX_CHANGES,
   StaleWriteError,
   type StoreBackend,
   StoreUnavailableError,
@@ -128,6 +129,7 @@ class CheckedStore implements DurableStore {
   read: DurableStore['read'] = (collection) => this.#backend.read(collection);
 
   write: DurableStore['write'] = async (collection, changes) => {
+    if (changes.length > MAX_CHANGES) throw new RangeError('too many changes for one write');
     await this.#checked();
     await this.#writeMissing();
     if (this.#fault !== null) throw new StoreUnavailableError(this.#fault);

@@ -77,9 +77,13 @@ export function createRedisDocuments(options: RedisDocumentsOptions): RedisDocum
     async add(collection, rows, expiresAt, batch) {
       const key = keyOf('numbers', collection);
       const keep = batch === undefined ? '' : String(KEEP_BATCH_MS);
-      const keys = [key, batch === undefined ? key : keyOf('batch', batch)];
       const numbers = rows.flatMap(numbersOf);
-      await run((client) => client.addNumbers([...keys, timeOf(expiresAt), keep, ...numbers]));
+      // Other commands have their turn between the parts.
+      for (let from = 0; from < numbers.length; from += PART) {
+        const keys = [key, batch === undefined ? key : keyOf('batch', `${batch}:${from}`)];
+        const part = numbers.slice(from, from + PART).flat();
+        await run((client) => client.addNumbers([...keys, timeOf(expiresAt), keep, ...part]));
+      }
     },
     rows: (collection) =>
       run(async (client) => readRows(await readHash(client, keyOf('numbers', collection)))),
@@ -143,8 +147,11 @@ function readDocuments(found: ReadonlyMap<string, string>, now: number) {
   return { documents, expired };
 }
 
-const numbersOf = ({ name, numbers }: NumberRow): readonly string[] =>
-  Object.entries(numbers).flatMap(([field, number]) => [`${field}\n${name}`, String(number)]);
+/** How many numbers one script adds. */
+const PART = 2000;
+
+const numbersOf = ({ name, numbers }: NumberRow): readonly (readonly [string, string])[] =>
+  Object.entries(numbers).map(([field, number]) => [`${field}\n${name}`, String(number)]);
 
 function readRows(found: ReadonlyMap<string, string>): readonly NumberRow[] {
   const rows = new Map<string, Record<string, number>>();

@@ -66,6 +66,8 @@ describe('an empty environment', () => {
     maxBodiesBytes: Math.floor((256 / 3) * MB),
     redisUrl: null,
     redisPrefix: 'understudy:',
+    dataDir: null,
+    masterKey: null,
     logLevel: 'info',
   };
 
@@ -210,6 +212,11 @@ describe('single settings', () => {
       { maxBodyBytes: 2 * MB, maxBodiesBytes: 2 * MB },
     ],
     [{ REDIS_PREFIX: '{shop}:' }, { redisPrefix: '{shop}:' }],
+    [{ DATA_DIR: ' /var/data ' }, { dataDir: '/var/data' }],
+    [
+      { MASTER_KEY: 'a-master-key-of-32-characters-12' },
+      { masterKey: new Secret('master-key', 'a-master-key-of-32-characters-12') },
+    ],
     [{ LOG_LEVEL: 'Debug' }, { logLevel: 'debug' }],
     [
       { SYSTEM_PROMPT: ' "Hi" is enough for "Hello" ' },
@@ -337,6 +344,15 @@ describe('single settings', () => {
     ],
     [{ GOOGLE_MODELS: 'a,b c' }, /entry 2/],
     [{ ADMIN_TOKEN: 'short' }, /is no token: 16 to 500/],
+    [{ MASTER_KEY: 'a-master-key-of-31-characters-1' }, /must have at least 32 characters/],
+    [{ MASTER_KEY: 'a master key with spaces in between' }, /is no token: 16 to 500/],
+    [
+      {
+        MASTER_KEY: 'a-master-key-of-32-characters-12',
+        CLIENT_TOKENS: 'another-token-0123,a-master-key-of-32-characters-12',
+      },
+      /^MASTER_KEY: is ADMIN_TOKEN or one of CLIENT_TOKENS/,
+    ],
     [{ ADMIN_TOKEN: 'your_admin_token_here' }, /holds the placeholder of a template/],
     [
       { ADMIN_TOKEN: '0123456789abcdef', CLIENT_TOKENS: 'another-token-0123,0123456789abcdef' },
@@ -588,6 +604,27 @@ describe('a persona for every Anam key', () => {
   ])('with %j beside the keys', (environment, warnings) => {
     const keys = { ANAM_API_KEY: 'one', ANAM_API_KEY_PERSONA_ID: 'own', ANAM_API_KEY_2: 'two' };
     expect(read({ ...keys, ...environment }).warnings).toEqual(warnings);
+  });
+});
+
+describe('a store', () => {
+  const DATA_DIR = '/var/data';
+  const MASTER_KEY = 'a-master-key-of-32-characters-12';
+
+  it('warns of what is not used', () => {
+    expect(read({ DATA_DIR, REDIS_URL: 'redis://127.0.0.1' }).warnings).toEqual([
+      'DATA_DIR is not used: REDIS_URL has the store.',
+    ]);
+    expect(read({ MASTER_KEY }).warnings).toEqual([
+      'MASTER_KEY is not used without REDIS_URL or DATA_DIR.',
+    ]);
+    expect(read({ MASTER_KEY, DATA_DIR }).warnings).toEqual([]);
+  });
+
+  it('hides its master key', () => {
+    const config = read({ MASTER_KEY, DATA_DIR });
+    expect(config.redact(`is ${MASTER_KEY}`)).not.toContain('master-key-of');
+    expect(JSON.stringify(config)).not.toContain('master-key-of');
   });
 });
 

@@ -1,3 +1,4 @@
+import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
@@ -7,7 +8,7 @@ import { type Program, startProgram } from './program.ts';
 import type { LogLine } from './start-app.ts';
 
 const MAIN = resolve(import.meta.dirname, '../../src/main.ts');
-const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+export const TSX = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
 
 export interface ServerProcess extends Pick<Program, 'stop' | 'end'> {
   readonly url: string;
@@ -34,6 +35,19 @@ export async function startServerProcess(
     },
     end: program.end,
   };
+}
+
+/** `main.ts` with settings that stop its start: what it said, and its exit code. */
+export function startRefused(
+  environment: Readonly<Record<string, string>>,
+): Promise<{ readonly said: string; readonly code: unknown }> {
+  const env = { PATH: process.env.PATH ?? '', HOST: '127.0.0.1', PORT: '0', ...environment };
+  const options = { cwd: tmpdir(), timeout: 20_000, env: { ...env, LOG_LEVEL: 'silent' } };
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['--import', TSX, MAIN], options, (error, stdout, stderr) =>
+      resolve({ said: stdout + stderr, code: error?.code ?? error?.signal ?? 0 }),
+    );
+  });
 }
 
 /** Only whole lines: the last one may be incomplete. */
