@@ -242,9 +242,11 @@ function toConfig(settings: Settings) {
     host: settings.HOST,
     /** The first is the default, the rest stand in for it in this order. */
     googleModels: settings.GOOGLE_MODELS,
-    /** Empty without client tokens, which every request for embeddings needs. */
+    /** Empty where there can be no client, whose token every request for embeddings needs. */
     googleEmbeddingModels:
-      settings.CLIENT_TOKENS.length === 0 ? [] : settings.GOOGLE_EMBEDDING_MODELS,
+      settings.CLIENT_TOKENS.length === 0 && settings.ADMIN_TOKEN === null
+        ? []
+        : settings.GOOGLE_EMBEDDING_MODELS,
     /** The name of the model, by its alias. */
     modelAliases: settings.MODEL_ALIASES,
     /** By model: the limits of every project. */
@@ -280,7 +282,7 @@ function toConfig(settings: Settings) {
     corsOrigins: settings.CORS_ORIGINS ?? (isProduction ? [] : ('localhost' as const)),
     /** Opens the operator's routes; without one they do not exist. */
     adminToken: secret('admin-token', settings.ADMIN_TOKEN),
-    /** Of programs that may use the compatible routes; without any they do not exist. */
+    /** Of programs that may use the compatible routes; more can be made at run time, with an admin token. */
     clientTokens: settings.CLIENT_TOKENS.map(
       (token, index) => new Secret(`client-${index + 1}`, token),
     ),

@@ -21,6 +21,8 @@ export interface ServiceErrorOptions {
   /** Milliseconds until it makes sense to ask again. */
   readonly retryAfterMs?: number | null;
   readonly details?: readonly FieldFault[];
+  /** The limit of a client that is reached. */
+  readonly limit?: string;
   readonly cause?: unknown;
 }
 
@@ -37,11 +39,13 @@ export class ServiceError extends Error {
   readonly code: ServiceErrorCode;
   readonly retryAfterMs: number | null;
   readonly details: readonly FieldFault[];
+  readonly limit: string | null;
 
   constructor(code: ServiceErrorCode, message: string, options: ServiceErrorOptions = {}) {
-    const { retryAfterMs = null, details = [], cause } = options;
+    const { retryAfterMs = null, details = [], limit = null, cause } = options;
     super(message, { cause });
     this.code = code;
+    this.limit = limit;
     this.retryAfterMs = retryAfterMs;
     this.details = details;
   }

@@ -3,6 +3,7 @@ import type { QuotaLimits } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import { Ejection, RecentSuccesses, Slowness } from './ejection.ts';
+import type { Capacity } from './fair-share.ts';
 import { ParkedFeatures } from './features.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
 import { type Fit, Quota } from './pacing.ts';
@@ -278,6 +279,39 @@ export class CandidateSet {
   nextDueAt(now: number): number | null {
     if (now >= this.#nextDueAt) this.#update(now);
     return this.#nextDueAt === Number.POSITIVE_INFINITY ? null : this.#nextDueAt;
+  }
+
+  /**
+   * What all projects together can answer in the present windows: what they have, and what is left of those with a key that
+   * is usable within the minute. Zeros without such a key. Null where nothing limits them as far as is known.
+   */
+  capacity(now: number): Capacity | null {
+    const quotas = new Set(this.candidates.map(({ quota }) => quota));
+    const usable = this.#usableQuotas(now);
+    const sum = { requests: 0, tokens: 0, dayRequests: 0 };
+    for (const quota of usable.size === 0 ? [] : quotas) {
+      const isUsable = usable.has(quota);
+      if (isUsable && !quota.isKnown) return null;
+      const { requests, tokens, dayRequests } = isUsable ? quota.most(now) : quota.used(now);
+      sum.requests += requests;
+      sum.tokens += tokens;
+      sum.dayRequests += dayRequests;
+    }
+    const known = (all: number) => (Number.isFinite(all) ? all : null);
+    return {
+      requests: known(sum.requests),
+      tokens: known(sum.tokens),
+      dayRequests: known(sum.dayRequests),
+    };
+  }
+
+  #usableQuotas(now: number): ReadonlySet<Quota> {
+    const usable = new Set<Quota>();
+    for (const { quota, allScopes } of this.candidates) {
+      const endsAt = quota.minuteEndsAt(now);
+      if (allScopes.every((scope) => scope.parkedUntil(now) < endsAt)) usable.add(quota);
+    }
+    return usable;
   }
 
   /** Puts a candidate where its scopes say that it belongs now. */

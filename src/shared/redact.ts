@@ -15,8 +15,11 @@ export interface Redactor {
 
 const REDACTED = '[redacted]';
 
-/** Google's two key shapes and bearer credentials: a provider may echo a key that is not one of ours. */
-const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}/gi;
+/**
+ * Google's two key shapes, the clients' tokens of which only a digest is known, and bearer credentials: a provider may
+ * echo a key that is not one of ours.
+ */
+const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}|\bus-[\w-]{43}(?![\w-])/gi;
 const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
 
 /**

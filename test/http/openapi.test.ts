@@ -81,9 +81,7 @@ it('each example is accepted, with each documented token, and answered as docume
   for (const { path, method, operation, url, way, name, body } of operations.flatMap(requestsFor)) {
     const app = apps.get(way) ?? (await start());
     apps.set(way, app);
-    if (path === '/api/requests/{id}') {
-      await app.post('/api/chat', { message: 'Hi' }, { 'x-request-id': 'my-request-1' });
-    }
+    await prepareFor(path, app);
     const answer = await send(app, way === 'keyInQuery' ? withKey(url) : url, {
       method: method.toUpperCase(),
       headers: { ...JSON_BODY, ...(await credentials(app, operation, way)) },
@@ -95,6 +93,24 @@ it('each example is accepted, with each documented token, and answered as docume
   }
   expect(misfits).toEqual([]);
 });
+
+/** What the example of a path names is there. */
+async function prepareFor(path: string, app: App): Promise<void> {
+  if (path === '/api/requests/{id}') {
+    await app.post('/api/chat', { message: 'Hi' }, { 'x-request-id': 'my-request-1' });
+  }
+  if (path.startsWith('/api/clients')) await makeOnlyClient(app, path);
+}
+
+/** The client that the path names; none where it names none, so that the examples can make theirs. */
+async function makeOnlyClient(app: App, path: string): Promise<void> {
+  const { body } = await app.get('/api/clients', AS_ADMIN);
+  for (const { name, origin } of body.clients) {
+    const url = `/api/clients/${name}`;
+    if (origin === 'added') await send(app, url, { method: 'DELETE', headers: AS_ADMIN });
+  }
+  if (path.includes('{name}')) await app.post('/api/clients', { name: 'shop' }, AS_ADMIN);
+}
 
 it('each refusal is as documented', async () => {
   const app = await startApp({ environment: SETTINGS });
@@ -250,13 +266,13 @@ const waysOf = ({ security }: Operation): string[] =>
 
 const withKey = (url: string) => `${url}${url.includes('?') ? '&' : '?'}key=${CLIENT_TOKEN}`;
 
-/** One for each app: there is a limit of logins. */
-const sessions = new WeakMap<App, ReturnType<typeof logIn>>();
+/** One for each app: logins are limited. */
+const cookies = new WeakMap<App, ReturnType<typeof logIn>>();
 
-function sessionOf(app: App): ReturnType<typeof logIn> {
-  const session = sessions.get(app) ?? logIn(app);
-  sessions.set(app, session);
-  return session;
+function cookieOf(app: App) {
+  const cookie = cookies.get(app) ?? logIn(app);
+  cookies.set(app, cookie);
+  return cookie;
 }
 
 async function credentials(
@@ -274,7 +290,7 @@ async function credentials(
     case 'adminToken':
       return AS_ADMIN;
     case 'adminCookie':
-      return sessionOf(app);
+      return cookieOf(app);
     case 'sessionToken': {
       const { body } = await flow(app.clock, app.post('/api/anam/session-token', {}));
       return { authorization: `Bearer ${body.sessionToken}` };
@@ -286,7 +302,7 @@ async function credentials(
 
 function countServedPaths(): number {
   const app = createApp({
-    clientTokens: [new Secret('token', CLIENT_TOKEN)],
+    clients: { find: () => null },
     chatTargets: [modelTarget('google', 'a-model')],
     embeddingTargets: [],
     modelAliases: new Map(),
@@ -300,6 +316,7 @@ function countServedPaths(): number {
       metrics: {},
       sharedStore: null,
       clock: createFakeClock(),
+      modelNames: ['a-model'],
     } as unknown as AdminHttpOptions),
     chatPerMinute: 0,
     sessionsPerMinute: 0,

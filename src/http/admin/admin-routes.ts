@@ -17,9 +17,11 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
+import { type ClientRoutesOptions, clientRoutes } from './client-routes.ts';
 import { historyRoutes } from './history-routes.ts';
 import { type IncidentRoutesOptions, incidentRoutes } from './incident-routes.ts';
 import { type KeyRoutesOptions, keyRoutes } from './key-routes.ts';
+import { MAX_ADMIN_BODY } from './operator-note.ts';
 import { usageRoutes } from './usage-routes.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
@@ -33,6 +35,7 @@ export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
 
 export interface AdminHttpOptions
   extends AdminAccessOptions,
+    ClientRoutesOptions,
     KeyRoutesOptions,
     IncidentRoutesOptions {
   readonly metrics: Metrics;
@@ -46,23 +49,25 @@ export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
     routes: [
       ...adminRoutes(access, options),
       ...historyRoutes(access, options.view),
+      ...clientRoutes(access.require, options),
       ...usageRoutes(access.require, options.usage),
     ],
     pages: adminPages(access),
     turnedAway: options.view.turnedAway,
-    overBudget: options.view.overBudget,
+    overBudget(client, limit) {
+      options.view.overBudget(client, limit);
+      options.metrics.clientRefused(client, limit);
+    },
     requestAnswered: options.metrics.requestAnswered,
   };
 }
 
 /** Of one address, right or wrong; wrong tokens have a lower limit of their own. */
 const LOGINS_PER_MINUTE = 30;
-/** In bytes. */
-const MAX_BODY = 16 * 1024;
 
 function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
   const { sharedStore, view, metrics, redact } = options;
-  const readBody = readJsonBody(MAX_BODY);
+  const readBody = readJsonBody(MAX_ADMIN_BODY);
   const reading = { method: 'get', tag: 'Admin', auth: 'admin', isPolled: true } as const;
   return [
     ...keyRoutes(access, options),

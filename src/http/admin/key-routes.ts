@@ -15,7 +15,6 @@ import {
 import { type ImportedKey, readImport } from '../../services/key-import.ts';
 import {
   type Addition,
-  type ChangeOrder,
   KeyChangeError,
   type KeyRegistry,
   type Labels,
@@ -32,6 +31,7 @@ import { sendJson, sendText } from '../reply.ts';
 import { jsonAnswer, type Route } from '../route.ts';
 import type { AdminAccess } from './admin-access.ts';
 import { checkBeforeRelease, checkRoutes, type KeyCheckParts } from './check-routes.ts';
+import { MAX_ADMIN_BODY, type OperatorNote, operatorNote, orderIn } from './operator-note.ts';
 
 export interface KeyRoutesOptions extends KeyCheckParts {
   readonly providers: readonly ProviderFacts[];
@@ -41,13 +41,12 @@ export interface KeyRoutesOptions extends KeyCheckParts {
 }
 
 /** In bytes. */
-const MAX_BODY = 16 * 1024;
 const MAX_IMPORT = 2 ** 21;
 
 /** Everything about the keys that the operator sees and does. */
 export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route[] {
   const { view, registry, cooldownMs } = options;
-  const readBody = readJsonBody(MAX_BODY);
+  const readBody = readJsonBody(MAX_ADMIN_BODY);
   const schemas = createSchemas(options.providers);
   const keysQuery = createKeysQuery(view.targets);
   const reading = { method: 'get', tag: 'Admin', auth: 'admin' } as const;
@@ -56,7 +55,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
     ...changing,
     params: z.object({ id: z.string().meta({ examples: ['google-2'] }) }),
   };
-  const act = <Body extends Note>(
+  const act = <Body extends OperatorNote>(
     { schema, example, needsBody = false }: Action<Body>,
     change: (id: string, body: Body, order: Order) => Promise<void>,
   ) => ({
@@ -206,7 +205,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
   ];
 }
 
-interface Action<Body extends Note> {
+interface Action<Body extends OperatorNote> {
   readonly schema: z.ZodType<Body>;
   readonly example: Body;
   readonly needsBody?: boolean;
@@ -295,18 +294,7 @@ function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): read
 const placeOf = ({ storage, lasts }: KeyRegistry) => ({ storage, lasts });
 
 const MAX_SECONDS = 7 * 86_400;
-const shortText = z.string().trim().max(200);
-
-const note = z
-  .strictObject({
-    by: shortText.optional().meta({
-      description: 'Who does it, for the log. Default: the name given at the login.',
-    }),
-    reason: shortText.optional().meta({ description: 'Why, for the log.' }),
-  })
-  .meta({ id: 'Note', description: 'May be empty, or nothing at all.' });
-
-type Note = z.output<typeof note>;
+const note = operatorNote.meta({ id: 'Note', description: 'May be empty, or nothing at all.' });
 
 const releaseBody = note
   .extend({
@@ -545,7 +533,7 @@ const FORMULA = /^[=+\-@\t\r]/;
 
 const cellOf = (text: string) => `"${FORMULA.test(text) ? "'" : ''}${text.replaceAll('"', '""')}"`;
 
-function postChange<Body extends Note>(
+function postChange<Body extends OperatorNote>(
   { view, registry, redact, providers }: KeyRoutesOptions,
   schema: z.ZodType<Body>,
   change: (id: string, body: Body, order: Order) => Promise<void>,
@@ -638,13 +626,4 @@ function httpErrorOf(error: KeyChangeError, pathOf = (path: string) => path): Ht
   const [first] = details;
   const sentence = first === undefined ? message : `${first.path}: ${first.message}`;
   return new HttpError(code, sentence, { details, cause });
-}
-
-/** The name given at the login is the default. */
-function orderIn({ locals }: Response, { by = '', reason = '' }: Note): ChangeOrder {
-  return {
-    requestId: locals.requestId,
-    who: by || (locals.admin?.name ?? null),
-    why: reason || null,
-  };
 }
