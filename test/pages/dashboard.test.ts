@@ -96,7 +96,7 @@ describeInBrowser('the dashboard', (browser) => {
   it('shows that a key cools down, why and for how long, and that it returns', async () => {
     const app = await startApp({ environment: TWO, standin: firstIs({ limits: { rpd: 1 } }) });
     const page = await open(app);
-    await page.getByText('2 of 2 available').waitFor();
+    await page.getByText('2 of 2 available').first().waitFor();
     await ask(app, 3);
     await page.getByText('1 of 2 available').waitFor();
     await keyRow(page, 'google').getByText('cooling down').waitFor();
@@ -119,7 +119,7 @@ describeInBrowser('the dashboard', (browser) => {
     });
     await bar.waitFor();
     app.clock.advance(50 * MINUTE);
-    await page.getByText('2 of 2 available').waitFor();
+    await page.getByText('2 of 2 available').first().waitFor();
     await keyRow(page, 'google').getByText('available').waitFor();
   });
 
@@ -328,7 +328,7 @@ describeInBrowser('the dashboard', (browser) => {
     });
     await app.post('/api/keys/google-7777/park', {}, AS_ADMIN);
     const page = await open(app);
-    await page.getByText('9,999 of 10,000 available').waitFor();
+    await page.getByText('9,999 of 10,000 available').first().waitFor();
     await expect.poll(() => page.locator('.keys tbody tr').count()).toBe(50);
     expect(await textOf(page.locator('.keys tbody th a').first())).toBe('google-7777');
     await page.getByRole('button', { name: 'Next keys' }).click();

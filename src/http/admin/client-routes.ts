@@ -93,6 +93,8 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
           sendJson(response, 200, {
             storage: store.kind,
             lasts: store.kind !== 'memory',
+            models: [...options.modelNames],
+            routes: [...CLIENT_ROUTES],
             clients: clients.all().map(report),
           }),
       ],
@@ -282,9 +284,14 @@ const clientList = z
       description: 'Where clients that were made at run time are kept.',
     }),
     lasts: z.boolean().meta({ description: 'False: they last until the restart.' }),
+    models: z.array(z.string()).meta({
+      description: 'Models and aliases that a client may be limited to.',
+    }),
+    routes: z.array(z.enum(CLIENT_ROUTES)).meta({ description: 'As `models`.' }),
     clients: z.array(clientReport),
   })
   .meta({ id: 'ClientList' });
+export type ClientList = z.output<typeof clientList>;
 
 function reportClient(client: Client, now: number): z.input<typeof clientReport> {
   const { name, origin, createdAt, lastUsedAt, refused, budget } = client;

@@ -5,8 +5,11 @@ import { change } from './api.js';
 import { openForm, REASON } from './form-dialog.js';
 import { bothTimes, compact, fact, number, roughly } from './labels.js';
 
-/** @import { Client, ClientList } from './shapes.ts' */
+/** @import { ClientList } from '../../admin/client-routes.ts' */
+/** @typedef {ClientList['clients'][number]} Client */
 /** @import { Field, Given } from './form-dialog.js' */
+
+/** @typedef {Pick<ClientList, 'models' | 'routes'>} Choices what a client may be limited to */
 
 /** @type {readonly { limit: 'requestsPerMinute' | 'tokensPerMinute' | 'requestsPerDay' | 'tokensPerDay', used: keyof Client['used'], title: string, short: string }[]} */
 const LIMITS = [
@@ -27,8 +30,6 @@ const GRACES = [
   { value: '3600', text: 'for 1 hour' },
   { value: '86400', text: 'for 1 day' },
 ];
-
-const ROUTES = ['chat', 'openai', 'anthropic', 'gemini', 'avatar', 'live', 'embeddings'];
 
 /**
  * Who calls: what each may use, and how much of it is used.
@@ -119,11 +120,11 @@ const actionsView = (client, act) => html`
 `;
 
 /**
- * @param {readonly string[]} models that may be allowed
+ * @param {Choices} choices
  * @param {Client | null} client
  * @returns {Field[]}
  */
-const policyFields = (models, client) => [
+const policyFields = ({ models, routes }, client) => [
   {
     name: 'models',
     label: 'Models',
@@ -137,7 +138,7 @@ const policyFields = (models, client) => [
     label: 'Routes',
     kind: 'several',
     hint: 'none checked: all',
-    options: ROUTES.map((route) => ({ value: route, text: route })),
+    options: routes.map((route) => ({ value: route, text: route })),
     value: client?.routes ?? [],
   },
   ...LIMITS.map(({ limit, title }) => ({
@@ -172,10 +173,10 @@ function policyIn(given) {
 }
 
 /**
- * @param {readonly string[]} models that may be allowed
+ * @param {Choices} choices
  * @param {() => Promise<void>} changed
  */
-export function askToMake(models, changed) {
+export function askToMake(choices, changed) {
   openForm({
     title: 'New client',
     text: 'Its token is shown once.',
@@ -188,7 +189,7 @@ export function askToMake(models, changed) {
         isRequired: true,
         max: 60,
       },
-      ...policyFields(models, null),
+      ...policyFields(choices, null),
       REASON,
     ],
     submit: 'Make client',
@@ -224,19 +225,19 @@ function tokenView(token) {
 }
 
 /**
- * @param {readonly string[]} models that may be allowed
+ * @param {Choices} choices
  * @param {Client} client
  * @param {'change' | 'rotate' | 'revoke'} action
  * @param {() => Promise<void>} changed
  */
-export function askToActOnClient(models, client, action, changed) {
+export function askToActOnClient(choices, client, action, changed) {
   const path = `/api/clients/${encodeURIComponent(client.name)}`;
   const reasonIn = (/** @type {Given} */ { reason }) => (reason ? { reason } : {});
   const forms = {
     change: {
       title: `Change ${client.name}`,
       text: 'Holds from the next request on.',
-      fields: [...policyFields(models, client), REASON],
+      fields: [...policyFields(choices, client), REASON],
       submit: 'Save',
       carryOut: async (/** @type {Given} */ given) => {
         await change('PATCH', path, policyIn(given));

@@ -24,7 +24,7 @@ import { headline, verdictView } from './verdict.js';
 
 /** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
 /** @import { History, KeysPage, Overview, UsageReport as Usage } from '../../../observability/reports.ts' */
-/** @import { ClientList } from './shapes.ts' */
+/** @import { ClientList } from '../../admin/client-routes.ts' */
 /** @import { Filter } from './keys.js' */
 /** @import { Range } from './history.js' */
 
@@ -118,7 +118,9 @@ const panel = createPanel({
   clients: () => clientsFeed.value?.clients ?? [],
   actOnKey: (key, action) => askToAct(key, action, changed),
   actOnClient: (client, action) => {
-    askToActOnClient(clientsFeed.value?.models ?? [], client, action, changed);
+    if (clientsFeed.value !== null) {
+      askToActOnClient(clientsFeed.value, client, action, changed);
+    }
   },
   opened: () => void polling.pollNow(),
 });
@@ -267,13 +269,12 @@ const incidentsSection = (overview) =>
       });
 
 /** @param {Overview} overview */
-const clientsSection = (overview) =>
-  clientsFeed.value === null
+function clientsSection({ now: reportedAt }) {
+  const list = clientsFeed.value;
+  return list === null
     ? null
-    : clientsView(clientsFeed.value, {
-        now: overview.now,
-        make: () => askToMake(clientsFeed.value?.models ?? [], changed),
-      });
+    : clientsView(list, { now: reportedAt, make: () => askToMake(list, changed) });
+}
 
 const usageSection = () =>
   daysFeed.value === null

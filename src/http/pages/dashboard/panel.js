@@ -9,7 +9,8 @@ import { traceView } from './trace.js';
 /** @import { TemplateResult } from 'lit-html' */
 /** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
 /** @import { KeyReport, KeysPage, Overview, RequestReport } from '../../../observability/reports.ts' */
-/** @import { Client } from './shapes.ts' */
+/** @import { ClientList } from '../../admin/client-routes.ts' */
+/** @typedef {ClientList['clients'][number]} Client */
 /** @import { KeyAction } from './key-detail.js' */
 /** @import { Times } from './keys.js' */
 /**
