@@ -20,7 +20,8 @@ async function keysSentence() {
   try {
     const { api_keys: services } = await (await fetch('/api/keys/status')).json();
     const set = Object.entries(services).filter(([, { total }]) => total > 0);
-    if (set.length === 0) return 'No API keys are set. Set GOOGLE_API_KEY, and ANAM_API_KEY for the avatar.';
+    if (set.length === 0)
+      return 'No API keys are set. Set GOOGLE_API_KEY, and ANAM_API_KEY for the avatar.';
     return `Usable now: ${set.map(inWords).join(', ')}.`;
   } catch {
     return 'The server does not answer.';
@@ -28,5 +29,6 @@ async function keysSentence() {
 }
 
 /** @param {[string, Counts]} service */
-const inWords = ([name, { total, available }]) =>
-  `${available} of ${total} ${total === 1 ? 'key' : 'keys'} of ${name}`;
+function inWords([name, { total, available }]) {
+  return `${available} of ${total} ${total === 1 ? 'key' : 'keys'} of ${name}`;
+}
