@@ -96,7 +96,7 @@ const exchangeView = ({ question, answer, steps, fault, wait }) => html`
  * @param {readonly Part[]} parts
  */
 const stepView = (step, parts) => html`
-  ${partsView('assistant', parts, asking === null && step === exchanges.at(-1)?.steps.at(-1) ? { decide, provide } : null)}
+  ${partsView('assistant', parts, asking === null && exchanges.at(-1)?.steps.includes(step) ? { decide, provide } : null)}
   ${
     step.answeredBy === null || step.model === null || step.ms === null
       ? nothing
