@@ -55,7 +55,9 @@ function exportWholePackages({ onResolve, onLoad }) {
     namespace: 'whole',
   }));
   onLoad({ filter: /./, namespace: 'whole' }, async ({ path }) => {
-    const exported = Object.keys(await import(path)).filter((name) => name !== 'module.exports');
+    // What Node adds for a package in CommonJS.
+    const isOwn = (name) => name !== 'module.exports' && name !== '__esModule';
+    const exported = Object.keys(await import(path)).filter(isOwn);
     return {
       contents: `export { ${exported.join(', ')} } from '${path}';`,
       resolveDir: import.meta.dirname,

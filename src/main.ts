@@ -15,12 +15,11 @@ const LAST_REQUESTS_MS = { SIGTERM: 2000, SIGINT: 0 };
 const clock = createSystemClock();
 
 if (process.argv.includes('--demo')) fail('The demo is no part of the server: npm run demo');
-await run();
+if (process.argv.includes('--check')) await check();
+else await run();
 
 async function run(): Promise<void> {
-  // A real variable wins. Libraries read some themselves, such as the address of a proxy.
-  readDotenv({ quiet: true });
-  const config = readSettings();
+  const config = readSettings(1);
   const output = new LogOutput(STANDARD_OUTPUT, clock);
   process.on('exit', () => output.flushSync());
   const log = createLogger({
@@ -29,31 +28,41 @@ async function run(): Promise<void> {
     destination: output,
   });
   surfaceBugs(log);
-  report(config);
-  const understudy = await serve(config, log);
+  const report = reporter(config);
+  for (const line of startReport(config, PROVIDERS)) report(line);
+  const understudy = await serve(config, log, report);
   stopOnSignals(understudy, log, output);
   const { port } = understudy;
   const { host, mode } = config;
   log.info({ port, host, mode, pid: process.pid }, 'listening');
 }
 
-function readSettings(): Config {
+/** Checks every key and starts no server. Ends with 0 if all work, 1 if one does not, 2 for bad settings. */
+async function check(): Promise<void> {
+  const config = readSettings(2);
+  const { checkInTerminal } = await import('./check-command.ts');
+  const { text, exitCode } = await checkInTerminal(config, PROVIDERS, clock);
+  process.stdout.write(text, () => process.exit(exitCode));
+}
+
+function readSettings(exitCode: number): Config {
+  // A real variable wins. Libraries read some themselves, such as the address of a proxy.
+  readDotenv({ quiet: true });
   try {
     return readConfig(process.env, PROVIDERS);
   } catch (error) {
-    if (error instanceof ConfigError) fail(error.message);
+    if (error instanceof ConfigError) fail(error.message, exitCode);
     throw error;
   }
 }
 
 /** For the person who starts it. Standard output has structured lines only. */
-function report(config: Config): void {
-  if (config.logLevel === 'silent') return;
-  for (const line of startReport(config, PROVIDERS)) process.stderr.write(`${line}\n`);
+function reporter({ logLevel }: Config): (line: string) => void {
+  return logLevel === 'silent' ? () => {} : (line) => void process.stderr.write(`${line}\n`);
 }
 
-function serve(config: Config, log: Logger): Promise<Understudy> {
-  const runtime = { clock, random: Math.random, log, measuresProcess: true };
+function serve(config: Config, log: Logger, report: (line: string) => void): Promise<Understudy> {
+  const runtime = { clock, random: Math.random, log, measuresProcess: true, report };
   return startUnderstudy(config, runtime).catch((error: unknown) => {
     if (error instanceof ListenError || error instanceof StoreFault)
       fail(config.redact(error.message));
@@ -90,7 +99,7 @@ function surfaceBugs(log: Logger): void {
   });
 }
 
-function fail(message: string): never {
+function fail(message: string, exitCode = 1): never {
   process.stderr.write(`${message}\n`);
-  process.exit(1);
+  process.exit(exitCode);
 }

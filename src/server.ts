@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Config } from './config/config.ts';
 import { createFailover, type Failover } from './failover/failover.ts';
 import { createHedging } from './failover/hedging.ts';
@@ -5,7 +6,9 @@ import { createWaitQueues, type WaitQueues } from './failover/wait-queue.ts';
 import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
 import { RunningAnswers } from './http/running-answers.ts';
+import type { AlertsOptions } from './observability/alerts.ts';
 import type { MetricsOptions } from './observability/metrics.ts';
+import type { OtelOptions } from './observability/otel.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
 import { anam } from './providers/anam/anam.ts';
@@ -18,6 +21,7 @@ import type { Provider, UpstreamContext } from './providers/provider.ts';
 import { createAvatarSession } from './services/avatar.ts';
 import { createChat } from './services/chat.ts';
 import { createEmbed } from './services/embeddings.ts';
+import { createKeyChecks, type KeyChecks } from './services/key-check.ts';
 import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { createTokenCount } from './services/token-count.ts';
@@ -45,6 +49,8 @@ export interface Runtime {
   readonly minuteMs?: number;
   /** Whether the metrics include the process; what measures it runs until the process ends. Default: false. */
   readonly measuresProcess?: boolean;
+  /** Gets lines for the person who starts the server. Default: they are lost. */
+  readonly report?: (line: string) => void;
 }
 
 export interface Understudy {
@@ -85,6 +91,10 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     ...(sharing === null ? {} : { peers: sharing.peers, random }),
   });
   const queues = createWaitQueues(clock, providers);
+  const dispatcher = createDispatcher();
+  const upstream = { dispatcher, redact, now: clock.now };
+  const checkers = keyCheckers(config, providers, upstream);
+  const checks = createKeyChecks({ checkers, learns: { pool, queues }, clock, log });
   const admin = await loadAdmin(config, {
     ...runtime,
     providers,
@@ -95,15 +105,19 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharing,
     sharedStore,
     store,
+    checks,
   });
-  const sinks = [createRequestLog(log, pool.inspection, providers), ...(admin?.sinks ?? [])];
+  const otel = await loadOtel(config, { clock, log, redact, providers });
+  const sinks = [
+    createRequestLog(log, pool.inspection, providers),
+    ...(admin?.sinks ?? []),
+    ...otel.sinks,
+  ];
   const hedging = createHedging();
   const failover = createFailover({
     ...config,
-    ...{ providers, pool, clock, random, queues, hedging, sinks },
+    ...{ providers, pool, clock, random, queues, hedging, sinks, tracing: otel.tracing },
   });
-  const dispatcher = createDispatcher();
-  const upstream = { dispatcher, redact, now: clock.now };
   const clients = new Map(
     providers.flatMap(({ name, createChat }) =>
       createChat === undefined ? [] : [[name, createChat(config, upstream)]],
@@ -171,13 +185,20 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     }),
   });
   await sharing?.join(pool, queues);
+  admin?.start();
   const server = createHttpServer(app, log);
+  const port = await listen(server, config.port, config.host);
+  void checkAtStart(config, checks, pool, runtime);
   return {
-    port: await listen(server, config.port, config.host),
+    port,
     async stop(limitMs, lastRequestsMs = 0) {
       const until = clock.now() + limitMs;
       const endedByItself = await drain(server, clock, { limitMs, idleMs: lastRequestsMs });
       const answersEnded = (await runningAnswers?.drain(until - clock.now())) ?? true;
+      checks.stop();
+      await otel.stop();
+      if (admin !== null)
+        await atMost(LEAVE_LIMIT_MS + ALERTS_LIMIT_MS, clock, admin.stop(), undefined);
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
@@ -202,9 +223,50 @@ function liveTokensFor(
   });
 }
 
+/** Of the providers that can check a key. */
+export const keyCheckers = (
+  config: Config,
+  providers: readonly Provider<Config>[],
+  upstream: UpstreamContext,
+) =>
+  new Map(
+    providers.flatMap(({ name, createKeyCheck }) =>
+      createKeyCheck === undefined ? [] : [[name, createKeyCheck(config, upstream)]],
+    ),
+  );
+
+const START_CHECK_LIMIT_MS = 600_000;
+const MAX_BAD_KEYS_NAMED = 20;
+
+async function checkAtStart(
+  { checkKeys }: Config,
+  checks: KeyChecks,
+  pool: KeyPool,
+  { report = () => {} }: Runtime,
+): Promise<void> {
+  if (!checkKeys) return;
+  const checked = await checks.checkAll(pool.keys, START_CHECK_LIMIT_MS);
+  const bad = checked.filter(({ check }) => check.verdict !== 'works');
+  for (const { key, check } of bad.slice(0, MAX_BAD_KEYS_NAMED)) {
+    report(`check: ${key.id}: ${check.sentence}`);
+  }
+  const more = bad.length - MAX_BAD_KEYS_NAMED;
+  if (more > 0) report(`check: ${more} more keys do not work.`);
+}
+
+/** OpenTelemetry's SDK is loaded only where spans are exported. */
+async function loadOtel({ exportsSpans }: Config, options: OtelOptions) {
+  if (!exportsSpans) return { tracing: null, sinks: [], stop: async () => {} };
+  const { createOtel } = await import('./observability/otel.ts');
+  const otel = createOtel(options);
+  return { tracing: otel, sinks: [otel.sink], stop: otel.stop };
+}
+
 /** A Redis that does not answer must not delay the start or the end for long. */
 const JOIN_LIMIT_MS = 1000;
 const LEAVE_LIMIT_MS = 500;
+/** Messages on their way are given so long at the end. */
+const ALERTS_LIMIT_MS = 2000;
 
 /** What instances share; null without a Redis, whose client is then not loaded. */
 async function loadSharing(config: Config, { clock, random, log }: Runtime) {
@@ -239,32 +301,73 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
 
 interface AdminParts
   extends Omit<Runtime, 'providers'>,
-    Pick<MetricsOptions, 'sharing' | 'targets' | 'providers'> {
+    Pick<MetricsOptions, 'sharing' | 'targets'> {
+  readonly providers: readonly Provider<Config>[];
   readonly pool: KeyPool;
   readonly queues: WaitQueues;
   readonly redact: Redact;
   readonly sharedStore: SharedStore | null;
   readonly store: DurableStore;
+  readonly checks: KeyChecks;
 }
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
-  const { adminToken: token, mode, cooldownMs } = config;
+  const { adminToken: token, mode, cooldownMs, prices } = config;
   if (token === null) return null;
-  const [{ createAdminView }, { createMetrics }, { createAdminHttp }] = await Promise.all([
+  const [
+    { createAdminView },
+    { Incidents },
+    { createMetrics },
+    { createAdminHttp },
+    { createUsageStats },
+  ] = await Promise.all([
     import('./observability/admin-view.ts'),
+    import('./observability/incidents.ts'),
     import('./observability/metrics.ts'),
     import('./http/admin/admin-routes.ts'),
+    import('./observability/usage.ts'),
   ]);
-  const { pool, targets, sharing, measuresProcess = false } = parts;
+  const { pool, targets, sharing, sharedStore, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
   const takesPersonas = config.allowClientPersona || config.clientTokens.length > 0;
   const isReported = ({ metered, persona }: Target) =>
     metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
-  const view = createAdminView({ ...parts, ...reported, inspection, operator, mode });
-  const metrics = createMetrics({ ...parts, measuresProcess });
-  const http = createAdminHttp({ ...parts, token, view, metrics, cooldownMs });
-  return { http, sinks: [view.sink, metrics.sink] };
+  const questions = sharedStore?.questions ?? null;
+  const instance = (questions?.instance ?? randomUUID()).slice(0, 8);
+  const usage = createUsageStats({ ...parts, prices });
+  const atOtherAddress = new Set(
+    parts.providers.filter((one) => one.hasOtherAddress?.(config)).map(({ name }) => name),
+  );
+  const view = createAdminView({
+    ...{ ...parts, ...reported, inspection, operator, mode, questions, instance, measuresProcess },
+    ...{ usage, lastCheckOf: parts.checks.lastOf, atOtherAddress },
+  });
+  const metrics = createMetrics({ ...parts, measuresProcess, prices });
+  const alerts = await loadAlerts(config, { ...parts, instance });
+  const incidents = new Incidents({ ...parts, ...view, instance, alerts });
+  const http = createAdminHttp({
+    ...{ ...parts, token, view, metrics, usage, cooldownMs, incidents, alerts },
+  });
+  return {
+    http,
+    sinks: [...view.sinks, metrics.sink, usage.sink],
+    start: () => incidents.start(),
+    async stop() {
+      await Promise.all([usage.stop(), alerts?.stop()]);
+      await incidents.stop();
+    },
+  };
+}
+
+/** Null where nothing is announced; the HTTP client is not loaded then. */
+async function loadAlerts(
+  { alertWebhook }: Config,
+  parts: Pick<AlertsOptions, 'clock' | 'log' | 'instance'>,
+) {
+  if (alertWebhook === null) return null;
+  const { createAlerts } = await import('./observability/alerts.ts');
+  return createAlerts({ ...parts, ...alertWebhook });
 }

@@ -13,6 +13,8 @@ export class StandinCall {
   readonly model?: string;
   /** In the clock's milliseconds. */
   readonly at: number;
+  /** The header with the trace that the call is part of. */
+  readonly traceparent: string | undefined;
   /** Null until the head of the answer goes out. */
   status: number | null = null;
   /** The client hung up before its answer ended. */
@@ -24,11 +26,16 @@ export class StandinCall {
   #text = '';
 
   /** @param entry An empty model is none. */
-  constructor(entry: Required<Pick<StandinCall, 'key' | 'service' | 'path' | 'model' | 'at'>>) {
+  constructor(
+    entry: Required<Pick<StandinCall, 'key' | 'service' | 'path' | 'model' | 'at'>> & {
+      readonly traceparent?: string | undefined;
+    },
+  ) {
     this.key = entry.key;
     this.service = entry.service;
     this.path = entry.path;
     this.at = entry.at;
+    this.traceparent = entry.traceparent;
     if (entry.model !== '') this.model = entry.model;
   }
 

@@ -75,10 +75,10 @@ function answerTo({ lastUserText, functions }: Asked): AnswerShape {
   };
 }
 
-/** Of the user's own environment it takes four settings, and never reads a real key. */
+/** Of the user's own environment it takes five settings, and never reads a real key. */
 async function settingsFor(standinUrl: string): Promise<Record<string, string>> {
   const { PORT = String(await freePort(DEFAULT_PORT)), HOST, LOG_LEVEL } = process.env;
-  const { CHAT_TOOLS = EXAMPLE_TOOLS } = process.env;
+  const { CHAT_TOOLS = EXAMPLE_TOOLS, PRICES = '' } = process.env;
   const keys = Object.entries(KEYS).map(([variable, { key }]) => [variable, key]);
   return {
     ...Object.fromEntries(keys),
@@ -87,6 +87,7 @@ async function settingsFor(standinUrl: string): Promise<Record<string, string>> 
     ANAM_PERSONA_ID: 'demo-persona',
     GOOGLE_LIVE_MODEL: 'demo-live',
     CHAT_TOOLS,
+    PRICES,
     CHAT_REASONING: 'true',
     CHAT_RESUME: 'true',
     ADMIN_TOKEN,

@@ -77,7 +77,8 @@ export async function startStandin(options: StandinOptions): Promise<Standin> {
     response: ServerResponse,
   ) => {
     const { key, service, model, holder } = visit;
-    const call = new StandinCall({ key, service, path, model, at: clock.now() });
+    const traceparent = request.headers.traceparent?.toString();
+    const call = new StandinCall({ key, service, path, model, at: clock.now(), traceparent });
     if (holder !== null) holder.calls += 1;
     logCall(calls, call);
     open += 1;

@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type Standin, type StandinOptions, startStandin } from '../standin/standin.ts';
+import { startCollector } from './support/collector.ts';
 import { createFakeClock, type FakeClock } from './support/fake-clock.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
@@ -252,6 +253,99 @@ describe('the process ends with 1', () => {
     const { ended, stderr } = await launch(HERE, { args: ['--demo'] });
     expect(await ended).toBe(1);
     expect(stderr()).toBe('The demo is no part of the server: npm run demo\n');
+  });
+});
+
+describe('--check', () => {
+  const table = (text: string) =>
+    text
+      .trimEnd()
+      .split('\n')
+      .map((line) => line.split(/ {2,}/));
+
+  it('prints what each key is worth and starts no server; the exit status says whether all work', async () => {
+    const { environment } = await standIn([
+      KEY,
+      { key: 'g-two', service: 'google', fault: { kind: 'leaked' } },
+    ]);
+    const bad = await launch(
+      { ...environment, GOOGLE_API_KEY_2_PROJECT: 'shop' },
+      { args: ['--check'] },
+    );
+    expect(await bad.ended).toBe(1);
+    expect(table(bad.stdout())).toEqual([
+      ['KEY', 'PROJECT', 'VERDICT'],
+      ['google-1', 'google-1', 'works', expect.stringMatching(/accepts the key/)],
+      ['google-2', 'shop', 'rejected', expect.stringMatching(/leaked/)],
+    ]);
+    expect(bad.stdout() + bad.stderr()).not.toMatch(/g-one|g-two|listening/);
+    const { GOOGLE_API_KEY_2: _, ...one } = environment;
+    const good = await launch(one, { args: ['--check'] });
+    expect(await good.ended).toBe(0);
+  });
+
+  it('says without a network that the provider is unreachable, and tells bad settings by the exit status', async () => {
+    const away = {
+      GOOGLE_API_KEY: 'g-one',
+      ANAM_API_KEY: 'a-one',
+      GOOGLE_BASE_URL: 'http://127.0.0.1:1',
+      ANAM_BASE_URL: 'http://127.0.0.1:1',
+    };
+    const unreachable = await launch(away, { args: ['--check'] });
+    expect(await unreachable.ended).toBe(1);
+    expect(
+      table(unreachable.stdout())
+        .map(([id, , verdict]) => [id, verdict])
+        .slice(1),
+    ).toEqual([
+      ['google', 'unreachable'],
+      ['anam', 'unreachable'],
+    ]);
+    const faulty = await launch({ PORT: 'many' }, { args: ['--check'] });
+    expect(await faulty.ended).toBe(2);
+    expect([faulty.stdout(), faulty.stderr()]).toEqual(['', expect.stringMatching(/^PORT: /)]);
+  });
+});
+
+it('CHECK_KEYS checks the keys after the start, and standard error names those that do not work', async () => {
+  const { environment } = await standIn([
+    KEY,
+    { key: 'g-two', service: 'google', fault: { kind: 'leaked' } },
+  ]);
+  const server = await start({ ...environment, CHECK_KEYS: 'true' });
+  await vi.waitFor(() => expect(server.stderr()).toMatch(/^check: google-2: .*leaked/m), PATIENCE);
+  await vi.waitFor(
+    () =>
+      expect(server.stdout()).toMatch(/"listening"[\s\S]*"works":1,"rejected":1.*"keys checked"/),
+    PATIENCE,
+  );
+  expect(server.stderr()).not.toMatch(/check: google-1/);
+});
+
+it('spans leave the built server at the latest when it stops', async () => {
+  const collector = await startCollector();
+  const { environment } = await standIn([KEY]);
+  const server = await start({
+    ...environment,
+    OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
+    OTEL_BSP_SCHEDULE_DELAY: '60000',
+  });
+  expect((await post(`${server.url}/api/chat`, '{"message":"Hi"}')).status).toBe(200);
+  server.process.kill('SIGTERM');
+  expect(await server.ended).toBe(0);
+  expect(collector.spans.map(({ name }) => name)).toEqual(
+    Array(2).fill('chat gemini-flash-latest'),
+  );
+});
+
+it('npm start without a build says in one sentence what to run', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'understudy-unbuilt-'));
+  opened.push(() => rm(folder, { recursive: true, force: true }));
+  await writeFile(join(folder, 'package.json'), await readFile(join(ROOT, 'package.json')));
+  const run = promisify(execFile)('npm', ['start', '--silent'], { cwd: folder });
+  await expect(run).rejects.toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^There is no build yet\. Run: npm run build\n$/),
   });
 });
 

@@ -1,14 +1,10 @@
-import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { ChatTool } from '../shared/chat.ts';
 import { isJsonObject, type JsonObject } from '../shared/json.ts';
 import { isTooDeep, MAX_DEPTH, refersToItself } from '../shared/json-schema.ts';
-import { parsed, reject } from './setting-kinds.ts';
+import { fileText, parsed, reject } from './setting-kinds.ts';
 
-/** In bytes. Larger than any list of tools that a model can use. */
-const MAX_FILE = 2 ** 20;
 const MAX_TOOLS = 128;
-const BYTE_ORDER_MARK = /^\ufeff/;
 const NAME = /^[A-Za-z_][\w.:-]{0,63}$/;
 const NAME_FAULT =
   'must be 1 to 64 letters, digits and the signs _ . : - and must begin with a letter or _';
@@ -34,17 +30,7 @@ const tool = z.strictObject(
 const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
 
 /** The path of a JSON file that lists tools. All faults of the file are reported together. */
-export const chatTools = z
-  .string()
-  .transform((path, context): string => {
-    try {
-      const bytes = readFileSync(path);
-      if (bytes.length > MAX_FILE) return reject(context, 'is larger than 1 MB');
-      return String(bytes).replace(BYTE_ORDER_MARK, '');
-    } catch (error) {
-      return reject(context, `cannot be read (${codeOf(error)})`);
-    }
-  })
+export const chatTools = fileText
   .pipe(parsed(isList, 'must be the path of a JSON file with a list of tools'))
   .transform((entries, context): readonly ChatTool[] => {
     if (entries.length > MAX_TOOLS) return reject(context, `lists more than ${MAX_TOOLS} tools`);
@@ -68,6 +54,3 @@ function toFaults(issue: z.core.$ZodIssue): string[] {
   if (issue.code !== 'unrecognized_keys') return [[...issue.path, issue.message].join(' ')];
   return issue.keys.map((key) => `"${key.slice(0, 40)}" is no field of a tool`);
 }
-
-const codeOf = (error: unknown) =>
-  error instanceof Error && 'code' in error ? String(error.code) : 'unknown';

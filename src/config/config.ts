@@ -38,6 +38,7 @@ export function readConfig(
     ...misplacedKeys(texts, keys),
     ...adminTokenFaults(settings.data),
     ...masterKeyFaults(settings.data),
+    ...alertFaults(settings.data),
     ...modelFaults(settings.data),
     ...bodiesFaults(settings.data),
     ...workersFaults(texts),
@@ -58,6 +59,7 @@ export function readConfig(
       ...clearTextWarnings(config),
       ...groundingWarnings(config),
       ...storeWarnings(config),
+      ...priceWarnings(config),
     ],
   };
 }
@@ -123,6 +125,12 @@ const masterKeyFaults = (settings: Settings | undefined): readonly string[] =>
     (token) => token !== null && token !== undefined && token === settings?.MASTER_KEY,
   )
     ? ['MASTER_KEY: is ADMIN_TOKEN or one of CLIENT_TOKENS; it needs a text of its own.']
+    : [];
+
+/** Incidents are part of what the admin token opens. */
+const alertFaults = (settings: Settings | undefined): readonly string[] =>
+  settings !== undefined && settings.ALERT_WEBHOOK_URL !== null && settings.ADMIN_TOKEN === null
+    ? ['ALERT_WEBHOOK_URL: needs an ADMIN_TOKEN; without one there are no incidents.']
     : [];
 
 /** Checks the settings that refer to models of other settings. No value is named: it may be a key on the wrong line. */
@@ -230,6 +238,8 @@ function toConfig(settings: Settings) {
     clientTokens: settings.CLIENT_TOKENS.map(
       (token, index) => new Secret(`client-${index + 1}`, token),
     ),
+    /** What the operator pays for each model; null where that is not said. */
+    prices: settings.PRICES,
     /** For each client address; 0 is off. */
     chatPerMinute: settings.RATE_LIMIT_CHAT,
     sessionsPerMinute: settings.RATE_LIMIT_SESSIONS,
@@ -247,7 +257,26 @@ function toConfig(settings: Settings) {
     dataDir: settings.DATA_DIR,
     /** Seals the secrets in the store. */
     masterKey: secret('master-key', settings.MASTER_KEY),
+    /** Whether every key is checked at the start. */
+    checkKeys: settings.CHECK_KEYS,
+    /** Whether spans are exported; OpenTelemetry's SDK reads the address itself. */
+    exportsSpans: settings.OTEL_EXPORTER_OTLP_ENDPOINT !== null,
+    /** Where incidents are announced; null for nowhere. */
+    alertWebhook: toWebhook(settings),
     logLevel: settings.LOG_LEVEL,
+  };
+}
+
+const SLACK_HOST = 'hooks.slack.com';
+
+function toWebhook(settings: Settings) {
+  const { ALERT_WEBHOOK_URL: url, ALERT_WEBHOOK_SECRET: key, ALERT_WEBHOOK_FORM: form } = settings;
+  if (url === null) return null;
+  return {
+    url: new Secret('alert-webhook', url),
+    /** Signs the messages; null leaves them without a signature. */
+    secret: key === null ? null : new Secret('alert-webhook-secret', key),
+    form: form ?? (new URL(url).host === SLACK_HOST ? ('slack' as const) : ('json' as const)),
   };
 }
 
@@ -304,6 +333,15 @@ const groundingWarnings = ({ chatGrounding, chatTools }: Config): readonly strin
     ? ['CHAT_GROUNDING does not apply to the requests that offer CHAT_TOOLS.']
     : [];
 
+/** A price under a name that is not asked for is never used. */
+function priceWarnings({ prices, googleModels, googleEmbeddingModels }: Config): readonly string[] {
+  const served = [...googleModels, ...googleEmbeddingModels];
+  const unpriced = prices === null ? [] : served.filter((model) => !prices.models.has(model));
+  return unpriced.length === 0
+    ? []
+    : [`PRICES has no price for ${unpriced.join(', ')}: the costs lack them.`];
+}
+
 /** @param host as a URL writes it; of a name only what is never a public one counts */
 function isPrivateHost(host: string): boolean {
   const address = host.replace(/^\[|\]$/g, '');
@@ -341,10 +379,24 @@ PRIVATE.addSubnet('fe80::', 10, 'ipv6');
 const redactSecretsOf = (settings: ReturnType<typeof toConfig>, keys: readonly ApiKey[]) =>
   createRedact([
     ...passwordsIn(settings.redisUrl),
+    ...secretsOf(settings.alertWebhook),
     ...keys.map(({ secret }) => secret),
     ...settings.clientTokens,
     ...[settings.adminToken, settings.masterKey].filter((secret) => secret !== null),
   ]);
+
+/** The host may be named; a short part of the path could be part of anything. */
+function secretsOf(webhook: ReturnType<typeof toWebhook>): readonly Secret[] {
+  if (webhook === null) return [];
+  const { pathname, searchParams } = new URL(webhook.url.reveal());
+  const parts = [...pathname.split('/'), ...searchParams.values()].filter(
+    ({ length }) => length >= MIN_KEY_LENGTH,
+  );
+  return [
+    ...parts.map((part) => new Secret(webhook.url.id, part)),
+    ...(webhook.secret === null ? [] : [webhook.secret]),
+  ];
+}
 
 /** The rest of the address is no secret: it says which Redis is meant. */
 function passwordsIn(redisUrl: Secret | null): readonly Secret[] {

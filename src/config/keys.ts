@@ -1,5 +1,10 @@
 import type { ApiKey } from '../shared/api-key.ts';
-import { keyVariable, type ProviderFacts } from '../shared/provider-facts.ts';
+import {
+  keyVariable,
+  otherProviderOf,
+  type ProviderFacts,
+  providerOf,
+} from '../shared/provider-facts.ts';
 import { Secret } from '../shared/secret.ts';
 import { isPersonaId, isPlaceholder } from './setting-kinds.ts';
 
@@ -22,6 +27,7 @@ export function findKeys(
   const groups = groupKeyVariables(texts, providers, notes);
   const keys = groups.flatMap((group) => toKeys(group, taken, notes));
   checkLabels(groups, providers, notes);
+  for (const key of keys) noteShape(key, providers, notes);
   return { keys: withAccounts(keys, groups, notes), ...notes };
 }
 
@@ -231,6 +237,18 @@ function noteDifferent(ours: Variable | undefined, first: Variable | undefined):
 
 function checkPersonaId({ name, text }: Variable, { faults }: Notes): void {
   if (!isPersonaId(text)) faults.push(`${name}: is not the id of a persona.`);
+}
+
+/** Only a warning: providers change the shape of their keys. */
+function noteShape(
+  { id, provider, secret }: ApiKey,
+  providers: readonly ProviderFacts[],
+  { warnings }: Notes,
+): void {
+  const other = otherProviderOf(secret.reveal(), provider, providers);
+  if (other === null) return;
+  const variable = keyVariable(providerOf(providers, provider), id.slice(provider.length + 1));
+  warnings.push(`${variable} looks like a key of ${other}, not of ${provider}.`);
 }
 
 /** The keys of one project have one billing account, whichever of them names it. */

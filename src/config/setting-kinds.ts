@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { QUOTA_NAMES, type QuotaLimits, type QuotaName } from '../shared/failure.ts';
 import { isJsonObject } from '../shared/json.ts';
@@ -65,6 +66,17 @@ function isDecodable(text: string): boolean {
   }
 }
 
+/** A fault never quotes the address: it is a secret. */
+export const webhookUrl = z.string().transform((text, context): string => {
+  if (!HTTP.test(text) || !URL.canParse(text)) {
+    return reject(context, 'must be an address with http:// or https://');
+  }
+  const { username, password } = new URL(text);
+  return username + password === ''
+    ? text
+    : reject(context, 'must not hold a user name or a password');
+});
+
 /** The address before the API's version, without a trailing slash. */
 export const baseUrl = z.string().transform((text, context): string => {
   if (!HTTP.test(text) || !URL.canParse(text)) {
@@ -93,6 +105,24 @@ export const parsed = <T>(isOfShape: (value: unknown) => value is T, fault: stri
       return reject(context, `must be JSON${whereItBreaks(text, String(error))}`);
     }
   });
+
+/** In bytes. Larger than any file that a setting names. */
+const MAX_FILE = 2 ** 20;
+const BYTE_ORDER_MARK = /^\ufeff/;
+
+/** The text of the file at a path. */
+export const fileText = z.string().transform((path, context): string => {
+  try {
+    const bytes = readFileSync(path);
+    if (bytes.length > MAX_FILE) return reject(context, 'is larger than 1 MB');
+    return String(bytes).replace(BYTE_ORDER_MARK, '');
+  } catch (error) {
+    return reject(context, `cannot be read (${codeOf(error)})`);
+  }
+});
+
+const codeOf = (error: unknown) =>
+  error instanceof Error && 'code' in error ? String(error.code) : 'unknown';
 
 export const jsonObject = parsed(isJsonObject, 'must be a JSON object');
 
@@ -125,7 +155,7 @@ export function reject(context: z.RefinementCtx, fault: string): never {
 const MAX_MODELS = 50;
 const MODEL_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
-const isModelName = (text: string) => MODEL_NAME.test(text);
+export const isModelName = (text: string) => MODEL_NAME.test(text);
 
 /** One model, with or without Google's prefix `models/`. */
 export const modelName = z

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { chatTools } from './chat-tools.ts';
+import { prices } from './prices.ts';
 import {
   baseUrl,
   clientTokens,
@@ -19,6 +20,7 @@ import {
   seconds,
   sessionOptions,
   token,
+  webhookUrl,
   wholeNumber,
 } from './setting-kinds.ts';
 
@@ -65,6 +67,7 @@ export const SETTINGS = z.object({
   CORS_ORIGINS: origins.optional(),
   ADMIN_TOKEN: token.nullable().default(null),
   CLIENT_TOKENS: clientTokens.default([]),
+  PRICES: prices.nullable().default(null),
   RATE_LIMIT_CHAT: wholeNumber(0, MAX_PER_MINUTE).default(30),
   RATE_LIMIT_SESSIONS: wholeNumber(0, MAX_PER_MINUTE).default(6),
   TRUST_PROXY: proxyHops.default(0),
@@ -74,5 +77,10 @@ export const SETTINGS = z.object({
   REDIS_PREFIX: matching(isPrefix, PREFIX_FAULT).default('understudy:'),
   DATA_DIR: z.string().nullable().default(null),
   MASTER_KEY: masterKey.nullable().default(null),
+  CHECK_KEYS: flag.default(false),
+  OTEL_EXPORTER_OTLP_ENDPOINT: baseUrl.nullable().default(null),
+  ALERT_WEBHOOK_URL: webhookUrl.nullable().default(null),
+  ALERT_WEBHOOK_SECRET: token.nullable().default(null),
+  ALERT_WEBHOOK_FORM: oneOf(['json', 'slack']).nullable().default(null),
   LOG_LEVEL: oneOf(LOG_LEVELS).default('info'),
 });

@@ -4,7 +4,7 @@ import type { RequestAction } from '../pool/verdicts.ts';
 import type { AnswerEnd, Call, CallHandler, Client } from '../providers/provider.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
-import { type Failure, UpstreamError } from '../shared/failure.ts';
+import { type Failure, UpstreamError, type Usage } from '../shared/failure.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { Target } from '../shared/target.ts';
 import { CandidateSearch, type SearchOptions } from './candidate-search.ts';
@@ -20,12 +20,14 @@ import {
   upstreamTimeout,
 } from './service-error.ts';
 import type {
+  AttemptSpan,
   AttemptTrace,
   EndedTrace,
   Operation,
   RequestEnd,
   RequestTrace,
   TraceSink,
+  Tracing,
 } from './trace.ts';
 import type { WaitQueue, WaitQueues } from './wait-queue.ts';
 
@@ -39,6 +41,8 @@ export interface FailoverOptions {
   /** Of every target that a request names. */
   readonly providers: readonly ProviderFacts[];
   readonly sinks: readonly TraceSink[];
+  /** Null where no spans are exported. */
+  readonly tracing: Tracing | null;
   /** Until the first chunk, over all attempts and waiting. */
   readonly requestTimeoutMs: number;
   /** Until the first chunk of one attempt. */
@@ -73,6 +77,8 @@ export interface Caller {
   readonly requestId: string;
   /** The name of the client whose token was sent; null without one. */
   readonly client: string | null;
+  /** W3C's header with the caller's trace, as it was sent. */
+  readonly traceparent?: string | undefined;
   /** Whether the connection has closed before the answer was out. */
   isGone: boolean;
   /** What works for the caller; told when that happens. No function: see `docs/performance.md` about the old space. */
@@ -162,6 +168,7 @@ const ENDED = { kind: 'ended' } as const;
 interface Attempt<End> {
   readonly lease: Lease;
   readonly answeredBy: AnsweredBy;
+  readonly span: AttemptSpan | null;
   readonly isHedge: boolean;
   readonly startedAt: number;
   /** Null while it is being started. */
@@ -240,7 +247,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       success: null,
       hedge: null,
       end: null,
+      span: null,
     };
+    if (options.tracing !== null) {
+      this.#trace.span = options.tracing.startRequest(this.#trace, caller.traceparent);
+    }
     caller.trace = this.#trace;
     caller.work = this;
   }
@@ -262,6 +273,11 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     else if (this.#unusable !== null) this.#answerUnusable(this.#unusable);
     else if (this.#hasKeys()) this.#wait();
     else this.#refuse(noKeysConfigured(this.#provider()));
+  }
+
+  get traceparent(): string | undefined {
+    const state = this.#state;
+    return 'attempt' in state ? state.attempt.span?.traceparent : undefined;
   }
 
   onModel(name: string): void {
@@ -439,6 +455,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const attempt: Attempt<End> = {
       lease,
       answeredBy: { target, key, attempts, responseModel: null },
+      span: this.#trace.span?.startAttempt(target, key.id, startedAt) ?? null,
       isHedge,
       startedAt,
       call: null,
@@ -689,7 +706,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
 
   /** Ends the attempt; the request goes on. */
   #report(attempt: Attempt<End>, outcome: Outcome): Parked | null {
-    const { lease, answeredBy, isHedge, startedAt, firstMs, timer, end } = attempt;
+    const { lease, answeredBy, span, isHedge, startedAt, firstMs, timer, end } = attempt;
     const { responseModel } = answeredBy;
     timer?.cancel();
     const parked = lease.report(outcome, end?.usage?.inputTokens);
@@ -705,8 +722,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       startedAt,
       ms: this.#options.clock.now() - startedAt,
       firstMs,
-      // Blocked content may have used tokens too.
-      usage: ('usage' in outcome ? outcome.usage : end?.usage) ?? null,
+      usage: usageIn(attempt, outcome),
+      span,
     };
     const before = this.#trace.attempts.at(-1) ?? ended;
     this.#trace.attempts.push(ended);
@@ -764,6 +781,10 @@ class HedgeHandler<Chunk, End extends AnswerEnd> implements CallHandler<Chunk, E
     this.#attempt = attempt;
   }
 
+  get traceparent(): string | undefined {
+    return this.#attempt.span?.traceparent;
+  }
+
   onModel(name: string): void {
     this.#model = name;
   }
@@ -794,6 +815,10 @@ class HedgeHandler<Chunk, End extends AnswerEnd> implements CallHandler<Chunk, E
     this.#model = null;
   }
 }
+
+/** Blocked content, and an answer that broke off, may have used tokens too. */
+const usageIn = ({ end, call }: Attempt<AnswerEnd>, outcome: Outcome): Usage | null =>
+  ('usage' in outcome ? outcome.usage : (end?.usage ?? call?.usageSoFar?.())) ?? null;
 
 const SUCCESS: Outcome = { kind: 'success' };
 const NOT_READ: Failure = { kind: 'client_gone', message: 'the rest was not read' };

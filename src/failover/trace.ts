@@ -38,6 +38,28 @@ export interface TraceSink {
   requestEnded?(request: EndedTrace): void;
 }
 
+/** Starts the spans of a distributed trace. `observability/otel.ts` ends them. */
+export interface Tracing {
+  /** @param traceparent W3C's header as the caller sent it; one that is malformed begins a new trace */
+  startRequest(
+    request: Pick<RequestTrace, 'operation' | 'targets' | 'client' | 'startedAt'>,
+    traceparent: string | undefined,
+  ): RequestSpan;
+}
+
+export interface RequestSpan {
+  readonly traceId: string;
+  /** @param key its id */
+  startAttempt(target: Target, key: string, startedAt: number): AttemptSpan;
+  end(request: EndedTrace): void;
+}
+
+export interface AttemptSpan {
+  /** W3C's header for the provider. */
+  readonly traceparent: string;
+  end(attempt: AttemptTrace): void;
+}
+
 /** One request of a caller with all its attempts so far. The failover fills it on the way. */
 export interface RequestTrace {
   readonly requestId: string;
@@ -61,6 +83,8 @@ export interface RequestTrace {
   hedge: HedgeEnd | 'started' | null;
   /** Null until it has ended. */
   end: RequestEnd | null;
+  /** Null where no spans are exported. */
+  span: RequestSpan | null;
 }
 
 export interface EndedTrace extends RequestTrace {
@@ -89,6 +113,8 @@ export interface AttemptTrace {
   readonly firstMs: number | null;
   /** Null where the provider's answer is not read, or has none. */
   readonly usage: Usage | null;
+  /** Null where no spans are exported. */
+  readonly span: AttemptSpan | null;
 }
 
 /**

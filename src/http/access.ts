@@ -106,15 +106,21 @@ function routeOf({ route, method }: Request): Route | undefined {
 }
 
 /** @returns who asks, told when the connection closes before the answer is out */
-export function callerOf({ locals, destroyed }: Response): Caller {
+export function callerOf({ locals, destroyed, req }: Response): Caller {
   // No event follows if it closed while the body was read.
   locals.caller = {
     requestId: locals.requestId,
     client: locals.outcome?.client ?? null,
+    traceparent: traceparentIn(req),
     ...{ isGone: destroyed, work: null, trace: null },
   };
   return locals.caller;
 }
+
+const traceparentIn = ({ headers }: IncomingMessage) => {
+  const { traceparent } = headers;
+  return typeof traceparent === 'string' ? traceparent : undefined;
+};
 
 /** Ends the caller's work: the client no longer wants the answer. */
 export function leave(caller: Caller | undefined): void {
@@ -169,6 +175,7 @@ function lineOf(
     tokens: success?.usage?.totalTokens,
     isProbe: success?.isProbe || undefined,
     waitedMs: trace?.waitedMs || undefined,
+    traceId: trace?.span?.traceId,
     attempts: attempts > 1 ? attempts : undefined,
   };
 }

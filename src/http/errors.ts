@@ -13,6 +13,7 @@ const STATUSES = {
   not_found: 404,
   model_unavailable: 404,
   method_not_allowed: 405,
+  check_failed: 409,
   rate_limited: 429,
   internal_error: 500,
   upstream_failed: 502,

@@ -196,6 +196,7 @@ const ERRORS: Readonly<Record<ErrorCode, string>> = {
   not_found: 'It does not exist.',
   model_unavailable: 'The model is not served, or no key may use what was asked for.',
   method_not_allowed: 'The path has other methods.',
+  check_failed: 'The provider still refuses the key, so it was not released.',
   rate_limited:
     'Too many requests or wrong tokens from this address; or every project refuses what is special about the request.',
   internal_error: "A bug of this server: its stack is in the log, under the request's id.",

@@ -7,6 +7,7 @@ import {
   rateLimit,
   type Store,
 } from 'express-rate-limit';
+import type { RefusedCaller } from '../observability/troubles.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Counter, SharedStore } from '../shared/shared-store.ts';
 import { HttpError } from './errors.ts';
@@ -26,7 +27,7 @@ export function limitByAddress(
   name: string,
   perMinute: number,
   sharedStore: SharedStore | null = null,
-  turnedAway: () => void = () => {},
+  turnedAway: (caller: RefusedCaller) => void = () => {},
 ): RequestHandler[] {
   if (perMinute === 0) return [];
   const limiter = rateLimit({
@@ -38,14 +39,20 @@ export function limitByAddress(
     ...(sharedStore === null ? {} : { store: new SharedHits(sharedStore.counter(name)) }),
     // Its warnings about proxy headers would go to the console, with what a client sent.
     validate: false,
-    handler(_request, response, next) {
-      turnedAway();
+    handler(request, response, next) {
+      turnedAway(callerOf(request));
       const seconds = Number(response.getHeader('retry-after') ?? WINDOW_SECONDS);
       const message = `Too many requests from this address. Try again in ${seconds} seconds.`;
       next(new HttpError('rate_limited', message, { retryAfterSeconds: seconds }));
     },
   });
   return [limiter];
+}
+
+/** Without `TRUST_PROXY`, a proxy's address is that of all its callers, whom only the header tells apart. */
+function callerOf({ ip = '', headers }: Request): RefusedCaller {
+  const [forwarded = ''] = String(headers['x-forwarded-for'] ?? '').split(',', 1);
+  return { address: ipKeyGenerator(ip), forwardedFor: forwarded.trim() || null };
 }
 
 const MAX_WRONG = 10;

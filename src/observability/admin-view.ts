@@ -2,54 +2,137 @@ import type { TraceSink } from '../failover/trace.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
+import type { KeyCheck } from '../shared/key-check.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
-import type { RedisState } from '../shared/shared-store.ts';
+import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
-import { reportKey } from './key-report.ts';
+import { mergeFailures } from './failure-groups.ts';
+import { createInstances, type Instances, type Snapshot } from './instances.ts';
+import { fingerprintOf, reportKey } from './key-report.ts';
+import {
+  addUp,
+  DAY_MINUTES,
+  lastHour,
+  MINUTE_MS,
+  mergePeriods,
+  type Period,
+  p95Of,
+} from './minute-counts.ts';
 import {
   createOperatorActions,
   type OperatorActions,
   type OperatorActionsOptions,
 } from './operator-actions.ts';
-import type { KeyReport, Overview } from './reports.ts';
-import { createStats, type Stats } from './stats.ts';
+import {
+  type History,
+  type KeyReport,
+  MAX_POINTS,
+  type Overview,
+  type RequestReport,
+  type Verdict,
+} from './reports.ts';
+import { type SituationWatchOptions, watchSituations } from './situation-watch.ts';
+import { createStats } from './stats.ts';
+import { createTroubles, type RefusedCaller, type Troubles } from './troubles.ts';
+import type { UsageStats } from './usage.ts';
 
 export interface AdminViewOptions
-  extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'> {
+  extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'>,
+    Pick<SituationWatchOptions, 'store' | 'atOtherAddress'> {
   readonly inspection: Inspection;
   readonly mode: Overview['mode'];
   readonly providers: readonly ProviderFacts[];
+  readonly lastCheckOf: (key: ApiKey) => KeyCheck | null;
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
+  readonly usage: Pick<UsageStats, 'today'>;
+  /** The name of this instance among those of one Redis. */
+  readonly instance: string;
+  /** Null without Redis. */
+  readonly questions: InstanceQuestions | null;
+  readonly measuresProcess: boolean;
 }
 
 /** What the operator of this process sees and does. */
 export interface AdminView {
-  readonly sink: TraceSink;
-  readonly actions: Pick<OperatorActions, 'release' | 'park'>;
+  readonly sinks: readonly TraceSink[];
+  readonly actions: Pick<OperatorActions, 'release' | 'park' | 'needsAction'>;
   /** Our own limit for one address has refused a request. */
-  turnedAway(): void;
+  turnedAway(caller: RefusedCaller): void;
+  /**
+   * A client was refused for its own limit.
+   *
+   * @param limit such as `requests_per_day`, or `share`
+   */
+  overBudget(client: string, limit: string): void;
+  /** What is wrong now. */
+  verdict(): Verdict;
+  readonly troubles: Troubles;
   readonly targets: readonly Target[];
   /** At most a second old; new after an operator's action. */
-  overview(): Overview;
+  overview(): Promise<Overview>;
+  /**
+   * As far as the last 24 hours go.
+   *
+   * @param from milliseconds since the epoch; default: a day before `to`
+   * @param to default: now
+   */
+  history(from: number | null, to: number | null): Promise<History>;
+  /** One request of any instance; null when it is forgotten. */
+  request(id: string): Promise<RequestReport | null>;
   /** The state of each key for a target. */
   states(target: Target): readonly KeyState[];
+  /** The ids of the keys that a person may mean: by id, project, billing label or fingerprint, in any case. */
+  search(text: string): ReadonlySet<string>;
   /** In the order of the question, without keys that do not exist. */
   keys(asked: readonly { readonly target: Target; readonly id: string }[]): KeyReport[];
 }
 
 export function createAdminView(options: AdminViewOptions): AdminView {
-  const { inspection, targets, clock } = options;
+  const { inspection, targets, clock, lastCheckOf } = options;
   const stats = createStats();
+  const services = defaultTargets(targets).map(({ provider }) => provider);
+  const startedAt = clock.now();
+  const instances = createInstances({ ...options, stats, services, startedAt });
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
-  const overview = createOverview({ ...options, stats, unprovenKeys: actions.unprovenKeys });
+  const troubles = createTroubles();
+  const { unprovenKeys } = actions;
+  const verdict = watchSituations({ ...options, troubles, unprovenKeys });
+  const overview = createOverview({
+    ...options,
+    ...{ instances, startedAt, unprovenKeys, verdict },
+  });
   return {
-    sink: stats,
+    sinks: [stats, troubles],
     actions,
-    turnedAway: () => stats.turnedAway(clock.now()),
+    turnedAway(caller) {
+      stats.turnedAway(clock.now());
+      troubles.turnedAway(caller, clock.now());
+    },
+    overBudget(client, limit) {
+      stats.overBudget(clock.now());
+      troubles.overBudget(client, limit, clock.now());
+    },
+    verdict,
+    troubles,
     targets,
     overview: overview.get,
+    history(from, to) {
+      const now = clock.now();
+      const end = to ?? now;
+      return reportHistory(instances, from ?? end - DAY_MINUTES * MINUTE_MS, end, now);
+    },
+    request: instances.request,
     states: ({ provider, label }) => inspection.states(provider, label),
+    search(text) {
+      const isMeant = createSearch(text);
+      return new Set(
+        inspection
+          .keys()
+          .filter(isMeant)
+          .map(({ id }) => id),
+      );
+    },
     keys(asked) {
       const now = clock.now();
       const retiredCauseOf = createRetiredCauses(options);
@@ -58,11 +141,21 @@ export function createAdminView(options: AdminViewOptions): AdminView {
         .filter((facts) => facts !== null)
         .map((facts) => {
           const { id } = facts.key;
+          const [its, action] = [stats.ofKey(id, now), actions.lastOf(id)];
           const retiredCause = retiredCauseOf(facts.key);
-          return reportKey(facts, stats.ofKey(id, now), actions.lastOf(id), now, retiredCause);
+          return reportKey(facts, its, action, now, retiredCause, lastCheckOf(facts.key));
         });
     },
   };
+}
+
+/** A fingerprint takes a digest, so it is only made where the text may be part of one. */
+function createSearch(text: string) {
+  const sought = text.toLowerCase();
+  const mayBeFingerprint = /^[0-9a-f]{1,10}$/.test(sought);
+  return (key: ApiKey): boolean =>
+    [key.id, key.project, key.billing ?? ''].some((one) => one.toLowerCase().includes(sought)) ||
+    (mayBeFingerprint && fingerprintOf(key).includes(sought));
 }
 
 /** Looks at the keys of each provider once. */
@@ -80,28 +173,31 @@ function createRetiredCauses({ inspection, providers }: AdminViewOptions) {
 }
 
 interface OverviewSources
-  extends Pick<AdminViewOptions, 'inspection' | 'targets' | 'mode' | 'redis' | 'clock'>,
+  extends Pick<AdminViewOptions, 'inspection' | 'targets' | 'mode' | 'redis' | 'clock' | 'usage'>,
     Pick<OperatorActions, 'unprovenKeys'> {
-  readonly stats: Pick<Stats, 'minutes' | 'latest'>;
+  readonly instances: Pick<Instances, 'snapshots'>;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  readonly verdict: () => Verdict;
 }
 
-/** Each open dashboard polls every two seconds, and an overview walks all keys several times. */
+/** Each open dashboard polls every two seconds, and an overview walks all keys. */
 const CACHED_MS = 1000;
 
 /** The overview is at most a second old; after `forget` the next one is new. */
 export function createOverview(sources: OverviewSources) {
   const { clock } = sources;
-  const startedAt = clock.now();
-  let cached: { readonly at: number; readonly overview: Overview } | null = null;
+  let cached: { readonly at: number; readonly overview: Promise<Overview> } | null = null;
   return {
-    get(): Overview {
+    async get(): Promise<Overview> {
       const now = clock.now();
       // The clock may be set back.
       if (cached === null || now < cached.at || now - cached.at >= CACHED_MS) {
-        cached = { at: now, overview: reportOverview(sources, startedAt, now) };
+        cached = { at: now, overview: reportOverview(sources) };
       }
+      const overview = await cached.overview;
       // The pages count down from `now`, so it is always the present.
-      return { ...cached.overview, now: isoTime(now) };
+      return { ...overview, now: isoTime(clock.now()) };
     },
     forget(): void {
       cached = null;
@@ -109,33 +205,103 @@ export function createOverview(sources: OverviewSources) {
   };
 }
 
-function reportOverview(sources: OverviewSources, startedAt: number, now: number): Overview {
-  const { inspection, targets, mode, redis, unprovenKeys, stats } = sources;
+async function reportOverview(sources: OverviewSources): Promise<Overview> {
+  const { inspection, targets, mode, redis, unprovenKeys, instances, clock, usage, verdict } =
+    sources;
+  const { parts, silent } = await instances.snapshots();
+  const now = clock.now();
   return {
     now: isoTime(now),
-    startedAt: isoTime(startedAt),
+    startedAt: isoTime(sources.startedAt),
     mode,
     redis: redis === null ? null : redis(),
+    verdict: verdict(),
     unprovenKeys: unprovenKeys(),
     services: defaultTargets(targets).map(({ provider }) => ({
       service: provider,
-      inFlight: inspection.inFlight(provider),
+      inFlight: sumOf(parts, ({ inFlight }) => inFlight[provider] ?? 0),
       models: targets
         .filter((target) => target.provider === provider)
         .map((target) => reportTarget(inspection, target)),
     })),
-    minutes: stats.minutes(now),
-    latest: stats.latest(),
+    instances: parts.map(({ report }) => report),
+    silentInstances: silent,
+    ...reportRequests(parts, usage.today(), now),
+  };
+}
+
+const MAX_LATEST = 50;
+
+function reportRequests(
+  parts: readonly Snapshot[],
+  today: ReturnType<UsageStats['today']>,
+  now: number,
+) {
+  const span = lastHour(now);
+  const minutes = mergePeriods(
+    parts.map(({ periods }) => periods),
+    span,
+  );
+  const total = addUp(span.from, minutes);
+  const { requests, answered, refused, brokenOff } = total;
+  const ended = answered + refused + brokenOff;
+  const byEnd = (a: RequestReport, b: RequestReport) => Date.parse(b.at) - Date.parse(a.at);
+  return {
+    totals: {
+      minutes: 60,
+      requests,
+      answered,
+      // Rounded down: 100 means all.
+      successPercent: ended === 0 ? null : Math.floor((answered / ended) * 1000) / 10,
+      p95FirstMs: p95Of(total),
+      ...today,
+    },
+    failures: mergeFailures(parts.map(({ failures }) => failures)),
+    minutes: minutes.map(reportPeriod),
+    latest: parts
+      .flatMap(({ latest }) => latest)
+      .sort(byEnd)
+      .slice(0, MAX_LATEST),
+  } as const;
+}
+
+const sumOf = (parts: readonly Snapshot[], numberOf: (part: Snapshot) => number) =>
+  parts.reduce((sum, part) => sum + numberOf(part), 0);
+
+const reportPeriod = ({ minute, firstWords, ...counts }: Period) => ({
+  at: isoTime(minute * MINUTE_MS),
+  ...counts,
+  p95FirstMs: p95Of({ firstWords }),
+});
+
+/** Periods begin at whole steps since the epoch, so that they stay the same while time passes. */
+async function reportHistory(
+  instances: Instances,
+  from: number,
+  to: number,
+  now: number,
+): Promise<History> {
+  const { to: present } = lastHour(now);
+  const end = to < now ? Math.ceil(to / MINUTE_MS) : present;
+  const start = Math.max(Math.floor(from / MINUTE_MS), present - DAY_MINUTES);
+  const step = Math.max(Math.ceil((end - start) / MAX_POINTS), 1);
+  const span = { from: Math.ceil(start / step) * step, to: end, step };
+  const { parts, silent } = await instances.periods(span);
+  return {
+    stepSeconds: step * (MINUTE_MS / 1000),
+    points: mergePeriods(parts, span).map(reportPeriod),
+    silentInstances: silent,
   };
 }
 
 function reportTarget(inspection: Inspection, { provider, label, use }: Target) {
-  const { until, untilBy = null } = inspection.nextToReturn(provider, label) ?? {};
+  const { counts, causes, nextToReturn } = inspection.summary(provider, label);
+  const { until, untilBy = null } = nextToReturn ?? {};
   return {
     model: label,
     embeds: use === 'embeddings',
-    ...inspection.counts(provider, label),
-    causes: inspection.causes(provider, label),
+    ...counts,
+    causes,
     nextReturnAt: until === undefined ? null : isoTime(until),
     nextReturnBy: untilBy,
   };

@@ -1,6 +1,7 @@
 import type { KeyFacts, ScopeState } from '../pool/inspection.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
+import type { KeyCheck } from '../shared/key-check.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import { digestOf } from '../shared/secret.ts';
 import type { Target } from '../shared/target.ts';
@@ -19,6 +20,7 @@ export function reportKey(
   lastAction: OperatorAction | null,
   now: number,
   retiredCause: string | null = null,
+  lastCheck: KeyCheck | null = null,
 ): KeyReport {
   const { key, target, inFlight, state, scopes, history } = facts;
   const times = { now, blockedUntil: state.until ?? 0, retiredCause };
@@ -40,6 +42,7 @@ export function reportKey(
     inFlight,
     ...stats,
     lastAction,
+    lastCheck,
     history: history.map(({ from, to, ...why }) => ({
       ...why,
       from: isoTime(from),
@@ -49,7 +52,7 @@ export function reportKey(
 }
 
 /** Identifies a key, and cannot be turned back into one. */
-const fingerprintOf = ({ provider, secret }: ApiKey): string =>
+export const fingerprintOf = ({ provider, secret }: ApiKey): string =>
   digestOf(provider, secret.reveal()).toString('hex').slice(0, 10);
 
 /** Whether this scope is the reason for the state of the key for this model. */
@@ -169,7 +172,7 @@ const resetFrom = (now: number) =>
 const DAY_MS = 86_400_000;
 
 /** In UTC, to the second within the next ten minutes. */
-function timeOf(at: number, now: number): string {
+export function timeOf(at: number, now: number): string {
   const text = isoTime(at);
   const isSoon = at - now < 600_000;
   const time = text.slice(11, isSoon ? 19 : 16);

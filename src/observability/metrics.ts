@@ -1,9 +1,12 @@
+import type { Prices } from '../shared/prices.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts';
 import type { StateMetricsOptions } from './state-metrics.ts';
 
 export interface MetricsOptions extends StateMetricsOptions {
   readonly providers: readonly ProviderFacts[];
+  /** Null where the costs are not known. */
+  readonly prices: Prices | null;
 }
 
 /** This process's metrics for Prometheus. */
@@ -14,7 +17,7 @@ export interface Metrics extends Pick<RequestMetrics, 'sink' | 'requestAnswered'
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
-  const requests = createRequestMetrics(options.targets, options.providers);
+  const requests = createRequestMetrics(options.targets, options.providers, options.prices);
   let stateText: Promise<() => Promise<string>> | null = null;
   return {
     sink: requests.sink,

@@ -22,6 +22,8 @@ export interface OperatorActions {
   release(id: string, order: Order): boolean;
   park(id: string, ms: number, order: Order): boolean;
   lastOf(id: string): OperatorAction | null;
+  /** Whether something must be done about the key before it can answer. */
+  needsAction(id: string): boolean;
   /**
    * Keys that needed action, were released and have not answered since: a release proves nothing.
    * Without keys that the operator parked or that need action again.
@@ -83,6 +85,7 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
       return true;
     },
     lastOf: (id) => last.get(id) ?? null,
+    needsAction: (id) => scopesOf(id).some(needsAction),
     unprovenKeys: () =>
       [...releasedAt]
         .filter(([id, at]) => !stats.hasSettledSince(id, at))

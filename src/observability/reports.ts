@@ -3,13 +3,19 @@ import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import { OPERATIONS, OUTCOMES, REQUEST_ENDS } from '../failover/trace.ts';
 import type { ScopeState } from '../pool/inspection.ts';
 import { FAILURE_KINDS } from '../shared/failure.ts';
+import { CHECK_VERDICTS } from '../shared/key-check.ts';
 import { REDIS_STATES } from '../shared/shared-store.ts';
 
 /** What the admin routes report, as it goes over the wire. The types derive from the schemas. */
 export type KeyReport = z.output<typeof keyReport>;
 export type Overview = z.output<typeof overview>;
 export type KeysPage = z.output<typeof keysPage>;
-export type RequestReport = z.output<typeof request>;
+export type UsageReport = z.output<typeof usageReport>;
+export type RequestReport = z.output<typeof requestReport>;
+export type FailureGroup = z.output<typeof failureGroup>;
+export type History = z.output<typeof history>;
+export type Situation = z.output<typeof situation>;
+export type Verdict = z.output<typeof verdict>;
 
 /** The reports keep the names that they had before the code's words changed. */
 export const reportedEnd = (end: (typeof REQUEST_ENDS)[number]) =>
@@ -17,17 +23,28 @@ export const reportedEnd = (end: (typeof REQUEST_ENDS)[number]) =>
 export const reportedScope = (scope: ScopeState['scope']) =>
   scope === 'ejection' ? 'rest' : scope;
 
-const count = z
+/** Of one history. */
+export const MAX_POINTS = 360;
+
+export const count = z
   .int()
   .min(0)
   .meta({ examples: [1] });
 /** Without a minimum: the clock may be set back in between. */
 const milliseconds = z.int().meta({ examples: [430] });
-const time = z
+export const time = z
   .string()
   .regex(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   .meta({ format: 'date-time', examples: ['2026-11-24T18:20:00.000Z'] });
 const text = z.string().min(1);
+const instance = text.meta({
+  description: 'The instance that handled it.',
+  examples: ['3f2a9c0b'],
+});
+const silent = count.meta({
+  description:
+    'Instances that did not answer in time: their numbers are missing, or some seconds old.',
+});
 const keyId = text.meta({
   description: '`google-2` for `GOOGLE_API_KEY_2`, `google` for the one without a number.',
   examples: ['google-2'],
@@ -91,6 +108,18 @@ const lastAction = z.strictObject({
   at: time,
 });
 
+export const keyCheck = z
+  .strictObject({
+    verdict: z.enum(CHECK_VERDICTS).meta({
+      description:
+        '`works`: the provider accepts the key. `unreachable`: it gave no answer. `unknown`: its answer says nothing of the key.',
+    }),
+    sentence: text.meta({ description: 'The verdict in plain words, without any key.' }),
+    at: time,
+    ms: milliseconds,
+  })
+  .meta({ id: 'KeyCheck', description: 'The outcome of a check, which uses no quota.' });
+
 export const keyReport = z
   .strictObject({
     id: keyId,
@@ -135,6 +164,9 @@ export const keyReport = z
     lastAction: lastAction
       .nullable()
       .meta({ description: 'What an operator last did to the key.' }),
+    lastCheck: keyCheck
+      .nullable()
+      .meta({ description: 'Null: this process has not checked the key.' }),
     history: z
       .array(z.strictObject({ from: time, to: time, state: unavailable, cause }))
       .meta({ description: 'When the key was not available within the last hour, oldest first.' }),
@@ -149,8 +181,13 @@ export const keysPage = z
   })
   .meta({ id: 'KeysPage' });
 
-const minute = z.strictObject({
-  at: time.meta({ description: 'The start of the minute.' }),
+const firstWords = milliseconds.min(0).nullable().meta({
+  description:
+    'What 95 of 100 answers to chats did not exceed, from the request to the first words, at most a tenth off. Null: there were none.',
+});
+
+const period = z.strictObject({
+  at: time.meta({ description: 'Its start.' }),
   requests: count.meta({ description: 'Requests that ended within it; includes the next four.' }),
   answered: count,
   fallbacks: count.meta({
@@ -161,7 +198,24 @@ const minute = z.strictObject({
   turnedAway: count.meta({
     description: 'Refused by the limit for one address. `requests` does not include them.',
   }),
+  overBudget: count.meta({
+    description:
+      'Refused because a client was over its budget or its share. `requests` does not include them.',
+  }),
+  tokens: count.meta({ description: 'Input and output, of every call that has told them.' }),
+  p95FirstMs: firstWords,
 });
+
+export const history = z
+  .strictObject({
+    stepSeconds: z
+      .int()
+      .min(60)
+      .meta({ description: 'How long each point is: whole minutes.', examples: [240] }),
+    points: z.array(period).max(MAX_POINTS).meta({ description: 'Oldest first, without gaps.' }),
+    silentInstances: silent,
+  })
+  .meta({ id: 'History', description: 'Of every instance that answers. Times are in UTC.' });
 
 const attempt = z.strictObject({
   key: keyId,
@@ -185,8 +239,12 @@ const attempt = z.strictObject({
   tokens: count.nullable().meta({ description: 'Null: unknown.' }),
 });
 
-const request = z.strictObject({
+export const requestReport = z.strictObject({
   requestId: z.string(),
+  instance,
+  client: z.string().nullable().meta({
+    description: 'The name of the client. Null: it sent no token.',
+  }),
   service,
   operation: z.enum(OPERATIONS),
   at: time.meta({ description: 'Its end.' }),
@@ -203,6 +261,188 @@ const request = z.strictObject({
   attemptsInAll: count,
   attempts: z.array(attempt).meta({ description: 'The last of them, oldest first.' }),
 });
+
+const cost = z
+  .number()
+  .min(0)
+  .nullable()
+  .meta({
+    description: 'By the prices of now. Null: there is no price.',
+    examples: [0.42],
+  });
+const currency = z
+  .string()
+  .nullable()
+  .meta({ description: 'Null without `PRICES`.', examples: ['USD'] });
+const day = z.iso.date().meta({ examples: ['2026-11-24'] });
+
+const usageNumbers = {
+  requests: count.meta({
+    description:
+      'They count for the key and the model that answered, else for the last that were asked; the key is `none` where none was asked.',
+  }),
+  answered: count,
+  attempts: count.meta({ description: 'Calls to the provider, each with one key.' }),
+  failovers: count,
+  inputTokens: count,
+  outputTokens: count,
+  cachedTokens: count.meta({ description: 'The part of the input that the provider had cached.' }),
+  thoughtTokens: count.meta({ description: 'The part of the output that is thoughts.' }),
+  cost,
+};
+
+/** In the order in which the rows are sorted. */
+export const USAGE_DIMENSIONS = ['day', 'client', 'key', 'model'] as const;
+
+export const usageReport = z
+  .strictObject({
+    from: day,
+    to: day,
+    by: z.array(z.enum(USAGE_DIMENSIONS)),
+    currency,
+    rows: z
+      .array(
+        z.strictObject({
+          day: day.optional(),
+          client: text.optional().meta({
+            description: '`web`: requests without a client token.',
+            examples: ['web'],
+          }),
+          key: keyId.optional(),
+          model: model.optional().meta({
+            description:
+              'The name in the settings that was asked for, neither an alias nor the version that answered.',
+          }),
+          ...usageNumbers,
+        }),
+      )
+      .meta({ description: 'Sorted by their names. Without any use there is no row.' }),
+    totals: z.strictObject(usageNumbers),
+    unpricedModels: z.array(model).meta({
+      description: 'Their tokens are in no cost: `PRICES` does not name them.',
+    }),
+    isCut: z.boolean().meta({ description: 'Whether there are more rows; the totals are whole.' }),
+  })
+  .meta({ id: 'Usage', description: 'Of all instances. The days are those of UTC.' });
+export const failureGroup = z.strictObject({
+  code: z.enum(SERVICE_ERROR_CODES).nullable().meta({
+    description: 'Why the requests were refused. Null: they were not; see `kind`.',
+  }),
+  kind: failure.nullable().meta({
+    description: 'How the last attempt failed. Null: the requests were refused; see `code`.',
+  }),
+  service,
+  model,
+  sentence: text,
+  count: count.min(1),
+  since: time.meta({ description: 'The first of them.' }),
+  last: time,
+  clients: z.array(text).max(10).meta({
+    description: 'The names of the clients, at most ten, the latest first; `web`: without a token.',
+  }),
+  requestIds: z.array(z.string()).max(5).meta({
+    description: 'The latest of them, for `GET /api/requests/{id}`.',
+  }),
+});
+
+export const instanceReport = z.strictObject({
+  id: instance.meta({ description: 'Made up at its start.' }),
+  isThis: z.boolean().meta({ description: 'Whether it is the one that answers here.' }),
+  startedAt: time,
+  redis: z.enum(REDIS_STATES).nullable(),
+  inFlight: count,
+  requests: count.meta({ description: 'Of the last hour, as is `answered`.' }),
+  answered: count,
+  memoryMb: count.meta({ description: 'Resident memory of the process.' }),
+  lagMs: milliseconds.min(0).nullable().meta({
+    description: 'p99 of the delay of the event loop, of the last seconds. Null: unknown.',
+  }),
+});
+/** What may be wrong, the gravest first. */
+export const SITUATION_KINDS = [
+  'no_keys',
+  'wrong_models',
+  'wrong_persona',
+  'wrong_base_url',
+  'region',
+  'misconfigured',
+  'network',
+  'provider_down',
+  'provider_slow',
+  'keys_out',
+  'internal_errors',
+  'models_out',
+  'key_needs_action',
+  'unproven_keys',
+  'address_limit',
+  'client_limit',
+  'refusals',
+  'store_down',
+  'sharing_down',
+  'other_model',
+  'all_well',
+] as const;
+const FAULTS = ['us', 'provider', 'caller', 'quota', 'key', 'network'] as const;
+
+/** A situation or an incident names at most this many keys. */
+export const MAX_NAMED_KEYS = 10;
+
+export const situationFields = {
+  kind: z.enum(SITUATION_KINDS),
+  service: service
+    .nullable()
+    .meta({ description: 'Null: it is about all of them, or about none.' }),
+  model: model.nullable(),
+  client: text.nullable().meta({ description: 'The name of the client that it is about.' }),
+  cause: text.meta({
+    description:
+      'What the keys or calls fail with, such as `quota_exhausted`; `mixed` for several.',
+    examples: ['quota_exhausted'],
+  }),
+  sentence: text,
+  fault: z.enum(FAULTS).meta({ description: 'Whose it is to mend; `quota` mends itself.' }),
+  keys: z
+    .array(keyId)
+    .max(MAX_NAMED_KEYS)
+    .meta({ description: 'The keys in question: the first of them.' }),
+  keysInAll: count,
+  requestsAffected: count.meta({
+    description: 'Requests that were refused, interrupted or turned away meanwhile.',
+  }),
+};
+
+const situation = z
+  .strictObject({
+    id: text.meta({ description: 'The same as long as it lasts.' }),
+    ...situationFields,
+    look: z.enum(['bad', 'wait', 'info']).meta({
+      description:
+        '`bad`: requests are refused. `wait`: something needs a look. `info`: nothing to do, or it is over.',
+    }),
+    since: time,
+    until: time.nullable().meta({ description: 'When it really ends. Null: unknown.' }),
+    untilText: z
+      .string()
+      .nullable()
+      .meta({
+        description: 'The same in words, or what ends it; reads on after "until".',
+        examples: ['08:00 UTC, midnight Pacific'],
+      }),
+    remedy: z.string().meta({ description: 'What to do.' }),
+    link: z.string().nullable().meta({
+      description: "Where to do it: the provider's page, or a part of the dashboard.",
+    }),
+  })
+  .meta({ id: 'Situation', description: 'Something that is wrong, or was a moment ago.' });
+
+const verdict = z
+  .strictObject({
+    look: z.enum(['good', 'wait', 'bad']),
+    situations: z.array(situation).min(1).meta({
+      description: 'The gravest first. `all_well` where nothing is wrong.',
+    }),
+  })
+  .meta({ id: 'Verdict', description: 'What is wrong now, as this instance sees it.' });
 
 const modelReport = z.strictObject({
   model,
@@ -229,6 +469,7 @@ export const overview = z
       description:
         'The connection to Redis. Null: none is set. `refusing`: Redis answers, but is full, a replica, or denies access.',
     }),
+    verdict,
     unprovenKeys: z.array(keyId).meta({
       description: 'Keys that needed action, were released, and have not answered since.',
     }),
@@ -239,9 +480,45 @@ export const overview = z
         models: z.array(modelReport).min(1).meta({ description: 'The first is the default.' }),
       }),
     ),
-    minutes: z.array(minute).length(60).meta({
+    totals: z
+      .strictObject({
+        minutes: z
+          .literal(60)
+          .meta({ description: 'What all but the numbers of today are about.' }),
+        requests: count,
+        answered: count,
+        successPercent: z
+          .number()
+          .min(0)
+          .max(100)
+          .nullable()
+          .meta({
+            description:
+              'Answered requests, of those that were answered, refused or broken off. Null: there were none.',
+            examples: [99.8],
+          }),
+        p95FirstMs: firstWords,
+        tokensToday: count.meta({
+          description: 'Since midnight UTC, at most half a minute old, as is `costToday`.',
+        }),
+        costToday: cost,
+        currency,
+      })
+      .meta({ description: 'Of the last hour.' }),
+    failures: z.array(failureGroup).max(50).meta({
+      description: 'Failed requests of the last hour, grouped; the latest first.',
+    }),
+    instances: z.array(instanceReport).min(1).meta({
+      description: 'Those that share one Redis; this one first.',
+    }),
+    silentInstances: silent,
+    minutes: z.array(period).length(60).meta({
       description: 'The last hour, oldest first; the present minute is the last.',
     }),
-    latest: z.array(request).meta({ description: 'The latest requests, newest first.' }),
+    latest: z.array(requestReport).meta({ description: 'The latest requests, newest first.' }),
   })
-  .meta({ id: 'Overview', description: 'Of this process, since its start. Times are in UTC.' });
+  .meta({
+    id: 'Overview',
+    description:
+      'Numbers of requests, failures and calls in flight are sums of all instances. What is said of keys is as this instance sees it. Times are in UTC.',
+  });

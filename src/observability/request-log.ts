@@ -101,7 +101,7 @@ function createModelWatch(log: Logger): (target: Target, responseModel: string) 
 }
 
 /** An alias always has another name. A model may answer as one of its versions. */
-const isSameModel = (asked: string, answered: string) =>
+export const isSameModel = (asked: string, answered: string) =>
   ALIAS.test(asked) || asked.replace(VERSION, '') === answered.replace(VERSION, '');
 
 const ALIAS = /-latest$/;

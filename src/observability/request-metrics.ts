@@ -11,8 +11,11 @@ import {
 } from '../failover/trace.ts';
 import type { Outcome } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
+import type { Usage } from '../shared/failure.ts';
+import { costOfTokens, type Prices } from '../shared/prices.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Target, TargetUse } from '../shared/target.ts';
+import { countedFor, modelName, WEB } from './usage.ts';
 
 export interface RequestMetrics {
   readonly sink: TraceSink;
@@ -28,12 +31,14 @@ export interface RequestMetrics {
 export function createRequestMetrics(
   targets: readonly Target[],
   providers: readonly ProviderFacts[],
+  prices: Prices | null,
 ): RequestMetrics {
   const families = createFamilies();
   const attemptsOf = bindAttempts(families, targets);
   const callsOf = bindCalls(families, targets, providers);
   const requestsOf = bindRequests(families, targets);
-  const attemptEnded = (attempt: AttemptTrace, { operation }: RequestTrace) => {
+  const usedBy = bindUsage(families, prices);
+  const attemptEnded = (attempt: AttemptTrace, { operation, client }: RequestTrace) => {
     const { target, responseModel, outcome, isProbe, ms, firstMs, usage } = attempt;
     const { attempts, probes } = attemptsOf(target)(outcome.kind);
     attempts.count += 1;
@@ -45,6 +50,7 @@ export function createRequestMetrics(
     if (usage === null) return;
     calls.tokens('input').observe(usage.inputTokens);
     calls.tokens('output').observe(usage.outputTokens);
+    usedBy(client)(modelName(target)).tokens(usage);
   };
   return {
     sink: {
@@ -52,6 +58,7 @@ export function createRequestMetrics(
       requestEnded(request) {
         const { targets, operation, attempts, failovers, hedge, success, waitedMs, end } = request;
         if (success !== null) attemptEnded(success, request);
+        usedBy(request.client)(modelName(countedFor(request).target)).request(end);
         const requests = requestsOf(targets[0].provider);
         requests.ends(operation)(end.kind).count += 1;
         if (end.kind === 'refused') requests.refusals(end.code).count += 1;
@@ -119,7 +126,7 @@ function bindCalls(
   );
   const tokens = histogram(
     'gen_ai_client_token_usage',
-    'Tokens of a call, as the provider counted them. Calls in the protocol of Gemini are not counted.',
+    'Tokens of a call, as the provider counted them.',
     TOKENS,
   );
   const names = new Map(providers.map(({ name, metricName }) => [name, metricName]));
@@ -140,7 +147,7 @@ function bindCalls(
   };
   const seriesOf = oncePer((target: Target) =>
     oncePer((operation: Operation) =>
-      oncePerModel((responseModel) => bind(target, operation, responseModel)),
+      oncePerName(MAX_RESPONSE_MODELS, (responseModel) => bind(target, operation, responseModel)),
     ),
   );
   for (const target of targets) {
@@ -151,13 +158,16 @@ function bindCalls(
   return seriesOf;
 }
 
-/** Creates what belongs to a model when it first answers; all after the first few are `other`. */
-function oncePerModel<V>(create: (label: string | null) => V): (name: string | null) => V {
+/** Creates what belongs to a name when it first comes; all after the first few are `other`. */
+function oncePerName<V>(
+  max: number,
+  create: (label: string | null) => V,
+): (name: string | null) => V {
   const known = new Map<string | null, V>([[null, create(null)]]);
   return (name) => {
     const found = known.get(name);
     if (found !== undefined) return found;
-    const label = known.size <= MAX_RESPONSE_MODELS ? name : 'other';
+    const label = known.size <= max ? name : 'other';
     const created = known.get(label) ?? create(label);
     known.set(label, created);
     return created;
@@ -230,6 +240,56 @@ function bindRequests({ counter, histogram }: Families, targets: readonly Target
     for (const result of HEDGE_RESULTS) series.hedges(result);
   }
   return seriesOf;
+}
+
+/** The others share one label. */
+const MAX_CLIENTS = 1000;
+const TOKEN_KINDS = {
+  input: 'inputTokens',
+  output: 'outputTokens',
+  cached: 'cachedTokens',
+  thoughts: 'thoughtTokens',
+} as const satisfies Record<string, keyof Usage>;
+const KINDS_OF_TOKENS = Object.entries(TOKEN_KINDS);
+
+function bindUsage({ counter }: Families, prices: Prices | null) {
+  const requests = counter(
+    'understudy_usage_requests_total',
+    'Requests of each client that needed a key, by the model that answered or was asked last.',
+  );
+  const tokens = counter(
+    'understudy_usage_tokens_total',
+    'Tokens of each client. Those of the kind cached are a part of the input, thoughts of the output.',
+  );
+  const costs =
+    prices === null
+      ? null
+      : counter('understudy_usage_cost_total', 'Costs of each client, by the prices in PRICES.');
+  return oncePerName(MAX_CLIENTS, (name) => {
+    const client = name ?? WEB;
+    return oncePer((model: string) => {
+      const price = prices?.models.get(model);
+      const asked = requests({ client, model });
+      const cost =
+        price === undefined
+          ? undefined
+          : costs?.({ client, model, currency: prices?.currency ?? '' });
+      const used = oncePer<void, readonly (readonly [keyof Usage, { count: number }])[]>(() =>
+        KINDS_OF_TOKENS.map(([kind, field]) => [field, tokens({ client, model, kind })] as const),
+      );
+      return {
+        request(end: RequestEnd): void {
+          asked.count += 1;
+          if (price !== undefined && cost !== undefined && end.kind === 'answered')
+            cost.count += price.request;
+        },
+        tokens(usage: Usage): void {
+          for (const [field, series] of used()) series.count += usage[field];
+          if (price !== undefined && cost !== undefined) cost.count += costOfTokens(price, usage);
+        },
+      };
+    });
+  });
 }
 
 export interface AnsweredRequest {

@@ -4,9 +4,15 @@ import { provedBy, verdictOf } from '../pool/verdicts.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import { PLAIN } from '../shared/request-shape.ts';
-import { type KeyReport, type Overview, type RequestReport, reportedEnd } from './reports.ts';
+import { createFailureGroups, type FailureGroups } from './failure-groups.ts';
+import { type KeptRequest, keepRequest, LatestRequests } from './kept-requests.ts';
+import { type Counted, MinuteCounts, type Span } from './minute-counts.ts';
+import type { KeyReport } from './reports.ts';
 
-/** The calls with each key since the start, the requests of the last hour by minute, and the latest ones. */
+/**
+ * The calls with each key since the start, the requests of the last day by minute, the failures of the last hour, and
+ * the latest requests.
+ */
 export interface Stats extends TraceSink {
   requestEnded(request: EndedTrace): void;
   attemptFailed(attempt: AttemptTrace): void;
@@ -18,10 +24,18 @@ export interface Stats extends TraceSink {
   hasSettledSince(id: string, at: number): boolean;
   /** Our own limit for one address has refused a request. */
   turnedAway(now: number): void;
-  /** Sixty minutes, oldest first; the present one is the last. */
-  minutes(now: number): Overview['minutes'];
+  /** A client was over its budget or its share. */
+  overBudget(now: number): void;
+  /** Of the last 24 hours; see `MinuteCounts`. */
+  periods(span: Span): ReturnType<MinuteCounts['periods']>;
+  readonly failures: Pick<FailureGroups, 'list'>;
   /** Newest first, with their last attempts. */
-  latest(): RequestReport[];
+  latest(): readonly KeptRequest[];
+  /**
+   * The latest request with this id; null when it is forgotten. Those that had trouble are remembered longer, and the
+   * latest of each group of failures as long as the group.
+   */
+  find(requestId: string): KeptRequest | null;
 }
 
 export type KeyStats = Pick<
@@ -29,26 +43,24 @@ export type KeyStats = Pick<
   'calls' | 'successes' | 'failures' | 'latency' | 'lastError'
 >;
 
-const MAX_REQUESTS = 50;
-const MAX_ATTEMPTS = 10;
-const MINUTE_MS = 60_000;
-const KEPT_MINUTES = 60;
+const MAX_LATEST = 50;
+const MAX_TROUBLED = 500;
 
 export function createStats(): Stats {
   const byKey = new Map<string, KeyCounts>();
-  /** By minute since the epoch, modulo an hour. */
-  const minutes = new Map<number, Minute>();
-  /** A ring. */
-  const latest: EndedRequest[] = [];
-  let ended = 0;
+  const minutes = new MinuteCounts();
+  const failures = createFailureGroups();
+  const latest = new LatestRequests(MAX_LATEST);
+  const troubled = new LatestRequests(MAX_TROUBLED);
   const countAttempt = (attempt: AttemptTrace) => {
     let counts = byKey.get(attempt.key);
     if (counts === undefined) {
       counts = noCounts();
       byKey.set(attempt.key, counts);
     }
-    const { outcome, firstMs, startedAt, ms } = attempt;
+    const { outcome, firstMs, startedAt, ms, usage } = attempt;
     counts.calls += 1;
+    if (usage !== null) minutes.add(startedAt + ms, 'tokens', usage.totalTokens);
     if (firstMs !== null) counts.firstMs.add(startedAt + ms, firstMs);
     if (outcome.kind !== 'success') countFailure(outcome, attempt, counts);
     else {
@@ -56,55 +68,63 @@ export function createStats(): Stats {
       counts.settledAt = Math.max(counts.settledAt, startedAt);
     }
   };
-  const minuteOf = (at: number): Minute => {
-    const number = Math.floor(at / MINUTE_MS);
-    let minute = minutes.get(number % KEPT_MINUTES);
-    if (minute?.number !== number) {
-      minute = emptyMinute(number);
-      minutes.set(number % KEPT_MINUTES, minute);
-    }
-    return minute;
-  };
   return {
     attemptFailed: countAttempt,
     requestEnded(request) {
-      const { attempts, success, end } = request;
-      if (success !== null) countAttempt(success);
-      const minute = minuteOf(request.startedAt + request.ms);
-      const outcome = COUNTED_AS[end.kind];
-      minute.requests += 1;
-      if (outcome !== undefined) minute[outcome] += 1;
-      if (outcome === 'answered' && request.failovers > 0) minute.fallbacks += 1;
-      latest[ended % MAX_REQUESTS] = {
-        // One that has tried thousands of keys is not kept whole.
-        request: attempts.length > MAX_ATTEMPTS ? withLastAttempts(request) : request,
-        attemptsInAll: attempts.length,
-      };
-      ended += 1;
+      if (request.success !== null) countAttempt(request.success);
+      countRequest(request, minutes);
+      const kept = keepRequest(request);
+      latest.add(kept);
+      if (hadTrouble(request)) {
+        troubled.add(kept);
+        failures.add(kept);
+      }
     },
     ofKey(id, now) {
       const { firstMs, settledAt: _, ...counts } = byKey.get(id) ?? noCounts();
       return { ...counts, latency: firstMs.latency(now) };
     },
     hasSettledSince: (id, at) => (byKey.get(id)?.settledAt ?? 0) >= at,
-    turnedAway(now) {
-      minuteOf(now).turnedAway += 1;
-    },
-    minutes(now) {
-      const first = Math.floor(now / MINUTE_MS) - (KEPT_MINUTES - 1);
-      return Array.from({ length: KEPT_MINUTES }, (_, index) => {
-        const known = minutes.get((first + index) % KEPT_MINUTES);
-        const { number, ...counts } =
-          known?.number === first + index ? known : emptyMinute(first + index);
-        return { at: isoTime(number * MINUTE_MS), ...counts };
-      });
-    },
-    latest() {
-      const next = ended % MAX_REQUESTS;
-      return [...latest.slice(next), ...latest.slice(0, next)].reverse().map(reportRequest);
+    turnedAway: (now) => minutes.add(now, 'turnedAway'),
+    overBudget: (now) => minutes.add(now, 'overBudget'),
+    periods: (span) => minutes.periods(span),
+    failures,
+    latest: () => latest.list(),
+    find(requestId) {
+      const isAsked = ({ request }: KeptRequest) => request.requestId === requestId;
+      return (
+        latest.list().find(isAsked) ??
+        troubled.list().find(isAsked) ??
+        failures.requests().findLast(isAsked) ??
+        null
+      );
     },
   };
 }
+
+/** Counts a request in the minute of its end. */
+function countRequest(request: EndedTrace, minutes: MinuteCounts): void {
+  const { startedAt, ms, end, failovers, operation, success } = request;
+  const at = startedAt + ms;
+  const outcome = COUNTED_AS[end.kind];
+  minutes.add(at, 'requests');
+  if (outcome !== undefined) minutes.add(at, outcome);
+  if (outcome === 'answered' && failovers > 0) minutes.add(at, 'fallbacks');
+  // An answer in the protocol of Gemini may come whole, and has no first words then.
+  if (success === null || success.firstMs === null || operation !== 'chat') return;
+  minutes.addFirstWords(at, success.startedAt + success.firstMs - startedAt);
+}
+
+/** A fault of the request, and a client that left, count as requests only. */
+const COUNTED_AS: Partial<Record<RequestEnd['kind'], Counted>> = {
+  answered: 'answered',
+  refused: 'refused',
+  broken_off: 'brokenOff',
+  internal_error: 'brokenOff',
+};
+
+const hadTrouble = ({ end, attempts }: EndedTrace) =>
+  attempts.length > 1 || (end.kind !== 'answered' && end.kind !== 'client_gone');
 
 interface KeyCounts extends Omit<KeyStats, 'latency'> {
   readonly firstMs: LatencySamples;
@@ -177,73 +197,3 @@ class LatencySamples {
 /** The smallest value that this share of the samples does not exceed. */
 const percentile = (sorted: Float64Array, share: number): number =>
   sorted[Math.ceil(sorted.length * share) - 1] ?? 0;
-
-/** The requests that ended within one minute. */
-interface Minute extends Omit<Overview['minutes'][number], 'at'> {
-  /** Minutes since the epoch. */
-  readonly number: number;
-}
-
-const emptyMinute = (number: number): Minute => ({
-  number,
-  requests: 0,
-  answered: 0,
-  fallbacks: 0,
-  refused: 0,
-  brokenOff: 0,
-  turnedAway: 0,
-});
-
-/** A fault of the request, and a client that left, count as requests only. */
-const COUNTED_AS: Partial<Record<RequestEnd['kind'], 'answered' | 'refused' | 'brokenOff'>> = {
-  answered: 'answered',
-  refused: 'refused',
-  broken_off: 'brokenOff',
-  internal_error: 'brokenOff',
-};
-
-interface EndedRequest {
-  /** With its last attempts alone where it had many. */
-  readonly request: EndedTrace;
-  readonly attemptsInAll: number;
-}
-
-const withLastAttempts = (request: EndedTrace): EndedTrace => ({
-  ...request,
-  attempts: request.attempts.slice(-MAX_ATTEMPTS),
-});
-
-function reportRequest({ request, attemptsInAll }: EndedRequest): RequestReport {
-  const { requestId, targets, operation, startedAt, ms, waitedMs, attempts, end } = request;
-  return {
-    requestId,
-    service: targets[0].provider,
-    operation,
-    at: isoTime(startedAt + ms),
-    ms,
-    waitedMs,
-    end: reportedEnd(end.kind),
-    code: end.kind === 'refused' ? end.code : null,
-    attemptsInAll,
-    attempts: attempts.map(reportAttempt),
-  };
-}
-
-function reportAttempt(attempt: AttemptTrace): RequestReport['attempts'][number] {
-  const { key, target, otherModel, outcome, isProbe, isHedge, parked, ms, firstMs, usage } =
-    attempt;
-  return {
-    key,
-    model: target.label,
-    responseModel: otherModel,
-    outcome: outcome.kind,
-    message: outcome.kind === 'success' ? null : outcome.message,
-    isTrial: isProbe,
-    isHedge,
-    parkedUntil: parked === null ? null : isoTime(parked.until),
-    parkedFeatures: [...(parked?.features ?? [])],
-    ms,
-    firstMs,
-    tokens: usage?.totalTokens ?? null,
-  };
-}

@@ -15,10 +15,10 @@ export interface Inspection {
   skipped(provider: ProviderName, target: string, limit: number): readonly KeyState[];
   /** @returns null when there is no such key or target */
   facts(provider: ProviderName, target: string, id: string): KeyFacts | null;
-  /** The first key to return by itself; null when none is cooling down. */
-  nextToReturn(provider: ProviderName, target: string): KeyState | null;
-  /** The number of unavailable keys by cause. */
-  causes(provider: ProviderName, target: string): Readonly<Partial<Record<Cause, number>>>;
+  /** In one walk over the keys. */
+  summary(provider: ProviderName, target: string): KeySummary;
+  /** Of every provider. */
+  keys(): readonly ApiKey[];
   /** Leases that have not ended yet. */
   inFlight(provider: ProviderName): number;
   /** Whether all of several such keys were rejected within a minute, while others were not. */
@@ -33,6 +33,14 @@ export interface KeyCounts {
   readonly cooling_down: number;
   /** Needs action. */
   readonly exhausted: number;
+}
+
+export interface KeySummary {
+  readonly counts: KeyCounts;
+  /** The number of unavailable keys by cause. */
+  readonly causes: Readonly<Partial<Record<Cause, number>>>;
+  /** The first key to return by itself; null when none is cooling down. */
+  readonly nextToReturn: KeyState | null;
 }
 
 /** The state of one key for one target, and its cause. Times are milliseconds since the epoch. */
@@ -109,12 +117,7 @@ export function createInspection(
     return candidatesFor(provider, target).map((candidate) => stateOf(candidate, at));
   };
   return {
-    counts(provider, target) {
-      const states = statesFor(provider, target);
-      const counts = { available: 0, cooling_down: 0, exhausted: 0 };
-      for (const { state } of states) counts[state] += 1;
-      return { total: states.length, ...counts };
-    },
+    counts: (provider, target) => summarise(candidatesFor(provider, target), now()).counts,
     states: statesFor,
     skipped(provider, target, limit) {
       const at = now();
@@ -134,19 +137,8 @@ export function createInspection(
         );
       return candidate === undefined ? null : factsOf(candidate, now());
     },
-    nextToReturn(provider, target) {
-      const coolingDown = statesFor(provider, target).filter(
-        ({ state }) => state === 'cooling_down',
-      );
-      return coolingDown.reduce<KeyState | null>(sooner, null);
-    },
-    causes(provider, target) {
-      const causes: Partial<Record<Cause, number>> = {};
-      for (const { cause } of statesFor(provider, target)) {
-        if (cause !== undefined) causes[cause] = (causes[cause] ?? 0) + 1;
-      }
-      return causes;
-    },
+    summary: (provider, target) => summarise(candidatesFor(provider, target), now()),
+    keys: () => Array.from(keys.values(), ({ key }) => key),
     inFlight: (provider) =>
       candidatesFor(provider).reduce((sum, { pooled }) => sum + pooled.inFlight, 0),
     wereRejectedTogether(provider, isOne) {
@@ -159,6 +151,19 @@ export function createInspection(
       return times.length > 1 && Math.max(...times) - Math.min(...times) <= MINUTE_MS;
     },
   };
+}
+
+function summarise(candidates: readonly Candidate[], now: number): KeySummary {
+  const counts = { available: 0, cooling_down: 0, exhausted: 0 };
+  const causes: Partial<Record<Cause, number>> = {};
+  let nextToReturn: KeyState | null = null;
+  for (const candidate of candidates) {
+    const state = stateOf(candidate, now);
+    counts[state.state] += 1;
+    if (state.cause !== undefined) causes[state.cause] = (causes[state.cause] ?? 0) + 1;
+    if (state.state === 'cooling_down') nextToReturn = sooner(nextToReturn, state);
+  }
+  return { counts: { total: candidates.length, ...counts }, causes, nextToReturn };
 }
 
 const MINUTE_MS = 60_000;

@@ -123,6 +123,22 @@ export class KeyPool {
     return new Lease({ candidate, reach, shape, context, grantedAt, probe });
   }
 
+  /**
+   * A lease of exactly this key, whatever its state, for a call that uses no quota. Its success opens the key's own
+   * scope alone.
+   *
+   * @returns null when the pool has no such key
+   */
+  leaseForCheck({ id, secret }: ApiKey): Lease | null {
+    const { key, candidates = [] } = this.#roster.keys.get(id) ?? {};
+    const candidate = candidates.find(({ set }) => set.target.use === 'free') ?? candidates[0];
+    if (candidate === undefined || key?.secret !== secret) return null;
+    const context = this.#context;
+    const grantedAt = context.nextEvent(context.now());
+    const probe = Probe.begin([candidate.scopes.key], grantedAt, context);
+    return new Lease({ candidate, reach: 'part', shape: PLAIN, context, grantedAt, probe });
+  }
+
   /** Whether `lease` would grant one now. */
   hasLease(target: Target, options: LeaseOptions = {}): boolean {
     return this.#choose(target, options, this.#context.now()) !== null;
@@ -206,6 +222,11 @@ export class KeyPool {
       .map(({ quota }) => quota);
     const isExceeded = quotas.length > 0 && quotas.every((one) => one.fitsAt(tokens, now) === null);
     return isExceeded ? quotas.reduce((most, one) => Math.max(most, one.tokenLimit), 0) : null;
+  }
+
+  /** Those of a provider after those of the one before it; keys that were added later come last. */
+  get keys(): readonly ApiKey[] {
+    return [...this.#roster.keys.values()].map(({ key }) => key);
   }
 
   hasKeys(provider: ProviderName): boolean {

@@ -1,7 +1,7 @@
 import type { Dispatcher } from 'undici';
 import type { ApiKey } from '../shared/api-key.ts';
 import type { ChatChunk, ChatFinish, ChatTurn } from '../shared/chat.ts';
-import type { Usage } from '../shared/failure.ts';
+import type { Failure, Usage } from '../shared/failure.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Redact } from '../shared/redact.ts';
 import type { Target } from '../shared/target.ts';
@@ -16,7 +16,17 @@ export interface Provider<Settings = never> extends ProviderFacts<Settings> {
   createChat?(settings: Settings, context: UpstreamContext): ChatClient;
   /** A provider without embeddings leaves it out. */
   createEmbeddings?(settings: Settings, context: UpstreamContext): EmbeddingClient;
+  /** Left out by a provider that has no call without a quota. */
+  createKeyCheck?(settings: Settings, context: UpstreamContext): CheckKey;
 }
+
+/**
+ * Checks a key by a call that uses no quota.
+ *
+ * @param signal ends the check
+ * @returns null for a key that works, else the classified failure; a rejection is a bug
+ */
+export type CheckKey = (key: ApiKey, signal: AbortSignal) => Promise<Failure | null>;
 
 /** What every client of a provider is made with. */
 export interface UpstreamContext {
@@ -63,10 +73,18 @@ export interface Call {
   resume(): void;
   /** Ends the call and frees its connection; its handler gets nothing more. Does nothing after the end. */
   abort(): void;
+  /** What the provider has counted for an answer that did not come to its end, as far as it is known. */
+  usageSoFar?(): Usage | null;
+}
+
+/** Part of a distributed trace, where spans are exported. */
+export interface Traced {
+  /** W3C's header for the provider. It is read at the start of the call. */
+  readonly traceparent?: string | undefined;
 }
 
 /** Gets the answer of one call: chunks, then either `onEnd` or `onFailure`, once. */
-export interface CallHandler<Chunk, End extends AnswerEnd> {
+export interface CallHandler<Chunk, End extends AnswerEnd> extends Traced {
   /** Before the first chunk, where the provider says which model answers. */
   onModel(name: string): void;
   onChunk(chunk: Chunk): void;
@@ -78,7 +96,7 @@ export interface CallHandler<Chunk, End extends AnswerEnd> {
 }
 
 /** One call that is asked for by a promise. */
-export interface AsyncCall<Chunk> {
+export interface AsyncCall<Chunk> extends Traced {
   readonly key: ApiKey;
   readonly target: Target;
   /** Aborts when the answer is not wanted any more. */
@@ -98,7 +116,8 @@ export const asyncClient = <Question, Chunk, End extends AnswerEnd>(
     const controller = new AbortController();
     const { signal } = controller;
     const onChunk = (chunk: Chunk) => signal.aborted || handler.onChunk(chunk);
-    ask(question, { key, target, signal, onChunk })
+    const { traceparent } = handler;
+    ask(question, { key, target, signal, onChunk, traceparent })
       .then((end) => signal.aborted || handler.onEnd(end))
       .catch((error: unknown) => signal.aborted || handler.onFailure(error));
     return { pause() {}, resume() {}, abort: () => controller.abort() };

@@ -7,7 +7,7 @@ import {
   upstreamTimeout,
 } from '../failover/service-error.ts';
 import type { Anam, SessionRequest, TokenRequest } from '../providers/anam/anam-api.ts';
-import { asyncClient } from '../providers/provider.ts';
+import { type AsyncCall, asyncClient } from '../providers/provider.ts';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
@@ -67,8 +67,9 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
   return {
     async mintToken(clientRequest, caller) {
       const anam = anamOrThrow();
-      const ask = async (request: JsonObject | null, key: ApiKey, signal: AbortSignal) => {
-        const token = await anam.mintToken(key, tokenRequestFor(key, request, options), signal);
+      const ask = async (request: JsonObject | null, { key, signal, traceparent }: AnamAttempt) => {
+        const body = tokenRequestFor(key, request, options);
+        const token = await anam.mintToken(key, body, signal, { traceparent });
         tokens.remember(token, { keyId: key.id, clientRequest: request });
         return token;
       };
@@ -142,8 +143,8 @@ async function startSession(
       caller,
       shape: () => shapeOfStart(request, minted),
       question: request,
-      client: clientFor((asked: SessionRequest, key, signal) =>
-        startOn(key, asked, minted, signal, options),
+      client: clientFor((asked: SessionRequest, attempt) =>
+        startOn(attempt, asked, minted, options),
       ),
     });
   } catch (error) {
@@ -168,18 +169,19 @@ const alreadyUsed = () => new ServiceError('unauthorized', 'Session token has al
 
 /** The key that minted the token uses it; any other key mints a new one for the same persona. */
 async function startOn(
-  key: ApiKey,
+  { key, signal, traceparent }: AnamAttempt,
   { token, body }: SessionRequest,
   { keyId, clientRequest }: MintedToken,
-  signal: AbortSignal,
   options: SessionStartOptions,
 ): Promise<ProviderWords> {
   const { anam } = options;
   const asked = tokenRequestFor(key, clientRequest, options);
   const { personaOf } = asked;
-  if (key.id === keyId) return anam.startSession(key, { token, body, personaOf }, signal);
-  const fresh = await anam.mintToken(key, asked, signal).catch(asNotOwned);
-  return anam.startSession(key, { token: fresh, body, personaOf }, signal).catch(asUpstreamDown);
+  const trace = { traceparent };
+  if (key.id === keyId) return anam.startSession(key, { token, body, personaOf }, signal, trace);
+  const fresh = await anam.mintToken(key, asked, signal, trace).catch(asNotOwned);
+  const start = { token: fresh, body, personaOf };
+  return anam.startSession(key, start, signal, trace).catch(asUpstreamDown);
 }
 
 /**
@@ -257,12 +259,14 @@ function personaFor({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptio
   );
 }
 
+type AnamAttempt = AsyncCall<never>;
+
 const clientFor = <Question, Value>(
-  ask: (question: Question, key: ApiKey, signal: AbortSignal) => Promise<Value>,
+  ask: (question: Question, attempt: AnamAttempt) => Promise<Value>,
 ) =>
-  asyncClient<Question, never, ValueEnd<Value>>(async (question, { key, signal }) => ({
+  asyncClient<Question, never, ValueEnd<Value>>(async (question, attempt) => ({
     usage: null,
-    value: await ask(question, key, signal),
+    value: await ask(question, attempt),
   }));
 
 /**

@@ -18,8 +18,14 @@ export interface ProviderFacts<Settings = never> {
   readonly hasPersonas?: boolean;
   /** Whether a key may name the account that pays for its project: `GOOGLE_API_KEY_2_BILLING`. */
   readonly hasBillingAccounts?: boolean;
+  /** Whether a text has the shape of its keys. It only warns: no key is refused by its shape. Left out where the shape is not known. */
+  looksLike?(text: string): boolean;
   /** A kind of key that the provider may give up as a whole: then it is neither theft nor quota. */
   readonly retiredKeys?: RetiredKeys;
+  /** Where its keys and their accounts are managed. */
+  readonly keysPage?: string;
+  /** Where it says whether it has an outage. */
+  readonly statusPage?: string;
   /** `gen_ai_provider_name` in the metrics, as OpenTelemetry calls it. */
   readonly metricName: string;
   /** To a caller, when no key can answer. */
@@ -30,6 +36,8 @@ export interface ProviderFacts<Settings = never> {
   createTargets(settings: Settings): readonly [Target, ...Target[]];
   /** The limits of every project for a target that the settings state. */
   statedLimits?(settings: Settings, target: Target): QuotaLimits;
+  /** Whether its base URL in the settings is another than its own: a gateway, or a stand-in. */
+  hasOtherAddress?(settings: Settings): boolean;
   /** In the start report: what the keys do. */
   describeUse(settings: Settings): string;
   /** What looks wrong in the settings, one sentence each. */
@@ -49,6 +57,17 @@ export interface RetiredKeys {
  */
 export const keyVariable = ({ prefix }: Pick<ProviderFacts, 'prefix'>, number = ''): string =>
   `${prefix}_API_KEY${number === '' ? '' : `_${number}`}`;
+
+/** The name of another provider whose keys look like this one; null where there is none. */
+export function otherProviderOf(
+  text: string,
+  own: ProviderName,
+  providers: readonly Pick<ProviderFacts, 'name' | 'looksLike'>[],
+): ProviderName | null {
+  const isOwn = providers.find(({ name }) => name === own)?.looksLike?.(text) === true;
+  const other = providers.find(({ name, looksLike }) => name !== own && looksLike?.(text) === true);
+  return isOwn ? null : (other?.name ?? null);
+}
 
 /** @throws Error where there is none of this name */
 export function providerOf<P extends Pick<ProviderFacts, 'name'>>(

@@ -2,6 +2,7 @@
 export interface SharedStore {
   readonly texts: TextStore;
   readonly answers: AnswerStore;
+  readonly questions: InstanceQuestions;
   counter(name: string): Counter;
 }
 
@@ -17,6 +18,23 @@ export interface TextStore {
   /** @returns false when the name was taken already */
   take(name: string, ms: number): Promise<boolean>;
   remove(name: string): Promise<void>;
+}
+
+/** The other instances. Nothing is sent until one of them asks, and nothing is stored. */
+export interface InstanceQuestions {
+  /** The name of this instance, made up at its start. */
+  readonly instance: string;
+  /** @param answer answers the questions of others, each at once; there is one */
+  listen(answer: (question: string) => string): void;
+  /** Resolves when all have answered, or after less than half a second; without Redis at once. Only after `listen`. */
+  ask(question: string): Promise<Answers>;
+}
+
+export interface Answers {
+  /** By instance. */
+  readonly texts: ReadonlyMap<string, string>;
+  /** How many instances did not answer in time. */
+  readonly silent: number;
 }
 
 /** Counts hits by address, each within a window that begins with its first hit and ends in `leftMs`. */

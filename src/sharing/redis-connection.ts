@@ -36,15 +36,20 @@ export class RedisConnection {
   /** What a connection itself has reported. */
   #fault: Error | null = null;
   #mark: string | null = null;
+  /** What to do with the messages of each channel. */
+  readonly #channels = new Map<string, (message: string) => void>();
   #isBeating = false;
   #isClosed = false;
   #next: Timer | null = null;
 
   constructor(options: RedisConnectionOptions) {
     this.#options = options;
+    this.#channels.set(options.channel, options.onMessage);
     this.#client = this.#open();
     this.#subscriber = this.#open();
-    this.#subscriber.on('message', (_channel, message: string) => options.onMessage(message));
+    this.#subscriber.on('message', (channel: string, message: string) =>
+      this.#channels.get(channel)?.(message),
+    );
   }
 
   get state(): RedisState {
@@ -65,6 +70,12 @@ export class RedisConnection {
       if (concernsAllCommands(error)) this.#commandFailed(error);
       throw error;
     }
+  }
+
+  /** Subscribes to one more channel, now and whenever Redis is connected again. */
+  listenTo(channel: string, onMessage: (message: string) => void): void {
+    this.#channels.set(channel, onMessage);
+    this.#beat();
   }
 
   close(): void {
@@ -103,9 +114,9 @@ export class RedisConnection {
   }
 
   async #heartbeat(): Promise<void> {
-    const { clock, markKey, channel } = this.#options;
+    const { clock, markKey } = this.#options;
     // A second subscription changes nothing, and shows that this connection is alive too.
-    const subscribed = this.#subscriber.subscribe(channel);
+    const subscribed = this.#subscriber.subscribe(...this.#channels.keys());
     const sentAt = clock.now();
     const [answer] = await Promise.all([this.#client.heartbeat(markKey, randomUUID()), subscribed]);
     const [mark, time] = Array.isArray(answer) ? answer : [];

@@ -4,6 +4,7 @@ import type { ApiKey } from '../shared/api-key.ts';
 import { digestOf, type Secret } from '../shared/secret.ts';
 import type { AnswerListener, SharedStore } from '../shared/shared-store.ts';
 import { createAnswerStore } from './answer-copies.ts';
+import { createInstanceQuestions } from './instance-questions.ts';
 import {
   concernsAllCommands,
   type RedisClient,
@@ -188,6 +189,13 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
     connection,
     records,
     documents,
+    questions: createInstanceQuestions({
+      connection,
+      clock: options.clock,
+      instance,
+      channel: names.questions,
+      answersTo: names.answersTo,
+    }),
     texts: {
       async put(name, text, ms) {
         await connection.run((client) => client.set(names.text(name), text, 'PX', ms));
@@ -244,6 +252,8 @@ const namesWith = (prefix: string, database: string) => ({
   index: `${prefix}scopes`,
   mark: `${prefix}mark`,
   channel: `${prefix}changes:${database}`,
+  questions: `${prefix}questions:${database}`,
+  answersTo: (instance: string) => `${prefix}answers:${database}:${instance}`,
   text: (name: string) => `${prefix}text:${name}`,
   answer: (name: string) => `${prefix}answer:${name}`,
   answerText: (name: string) => `${prefix}answer-text:${name}`,

@@ -47,6 +47,13 @@ export class AnamAccount {
     return this.#shape.personas?.includes(personaId) ?? true;
   }
 
+  /** The answer of `GET /v1/personas`, on one page. */
+  personas() {
+    const data = (this.#shape.personas ?? []).map((id) => ({ id, name: id }));
+    const meta = { total: data.length, lastPage: 1, currentPage: 1, perPage: data.length };
+    return { data, meta };
+  }
+
   /** Counts a minted token, unless the minute's are spent. @returns what the minute has left */
   mint(now: number) {
     if (now >= this.#minuteEndsAt) {

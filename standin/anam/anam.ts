@@ -14,7 +14,7 @@ export interface AnamOptions {
   readonly windows: QuotaWindows;
 }
 
-/** Anam's API: minting a token, starting a session with it, asking for free slots. */
+/** Anam's API: minting a token, starting a session with it, asking for free slots, listing personas. */
 export function createAnam({ clock, keys: given, windows }: AnamOptions): Provider {
   const keys = new KnownKeys('anam', given, (fault) => isOfConnection(fault) || isAnamFault(fault));
   const tokens = createSessionTokens();
@@ -23,6 +23,7 @@ export function createAnam({ clock, keys: given, windows }: AnamOptions): Provid
     mint: (call) => mintToken(call, accountOf(call.holder), tokens),
     start: (call) => startSession(call, accountOf(call.holder)),
     concurrency: ({ holder, now }) => jsonReply(200, accountOf(holder).concurrency(now)),
+    personas: ({ holder }) => jsonReply(200, accountOf(holder).personas()),
   };
   const perform = (step: AnamStep, call: AnamCall): Reply => {
     const fault = call.holder.nextFault();
@@ -65,6 +66,7 @@ const ROUTES: Readonly<Record<string, { readonly step: AnamStep; readonly method
   '/v1/auth/session-token': { step: 'mint', method: 'POST' },
   '/v1/engine/session': { step: 'start', method: 'POST' },
   '/v1/sessions/concurrency': { step: 'concurrency', method: 'GET' },
+  '/v1/personas': { step: 'personas', method: 'GET' },
 };
 
 /** A browser's report about its connection is accepted without a key. */

@@ -1,7 +1,7 @@
 import { jsonReply, type Reply } from '../reply.ts';
 
-/** Anam's routes: minting a token, starting a session with it, asking for free slots. */
-export type AnamStep = 'mint' | 'start' | 'concurrency';
+/** Anam's routes: minting a token, starting a session with it, asking for free slots, listing personas. */
+export type AnamStep = 'mint' | 'start' | 'concurrency' | 'personas';
 
 /** A fault that refuses a call at the steps where Anam has it. */
 export interface AnamFault {
@@ -50,13 +50,18 @@ interface AnamFaultOptions {
 const SERVER_ERROR = error(500, 'Internal server error');
 
 const REFUSALS = {
-  bad_key: { mint: INVALID_KEY, concurrency: INVALID_KEY },
+  bad_key: { mint: INVALID_KEY, concurrency: INVALID_KEY, personas: INVALID_KEY },
   /** A persona that this account may not use. */
   forbidden: { mint: error(403, 'You do not have permission to use this persona') },
   /** A persona that is not of this account. */
   persona_missing: { mint: PERSONA_MISSING },
   rate_limited: { mint: (_fault, resetsInMs) => rateLimited(10, resetsInMs) },
-  server_error: { mint: SERVER_ERROR, start: SERVER_ERROR, concurrency: SERVER_ERROR },
+  server_error: {
+    mint: SERVER_ERROR,
+    start: SERVER_ERROR,
+    concurrency: SERVER_ERROR,
+    personas: SERVER_ERROR,
+  },
   no_plan: { start: error(402, 'An active plan is required to start a session') },
   spend_cap: { start: error(429, 'Spend cap reached') },
   usage_limit: { start: START_REFUSED.usage_limit },

@@ -43,11 +43,14 @@ describe('an empty environment', () => {
     chatReasoning: false,
     chatGrounding: false,
     persona: null,
+    prices: null,
     directorNotes: null,
     sessionOptions: null,
     clientLabel: null,
     allowClientPersona: false,
     chatResume: false,
+    checkKeys: false,
+    exportsSpans: false,
     googleBaseUrl: 'https://generativelanguage.googleapis.com',
     anamBaseUrl: 'https://api.anam.ai',
     cooldownMs: 3_600_000,
@@ -68,6 +71,7 @@ describe('an empty environment', () => {
     redisPrefix: 'understudy:',
     dataDir: null,
     masterKey: null,
+    alertWebhook: null,
     logLevel: 'info',
   };
 
@@ -358,6 +362,12 @@ describe('single settings', () => {
       { ADMIN_TOKEN: '0123456789abcdef', CLIENT_TOKENS: 'another-token-0123,0123456789abcdef' },
       /^ADMIN_TOKEN: is one of CLIENT_TOKENS/,
     ],
+    [{ ALERT_WEBHOOK_URL: 'hooks.slack.com/x' }, /an address with http/],
+    [
+      { ALERT_WEBHOOK_URL: 'https://a:b@a.example', ADMIN_TOKEN: '0123456789abcdef' },
+      /^ALERT_WEBHOOK_URL: must not hold a user name/,
+    ],
+    [{ ALERT_WEBHOOK_URL: 'https://a.example/secret' }, /^ALERT_WEBHOOK_URL: needs an ADMIN_TOKEN/],
     [{ CLIENT_TOKENS: '0123456789abcdef,short' }, /entry 2 is no token: 16 to 500/],
     [{ CLIENT_TOKENS: '0123456789abcdef,has a blank in it' }, /entry 2/],
     [{ CLIENT_TOKENS: 'your_client_token_here' }, /entry 1/],
@@ -439,6 +449,76 @@ describe('CHAT_TOOLS', () => {
     ['lists too many', () => writeToolsFile(Array(129).fill({})), 'lists more than 128 tools'],
   ])('stop the start if the file %s', (_, path, fault) => {
     expect(faultsOf({ CHAT_TOOLS: path() })).toEqual([`CHAT_TOOLS: ${fault}.`]);
+  });
+});
+
+describe('PRICES', () => {
+  const flash = { input: 0.3, output: 2.5 };
+
+  it('are read from their file; thoughts cost what the output costs, and cached tokens what the input costs', () => {
+    const models = {
+      'gemini-flash-latest': flash,
+      'gemini-embedding-2': { input: 1, cached: 0, thoughts: 3, request: 0.5 },
+    };
+    const { prices, warnings } = read({ PRICES: writeToolsFile({ currency: 'USD', models }) });
+    expect(prices).toEqual({
+      currency: 'USD',
+      models: new Map([
+        ['gemini-flash-latest', { ...flash, cached: 0.3, thoughts: 2.5, request: 0 }],
+        ['gemini-embedding-2', { input: 1, output: 0, cached: 0, thoughts: 3, request: 0.5 }],
+      ]),
+    });
+    expect(warnings).toEqual([]);
+  });
+
+  it('warn of a model that is served and has none', () => {
+    const PRICES = writeToolsFile({ currency: 'USD', models: { other: flash } });
+    const GOOGLE_MODELS = 'gemini-flash-latest,other,third';
+    expect(read({ PRICES, GOOGLE_MODELS }).warnings).toEqual([
+      'PRICES has no price for gemini-flash-latest, third: the costs lack them.',
+    ]);
+  });
+
+  it('have all faults of the file listed with their place, without a value', () => {
+    const models = {
+      ok: { input: '0.3', output: -1, cached: null, price: 1 },
+      list: [],
+      'no blanks': flash,
+      much: { input: 1e7, request: 'secret-text' },
+    };
+    const price = 'must be a number from 0 to 1000000.';
+    expect(faultsOf({ PRICES: writeToolsFile({ currency: 'usd', models, model: {} }) })).toEqual(
+      [
+        'currency must be three capital letters, such as USD.',
+        `models → ok → input ${price}`,
+        `models → ok → output ${price}`,
+        `models → ok → cached ${price}`,
+        'models → ok has an unknown field "price".',
+        'models → list must be an object.',
+        'models → no blanks is not the name of a model.',
+        `models → much → input ${price}`,
+        `models → much → request ${price}`,
+        'has an unknown field "model".',
+      ].map((fault) => `PRICES: ${fault}`),
+    );
+  });
+
+  it.each<[string, () => string, string]>([
+    ['is missing', () => `${writeToolsFile({})}x`, 'cannot be read (ENOENT)'],
+    ['is no JSON', () => writeToolsFile('{"a": 1,}'), 'must be JSON: it breaks at character 9'],
+    ['is a list', () => writeToolsFile([]), 'must be the path of a JSON file with an object'],
+    ['has no models', () => writeToolsFile({ currency: 'USD' }), 'models must be an object'],
+    [
+      'has too many models',
+      () =>
+        writeToolsFile({
+          currency: 'USD',
+          models: Object.fromEntries(Array.from({ length: 1001 }, (_, i) => [`m${i}`, flash])),
+        }),
+      'models must not name more than 1000 models',
+    ],
+  ])('stop the start if the file %s', (_, path, fault) => {
+    expect(faultsOf({ PRICES: path() })).toEqual([`PRICES: ${fault}.`]);
   });
 });
 

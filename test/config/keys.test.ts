@@ -310,6 +310,17 @@ describe('labels and personas', () => {
   });
 });
 
+it('warns of a key that looks like one of another provider, and takes it all the same', () => {
+  const google = `AIzaSy${'q'.repeat(33)}`;
+  const { keys, warnings, faults } = find({
+    GOOGLE_API_KEY: google,
+    GOOGLE_API_KEY_2: 'looks-like-nothing-known',
+    ANAM_API_KEY_3: `AQ.${'q'.repeat(40)}`,
+  });
+  expect([keys.length, faults]).toEqual([3, []]);
+  expect(warnings).toEqual(['ANAM_API_KEY_3 looks like a key of google, not of anam.']);
+});
+
 describe('any set of numbered keys', () => {
   const anyNumbers = fc.uniqueArray(fc.bigInt({ min: 0n, max: 10n ** 30n }), { maxLength: 40 });
   const anyZeros = fc.integer({ min: 0, max: 3 });

@@ -73,6 +73,18 @@ it('puts a warning beside the service that it is about, and the others on a line
   ]);
 });
 
+it('warns of models that are surely not of Gemini, beside the service', () => {
+  const [google] = report({
+    GOOGLE_API_KEY: 'g-one',
+    GOOGLE_MODELS: 'gemini-flash-latest,gpt-4o,gemma-3,claude-opus-5,o3',
+  });
+  expect(google?.match(/GOOGLE_MODELS names [\w.-]+/g)).toEqual([
+    'GOOGLE_MODELS names gpt-4o',
+    'GOOGLE_MODELS names claude-opus-5',
+    'GOOGLE_MODELS names o3',
+  ]);
+});
+
 it('names ten of many keys, and never the text of one', () => {
   const keys = Array.from({ length: 12 }, (_, index) => [
     `GOOGLE_API_KEY_${index + 1}`,

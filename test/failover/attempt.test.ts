@@ -45,6 +45,7 @@ function start(
   const ended: EndedTrace[] = [];
   const setting = { isReady: true };
   const failover = createFailover({
+    tracing: null,
     pool,
     clock,
     random: () => 0.5,
@@ -170,6 +171,7 @@ describe('an attempt that goes well', () => {
         ms: 500,
         firstMs: 0,
         usage: END.usage,
+        span: null,
       },
     ]);
   });

@@ -39,6 +39,7 @@ function createSetting(
   const logged: Record<string, unknown>[] = [];
   const destination = { write: (line: string) => void logged.push(JSON.parse(line)) };
   const failover = createFailover({
+    tracing: null,
     pool,
     clock,
     random: () => 0.5,

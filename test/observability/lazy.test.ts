@@ -13,6 +13,13 @@ it('the metrics library is loaded at the first scrape', async () => {
   expect(isLoaded('/prom-client/')).toBe(true);
 });
 
+it('the SDK of OpenTelemetry is loaded only where spans are exported', async () => {
+  const app = await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
+  expect((await app.chat('Hi')).status).toBe(200);
+  expect(isLoaded('/@opentelemetry/sdk-trace')).toBe(false);
+  expect(app.standin.calls[0]?.traceparent).toBeUndefined();
+});
+
 it('a start loads the parts of undici that it uses', async () => {
   await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
   expect(isLoaded('/undici/lib/dispatcher/pool.js')).toBe(true);

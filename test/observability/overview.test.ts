@@ -1,17 +1,26 @@
 import { expect, it } from 'vitest';
 import { createOverview } from '../../src/observability/admin-view.ts';
+import { createInstances } from '../../src/observability/instances.ts';
 import { createStats } from '../../src/observability/stats.ts';
 import { createPool, google, SESSION } from '../support/pool.ts';
 
 function createCountedOverview() {
   const { pool, clock } = createPool(['google-1']);
   let made = 0;
+  const { inspection } = pool;
+  const startedAt = clock.now();
   const overview = createOverview({
-    inspection: pool.inspection,
+    inspection,
     targets: [google('flash'), SESSION],
     mode: 'live',
     redis: null,
-    stats: createStats(),
+    usage: { today: () => ({ tokensToday: 0, costToday: null, currency: null }) },
+    startedAt,
+    instances: createInstances({
+      ...{ instance: 'one', questions: null, redis: null, measuresProcess: false },
+      ...{ stats: createStats(), services: ['google', 'anam'], inspection, clock, startedAt },
+    }),
+    verdict: () => ({ look: 'good', situations: [] }),
     clock,
     unprovenKeys: () => {
       made += 1;
@@ -21,29 +30,35 @@ function createCountedOverview() {
   return { overview, clock, made: () => made };
 }
 
-it('is made once a second, however often it is asked for, and its time is the present', () => {
+it('is made once a second, however often it is asked for, and its time is the present', async () => {
   const { overview, clock, made } = createCountedOverview();
-  overview.get();
+  await overview.get();
   clock.advance(999);
-  expect(overview.get().now).toBe(new Date(clock.now()).toISOString());
+  expect((await overview.get()).now).toBe(new Date(clock.now()).toISOString());
   expect(made()).toBe(1);
   clock.advance(1);
-  overview.get();
+  await overview.get();
   expect(made()).toBe(2);
 });
 
-it('is made again when it was forgotten', () => {
+it('is made once for all who ask while it is made', async () => {
   const { overview, made } = createCountedOverview();
-  overview.get();
+  await Promise.all([overview.get(), overview.get()]);
+  expect(made()).toBe(1);
+});
+
+it('is made again when it was forgotten', async () => {
+  const { overview, made } = createCountedOverview();
+  await overview.get();
   overview.forget();
-  overview.get();
+  await overview.get();
   expect(made()).toBe(2);
 });
 
-it('is made again when the clock was set back', () => {
+it('is made again when the clock was set back', async () => {
   const { overview, clock, made } = createCountedOverview();
-  overview.get();
+  await overview.get();
   clock.set(clock.now() - 1);
-  overview.get();
+  await overview.get();
   expect(made()).toBe(2);
 });

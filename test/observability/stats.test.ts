@@ -1,54 +1,48 @@
 import { describe, expect, it } from 'vitest';
-import { createStats } from '../../src/observability/stats.ts';
-import { isoTime } from '../../src/shared/clock.ts';
+import { addUp, lastHour, mergePeriods, p95Of } from '../../src/observability/minute-counts.ts';
+import { createStats, type Stats } from '../../src/observability/stats.ts';
 import { failed } from '../support/pool.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
 
 const MINUTE = 60_000;
 const NOON = Date.UTC(2026, 10, 24, 12);
 
-describe('the last hour by minutes', () => {
-  const refused = { kind: 'refused', code: 'all_keys_exhausted', retryAfterMs: null } as const;
+const TROUBLE = { kind: 'refused', code: 'all_keys_exhausted', retryAfterMs: null } as const;
 
+function minutesOf(stats: Stats, now: number) {
+  const span = lastHour(now);
+  return mergePeriods([stats.periods(span)], span);
+}
+
+describe('the last hour by minutes', () => {
   it('counts each request in the minute in which it ended, by what became of it', () => {
     const stats = createStats();
     const at = { startedAt: NOON - 1000, ms: 1000 };
     const [first, second] = [attemptOf({ key: 'google' }), attemptOf({ key: 'google-2' })];
-    stats.requestEnded(requestOf(at));
-    stats.requestEnded(requestOf({ ...at, attempts: [first, second] }));
-    stats.requestEnded(requestOf({ ...at, end: refused }));
-    stats.requestEnded(requestOf({ ...at, end: { kind: 'broken_off' } }));
-    stats.requestEnded(requestOf({ ...at, end: { kind: 'internal_error' } }));
-    stats.requestEnded(requestOf({ ...at, end: { kind: 'client_gone' } }));
-    const list = stats.minutes(NOON + MINUTE - 1);
+    stats.requestEnded(requestOf({ ...at, operation: 'embeddings' }));
+    stats.requestEnded(requestOf({ ...at, operation: 'embeddings', attempts: [first, second] }));
+    stats.requestEnded(requestOf({ ...at, end: TROUBLE, success: null }));
+    stats.requestEnded(requestOf({ ...at, end: { kind: 'broken_off' }, success: null }));
+    stats.requestEnded(requestOf({ ...at, end: { kind: 'internal_error' }, success: null }));
+    stats.requestEnded(requestOf({ ...at, end: { kind: 'client_gone' }, success: null }));
+    stats.turnedAway(NOON + MINUTE - 1);
+    stats.overBudget(NOON);
+    const list = minutesOf(stats, NOON + MINUTE - 1);
     expect(list).toHaveLength(60);
     expect(list.at(-1)).toEqual({
-      at: isoTime(NOON),
-      requests: 6,
-      answered: 2,
-      fallbacks: 1,
-      refused: 1,
-      brokenOff: 2,
-      turnedAway: 0,
+      minute: NOON / MINUTE,
+      ...{ requests: 6, answered: 2, fallbacks: 1, refused: 1, brokenOff: 2 },
+      ...{ turnedAway: 1, overBudget: 1, tokens: 0, firstWords: [] },
     });
     expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
   });
 
-  it.each([1, 37, 59])('has its place for minute %i, with nothing before it', (minute) => {
+  it('measures the first words from the request, not from the attempt that brought them', () => {
     const stats = createStats();
-    stats.requestEnded(requestOf({ startedAt: NOON + minute * MINUTE }));
-    const list = stats.minutes(NOON + minute * MINUTE);
-    expect(list.at(-1)).toMatchObject({ at: isoTime(NOON + minute * MINUTE), requests: 1 });
-    expect(list.slice(0, -1).every(({ requests }) => requests === 0)).toBe(true);
-  });
-
-  it('forgets what is an hour old, and does not take it for now', () => {
-    const stats = createStats();
-    stats.requestEnded(requestOf({ startedAt: NOON }));
-    expect(stats.minutes(NOON + 59 * MINUTE)[0]).toMatchObject({ at: isoTime(NOON), requests: 1 });
-    expect(stats.minutes(NOON + 60 * MINUTE).every(({ requests }) => requests === 0)).toBe(true);
-    stats.requestEnded(requestOf({ startedAt: NOON + 60 * MINUTE }));
-    expect(stats.minutes(NOON + 60 * MINUTE).at(-1)).toMatchObject({ requests: 1 });
+    const late = attemptOf({ startedAt: NOON + 7000, firstMs: 1000 });
+    stats.requestEnded(requestOf({ startedAt: NOON, ms: 9000, waitedMs: 7000, attempts: [late] }));
+    const p95 = p95Of(addUp(0, minutesOf(stats, NOON))) ?? 0;
+    expect(Math.abs(p95 / 8000 - 1)).toBeLessThan(0.1);
   });
 });
 
@@ -56,7 +50,7 @@ describe('the latest requests', () => {
   it('are fifty, the newest first, however many there were', () => {
     const stats = createStats();
     for (let i = 0; i < 1000; i += 1) stats.requestEnded(requestOf({ requestId: `request-${i}` }));
-    const ids = stats.latest().map(({ requestId }) => requestId);
+    const ids = stats.latest().map(({ request }) => request.requestId);
     expect(ids).toHaveLength(50);
     expect([ids[0], ids[49]]).toEqual(['request-999', 'request-950']);
   });
@@ -65,10 +59,48 @@ describe('the latest requests', () => {
     const stats = createStats();
     const attempts = Array.from({ length: 25 }, (_, i) => attemptOf({ key: `google-${i}` }));
     stats.requestEnded(requestOf({ attempts }));
-    const [request] = stats.latest();
-    expect(request?.attemptsInAll).toBe(25);
-    expect(request?.attempts.map(({ key }) => key).at(0)).toBe('google-15');
-    expect(request?.attempts).toHaveLength(10);
+    const kept = stats.find('request-1');
+    expect(kept?.attemptsInAll).toBe(25);
+    expect(kept?.request.attempts.map(({ key }) => key).at(0)).toBe('google-15');
+    expect(kept?.request.attempts).toHaveLength(10);
+  });
+});
+
+describe('a request with trouble', () => {
+  const success = (id: string) => requestOf({ requestId: id });
+  const twoKeys = (id: string) =>
+    requestOf({ requestId: id, attempts: [attemptOf({ key: 'a' }), attemptOf({ key: 'b' })] });
+  const refused = (id: string, startedAt = NOON) =>
+    requestOf({ requestId: id, startedAt, success: null, end: TROUBLE });
+
+  it('is found after any number of successes, which are forgotten after fifty', () => {
+    const stats = createStats();
+    for (const request of [success('well'), twoKeys('switched'), refused('refused')]) {
+      stats.requestEnded(request);
+    }
+    for (let i = 0; i < 1000; i += 1) stats.requestEnded(success(`later-${i}`));
+    expect(stats.find('well')).toBeNull();
+    expect(stats.find('switched')?.request.attempts).toHaveLength(2);
+    expect(stats.find('refused')?.request.end).toEqual(TROUBLE);
+  });
+
+  it('is found as long as its group of failures, after any number of others with trouble', () => {
+    const stats = createStats();
+    stats.requestEnded(refused('refused'));
+    for (let i = 0; i < 499; i += 1) stats.requestEnded(twoKeys(`later-${i}`));
+    expect(stats.find('later-0')).not.toBeNull();
+    for (let i = 499; i < 1000; i += 1) stats.requestEnded(twoKeys(`later-${i}`));
+    expect(stats.find('later-0')).toBeNull();
+    expect(stats.find('refused')?.request.end).toEqual(TROUBLE);
+    stats.failures.list(NOON + 60 * MINUTE);
+    expect(stats.find('refused')).toBeNull();
+  });
+
+  it('is the latest where several have its id', () => {
+    const stats = createStats();
+    stats.requestEnded(refused('twice', NOON));
+    stats.requestEnded(refused('twice', NOON + 1));
+    expect(stats.find('twice')?.request.startedAt).toBe(NOON + 1);
   });
 });
 

@@ -291,13 +291,16 @@ describe('the facts of a key', () => {
     leaseOf('a')?.report(failed.badKey);
     leaseOf('b')?.report(failed.minute(10 * MINUTE));
     leaseOf('c')?.report(failed.minute(5 * MINUTE));
-    expect(pool.inspection.nextToReturn('google', 'flash')).toMatchObject({
+    expect(pool.inspection.summary('google', 'flash').nextToReturn).toMatchObject({
       id: 'c',
       until: clock.now() + 5 * MINUTE,
       untilBy: 'provider',
     });
-    expect(pool.inspection.causes('google', 'flash')).toEqual({ key_rejected: 1, rate_limited: 2 });
-    expect(pool.inspection.nextToReturn('google', 'pro')).toBeNull();
+    expect(pool.inspection.summary('google', 'flash').causes).toEqual({
+      key_rejected: 1,
+      rate_limited: 2,
+    });
+    expect(pool.inspection.summary('google', 'pro').nextToReturn).toBeNull();
   });
 
   it('are null for an unknown key or target', () => {

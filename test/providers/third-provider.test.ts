@@ -27,6 +27,19 @@ const acme = (baseUrl: string): Provider => ({
   withoutKeys: 'no key. Set ACME_API_KEY.',
   createTargets: () => [modelTarget('acme', 'acme-1')],
   describeUse: () => 'answers with acme-1',
+  createKeyCheck:
+    (_settings, { dispatcher, redact }) =>
+    async ({ secret }, signal) => {
+      const { statusCode, body } = await request(`${baseUrl}/v1/models`, {
+        dispatcher,
+        signal,
+        headers: { authorization: `Bearer ${secret.reveal()}` },
+      });
+      const text = await body.text();
+      return statusCode === 200
+        ? null
+        : describeFailure({ kind: 'key_rejected' }, text, redact, statusCode);
+    },
   createChat: (_settings, { dispatcher, redact, now }) =>
     asyncClient(async ({ messages }: ChatTurn, { key, target: { model }, signal, onChunk }) => {
       const { statusCode, headers, body } = await request(`${baseUrl}/v1/chat/completions`, {
@@ -103,6 +116,20 @@ it('parks a key at a 429 until the time that it names, while another steps in', 
   expect(await counts()).toEqual({ total: 2, available: 1, cooling_down: 1, exhausted: 0 });
   app.clock.advance(30_000);
   expect(await counts()).toMatchObject({ available: 2 });
+});
+
+it('brings its own check of a key, with which a spent quota stays spent', async () => {
+  const { app, ask, spent, called, counts } = await startAcme(KEYS);
+  spent.add('acme-key-one');
+  await ask();
+  spent.clear();
+  const { body } = await app.post('/api/keys/check', { service: 'acme' }, AS_ADMIN);
+  expect(body.checks).toMatchObject([
+    { id: 'acme', verdict: 'works' },
+    { id: 'acme-2', verdict: 'works' },
+  ]);
+  expect(called.toSorted().slice(-2)).toEqual(['acme-key-two', 'acme-key-two']);
+  expect(await counts()).toMatchObject({ available: 1, cooling_down: 1 });
 });
 
 it('refuses with its own sentence when every key is spent', async () => {

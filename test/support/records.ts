@@ -16,6 +16,7 @@ export const attemptOf = (changed: Partial<AttemptTrace> = {}): AttemptTrace => 
   ms: 0,
   firstMs: 100,
   usage: null,
+  span: null,
   ...changed,
 });
 
@@ -38,6 +39,7 @@ export function requestOf(changed: Partial<EndedTrace> = {}): EndedTrace {
       return key !== before?.key || target !== before.target;
     }).length,
     hedge: null,
+    span: null,
     end: { kind: 'answered' },
     ...changed,
   };

@@ -3,7 +3,14 @@ import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Order } from '../../observability/operator-actions.ts';
-import { type KeysPage, keyReport, keysPage, overview } from '../../observability/reports.ts';
+import {
+  type KeysPage,
+  keyCheck,
+  keyReport,
+  keysPage,
+  overview,
+} from '../../observability/reports.ts';
+import type { UsageStats } from '../../observability/usage.ts';
 import type { KeyState } from '../../pool/inspection.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
@@ -20,18 +27,24 @@ import {
   createAdminAccess,
   refuseOtherOrigins,
 } from './admin-access.ts';
+import { checkBeforeRelease, checkRoutes, type KeyCheckParts, keyOf } from './check-routes.ts';
+import { historyRoutes } from './history-routes.ts';
+import { type IncidentRoutesOptions, incidentRoutes } from './incident-routes.ts';
+import { usageRoutes } from './usage-routes.ts';
 
 /** What is for the operator. Without an admin token none of it exists, nor is this file loaded. */
 export interface AdminHttp extends Pick<AdminAccess, 'recognise'> {
   readonly routes: readonly Route[];
   readonly pages: readonly Page[];
   readonly turnedAway: AdminView['turnedAway'];
+  readonly overBudget: AdminView['overBudget'];
   readonly requestAnswered: Metrics['requestAnswered'];
 }
 
-export interface AdminHttpOptions extends AdminAccessOptions {
+export interface AdminHttpOptions extends AdminAccessOptions, KeyCheckParts, IncidentRoutesOptions {
   readonly view: AdminView;
   readonly metrics: Metrics;
+  readonly usage: UsageStats;
   readonly redact: Redact;
   /** How long an operator parks a key without saying so. */
   readonly cooldownMs: number;
@@ -41,9 +54,14 @@ export function createAdminHttp(options: AdminHttpOptions): AdminHttp {
   const access = createAdminAccess(options);
   return {
     recognise: access.recognise,
-    routes: adminRoutes(access, options),
+    routes: [
+      ...adminRoutes(access, options),
+      ...historyRoutes(access, options.view),
+      ...usageRoutes(access.require, options.usage),
+    ],
     pages: adminPages(access),
     turnedAway: options.view.turnedAway,
+    overBudget: options.view.overBudget,
     requestAnswered: options.metrics.requestAnswered,
   };
 }
@@ -80,7 +98,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       id: 'listKeys',
       summary: 'See the state of each key, and why',
       description:
-        'In the order of the settings, those of Google first. No answer holds the text of a key.',
+        'In the order of the settings, those of Google first, unless `sort` says otherwise. No answer holds the text of a key.',
       query: keysQuery,
       answer: jsonAnswer('One page of keys.', keysPage),
       handlers: [
@@ -94,19 +112,25 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       path: '/api/overview',
       id: 'getOverview',
       summary: 'See what became of the requests, and how many keys can be used',
-      description: 'Of this process, since its start; at most a second old.',
+      description:
+        'Of all instances that share one Redis, and what this one knows of the keys; at most a second old.',
       answer: jsonAnswer('The last hour, and the latest requests.', overview),
-      handlers: [access.require, (_request, response) => sendJson(response, 200, view.overview())],
+      handlers: [
+        access.require,
+        async (_request, response) => sendJson(response, 200, await view.overview()),
+      ],
     },
+    ...checkRoutes(access, options),
     {
-      ...onKey(releaseBody, { by: 'Ana', reason: 'quota was raised' }, (id, order) =>
-        view.actions.release(id, order),
-      ),
+      ...onKey(releaseBody, { by: 'Ana', reason: 'quota was raised' }, () => false),
+      handlers: [access.require, readBody, postRelease(options)],
+      answer: jsonAnswer('The key as it is now, and what the check says.', releaseAnswer),
+      errors: ['not_found', 'check_failed'],
       path: '/api/keys/{id}/release',
       id: 'releaseKey',
       summary: 'Let a key be used again',
       description:
-        'At once, whatever was found about it. What was found about its project is forgotten for all keys of the project.',
+        'What was found about it is forgotten, and what was found about its project for all keys of the project. A key that needs action is checked first, as by `POST /api/keys/{id}/check`: if the provider still refuses it, the answer is 409 and nothing is released, unless `force` is true.',
     },
     {
       ...onKey(
@@ -134,6 +158,7 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
           sendText(response, 200, metrics.contentType, await metrics.text()),
       ],
     },
+    ...incidentRoutes(access, options),
     {
       method: 'post',
       path: '/api/login',
@@ -191,6 +216,14 @@ const createKeysQuery = (targets: readonly Target[]) =>
     state: z.enum(['available', 'cooling_down', 'exhausted']).optional().meta({
       description: 'Only the keys in this state.',
     }),
+    search: z.string().trim().min(1).max(100).optional().meta({
+      description:
+        'Only the keys with this text, in any case, in their id, project, billing label or fingerprint.',
+    }),
+    sort: z.enum(['trouble']).optional().meta({
+      description:
+        '`trouble`: first the keys that need action, then those that cool down by the time of their return, then the others.',
+    }),
     after: z.string().optional().meta({
       description: 'Only the keys after this id: `next` of the page before.',
     }),
@@ -207,13 +240,16 @@ interface Row extends KeyState {
 
 /** @throws HttpError 400 that names the field */
 function listKeys(view: AdminView, query: KeysQuery): KeysPage {
-  const { state, after, limit } = query;
+  const { state, after, limit, search, sort } = query;
   const all = targetsFor(view, query).flatMap((target) =>
     view.states(target).map((row): Row => ({ ...row, target })),
   );
+  if (sort === 'trouble') all.sort(byTrouble);
   const start = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
   if (after !== undefined && start === 0) throw invalidField('after', 'There is no such key.');
-  const matches = (row: Row) => state === undefined || row.state === state;
+  const found = search === undefined ? null : view.search(search);
+  const matches = (row: Row) =>
+    (state === undefined || row.state === state) && (found === null || found.has(row.id));
   const rest = all.slice(start).filter(matches);
   const page = rest.slice(0, limit);
   return {
@@ -222,6 +258,14 @@ function listKeys(view: AdminView, query: KeysQuery): KeysPage {
     next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
   };
 }
+
+const byTrouble = (a: Row, b: Row) =>
+  TROUBLE[a.state] - TROUBLE[b.state] || (a.until ?? 0) - (b.until ?? 0);
+
+const TROUBLE = { exhausted: 0, cooling_down: 1, available: 2 } satisfies Record<
+  Row['state'],
+  number
+>;
 
 function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): readonly Target[] {
   const asked = targets.filter(({ provider }) => service === undefined || provider === service);
@@ -324,24 +368,55 @@ function postLogout({ cookie }: AdminAccess): RequestHandler {
 const MAX_SECONDS = 7 * 86_400;
 const note = z.string().trim().max(200);
 
-const releaseBody = z
+const noteBody = z
   .strictObject({
     by: note.optional().meta({
       description: 'Who does it, for the log. Default: the name given at the login.',
     }),
     reason: note.optional().meta({ description: 'Why, for the log.' }),
   })
+  .meta({ description: 'May be empty, or nothing at all.' });
+
+type Note = z.output<typeof noteBody>;
+
+const releaseBody = noteBody
+  .extend({
+    force: z.boolean().optional().meta({
+      description: 'Whether a key that needs action is released without a check. Default: false.',
+    }),
+  })
   .meta({ id: 'ReleaseRequest', description: 'May be empty, or nothing at all.' });
 
-type Note = z.output<typeof releaseBody>;
-
-const parkBody = releaseBody
+const parkBody = noteBody
   .extend({
     seconds: z.number().min(1).max(MAX_SECONDS).optional().meta({
       description: 'How long, from now, in seconds. Default: `KEY_COOLDOWN_SECONDS`.',
     }),
   })
   .meta({ id: 'ParkRequest', description: 'May be empty, or nothing at all.' });
+
+const releaseAnswer = z
+  .strictObject({
+    key: keyReport,
+    check: keyCheck.nullable().meta({ description: 'Null: it was not checked.' }),
+    sentence: z.string().meta({ description: 'What was done, in plain words.' }),
+  })
+  .meta({ id: 'ReleaseAnswer' });
+
+function postRelease({ view, checks, pool }: AdminHttpOptions): RequestHandler {
+  return async function releaseKey(request, response) {
+    const { force = false, ...body } = validate(releaseBody, bodyOrNone(request));
+    const key = keyOf(String(request.params.id), pool);
+    const isChecked = !force && view.actions.needsAction(key.id);
+    const found = isChecked ? await checkBeforeRelease(key, checks) : UNCHECKED;
+    view.actions.release(key.id, orderIn(response, body));
+    const { id } = key;
+    const [report] = view.keys(defaultTargets(view.targets).map((target) => ({ target, id })));
+    sendJson(response, 200, { key: report, ...found });
+  };
+}
+
+const UNCHECKED = { check: null, sentence: 'Released without a check.' };
 
 /** @param act returns whether there is such a key */
 function postAction<Body extends Note>(

@@ -51,6 +51,7 @@ const ERROR_TYPES: Record<ErrorCode, string> = {
   not_found: 'not_found_error',
   model_unavailable: 'not_found_error',
   method_not_allowed: 'invalid_request_error',
+  check_failed: 'invalid_request_error',
   rate_limited: 'rate_limit_error',
   internal_error: 'api_error',
   upstream_failed: 'api_error',

@@ -1,12 +1,12 @@
 import type { Readable } from 'node:stream';
 import type { AxiosResponse } from 'axios';
 import type { ApiKey } from '../../shared/api-key.ts';
-import { type ProviderWords, UpstreamError } from '../../shared/failure.ts';
+import { type Failure, type ProviderWords, UpstreamError } from '../../shared/failure.ts';
 import { asText, isJsonObject, type JsonObject, parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import type { PersonaOwner } from '../../shared/target.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { ClassifyContext, ProviderAnswer } from '../provider.ts';
+import type { ClassifyContext, ProviderAnswer, Traced } from '../provider.ts';
 import {
   classifyAnamSessionAnswer,
   classifyAnamTokenAnswer,
@@ -39,7 +39,12 @@ export interface Anam {
    *
    * @throws UpstreamError with the classified failure, and with Anam's own words where the body is at fault
    */
-  mintToken(key: ApiKey, request: TokenRequest, signal: AbortSignal): Promise<string>;
+  mintToken(
+    key: ApiKey,
+    request: TokenRequest,
+    signal: AbortSignal,
+    trace?: Traced,
+  ): Promise<string>;
   /**
    * Starts the session of a token that this key has minted.
    *
@@ -50,7 +55,14 @@ export interface Anam {
     key: ApiKey,
     request: SessionRequest & Pick<TokenRequest, 'personaOf'>,
     signal: AbortSignal,
+    trace?: Traced,
   ): Promise<ProviderWords>;
+  /**
+   * Checks a key by listing a persona of its account, which uses no minutes.
+   *
+   * @returns null for a key that works, else the classified failure
+   */
+  checkKey(key: ApiKey, signal: AbortSignal): Promise<Failure | null>;
   /**
    * Starts the session of a token that was minted elsewhere.
    *
@@ -65,15 +77,16 @@ export interface Anam {
 export function createAnam({ baseUrl, ...context }: AnamOptions): Anam {
   const { redact } = context;
   const call = createCall(baseUrl, redact);
-  const start = ({ token, body }: SessionRequest, signal: AbortSignal) =>
-    call({ url: '/v1/engine/session', credential: token, data: body, signal });
+  const start = ({ token, body }: SessionRequest, signal: AbortSignal, trace: Traced = {}) =>
+    call({ url: '/v1/engine/session', credential: token, data: body, signal, ...trace });
   return {
-    async mintToken(key, { body, personaOf }, signal) {
+    async mintToken(key, { body, personaOf }, signal, trace) {
       const answer = await call({
         url: '/v1/auth/session-token',
         credential: key.secret.reveal(),
         data: JSON.stringify(body),
         signal,
+        ...trace,
       });
       if (isSuccess(answer.status)) return textIn(answer, 'sessionToken');
       const failure = classifyAnamTokenAnswer(answer, personaOf, context);
@@ -81,8 +94,8 @@ export function createAnam({ baseUrl, ...context }: AnamOptions): Anam {
       throw new UpstreamError(failure, isCallersFault ? toWords(answer, redact) : null);
     },
 
-    async startSession(key, { personaOf, ...request }, signal) {
-      const answer = await start(request, signal);
+    async startSession(key, { personaOf, ...request }, signal, trace) {
+      const answer = await start(request, signal, trace);
       const words = toWords(answer, redact);
       if (isSuccess(answer.status)) {
         textIn(answer, 'sessionId');
@@ -93,6 +106,23 @@ export function createAnam({ baseUrl, ...context }: AnamOptions): Anam {
         : undefined;
       const waiting = { ...context, estimatedWaitSeconds };
       throw new UpstreamError(classifyAnamSessionAnswer(answer, personaOf, waiting), words);
+    },
+
+    async checkKey(key, signal) {
+      try {
+        const answer = await call({
+          method: 'GET',
+          url: '/v1/personas?page=1&perPage=1',
+          credential: key.secret.reveal(),
+          signal,
+        });
+        return isSuccess(answer.status) && parseJson(answer.body) !== undefined
+          ? null
+          : classifyAnamTokenAnswer(answer, 'callers', context);
+      } catch (error) {
+        if (error instanceof UpstreamError) return error.failure;
+        throw error;
+      }
     },
 
     passOn: async (request, signal) => toWords(await start(request, signal), redact),
@@ -145,7 +175,7 @@ const toWords = ({ status, headers, body }: ProviderAnswer, redact: Redact): Pro
 
 const isSuccess = (status: number) => status >= 200 && status < 300;
 
-interface AnamCall {
+interface AnamCall extends Traced {
   /** Default: POST. */
   readonly method?: 'GET';
   readonly url: string;
@@ -176,10 +206,12 @@ function createCall(baseUrl: string, redact: Redact): CallAnam {
     // As for Gemini: the address in the settings is the one that is called, whatever HTTP_PROXY says.
     proxy: false,
   } as const;
-  return async ({ credential, ...request }) => {
+  return async ({ credential, traceparent, ...request }) => {
     const headers = {
       ...(credential === null ? {} : { authorization: `Bearer ${credential}` }),
       ...(request.data === undefined ? {} : { 'content-type': 'application/json' }),
+      // axios leaves out what is undefined.
+      traceparent,
     };
     const { default: axios } = await loadAxios();
     try {

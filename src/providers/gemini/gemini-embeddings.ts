@@ -9,6 +9,7 @@ import type {
 } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { type GeminiOptions, requestsTo } from './gemini-request.ts';
+import { toUsage } from './gemini-usage.ts';
 import { Exchange } from './transport.ts';
 
 /** Asks Gemini for the embeddings of all texts in one call (https://ai.google.dev/api/embeddings). */
@@ -18,7 +19,7 @@ export function createGeminiEmbeddings(options: GeminiOptions): EmbeddingClient 
   return {
     call(question, key, { model }, handler) {
       const path = `/v1beta/models/${model}:batchEmbedContents`;
-      const request = requestTo(path, key, toBatch(question, `models/${model}`));
+      const request = requestTo(path, key, toBatch(question, `models/${model}`), handler);
       const answer = new EmbeddingsAnswer(dispatcher, request, handler, context);
       answer.expected = question.texts.length;
       dispatcher.dispatch(request, answer);
@@ -92,7 +93,6 @@ const isVector = (values: unknown): values is readonly number[] =>
 
 /** Older models do not count tokens. */
 function usageOf({ usageMetadata }: JsonObject): Usage | null {
-  const count = isJsonObject(usageMetadata) ? usageMetadata.promptTokenCount : undefined;
-  if (typeof count !== 'number' || !(count > 0)) return null;
-  return { ...NO_USAGE, inputTokens: count, totalTokens: count };
+  const { inputTokens } = toUsage(isJsonObject(usageMetadata) ? usageMetadata : null);
+  return inputTokens === 0 ? null : { ...NO_USAGE, inputTokens, totalTokens: inputTokens };
 }

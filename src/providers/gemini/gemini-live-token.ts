@@ -46,18 +46,23 @@ export function createLiveTokenClient({
     call({ model, systemPrompt }, key, _target, handler) {
       const now = context.now();
       const times = { newSessionExpiresAt: now + START_MS, expiresAt: now + LIFETIME_MS };
-      const request = requestTo('/v1alpha/auth_tokens', key, {
-        uses: 1,
-        newSessionExpireTime: new Date(times.newSessionExpiresAt).toISOString(),
-        expireTime: new Date(times.expiresAt).toISOString(),
-        bidiGenerateContentSetup: {
-          model: `models/${model}`,
-          ...(systemPrompt === null
-            ? {}
-            : { systemInstruction: { parts: [{ text: systemPrompt }] } }),
+      const request = requestTo(
+        '/v1alpha/auth_tokens',
+        key,
+        {
+          uses: 1,
+          newSessionExpireTime: new Date(times.newSessionExpiresAt).toISOString(),
+          expireTime: new Date(times.expiresAt).toISOString(),
+          bidiGenerateContentSetup: {
+            model: `models/${model}`,
+            ...(systemPrompt === null
+              ? {}
+              : { systemInstruction: { parts: [{ text: systemPrompt }] } }),
+          },
+          fieldMask: LOCKED,
         },
-        fieldMask: LOCKED,
-      });
+        handler,
+      );
       const answer = new TokenAnswer(times, dispatcher, request, handler, context);
       dispatcher.dispatch(request, answer);
       return answer;

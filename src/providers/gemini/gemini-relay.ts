@@ -1,11 +1,12 @@
 import type { ChatTurn } from '../../shared/chat.ts';
-import { type Failure, UpstreamError } from '../../shared/failure.ts';
+import { type Failure, UpstreamError, type Usage } from '../../shared/failure.ts';
 import { parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
-import type { AnswerEnd, ClassifyContext, Client, ProviderAnswer } from '../provider.ts';
+import type { AnswerEnd, ClassifyContext, Client, ProviderAnswer, Traced } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { type GeminiOptions, toGeminiRequest } from './gemini-request.ts';
+import { AnswerTail } from './gemini-usage.ts';
 import { type AnswerHead, Exchange } from './transport.ts';
 
 /** A request in Gemini's own protocol, sent on unchanged. */
@@ -45,7 +46,7 @@ export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOpt
         origin,
         path: base + path,
         method,
-        headers: [...headers, 'x-goog-api-key', key.secret.reveal()],
+        headers: [...headers, 'x-goog-api-key', key.secret.reveal(), ...traceHeader(handler)],
         body,
       };
       const answer = new RelayedAnswer(dispatcher, request, handler, context);
@@ -54,6 +55,9 @@ export function createGeminiRelay({ baseUrl, dispatcher, ...context }: GeminiOpt
     },
   };
 }
+
+const traceHeader = ({ traceparent }: Traced) =>
+  traceparent === undefined ? [] : ['traceparent', traceparent];
 
 /**
  * A request for the number of input tokens (https://ai.google.dev/api/tokens#method:-models.counttokens). With the
@@ -70,11 +74,9 @@ export const toCountRequest = (turn: ChatTurn, model: string): RelayRequest => (
   ),
 });
 
-/** The usage is not read. */
-const UNREAD: AnswerEnd = { usage: null };
-
 class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
   readonly #watch = new ErrorWatch();
+  readonly #tail = new AnswerTail();
   protected readonly isInflated = false;
   #hasPassed = false;
 
@@ -87,7 +89,7 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
   protected ended(): void {
     this.#pass(this.#watch.end());
     if (this.#watch.error !== null) this.#failInStream();
-    else if (this.#hasPassed) this.handler.onEnd(UNREAD);
+    else if (this.#hasPassed) this.handler.onEnd({ usage: this.usageSoFar() });
     else this.handler.onFailure(new UpstreamError(EMPTY));
   }
 
@@ -101,8 +103,13 @@ class RelayedAnswer extends Exchange<RelayPiece, AnswerEnd> {
       this.handler.onFailure(new UpstreamError(classifyNetworkError(error, this.context.redact)));
   }
 
+  usageSoFar(): Usage | null {
+    return this.#tail.usage();
+  }
+
   #pass(bytes: Buffer): void {
     if (bytes.length === 0) return;
+    this.#tail.keep(bytes);
     const head = this.#hasPassed ? null : toRelayHead(this.head, this.context.redact);
     this.#hasPassed = true;
     this.handler.onChunk({ head, bytes });

@@ -9,7 +9,7 @@ import type {
   ToolResult,
   UserPart,
 } from '../../shared/chat.ts';
-import type { ChatClient, UpstreamContext } from '../provider.ts';
+import type { ChatClient, Traced, UpstreamContext } from '../provider.ts';
 import { SCHEMA_ROOM, type SchemaRoom, withoutReferences } from './gemini-schema.ts';
 import { GeminiAnswer } from './gemini-stream.ts';
 import { toGeminiName, toGeminiTools, toToolConfig, withCallersNames } from './gemini-tools.ts';
@@ -25,7 +25,7 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
   return {
     call(turn, key, { model }, handler) {
       const path = `/v1beta/models/${model}:streamGenerateContent?alt=sse`;
-      const request = requestTo(path, key, toGeminiRequest(turn, model ?? ''));
+      const request = requestTo(path, key, toGeminiRequest(turn, model ?? ''), handler);
       const named = turn.tools ? withCallersNames(turn.tools, handler) : handler;
       const includesThoughts = turn.settings?.thinking?.includeThoughts === true;
       const answer = new GeminiAnswer(includesThoughts, dispatcher, request, named, context);
@@ -39,11 +39,16 @@ export function createGemini({ baseUrl, dispatcher, ...context }: GeminiOptions)
 export function requestsTo(baseUrl: string) {
   const { origin, pathname } = new URL(baseUrl);
   const base = pathname === '/' ? '' : pathname;
-  return (path: string, { secret }: ApiKey, body: object) => ({
+  return (path: string, { secret }: ApiKey, body: object, { traceparent }: Traced) => ({
     origin,
     path: base + path,
     method: 'POST' as const,
-    headers: { 'content-type': 'application/json', 'x-goog-api-key': secret.reveal() },
+    // undici leaves out what is undefined.
+    headers: {
+      'content-type': 'application/json',
+      'x-goog-api-key': secret.reveal(),
+      traceparent,
+    },
     // As bytes: undici would keep a copy beside the text.
     body: Buffer.from(JSON.stringify(body)),
   });

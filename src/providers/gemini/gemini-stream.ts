@@ -14,6 +14,7 @@ import { withoutFirstWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
+import { toUsage } from './gemini-usage.ts';
 import { Exchange } from './transport.ts';
 
 /** In characters. One event may carry images of some megabytes. */
@@ -59,6 +60,8 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
   #emptyReason = '';
   /** The last one: some gateways write a finish reason on every chunk. */
   #finish: ChatFinish | null = null;
+  /** The last usage so far. */
+  #metadata: JsonObject | null = null;
   /** Whether the only finish reason was on the last chunk: a later failure does not matter then. */
   #isComplete = false;
 
@@ -109,6 +112,10 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     this.#fail(isKnown ? failure : classifyNetworkError(error, this.context.redact));
   }
 
+  usageSoFar(): Usage | null {
+    return this.#metadata === null ? null : toUsage(this.#metadata);
+  }
+
   /** A character may be cut between two pieces, but most pieces end with a line. */
   #decode(bytes: Buffer): string {
     if (this.#decoder === null) {
@@ -138,13 +145,18 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
       return;
     }
     const raw: RawChunk = chunk;
-    if (!this.#knowsModel) this.#readModel(raw.modelVersion);
+    this.#readFacts(raw);
     const blockReason = raw.promptFeedback?.blockReason;
     const candidate = raw.candidates?.[0] ?? null;
     if ((raw.error ?? null) !== null) this.#fail(this.#classify(JSON.stringify(raw)));
-    else if (isSaid(blockReason)) this.#block(blockReason, usageOf(raw));
+    else if (isSaid(blockReason)) this.#block(blockReason, toUsage(raw.usageMetadata));
     else if (candidate !== null) this.#onCandidate(candidate, raw);
     else if (this.#hasBegun) this.handler.onChunk(NOTHING);
+  }
+
+  #readFacts({ usageMetadata, modelVersion }: RawChunk): void {
+    this.#metadata = usageMetadata ?? this.#metadata;
+    if (!this.#knowsModel) this.#readModel(modelVersion);
   }
 
   /** A withdrawn model may be redirected to another one, and an alias always is. */
@@ -162,7 +174,7 @@ export class GeminiAnswer extends Exchange<ChatChunk, ChatFinish> {
     if (candidate.groundingMetadata) this.#collect(candidate.groundingMetadata);
     if (this.#uncited !== null && this.#hasBegun) this.#cite(this.#uncited);
     const { finishReason } = candidate;
-    if (isSaid(finishReason)) this.#onLast(isSilent, finishReason, usageOf(raw));
+    if (isSaid(finishReason)) this.#onLast(isSilent, finishReason, toUsage(raw.usageMetadata));
     else if (isSilent && this.#hasBegun) this.handler.onChunk(NOTHING);
   }
 
@@ -423,16 +435,3 @@ const UNUSABLE: ReadonlySet<string> = new Set([
   'MISSING_THOUGHT_SIGNATURE',
   'MALFORMED_RESPONSE',
 ]);
-
-function usageOf({ usageMetadata }: RawChunk): Usage {
-  const count = (name: string) => toCount(usageMetadata?.[name]);
-  const inputTokens = count('promptTokenCount') ?? 0;
-  const thoughtTokens = count('thoughtsTokenCount') ?? 0;
-  const outputTokens = (count('candidatesTokenCount') ?? 0) + thoughtTokens;
-  const totalTokens = count('totalTokenCount') ?? inputTokens + outputTokens;
-  const cachedTokens = count('cachedContentTokenCount') ?? 0;
-  return { inputTokens, outputTokens, totalTokens, cachedTokens, thoughtTokens };
-}
-
-const toCount = (value: unknown) =>
-  typeof value === 'number' && Number.isFinite(value) && value >= 0 ? value : undefined;

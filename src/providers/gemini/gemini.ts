@@ -21,12 +21,15 @@ export const google: Provider<GoogleSettings> = {
   prefix: 'GOOGLE',
   mistakenPrefixes: ['GEMINI'],
   hasBillingAccounts: true,
+  looksLike: (text) => /^(?:AIza[\w-]{20,}|AQ\.[\w-]{16,})$/.test(text),
   // https://ai.google.dev/gemini-api/docs/api-key
   retiredKeys: {
     isOne: ({ secret }) => secret.reveal().startsWith('AIza'),
     cause:
       'Google rejects standard keys (AIza…) by now: make new keys (AQ.…) in AI Studio. It is neither theft nor quota',
   },
+  keysPage: 'https://aistudio.google.com/apikey',
+  statusPage: 'https://aistudio.google.com/status',
   metricName: 'gcp.gemini',
   exhaustedMessage: "I'm experiencing high demand right now. Please try again in a few minutes.",
   withoutKeys: 'no key, so every chat is refused. Set GOOGLE_API_KEY.',
@@ -39,6 +42,7 @@ export const google: Provider<GoogleSettings> = {
   ],
   statedLimits: ({ googleLimits }, { model, metered }) =>
     (metered ? googleLimits.get(model ?? '') : undefined) ?? {},
+  hasOtherAddress: ({ googleBaseUrl }) => !new URL(googleBaseUrl).host.endsWith('.googleapis.com'),
   describeUse: ({ googleModels: [first, ...others], googleEmbeddingModels, googleLiveModel }) =>
     [
       `answers with ${first}`,
@@ -50,7 +54,25 @@ export const google: Provider<GoogleSettings> = {
         ? []
         : [`mints tokens for Live sessions with ${googleLiveModel}`]),
     ].join(', '),
+  warningsFor: ({ googleModels }) =>
+    googleModels
+      .filter((model) => OF_OTHER_VENDORS.test(model))
+      .map(
+        (model) =>
+          `GOOGLE_MODELS names ${model}, which is no model of Gemini; a name that programs ask for belongs in MODEL_ALIASES.`,
+      ),
   createChat: ({ googleBaseUrl: baseUrl }, context) => createGemini({ ...context, baseUrl }),
   createEmbeddings: ({ googleBaseUrl: baseUrl }, context) =>
     createGeminiEmbeddings({ ...context, baseUrl }),
+  createKeyCheck:
+    ({ googleBaseUrl: baseUrl, googleModels: [model] }, context) =>
+    async (key, signal) => {
+      // At the first check: most servers never check a key.
+      const { checkGeminiKey } = await import('./key-check.ts');
+      return checkGeminiKey(key, { ...context, baseUrl, model }, signal);
+    },
 };
+
+/** Gemini's API serves other families of Google's too, so only names that are surely of others count. */
+const OF_OTHER_VENDORS =
+  /^(?:(?:chat)?gpt-|o\d(?:-|$)|claude-|grok-|mistral-|mixtral-|llama-|deepseek-|qwen)/i;

@@ -18,7 +18,7 @@ export interface KeyCheckOptions extends ClassifyContext {
  * Checks a key by counting the tokens of one word, which uses no quota of the model.
  *
  * @param signal ends the check
- * @returns null for a key that works, else the classified failure
+ * @returns null for a key that works, else the classified failure; a model that is missing is no fault of the key
  */
 export async function checkGeminiKey(
   { secret }: Pick<ApiKey, 'secret'>,
@@ -30,8 +30,12 @@ export async function checkGeminiKey(
     await client.getGenerativeModel({ model }, { baseUrl }).countTokens('Hi', { signal });
     return null;
   } catch (error) {
-    if (error instanceof GoogleGenerativeAIFetchError) return classifyRefusal(error, context);
+    if (error instanceof GoogleGenerativeAIFetchError) {
+      const failure = classifyRefusal(error, context);
+      return failure.kind === 'model_unavailable' ? { ...failure, whose: null } : failure;
+    }
     if (error instanceof GoogleGenerativeAIError) {
+      error.message = error.message.replace(UNREACHED, `${baseUrl} does not answer: `);
       return classifyNetworkError(error, context.redact);
     }
     throw error;
@@ -50,3 +54,4 @@ function classifyRefusal(
 }
 
 const PREFIX = /^\[GoogleGenerativeAI Error\]: Error fetching from \S+ \[\d+ [^\]]*\] /;
+const UNREACHED = /^\[GoogleGenerativeAI Error\]: Error fetching from \S+: /;

@@ -125,8 +125,44 @@ describe('the list of keys', () => {
     expect(await ids('?model=gemini-2.5-pro&state=available')).toEqual(['google', 'google-2']);
   });
 
+  it('is searched by id, project, billing label and fingerprint', async () => {
+    const app = await start({
+      ...{ GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two', ANAM_API_KEY: 'a-one' },
+      ...{ GOOGLE_API_KEY_2_PROJECT: 'shop', GOOGLE_API_KEY_2_BILLING: 'Acme' },
+    });
+    const ids = async (query: string) => {
+      const { keys, total } = await list(app, query);
+      expect(total).toBe(keys.length);
+      return keys.map(({ id }: { id: string }) => id);
+    };
+    const [, second] = (await list(app, '')).keys;
+    expect(await ids('?search=GOOGLE')).toEqual(['google', 'google-2']);
+    expect(await ids('?search=sho')).toEqual(['google-2']);
+    expect(await ids('?search=acme')).toEqual(['google-2']);
+    expect(await ids(`?search=${second.fingerprint.slice(0, 8)}`)).toEqual(['google-2']);
+    expect(await ids('?search=g-two')).toEqual([]);
+  });
+
+  it('has those with trouble first if asked to, page by page', async () => {
+    const names = [1, 2, 3, 4, 5].map((n) => [`GOOGLE_API_KEY_${n}`, `g-${n}`]);
+    const app = await start(Object.fromEntries(names), [
+      ...[1, 2, 4].map((n) => ({ key: `g-${n}`, service: 'google' as const })),
+      { key: 'g-3', service: 'google', fault: { kind: 'leaked' } },
+      { key: 'g-5', service: 'google' },
+    ]);
+    for (let i = 0; i < 5; i += 1) await app.chat('Hi');
+    await act(app, 'google-2/park', { seconds: 900 });
+    await act(app, 'google-5/park', { seconds: 60 });
+    const first = await list(app, '?sort=trouble&limit=2');
+    const rest = await list(app, `?sort=trouble&limit=3&after=${first.next}`);
+    const ids = [...first.keys, ...rest.keys].map(({ id }: { id: string }) => id);
+    expect(ids).toEqual(['google-3', 'google-5', 'google-2', 'google-1', 'google-4']);
+  });
+
   it.each([
     ['limit=0', 'limit'],
+    ['sort=id', 'sort'],
+    ['search=', 'search'],
     ['limit=501', 'limit'],
     ['limit=many', 'limit'],
     ['service=openai', 'service'],

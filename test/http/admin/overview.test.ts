@@ -98,7 +98,7 @@ describe('a key that needed action and was released', () => {
     ],
   });
   const LEAKED = { fault: { kind: 'leaked' } } as const;
-  const release = (app: App) => app.post('/api/keys/google-2/release', {}, AS_ADMIN);
+  const release = (app: App) => app.post('/api/keys/google-2/release', { force: true }, AS_ADMIN);
   const park = (app: App) => app.post('/api/keys/google-2/park', {}, AS_ADMIN);
 
   /** The second key is rejected, then mended, then released. */

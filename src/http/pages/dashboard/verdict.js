@@ -150,8 +150,8 @@ const affected = ({ requestsAffected }) =>
 /** @param {Situation} situation */
 function linkOf({ link }) {
   if (link === null) return null;
-  const isOurs = link.startsWith('#') || link.startsWith('/');
-  return html`<a href=${link} target=${isOurs ? '_self' : '_blank'} rel="noreferrer">${isOurs ? 'Show' : 'Open'}</a>`;
+  if (link.startsWith('#')) return html`<a href=${link}>Show ${link.replace(/^#\w+=/, '')}</a>`;
+  return html`<a href=${link} target="_blank" rel="noreferrer">${new URL(link, location.href).host}</a>`;
 }
 
 /** @param {Situation} situation */

@@ -1,0 +1,150 @@
+import type { Clock } from '../shared/clock.ts';
+import type { AlertEvent, Alerts } from './alerts.ts';
+import { type Notice, reportIncident, type StoredIncident } from './incident-report.ts';
+
+/** For one subject: the next beginning is announced at the earliest so long after the last one. */
+const PAUSE_MS = 900_000;
+/** An instance whose announcement shows no sign of life for so long has died. */
+const CLAIM_MS = 60_000;
+const CLAIM_BEAT_MS = 20_000;
+
+type Notices = StoredIncident['notices'];
+type NoticeName = keyof Notices;
+
+const EVENTS = {
+  began: 'incident.began',
+  updated: 'incident.updated',
+  ended: 'incident.ended',
+} as const satisfies Record<NoticeName, AlertEvent>;
+const NAMES = Object.keys(EVENTS) as NoticeName[];
+
+export interface AnnouncementsOptions {
+  readonly alerts: Alerts;
+  /** The id of this process. */
+  readonly instance: string;
+  readonly clock: Pick<Clock, 'now'>;
+  /** All incidents, also those that are over. */
+  readonly others: () => Promise<readonly StoredIncident[]>;
+  /** An announcement was sent, or given up. */
+  readonly settled: () => void;
+}
+
+/** A change that must be in the store before it takes effect. */
+export interface AnnouncementStep {
+  readonly notices: Notices;
+  written(): void;
+}
+
+/** Each announcement is claimed in the store by one instance, which sends it. Another one takes over when that has died. */
+export class Announcements {
+  readonly #options: AnnouncementsOptions;
+  /** Announcements of this instance: null while they are on their way. */
+  readonly #sending = new Map<string, 'sent' | 'failed' | null>();
+  /** When another instance's sign of life was last seen to change, by our own clock. */
+  readonly #beats = new Map<string, { readonly beat: number; readonly at: number }>();
+
+  /** By subject: the end of the pause after its last beginning. */
+  readonly #pauses = new Map<string, number>();
+
+  constructor(options: AnnouncementsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether something of it is still to be announced. */
+  isPending({ notices }: StoredIncident): boolean {
+    const isClaimed = NAMES.some((name) => notices[name]?.state === 'claimed');
+    return isClaimed || (notices.began?.state === 'sent' && notices.ended === undefined);
+  }
+
+  /** Null where there is nothing to do now. */
+  async nextStep(incident: StoredIncident): Promise<AnnouncementStep | null> {
+    const name = NAMES.find((one) => incident.notices[one]?.state === 'claimed');
+    if (name !== undefined) return this.#stepOfClaim(incident, name);
+    const due = this.#options.alerts.hasRoom() ? await this.#due(incident) : null;
+    return due === null ? null : this.#claim(incident, due);
+  }
+
+  #stepOfClaim(incident: StoredIncident, name: NoticeName): AnnouncementStep | null {
+    const { instance, clock } = this.#options;
+    const { by, at, beat } = incident.notices[name] as Notice;
+    const outcome = this.#sending.get(keyOf(incident, name));
+    if (by !== instance || outcome === undefined) {
+      const isDead = by === instance || this.#isSilent(incident, name, beat);
+      return isDead && this.#options.alerts.hasRoom() ? this.#claim(incident, name) : null;
+    }
+    if (outcome === null) {
+      return clock.now() - at < CLAIM_BEAT_MS ? null : this.#step(incident, name, 'claimed');
+    }
+    return this.#step(incident, name, outcome, () => this.#sending.delete(keyOf(incident, name)));
+  }
+
+  #isSilent(incident: StoredIncident, name: NoticeName, beat: number): boolean {
+    const now = this.#options.clock.now();
+    const key = keyOf(incident, name);
+    const known = this.#beats.get(key);
+    if (known?.beat === beat) return now - known.at >= CLAIM_MS;
+    this.#beats.set(key, { beat, at: now });
+    if (this.#beats.size > MAX_BEATS) this.#beats.delete([...this.#beats.keys()][0] ?? key);
+    return false;
+  }
+
+  #claim(incident: StoredIncident, name: NoticeName): AnnouncementStep {
+    return this.#step(incident, name, 'claimed', () => this.#send(incident, name));
+  }
+
+  #step(
+    { notices, keysInAll }: StoredIncident,
+    name: NoticeName,
+    state: Notice['state'],
+    written: () => void = () => {},
+  ): AnnouncementStep {
+    const { instance: by, clock } = this.#options;
+    const beat = (notices[name]?.beat ?? 0) + 1;
+    return {
+      notices: { ...notices, [name]: { state, by, beat, at: clock.now(), keysInAll } },
+      written,
+    };
+  }
+
+  #send(incident: StoredIncident, name: NoticeName): void {
+    const { alerts, settled } = this.#options;
+    const key = keyOf(incident, name);
+    this.#sending.set(key, null);
+    void alerts.send(EVENTS[name], reportIncident(incident)).then((outcome) => {
+      // The claim stays: another instance takes it over, or this one after its restart.
+      if (outcome === 'stopped') return;
+      this.#sending.set(key, outcome);
+      settled();
+    });
+  }
+
+  async #due(incident: StoredIncident): Promise<NoticeName | null> {
+    const { began, updated, ended } = incident.notices;
+    if (incident.to !== null) {
+      return began?.state === 'sent' && ended === undefined ? 'ended' : null;
+    }
+    if (began === undefined) return (await this.#mayBegin(incident)) ? 'began' : null;
+    return this.#hasMoreKeys(incident, updated ?? began) ? 'updated' : null;
+  }
+
+  /** Not within the pause after another beginning of the same subject; if it lasts longer, then. */
+  async #mayBegin(incident: StoredIncident): Promise<boolean> {
+    const { alerts, others, clock } = this.#options;
+    if (!alerts.announces(incident)) return false;
+    if (clock.now() < (this.#pauses.get(incident.subject) ?? 0)) return false;
+    const before = (await others()).filter(({ subject }) => subject === incident.subject);
+    const last = Math.max(0, ...before.map(({ notices }) => notices.began?.at ?? 0));
+    this.#pauses.set(incident.subject, last + PAUSE_MS);
+    return clock.now() >= last + PAUSE_MS;
+  }
+
+  /** A further key needs action, a while after the last announcement. */
+  #hasMoreKeys({ kind, keysInAll }: StoredIncident, last: Notice): boolean {
+    const isLater = this.#options.clock.now() - last.at >= PAUSE_MS;
+    return kind === 'key_needs_action' && keysInAll > last.keysInAll && isLater;
+  }
+}
+
+const MAX_BEATS = 1000;
+
+const keyOf = ({ id }: StoredIncident, name: NoticeName) => `${id} ${name}`;

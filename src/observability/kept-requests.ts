@@ -1,0 +1,113 @@
+import type { AttemptTrace, EndedTrace } from '../failover/trace.ts';
+import type { Outcome } from '../pool/lease.ts';
+import { isoTime } from '../shared/clock.ts';
+import type { FailureKind } from '../shared/failure.ts';
+import { type RequestReport, reportedEnd } from './reports.ts';
+
+/** A request that has ended. */
+export interface KeptRequest {
+  /** With its last attempts alone where it had many. */
+  readonly request: EndedTrace;
+  readonly attemptsInAll: number;
+}
+
+const MAX_ATTEMPTS = 10;
+
+/** One that has tried thousands of keys is not kept whole. */
+export const keepRequest = (request: EndedTrace): KeptRequest => ({
+  request:
+    request.attempts.length > MAX_ATTEMPTS
+      ? { ...request, attempts: request.attempts.slice(-MAX_ATTEMPTS) }
+      : request,
+  attemptsInAll: request.attempts.length,
+});
+
+/** The latest requests, as many as there is room for. */
+export class LatestRequests {
+  readonly #max: number;
+  /** A ring. */
+  readonly #kept: KeptRequest[] = [];
+  #added = 0;
+
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  add(kept: KeptRequest): void {
+    this.#kept[this.#added % this.#max] = kept;
+    this.#added += 1;
+  }
+
+  /** Newest first. */
+  list(): readonly KeptRequest[] {
+    const next = this.#added % this.#max;
+    return [...this.#kept.slice(next), ...this.#kept.slice(0, next)].reverse();
+  }
+}
+
+/**
+ * @param instance that has handled the request
+ * @param words `unquoted`: without messages that may quote the caller, whose words stay at the instance
+ */
+export function reportRequest(
+  { request, attemptsInAll }: KeptRequest,
+  instance: string,
+  words: 'all' | 'unquoted' = 'all',
+): RequestReport {
+  const { requestId, client, targets, operation, startedAt, ms, waitedMs, attempts, end } = request;
+  return {
+    requestId,
+    instance,
+    client,
+    service: targets[0].provider,
+    operation,
+    at: isoTime(startedAt + ms),
+    ms,
+    waitedMs,
+    end: reportedEnd(end.kind),
+    code: end.kind === 'refused' ? end.code : null,
+    attemptsInAll,
+    attempts: attempts.map((attempt) => reportAttempt(attempt, words === 'unquoted')),
+  };
+}
+
+function reportAttempt(
+  attempt: AttemptTrace,
+  isUnquoted: boolean,
+): RequestReport['attempts'][number] {
+  const { key, target, otherModel, outcome, isProbe, isHedge, parked, ms, firstMs, usage } =
+    attempt;
+  return {
+    key,
+    model: target.label,
+    responseModel: otherModel,
+    outcome: outcome.kind,
+    message: messageOf(outcome, isUnquoted),
+    isTrial: isProbe,
+    isHedge,
+    parkedUntil: parked === null ? null : isoTime(parked.until),
+    parkedFeatures: [...(parked?.features ?? [])],
+    ms,
+    firstMs,
+    tokens: usage?.totalTokens ?? null,
+  };
+}
+
+function messageOf(outcome: Outcome, isUnquoted: boolean): string | null {
+  if (outcome.kind === 'success') return null;
+  return isUnquoted && mayQuote(outcome)
+    ? 'only the instance itself shows what was said'
+    : outcome.message;
+}
+
+/** Whether the provider's words may be about what the caller has sent. */
+const mayQuote = (outcome: Outcome) =>
+  ('mayConcernRequest' in outcome && outcome.mayConcernRequest) || QUOTING.has(outcome.kind);
+
+const QUOTING: ReadonlySet<Outcome['kind']> = new Set<FailureKind>([
+  'request_fault',
+  'not_owned',
+  'content_blocked',
+  'unusable_answer',
+  'internal_error',
+]);

@@ -1,0 +1,82 @@
+import type { KeyState } from '../pool/inspection.ts';
+import { isoTime } from '../shared/clock.ts';
+import type { ProviderFacts } from '../shared/provider-facts.ts';
+import type { Target } from '../shared/target.ts';
+import { MAX_NAMED_KEYS, type Situation } from './reports.ts';
+import type { ProviderTroubles } from './troubles.ts';
+
+export interface ServiceFacts {
+  readonly provider: Pick<
+    ProviderFacts,
+    'name' | 'prefix' | 'hasPersonas' | 'keysPage' | 'statusPage'
+  >;
+  /** Whether its base URL is another than the provider's own. */
+  readonly hasOtherAddress: boolean;
+  /** The default first. */
+  readonly models: readonly ModelFacts[];
+  readonly troubles: ProviderTroubles;
+  /** Why a whole kind of key is rejected; null where that is not the reason. */
+  readonly retiredCause: string | null;
+}
+
+export interface ModelFacts {
+  readonly target: Pick<Target, 'label' | 'use'>;
+  /** Of every key. */
+  readonly states: readonly KeyState[];
+}
+
+/** What every situation has, and of the rest what one has. */
+type Given = Partial<Situation> &
+  Pick<Situation, 'kind' | 'look' | 'sentence' | 'fault' | 'remedy'>;
+
+export function situation(now: number, given: Given): Situation {
+  const { kind, service = null, model = null, client = null, cause = kind } = given;
+  const id = [
+    FAMILIES[kind] ?? kind,
+    service,
+    model,
+    client,
+    SEVERAL_CAUSES.has(kind) ? cause : null,
+  ];
+  return {
+    id: id.filter((part) => part !== null).join(':'),
+    ...{ service, model, client, cause },
+    ...{ keys: [], keysInAll: 0, requestsAffected: 0 },
+    ...{ since: isoTime(now), until: null, untilText: null, link: null },
+    ...given,
+  };
+}
+
+/** Kinds that are one trouble, whichever way it shows at the moment. */
+const FAMILIES: Partial<Record<Situation['kind'], Situation['kind']>> = {
+  provider_slow: 'provider_down',
+  network: 'provider_down',
+};
+
+/** Kinds of which there may be one for each cause. */
+const SEVERAL_CAUSES: ReadonlySet<Situation['kind']> = new Set([
+  'key_needs_action',
+  'client_limit',
+  'other_model',
+]);
+
+/** Why something fails, and what to do about it. */
+export type Reason = Pick<Situation, 'kind' | 'sentence' | 'fault' | 'remedy'> & Partial<Situation>;
+
+/** `Google`. */
+export const titleOf = ({ provider: { name } }: Pick<ServiceFacts, 'provider'>) =>
+  `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+
+export function named(ids: readonly string[]): Pick<Situation, 'keys' | 'keysInAll'> {
+  const all = [...new Set(ids)];
+  return { keys: all.slice(0, MAX_NAMED_KEYS), keysInAll: all.length };
+}
+
+const MAX_LISTED = 3;
+
+/** `google, google-2, and 4 more`. */
+export function listOf(ids: readonly string[]): string {
+  const more = ids.length - MAX_LISTED;
+  const names = [...ids.slice(0, MAX_LISTED), ...(more > 0 ? [`${more} more`] : [])];
+  return new Intl.ListFormat('en').format(names);
+}

@@ -1,0 +1,311 @@
+import { isoTime } from '../shared/clock.ts';
+import type { RedisState } from '../shared/shared-store.ts';
+import { situationsOfCalls } from './call-situations.ts';
+import { timeOf } from './key-report.ts';
+import { situationsNeedingAction, situationsOfKeys } from './key-situations.ts';
+import { SITUATION_KINDS, type Situation, type Verdict } from './reports.ts';
+import { listOf, named, type ServiceFacts, situation, titleOf } from './situation.ts';
+import {
+  type ClientTroubles,
+  type LimiterTroubles,
+  type OtherModel,
+  RECENT_MS,
+  type RecentCount,
+} from './troubles.ts';
+/** All that the verdict is made of. */
+export interface SituationFacts {
+  /** Milliseconds since the epoch. */
+  readonly now: number;
+  readonly services: readonly ServiceFacts[];
+  /** Keys that needed action, were released, and have not answered since. */
+  readonly unprovenKeys: readonly string[];
+  /** Null without Redis. */
+  readonly redis: RedisState | null;
+  readonly store: StoreFacts;
+  readonly limiter: LimiterTroubles;
+  readonly clients: readonly ClientTroubles[];
+  readonly bugs: RecentCount;
+  readonly otherModels: readonly OtherModel[];
+}
+
+export interface StoreFacts {
+  readonly kind: 'redis' | 'file' | 'memory';
+  /** What is wrong with it, as a sentence; null for nothing. */
+  readonly fault: string | null;
+}
+
+/**
+ * What is wrong now: whose fault it is, since when, until when, and what to do; the gravest first. A time that the
+ * facts do not tell is `now`: whoever watches keeps the first.
+ */
+export function verdictOn(facts: SituationFacts): Verdict {
+  const found = situationsIn(facts);
+  const has = (look: Situation['look']) => found.some((one) => one.look === look);
+  const worst = has('bad') ? 'bad' : 'wait';
+  if (has('bad') || has('wait')) return { look: worst, situations: found.toSorted(byGravity) };
+  return { look: 'good', situations: [allWell(facts), ...found] };
+}
+
+const LOOKS: readonly Situation['look'][] = ['bad', 'wait', 'info'];
+
+const byGravity = (one: Situation, other: Situation) =>
+  LOOKS.indexOf(one.look) - LOOKS.indexOf(other.look) ||
+  SITUATION_KINDS.indexOf(one.kind) - SITUATION_KINDS.indexOf(other.kind);
+
+function situationsIn(facts: SituationFacts): readonly Situation[] {
+  const { now, services } = facts;
+  if (services.every(hasNoKeys)) return [withoutAnyKey(facts)];
+  return [
+    ...services.flatMap((service) => ofService(service, now)),
+    ...ofReleases(facts),
+    ...ofLimiter(facts),
+    ...facts.clients.map((client) => ofClient(client, now)),
+    ...ofBugs(facts),
+    ...ofStores(facts),
+    ...facts.otherModels.map((model) => ofOtherModel(model, facts)),
+  ];
+}
+
+function allWell({ now, services }: SituationFacts): Situation {
+  const isCooling = services.some(({ models }) =>
+    models.some(({ states }) => states.some(({ state }) => state === 'cooling_down')),
+  );
+  const keys = isCooling
+    ? 'Some keys are cooling down; others are available.'
+    : 'All keys are available.';
+  return situation(now, {
+    ...{ kind: 'all_well', look: 'info', fault: isCooling ? 'quota' : 'us' },
+    sentence: keys,
+    remedy: 'Nothing.',
+  });
+}
+
+const hasNoKeys = ({ models: [first] }: ServiceFacts) => (first?.states.length ?? 0) === 0;
+
+const withoutAnyKey = ({ now, services }: SituationFacts): Situation =>
+  situation(now, {
+    ...{ kind: 'no_keys', look: 'bad', fault: 'us' },
+    sentence: 'No API key is configured: all requests are refused.',
+    remedy: addKey(services.map(({ provider }) => `${provider.prefix}_API_KEY`).join(' or ')),
+    untilText: 'a key is added',
+  });
+
+const addKey = (variable: string) => `Add a key on the dashboard, or set ${variable} and restart.`;
+
+function ofService(service: ServiceFacts, now: number): readonly Situation[] {
+  if (hasNoKeys(service)) return withoutKeys(service, now);
+  const grave = [...situationsOfCalls(service, now), ...situationsOfKeys(service, now)];
+  const isExplained = grave.some(({ look }) => look === 'bad');
+  const refusals = isExplained ? [] : ofRefusals(service, now);
+  return [...grave, ...situationsNeedingAction(service, now), ...refusals];
+}
+
+/** A service that answers no chats may be left out. */
+function withoutKeys(service: ServiceFacts, now: number): readonly Situation[] {
+  const { name, prefix } = service.provider;
+  if (service.models[0]?.target.use !== 'chat') return [];
+  return [
+    situation(now, {
+      ...{ kind: 'no_keys', look: 'bad', fault: 'us', service: name },
+      sentence: `No ${titleOf(service)} key is configured: every chat is refused.`,
+      remedy: addKey(`${prefix}_API_KEY`),
+      untilText: 'a key is added',
+    }),
+  ];
+}
+
+/** A minute without a further refusal, and it is over. */
+const OVER_MS = 60_000;
+const LATELY = 'within the last 15 minutes';
+
+interface Lately {
+  readonly count: number;
+  readonly isOver: boolean;
+  /** `98 requests were`, or `98 requests to Google were`. */
+  readonly were: string;
+  /** `within the last 15 minutes`, or `until 2 minutes ago; it is over`. */
+  readonly when: string;
+  readonly fields: Pick<Situation, 'look' | 'since' | 'until' | 'requestsAffected'>;
+}
+
+/** The events of the last quarter of an hour; null without any. */
+function lately(counts: readonly RecentCount[], now: number, to = ''): Lately | null {
+  const count = counts.reduce((sum, one) => sum + one.since(now - RECENT_MS, now), 0);
+  if (count === 0) return null;
+  const lastAt = Math.max(...counts.map((one) => one.lastAt));
+  const minutes = Math.floor((now - lastAt) / 60_000);
+  const isOver = now - lastAt >= OVER_MS;
+  const ago = minutes === 1 ? 'a minute ago' : `${minutes} minutes ago`;
+  return {
+    count,
+    isOver,
+    were: requestsWere(count, to, isOver),
+    when: isOver ? `until ${ago}; it is over` : LATELY,
+    fields: {
+      look: isOver ? 'info' : 'wait',
+      since: isoTime(Math.min(...counts.map((one) => one.firstAt(now)))),
+      until: isOver ? isoTime(lastAt) : null,
+      requestsAffected: count,
+    },
+  };
+}
+
+/** While it goes on, exact up to ten, then one digit and zeros: screen readers read the sentence at each change. */
+function requestsWere(count: number, to: string, isExact: boolean): string {
+  const unit = isExact || count <= 10 ? 1 : 10 ** (String(count).length - 1);
+  const rounded = count - (count % unit);
+  const requests = `${rounded} request${rounded === 1 ? '' : 's'}${to}`;
+  return `${rounded < count ? 'More than ' : ''}${requests} ${count === 1 ? 'was' : 'were'}`;
+}
+
+function ofRefusals(service: ServiceFacts, now: number): readonly Situation[] {
+  const { outOfKeys, failed } = service.troubles;
+  const recent = lately([outOfKeys, failed], now, ` to ${titleOf(service)}`);
+  if (recent === null) return [];
+  const isOutOfKeys = 2 * outOfKeys.since(now - RECENT_MS, now) >= recent.count;
+  return [
+    situation(now, {
+      ...{ kind: 'refusals', service: service.provider.name, ...recent.fields },
+      ...(isOutOfKeys
+        ? ({ cause: 'all_keys_exhausted', fault: 'quota' } as const)
+        : ({ cause: 'upstream_failed', fault: 'provider' } as const)),
+      sentence: `${recent.were} refused or interrupted ${recent.when}.`,
+      remedy: recent.isOver ? 'Nothing.' : 'Look at the refused requests: each shows its code.',
+    }),
+  ];
+}
+
+function ofLimiter({ now, limiter }: SituationFacts): readonly Situation[] {
+  const { refused, addresses, mayBeProxy } = limiter;
+  const recent = lately([refused], now);
+  if (recent === null) return [];
+  const whose = addresses === 1 ? 'one address' : `${addresses} addresses`;
+  const from = addresses === 0 ? '' : ` They came from ${whose}.`;
+  const hint = mayBeProxy ? ' Many callers seem to look like one: check TRUST_PROXY.' : '';
+  return [
+    situation(now, {
+      ...{ kind: 'address_limit', fault: mayBeProxy ? 'us' : 'caller', ...recent.fields },
+      sentence: `${recent.were} turned away by our own rate limit per address ${recent.when}.${from}${hint}`,
+      remedy: mayBeProxy
+        ? 'Set TRUST_PROXY to the number of proxies in front of this server, and restart.'
+        : 'One busy caller: nothing. If all callers seem to share one address, check TRUST_PROXY. RATE_LIMIT_CHAT and RATE_LIMIT_SESSIONS set the limit.',
+    }),
+  ];
+}
+
+const LIMITS: Readonly<Record<string, string>> = {
+  requests_per_minute: 'its requests a minute',
+  tokens_per_minute: 'its tokens a minute',
+  requests_per_day: 'its requests a day',
+  tokens_per_day: 'its tokens a day',
+  share: 'its share of the keys while they are scarce',
+};
+
+function ofClient({ client, limit, refused }: ClientTroubles, now: number): Situation {
+  const recent = lately([refused], now);
+  const used = LIMITS[limit] ?? limit;
+  const then = `${recent?.were ?? 'Requests were'} refused ${recent?.when ?? LATELY}`;
+  return situation(now, {
+    ...{ kind: 'client_limit', client, cause: limit, fault: 'caller', look: 'wait' },
+    ...recent?.fields,
+    sentence: `The client ${client} has used up ${used}. ${then}.`,
+    remedy: 'Raise the limit of the client, or ask its owner to send less.',
+    link: `#client=${client}`,
+    ...(limit.endsWith('_day') ? { ...endOfWindow(DAY_MS, now), look: 'wait' } : {}),
+    ...(limit.endsWith('_minute') && recent?.isOver === false ? endOfWindow(MINUTE_MS, now) : {}),
+  });
+}
+
+/** Budgets begin anew with each minute and each day in UTC. */
+function endOfWindow(ms: number, now: number): Pick<Situation, 'until' | 'untilText'> {
+  const at = (Math.floor(now / ms) + 1) * ms;
+  return { until: isoTime(at), untilText: timeOf(at, now) };
+}
+
+const MINUTE_MS = 60_000;
+
+function ofBugs({ now, bugs }: SituationFacts): readonly Situation[] {
+  const recent = lately([bugs], now);
+  if (recent === null) return [];
+  return [
+    situation(now, {
+      ...{ kind: 'internal_errors', fault: 'us', ...recent.fields },
+      sentence: `${recent.were} ended by an internal error of this server ${recent.when}.`,
+      remedy: "The error's stack is in the log, under the id of the request.",
+    }),
+  ];
+}
+
+function ofReleases({ now, unprovenKeys }: SituationFacts): readonly Situation[] {
+  const [only] = unprovenKeys;
+  if (only === undefined) return [];
+  const isOne = unprovenKeys.length === 1;
+  return [
+    situation(now, {
+      ...{ kind: 'unproven_keys', look: 'wait', fault: 'key', ...named(unprovenKeys) },
+      sentence: `${listOf(unprovenKeys)} ${isOne ? 'was released and has' : 'were released and have'} not answered yet.`,
+      remedy: 'Check the key, or send a chat: nothing proves yet that it works.',
+      untilText: isOne ? 'it answers' : 'they answer',
+      link: isOne ? `#key=${only}` : null,
+    }),
+  ];
+}
+
+const REDIS = {
+  unreachable: { says: 'Redis is unreachable', fault: 'network' },
+  refusing: { says: 'Redis refuses commands', fault: 'us' },
+} as const;
+
+function ofStores({ now, redis, store }: SituationFacts): readonly Situation[] {
+  const down = redis === 'unreachable' || redis === 'refusing' ? REDIS[redis] : null;
+  const isSame = down !== null && store.kind === 'redis';
+  const unsaved = isSame ? ' Changes of keys and clients are refused, and usage is kept back.' : '';
+  const where = STORES[store.kind];
+  return [
+    ...(down === null
+      ? []
+      : [
+          situation(now, {
+            ...({ kind: 'sharing_down', look: 'wait', fault: down.fault } as const),
+            sentence: `${down.says}: this instance does not share what it learns about keys.${unsaved}`,
+            remedy: 'Check Redis and REDIS_URL. Requests are still answered.',
+            untilText: 'Redis answers again',
+          }),
+        ]),
+    ...(store.fault === null || isSame
+      ? []
+      : [
+          situation(now, {
+            ...({ kind: 'store_down', look: 'wait', fault: 'us', cause: 'store' } as const),
+            sentence: `${where.name} cannot be written. ${store.fault} Changes of keys and clients, usage and incidents are not kept.`,
+            remedy: where.remedy,
+            untilText: 'it can be used again',
+          }),
+        ]),
+  ];
+}
+
+const STORES = {
+  redis: { name: 'The store in Redis', remedy: 'Check Redis and REDIS_URL.' },
+  file: {
+    name: 'The store in DATA_DIR',
+    remedy: 'Check the disk: is it full, and may this user write there?',
+  },
+  memory: { name: 'The store in memory', remedy: 'Restart the server.' },
+} as const;
+
+function ofOtherModel(
+  { service, model, answers, at }: OtherModel,
+  { now, services }: SituationFacts,
+): Situation {
+  const prefix = services.find(({ provider }) => provider.name === service)?.provider.prefix;
+  return situation(now, {
+    ...{ kind: 'other_model', look: 'wait', fault: 'provider', service, model, cause: answers },
+    sentence: `${model} was asked for, and ${answers} answers: its quota and price count.`,
+    remedy: `Name the model that answers, or another one, in ${prefix ?? service}_MODELS.`,
+    until: isoTime(at + DAY_MS),
+    untilText: `a day after its last answer, ${timeOf(at + DAY_MS, now)}`,
+  });
+}
+
+const DAY_MS = 86_400_000;

@@ -1,0 +1,428 @@
+import { randomUUID } from 'node:crypto';
+import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
+import { atMost, type Clock, isoTime, type Timer } from '../shared/clock.ts';
+import type { DurableStore, NumberRow } from '../shared/durable-store.ts';
+import type { Logger } from '../shared/logger.ts';
+import { costOfTokens, type Prices } from '../shared/prices.ts';
+import type { Target } from '../shared/target.ts';
+import { type Overview, USAGE_DIMENSIONS, type UsageReport } from './reports.ts';
+
+export interface UsageOptions {
+  readonly store: DurableStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Null where the costs are not known. */
+  readonly prices: Prices | null;
+}
+
+/** What each client has used, by day, key and model. All instances with one store add to the same sums. */
+export interface UsageStats {
+  readonly sink: TraceSink;
+  /** @throws StoreUnavailableError */
+  report(query: UsageQuery): Promise<UsageReport>;
+  /** The sum of all instances for this UTC day, at most half a minute old. */
+  today(): Pick<Overview['totals'], 'tokensToday' | 'costToday' | 'currency'>;
+  /** Stores what is not stored yet, if that takes less than half a second. */
+  stop(): Promise<void>;
+}
+
+export interface UsageQuery {
+  /** The first and the last day. Default: the last thirty. */
+  readonly from?: string | undefined;
+  readonly to?: string | undefined;
+  readonly by: readonly UsageDimension[];
+}
+
+/** The client of a request without a token. */
+export const WEB = 'web';
+/** A request for which no key was asked. */
+const NO_KEY = 'none';
+
+/** In one report. */
+const MAX_REPORTED = 10_000;
+const KEPT_DAYS = 30;
+const DAY_MS = 86_400_000;
+const FLUSH_MS = 5000;
+const STOP_LIMIT_MS = 500;
+const TODAY_MS = 30_000;
+
+export function createUsageStats(options: UsageOptions): UsageStats {
+  const { store, clock, log, prices } = options;
+  /** By number since the epoch. */
+  const days = new Map<number, DayUsage>();
+  let timer: Timer | null = null;
+  let hasFailed = false;
+  let lastWork: Promise<unknown> = Promise.resolve();
+  let known = { ...nothingOn(dayOf(clock.now())), at: Number.NEGATIVE_INFINITY };
+
+  function rowAt(at: number, client: string | null, key: string, model: string): UsageRow {
+    timer ??= clock.after(FLUSH_MS, () => void exclusively(flush));
+    const day = dayOf(at);
+    let usage = days.get(day);
+    if (usage === undefined) {
+      usage = new DayUsage();
+      days.set(day, usage);
+    }
+    return usage.changing(client ?? WEB, key, model);
+  }
+
+  function attemptEnded(attempt: AttemptTrace, { client }: RequestTrace): void {
+    const { key, target, startedAt, ms, usage } = attempt;
+    const { pending } = rowAt(startedAt + ms, client, key, modelName(target));
+    pending.attempts += 1;
+    if (usage === null) return;
+    pending.inputTokens += usage.inputTokens;
+    pending.outputTokens += usage.outputTokens;
+    pending.cachedTokens += usage.cachedTokens;
+    pending.thoughtTokens += usage.thoughtTokens;
+  }
+
+  function requestEnded(request: EndedTrace): void {
+    const { client, startedAt, ms, success, failovers, end } = request;
+    if (success !== null) attemptEnded(success, request);
+    const { key, target } = countedFor(request);
+    const { pending } = rowAt(startedAt + ms, client, key, modelName(target));
+    pending.requests += 1;
+    pending.failovers += failovers;
+    if (end.kind === 'answered') pending.answered += 1;
+  }
+
+  /** What is stored, and what is added to it, change only here: so nothing is counted twice or not at all. */
+  function exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = lastWork.then(work);
+    lastWork = result.catch(() => {});
+    return result;
+  }
+
+  async function flush(): Promise<void> {
+    timer?.cancel();
+    timer = null;
+    const isStored = await storeAll();
+    if (isStored === hasFailed) logChange(log, isStored);
+    hasFailed = !isStored;
+    forgetOldDays();
+    if (!isStored) timer ??= clock.after(FLUSH_MS, () => void exclusively(flush));
+  }
+
+  function forgetOldDays(): void {
+    const now = clock.now();
+    for (const [day, usage] of days) {
+      const isOver = day < dayOf(now) && !usage.hasChanges;
+      if (isOver || expiryOf(day) <= now) days.delete(day);
+    }
+  }
+
+  /** @returns whether nothing is left */
+  async function storeAll(): Promise<boolean> {
+    for (const [day, usage] of days) {
+      while (usage.hasChanges) {
+        const { rows, id } = usage.nextBatch();
+        try {
+          await store.add(collectionOf(day), rows, expiryOf(day), id);
+        } catch {
+          return false;
+        }
+        usage.stored();
+      }
+    }
+    return true;
+  }
+
+  async function report({ from, to, by }: UsageQuery): Promise<UsageReport> {
+    const today = dayOf(clock.now());
+    const first = from === undefined ? today - KEPT_DAYS + 1 : dayOf(Date.parse(from));
+    const last = to === undefined ? today : dayOf(Date.parse(to));
+    const table = new UsageTable(by, prices);
+    // Clocks of other instances may be ahead.
+    for (let day = Math.max(first, today - KEPT_DAYS); day <= Math.min(last, today + 1); day += 1) {
+      table.add(dateOf(day), await store.rows(collectionOf(day)));
+      table.add(dateOf(day), days.get(day)?.pending() ?? []);
+      table.endDay();
+    }
+    return { from: dateOf(first), to: dateOf(last), by: [...by], ...table.end() };
+  }
+
+  function refreshToday(): void {
+    const now = clock.now();
+    const date = dateOf(dayOf(now));
+    known.at = now;
+    exclusively(() => report({ from: date, to: date, by: [] })).then(
+      ({ currency, totals }) => {
+        const tokensToday = totals.inputTokens + totals.outputTokens;
+        known = { day: dayOf(now), at: now, tokensToday, costToday: totals.cost, currency };
+      },
+      () => {},
+    );
+  }
+
+  function nothingOn(day: number) {
+    const currency = prices?.currency ?? null;
+    return { day, tokensToday: 0, costToday: prices === null ? null : 0, currency };
+  }
+
+  refreshToday();
+  return {
+    sink: { attemptFailed: attemptEnded, requestEnded },
+    report: (query) => exclusively(() => report(query)),
+    today() {
+      const now = clock.now();
+      // The clock may be set back.
+      const isOld = Math.abs(now - known.at) >= TODAY_MS;
+      if (known.day !== dayOf(now)) known = { ...nothingOn(dayOf(now)), at: known.at };
+      if (isOld) refreshToday();
+      const { tokensToday, costToday, currency } = known;
+      return { tokensToday, costToday, currency };
+    },
+    async stop() {
+      await atMost(STOP_LIMIT_MS, clock, exclusively(flush), undefined);
+      timer?.cancel();
+      timer = null;
+    },
+  };
+}
+
+const dayOf = (at: number) => Math.floor(at / DAY_MS);
+const dateOf = (day: number) => isoTime(day * DAY_MS).slice(0, 10);
+const collectionOf = (day: number) => `usage:${dateOf(day)}`;
+const expiryOf = (day: number) => (day + KEPT_DAYS + 1) * DAY_MS;
+
+const logChange = (log: Logger, isStored: boolean) =>
+  isStored
+    ? log.info('usage is stored again')
+    : log.warn('usage cannot be stored; it is kept in memory and tried again');
+
+/** As it was asked for, not as the provider names the one that answers. */
+export const modelName = ({ model, labels, label }: Target): string =>
+  model ?? labels.model ?? label;
+
+/** A request counts for the key that answered it, else for the last one that was asked. */
+export const countedFor = (request: EndedTrace): Pick<AttemptTrace, 'key' | 'target'> =>
+  request.success ?? request.attempts.at(-1) ?? { key: NO_KEY, target: request.targets[0] };
+
+const FIELDS = [
+  'requests',
+  'answered',
+  'attempts',
+  'failovers',
+  'inputTokens',
+  'outputTokens',
+  'cachedTokens',
+  'thoughtTokens',
+] as const;
+type UsageNumbers = Record<(typeof FIELDS)[number], number>;
+
+const noNumbers = (): UsageNumbers => ({
+  requests: 0,
+  answered: 0,
+  attempts: 0,
+  failovers: 0,
+  inputTokens: 0,
+  outputTokens: 0,
+  cachedTokens: 0,
+  thoughtTokens: 0,
+});
+
+function addNumbers(sum: UsageNumbers, numbers: Readonly<Partial<UsageNumbers>>): void {
+  for (const field of FIELDS) sum[field] += numbers[field] ?? 0;
+}
+
+type UsageDimension = UsageReport['by'][number];
+
+/** One client, key and model on one day. */
+interface UsageRow {
+  readonly name: string;
+  /** What is not stored yet. */
+  pending: UsageNumbers;
+}
+
+/** Names of clients and ids of keys have no spaces. */
+const nameOf = (client: string, key: string, model: string) => `${client} ${key} ${model}`;
+
+function readName(name: string): { client: string; key: string; model: string } {
+  const keyAt = name.indexOf(' ') + 1;
+  const modelAt = name.indexOf(' ', keyAt) + 1;
+  const [client, key] = [name.slice(0, keyAt - 1), name.slice(keyAt, modelAt - 1)];
+  return { client, key, model: name.slice(modelAt) };
+}
+
+/** Of one day. Beyond it the key is `other`. */
+const MAX_ROWS = 50_000;
+/** For further clients, whose keys are all `other`. Beyond it the client is `other` too. */
+const MAX_OTHER_ROWS = 1000;
+const OTHER = 'other';
+/** Rows that are stored together. */
+const BATCH = 1000;
+
+/** The rows of this process on one day. */
+class DayUsage {
+  /** By client, key and model: three look-ups are faster than a joined name. */
+  readonly #rows = new Map<string, Map<string, Map<string, UsageRow>>>();
+  #size = 0;
+  readonly #changed = new Set<UsageRow>();
+  #batch: Batch | null = null;
+
+  get hasChanges(): boolean {
+    return this.#batch !== null || this.#changed.size > 0;
+  }
+
+  /** The row to add to. */
+  changing(client: string, key: string, model: string): UsageRow {
+    const row = this.#rowOf(client, key, model);
+    this.#changed.add(row);
+    return row;
+  }
+
+  /** What is not stored yet. */
+  pending(): readonly NumberRow[] {
+    return [...(this.#batch?.rows ?? []), ...[...this.#changed].map(toNumberRow)];
+  }
+
+  /** The same until it is stored: the store may have added it although the call has failed. */
+  nextBatch(): Batch {
+    this.#batch ??= { id: randomUUID(), rows: this.#take() };
+    return this.#batch;
+  }
+
+  stored(): void {
+    this.#batch = null;
+  }
+
+  #take(): readonly NumberRow[] {
+    const taken: NumberRow[] = [];
+    for (const row of this.#changed) {
+      if (taken.length === BATCH) break;
+      taken.push(toNumberRow(row));
+      row.pending = noNumbers();
+      this.#changed.delete(row);
+    }
+    return taken;
+  }
+
+  #rowOf(client: string, key: string, model: string): UsageRow {
+    const row = this.#rows.get(client)?.get(key)?.get(model);
+    if (row !== undefined) return row;
+    const max = key === OTHER ? MAX_ROWS + MAX_OTHER_ROWS : MAX_ROWS;
+    if (this.#size < max || client === OTHER) return this.#create(client, key, model);
+    return this.#rowOf(key === OTHER ? OTHER : client, OTHER, model);
+  }
+
+  #create(client: string, key: string, model: string): UsageRow {
+    const row = { name: nameOf(client, key, model), pending: noNumbers() };
+    childOf(childOf(this.#rows, client), key).set(model, row);
+    this.#size += 1;
+    return row;
+  }
+}
+
+interface Batch {
+  readonly id: string;
+  readonly rows: readonly NumberRow[];
+}
+
+const toNumberRow = ({ name, pending }: UsageRow): NumberRow => ({
+  name,
+  numbers: Object.fromEntries(Object.entries(pending).filter(([, number]) => number > 0)),
+});
+
+function childOf<V>(parent: Map<string, Map<string, V>>, name: string): Map<string, V> {
+  const child = parent.get(name) ?? new Map<string, V>();
+  parent.set(name, child);
+  return child;
+}
+
+type ReportedRow = UsageReport['rows'][number];
+type Sum = Omit<UsageReport['totals'], 'cost'> & { cost: number | null };
+
+/** Sums rows up by some of their dimensions. */
+class UsageTable {
+  readonly #by: readonly UsageDimension[];
+  readonly #prices: Prices | null;
+  readonly #rows: ReportedRow[] = [];
+  readonly #totals = noSum();
+  readonly #unpriced = new Set<string>();
+  #groups = new Map<string, Group>();
+  #isCut = false;
+
+  constructor(by: readonly UsageDimension[], prices: Prices | null) {
+    this.#by = USAGE_DIMENSIONS.filter((dimension) => by.includes(dimension));
+    this.#prices = prices;
+  }
+
+  add(day: string, rows: readonly NumberRow[]): void {
+    for (const { name, numbers } of rows) {
+      const { client, key, model } = readName(name);
+      const cost = this.#costOf(model, numbers);
+      addSum(this.#groupOf({ day, client, key, model }).sum, numbers, cost);
+    }
+  }
+
+  /** So no more than the rows of one day are held beside those that are reported. */
+  endDay(): void {
+    if (this.#by.includes('day')) this.#settle();
+  }
+
+  end(): Pick<UsageReport, 'currency' | 'rows' | 'totals' | 'isCut' | 'unpricedModels'> {
+    this.#settle();
+    return {
+      currency: this.#prices?.currency ?? null,
+      rows: this.#rows,
+      totals: withRoundCost(this.#totals),
+      unpricedModels: [...this.#unpriced].sort(),
+      isCut: this.#isCut,
+    };
+  }
+
+  #groupOf(names: Group['names']): Group {
+    let key = '';
+    for (const dimension of this.#by) key += `${names[dimension]} `;
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      group = { names, sum: noSum() };
+      this.#groups.set(key, group);
+    }
+    return group;
+  }
+
+  #costOf(model: string, numbers: NumberRow['numbers']): number | null {
+    if (this.#prices === null) return null;
+    const price = this.#prices.models.get(model);
+    const usage = { ...noNumbers(), ...numbers };
+    if (price !== undefined) return costOfTokens(price, usage) + usage.answered * price.request;
+    if (usage.inputTokens + usage.outputTokens > 0) this.#unpriced.add(model);
+    return null;
+  }
+
+  #settle(): void {
+    const sorted = [...this.#groups].sort(byName).map(([, group]) => group);
+    this.#groups = new Map();
+    const room = MAX_REPORTED - this.#rows.length;
+    this.#isCut ||= sorted.length > room;
+    this.#rows.push(...sorted.slice(0, room).map((group) => this.#toRow(group)));
+    for (const { sum } of sorted) addSum(this.#totals, sum, sum.cost);
+  }
+
+  #toRow({ names, sum }: Group): ReportedRow {
+    const asked = Object.fromEntries(this.#by.map((dimension) => [dimension, names[dimension]]));
+    return { ...asked, ...withRoundCost(sum) };
+  }
+}
+
+interface Group {
+  readonly names: Readonly<Record<UsageDimension, string>>;
+  readonly sum: Sum;
+}
+
+function addSum(sum: Sum, numbers: Readonly<Partial<UsageNumbers>>, cost: number | null): void {
+  addNumbers(sum, numbers);
+  if (cost !== null) sum.cost = (sum.cost ?? 0) + cost;
+}
+
+const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 : 1);
+
+const noSum = (): Sum => ({ ...noNumbers(), cost: null });
+
+/** Sums of fractions have digits that mean nothing. */
+const withRoundCost = (sum: Sum): Sum => ({
+  ...sum,
+  cost: sum.cost === null ? null : Math.round(sum.cost * 1e6) / 1e6,
+});

@@ -1,0 +1,134 @@
+import { expect, it } from 'vitest';
+import { history, overview, requestReport } from '../../../src/observability/reports.ts';
+import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
+import { CLIENT_TOKEN } from '../../support/programs.ts';
+import { type App, flow, startApp } from '../../support/start-app.ts';
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const START = Date.UTC(2026, 10, 24, 18);
+const TWO = { ADMIN_TOKEN, GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two' };
+
+const iso = (at: number) => new Date(at).toISOString();
+
+async function historyOf(app: App, query = '') {
+  const { status, body } = await app.get(`/api/history${query}`, AS_ADMIN);
+  return { status, body, points: status === 200 ? history.parse(body).points : [] };
+}
+
+async function overviewOf(app: App) {
+  app.clock.advance(1000);
+  return overview.parse((await app.get('/api/overview', AS_ADMIN)).body);
+}
+
+async function requestWith(app: App, id: string) {
+  const { status, body } = await app.get(`/api/requests/${id}`, AS_ADMIN);
+  return status === 200 ? requestReport.parse(body.request) : status;
+}
+
+it('the last day is there in at most 360 points, and any part of it by the minute', async () => {
+  const app = await startApp({ environment: TWO });
+  await app.chat('early');
+  app.clock.advance(23 * HOUR);
+  await app.chat('late');
+  await app.chat('late');
+  const day = await historyOf(app);
+  expect(day.body.stepSeconds).toBe(240);
+  expect(day.points.length).toBeGreaterThan(350);
+  expect(day.points.length).toBeLessThanOrEqual(360);
+  const busy = day.points.filter(({ requests }) => requests > 0);
+  expect(busy).toMatchObject([
+    { at: iso(START), requests: 1, answered: 1 },
+    { at: iso(START + 23 * HOUR), requests: 2, answered: 2 },
+  ]);
+  expect(busy[0]?.tokens).toBeGreaterThan(0);
+  const part = await historyOf(
+    app,
+    `?from=${iso(START - MINUTE)}&to=${encodeURIComponent('2026-11-24T19:02:00.000+01:00')}`,
+  );
+  expect(part.body.stepSeconds).toBe(60);
+  expect(part.points.map(({ at, requests }) => [at, requests])).toEqual([
+    [iso(START - MINUTE), 0],
+    [iso(START), 1],
+    [iso(START + MINUTE), 0],
+  ]);
+  // What is a day old is forgotten, not shown as nothing.
+  app.clock.advance(HOUR);
+  const { points } = await historyOf(app, `?from=${iso(START)}`);
+  expect(points[0]?.at).toBe(iso(START + 4 * MINUTE));
+});
+
+it.each([
+  ['?from=yesterday', 'from'],
+  [`?from=${iso(START)}&to=${iso(START)}`, 'from'],
+  [`?from=${iso(START - 25 * HOUR)}&to=${iso(START)}`, 'from'],
+  ['?to=2026-11-24', 'to'],
+  ['?since=2026-11-24', 'since'],
+])('a question such as %s is refused, and the field is named', async (query, field) => {
+  const app = await startApp({ environment: TWO });
+  const { status, body } = await historyOf(app, query);
+  expect(status).toBe(400);
+  expect(JSON.stringify(body.error.details)).toContain(field);
+});
+
+it('the totals are of the last hour', async () => {
+  const app = await startApp({ environment: TWO, startMs: Date.UTC(2026, 10, 24, 23) });
+  expect((await overviewOf(app)).totals).toEqual({
+    ...{ minutes: 60, requests: 0, answered: 0, successPercent: null },
+    ...{ p95FirstMs: null, tokensToday: 0, costToday: null, currency: null },
+  });
+  for (let i = 0; i < 2; i += 1) await app.chat('Hi');
+  for (const key of ['g-one', 'g-two']) app.standin.setFault(key, { kind: 'leaked' });
+  await app.chat('Hi');
+  const { totals, instances } = await overviewOf(app);
+  expect(totals).toMatchObject({ requests: 3, answered: 2, successPercent: 66.6 });
+  expect(totals.p95FirstMs).not.toBeNull();
+  expect(instances).toMatchObject([
+    { isThis: true, redis: null, requests: 3, answered: 2, inFlight: 0, lagMs: null },
+  ]);
+  app.clock.advance(HOUR);
+  const later = await overviewOf(app);
+  expect(later.totals).toMatchObject({ requests: 0, successPercent: null });
+  expect(later.failures).toEqual([]);
+});
+
+it('a group of failures leads to its requests after many successes, with all attempts and the client', async () => {
+  const app = await startApp({ environment: { ...TWO, CLIENT_TOKENS: CLIENT_TOKEN } });
+  const ask = (id: string) =>
+    flow(
+      app.clock,
+      app.post(
+        '/v1/chat/completions',
+        { model: 'gemini-flash-latest', messages: [{ role: 'user', content: 'Hi' }] },
+        { authorization: `Bearer ${CLIENT_TOKEN}`, 'x-request-id': id },
+      ),
+    );
+  for (const key of ['g-one', 'g-two']) app.standin.setFault(key, { kind: 'internal' });
+  await ask('failed-1');
+  await ask('failed-2');
+  for (const key of ['g-one', 'g-two']) app.standin.setFault(key, null);
+  for (let i = 0; i < 60; i += 1) await ask(`fine-${i}`);
+  const { failures, latest, instances } = await overviewOf(app);
+  expect(failures).toMatchObject([
+    {
+      ...{ code: 'upstream_failed', kind: null, service: 'google', count: 2 },
+      ...{ clients: ['client-1'], requestIds: ['failed-2', 'failed-1'] },
+    },
+  ]);
+  expect(latest.map(({ requestId }) => requestId)).not.toContain('failed-1');
+  const trace = await requestWith(app, 'failed-1');
+  expect(trace).toMatchObject({
+    ...{ end: 'refused', code: 'upstream_failed', client: 'client-1' },
+    instance: instances[0]?.id,
+  });
+  expect(typeof trace === 'object' && trace.attempts.length).toBeGreaterThan(1);
+  expect(await requestWith(app, 'fine-59')).toMatchObject({ end: 'answered', client: 'client-1' });
+  expect(await requestWith(app, 'fine-0')).toBe(404);
+});
+
+it('only the operator may ask', async () => {
+  const app = await startApp({ environment: TWO });
+  for (const path of ['/api/history', '/api/requests/one']) {
+    expect((await app.get(path)).status).toBe(401);
+  }
+});

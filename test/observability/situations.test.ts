@@ -1,0 +1,524 @@
+import { describe, expect, it } from 'vitest';
+import type { Situation } from '../../src/observability/reports.ts';
+import type { ServiceFacts } from '../../src/observability/situation.ts';
+import { type SituationFacts, verdictOn } from '../../src/observability/situations.ts';
+import { createTroubles } from '../../src/observability/troubles.ts';
+import type { KeyState } from '../../src/pool/inspection.ts';
+import type { Failure } from '../../src/shared/failure.ts';
+import { embeddingTarget, modelTarget, personaTarget } from '../../src/shared/target.ts';
+import { failed } from '../support/pool.ts';
+import { attemptOf, requestOf } from '../support/records.ts';
+
+const NOW = Date.UTC(2026, 10, 24, 18);
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+const key = (id: string, changed: Partial<KeyState> = {}): KeyState => ({
+  id,
+  state: 'available',
+  ...changed,
+});
+const cooling = (id: string, changed: Partial<KeyState>): KeyState =>
+  key(id, {
+    ...{ state: 'cooling_down', since: NOW - MINUTE, until: NOW + HOUR, untilBy: 'rule' },
+    ...changed,
+  });
+const day = (id: string) => cooling(id, { cause: 'quota_exhausted' });
+const minute = (id: string, seconds = 40) =>
+  cooling(id, {
+    ...{ cause: 'rate_limited', untilBy: 'provider' },
+    until: NOW + 1000 * seconds,
+  });
+const rejected = (id: string) =>
+  cooling(id, { state: 'exhausted', cause: 'key_rejected', since: NOW - 5 * MINUTE });
+const noModel = (id: string) => cooling(id, { cause: 'model_unavailable' });
+const parkedByOperator = (id: string) =>
+  cooling(id, { cause: 'operator', untilBy: 'operator', until: NOW + 2 * HOUR });
+
+const model = (states: readonly KeyState[], label = 'flash') => ({
+  target: modelTarget('google', label),
+  states,
+});
+const embedder = (states: readonly KeyState[]) => ({
+  target: embeddingTarget('google', 'embedder'),
+  states,
+});
+
+const service = (changed: Partial<ServiceFacts> = {}): ServiceFacts => ({
+  provider: {
+    ...{ name: 'google', prefix: 'GOOGLE' },
+    ...{ keysPage: 'https://keys.example', statusPage: 'https://status.example' },
+  },
+  hasOtherAddress: false,
+  models: [model([key('google'), key('google-2')])],
+  troubles: createTroubles().of('google'),
+  retiredCause: null,
+  ...changed,
+});
+const keys = (...models: ServiceFacts['models']) => ({ services: [service({ models })] });
+
+function verdict(changed: Partial<SituationFacts> = {}) {
+  const troubles = createTroubles();
+  return verdictOn({
+    now: NOW,
+    services: [service()],
+    unprovenKeys: [],
+    redis: null,
+    store: { kind: 'memory', fault: null },
+    limiter: troubles.limiter(NOW),
+    clients: [],
+    bugs: troubles.bugs,
+    otherModels: [],
+    ...changed,
+  });
+}
+
+/** Requests to Google that ended so long ago, oldest first: answered, or failed with this. */
+function requests(...ended: readonly (readonly [ago: number, failure: Failure | null])[]) {
+  const troubles = createTroubles();
+  for (const [ago, outcome] of ended) {
+    const startedAt = NOW - ago;
+    if (outcome === null) troubles.requestEnded?.(requestOf({ startedAt }));
+    else {
+      const isOut = outcome.kind === 'quota_exhausted';
+      const code = isOut ? 'all_keys_exhausted' : 'upstream_failed';
+      const end = { kind: 'refused', code, retryAfterMs: null } as const;
+      troubles.requestEnded?.(requestOf({ startedAt, end, attempts: [attemptOf({ outcome })] }));
+    }
+  }
+  return troubles;
+}
+const calls = (
+  changed: Partial<ServiceFacts>,
+  ...ended: readonly (readonly [ago: number, failure: Failure | null])[]
+) => ({ services: [service({ ...changed, troubles: requests(...ended).of('google') })] });
+
+const down = (message: string): Failure => ({ kind: 'upstream_down', timedOut: false, message });
+const wrong = (message: string, status?: number): Failure => ({
+  ...{ kind: 'misconfigured', message },
+  ...(status === undefined ? {} : { status }),
+});
+const twice = (failure: Failure) => [[2000, failure] as const, [1000, failure] as const];
+
+type Expected = Partial<Record<keyof Situation, unknown>>;
+
+describe('the verdict', () => {
+  it.each<[string, Partial<SituationFacts>, string, Expected]>([
+    [
+      'every key is available',
+      {},
+      'good',
+      { kind: 'all_well', sentence: 'All keys are available.' },
+    ],
+    [
+      'a key cools down',
+      keys(model([key('google'), day('google-2')])),
+      'good',
+      { sentence: 'Some keys are cooling down; others are available.' },
+    ],
+    [
+      "the day's quota is spent",
+      keys(model([day('google'), day('google-2')])),
+      'bad',
+      {
+        ...{ kind: 'keys_out', fault: 'quota', cause: 'quota_exhausted', keysInAll: 2 },
+        sentence: 'Every Google key has used up its quota of the day.',
+        until: '2026-11-25T08:00:00.000Z',
+        untilText: '08:00 UTC, midnight Pacific',
+        since: '2026-11-24T17:59:00.000Z',
+        keys: ['google', 'google-2'],
+      },
+    ],
+    [
+      "the minute's quota is spent",
+      keys(model([minute('google', 50), minute('google-2', 40)])),
+      'bad',
+      {
+        ...{ fault: 'quota', until: '2026-11-24T18:00:40.000Z', untilText: '18:00:40 UTC' },
+        sentence: 'Every Google key has used up its quota of the minute.',
+      },
+    ],
+    [
+      'the quotas are of both kinds',
+      keys(model([day('google'), day('google-2'), minute('google-3')])),
+      'bad',
+      {
+        ...{ fault: 'quota', untilText: '18:00:40 UTC', cause: 'mixed' },
+        sentence:
+          'Every Google key has used up its quota: 2 without quota for the day, 1 without quota for the minute.',
+      },
+    ],
+    [
+      'Google refuses without a reason',
+      keys(model([cooling('google', { cause: 'quota_unexplained' })])),
+      'bad',
+      { until: null, untilText: 'the provider answers again; tried at 19:00 UTC' },
+    ],
+    [
+      'all were parked by an operator',
+      keys(model([parkedByOperator('google')])),
+      'bad',
+      {
+        ...{ fault: 'us', untilText: '20:00 UTC, as the operator set' },
+        sentence: 'Every Google key is parked by an operator.',
+      },
+    ],
+    [
+      'no key may use the model',
+      keys(model([noModel('google')])),
+      'bad',
+      {
+        ...{ kind: 'wrong_models', fault: 'us' },
+        sentence:
+          'No Google key may use the models in GOOGLE_MODELS: the names are wrong, the models are gone, or no project has a quota for them.',
+        remedy: 'Correct GOOGLE_MODELS and restart.',
+      },
+    ],
+    [
+      'one key is rejected and one used up',
+      keys(model([rejected('google'), day('google-2')])),
+      'bad',
+      {
+        sentence: 'No Google key is available: 1 rejected, 1 without quota for the day.',
+        untilText: '08:00 UTC, midnight Pacific',
+      },
+    ],
+    [
+      'every key is rejected',
+      keys(model([rejected('google')])),
+      'bad',
+      { ...{ fault: 'key', cause: 'key_rejected', until: null, untilText: 'it is mended' } },
+    ],
+    [
+      'one key is rejected',
+      keys(model([rejected('google'), key('google-2')])),
+      'wait',
+      {
+        ...{ kind: 'key_needs_action', fault: 'key', keys: ['google'] },
+        sentence:
+          'google needs action: the provider rejects it as unknown, leaked, blocked or not allowed here.',
+        remedy: 'Fix that at Google, then release the key.',
+        link: 'https://keys.example',
+        since: '2026-11-24T17:55:00.000Z',
+      },
+    ],
+    [
+      'another model is available',
+      keys(model([key('google')]), model([day('google')], 'pro')),
+      'wait',
+      {
+        ...{ kind: 'models_out', model: 'pro', untilText: '08:00 UTC, midnight Pacific' },
+        sentence:
+          'No Google key is available for pro: every key has used up its quota of the day; other models answer.',
+      },
+    ],
+    [
+      'only the model for embeddings is available',
+      keys(model([day('google')]), embedder([key('google')])),
+      'bad',
+      { kind: 'keys_out' },
+    ],
+    [
+      'only the model for embeddings is not',
+      keys(model([key('google')]), embedder([day('google')])),
+      'wait',
+      { kind: 'models_out', model: 'embedder' },
+    ],
+    [
+      'no key is configured',
+      keys(model([])),
+      'bad',
+      { kind: 'no_keys', sentence: 'No API key is configured: all requests are refused.' },
+    ],
+    [
+      'no persona is there for any key',
+      {
+        services: [
+          service({
+            provider: { name: 'anam', prefix: 'ANAM', hasPersonas: true },
+            models: [{ target: personaTarget('anam', 'ours'), states: [noModel('anam')] }],
+          }),
+        ],
+      },
+      'bad',
+      { kind: 'wrong_persona', sentence: 'No Anam key has the persona in the settings.' },
+    ],
+    [
+      'the provider fails',
+      calls({}, ...twice(failed.down)),
+      'bad',
+      {
+        ...{ kind: 'provider_down', fault: 'provider', requestsAffected: 2 },
+        sentence: 'Requests to Google fail: the provider or the network has a fault, not the keys.',
+        link: 'https://status.example',
+      },
+    ],
+    [
+      'the provider is too slow',
+      calls({}, ...twice({ kind: 'upstream_down', timedOut: true, message: 'late' })),
+      'bad',
+      { kind: 'provider_slow' },
+    ],
+    [
+      'there is no way to the provider',
+      calls({}, ...twice(down('getaddrinfo ENOTFOUND api.example'))),
+      'bad',
+      { kind: 'network', fault: 'network' },
+    ],
+    [
+      'nothing answers at our own base URL',
+      calls({ hasOtherAddress: true }, ...twice(down('connect ECONNREFUSED 10.0.0.1:80'))),
+      'bad',
+      {
+        ...{ kind: 'wrong_base_url', fault: 'us' },
+        sentence: 'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED).',
+      },
+    ],
+    [
+      'something else answers at our own base URL',
+      calls({ hasOtherAddress: true }, [1000, wrong('Welcome to nginx', 404)]),
+      'bad',
+      {
+        kind: 'wrong_base_url',
+        sentence: 'Something other than Google answers at GOOGLE_BASE_URL.',
+      },
+    ],
+    [
+      'the region is not supported',
+      calls({}, [1000, wrong('User location is not supported for the API use.', 400)]),
+      'bad',
+      { kind: 'region', fault: 'us' },
+    ],
+    [
+      'another setting is wrong',
+      calls({}, [1000, wrong('odd', 404)]),
+      'bad',
+      {
+        kind: 'misconfigured',
+        sentence: 'Requests to Google fail: a setting of this server is wrong, see its log.',
+      },
+    ],
+    [
+      'one failed among many',
+      calls({}, [3000, null], [2000, failed.down], [1000, null]),
+      'wait',
+      { kind: 'refusals', cause: 'upstream_failed' },
+    ],
+    [
+      'three in a row were answered after an outage',
+      calls({}, ...twice(failed.down), [900, null], [800, null], [700, null]),
+      'wait',
+      { kind: 'refusals' },
+    ],
+    [
+      'refusals go on although keys are available',
+      calls({}, ...Array.from({ length: 98 }, () => [59_000, failed.day] as const)),
+      'wait',
+      {
+        ...{ kind: 'refusals', fault: 'quota', requestsAffected: 98 },
+        sentence:
+          'More than 90 requests to Google were refused or interrupted within the last 15 minutes.',
+      },
+    ],
+    [
+      'a released key has not answered',
+      { unprovenKeys: ['google-2'] },
+      'wait',
+      {
+        ...{ kind: 'unproven_keys', link: '#key=google-2' },
+        sentence: 'google-2 was released and has not answered yet.',
+      },
+    ],
+    [
+      'many released keys have not answered',
+      { unprovenKeys: ['google', 'google-2', 'google-3', 'anam', 'anam-2'] },
+      'wait',
+      { sentence: /^google, google-2, google-3, and 2 more were released and have not answered/ },
+    ],
+    [
+      'Redis is unreachable',
+      { redis: 'unreachable' },
+      'wait',
+      {
+        ...{ kind: 'sharing_down', fault: 'network' },
+        sentence: 'Redis is unreachable: this instance does not share what it learns about keys.',
+      },
+    ],
+    [
+      'Redis is unreachable and was the store too',
+      { redis: 'unreachable', store: { kind: 'redis', fault: 'It does not answer.' } },
+      'wait',
+      { kind: 'sharing_down', sentence: /Changes of keys and clients are refused/ },
+    ],
+    [
+      'the file of the store cannot be written',
+      { store: { kind: 'file', fault: 'The disk is full.' } },
+      'wait',
+      {
+        kind: 'store_down',
+        fault: 'us',
+        sentence: /^The store in DATA_DIR cannot be written. The disk is full\. Changes/,
+      },
+    ],
+    [
+      'another model answers',
+      {
+        otherModels: [{ service: 'google', model: 'flash', answers: 'old-flash', at: NOW - HOUR }],
+      },
+      'wait',
+      {
+        ...{ kind: 'other_model', until: '2026-11-25T17:00:00.000Z' },
+        sentence: 'flash was asked for, and old-flash answers: its quota and price count.',
+      },
+    ],
+  ])('when %s', (_, facts, look, expected) => {
+    const { look: found, situations } = verdict(facts);
+    const [first] = situations;
+    expect([found, first]).toEqual([look, expect.objectContaining(matching(expected))]);
+    const ids = situations.map(({ id }) => id);
+    expect(new Set(ids).size).toBe(ids.length);
+  });
+
+  it('is good a minute after the last of many refusals, and still tells of them', () => {
+    const { look, situations } = verdict(
+      calls({}, ...Array.from({ length: 98 }, () => [2 * MINUTE, failed.day] as const)),
+    );
+    expect([look, situations.map(({ kind }) => kind)]).toEqual(['good', ['all_well', 'refusals']]);
+    expect(situations[1]).toMatchObject({
+      look: 'info',
+      sentence:
+        '98 requests to Google were refused or interrupted until 2 minutes ago; it is over.',
+      until: '2026-11-24T17:58:00.000Z',
+    });
+  });
+
+  it('forgets refusals after 15 minutes', () => {
+    const { situations } = verdict(calls({}, [16 * MINUTE, failed.day]));
+    expect(situations.map(({ kind }) => kind)).toEqual(['all_well']);
+  });
+
+  it('counts refusals with what explains them, not a second time', () => {
+    const troubles = requests([2000, failed.day], [1000, failed.day]).of('google');
+    const { situations } = verdict({
+      services: [service({ models: [model([day('google')])], troubles })],
+    });
+    expect(situations.map(({ kind }) => kind)).toEqual(['keys_out']);
+    expect(situations[0]?.requestsAffected).toBe(2);
+  });
+
+  it('lists the gravest first', () => {
+    const { look, situations } = verdict({
+      ...keys(model([rejected('google'), day('google-2')])),
+      redis: 'refusing',
+      unprovenKeys: ['google-3'],
+    });
+    expect(look).toBe('bad');
+    expect(situations.map(({ kind }) => kind)).toEqual([
+      'keys_out',
+      'key_needs_action',
+      'unproven_keys',
+      'sharing_down',
+    ]);
+  });
+
+  it('names ten of many keys, and counts all', () => {
+    const all = Array.from({ length: 42 }, (_, index) => rejected(`google-${index}`));
+    const { situations } = verdict(keys(model([...all, key('google')])));
+    expect(situations[0]).toMatchObject({ keysInAll: 42 });
+    expect(situations[0]?.keys).toHaveLength(10);
+  });
+});
+
+const matching = (expected: Expected) =>
+  Object.fromEntries(
+    Object.entries(expected).map(([name, value]) => [
+      name,
+      value instanceof RegExp ? expect.stringMatching(value) : value,
+    ]),
+  );
+
+describe('requests that our own limit for one address has refused', () => {
+  function limited(
+    callers: readonly (readonly [address: string, forwardedFor: string | null])[],
+    at = NOW - 1000,
+  ) {
+    const troubles = createTroubles();
+    for (const [address, forwardedFor] of callers) {
+      troubles.turnedAway({ address, forwardedFor }, at);
+    }
+    return verdict({ limiter: troubles.limiter(NOW) });
+  }
+  const many = (address: string, ...forwarded: readonly (string | null)[]) =>
+    Array.from(
+      { length: 50 },
+      (_, index) => [address, forwarded[index % forwarded.length] ?? null] as const,
+    );
+
+  it('are a busy caller of one address', () => {
+    const { look, situations } = limited(many('203.0.113.7', null));
+    expect(look).toBe('wait');
+    expect(situations[0]).toMatchObject({
+      ...{ kind: 'address_limit', fault: 'caller', requestsAffected: 50 },
+      sentence:
+        '50 requests were turned away by our own rate limit per address within the last 15 minutes. They came from one address.',
+    });
+  });
+
+  it.each([
+    ['asks for several others', many('203.0.113.7', '198.51.100.1', '198.51.100.2')],
+    ['is private and asks for another', many('10.1.2.3', '198.51.100.1')],
+  ])('seem to be many callers behind a proxy when the address %s', (_, callers) => {
+    const { situations } = limited(callers);
+    expect(situations[0]).toMatchObject({ fault: 'us' });
+    expect(situations[0]?.sentence).toMatch(
+      /Many callers seem to look like one: check TRUST_PROXY/,
+    );
+    expect(situations[0]?.remedy).toMatch(/^Set TRUST_PROXY/);
+  });
+
+  it.each([
+    ['is private, without a proxy', many('10.1.2.3', null)],
+    ['asks for itself', many('203.0.113.7', '203.0.113.7')],
+  ])('are a busy caller when the address %s', (_, callers) => {
+    expect(limited(callers).situations[0]).toMatchObject({ fault: 'caller' });
+  });
+
+  it('are over after a minute', () => {
+    const { look, situations } = limited(many('203.0.113.7', null), NOW - 4 * MINUTE);
+    expect(look).toBe('good');
+    expect(situations[1]?.sentence).toMatch(/^50 requests were .* until 4 minutes ago; it is over/);
+  });
+});
+
+it('a client that is over its budget is named and linked', () => {
+  const troubles = createTroubles();
+  troubles.overBudget('shop', 'requests_per_day', NOW - 1000);
+  const { look, situations } = verdict({ clients: troubles.clients(NOW) });
+  expect(look).toBe('wait');
+  expect(situations[0]).toMatchObject({
+    ...{ kind: 'client_limit', client: 'shop', fault: 'caller', link: '#client=shop' },
+    untilText: '00:00 UTC',
+    sentence:
+      'The client shop has used up its requests a day. 1 request was refused within the last 15 minutes.',
+  });
+});
+
+it('an internal error is a situation until a minute has passed', () => {
+  const troubles = createTroubles();
+  troubles.requestEnded?.(
+    requestOf({ startedAt: NOW - MINUTE + 1, end: { kind: 'internal_error' } }),
+  );
+  expect(verdict({ bugs: troubles.bugs })).toMatchObject({ look: 'wait' });
+  expect(verdict({ bugs: troubles.bugs, now: NOW + 1 })).toMatchObject({ look: 'good' });
+});
+
+it('another model is a situation for a day, a version of the same model is none', () => {
+  const troubles = createTroubles();
+  const target = modelTarget('google', 'flash');
+  troubles.otherModelAnswers?.(target, 'flash-001');
+  expect(troubles.otherModels(NOW)).toEqual([]);
+  troubles.otherModelAnswers?.(target, 'pro');
+  expect(troubles.otherModels(NOW)).toMatchObject([{ model: 'flash', answers: 'pro', at: NOW }]);
+  expect(troubles.otherModels(NOW + 24 * HOUR - 1)).toHaveLength(1);
+  expect(troubles.otherModels(NOW + 24 * HOUR)).toEqual([]);
+});
