@@ -20,20 +20,6 @@ const APPROVED_TOOL = { name: 'send_mail', description: 'Sends a mail.', needsAp
 const PIXEL =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
-const ATTEMPT = {
-  key: 'google',
-  model: 'gemini-flash-latest',
-  outcome: 'key_rejected',
-  message: 'The key was reported as leaked.',
-  ms: 12,
-  isHedge: false,
-  isTrial: false,
-};
-const TRACE = {
-  requestId: 'request-1',
-  attempts: [ATTEMPT, { ...ATTEMPT, key: 'google-2', outcome: 'success', message: null }],
-};
-
 describeInBrowser('the playground', (browser) => {
   it('streams an answer with its model and number of attempts, and the key only for an admin', async () => {
     const app = await startApp({
@@ -164,22 +150,21 @@ describeInBrowser('the playground', (browser) => {
       environment: { ...TWO, CHAT_GROUNDING: 'true' },
       standin: {
         answer: { sources: [{ uri: 'https://clock.example/', title: 'A clock' }] },
+        keys: [LEAKED, { key: 'g-two', service: 'google' }],
       },
     });
     const page = await openAsAdmin(browser, `${app.url}/playground`, LOGGED_OUT);
-    const asked: string[] = [];
-    await page.route('**/api/requests/*', (route) => {
-      asked.push(route.request().url());
-      return route.fulfill({ json: { request: TRACE } });
-    });
     await page.getByLabel('Message').fill('Hello');
     await page.keyboard.press('Enter');
     const source = page.getByRole('link', { name: 'A clock' });
     expect(await source.getAttribute('href')).toBe('https://clock.example/');
     await page.getByText('Attempts', { exact: true }).click();
-    await page.getByText('The key was reported as leaked.').waitFor();
-    const request = app.logs.find(({ path }) => path === '/api/chat');
-    expect(asked).toEqual([`${app.url}/api/requests/${request?.requestId}`]);
+    const attempts = page.locator('.attempts').getByRole('listitem');
+    await attempts.filter({ hasText: 'google gemini-flash-latest key rejected after' }).waitFor();
+    await attempts.filter({ hasText: 'google-2 gemini-flash-latest success after' }).waitFor();
+    const requestId = String(app.logs.find(({ path }) => path === '/api/chat')?.requestId);
+    const link = page.getByRole('link', { name: requestId });
+    expect(await link.getAttribute('href')).toBe(`/dashboard#request=${requestId}`);
     await expectReadable(page);
   });
 

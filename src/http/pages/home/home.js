@@ -1,7 +1,9 @@
 // @ts-check
-import { home } from '/home/frame.js';
+import { ask, home } from '/home/frame.js';
 
 /** @typedef {Record<'total' | 'available' | 'cooling_down' | 'exhausted', number>} Counts */
+
+const NO_KEYS = 'No API keys are set. Set GOOGLE_API_KEY, and ANAM_API_KEY for the avatar.';
 
 const command = document.querySelector('#command');
 if (command !== null) {
@@ -17,15 +19,12 @@ const keys = document.querySelector('#keys');
 if (keys !== null) keys.textContent = await keysSentence();
 
 async function keysSentence() {
-  try {
-    const { api_keys: services } = await (await fetch('/api/keys/status')).json();
-    const set = Object.entries(services).filter(([, { total }]) => total > 0);
-    if (set.length === 0)
-      return 'No API keys are set. Set GOOGLE_API_KEY, and ANAM_API_KEY for the avatar.';
-    return `Usable now: ${set.map(inWords).join(', ')}.`;
-  } catch {
-    return 'The server does not answer.';
-  }
+  const status = await ask('/api/keys/status');
+  if (status === null) return 'The server does not answer.';
+  /** @type {[string, Counts][]} */
+  const services = Object.entries(status.api_keys);
+  const set = services.filter(([, { total }]) => total > 0);
+  return set.length === 0 ? NO_KEYS : `Usable now: ${set.map(inWords).join(', ')}.`;
 }
 
 /** @param {[string, Counts]} service */

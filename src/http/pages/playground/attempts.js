@@ -1,12 +1,15 @@
 // @ts-check
 
-import { isLoggedIn } from '/playground/frame.js';
+import { ask, isLoggedIn } from '/playground/frame.js';
 import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
 
 /** @import { RequestReport } from '../../../observability/reports.ts' */
 /** @import { AnsweredBy } from './ask.js' */
 
-const isAdmin = await isLoggedIn;
+let isAdmin = false;
+void isLoggedIn.then((found) => {
+  isAdmin = found;
+});
 
 /**
  * What was tried for an answer, for the admin alone. It is asked for when it is opened.
@@ -34,14 +37,10 @@ async function load(details, requestId) {
 
 /** @param {string} requestId */
 async function traceOf(requestId) {
-  try {
-    const response = await fetch(`/api/requests/${encodeURIComponent(requestId)}`);
-    const body = await response.json();
-    if (!response.ok) return html`<p>${body.error.message}</p>`;
-    return traceView(body.request);
-  } catch {
-    return html`<p>The server does not answer.</p>`;
-  }
+  const found = await ask(`/api/requests/${encodeURIComponent(requestId)}`);
+  return found === null
+    ? html`<p>The server no longer knows this request.</p>`
+    : traceView(found.request);
 }
 
 /** @param {RequestReport} request */

@@ -19,7 +19,7 @@ import { askWhole, Refusal } from './ask.js';
 const SIZES = [6, 12, 24, 48];
 const MAX_KEPT = 6;
 /** Lasts as long as the tab. */
-const STORED = 'understudy-bursts';
+const STORED = 'understudy-bursts-1';
 const place = /** @type {HTMLElement} */ (document.querySelector('#burst'));
 
 /** The latest first. */

@@ -35,6 +35,8 @@ const place = /** @type {HTMLElement} */ (document.querySelector('#chat'));
 
 /** @type {Exchange[]} */
 let exchanges = [];
+/** The number of questions, for their ids. */
+let sent = 0;
 /** Files of the next message. */
 /** @type {FilePart[]} */
 let files = [];
@@ -196,9 +198,10 @@ function submit(event) {
   if (text === '' && files.length === 0) return;
   form.reset();
   const said = text === '' ? [] : [{ type: /** @type {const} */ ('text'), text }];
+  sent += 1;
   exchanges.push({
-    question: { id: crypto.randomUUID(), role: 'user', parts: [...files, ...said] },
-    answer: { id: crypto.randomUUID(), role: 'assistant', parts: [] },
+    question: { id: `question-${sent}`, role: 'user', parts: [...files, ...said] },
+    answer: { id: `answer-${sent}`, role: 'assistant', parts: [] },
     steps: [],
     fault: null,
     wait: '',

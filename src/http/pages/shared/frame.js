@@ -1,6 +1,7 @@
 // @ts-check
 // What lives in the header of a page: the links, the mode, the clock, and who is logged in.
 
+const TIMEOUT_MS = 8000;
 const clock = document.querySelector('#clock');
 
 if (clock !== null) {
@@ -52,9 +53,12 @@ function show(selector) {
  * @param {string} path
  * @returns {Promise<any>} null: refused, or no answer
  */
-async function ask(path) {
+export async function ask(path) {
   try {
-    const response = await fetch(path, { headers: { accept: 'application/json' } });
+    const response = await fetch(path, {
+      headers: { accept: 'application/json' },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
     return response.ok ? await response.json() : null;
   } catch {
     return null;
