@@ -18,20 +18,28 @@ import { createLiveTokenClient } from './providers/gemini/gemini-live-token.ts';
 import { createGeminiRelay, toCountRequest } from './providers/gemini/gemini-relay.ts';
 import { createDispatcher } from './providers/gemini/transport.ts';
 import type { Provider, UpstreamContext } from './providers/provider.ts';
+import type { Admission } from './services/admission.ts';
 import { createAvatarSession } from './services/avatar.ts';
+import type { ClientLimit } from './services/budgets.ts';
 import { createChat } from './services/chat.ts';
+import type { Clients } from './services/clients.ts';
 import { createEmbed } from './services/embeddings.ts';
 import { createKeyChecks, type KeyChecks } from './services/key-check.ts';
+import { KeyRegistry, type KeyRegistryOptions } from './services/key-registry.ts';
 import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { createTokenCount } from './services/token-count.ts';
+import type { ApiKey } from './shared/api-key.ts';
 import { atMost, type Clock } from './shared/clock.ts';
 import type { DurableStore } from './shared/durable-store.ts';
 import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
 import type { Redact } from './shared/redact.ts';
+import { createSealer } from './shared/seal.ts';
+import { Secret } from './shared/secret.ts';
 import type { SharedStore } from './shared/shared-store.ts';
-import { type Target, targetWhere } from './shared/target.ts';
+import { servedModels, type Target, targetWhere } from './shared/target.ts';
+import { createMemoryStore } from './sharing/memory-store.ts';
 import { openStore } from './sharing/open-store.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
@@ -95,6 +103,17 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const upstream = { dispatcher, redact, now: clock.now };
   const checkers = keyCheckers(config, providers, upstream);
   const checks = createKeyChecks({ checkers, learns: { pool, queues }, clock, log });
+  const registry = createRegistry(config, { clock, log, providers, store, pool, queues, sharing });
+  await registry.start();
+  const callers = await loadClients(config, {
+    clock,
+    log,
+    minuteMs,
+    pool,
+    targets,
+    store,
+    sharing,
+  });
   const admin = await loadAdmin(config, {
     ...runtime,
     providers,
@@ -106,18 +125,25 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     sharedStore,
     store,
     checks,
+    registry,
+    clients: callers.clients,
   });
+  const admission = callers.admission(admin?.http.overBudget);
   const otel = await loadOtel(config, { clock, log, redact, providers });
   const sinks = [
     createRequestLog(log, pool.inspection, providers),
     ...(admin?.sinks ?? []),
+    admission.sink,
     ...otel.sinks,
   ];
   const hedging = createHedging();
-  const failover = createFailover({
-    ...config,
-    ...{ providers, pool, clock, random, queues, hedging, sinks, tracing: otel.tracing },
-  });
+  const failover = admission.guard(
+    createFailover({
+      ...config,
+      ...{ providers, pool, clock, random, queues, hedging, sinks, tracing: otel.tracing },
+      arePaused: (provider) => registry.arePaused(provider),
+    }),
+  );
   const clients = new Map(
     providers.flatMap(({ name, createChat }) =>
       createChat === undefined ? [] : [[name, createChat(config, upstream)]],
@@ -143,6 +169,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const app = createApp({
     ...config,
     admin: admin?.http ?? null,
+    clients: callers.clients,
     log,
     clock,
     countKeys: () =>
@@ -176,12 +203,10 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       failover,
       provider: anam,
       targets: targets.filter(({ provider }) => provider === anam.name),
-      anam: config.keys.some(({ provider }) => provider === anam.name)
-        ? createAnam({ ...upstream, baseUrl: config.anamBaseUrl })
-        : null,
+      anam: createAnam({ ...upstream, baseUrl: config.anamBaseUrl }),
+      keys: registry,
       clock,
       texts: sharedStore?.texts ?? null,
-      hasPersona: config.persona !== null || config.keys.some((key) => key.personaId !== undefined),
     }),
   });
   await sharing?.join(pool, queues);
@@ -199,12 +224,37 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
       await otel.stop();
       if (admin !== null)
         await atMost(LEAVE_LIMIT_MS + ALERTS_LIMIT_MS, clock, admin.stop(), undefined);
+      registry.stop();
+      await callers.stop();
       await store.close();
       await sharing?.stop();
       await dispatcher.destroy();
       return endedByItself && answersEnded;
     },
   };
+}
+
+interface RegistryParts
+  extends Pick<KeyRegistryOptions, 'providers' | 'store' | 'pool' | 'queues' | 'clock' | 'log'> {
+  readonly sharing: { keysAdded(keys: readonly ApiKey[]): void } | null;
+}
+
+/** Changes of the keys are kept where there is a store that lasts and a secret that seals them. */
+function createRegistry(
+  { keys, fileKeys, readKeysAgain: readAgain, masterKey, redact, learnSecrets }: Config,
+  { store, sharing, ...parts }: RegistryParts,
+): KeyRegistry {
+  const areKept = masterKey !== null && store.kind !== 'memory';
+  return new KeyRegistry({
+    ...parts,
+    settings: { keys, fileKeys },
+    readAgain,
+    store: areKept ? store : createMemoryStore(parts.clock.now),
+    sealer: createSealer(areKept ? masterKey : new Secret('this-process', randomUUID())),
+    keysAdded: (added) => sharing?.keysAdded(added),
+    redact,
+    learnSecrets,
+  });
 }
 
 /** Null without a model for Live sessions. */
@@ -282,9 +332,11 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
   return {
     peers: sharing.peers,
     sharedStore,
+    shareClientUse: sharing.shareClientUse,
     documents,
     redis: () => connection.state,
     counts: () => sharing.counts,
+    keysAdded: (added: readonly ApiKey[]) => sharing.keysAdded(added),
     join(pool: KeyPool, queues: WaitQueues) {
       const joined = sharing.join(pool, {
         opened: (provider) => queues.get(provider)?.keyProved(null),
@@ -299,6 +351,68 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
   };
 }
 
+interface ClientParts extends Pick<Runtime, 'clock' | 'log'> {
+  readonly minuteMs: number;
+  readonly pool: KeyPool;
+  readonly targets: readonly Target[];
+  readonly store: DurableStore;
+  readonly sharing: Awaited<ReturnType<typeof loadSharing>>;
+}
+
+/** Where there can be no client, without client tokens and without an admin token to make one. */
+const NO_CLIENTS = {
+  clients: null,
+  admission: (): Admission => ({ guard: (failover) => failover, sink: {} }),
+  async stop() {},
+};
+
+async function loadClients(config: Config, parts: ClientParts) {
+  const { clientTokens: tokens, adminToken, modelAliases: aliases } = config;
+  if (tokens.length === 0 && adminToken === null) return NO_CLIENTS;
+  const [{ Clients }, { createAdmission }, { createBudgetSaver }, { createClientUse }, fair] =
+    await Promise.all([
+      import('./services/clients.ts'),
+      import('./services/admission.ts'),
+      import('./services/budgets.ts'),
+      import('./services/client-use.ts'),
+      import('./pool/fair-share.ts'),
+    ]);
+  const { clock, minuteMs, pool, store, sharing, targets } = parts;
+  const shares = new fair.FairShare({
+    minuteMs,
+    capacityOf: (target) => pool.capacity(target),
+    changed: sharing === null ? null : (claim) => shared?.used(claim),
+  });
+  const clients = new Clients({
+    ...{ tokens, aliases, store, clock, log: parts.log },
+    revoked: (name) => shares.forget(name),
+  });
+  const shared = sharing?.shareClientUse(createClientUse({ clients, shares, targets })) ?? null;
+  await atMost(JOIN_LIMIT_MS, clock, clients.begin(), undefined);
+  // With Redis the other instances, or what they have left there, tell the counts of the day.
+  const saver =
+    store.kind === 'file'
+      ? createBudgetSaver({
+          store,
+          clock,
+          budgets: () => clients.all().map(({ name, budget }) => [name, budget] as const),
+        })
+      : null;
+  await saver?.restore().catch(() => {});
+  return {
+    clients,
+    admission: (refused: (client: string, limit: ClientLimit) => void = () => {}) =>
+      createAdmission({
+        ...{ clients, shares, clock, refused },
+        used(client) {
+          shared?.used(client);
+          saver?.changed();
+        },
+      }),
+    stop: async () => saver?.stop(),
+  };
+}
+
 interface AdminParts
   extends Omit<Runtime, 'providers'>,
     Pick<MetricsOptions, 'sharing' | 'targets'> {
@@ -309,12 +423,16 @@ interface AdminParts
   readonly sharedStore: SharedStore | null;
   readonly store: DurableStore;
   readonly checks: KeyChecks;
+  readonly registry: KeyRegistry;
+  /** Null without an admin token and client tokens. */
+  readonly clients: Clients | null;
 }
 
 /** Null without an admin token: neither its routes nor the metrics are loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
   const { adminToken: token, mode, cooldownMs, prices } = config;
-  if (token === null) return null;
+  const { clients } = parts;
+  if (token === null || clients === null) return null;
   const [
     { createAdminView },
     { Incidents },
@@ -348,8 +466,21 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const metrics = createMetrics({ ...parts, measuresProcess, prices });
   const alerts = await loadAlerts(config, { ...parts, instance });
   const incidents = new Incidents({ ...parts, ...view, instance, alerts });
+  const requested = targets.filter(({ use }) => use === 'chat' || use === 'embeddings');
+  const modelNames = [...servedModels(requested, config.modelAliases).keys()];
   const http = createAdminHttp({
-    ...{ ...parts, token, view, metrics, usage, cooldownMs, incidents, alerts },
+    ...{
+      ...parts,
+      token,
+      view,
+      metrics,
+      usage,
+      cooldownMs,
+      incidents,
+      alerts,
+      clients,
+      modelNames,
+    },
   });
   return {
     http,

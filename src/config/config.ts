@@ -1,21 +1,32 @@
 import { BlockList, isIP } from 'node:net';
 import type { ApiKey, Persona } from '../shared/api-key.ts';
+import { cleanText } from '../shared/key-text.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { createRedact, type Redact, type Redactor } from '../shared/redact.ts';
 import { Secret } from '../shared/secret.ts';
 import { blankKeyWarnings, findKeys } from './keys.ts';
-import { cleanText } from './setting-kinds.ts';
+import { readSecretFiles, type SecretFiles } from './secret-files.ts';
 import { SETTINGS, type Settings } from './settings.ts';
 
 export interface Config extends Readonly<ReturnType<typeof toConfig>> {
   readonly mode: 'live' | 'demo';
   /** In the order of the providers; each in numeric order, the unnumbered one first. */
   readonly keys: readonly ApiKey[];
+  /** The ids of the keys whose text comes from a file. */
+  readonly fileKeys: ReadonlySet<string>;
+  /** Reads the files of keys again; null where no key comes from a file. */
+  readonly readKeysAgain: (() => Promise<KeysNow>) | null;
   /** For the start-up log: one sentence each, and never a secret. */
   readonly warnings: readonly string[];
   /** Hides every secret of the settings, and those that it learns later. */
   readonly redact: Redact;
   readonly learnSecrets: Redactor['learn'];
+}
+
+/** The keys of variables and files as they are now. */
+export interface KeysNow extends Pick<Config, 'keys' | 'fileKeys'> {
+  /** What could not be read: one sentence each, and never a secret. */
+  readonly faults: readonly string[];
 }
 
 /**
@@ -29,10 +40,13 @@ export function readConfig(
   providers: readonly ProviderFacts<Config>[],
   mode: Config['mode'] = 'live',
 ): Config {
-  const texts = readTexts(environment);
+  const variables = readTexts(environment);
+  const files = readSecretFiles(variables, providers);
+  const texts = withFiles(variables, files);
   const settings = SETTINGS.safeParse(Object.fromEntries(texts));
-  const { keys, warnings, faults } = findKeys(texts, providers);
+  const { keys, fileKeys, warnings, faults } = findKeys(texts, providers, files.texts);
   const all = [
+    ...files.faults,
     ...faultsOf(settings.error),
     ...personaFaults(texts),
     ...misplacedKeys(texts, keys),
@@ -47,7 +61,9 @@ export function readConfig(
   if (!settings.success || all.length > 0) throw new ConfigError(all);
   const found = toConfig(settings.data);
   const { redact, learn: learnSecrets } = redactSecretsOf(found, keys);
-  const config = { mode, keys, warnings: [], redact, learnSecrets, ...found };
+  const readKeysAgain = createReadAgain(variables, files, { keys, fileKeys }, providers);
+  const base = { mode, keys, fileKeys, readKeysAgain, redact, learnSecrets };
+  const config = { ...base, warnings: [], ...found };
   return {
     ...config,
     warnings: [
@@ -85,6 +101,36 @@ function readTexts(environment: Readonly<Record<string, string | undefined>>) {
     if (text !== '') texts.set(name, text);
   }
   return texts;
+}
+
+/** A file stands for its variable. */
+function withFiles(
+  variables: ReadonlyMap<string, string>,
+  { texts, namedBy }: Pick<SecretFiles, 'texts' | 'namedBy'>,
+): ReadonlyMap<string, string> {
+  const merged = new Map([...variables, ...texts]);
+  for (const name of namedBy) merged.delete(name);
+  return merged;
+}
+
+function createReadAgain(
+  variables: ReadonlyMap<string, string>,
+  { readAgain, namedBy }: SecretFiles,
+  atStart: Pick<Config, 'keys' | 'fileKeys'>,
+  providers: readonly ProviderFacts<Config>[],
+): Config['readKeysAgain'] {
+  if (readAgain === null) return null;
+  let last = atStart;
+  return async () => {
+    const { texts, faults: unread } = await readAgain();
+    const found = findKeys(withFiles(variables, { texts, namedBy }), providers, texts);
+    const faults = [
+      ...unread,
+      ...found.faults.map((fault) => `${fault} All keys stay as they were.`),
+    ];
+    if (found.faults.length === 0) last = { keys: found.keys, fileKeys: found.fileKeys };
+    return { ...last, faults };
+  };
 }
 
 const SETTING_NAMES = Object.keys(SETTINGS.shape);
@@ -196,9 +242,11 @@ function toConfig(settings: Settings) {
     host: settings.HOST,
     /** The first is the default, the rest stand in for it in this order. */
     googleModels: settings.GOOGLE_MODELS,
-    /** Empty without client tokens, which every request for embeddings needs. */
+    /** Empty where there can be no client, whose token every request for embeddings needs. */
     googleEmbeddingModels:
-      settings.CLIENT_TOKENS.length === 0 ? [] : settings.GOOGLE_EMBEDDING_MODELS,
+      settings.CLIENT_TOKENS.length === 0 && settings.ADMIN_TOKEN === null
+        ? []
+        : settings.GOOGLE_EMBEDDING_MODELS,
     /** The name of the model, by its alias. */
     modelAliases: settings.MODEL_ALIASES,
     /** By model: the limits of every project. */
@@ -234,7 +282,7 @@ function toConfig(settings: Settings) {
     corsOrigins: settings.CORS_ORIGINS ?? (isProduction ? [] : ('localhost' as const)),
     /** Opens the operator's routes; without one they do not exist. */
     adminToken: secret('admin-token', settings.ADMIN_TOKEN),
-    /** Of programs that may use the compatible routes; without any they do not exist. */
+    /** Of programs that may use the compatible routes; more can be made at run time, with an admin token. */
     clientTokens: settings.CLIENT_TOKENS.map(
       (token, index) => new Secret(`client-${index + 1}`, token),
     ),

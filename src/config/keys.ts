@@ -1,26 +1,35 @@
 import type { ApiKey } from '../shared/api-key.ts';
 import {
+  createLabelCheck,
+  faultOfKeyText,
+  isPersonaId,
+  isPlaceholder,
+} from '../shared/key-text.ts';
+import {
   keyVariable,
   otherProviderOf,
   type ProviderFacts,
   providerOf,
 } from '../shared/provider-facts.ts';
 import { Secret } from '../shared/secret.ts';
-import { isPersonaId, isPlaceholder } from './setting-kinds.ts';
 
 export interface FoundKeys extends Readonly<Notes> {
   /** In the order of the providers; each in numeric order, the unnumbered one first. */
   readonly keys: readonly ApiKey[];
+  /** The ids of those whose text comes from a file. */
+  readonly fileKeys: ReadonlySet<string>;
 }
 
 /**
  * Finds every key of every provider, whatever its number.
  *
  * @param texts the environment's variables, cleaned and without the blank ones
+ * @param inFiles the names of those whose texts come from files
  */
 export function findKeys(
   texts: ReadonlyMap<string, string>,
   providers: readonly ProviderFacts[],
+  inFiles: { has(name: string): boolean } = new Set(),
 ): FoundKeys {
   const notes: Notes = { warnings: [], faults: [] };
   const taken = new Map<string, KeyVariables>();
@@ -28,7 +37,19 @@ export function findKeys(
   const keys = groups.flatMap((group) => toKeys(group, taken, notes));
   checkLabels(groups, providers, notes);
   for (const key of keys) noteShape(key, providers, notes);
-  return { keys: withAccounts(keys, groups, notes), ...notes };
+  const fromFiles = groups.filter(({ key }) => key !== undefined && inFiles.has(key.name));
+  const fileKeys = new Set(fromFiles.map(({ provider, number }) => idOf(provider, number)));
+  return { keys: withAccounts(keys, groups, notes), fileKeys, ...notes };
+}
+
+/** @param part Default: the key or any of its labels */
+export function isKeyVariable(
+  name: string,
+  providers: readonly ProviderFacts[],
+  part?: NameMatch['part'],
+): boolean {
+  const match = matchName(name, providers);
+  return match !== null && (part === undefined || match.part === part);
 }
 
 /** @returns one sentence that names the key variables that are set to nothing */
@@ -37,7 +58,7 @@ export function blankKeyWarnings(
   texts: ReadonlyMap<string, string>,
   providers: readonly ProviderFacts[],
 ): readonly string[] {
-  const isKey = (name: string) => matchName(name, providers)?.part === 'key';
+  const isKey = (name: string) => isKeyVariable(name, providers, 'key');
   const blank = Object.keys(environment).filter(
     (name) => environment[name] !== undefined && !texts.has(name) && isKey(name),
   );
@@ -189,21 +210,14 @@ function noteStray(
   }
 }
 
-/**
- * What an HTTP header carries unchanged, without quotes and backslashes: JSON escapes those, and
- * redaction would not find the key in a log line.
- */
-const KEY_TEXT = /^(?:(?!["'`,\\])[!-~])+$/;
-
 function acceptText({ name, text }: Variable, { warnings, faults }: Notes): boolean {
   if (isPlaceholder(text)) {
     warnings.push(`${name} is ignored: it still holds a placeholder.`);
     return false;
   }
-  if (KEY_TEXT.test(text)) return true;
-  faults.push(
-    `${name}: has a character that no key has (a space, a quote, a comma, an invisible or non-ASCII one); each variable takes one key.`,
-  );
+  const fault = faultOfKeyText(text);
+  if (fault === null) return true;
+  faults.push(`${name}: ${fault}; each variable takes one key.`);
   return false;
 }
 
@@ -277,35 +291,17 @@ function withAccounts(
 const idOf = ({ name }: ProviderFacts, number: string) =>
   number === '' ? name : `${name}-${number}`;
 
-const LABEL = /^[^\p{C}\p{Zl}\p{Zp}]{1,100}$/u;
-
-/**
- * A key without a label has its id as its project. So a label that reads like an id is refused, whether
- * or not there is such a key: a key added later would join that project by accident. Labels are shown,
- * so none may be a key's text.
- */
 function checkLabels(
   groups: readonly KeyVariables[],
   providers: readonly ProviderFacts[],
   { faults }: Notes,
 ): void {
-  const names = providers.map(({ name }) => name).join('|');
-  const idOfAKey = new RegExp(`^(?:${names})(?:-\\d+)?$`, 'i');
   const inUse = groups.filter(({ key }) => key !== undefined && !isPlaceholder(key.text));
   const texts = new Set(inUse.map(({ key }) => key?.text ?? ''));
+  const faultOfLabel = createLabelCheck(providers, (text) => texts.has(text));
   for (const label of inUse.flatMap(({ project, billing }) => [project, billing])) {
     if (label === undefined) continue;
-    const fault = faultOfLabel(label.text, idOfAKey, texts);
+    const fault = faultOfLabel(label.text);
     if (fault !== null) faults.push(`${label.name}: ${fault}.`);
   }
-}
-
-function faultOfLabel(
-  text: string,
-  idOfAKey: RegExp,
-  keyTexts: ReadonlySet<string>,
-): string | null {
-  if (!LABEL.test(text)) return 'must be 1 to 100 printable characters';
-  if (idOfAKey.test(text)) return 'reads like the id of a key; choose another label';
-  return keyTexts.has(text) ? 'holds a key where the label of its project belongs' : null;
 }

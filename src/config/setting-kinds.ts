@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { QUOTA_NAMES, type QuotaLimits, type QuotaName } from '../shared/failure.ts';
 import { isJsonObject } from '../shared/json.ts';
+import { cleanText, isPlaceholder } from '../shared/key-text.ts';
 
 /*
  * What one variable may hold. A fault says what is wanted and where the value breaks, never the value,
@@ -286,52 +287,3 @@ function toOrigin(entry: string): string | null {
   // URL has no origin for the schemes of apps, such as capacitor://localhost.
   return origin === 'null' ? bare.toLowerCase() : origin;
 }
-
-/**
- * Removes spaces and invisible characters around a value, and the quotes that `docker --env-file` and
- * hosting dashboards leave where dotenv would remove them.
- */
-export function cleanText(raw: string): string {
-  const text = raw.replace(INVISIBLE_ENDS, '');
-  const quoted = WRAPPING_QUOTES.exec(text)?.[2];
-  return quoted === undefined ? text : cleanText(quoted);
-}
-
-/** Spaces of every kind, and what copying from a web page brings along: BOM, zero width, bidi marks. */
-const INVISIBLE_ENDS = /^[\s\p{Cf}]+|[\s\p{Cf}]+$/gu;
-const WRAPPING_QUOTES = /^(["'`])(.*)\1$/su;
-
-/**
- * Whether a key is the placeholder of a template. Only what no provider can have issued counts: a text
- * of template words alone, of filler alone, or a reference that was not expanded.
- */
-export function isPlaceholder(text: string): boolean {
-  if (NOT_A_KEY.some((pattern) => pattern.test(text))) return true;
-  const words = text.replace(BEGINNING_OF_A_KEY, '');
-  return ASKS_TO_BE_REPLACED.test(words) && words.replace(TEMPLATE_WORDS, '') === '';
-}
-
-/** Anam makes these ids: only their form is known. */
-export const isPersonaId = (text: string): boolean => PERSONA_ID.test(text) && !isPlaceholder(text);
-
-const PERSONA_ID = /^[\w.:-]{1,200}$/;
-
-const NOT_A_KEY: readonly RegExp[] = [
-  // `<key>`, `[key]`, `{{ key }}`, `__KEY__`
-  /^(?:<.*>|\[.*\]|\{.*\}|__[A-Z_]+__)$/s,
-  // `${VAR}`, `$(VAR)`, `$VAR`, `%VAR%`: a reference that was not expanded
-  /^(?:\$\{.*\}|\$\(.*\)|\$[A-Za-z_]\w*|%\w+%)$/s,
-  // `xxx`, `...`, and the same behind the beginning of a real key: `AIzaSyXXXX`
-  /^(?:AIza(?:Sy)?|AQ\.)?[xX*._…-]+$/,
-  // Shown in part only: `AIza…`, `AQ.abc...`, `ab***yz`
-  /(?:…|\.{3})$|\*{3}/,
-  /^(?:none|null|nil|undefined|empty|unset|todo|tbd|n\/a|api[-_ ]?key|key|string)$/i,
-  // The name of a variable
-  /^[A-Z]+_API_KEY(?:_\d+)?$/i,
-];
-
-const BEGINNING_OF_A_KEY = /^(?:AIza(?:Sy)?|AQ\.|sk-)/;
-const ASKS_TO_BE_REPLACED =
-  /^my[-_]|your|add|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder/i;
-const TEMPLATE_WORDS =
-  /your|client|admin|add|goes|get|backup|primary|secondary|main|paid|free|tier|number|insert|enter|paste|put|replace|change|fill|here|todo|fixme|example|placeholder|google|gemini|studio|generative|anam|api|keys?|token|secret|value|real|actual|own|first|second|third|another|persona|with|this|that|from|the|and|my|me|id|it|in|an|ai|[-_.:,!()\s\d]+/gi;

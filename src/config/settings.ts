@@ -1,11 +1,11 @@
 import { z } from 'zod';
+import { isPersonaId } from '../shared/key-text.ts';
 import { chatTools } from './chat-tools.ts';
 import { prices } from './prices.ts';
 import {
   baseUrl,
   clientTokens,
   flag,
-  isPersonaId,
   jsonObject,
   masterKey,
   matching,
@@ -41,6 +41,7 @@ export const SETTINGS = z.object({
   NODE_ENV: z.string().optional(),
   PORT: wholeNumber(0, 65_535).default(3000),
   HOST: matching(isAddress, 'must be an address to listen on, such as 0.0.0.0').default('0.0.0.0'),
+  KEYS_DIR: z.string().optional(),
   GOOGLE_MODELS: modelNames.default(['gemini-flash-latest']),
   GOOGLE_EMBEDDING_MODELS: modelNames.default(['gemini-embedding-2']),
   MODEL_ALIASES: modelAliases.default(new Map()),

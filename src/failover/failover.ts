@@ -40,6 +40,8 @@ export interface FailoverOptions {
   readonly hedging: Hedging;
   /** Of every target that a request names. */
   readonly providers: readonly ProviderFacts[];
+  /** Whether a provider has keys, all of them paused. Default: no. */
+  readonly arePaused?: (provider: ProviderName) => boolean;
   readonly sinks: readonly TraceSink[];
   /** Null where no spans are exported. */
   readonly tracing: Tracing | null;
@@ -272,7 +274,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     if (lease !== null) this.#attempt(lease);
     else if (this.#unusable !== null) this.#answerUnusable(this.#unusable);
     else if (this.#hasKeys()) this.#wait();
-    else this.#refuse(noKeysConfigured(this.#provider()));
+    else this.#refuseForLackOfKeys();
   }
 
   get traceparent(): string | undefined {
@@ -366,6 +368,12 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       default:
         state satisfies never;
     }
+  }
+
+  #refuseForLackOfKeys(): void {
+    const provider = this.#provider();
+    const arePaused = this.#options.arePaused?.(provider.name);
+    this.#refuse(noKeysConfigured(provider, arePaused));
   }
 
   #hasKeys(): boolean {

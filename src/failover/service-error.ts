@@ -21,6 +21,8 @@ export interface ServiceErrorOptions {
   /** Milliseconds until it makes sense to ask again. */
   readonly retryAfterMs?: number | null;
   readonly details?: readonly FieldFault[];
+  /** The limit of a client that is reached. */
+  readonly limit?: string;
   readonly cause?: unknown;
 }
 
@@ -37,11 +39,13 @@ export class ServiceError extends Error {
   readonly code: ServiceErrorCode;
   readonly retryAfterMs: number | null;
   readonly details: readonly FieldFault[];
+  readonly limit: string | null;
 
   constructor(code: ServiceErrorCode, message: string, options: ServiceErrorOptions = {}) {
-    const { retryAfterMs = null, details = [], cause } = options;
+    const { retryAfterMs = null, details = [], limit = null, cause } = options;
     super(message, { cause });
     this.code = code;
+    this.limit = limit;
     this.retryAfterMs = retryAfterMs;
     this.details = details;
   }
@@ -144,8 +148,14 @@ export function ourFault(cause?: unknown): ServiceError {
 
 export const clientGone = () => new ServiceError('client_gone', 'The client has gone.');
 
-export const noKeysConfigured = (provider: Pick<ProviderFacts, 'prefix'>) =>
-  new ServiceError('no_keys_configured', `No API keys available. Set ${keyVariable(provider)}.`);
+/** @param arePaused whether the provider has keys, all of them paused */
+export function noKeysConfigured(
+  provider: Pick<ProviderFacts, 'prefix'>,
+  arePaused = false,
+): ServiceError {
+  const advice = arePaused ? 'All of them are paused.' : `Set ${keyVariable(provider)}.`;
+  return new ServiceError('no_keys_configured', `No API keys available. ${advice}`);
+}
 
 /**
  * @param names under which models may be requested, aliases included

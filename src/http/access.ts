@@ -166,6 +166,7 @@ function lineOf(
     ms,
     client: outcome?.client,
     code: outcome?.code,
+    limit: outcome?.limit,
     retryAfterSeconds: outcome?.retryAfterSeconds,
     key: success?.key,
     model: success?.target.labels.model,

@@ -1,6 +1,6 @@
 import express, { type ErrorRequestHandler, type Express } from 'express';
+import type { Clients } from '../services/clients.ts';
 import type { Logger } from '../shared/logger.ts';
-import type { Secret } from '../shared/secret.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
 import { type CorsOrigins, receiveRequests, refuseTokenInQuery } from './access.ts';
 import type { AdminHttp } from './admin/admin-routes.ts';
@@ -11,6 +11,7 @@ import {
   START_PATH,
   TOKEN_PATH,
 } from './avatar-routes.ts';
+import { createClientAccess } from './caller.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
 import { type LiveRoutesOptions, liveRoute } from './live-routes.ts';
@@ -29,17 +30,17 @@ import { documentRoute, type StatusRoutesOptions, statusRoutes } from './status-
 
 export interface AppOptions
   extends StatusRoutesOptions,
-    Omit<ChatRoutesOptions, 'limit' | 'recognise'>,
-    Omit<AvatarRoutesOptions, 'limit'>,
-    Omit<LiveRoutesOptions, 'limit'>,
+    Omit<ChatRoutesOptions, 'limit' | 'recognise' | 'recogniseClient'>,
+    Omit<AvatarRoutesOptions, 'limit' | 'recogniseClient'>,
+    Omit<LiveRoutesOptions, 'limit' | 'recogniseClient'>,
     ProgramRoutesOptions {
   /** Null for a process that is alone; otherwise all instances count together. */
   readonly sharedStore: SharedStore | null;
   readonly log: Logger;
   /** Null without an admin token: what is for the operator does not exist then. */
   readonly admin: AdminHttp | null;
-  /** Programs' tokens; without any, their routes do not exist. */
-  readonly clientTokens: readonly Secret[];
+  /** Programs with a token; null where there can be none: their routes do not exist then. */
+  readonly clients: Clients | null;
   readonly corsOrigins: CorsOrigins;
   /** Of all request bodies in flight together. */
   readonly maxBodiesBytes: number;
@@ -51,7 +52,8 @@ export interface AppOptions
 }
 
 export function createApp(options: AppOptions): Express {
-  const { log, clock, admin, sharedStore, clientTokens } = options;
+  const { log, clock, admin, sharedStore, clients } = options;
+  const access = createClientAccess(options);
   const limit = (name: string, perMinute: number) =>
     limitByAddress(name, perMinute, sharedStore, admin?.turnedAway);
   const routes: Route[] = [
@@ -59,16 +61,21 @@ export function createApp(options: AppOptions): Express {
     ...chatRoutes({
       ...options,
       limit: limit('chat', options.chatPerMinute),
+      recogniseClient: access.recognise('chat'),
       recognise: admin?.recognise ?? null,
     }),
-    ...(clientTokens.length === 0 ? [] : programRoutes(options)),
+    ...(clients === null ? [] : programRoutes(options)),
     ...resumeRoutes({
       ...options,
       answerStore: sharedStore?.answers ?? null,
       limit: limit('resume', RESUMES_PER_CHAT * options.chatPerMinute),
     }),
-    ...avatarRoutes({ ...options, limit }),
-    liveRoute({ ...options, limit: limit('live-tokens', options.sessionsPerMinute) }),
+    ...avatarRoutes({ ...options, limit, recogniseClient: access.recognise('avatar') }),
+    liveRoute({
+      ...options,
+      limit: limit('live-tokens', options.sessionsPerMinute),
+      recogniseClient: access.recognise('live'),
+    }),
     ...(admin?.routes ?? []),
     documentRoute(() => routes),
   ];
@@ -77,7 +84,7 @@ export function createApp(options: AppOptions): Express {
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
   app.use(receiveRequests({ ...options, metrics: admin }));
-  app.use(clientTokens.length > 0 ? admitPrograms(options) : refuseTokenInQuery);
+  app.use(clients === null ? refuseTokenInQuery : admitPrograms(access));
   serveRoutes(app, routes.toSorted(byUse));
   app.use('/api/chat', guessErrorForm(clock));
   const home = homePage({ mode: options.mode, hasAdmin: admin !== null });
@@ -86,7 +93,7 @@ export function createApp(options: AppOptions): Express {
   }
   app.use(notFound);
   app.use(ANAM_PATHS, setAnamErrorForm);
-  if (clientTokens.length > 0) app.use(setProgramErrorForm);
+  if (clients !== null) app.use(setProgramErrorForm);
   app.use(answerErrors(log, clock));
   return app;
 }

@@ -2,10 +2,10 @@ import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import { ServiceError } from '../failover/service-error.ts';
 import type { AvatarSession } from '../services/avatar.ts';
+import type { Clients } from '../services/clients.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { JsonObject } from '../shared/json.ts';
 import { isTooDeep, MAX_DEPTH } from '../shared/json-schema.ts';
-import { createTokenCheck, type Secret } from '../shared/secret.ts';
 import { callerOf } from './access.ts';
 import {
   bodyOrNone,
@@ -25,8 +25,10 @@ export interface AvatarRoutesOptions {
   readonly avatar: AvatarSession;
   /** Whether the caller may bring its own persona. */
   readonly allowClientPersona: boolean;
-  /** Open Anam's protocol to programs; empty if it is off. */
-  readonly clientTokens: readonly Secret[];
+  /** May use Anam's protocol; null if it is off. */
+  readonly clients: Pick<Clients, 'find'> | null;
+  /** Recognises a client by its token. */
+  readonly recogniseClient: readonly RequestHandler[];
   readonly anamBaseUrl: string;
   /** In bytes. */
   readonly maxBodyBytes: number;
@@ -46,7 +48,7 @@ export const START_PATH = '/v1/engine/session';
 const METRICS_PATH = '/v1/metrics/client';
 
 export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
-  const { avatar, allowClientPersona, clientTokens, anamBaseUrl } = options;
+  const { avatar, allowClientPersona, clients, anamBaseUrl } = options;
   const { maxBodyBytes, limit, sessionsPerMinute } = options;
   const readSessionBody = readBytes(maxBodyBytes, { inflates: true, isJson: false });
   const asAnam = {
@@ -66,7 +68,7 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
     handlers: [
       refuseOtherTargets(anamBaseUrl, START_PATH),
       readSessionBody,
-      postSession(avatar, createTokenCheck(clientTokens)),
+      postSession(avatar, (token) => (clients?.find(token) ?? null) !== null),
     ],
   } as const;
   const ofPrograms: Route[] = [
@@ -118,7 +120,11 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
       answer: jsonAnswer('The token, good for an hour. It must not be cached.', sessionToken),
       errors: ['model_unavailable'],
       isUncached: true,
-      handlers: [readJsonBody(maxBodyBytes), postSessionToken(avatar, allowClientPersona)],
+      handlers: [
+        ...options.recogniseClient,
+        readJsonBody(maxBodyBytes),
+        postSessionToken(avatar, allowClientPersona),
+      ],
     },
     {
       ...start,
@@ -145,7 +151,7 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
         postMetrics(avatar),
       ],
     },
-    ...(clientTokens.length === 0 ? [] : ofPrograms),
+    ...(clients === null ? [] : ofPrograms),
   ];
 }
 
@@ -283,13 +289,13 @@ export const ANAM_ERRORS: ErrorForm = {
 /** Anam's SDK and programs call it as they would call Anam. */
 function postSession(
   avatar: AvatarSession,
-  isClientToken: (token: string) => string | null,
+  isClientToken: (token: string) => boolean,
 ): RequestHandler {
   return async function startSession(request, response) {
     const token = bearerIn(request);
     if (token === null) throw new HttpError('unauthorized', 'Session token is missing.');
     // A token that we did not mint goes to Anam unchanged.
-    if (isClientToken(token) !== null) throw new HttpError('unauthorized', NO_SESSION_TOKEN);
+    if (isClientToken(token)) throw new HttpError('unauthorized', NO_SESSION_TOKEN);
     const caller = callerOf(response);
     try {
       passOn(response, await avatar.start({ token, body: bodyOf(request) }, caller));

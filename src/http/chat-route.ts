@@ -25,6 +25,8 @@ export interface ChatRoutesOptions extends AiSdkOptions {
   /** In bytes. */
   readonly maxBodyBytes: number;
   readonly limit: readonly RequestHandler[];
+  /** Recognises a client by its token. */
+  readonly recogniseClient: readonly RequestHandler[];
   /** Sets `response.locals.admin` if the cookie shows an admin; null without an admin token. */
   readonly recognise: Recognise | null;
   /** Null where no answer can be resumed. */
@@ -64,6 +66,7 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
     errors: ['model_unavailable', 'rate_limited'],
     errorForms: [OUR_ERRORS, PLAIN_ERRORS],
     handlers: [
+      ...options.recogniseClient,
       readJsonBody(options.maxBodyBytes, 'go'),
       answerChat(
         options.chat,

@@ -10,16 +10,19 @@ const STATUSES = {
   payload_too_large: 413,
   unsupported_media_type: 415,
   unauthorized: 401,
+  forbidden: 403,
   not_found: 404,
   model_unavailable: 404,
   method_not_allowed: 405,
   check_failed: 409,
+  conflict: 409,
   rate_limited: 429,
   internal_error: 500,
   upstream_failed: 502,
   upstream_timeout: 504,
   all_keys_exhausted: 503,
   no_keys_configured: 503,
+  store_unavailable: 503,
   overloaded: 503,
 } as const;
 
@@ -27,7 +30,9 @@ export type ErrorCode = keyof typeof STATUSES;
 
 export const ERROR_CODES = Object.keys(STATUSES) as ErrorCode[];
 
-type HttpErrorOptions = Partial<Pick<HttpError, 'retryAfterSeconds' | 'details' | 'cause'>>;
+type HttpErrorOptions = Partial<
+  Pick<HttpError, 'retryAfterSeconds' | 'details' | 'limit' | 'cause'>
+>;
 
 /** Why a request fails, as the caller sees it. */
 export class HttpError extends Error {
@@ -36,6 +41,8 @@ export class HttpError extends Error {
   readonly code: ErrorCode;
   readonly retryAfterSeconds: number | null;
   readonly details: readonly FieldFault[];
+  /** The limit of a client that is reached, for the log. */
+  readonly limit: string | null;
 
   constructor(code: ErrorCode, message: string, options: HttpErrorOptions = {}) {
     super(message, { cause: options.cause });
@@ -43,6 +50,7 @@ export class HttpError extends Error {
     this.code = code;
     this.retryAfterSeconds = options.retryAfterSeconds ?? null;
     this.details = options.details ?? [];
+    this.limit = options.limit ?? null;
   }
 }
 
@@ -95,9 +103,11 @@ export const PLAIN_ERRORS: ErrorForm = {
 
 /** How a request ended, for its line in the access log. */
 export interface Outcome {
-  /** The id of the client token. */
+  /** The name of the client. */
   readonly client?: string;
   readonly code?: string;
+  /** The limit of the client that is reached. */
+  readonly limit?: string;
   readonly retryAfterSeconds?: number;
 }
 
@@ -148,8 +158,11 @@ export function answerErrors(log: Logger, clock: Clock): ErrorRequestHandler {
   };
 }
 
-const outcomeOf = ({ code, retryAfterSeconds }: HttpError): Outcome =>
-  retryAfterSeconds === null ? { code } : { code, retryAfterSeconds };
+const outcomeOf = ({ code, retryAfterSeconds, limit }: HttpError): Outcome => ({
+  code,
+  ...(retryAfterSeconds === null ? {} : { retryAfterSeconds }),
+  ...(limit === null ? {} : { limit }),
+});
 
 function endStream(response: Response, error: HttpError): void {
   const lastEvent = response.writableEnded ? null : response.locals.failInStream?.(error);
@@ -181,11 +194,11 @@ export function toHttpError(error: unknown): HttpError {
 }
 
 function fromService(error: ServiceError): HttpError {
-  const { code, message, details, retryAfterMs } = error;
+  const { code, message, details, retryAfterMs, limit } = error;
   if (code === 'client_gone') return internalError(error);
   const retryAfterSeconds =
     retryAfterMs === null ? null : Math.max(1, Math.ceil(retryAfterMs / 1000));
-  return new HttpError(code, message, { retryAfterSeconds, details, cause: error });
+  return new HttpError(code, message, { retryAfterSeconds, details, limit, cause: error });
 }
 
 const internalError = (cause: unknown) =>

@@ -15,9 +15,11 @@ export interface LiveRoutesOptions {
   readonly maxBodyBytes: number;
   /** For one client address; empty if it is off. */
   readonly limit: RequestHandler[];
+  /** Recognises a client by its token. */
+  readonly recogniseClient: readonly RequestHandler[];
 }
 
-export const liveRoute = ({ liveTokens, maxBodyBytes, limit }: LiveRoutesOptions): Route => ({
+export const liveRoute = ({ liveTokens, maxBodyBytes, ...options }: LiveRoutesOptions): Route => ({
   method: 'post',
   path: '/api/live/token',
   id: 'createLiveToken',
@@ -25,7 +27,7 @@ export const liveRoute = ({ liveTokens, maxBodyBytes, limit }: LiveRoutesOptions
   summary: 'Get a token for one Live session',
   description: TOKENS,
   usesKeys: true,
-  limit,
+  limit: options.limit,
   body: {
     schema: liveTokenBody,
     isRequired: false,
@@ -34,7 +36,7 @@ export const liveRoute = ({ liveTokens, maxBodyBytes, limit }: LiveRoutesOptions
   answer: jsonAnswer('The token. It must not be cached.', liveToken),
   errors: ['not_found', 'model_unavailable'],
   isUncached: true,
-  handlers: [readJsonBody(maxBodyBytes), postLiveToken(liveTokens)],
+  handlers: [...options.recogniseClient, readJsonBody(maxBodyBytes), postLiveToken(liveTokens)],
 });
 
 const TOKENS = `An ephemeral token of Google's. With it the browser opens its own WebSocket to Gemini's

@@ -62,7 +62,7 @@ const TAGS: Readonly<Record<Tag, string>> = {
 };
 
 const SCHEMES = {
-  clientToken: { type: 'http', scheme: 'bearer', description: 'One of `CLIENT_TOKENS`.' },
+  clientToken: { type: 'http', scheme: 'bearer', description: "A client's token." },
   anthropicKey: {
     type: 'apiKey',
     in: 'header',
@@ -73,7 +73,7 @@ const SCHEMES = {
     type: 'apiKey',
     in: 'header',
     name: 'x-goog-api-key',
-    description: "One of `CLIENT_TOKENS`, where Google's clients put their key.",
+    description: "A client's token, where Google's clients put their key.",
   },
   keyInQuery: {
     type: 'apiKey',
@@ -193,18 +193,21 @@ const ERRORS: Readonly<Record<ErrorCode, string>> = {
   payload_too_large: 'The body is too large.',
   unsupported_media_type: 'The body is no JSON in UTF-8, or has an unknown content encoding.',
   unauthorized: 'The token is missing or wrong, or the page is of another origin.',
+  forbidden: 'The client may not use this route.',
   not_found: 'It does not exist.',
   model_unavailable: 'The model is not served, or no key may use what was asked for.',
   method_not_allowed: 'The path has other methods.',
   check_failed: 'The provider still refuses the key, so it was not released.',
+  conflict: 'It exists already, or is set elsewhere.',
   rate_limited:
-    'Too many requests or wrong tokens from this address; or every project refuses what is special about the request.',
+    'Too many requests or wrong tokens from this address; or the client has used up a limit, or its share; or every project refuses what is special about the request.',
   internal_error: "A bug of this server: its stack is in the log, under the request's id.",
   upstream_failed: 'The provider is in trouble, or a setting of this server is at fault.',
   upstream_timeout: 'The provider did not answer in time.',
   all_keys_exhausted: 'Every key is spent; `Retry-After` is when the first one returns.',
-  no_keys_configured: 'No key of this provider is set.',
+  no_keys_configured: 'No key of this provider is set, or all of them are paused.',
   overloaded: 'Too many large requests are in flight; `Retry-After` says when to try again.',
+  store_unavailable: 'The store of keys and clients does not answer.',
 };
 
 function errorCodesOf(route: Route): ReadonlySet<ErrorCode> {
@@ -218,6 +221,7 @@ function errorCodesOf(route: Route): ReadonlySet<ErrorCode> {
     ...(isLimited(route) || auth === 'admin' || auth === 'client'
       ? (['rate_limited'] as const)
       : []),
+    ...(auth === 'client' ? (['forbidden'] as const) : []),
     ...(usesKeys ? OF_PROVIDERS : []),
     ...errors,
   ]);

@@ -1,15 +1,11 @@
-import type { ErrorRequestHandler, Request, RequestHandler } from 'express';
+import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
-import { modelOf, servedModels } from '../shared/target.ts';
+import type { ClientRoute } from '../services/clients.ts';
+import { modelOf, servedModels, type Target } from '../shared/target.ts';
 import { refuseTokenInQuery } from './access.ts';
 import { type AnthropicRoutesOptions, anthropicRoutes } from './anthropic-routes.ts';
-import { START_PATH } from './avatar-routes.ts';
-import {
-  type ClientAccessOptions,
-  isAnthropicClient,
-  isGoogleClient,
-  requireClientToken,
-} from './caller.ts';
+import { START_PATH, TOKEN_PATH } from './avatar-routes.ts';
+import { type ClientAccess, isAnthropicClient, isGoogleClient } from './caller.ts';
 import { ANTHROPIC_ERRORS } from './dialects/anthropic.ts';
 import {
   GEMINI_ERRORS,
@@ -42,17 +38,20 @@ export const programRoutes = (options: ProgramRoutesOptions): Route[] => [
 function modelsRoutes(options: ProgramRoutesOptions): Route[] {
   const { chatTargets, embeddingTargets, modelAliases, relay, clock } = options;
   const served = servedModels([...chatTargets, ...embeddingTargets], modelAliases);
+  const ofChats = servedModels(chatTargets, modelAliases);
   const startedAt = clock.now();
-  const relayModels = relayRoute(relay, readModelsCall, clock);
+  const relayAll = relayRoute(relay, readModelsCall, clock);
+  const sendOwn = sendModels([...served].map(toGeminiModel), (models) => ({ models }));
+  // Google's own list has no end of models that a confined client may not use.
+  const relayModels: RequestHandler = (request, response, next) =>
+    (response.locals.client?.isConfined === true ? sendOwn : relayAll)(request, response, next);
   const senders: Record<Protocol, RequestHandler> = {
     openai: sendModels(
-      [...served].map(([id, [{ provider }]]) => toOpenaiModel(id, provider, startedAt)),
+      [...served].map((one) => toOpenaiModel(one, startedAt)),
       (data) => ({ object: 'list', data }),
     ),
     anthropic: sendModels(
-      [...servedModels(chatTargets, modelAliases).keys()].map((id) =>
-        toAnthropicModel(id, startedAt),
-      ),
+      [...ofChats].map((one) => toAnthropicModel(one, startedAt)),
       (data) => ({ data, has_more: false, first_id: data[0]?.id, last_id: data.at(-1)?.id }),
     ),
     gemini: relayModels,
@@ -106,31 +105,61 @@ const pathsAt = (path: string, [version, ...others]: Versions) => ({
   ),
 });
 
-/** Sends the list of the served models, or one of them. Clients look for an alias here too. */
-const sendModels = <Model extends { readonly id: string }>(
-  models: readonly Model[],
-  toList: (models: readonly Model[]) => object,
+interface ListedModel<Shown> {
+  readonly id: string;
+  /** Its own name, where `id` is an alias. */
+  readonly model: string | null;
+  readonly shown: Shown;
+}
+
+/** Sends the list of the served models that the client may use, or one of them. Clients look for an alias here too. */
+const sendModels = <Shown>(
+  models: readonly ListedModel<Shown>[],
+  toList: (models: readonly Shown[]) => object,
 ): RequestHandler =>
   function sendServedModels({ params }, response) {
-    const found = models.find(({ id }) => id === params.model);
+    const { client } = response.locals;
+    const usable = models.filter(({ model }) => client?.mayUseModel(model) !== false);
+    const found = usable.find(({ id }) => id === params.model);
     if (params.model !== undefined && found === undefined) {
       throw new HttpError('model_unavailable', 'This model is not served.');
     }
-    sendJson(response, 200, found ?? toList(models));
+    sendJson(response, 200, found?.shown ?? toList(usable.map(({ shown }) => shown)));
   };
 
-const toOpenaiModel = (id: string, provider: string, startedAt: number) => ({
+type Served = readonly [id: string, targets: readonly [Target, ...Target[]]];
+
+const toOpenaiModel = ([id, [{ provider, model }]]: Served, startedAt: number) => ({
   id,
-  object: 'model',
-  created: Math.floor(startedAt / 1000),
-  owned_by: provider,
+  model,
+  shown: {
+    id,
+    object: 'model',
+    created: Math.floor(startedAt / 1000),
+    owned_by: provider,
+  },
 });
 
-const toAnthropicModel = (id: string, startedAt: number) => ({
-  type: 'model',
+const toAnthropicModel = ([id, [{ model }]]: Served, startedAt: number) => ({
   id,
-  display_name: id,
-  created_at: new Date(startedAt).toISOString(),
+  model,
+  shown: {
+    type: 'model',
+    id,
+    display_name: id,
+    created_at: new Date(startedAt).toISOString(),
+  } as const,
+});
+
+const toGeminiModel = ([id, [{ model, use }]]: Served) => ({
+  id,
+  model,
+  shown: {
+    name: `models/${id}`,
+    displayName: id,
+    supportedGenerationMethods:
+      use === 'chat' ? ['generateContent', 'countTokens'] : ['embedContent'],
+  },
 });
 
 /**
@@ -138,8 +167,8 @@ const toAnthropicModel = (id: string, startedAt: number) => ({
  * `response.locals.protocol`, and requires a token. An address outside `/v1`, `/v1alpha` and `/v1beta` stays as it is, so
  * that no other route gets a second spelling. The start of an avatar session has a session token instead.
  */
-export function admitPrograms(options: ClientAccessOptions): RequestHandler {
-  const requireToken = requireClientToken(options);
+export function admitPrograms(access: ClientAccess): RequestHandler {
+  const requireToken = access.require(routeOf);
   return function admitProgram(request, response, next) {
     const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
     if (!PROGRAM.test(path)) return refuseTokenInQuery(request, response, next);
@@ -157,6 +186,16 @@ export function admitPrograms(options: ClientAccessOptions): RequestHandler {
     return requireToken(request, response, next);
   };
 }
+
+function routeOf({ path }: Request, { locals }: Response): ClientRoute | null {
+  if (MODELS_PATH.test(path)) return null;
+  if (path === TOKEN_PATH) return 'avatar';
+  return EMBEDDINGS_PATH.test(path) ? 'embeddings' : (locals.protocol ?? 'openai');
+}
+
+/** The lists of models. */
+const MODELS_PATH = /^\/v1(?:alpha|beta)?\/models(?:\/[^:]*)?$/;
+const EMBEDDINGS_PATH = /^\/v1\/embeddings$|:(?:batchEmbedContents|embedContent)$/;
 
 /** Sets the form of an error in a program's request, also of one that was refused before it was admitted. */
 export const setProgramErrorForm: ErrorRequestHandler = (error, request, { locals }, next) => {

@@ -1,4 +1,5 @@
 import type { Caller } from '../failover/failover.ts';
+import type { Client } from '../services/clients.ts';
 import type { Admin } from './admin/admin-access.ts';
 import type { BodyHolder, BodyMemory } from './body.ts';
 import type { ErrorForm, HttpError, Outcome } from './errors.ts';
@@ -21,6 +22,8 @@ declare global {
       failInStream?: (error: HttpError) => string | null;
       /** Of a program's request. */
       protocol?: 'openai' | 'anthropic' | 'gemini';
+      /** Whose token was sent. */
+      client?: Client;
       outcome?: Outcome;
       /** Missing where no key is asked for. */
       caller?: Caller;

@@ -5,7 +5,7 @@ import { forbidCaching } from './reply.ts';
 
 /** One way to ask the server. Router, OpenAPI document and metric labels derive from it. */
 export interface Route {
-  readonly method: 'get' | 'post' | 'delete';
+  readonly method: 'get' | 'post' | 'patch' | 'delete';
   /** In OpenAPI's form: `/api/keys/{id}/park`. Also the route's label in the metrics. */
   readonly path: string;
   /** Further paths to the same. */
@@ -102,7 +102,12 @@ export function serveRoutes(app: Express, routes: readonly Route[]): void {
   }
 }
 
-const METHODS = { get: ['GET', 'HEAD'], post: ['POST'], delete: ['DELETE'] } as const;
+const METHODS = {
+  get: ['GET', 'HEAD'],
+  post: ['POST'],
+  patch: ['PATCH'],
+  delete: ['DELETE'],
+} as const;
 
 export function groupBy<Value, Key>(values: readonly Value[], keyOf: (value: Value) => Key) {
   const groups = new Map<Key, Value[]>();

@@ -1,6 +1,6 @@
 import type { TraceSink } from '../failover/trace.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
-import type { ApiKey, ProviderName } from '../shared/api-key.ts';
+import type { ApiKey, KnownKey, KnownKeys, ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { KeyCheck } from '../shared/key-check.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
@@ -8,7 +8,7 @@ import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
 import { mergeFailures } from './failure-groups.ts';
 import { createInstances, type Instances, type Snapshot } from './instances.ts';
-import { fingerprintOf, reportKey } from './key-report.ts';
+import { fingerprintOf, reportKey, reportPausedKey } from './key-report.ts';
 import {
   addUp,
   DAY_MINUTES,
@@ -20,6 +20,7 @@ import {
 } from './minute-counts.ts';
 import {
   createOperatorActions,
+  type OperatorAction,
   type OperatorActions,
   type OperatorActionsOptions,
 } from './operator-actions.ts';
@@ -40,6 +41,7 @@ export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'>,
     Pick<SituationWatchOptions, 'store' | 'atOtherAddress'> {
   readonly inspection: Inspection;
+  readonly registry: KnownKeys & { onChange(listener: () => void): void };
   readonly mode: Overview['mode'];
   readonly providers: readonly ProviderFacts[];
   readonly lastCheckOf: (key: ApiKey) => KeyCheck | null;
@@ -80,16 +82,18 @@ export interface AdminView {
   history(from: number | null, to: number | null): Promise<History>;
   /** One request of any instance; null when it is forgotten. */
   request(id: string): Promise<RequestReport | null>;
-  /** The state of each key for a target. */
-  states(target: Target): readonly KeyState[];
+  /** The state of each key for a target, without retired ones; paused keys come too. */
+  states(target: Target): readonly ListedState[];
   /** The ids of the keys that a person may mean: by id, project, billing label or fingerprint, in any case. */
   search(text: string): ReadonlySet<string>;
   /** In the order of the question, without keys that do not exist. */
   keys(asked: readonly { readonly target: Target; readonly id: string }[]): KeyReport[];
 }
 
+export type ListedState = KeyState | { readonly id: string; readonly state: 'paused' };
+
 export function createAdminView(options: AdminViewOptions): AdminView {
-  const { inspection, targets, clock, lastCheckOf } = options;
+  const { inspection, registry, targets, clock, lastCheckOf } = options;
   const stats = createStats();
   const services = defaultTargets(targets).map(({ provider }) => provider);
   const startedAt = clock.now();
@@ -102,6 +106,7 @@ export function createAdminView(options: AdminViewOptions): AdminView {
     ...options,
     ...{ instances, startedAt, unprovenKeys, verdict },
   });
+  registry.onChange(overview.forget);
   return {
     sinks: [stats, troubles],
     actions,
@@ -123,12 +128,13 @@ export function createAdminView(options: AdminViewOptions): AdminView {
       return reportHistory(instances, from ?? end - DAY_MINUTES * MINUTE_MS, end, now);
     },
     request: instances.request,
-    states: ({ provider, label }) => inspection.states(provider, label),
+    states: ({ provider, label }) =>
+      inKnownOrder(registry, provider, inspection.states(provider, label)),
     search(text) {
       const isMeant = createSearch(text);
       return new Set(
-        inspection
-          .keys()
+        [...registry.all()]
+          .map(({ key }) => key)
           .filter(isMeant)
           .map(({ id }) => id),
       );
@@ -136,15 +142,22 @@ export function createAdminView(options: AdminViewOptions): AdminView {
     keys(asked) {
       const now = clock.now();
       const retiredCauseOf = createRetiredCauses(options);
-      return asked
-        .map(({ target, id }) => inspection.facts(target.provider, target.label, id))
-        .filter((facts) => facts !== null)
-        .map((facts) => {
-          const { id } = facts.key;
-          const [its, action] = [stats.ofKey(id, now), actions.lastOf(id)];
-          const retiredCause = retiredCauseOf(facts.key);
-          return reportKey(facts, its, action, now, retiredCause, lastCheckOf(facts.key));
-        });
+      return asked.flatMap(({ target, id }) => {
+        const known = registry.get(id);
+        if (known?.key.provider !== target.provider) return [];
+        const its = stats.ofKey(id, now);
+        const lastAction = later(actions.lastOf(id), known.lastChange);
+        if (known.use === 'paused') {
+          const inFlight = inspection.inFlightOf(id);
+          const lastCheck = lastCheckOf(known.key);
+          return [reportPausedKey(known, target, inFlight, its, lastAction, lastCheck)];
+        }
+        const facts = inspection.facts(target.provider, target.label, id);
+        if (facts === null) return [];
+        const retiredCause = retiredCauseOf(facts.key);
+        const lastCheck = lastCheckOf(facts.key);
+        return [reportKey(facts, known.origin, its, lastAction, now, retiredCause, lastCheck)];
+      });
     },
   };
 }
@@ -157,6 +170,24 @@ function createSearch(text: string) {
     [key.id, key.project, key.billing ?? ''].some((one) => one.toLowerCase().includes(sought)) ||
     (mayBeFingerprint && fingerprintOf(key).includes(sought));
 }
+
+function inKnownOrder(
+  known: KnownKeys,
+  provider: ProviderName,
+  states: readonly KeyState[],
+): readonly ListedState[] {
+  const byId = new Map(states.map((state) => [state.id, state]));
+  return [...known.all()].flatMap(({ key: { id, ...key }, use }: KnownKey): ListedState[] => {
+    if (key.provider !== provider) return [];
+    if (use === 'paused') return [{ id, state: 'paused' }];
+    const state = byId.get(id);
+    return state === undefined ? [] : [state];
+  });
+}
+
+/** ISO times compare as texts. */
+const later = (one: OperatorAction | null, other: OperatorAction | null) =>
+  one === null || (other !== null && other.at > one.at) ? other : one;
 
 /** Looks at the keys of each provider once. */
 function createRetiredCauses({ inspection, providers }: AdminViewOptions) {

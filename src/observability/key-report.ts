@@ -1,5 +1,5 @@
 import type { KeyFacts, ScopeState } from '../pool/inspection.ts';
-import type { ApiKey } from '../shared/api-key.ts';
+import type { ApiKey, KnownKey } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { KeyCheck } from '../shared/key-check.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
@@ -16,6 +16,7 @@ import type { KeyStats } from './stats.ts';
  */
 export function reportKey(
   facts: KeyFacts,
+  origin: KnownKey['origin'],
   stats: KeyStats,
   lastAction: OperatorAction | null,
   now: number,
@@ -26,10 +27,7 @@ export function reportKey(
   const times = { now, blockedUntil: state.until ?? 0, retiredCause };
   const decisive = scopes.find((scope) => isDecisive(scope, facts));
   return {
-    id: key.id,
-    fingerprint: fingerprintOf(key),
-    service: key.provider,
-    project: key.project,
+    ...identify(key, origin),
     model: target.label,
     state: state.state,
     cause: state.cause ?? null,
@@ -50,6 +48,34 @@ export function reportKey(
     })),
   };
 }
+
+/** A key that is out of use has no state for any model. */
+export const reportPausedKey = (
+  { key, origin }: KnownKey,
+  target: Target,
+  inFlight: number,
+  stats: KeyStats,
+  lastAction: OperatorAction | null,
+  lastCheck: KeyCheck | null,
+): KeyReport => ({
+  ...identify(key, origin),
+  ...{ model: target.label, state: 'paused', cause: null, source: null },
+  explanation: 'paused by the operator; out of use until it is resumed',
+  ...{ since: null, until: null, untilBy: null, scopes: [], inFlight, history: [] },
+  ...stats,
+  lastAction,
+  lastCheck,
+});
+
+const identify = (key: ApiKey, origin: KnownKey['origin']) => ({
+  id: key.id,
+  fingerprint: fingerprintOf(key),
+  service: key.provider,
+  project: key.project,
+  billing: key.billing ?? null,
+  personaId: key.personaId ?? null,
+  origin,
+});
 
 /** Identifies a key, and cannot be turned back into one. */
 export const fingerprintOf = ({ provider, secret }: ApiKey): string =>

@@ -10,7 +10,8 @@ export interface MetricsOptions extends StateMetricsOptions {
 }
 
 /** This process's metrics for Prometheus. */
-export interface Metrics extends Pick<RequestMetrics, 'sink' | 'requestAnswered'> {
+export interface Metrics
+  extends Pick<RequestMetrics, 'sink' | 'requestAnswered' | 'clientRefused'> {
   readonly contentType: string;
   /** Every metric with its present value, in Prometheus' text format. */
   text(): Promise<string>;
@@ -22,6 +23,7 @@ export function createMetrics(options: MetricsOptions): Metrics {
   return {
     sink: requests.sink,
     requestAnswered: requests.requestAnswered,
+    clientRefused: requests.clientRefused,
     contentType: 'text/plain; version=0.0.4; charset=utf-8',
     async text() {
       stateText ??= loadState(options);

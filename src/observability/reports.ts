@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import { OPERATIONS, OUTCOMES, REQUEST_ENDS } from '../failover/trace.ts';
 import type { ScopeState } from '../pool/inspection.ts';
+import { KEY_CHANGES, KEY_ORIGINS } from '../shared/api-key.ts';
 import { FAILURE_KINDS } from '../shared/failure.ts';
 import { CHECK_VERDICTS } from '../shared/key-check.ts';
 import { REDIS_STATES } from '../shared/shared-store.ts';
@@ -45,8 +46,9 @@ const silent = count.meta({
   description:
     'Instances that did not answer in time: their numbers are missing, or some seconds old.',
 });
-const keyId = text.meta({
-  description: '`google-2` for `GOOGLE_API_KEY_2`, `google` for the one without a number.',
+export const keyId = text.meta({
+  description:
+    '`google-2` for `GOOGLE_API_KEY_2`, `google` for the one without a number, `google-r1` for one that was added at run time.',
   examples: ['google-2'],
 });
 const service = z.string().meta({ examples: ['google'] });
@@ -63,6 +65,7 @@ const untilBy = origin.meta({
     'Who sets the time: the provider, a rule of this server (the key is only tried again then), or a person.',
 });
 const unavailable = z.enum(['cooling_down', 'exhausted']);
+export const KEY_STATES = ['available', ...unavailable.options] as const;
 
 const finding = z.strictObject({
   scope: z
@@ -102,7 +105,7 @@ const lastError = z.strictObject({
 });
 
 const lastAction = z.strictObject({
-  action: z.enum(['release', 'park']),
+  action: z.enum(['release', 'park', ...KEY_CHANGES]),
   who: z.string().nullable(),
   why: z.string().nullable(),
   at: time,
@@ -132,9 +135,17 @@ export const keyReport = z
       }),
     service,
     project: z.string().meta({ description: 'Keys of one project share a quota.' }),
+    billing: z.string().nullable().meta({
+      description: 'The billing account of its project. Null: none is named.',
+    }),
+    personaId: z.string().nullable().meta({ description: 'A saved persona of its own account.' }),
+    origin: z.enum(KEY_ORIGINS).meta({
+      description: 'Where the key comes from: a variable, a file, or the operator at run time.',
+    }),
     model: model.meta({ description: 'The model that this report is about.' }),
-    state: z.enum(['available', ...unavailable.options]).meta({
-      description: '`cooling_down` comes back by itself, `exhausted` needs action.',
+    state: z.enum([...KEY_STATES, 'paused']).meta({
+      description:
+        '`cooling_down` comes back by itself, `exhausted` needs action, `paused` is out of use until an operator resumes it. Counts do not include paused keys.',
     }),
     cause: cause.nullable().meta({ description: 'Null: the key is available.' }),
     explanation: z
@@ -173,11 +184,25 @@ export const keyReport = z
   })
   .meta({ id: 'Key', description: 'A key and its state for one model. Times are in UTC.' });
 
+/** Whether a change of the keys outlives the process. */
+export const keptWhere = {
+  storage: z.enum(['redis', 'file', 'memory']).meta({
+    description:
+      'Where changes of the keys are kept: `memory` is without `MASTER_KEY` and a store.',
+  }),
+  lasts: z.boolean().meta({ description: 'False: changes of the keys last until the restart.' }),
+};
+
 export const keysPage = z
   .strictObject({
     total: count.meta({ description: 'The number of keys that match, on all pages.' }),
     keys: z.array(keyReport),
     next: keyId.nullable().meta({ description: 'The next `after`. Null: the last page.' }),
+    ...keptWhere,
+    unreadable: z.array(keyId).meta({
+      description:
+        'Stored keys that this server cannot use, because another `MASTER_KEY` or a newer version has written them. They are kept as they are.',
+    }),
   })
   .meta({ id: 'KeysPage' });
 

@@ -20,6 +20,8 @@ import { countedFor, modelName, WEB } from './usage.ts';
 export interface RequestMetrics {
   readonly sink: TraceSink;
   readonly requestAnswered: (answered: AnsweredRequest) => void;
+  /** A client was over a limit, or its share. */
+  readonly clientRefused: (client: string, limit: string) => void;
   /** In Prometheus' text format. */
   text(): string;
 }
@@ -37,6 +39,7 @@ export function createRequestMetrics(
   const attemptsOf = bindAttempts(families, targets);
   const callsOf = bindCalls(families, targets, providers);
   const requestsOf = bindRequests(families, targets);
+  const refusalsOf = bindClientRefusals(families);
   const usedBy = bindUsage(families, prices);
   const attemptEnded = (attempt: AttemptTrace, { operation, client }: RequestTrace) => {
     const { target, responseModel, outcome, isProbe, ms, firstMs, usage } = attempt;
@@ -72,6 +75,9 @@ export function createRequestMetrics(
       },
     },
     requestAnswered: measureAnswers(families),
+    clientRefused: (client, limit) => {
+      refusalsOf(client)(limit).count += 1;
+    },
     text: families.text,
   };
 }
@@ -290,6 +296,16 @@ function bindUsage({ counter }: Families, prices: Prices | null) {
       };
     });
   });
+}
+
+function bindClientRefusals({ counter }: Families) {
+  const refusals = counter(
+    'understudy_client_refusals_total',
+    'Requests that were refused because the client was over a limit or its share.',
+  );
+  return oncePerName(MAX_CLIENTS, (name) =>
+    oncePer((limit: string) => refusals({ client: name ?? WEB, limit })),
+  );
 }
 
 export interface AnsweredRequest {

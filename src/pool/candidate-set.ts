@@ -3,6 +3,7 @@ import type { QuotaLimits } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
 import { Ejection, RecentSuccesses, Slowness } from './ejection.ts';
+import type { Capacity } from './fair-share.ts';
 import { ParkedFeatures } from './features.ts';
 import { isProbed, mustAskFor, probedElsewhereUntil } from './half-open.ts';
 import { type Fit, Quota } from './pacing.ts';
@@ -280,6 +281,39 @@ export class CandidateSet {
     return this.#nextDueAt === Number.POSITIVE_INFINITY ? null : this.#nextDueAt;
   }
 
+  /**
+   * What all projects together can answer in the present windows: what they have, and what is left of those with a key that
+   * is usable within the minute. Zeros without such a key. Null where nothing limits them as far as is known.
+   */
+  capacity(now: number): Capacity | null {
+    const quotas = new Set(this.candidates.map(({ quota }) => quota));
+    const usable = this.#usableQuotas(now);
+    const sum = { requests: 0, tokens: 0, dayRequests: 0 };
+    for (const quota of usable.size === 0 ? [] : quotas) {
+      const isUsable = usable.has(quota);
+      if (isUsable && !quota.isKnown) return null;
+      const { requests, tokens, dayRequests } = isUsable ? quota.most(now) : quota.used(now);
+      sum.requests += requests;
+      sum.tokens += tokens;
+      sum.dayRequests += dayRequests;
+    }
+    const known = (all: number) => (Number.isFinite(all) ? all : null);
+    return {
+      requests: known(sum.requests),
+      tokens: known(sum.tokens),
+      dayRequests: known(sum.dayRequests),
+    };
+  }
+
+  #usableQuotas(now: number): ReadonlySet<Quota> {
+    const usable = new Set<Quota>();
+    for (const { quota, allScopes } of this.candidates) {
+      const endsAt = quota.minuteEndsAt(now);
+      if (allScopes.every((scope) => scope.parkedUntil(now) < endsAt)) usable.add(quota);
+    }
+    return usable;
+  }
+
   /** Puts a candidate where its scopes say that it belongs now. */
   place(candidate: Candidate, now: number): void {
     if (candidate.isRemoved) return;
@@ -424,6 +458,8 @@ export interface RosterOptions {
 export interface Roster {
   readonly sets: CandidateSets;
   readonly keys: PooledKeys;
+  /** Keys that were removed or replaced while they had leases. */
+  readonly leaving: PooledKeys;
   /** Grows with each change of the keys. */
   readonly version: number;
   /** Adds a key. One with the same id is replaced; if its text is the same, what is known of it stays. */
@@ -440,6 +476,7 @@ export function createRoster(options: RosterOptions): Roster {
   const { targets, random, needsPermits, limitsOf, minuteMs } = options;
   const scopes = createScopes(needsPermits);
   const keys = new Map<string, PooledKey>();
+  const leaving = new Map<string, PooledKey>();
   const sets = new Map(targets.map((target) => [target, new CandidateSet(target, random)]));
   const quotas = new Map<Scope, Quota>();
   let version = 0;
@@ -463,13 +500,13 @@ export function createRoster(options: RosterOptions): Roster {
     return pooled;
   }
 
-  function removeAll({ candidates }: PooledKey): void {
+  function removeAll(pooled: PooledKey): void {
+    const { key, candidates, inFlight } = pooled;
+    if (inFlight > 0) leaving.set(key.id, pooled);
     for (const candidate of candidates) {
       candidate.remove();
-      for (const scope of candidate.allScopes) {
-        if (!scopes.forgetUnused(scope)) continue;
-        quotas.delete(scope);
-      }
+      const unused = candidate.allScopes.filter((scope) => scopes.forgetUnused(scope));
+      for (const scope of unused) quotas.delete(scope);
     }
   }
 
@@ -478,6 +515,7 @@ export function createRoster(options: RosterOptions): Roster {
   return {
     sets,
     keys,
+    leaving,
     get version() {
       return version;
     },

@@ -1,6 +1,6 @@
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Target } from '../shared/target.ts';
-import type { Candidate, CandidateSets, PooledKeys } from './candidate-set.ts';
+import type { Candidate, Roster } from './candidate-set.ts';
 import { isProbed } from './half-open.ts';
 import { type Episode, type Finding, type Health, REMEMBERED_MS, type Scope } from './scope.ts';
 import type { Cause, Effect } from './verdicts.ts';
@@ -21,6 +21,8 @@ export interface Inspection {
   keys(): readonly ApiKey[];
   /** Leases that have not ended yet. */
   inFlight(provider: ProviderName): number;
+  /** The same of one key, also after it was removed. */
+  inFlightOf(id: string): number;
   /** Whether all of several such keys were rejected within a minute, while others were not. */
   wereRejectedTogether(provider: ProviderName, isOne: (key: ApiKey) => boolean): boolean;
 }
@@ -101,8 +103,7 @@ const OF_TARGET = ['project_model', 'key_model', 'ejection'] as const;
 const MAX_INSPECTED = 1000;
 
 export function createInspection(
-  sets: CandidateSets,
-  keys: PooledKeys,
+  { sets, keys, leaving }: Pick<Roster, 'sets' | 'keys' | 'leaving'>,
   now: () => number,
 ): Inspection {
   const candidatesFor = (provider: ProviderName, label?: string): readonly Candidate[] => {
@@ -116,6 +117,8 @@ export function createInspection(
     const at = now();
     return candidatesFor(provider, target).map((candidate) => stateOf(candidate, at));
   };
+  const inFlightOf = (id: string) =>
+    (keys.get(id)?.inFlight ?? 0) + (leaving.get(id)?.inFlight ?? 0);
   return {
     counts: (provider, target) => summarise(candidatesFor(provider, target), now()).counts,
     states: statesFor,
@@ -135,12 +138,14 @@ export function createInspection(
         ?.candidates.find(
           ({ key, set }) => key.provider === provider && set.target.label === label,
         );
-      return candidate === undefined ? null : factsOf(candidate, now());
+      if (candidate === undefined) return null;
+      return factsOf(candidate, inFlightOf(id), now());
     },
     summary: (provider, target) => summarise(candidatesFor(provider, target), now()),
     keys: () => Array.from(keys.values(), ({ key }) => key),
     inFlight: (provider) =>
       candidatesFor(provider).reduce((sum, { pooled }) => sum + pooled.inFlight, 0),
+    inFlightOf,
     wereRejectedTogether(provider, isOne) {
       const candidates = candidatesFor(provider);
       const living = candidates.filter((one) => rejectedSince(one) === null);
@@ -225,7 +230,7 @@ const lastToEnd = (decisive: NotReady, longest: Health | undefined): NotReady =>
     ? decisive
     : longest;
 
-function factsOf(candidate: Candidate, now: number): KeyFacts {
+function factsOf(candidate: Candidate, inFlight: number, now: number): KeyFacts {
   const { key, pooled, set, scopes, allScopes, ejection } = candidate;
   const shared = SHARED.map((name) => {
     const scope = scopes[name];
@@ -245,7 +250,7 @@ function factsOf(candidate: Candidate, now: number): KeyFacts {
   return {
     key,
     target: set.target,
-    inFlight: pooled.inFlight,
+    inFlight,
     state: stateOf(candidate, now),
     scopes: [
       ...[...shared, ...ofTargets].filter((one) => one !== null),

@@ -10,6 +10,7 @@ import {
   earliest,
   type Roster,
 } from './candidate-set.ts';
+import type { Capacity } from './fair-share.ts';
 import { askForProbe, Probe } from './half-open.ts';
 import { createInspection, type Inspection, stateOf } from './inspection.ts';
 import { Lease } from './lease.ts';
@@ -84,7 +85,7 @@ export class KeyPool {
     };
     this.#context = createPoolContext(cooldownMs, now, publish, needsPermits ? used : null);
     this.sharedQuotas = createSharedQuotas(roster, this.#context);
-    this.inspection = createInspection(roster.sets, roster.keys, now);
+    this.inspection = createInspection(roster, now);
     this.operator = createOperator(roster.keys, this.#context);
     this.sharedScopes = createSharedScopes(roster, this.#context);
   }
@@ -227,6 +228,11 @@ export class KeyPool {
   /** Those of a provider after those of the one before it; keys that were added later come last. */
   get keys(): readonly ApiKey[] {
     return [...this.#roster.keys.values()].map(({ key }) => key);
+  }
+
+  /** What the target can answer in the present windows; null where nothing limits it as far as is known. */
+  capacity(target: Target): Capacity | null {
+    return this.#sets.get(target)?.capacity(this.#context.now()) ?? null;
   }
 
   hasKeys(provider: ProviderName): boolean {

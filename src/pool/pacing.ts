@@ -25,6 +25,13 @@ export interface QuotaUse {
   readonly dayRequests: number;
 }
 
+/** Of a minute, and of a day. */
+interface Amounts {
+  readonly requests: number;
+  readonly tokens: number;
+  readonly dayRequests: number;
+}
+
 type Limits = ReadonlyMap<QuotaName, KnownLimit>;
 
 /** Shared by all quotas of which nothing is known, since there may be 100,000. */
@@ -162,6 +169,31 @@ export class Quota {
     if (until === 0) this.fullSince = 0;
     else if (this.fullSince === 0) this.fullSince = now;
     return until;
+  }
+
+  minuteEndsAt(now: number): number {
+    this.#open(now);
+    return this.#minute.endsAt;
+  }
+
+  /** What all instances have used in the present windows. */
+  used(now: number): Amounts {
+    this.#open(now);
+    return {
+      requests: this.#requestsIn(this.#minute),
+      tokens: this.#tokensInMinute(),
+      dayRequests: this.#requestsIn(this.#day),
+    };
+  }
+
+  /** What can be used in the present windows; `Infinity` where no limit is known. */
+  most(now: number): Amounts {
+    const { requests, tokens, dayRequests } = this.used(now);
+    return {
+      requests: Math.max(requests, this.#valueOf('rpm')),
+      tokens: Math.max(tokens, this.tokenLimit),
+      dayRequests: Math.max(dayRequests, this.#valueOf('rpd')),
+    };
   }
 
   /** When a request of this size fits: 0 for now; null where the provider has refused such a one as too large. */

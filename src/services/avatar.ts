@@ -28,8 +28,7 @@ const METRICS_LIMIT_MS = 10_000;
 export interface AvatarSessionOptions extends PersonaOptions, SessionTokensOptions {
   readonly failover: Failover;
   readonly provider: ProviderFacts;
-  /** Null where no key is configured. */
-  readonly anam: Anam | null;
+  readonly anam: Anam;
 }
 
 export interface AvatarSession {
@@ -61,7 +60,7 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
   const { failover, clock } = options;
   const tokens = createSessionTokens(options);
   const anamOrThrow = () => {
-    if (options.anam === null) throw noKeysConfigured(options.provider);
+    if (!hasKeys(options)) throw noKeysConfigured(options.provider);
     return options.anam;
   };
   return {
@@ -84,12 +83,14 @@ export function createAvatarSession(options: AvatarSessionOptions): AvatarSessio
           client: clientFor(ask),
         });
       } catch (error) {
-        const isOurSetting = clientRequest === null && !options.hasPersona;
+        const isOurSetting = clientRequest === null && !hasPersona(options);
         throw isOurSetting && isUpstreamFailure(error) ? noPersona(error) : forCaller(error);
       }
     },
-    start: (request, caller) =>
-      startSession(request, caller, { ...options, anam: anamOrThrow(), tokens }),
+    start(request, caller) {
+      anamOrThrow();
+      return startSession(request, caller, { ...options, tokens });
+    },
     async passMetrics(body, caller) {
       const anam = anamOrThrow();
       return within(METRICS_LIMIT_MS, clock, caller, (signal) => anam.passMetrics(body, signal));
@@ -114,7 +115,6 @@ function forCaller(error: unknown): unknown {
 }
 
 interface SessionStartOptions extends AvatarSessionOptions {
-  readonly anam: Anam;
   readonly tokens: SessionTokens;
 }
 
@@ -203,13 +203,11 @@ function asUpstreamDown(error: unknown): never {
   throw new UpstreamError({ kind: 'upstream_down', timedOut: false, message: failure.message });
 }
 
-interface PersonaOptions {
+interface PersonaOptions extends Pick<SessionTokensOptions, 'keys'> {
   /** Anam's. */
   readonly targets: readonly Target[];
   /** Our own persona; a key's own persona takes precedence. */
   readonly persona: Persona | null;
-  /** Whether we or any key has a persona. */
-  readonly hasPersona: boolean;
   /** Added to our persona. Notes in the persona's configuration take precedence. */
   readonly directorNotes: JsonObject | null;
   /** They take precedence over a caller's options: the server decides whether sessions are recorded. */
@@ -247,13 +245,31 @@ const ourPersona = (key: ApiKey, options: PersonaOptions): JsonObject => ({
   ...personaFor(key, options),
 });
 
+/** Also those that are paused: the sessions that they started go on. */
+function hasKeys({ keys, provider }: Pick<AvatarSessionOptions, 'keys' | 'provider'>): boolean {
+  for (const { key, use } of keys.all()) {
+    if (use !== 'retired' && key.provider === provider.name) return true;
+  }
+  return false;
+}
+
+/** Whether we or any key has a persona. */
+function hasPersona({ keys, persona }: Pick<PersonaOptions, 'keys' | 'persona'>): boolean {
+  if (persona !== null) return true;
+  for (const { key, use } of keys.all()) {
+    if (use === 'used' && key.personaId !== undefined) return true;
+  }
+  return false;
+}
+
 /** A saved persona belongs to one account, so the key's own persona comes first. */
-function personaFor({ personaId }: ApiKey, { persona, hasPersona }: PersonaOptions): JsonObject {
+function personaFor({ personaId }: ApiKey, options: PersonaOptions): JsonObject {
+  const { persona } = options;
   if (personaId !== undefined) return { personaId };
   if (persona !== null) return 'config' in persona ? persona.config : persona;
   const message = 'no persona is set: ANAM_PERSONA_ID, ANAM_PERSONA_CONFIG or one of this key';
   throw new UpstreamError(
-    hasPersona
+    hasPersona(options)
       ? { kind: 'model_unavailable', whose: 'key', message }
       : { kind: 'misconfigured', message },
   );

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { ApiKey } from '../shared/api-key.ts';
+import type { ApiKey, KnownKeys } from '../shared/api-key.ts';
 import { atMost, type Clock } from '../shared/clock.ts';
 import { type JsonObject, parseJson } from '../shared/json.ts';
 import { createSealer } from '../shared/seal.ts';
@@ -29,7 +29,7 @@ export interface SessionTokens {
 
 export interface SessionTokensOptions {
   readonly clock: Clock;
-  readonly keys: readonly ApiKey[];
+  readonly keys: KnownKeys;
   /** Shares the tokens with other instances; null without a shared store. */
   readonly texts: TextStore | null;
 }
@@ -43,8 +43,6 @@ const MAX_SHARED_LENGTH = 100_000;
 
 export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions): SessionTokens {
   const own = new OwnTokens(clock);
-  const hashById = new Map(keys.map((key) => [key.id, hashOf(key)]));
-  const idByHash = new Map(keys.map((key) => [hashOf(key), key.id]));
   const soon = <T>(answer: Promise<T>, otherwise: T) =>
     atMost(ANSWER_LIMIT_MS, clock, answer, otherwise);
   return {
@@ -52,7 +50,7 @@ export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions
       own.remember(token, minted);
       if (texts === null) return;
       const { keyId, clientRequest } = minted;
-      const known = { key: hashById.get(keyId), clientRequest };
+      const known = { key: hashOfId(keys, keyId), clientRequest };
       const text = sealerOf(token).seal(JSON.stringify(known));
       if (text.length <= MAX_SHARED_LENGTH)
         texts.put(nameOf(token), text, LIFETIME_MS).catch(() => {});
@@ -62,8 +60,9 @@ export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions
       if (known !== null || texts === null) return known;
       const sealed = await soon(texts.get(nameOf(token)), null);
       const shared = SHARED.safeParse(parseJson(unseal(sealed ?? '', token))).data;
-      const keyId = idByHash.get(shared?.key ?? '');
-      if (shared === undefined || keyId === undefined) return null;
+      if (shared === undefined) return null;
+      const keyId = idOfHash(keys, shared.key);
+      if (keyId === null) return null;
       own.remember(token, { keyId, clientRequest: shared.clientRequest });
       return own.find(token);
     },
@@ -79,6 +78,17 @@ export function createSessionTokens({ clock, keys, texts }: SessionTokensOptions
       texts?.remove(claimOf(token)).catch(() => {});
     },
   };
+}
+
+function hashOfId(keys: KnownKeys, id: string): string | undefined {
+  const known = keys.get(id);
+  return known === undefined ? undefined : hashOf(known.key);
+}
+
+/** Looked up only for a token of another instance. */
+function idOfHash(keys: KnownKeys, hash: string): string | null {
+  for (const { key } of keys.all()) if (hashOf(key) === hash) return key.id;
+  return null;
 }
 
 /** A key may have another id on another instance. */

@@ -5,7 +5,7 @@ export type ProviderName = string;
 
 /** One API key of one provider, known everywhere by its id and never by its text. */
 export interface ApiKey {
-  /** `google-2`, from `GOOGLE_API_KEY_2`; the unnumbered one is `google`. */
+  /** `google-2`, from `GOOGLE_API_KEY_2`; the unnumbered one is `google`; `google-r1` was added at run time. */
   readonly id: string;
   readonly provider: ProviderName;
   /** The quota owner. Keys with one project share a quota; a key without a label is its own project. */
@@ -21,3 +21,34 @@ export interface ApiKey {
 export type Persona =
   | { readonly personaId: string }
   | { readonly config: Readonly<Record<string, unknown>> };
+
+/** Where a key comes from: a variable, a file, or the operator at run time. */
+export const KEY_ORIGINS = ['environment', 'file', 'added'] as const;
+
+/** One key that the server has, in use or not. */
+export interface KnownKey {
+  readonly key: ApiKey;
+  readonly origin: (typeof KEY_ORIGINS)[number];
+  /** `retired`: of a variable or a file that is still set. Another retired key is forgotten. */
+  readonly use: 'used' | 'paused' | 'retired';
+  /** The last change of the key; null for none. */
+  readonly lastChange: KeyChangeNote | null;
+}
+
+export const KEY_CHANGES = ['add', 'label', 'replace', 'pause', 'resume', 'retire'] as const;
+
+/** Who changed a key, and why. */
+export interface KeyChangeNote {
+  readonly action: (typeof KEY_CHANGES)[number];
+  readonly who: string | null;
+  readonly why: string | null;
+  /** ISO time. */
+  readonly at: string;
+}
+
+/** Every key that the server has. */
+export interface KnownKeys {
+  /** In the order of the settings, then of their addition. */
+  all(): Iterable<KnownKey>;
+  get(id: string): KnownKey | undefined;
+}

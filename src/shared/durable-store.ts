@@ -22,8 +22,13 @@ export interface DurableStore {
    *   answer, and it may or may not have been written then, or when it has a `fault`
    */
   write(collection: string, changes: readonly DocumentChange[]): Promise<void>;
-  /** The next number of a sequence, from 1. None is given twice, also not after a restart or to another instance. */
-  next(sequence: string): Promise<number>;
+  /**
+   * The next numbers of a sequence, from 1. None is given twice, also not after a restart or to another instance.
+   *
+   * @param count how many. Default: one
+   * @returns the first of them
+   */
+  next(sequence: string, count?: number): Promise<number>;
   /**
    * Adds to the numbers of some rows, all or none of them; beyond two thousand numbers in such parts. The collection is
    * forgotten at `expiresAt`.

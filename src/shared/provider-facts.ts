@@ -78,3 +78,19 @@ export function providerOf<P extends Pick<ProviderFacts, 'name'>>(
   if (provider === undefined) throw new Error(`no provider is called ${name}`);
   return provider;
 }
+
+/**
+ * What looks wrong about a key's text, one sentence each, without the text.
+ *
+ * @param name of the provider that the key is for
+ */
+export function shapeWarnings(
+  text: string,
+  name: ProviderName,
+  providers: readonly Pick<ProviderFacts, 'name' | 'looksLike'>[],
+): readonly string[] {
+  const other = otherProviderOf(text, name, providers);
+  if (other !== null) return [`This looks like a key of ${other}, not of ${name}.`];
+  const isStrange = providerOf(providers, name).looksLike?.(text) === false;
+  return isStrange ? [`This does not look like a key of ${name}.`] : [];
+}

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Secret } from './secret.ts';
 
 /** Replaces the text of every key, and everything that looks like a key, by a placeholder. */
@@ -5,14 +6,20 @@ export type Redact = (text: string) => string;
 
 export interface Redactor {
   readonly redact: Redact;
-  /** Hides these too from now on. None is ever forgotten: an answer may still quote a retired key. */
-  learn(secrets: Iterable<Secret>): void;
+  /**
+   * Hides these too: at once if they are at most {@link MAX_RECENT}, else when the promise resolves, since so many take a
+   * second, in which others have their turns. None is ever forgotten: an answer may still quote a retired key.
+   */
+  learn(secrets: Iterable<Secret>): Promise<void>;
 }
 
 const REDACTED = '[redacted]';
 
-/** Google's two key shapes and bearer credentials: a provider may echo a key that is not one of ours. */
-const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}/gi;
+/**
+ * Google's two key shapes, the clients' tokens of which only a digest is known, and bearer credentials: a provider may
+ * echo a key that is not one of ours.
+ */
+const LOOKS_LIKE_A_KEY = /AIza[\w-]{20,}|\bAQ\.[\w-]{16,}|\bus-[\w-]{43}(?![\w-])/gi;
 const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
 
 /**
@@ -20,21 +27,94 @@ const BEARER = /(\bBearer\s{1,4})[\w.~+/-]{12,}=*/gi;
  * long part of one: a text may be cut off anywhere. The cost hardly grows with the number of keys.
  */
 export function createRedact(secrets: Iterable<Secret>): Redactor {
-  const texts = new Set([...secrets].map((secret) => secret.reveal()));
-  let withoutOurs = createRedactOurs([...texts]);
+  const known = new Set([...secrets].map((secret) => secret.reveal()));
+  const layers: Layer[] = [layerOf([...known])];
+  let recent = layerOf([]);
+  let merging: Promise<void> | null = null;
+
+  async function learnMany(texts: readonly string[]): Promise<void> {
+    addLayer({ texts, redact: await finishInTurns(prepareRedact(texts)) });
+  }
+
+  function learnFew(texts: readonly string[]): void {
+    recent = layerOf([...recent.texts, ...texts]);
+    if (recent.texts.length <= MAX_RECENT) return;
+    addLayer(recent);
+    recent = layerOf([]);
+  }
+
+  function addLayer(layer: Layer): void {
+    layers.push(layer);
+    if (layers.length <= MAX_LAYERS_OF_TEXTS || merging !== null) return;
+    merging = mergeSmaller().finally(() => {
+      merging = null;
+    });
+  }
+
+  async function mergeSmaller(): Promise<void> {
+    const largest = layers.reduce((one, other) =>
+      other.texts.length > one.texts.length ? other : one,
+    );
+    const smaller = layers.filter((layer) => layer !== largest);
+    const texts = smaller.flatMap((layer) => layer.texts);
+    layers.push({ texts, redact: await finishInTurns(prepareRedact(texts)) });
+    for (const layer of smaller) layers.splice(layers.indexOf(layer), 1);
+  }
+
   return {
     redact(text) {
-      const safe = withoutOurs(text);
+      let safe = text;
+      for (const layer of layers) safe = layer.redact(safe);
+      safe = recent.redact(safe);
       // To search is much cheaper than to replace nothing.
       if (safe.search(BEARER) < 0 && safe.search(LOOKS_LIKE_A_KEY) < 0) return safe;
       return safe.replace(BEARER, `$1${REDACTED}`).replace(LOOKS_LIKE_A_KEY, REDACTED);
     },
-    learn(more) {
-      const known = texts.size;
-      for (const secret of more) texts.add(secret.reveal());
-      if (texts.size > known) withoutOurs = createRedactOurs([...texts]);
+    async learn(more) {
+      const texts = [...more].map((secret) => secret.reveal()).filter((text) => !known.has(text));
+      if (texts.length === 0) return;
+      for (const text of texts) known.add(text);
+      if (texts.length > MAX_RECENT) await learnMany(texts);
+      else learnFew(texts);
     },
   };
+}
+
+/** Texts that are hidden together. */
+interface Layer {
+  readonly texts: readonly string[];
+  readonly redact: Redact;
+}
+
+/** Takes a few milliseconds for {@link MAX_RECENT} texts. */
+const layerOf = (texts: readonly string[]): Layer => ({
+  texts,
+  redact: finish(prepareRedact(texts)),
+});
+
+/** Each costs every text that is redacted a search. */
+const MAX_LAYERS_OF_TEXTS = 4;
+
+const unchanged: Redact = (text) => text;
+
+const MAX_RECENT = 200;
+
+/** Steps of a few milliseconds each. */
+type Steps<T> = Generator<void, T>;
+
+function finish<T>(steps: Steps<T>): T {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+async function finishInTurns<T>(steps: Steps<T>): Promise<T> {
+  for (;;) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    await nextTurn();
+  }
 }
 
 /** So many letters of a key in a row are replaced; a shorter key is replaced as a whole. */
@@ -42,17 +122,17 @@ const LONG_PART = 12;
 
 const partOf = ({ length }: string) => Math.min(length, LONG_PART);
 
-function createRedactOurs(texts: readonly string[]): Redact {
-  if (texts.length === 0) return (text) => text;
-  const forms = [...new Set(texts.flatMap((text) => [text, ...base64Forms(text)]))];
+function* prepareRedact(texts: readonly string[]): Steps<Redact> {
+  if (texts.length === 0) return unchanged;
+  const forms = yield* allForms(texts);
   const lengths = [...new Set(forms.map(partOf))].sort((a, b) => b - a);
-  const parts = lengths.map(
-    (length) =>
-      new Runs(
-        forms.filter((form) => partOf(form) === length),
-        length,
-      ),
-  );
+  const parts: Runs[] = [];
+  for (const length of lengths) {
+    const some = forms.filter((form) => partOf(form) === length);
+    const runs = new Runs(some, length);
+    yield* runs.add(some);
+    parts.push(runs);
+  }
   const redactPlain: Redact = (text) => {
     let safe = text;
     for (const runs of parts) safe = runs.redact(safe);
@@ -78,6 +158,18 @@ function createRedactOurs(texts: readonly string[]): Redact {
     return redactPlain(redactHex(hasEscape ? redactEscaped(text) : text));
   };
 }
+
+function* allForms(texts: readonly string[]): Steps<readonly string[]> {
+  const forms = new Set<string>();
+  for (const [index, text] of texts.entries()) {
+    if (index % TEXTS_PER_STEP === TEXTS_PER_STEP - 1) yield;
+    forms.add(text);
+    for (const form of base64Forms(text)) forms.add(form);
+  }
+  return [...forms];
+}
+
+const TEXTS_PER_STEP = 500;
 
 /** A shorter encoded form may be a part of other texts by chance. */
 const MIN_ENCODED = 8;
@@ -111,11 +203,18 @@ class Runs {
     this.#filter = new Filter(texts, half);
     this.#texts = texts.join('');
     this.#places = new Int32Array(Math.ceil(SLOTS_PER_LETTER * this.#texts.length));
+  }
+
+  /** Must follow, with the same texts. */
+  *add(texts: readonly string[]): Steps<void> {
     let start = 0;
-    for (const text of texts) {
+    for (const [index, text] of texts.entries()) {
+      if (index % FORMS_PER_STEP === FORMS_PER_STEP - 1) yield;
+      this.#filter.add(text);
       const end = start + text.length;
-      for (let from = start; from + length <= end; from += 1) {
-        this.#places[this.#slotOf(this.#texts, from)] = from + 1;
+      const hashes = new RollingHash(this.#texts, start, this.#length);
+      for (let from = start; from + this.#length <= end; from += 1) {
+        this.#places[this.#slotOf(this.#texts, from, hashes.next())] = from + 1;
       }
       start = end;
     }
@@ -140,16 +239,17 @@ class Runs {
     for (let at = step - 1; at < last + step; at += step) {
       if (!this.#filter.mayHave(text, at)) continue;
       for (let from = at - step + 1; from <= at && from <= last; from += 1) {
-        if (this.#places[this.#slotOf(text, from)] !== 0) found.push(from);
+        const hash = hashOf(text, from, this.#length);
+        if (this.#places[this.#slotOf(text, from, hash)] !== 0) found.push(from);
       }
     }
     return found;
   }
 
   /** The slot of the run, or the free one where it belongs. */
-  #slotOf(text: string, from: number): number {
+  #slotOf(text: string, from: number, hash: number): number {
     const places = this.#places;
-    let slot = hashOf(text, from, this.#length) % places.length;
+    let slot = hash % places.length;
     for (let place = places[slot]; place; place = places[slot]) {
       if (this.#isSame(place - 1, text, from)) break;
       slot = slot + 1 === places.length ? 0 : slot + 1;
@@ -166,6 +266,7 @@ class Runs {
 }
 
 const SLOTS_PER_LETTER = 1.25;
+const FORMS_PER_STEP = 1000;
 
 /** A Bloom filter: tells almost every other run of `length` letters from those of some texts, at little cost. */
 class Filter {
@@ -175,16 +276,20 @@ class Filter {
   readonly #shift: number;
   readonly #bits: Uint8Array;
 
+  /** @param texts for their size */
   constructor(texts: readonly string[], length: number) {
     const letters = texts.reduce((sum, text) => sum + text.length, 0);
     const size = Math.max(8, Math.ceil(Math.log2(BITS_PER_LETTER * letters)));
     this.#length = length;
     this.#shift = 32 - size;
     this.#bits = new Uint8Array(2 ** (size - 3));
-    for (const text of texts) {
-      for (let at = 0; at + 1 < text.length; at += 1) this.#pairs[pairAt(text, at)] = 1;
-      for (let from = 0; from + length <= text.length; from += 1) this.#add(text, from);
-    }
+  }
+
+  /** Must follow for each of the texts. */
+  add(text: string): void {
+    for (let at = 0; at + 1 < text.length; at += 1) this.#pairs[pairAt(text, at)] = 1;
+    const hashes = new RollingHash(text, 0, this.#length);
+    for (let from = 0; from + this.#length <= text.length; from += 1) this.#addRun(hashes.next());
   }
 
   mayHave(text: string, from: number): boolean {
@@ -197,8 +302,8 @@ class Filter {
     return ((this.#bits[bit >>> 3] ?? 0) & (1 << (bit & 7))) !== 0;
   }
 
-  #add(text: string, from: number): void {
-    const bit = hashOf(text, from, this.#length) >>> this.#shift;
+  #addRun(hash: number): void {
+    const bit = hash >>> this.#shift;
     this.#bits[bit >>> 3] = (this.#bits[bit >>> 3] ?? 0) | (1 << (bit & 7));
   }
 }
@@ -212,9 +317,44 @@ const BITS_PER_LETTER = 16;
 function hashOf(text: string, from: number, length: number): number {
   let hash = 0;
   for (let at = from; at < from + length; at += 1) {
-    hash = (Math.imul(hash, 0x5bd1e995) + text.charCodeAt(at)) | 0;
+    hash = (Math.imul(hash, FACTOR) + text.charCodeAt(at)) | 0;
   }
-  return (hash ^ (hash >>> 15)) >>> 0;
+  return mixed(hash);
+}
+
+const FACTOR = 0x5bd1e995;
+
+const mixed = (hash: number) => (hash ^ (hash >>> 15)) >>> 0;
+
+/** What `hashOf` gives for each run of a text in turn: each from the one before. */
+class RollingHash {
+  readonly #text: string;
+  readonly #length: number;
+  /** By how much the first letter of a run counts. */
+  readonly #first: number;
+  #from: number;
+  /** Of the run before. */
+  #hash = 0;
+
+  constructor(text: string, from: number, length: number) {
+    this.#text = text;
+    this.#from = from;
+    this.#length = length;
+    let first = 1;
+    for (let step = 1; step < length; step += 1) first = Math.imul(first, FACTOR);
+    this.#first = first;
+    for (let at = from; at < from + length - 1; at += 1) {
+      this.#hash = (Math.imul(this.#hash, FACTOR) + text.charCodeAt(at)) | 0;
+    }
+  }
+
+  next(): number {
+    const hash =
+      (Math.imul(this.#hash, FACTOR) + this.#text.charCodeAt(this.#from + this.#length - 1)) | 0;
+    this.#hash = (hash - Math.imul(this.#text.charCodeAt(this.#from), this.#first)) | 0;
+    this.#from += 1;
+    return mixed(hash);
+  }
 }
 
 /**

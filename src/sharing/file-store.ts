@@ -40,7 +40,7 @@ export async function openFileStore({ folder, clock }: FileStoreOptions): Promis
       await file.change((database) => writeDocuments(database, collection, changes, now()));
       watchers.changedHere(collection);
     },
-    next: (sequence) => file.change((database) => nextNumber(database, sequence)),
+    next: (sequence, count = 1) => file.change((database) => nextNumber(database, sequence, count)),
     add: (collection, rows, expiresAt, batch = '') =>
       file.change((database) =>
         addNumbers(database, { collection, rows, expiresAt, batch }, now()),
@@ -287,11 +287,11 @@ async function writeDocuments(
   await database.exec(WRITE);
 }
 
-async function nextNumber(database: Database, sequence: string): Promise<number> {
-  const sql = `INSERT INTO sequences VALUES (?, 1)
-    ON CONFLICT DO UPDATE SET number = number + 1 RETURNING number`;
-  const [row] = await query(database, sql, sequence);
-  return Number(row?.number);
+async function nextNumber(database: Database, sequence: string, count: number): Promise<number> {
+  const sql = `INSERT INTO sequences VALUES (?, ?)
+    ON CONFLICT DO UPDATE SET number = number + excluded.number RETURNING number`;
+  const [row] = await query(database, sql, sequence, count);
+  return Number(row?.number) - count + 1;
 }
 
 interface Addition {

@@ -68,10 +68,10 @@ export function createMemoryStore(now: () => number): DurableStore {
       for (const change of changes) apply(documents, change);
       for (const changed of watchers.get(collection) ?? []) changed();
     },
-    async next(sequence) {
-      const number = (sequences.get(sequence) ?? 0) + 1;
-      sequences.set(sequence, number);
-      return number;
+    async next(sequence, count = 1) {
+      const last = sequences.get(sequence) ?? 0;
+      sequences.set(sequence, last + count);
+      return last + 1;
     },
     async add(collection, rows, expiresAt, batch) {
       forgetExpired();

@@ -136,9 +136,9 @@ class CheckedStore implements DurableStore {
     await this.#backend.write(collection, changes);
   };
 
-  next: DurableStore['next'] = async (sequence) => {
+  next: DurableStore['next'] = async (sequence, count) => {
     await this.#refuseIfNewer();
-    return this.#backend.next(sequence);
+    return this.#backend.next(sequence, count);
   };
 
   add: DurableStore['add'] = async (...addition) => {

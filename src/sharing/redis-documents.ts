@@ -73,7 +73,8 @@ export function createRedisDocuments(options: RedisDocumentsOptions): RedisDocum
       if (typeof stale === 'string') throw new StaleWriteError(stale);
       changed(collection);
     },
-    next: (sequence) => run((client) => client.incr(keyOf('sequence', sequence))),
+    next: (sequence, count = 1) =>
+      run(async (client) => (await client.incrby(keyOf('sequence', sequence), count)) - count + 1),
     async add(collection, rows, expiresAt, batch) {
       const key = keyOf('numbers', collection);
       const keep = batch === undefined ? '' : String(KEEP_BATCH_MS);

@@ -105,36 +105,43 @@ end
 return { 0, math.ceil(retry), unpack(records) }`;
 
 /**
- * Sets what one instance has used of a quota, adds up what all have, and publishes that.
+ * Sets what one instance has used of a quota, a budget or a share, adds up what all have, and publishes that.
  *
- * Key: a hash. Arguments: instance, name, minute, requests, tokens, end of the day, requests of the day, limits, ms to
- * keep it, channel. Answers with the total and its version as one line, and the limits.
+ * Key: a hash. Arguments: instance, name, minute, requests, tokens, end of the day, requests of the day, tokens of the
+ * day, requests that were asked in the minute, limits, ms to keep it, channel. Answers with the total and its version as
+ * one line, and the limits. Instances with an older version write and read the first five numbers.
  */
 const SHARE_USE = `
 local own = table.concat({ ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7] }, '|')
+if ARGV[8] ~= '0' or ARGV[9] ~= '0' then own = own .. '|' .. ARGV[8] .. '|' .. ARGV[9] end
 if type(redis.pcall('HSET', KEYS[1], ARGV[1], own)) == 'table' then
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[1], ARGV[1], own)
 end
-if ARGV[8] ~= '[]' then redis.call('HSET', KEYS[1], 'limits', ARGV[8]) end
+if ARGV[10] ~= '[]' then redis.call('HSET', KEYS[1], 'limits', ARGV[10]) end
 local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
-redis.call('PEXPIRE', KEYS[1], ARGV[9])
+redis.call('PEXPIRE', KEYS[1], ARGV[11])
 local minute, day = tonumber(ARGV[3]), tonumber(ARGV[6])
-local requests, tokens, ofDay, limits = 0, 0, 0, '[]'
+local requests, tokens, asked, ofDay, tokensOfDay, limits = 0, 0, 0, 0, 0, '[]'
 local all = redis.call('HGETALL', KEYS[1])
 for index = 1, #all, 2 do
   local field, text = all[index], all[index + 1]
-  local m, r, t, d, n = string.match(text, '^([%d%.]+)|([%d%.]+)|([%d%.]+)|([%d%.]+)|([%d%.]+)$')
+  local m, r, t, d, n, more = string.match(text, '^([%d%.]+)|([%d%.]+)|([%d%.]+)|([%d%.]+)|([%d%.]+)(.*)$')
   if field == 'limits' then limits = text
   elseif field == 'version' then version = tonumber(text)
   elseif not m or tonumber(m) < minute - 1500 then redis.call('HDEL', KEYS[1], field)
   else
-    if tonumber(m) == minute then requests, tokens = requests + tonumber(r), tokens + tonumber(t) end
-    if tonumber(d) == day then ofDay = ofDay + tonumber(n) end
+    local dt, a = string.match(more, '^|([%d%.]+)|([%d%.]+)$')
+    if tonumber(m) == minute then
+      requests, tokens, asked = requests + tonumber(r), tokens + tonumber(t), asked + tonumber(a or 0)
+    end
+    if tonumber(d) == day then
+      ofDay, tokensOfDay = ofDay + tonumber(n), tokensOfDay + tonumber(dt or 0)
+    end
   end
 end
-local total = table.concat({ ARGV[3], requests, tokens, ARGV[6], ofDay, version }, '|')
-redis.call('PUBLISH', ARGV[10], table.concat({ ARGV[1], 'use', ARGV[2], total, limits }, '\\n'))
+local total = table.concat({ ARGV[3], requests, tokens, ARGV[6], ofDay, version, tokensOfDay, asked }, '|')
+redis.call('PUBLISH', ARGV[12], table.concat({ ARGV[1], 'use', ARGV[2], total, limits }, '\\n'))
 return { total, limits }`;
 
 /**

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { QuotaUse } from '../pool/pacing.ts';
+import type { ClientUse } from '../pool/fair-share.ts';
 import type { ApiKey } from '../shared/api-key.ts';
 import { digestOf, type Secret } from '../shared/secret.ts';
 import type { AnswerListener, SharedStore } from '../shared/shared-store.ts';
@@ -44,7 +44,7 @@ export interface RecordStore {
   /** Claims the probe of all of these scopes, or of none. */
   claim(scopes: readonly NamedRecord[], holdMs: number): Promise<ClaimAnswer>;
   /**
-   * Replaces what this instance has used of some quotas.
+   * Replaces what this instance has used of some quotas, budgets or shares.
    *
    * @returns what all instances have used, in the order of the updates
    */
@@ -56,7 +56,7 @@ export interface RecordStore {
 export interface RecordStoreListener {
   /** Another instance has published. */
   changed(change: RecordChange): void;
-  /** Another instance has used a quota. */
+  /** Another instance has used something that is counted by all. */
   used(total: TotalUse): void;
   /** The store is connected, perhaps empty or another one: both sides may lack what the other knows. */
   connected(): void;
@@ -64,10 +64,10 @@ export interface RecordStoreListener {
   failed(): void;
 }
 
-/** What is used of a quota, with its limits as text. */
+/** What is used of a quota, a budget or a share, with the quota's limits as text. */
 export interface TotalUse {
   readonly name: string;
-  readonly use: QuotaUse;
+  readonly use: ClientUse;
   readonly limits: string;
   /** Grows with each publication: answers and messages come over two connections and may overtake each other. */
   readonly version: number;
@@ -138,11 +138,11 @@ export function createRedisStore({ prefix, keys, ...options }: RedisStoreOptions
       ...[instance, name, record, endsProbe ? '1' : '0', String(keepMs), names.channel],
     );
   const shareOne = async (client: RedisClient, { name, use, limits }: OwnUse) => {
-    const { minute, requests, tokens, dayEndsAt, dayRequests } = use;
+    const { minute, requests, tokens, dayEndsAt, dayRequests, dayTokens, asked } = use;
     const [total, known] = asTexts(
       await client.shareUse(
         ...[names.use(name), instance, name],
-        ...[minute, requests, tokens, dayEndsAt, dayRequests].map(String),
+        ...[minute, requests, tokens, dayEndsAt, dayRequests, dayTokens, asked].map(String),
         ...[limits, String(KEEP_USE_MS), names.channel],
       ),
     );
@@ -286,12 +286,14 @@ const asTexts = (answer: unknown): readonly string[] =>
 
 /** @returns null for what is no use */
 function readUse(name: string, text = '', limits = '[]'): TotalUse | null {
-  const [minute, requests, tokens, dayEndsAt, dayRequests, version = Number.NaN] = text
+  const [minute, requests, tokens, dayEndsAt, dayRequests, version = Number.NaN, ...more] = text
     .split('|')
     .map(Number);
-  const use = { minute, requests, tokens, dayEndsAt, dayRequests };
+  // An instance with an older version does not write them.
+  const [dayTokens = 0, asked = 0] = more;
+  const use = { minute, requests, tokens, dayEndsAt, dayRequests, dayTokens, asked };
   const isUse = [...Object.values(use), version].every(Number.isFinite);
-  return isUse ? { name, use: use as QuotaUse, limits, version } : null;
+  return isUse ? { name, use: use as ClientUse, limits, version } : null;
 }
 
 /**

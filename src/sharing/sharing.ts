@@ -6,10 +6,16 @@ import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
 import { createProbeClaims, type ProbeClaims } from './probe-claims.ts';
 import { createPublisher, type Publisher } from './publisher.ts';
-import { createQuotaSharing, type QuotaSharing } from './quota-use.ts';
 import type { NamedRecord, RecordChange, RecordStore, RecordUpdate } from './redis-store.ts';
 import { createScopeNames } from './scope-names.ts';
 import { isSameRecord, readRecord, writeRecord } from './scope-record.ts';
+import {
+  createUseSharing,
+  readLimits,
+  type UseSharing,
+  type UseSharingOptions,
+  writeLimits,
+} from './use-sharing.ts';
 
 export interface SharingOptions {
   readonly store: RecordStore;
@@ -47,7 +53,9 @@ export class Sharing {
   readonly #names: ReturnType<typeof createScopeNames>;
   readonly #publisher: Publisher;
   readonly #claims: ProbeClaims;
-  readonly #quotas: QuotaSharing;
+  readonly #quotas: UseSharing<Quota>;
+  #clientUse: Pick<UseSharing<unknown>, 'received' | 'stop'> | null = null;
+  readonly #providers: Set<ProviderName>;
   #joined: Joined | null = null;
   #syncing: Promise<void> | null = null;
   #isStale = false;
@@ -59,6 +67,7 @@ export class Sharing {
     this.#options = options;
     this.#store = store;
     this.#names = createScopeNames(keys);
+    this.#providers = new Set(keys.map(({ provider }) => provider));
     this.#publisher = createPublisher({
       store,
       updateOf: (scope) => this.#updateOf(scope),
@@ -74,12 +83,15 @@ export class Sharing {
       merge: (named) => this.#mergeNamed(named),
       notify: (scope) => this.#notify(scope),
     });
-    this.#quotas = createQuotaSharing({
+    this.#quotas = createUseSharing<Quota>({
       store,
       clock,
       nameOf: ({ scope }) => this.#recordOf(scope).name,
-      quotaOf: (name) => this.#quotaOf(name),
-      quotas: () => this.#joined?.quotas ?? null,
+      find: (name) => this.#quotaOf(name),
+      countsOf: (quota, now) => ({ ...quota.use(now), dayTokens: 0, asked: 0 }),
+      limitsOf: writeLimits,
+      merge: (quota, others, limits, now) =>
+        this.#joined?.quotas.merge(quota, { others, limits: readLimits(limits), now }),
     });
     this.peers = {
       found: (scope) => this.#publisher.add(scope),
@@ -91,6 +103,15 @@ export class Sharing {
   get counts() {
     return { ...this.#counts, backlog: this.#publisher.backlog };
   }
+
+  /** Adds up what clients use, from now on. */
+  readonly shareClientUse = <Counted>(
+    options: Omit<UseSharingOptions<Counted>, 'store' | 'clock'>,
+  ): UseSharing<Counted> => {
+    const shared = createUseSharing({ ...options, ...this.#options });
+    this.#clientUse = shared;
+    return shared;
+  };
 
   /**
    * Starts to publish and to merge.
@@ -105,7 +126,10 @@ export class Sharing {
     return new Promise((resolve) => {
       this.#store.listen({
         changed: (change) => this.#changed(change),
-        used: (total) => this.#quotas.received(total),
+        used: (total) => {
+          this.#quotas.received(total);
+          this.#clientUse?.received(total);
+        },
         connected: () => void this.#sync().then(resolve),
         failed: resolve,
       });
@@ -114,7 +138,10 @@ export class Sharing {
 
   /** Must follow each key that was added or replaced in the pool: other instances may know something of it. */
   keysAdded(keys: readonly ApiKey[]): void {
-    for (const key of keys) this.#names.put(key);
+    for (const key of keys) {
+      this.#names.put(key);
+      this.#providers.add(key.provider);
+    }
     if (this.#joined !== null && this.#store.isUp()) void this.#sync();
   }
 
@@ -122,6 +149,7 @@ export class Sharing {
   async stop(): Promise<void> {
     this.#claims.stop();
     this.#quotas.stop();
+    this.#clientUse?.stop();
     await this.#publisher.flush();
   }
 
@@ -163,8 +191,7 @@ export class Sharing {
       const { name, record } = this.#recordOf(scope);
       if (!isSameRecord(stored.get(name), record)) this.#publisher.add(scope);
     }
-    const providers = new Set(this.#options.keys.map(({ provider }) => provider));
-    for (const provider of providers) this.#joined?.listener.opened(provider);
+    for (const provider of this.#providers) this.#joined?.listener.opened(provider);
     await this.#publisher.flush();
   }
 

@@ -34,6 +34,8 @@ describe('an empty environment', () => {
     warnings: [],
     redact: expect.any(Function),
     learnSecrets: expect.any(Function),
+    fileKeys: new Set(),
+    readKeysAgain: null,
     googleModels: ['gemini-flash-latest'],
     googleEmbeddingModels: [],
     modelAliases: new Map(),

@@ -22,7 +22,7 @@ it('says for each service how many keys there are, in how many projects, and wha
     ADMIN_TOKEN: '0123456789abcdef',
   };
   expect(report(environment)).toEqual([
-    'google: 3 keys (google, google-2, google-7) in 2 projects; answers with flash, then pro.',
+    'google: 3 keys (google, google-2, google-7) in 2 projects; answers with flash, then pro, embeds with gemini-embedding-2.',
     'anam: 1 key (anam) in 1 project; a persona for all keys.',
     'on call: /dashboard, /playground, /metrics and /api/keys, with the ADMIN_TOKEN.',
   ]);

@@ -5,6 +5,7 @@ import { expect, it } from 'vitest';
 import { type AdminHttpOptions, createAdminHttp } from '../../src/http/admin/admin-routes.ts';
 import { type AppOptions, createApp } from '../../src/http/app.ts';
 import { ERROR_CODES } from '../../src/http/errors.ts';
+import { PROVIDERS } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { Secret } from '../../src/shared/secret.ts';
 import { modelTarget } from '../../src/shared/target.ts';
@@ -72,13 +73,15 @@ it('every route that is served is documented, and every documented route is serv
 });
 
 it('each example is accepted, with each documented token, and answered as documented', async () => {
-  const app = await startApp({ environment: { ...SETTINGS, ...KEYS } });
-  const { operations, misfitsOf } = await read(app);
+  const start = () => startApp({ environment: { ...SETTINGS, ...KEYS } });
+  const { operations, misfitsOf } = await read(await start());
   const misfits: string[] = [];
+  /** One for each kind of token: a key can be added once. */
+  const apps = new Map<string | null, App>();
   for (const { path, method, operation, url, way, name, body } of operations.flatMap(requestsFor)) {
-    if (path === '/api/requests/{id}') {
-      await app.post('/api/chat', { message: 'Hi' }, { 'x-request-id': 'my-request-1' });
-    }
+    const app = apps.get(way) ?? (await start());
+    apps.set(way, app);
+    await prepareFor(path, app);
     const answer = await send(app, way === 'keyInQuery' ? withKey(url) : url, {
       method: method.toUpperCase(),
       headers: { ...JSON_BODY, ...(await credentials(app, operation, way)) },
@@ -90,6 +93,24 @@ it('each example is accepted, with each documented token, and answered as docume
   }
   expect(misfits).toEqual([]);
 });
+
+/** What the example of a path names is there. */
+async function prepareFor(path: string, app: App): Promise<void> {
+  if (path === '/api/requests/{id}') {
+    await app.post('/api/chat', { message: 'Hi' }, { 'x-request-id': 'my-request-1' });
+  }
+  if (path.startsWith('/api/clients')) await makeOnlyClient(app, path);
+}
+
+/** The client that the path names; none where it names none, so that the examples can make theirs. */
+async function makeOnlyClient(app: App, path: string): Promise<void> {
+  const { body } = await app.get('/api/clients', AS_ADMIN);
+  for (const { name, origin } of body.clients) {
+    const url = `/api/clients/${name}`;
+    if (origin === 'added') await send(app, url, { method: 'DELETE', headers: AS_ADMIN });
+  }
+  if (path.includes('{name}')) await app.post('/api/clients', { name: 'shop' }, AS_ADMIN);
+}
 
 it('each refusal is as documented', async () => {
   const app = await startApp({ environment: SETTINGS });
@@ -137,7 +158,7 @@ it('the documented error codes are the closed set', async () => {
 it('the table of routes in the docs names every route, and no other', async () => {
   const { operations } = await read(await startApp({ environment: SETTINGS }));
   const [, section = ''] = readFileSync('docs/protocols.md', 'utf8').split(/^## /m);
-  const named = [...section.matchAll(/`(GET|POST|DELETE) ([^`]+)`/g)].map(
+  const named = [...section.matchAll(/`(GET|POST|PATCH|DELETE) ([^`]+)`/g)].map(
     ([, method = '', path]) => `${method.toLowerCase()} ${path}`,
   );
   const served = operations.map(({ method, path }) => `${method} ${path}`);
@@ -245,6 +266,15 @@ const waysOf = ({ security }: Operation): string[] =>
 
 const withKey = (url: string) => `${url}${url.includes('?') ? '&' : '?'}key=${CLIENT_TOKEN}`;
 
+/** One for each app: logins are limited. */
+const cookies = new WeakMap<App, ReturnType<typeof logIn>>();
+
+function cookieOf(app: App) {
+  const cookie = cookies.get(app) ?? logIn(app);
+  cookies.set(app, cookie);
+  return cookie;
+}
+
 async function credentials(
   app: App,
   operation: Operation,
@@ -260,7 +290,7 @@ async function credentials(
     case 'adminToken':
       return AS_ADMIN;
     case 'adminCookie':
-      return logIn(app);
+      return cookieOf(app);
     case 'sessionToken': {
       const { body } = await flow(app.clock, app.post('/api/anam/session-token', {}));
       return { authorization: `Bearer ${body.sessionToken}` };
@@ -272,7 +302,7 @@ async function credentials(
 
 function countServedPaths(): number {
   const app = createApp({
-    clientTokens: [new Secret('token', CLIENT_TOKEN)],
+    clients: { find: () => null },
     chatTargets: [modelTarget('google', 'a-model')],
     embeddingTargets: [],
     modelAliases: new Map(),
@@ -282,9 +312,11 @@ function countServedPaths(): number {
     admin: createAdminHttp({
       token: new Secret('token', ADMIN_TOKEN),
       view: { targets: [modelTarget('google', 'a-model')] },
+      providers: PROVIDERS,
       metrics: {},
       sharedStore: null,
       clock: createFakeClock(),
+      modelNames: ['a-model'],
     } as unknown as AdminHttpOptions),
     chatPerMinute: 0,
     sessionsPerMinute: 0,

@@ -8,6 +8,7 @@ import { openAsAdmin } from '../support/log-in.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
 
 const MINUTE = 60_000;
+const GOOD_KEY = 'AIzaSyB3kQ9dWn2Lr7TfXc5YvZp8MhJt4Ga1Es6';
 const QUESTION = {
   model: 'gemini-flash-latest',
   messages: [{ role: 'user', content: 'Hi' }],
@@ -195,7 +196,7 @@ describeInBrowser('the dashboard', (browser) => {
       standin: {
         keys: [
           { key: 'g-one', service: 'google' },
-          { key: 'g-new-key-0123456789', service: 'google' },
+          { key: GOOD_KEY, service: 'google' },
           { key: 'g-bad-key-0123456789', service: 'google', fault: { kind: 'leaked' } },
         ],
       },
@@ -206,22 +207,26 @@ describeInBrowser('the dashboard', (browser) => {
     const load = (async () => {
       while (isLoaded) statuses.push((await app.chat('Hi')).status);
     })();
-    await addKey(page, 'g-new-key-0123456789', 'team-a');
+    await addKey(page, GOOD_KEY, 'team-a');
     const panel = panelOf(page, 'Key google-r1');
     await panel.getByText('team-a').waitFor();
-    await expect.poll(() => app.standin.callsOf('g-new-key-0123456789')).toBeGreaterThan(0);
+    await expect.poll(() => app.standin.callsOf(GOOD_KEY)).toBeGreaterThan(0);
     await panel.getByRole('button', { name: 'Retire…' }).click();
     await page.getByRole('button', { name: 'Retire key' }).click();
     await page.getByText('google-r1 was retired.').waitFor({ state: 'attached' });
-    const after = app.standin.callsOf('g-new-key-0123456789');
+    const after = app.standin.callsOf(GOOD_KEY);
     const soFar = statuses.length;
     await expect.poll(() => statuses.length).toBeGreaterThan(soFar + 5);
-    expect(app.standin.callsOf('g-new-key-0123456789')).toBeLessThanOrEqual(after + 1);
+    expect(app.standin.callsOf(GOOD_KEY)).toBeLessThanOrEqual(after + 1);
     isLoaded = false;
     await load;
     expect(new Set(statuses)).toEqual(new Set([200]));
 
     await addKey(page, 'g-bad-key-0123456789', '');
+    await page
+      .getByRole('dialog', { name: 'Add key' })
+      .getByRole('link', { name: 'google-r2' })
+      .click();
     await panelOf(page, 'Key google-r2')
       .getByRole('button', { name: 'Check', exact: true })
       .click();

@@ -7,7 +7,14 @@ const ours = { keyId: 'anam', clientRequest: null };
 
 function createTokens() {
   const clock = createFakeClock();
-  return { clock, tokens: createSessionTokens({ clock, keys: [], texts: null }) };
+  return {
+    clock,
+    tokens: createSessionTokens({
+      clock,
+      keys: { all: () => [], get: () => undefined },
+      texts: null,
+    }),
+  };
 }
 
 it('remembers a token for an hour, and not a millisecond longer', async () => {

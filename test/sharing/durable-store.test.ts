@@ -95,7 +95,8 @@ function keepsTheContract(place: () => Promise<StorePlace>): void {
     const store = await open();
     const numbers = await Promise.all(Array.from({ length: 20 }, () => store.next('keys')));
     expect(new Set(numbers).size).toBe(20);
-    expect(await store.next('keys')).toBe(21);
+    expect(await store.next('keys', 10)).toBe(21);
+    expect(await store.next('keys')).toBe(31);
     expect(await store.next('others')).toBe(1);
   });
 

@@ -1,4 +1,4 @@
-import type { QuotaUse } from '../../src/pool/pacing.ts';
+import type { ClientUse } from '../../src/pool/fair-share.ts';
 import type {
   ClaimAnswer,
   NamedRecord,
@@ -26,7 +26,7 @@ export class FakeRecordStore {
   readonly #records = new Map<string, string>();
   readonly #claims = new Map<string, { readonly holder: number; readonly until: number }>();
   /** Of each quota, by instance. */
-  readonly #uses = new Map<string, Map<number, QuotaUse>>();
+  readonly #uses = new Map<string, Map<number, ClientUse>>();
   #version = 0;
   readonly #listeners = new Map<number, RecordStoreListener>();
 
@@ -97,6 +97,8 @@ export class FakeRecordStore {
       ...use,
       requests: sum(ofMinute.map(({ requests }) => requests)),
       tokens: sum(ofMinute.map(({ tokens }) => tokens)),
+      asked: sum(ofMinute.map(({ asked }) => asked)),
+      dayTokens: sum(ofDay.map(({ dayTokens }) => dayTokens)),
       dayRequests: sum(ofDay.map(({ dayRequests }) => dayRequests)),
     };
     for (const [other, listener] of this.#listeners) {

@@ -25,6 +25,8 @@ export interface InstanceSetting {
   readonly clockAheadMs?: number;
   /** How many times faster its timers run than real time: for tests that wait for heartbeats. */
   readonly timersFaster?: number;
+  /** How long a minute of a quota lasts. Default: a minute. */
+  readonly minuteMs?: number;
   /** From 0 to 1; at 0 its rotation begins with the first key. Default: any. */
   readonly random?: () => number;
 }
@@ -76,12 +78,12 @@ export async function startInstance(setting: InstanceSetting): Promise<Instance>
   const lines: string[] = [];
   const destination = { write: (line: string) => void lines.push(line) };
   const log = createLogger({ level: 'debug', redact: config.redact, destination });
-  const { random = Math.random, clockAheadMs = 0, timersFaster = 1 } = setting;
+  const { random = Math.random, clockAheadMs = 0, timersFaster = 1, minuteMs = 60_000 } = setting;
   const clock: Clock = {
     now: () => systemClock.now() + clockAheadMs,
     after: (delayMs, callback) => systemClock.after(delayMs / timersFaster, callback),
   };
-  const understudy = await startUnderstudy(config, { clock, random, log });
+  const understudy = await startUnderstudy(config, { clock, random, log, minuteMs });
   const url = `http://127.0.0.1:${understudy.port}`;
   let stopped: Promise<boolean> | null = null;
   const stop = () => {

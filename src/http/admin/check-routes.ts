@@ -3,6 +3,7 @@ import type { AdminView } from '../../observability/admin-view.ts';
 import { keyCheck, keyReport } from '../../observability/reports.ts';
 import type { KeyPool } from '../../pool/key-pool.ts';
 import type { KeyChecks } from '../../services/key-check.ts';
+import type { KeyRegistry } from '../../services/key-registry.ts';
 import type { ApiKey } from '../../shared/api-key.ts';
 import type { KeyCheck } from '../../shared/key-check.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
@@ -15,6 +16,8 @@ import type { AdminAccess } from './admin-access.ts';
 export interface KeyCheckParts {
   readonly checks: KeyChecks;
   readonly pool: Pick<KeyPool, 'keys'>;
+  readonly registry: KeyRegistry;
+  readonly view: AdminView;
 }
 
 /** In bytes. */
@@ -24,7 +27,7 @@ const ALL_LIMIT_MS = 50_000;
 
 export function checkRoutes(
   access: Pick<AdminAccess, 'require'>,
-  { view, checks, pool }: KeyCheckParts & { readonly view: AdminView },
+  { view, checks, pool, registry }: KeyCheckParts,
 ): Route[] {
   const readBody = readJsonBody(MAX_BODY);
   const allBody = createAllBody(view.targets);
@@ -43,7 +46,7 @@ export function checkRoutes(
         access.require,
         async ({ params }, response) => {
           const id = String(params.id);
-          const check = await checks.check(keyOf(id, pool));
+          const check = await checks.check(keyOf(id, registry));
           const [key] = view.keys(defaultTargets(view.targets).map((target) => ({ target, id })));
           sendJson(response, 200, { key, check });
         },
@@ -97,8 +100,8 @@ const createAllBody = (targets: readonly Target[]) =>
     .meta({ id: 'CheckKeysRequest', description: 'May be empty, or nothing at all.' });
 
 /** @throws HttpError 404 */
-export function keyOf(id: string, pool: Pick<KeyPool, 'keys'>): ApiKey {
-  const key = pool.keys.find((one) => one.id === id);
+function keyOf(id: string, registry: KeyRegistry): ApiKey {
+  const { key } = registry.get(id) ?? {};
   if (key === undefined) throw new HttpError('not_found', 'There is no such key.');
   return key;
 }

@@ -48,10 +48,12 @@ const ERROR_TYPES: Record<ErrorCode, string> = {
   payload_too_large: 'request_too_large',
   unsupported_media_type: 'invalid_request_error',
   unauthorized: 'authentication_error',
+  forbidden: 'permission_error',
   not_found: 'not_found_error',
   model_unavailable: 'not_found_error',
   method_not_allowed: 'invalid_request_error',
   check_failed: 'invalid_request_error',
+  conflict: 'invalid_request_error',
   rate_limited: 'rate_limit_error',
   internal_error: 'api_error',
   upstream_failed: 'api_error',
@@ -59,6 +61,7 @@ const ERROR_TYPES: Record<ErrorCode, string> = {
   all_keys_exhausted: 'overloaded_error',
   no_keys_configured: 'api_error',
   overloaded: 'overloaded_error',
+  store_unavailable: 'api_error',
 };
 
 /**

@@ -21,7 +21,7 @@ export const google: Provider<GoogleSettings> = {
   prefix: 'GOOGLE',
   mistakenPrefixes: ['GEMINI'],
   hasBillingAccounts: true,
-  looksLike: (text) => /^(?:AIza[\w-]{20,}|AQ\.[\w-]{16,})$/.test(text),
+  looksLike: (text) => /^(?:AIza|AQ\.)/.test(text),
   // https://ai.google.dev/gemini-api/docs/api-key
   retiredKeys: {
     isOne: ({ secret }) => secret.reveal().startsWith('AIza'),

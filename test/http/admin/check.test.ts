@@ -1,3 +1,5 @@
+// The server loads it at the first check: meanwhile the fake clock would run past the limits.
+import '@google/generative-ai';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -22,7 +22,9 @@ import { totalsView } from './totals.js';
 import { money, usagePath, usageView } from './usage.js';
 import { headline, verdictView } from './verdict.js';
 
-/** @import { ClientList, History, Incident, KeysPage, Overview, Usage } from './shapes.ts' */
+/** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
+/** @import { History, KeysPage, Overview, UsageReport as Usage } from '../../../observability/reports.ts' */
+/** @import { ClientList } from './shapes.ts' */
 /** @import { Filter } from './keys.js' */
 /** @import { Range } from './history.js' */
 

@@ -3,7 +3,7 @@ import { repeat } from '/dashboard/lib/lit-html/directives/repeat.js';
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { duration, ENDS, moment, number, plain } from './labels.js';
 
-/** @import { FailureGroup, Overview, RequestReport } from './shapes.ts' */
+/** @import { FailureGroup, Overview, RequestReport } from '../../../observability/reports.ts' */
 
 /**
  * What went wrong in the last hour, grouped; each group leads to the traces of its latest requests.

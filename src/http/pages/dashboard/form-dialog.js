@@ -30,7 +30,13 @@ import { html, nothing, render } from '/dashboard/lib/lit-html/lit-html.js';
 
 const dialog = /** @type {HTMLDialogElement} */ (document.querySelector('#dialog'));
 // What was typed, and a token that was shown, leave the page with the dialog.
-dialog.addEventListener('close', () => render(nothing, dialog));
+dialog.addEventListener('close', () => {
+  if (!dialog.open) render(nothing, dialog);
+});
+// A link leads to the panel, which would cover the dialog.
+dialog.addEventListener('click', ({ target }) => {
+  if (target instanceof HTMLAnchorElement) dialog.close();
+});
 
 /** @type {Field} */
 export const REASON = {
@@ -43,6 +49,7 @@ export const REASON = {
 
 /** @param {Form} form */
 export function openForm(form) {
+  if (dialog.open) dialog.close();
   render(nothing, dialog);
   render(formView(form), dialog);
   dialog.showModal();

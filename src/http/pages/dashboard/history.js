@@ -2,7 +2,9 @@
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { compact, dayOf, duration, hourAndMinute, number, utcTime } from './labels.js';
 
-/** @import { History, Incident, Point } from './shapes.ts' */
+/** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
+/** @import { History } from '../../../observability/reports.ts' */
+/** @typedef {History['points'][number]} Point */
 /**
  * Milliseconds since the epoch. Without an end it follows the present.
  *

@@ -5,7 +5,8 @@ import { change } from './api.js';
 import { openForm } from './form-dialog.js';
 import { bothTimes, fact, moment, number, plain, roughly, serviceName, span } from './labels.js';
 
-/** @import { Incident, Overview } from './shapes.ts' */
+/** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
 
 const SHOWN = 8;
 

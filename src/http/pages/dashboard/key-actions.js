@@ -6,7 +6,8 @@ import { openForm, REASON } from './form-dialog.js';
 import { CHECKS } from './key-detail.js';
 import { serviceName } from './labels.js';
 
-/** @import { Check, KeyReport, Overview } from './shapes.ts' */
+/** @import { KeyReport, Overview } from '../../../observability/reports.ts' */
+/** @typedef {NonNullable<KeyReport['lastCheck']>} Check */
 /** @import { Field, Given } from './form-dialog.js' */
 /** @import { KeyAction } from './key-detail.js' */
 
@@ -76,10 +77,11 @@ export function askToAdd(overview, changed) {
       const { key, warnings } = await change('POST', '/api/keys', filled(given));
       announce(`${key.id} was added.`);
       await changed();
+      if (warnings.length > 0) {
+        return html`<p><a href="#key=${key.id}">${key.id}</a> was added.</p>${warningsView(warnings)}`;
+      }
       location.hash = `key=${key.id}`;
-      return warnings.length === 0
-        ? null
-        : html`<p>${key.id} was added.</p>${warningsView(warnings)}`;
+      return null;
     },
   });
 }

@@ -3,7 +3,8 @@ import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { keyBar, returnsIn } from './keys.js';
 import { bothTimes, duration, fact, moment, number, plain, STATES, sentence } from './labels.js';
 
-/** @import { Check, KeyReport } from './shapes.ts' */
+/** @import { KeyReport } from '../../../observability/reports.ts' */
+/** @typedef {NonNullable<KeyReport['lastCheck']>} Check */
 /** @import { Times } from './keys.js' */
 /** @typedef {'check' | 'release' | 'park' | 'pause' | 'resume' | 'labels' | 'replace' | 'retire'} KeyAction */
 

@@ -4,7 +4,7 @@ import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { count, countdown } from '/dashboard/page.js';
 import { atTheEnd, duration, number, plain, STATES, serviceName, timeLeft } from './labels.js';
 
-/** @import { KeyReport, KeysPage, Overview } from './shapes.ts' */
+/** @import { KeyReport, KeysPage, Overview } from '../../../observability/reports.ts' */
 /** @typedef {{ search: string, service: string, model: string, state: string }} Filter */
 /**
  * By the server's clock: the time of the report, the present, the start; and the period of a bar.

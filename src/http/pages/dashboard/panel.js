@@ -7,7 +7,9 @@ import { keyDetail } from './key-detail.js';
 import { traceView } from './trace.js';
 
 /** @import { TemplateResult } from 'lit-html' */
-/** @import { Client, Incident, KeyReport, KeysPage, Overview, RequestReport } from './shapes.ts' */
+/** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
+/** @import { KeyReport, KeysPage, Overview, RequestReport } from '../../../observability/reports.ts' */
+/** @import { Client } from './shapes.ts' */
 /** @import { KeyAction } from './key-detail.js' */
 /** @import { Times } from './keys.js' */
 /**

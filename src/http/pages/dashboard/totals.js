@@ -3,7 +3,7 @@ import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { countdown } from '/dashboard/page.js';
 import { atTheEnd, compact, duration, number, serviceName, timeLeft } from './labels.js';
 
-/** @import { Overview } from './shapes.ts' */
+/** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */
 /** @typedef {ServiceReport['models'][number]} ModelReport */
 /** @typedef {(filter: { service: string, model: string, state: string }) => void} ShowKeys */

@@ -3,7 +3,7 @@ import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { count } from '/dashboard/page.js';
 import { bothTimes, duration, ENDS, fact, moment, number, plain } from './labels.js';
 
-/** @import { RequestReport } from './shapes.ts' */
+/** @import { RequestReport } from '../../../observability/reports.ts' */
 /** @typedef {RequestReport['attempts'][number]} AttemptReport */
 
 /**

@@ -2,7 +2,8 @@
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { compact, dayOf, number } from './labels.js';
 
-/** @import { Usage, UsageRow } from './shapes.ts' */
+/** @import { UsageReport as Usage } from '../../../observability/reports.ts' */
+/** @typedef {Usage['rows'][number]} UsageRow */
 /** @typedef {'client' | 'key' | 'model'} Group */
 
 const DAYS = 30;

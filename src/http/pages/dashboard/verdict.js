@@ -4,7 +4,7 @@ import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { count, countdown } from '/dashboard/page.js';
 import { bothTimes, localTime, moment, number, timeLeft, utcTime } from './labels.js';
 
-/** @import { Overview, Situation } from './shapes.ts' */
+/** @import { Overview, Situation } from '../../../observability/reports.ts' */
 
 /** @type {Record<Situation['fault'], string>} */
 const FAULTS = {
@@ -40,7 +40,7 @@ export function verdictView(overview, { isStale, liveNow }) {
   if (verdict === undefined) return null;
   const [worst, ...others] = verdict.situations;
   return html`
-    <section class="verdict ${verdict.look} ${isStale ? 'stale' : ''}" aria-label="State">
+    <section class="verdict ${verdict.look} ${isStale ? 'stale' : ''}" aria-label="Verdict">
       ${worst === undefined || worst.kind === 'all_well' ? noProblem(overview) : worstView(worst, overview.now, liveNow)}
       ${
         others.length === 0

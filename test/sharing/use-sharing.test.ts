@@ -1,22 +1,23 @@
 import { expect, it } from 'vitest';
 import { Quota } from '../../src/pool/pacing.ts';
 import { Scope } from '../../src/pool/scope.ts';
-import { createQuotaSharing } from '../../src/sharing/quota-use.ts';
+import { createUseSharing } from '../../src/sharing/use-sharing.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { FakeRecordStore } from '../support/fake-record-store.ts';
 
 it('an older total that arrives late does not overwrite a newer one', () => {
   const clock = createFakeClock();
   const quota = new Quota(new Scope(), { rpm: 10 }, 60_000);
-  const sharing = createQuotaSharing({
+  const sharing = createUseSharing<Quota>({
     store: new FakeRecordStore({ now: clock.now }).storeOf(0),
     clock,
     nameOf: () => 'quota',
-    quotaOf: () => quota,
-    quotas: () => ({ find: () => quota, merge: (one, use) => one.merge(use) }),
+    find: () => quota,
+    countsOf: (one, now) => ({ ...one.use(now), dayTokens: 0, asked: 0 }),
+    merge: (one, others, _limits, now) => one.merge({ others, limits: [], now }),
   });
   const receive = (requests: number, version: number) => {
-    const use = { ...quota.use(clock.now()), requests };
+    const use = { ...quota.use(clock.now()), requests, dayTokens: 0, asked: 0 };
     sharing.received({ name: 'quota', use, limits: '[]', version });
   };
   receive(10, 2);

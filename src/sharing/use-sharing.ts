@@ -1,39 +1,49 @@
-import type { Quota, QuotaUse } from '../pool/pacing.ts';
-import type { SharedQuotas } from '../pool/peers.ts';
+import type { ClientUse } from '../pool/fair-share.ts';
+import type { Quota } from '../pool/pacing.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
 import { QUOTA_NAMES } from '../shared/failure.ts';
 import { parseJson } from '../shared/json.ts';
 import type { RecordStore, TotalUse } from './redis-store.ts';
 
-/** Adds up what all instances use of each quota, so that they pace together. The totals lag; no request waits for them. */
-export interface QuotaSharing {
-  /** This instance has used the quota, or learned its limits. */
-  used(quota: Quota): void;
-  /** Another instance has published the totals of a quota. */
+/**
+ * Adds up what all instances use of quotas, of clients' budgets and of their shares. The totals lag; no request waits for
+ * them.
+ */
+export interface UseSharing<Counted> {
+  /** This instance has used some of it. */
+  used(counted: Counted): void;
+  /** Another instance has published the totals. */
   received(total: TotalUse): void;
   stop(): void;
 }
 
-export interface QuotaSharingOptions {
+export interface UseSharingOptions<Counted> {
   readonly store: RecordStore;
   readonly clock: Clock;
-  nameOf(quota: Quota): string;
-  quotaOf(name: string): Quota | null;
-  /** Null until this instance has joined. */
-  quotas(): SharedQuotas | null;
+  nameOf(counted: Counted): string;
+  /** @returns null for a name that this instance does not know */
+  find(name: string): Counted | null;
+  /** What this instance has used. */
+  countsOf(counted: Counted, now: number): ClientUse;
+  /** The limits that this instance has learned, as text. Default: none. */
+  limitsOf?(counted: Counted): string;
+  /** @param others what the other instances have used */
+  merge(counted: Counted, others: ClientUse, limits: string, now: number): void;
 }
 
-/** Changes of one quota within this time are published together. */
+/** Changes of one thing within this time are published together. */
 const COLLECT_MS = 100;
 const MINUTE_MS = 60_000;
-/** The most quotas in one command. */
+/** The most in one command. */
 const BATCH = 200;
 
-export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
-  const { store, clock, nameOf, quotaOf, quotas } = options;
-  const changed = new Set<Quota>();
+export function createUseSharing<Counted>(
+  options: UseSharingOptions<Counted>,
+): UseSharing<Counted> {
+  const { store, clock, nameOf, find, countsOf, limitsOf, merge } = options;
+  const changed = new Set<Counted>();
   /** What this instance has published last, which the totals include. */
-  const published = new Map<string, QuotaUse>();
+  const published = new Map<string, ClientUse>();
   const latest = new Map<string, { readonly minute: number; readonly version: number }>();
   let timer: Timer | null = null;
   /** By how many minutes the store's clock, which counts, is ahead of ours. */
@@ -50,33 +60,32 @@ export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
 
   async function publish(): Promise<void> {
     const batch = [...changed].slice(0, BATCH);
-    for (const quota of batch) changed.delete(quota);
+    for (const counted of batch) changed.delete(counted);
     // Without the store each instance counts for itself.
     if (!store.isUp()) return;
-    const updates = batch.map((quota) => {
-      const name = nameOf(quota);
-      const own = quota.use(clock.now());
+    const updates = batch.map((counted) => {
+      const name = nameOf(counted);
+      const own = countsOf(counted, clock.now());
       published.set(name, own);
       const use = { ...own, minute: own.minute + minutesAhead() };
-      return { name, use, limits: writeLimits(quota) };
+      return { name, use, limits: limitsOf?.(counted) ?? '[]' };
     });
     for (const total of await store.shareUse(updates)) received(total);
   }
 
   function received({ name, use, limits, version }: TotalUse): void {
-    const quota = quotaOf(name);
+    const counted = find(name);
     const before = latest.get(name);
     const isOvertaken = before?.minute === use.minute && version < before.version;
-    if (quota === null || isOvertaken) return;
+    if (counted === null || isOvertaken) return;
     latest.set(name, { minute: use.minute, version });
     const here = { ...use, minute: use.minute - minutesAhead() };
-    const others = without(here, published.get(name));
-    quotas()?.merge(quota, { others, limits: readLimits(limits), now: clock.now() });
+    merge(counted, without(here, published.get(name)), limits, clock.now());
   }
 
   return {
-    used(quota) {
-      changed.add(quota);
+    used(counted) {
+      changed.add(counted);
       publishSoon();
     },
     received,
@@ -84,7 +93,7 @@ export function createQuotaSharing(options: QuotaSharingOptions): QuotaSharing {
   };
 }
 
-function without(total: QuotaUse, own: QuotaUse | undefined): QuotaUse {
+function without(total: ClientUse, own: ClientUse | undefined): ClientUse {
   const isSameMinute = own?.minute === total.minute;
   const isSameDay = own?.dayEndsAt === total.dayEndsAt;
   const rest = (all: number, ours = 0) => Math.max(0, all - ours);
@@ -92,17 +101,19 @@ function without(total: QuotaUse, own: QuotaUse | undefined): QuotaUse {
     ...total,
     requests: rest(total.requests, isSameMinute ? own?.requests : 0),
     tokens: rest(total.tokens, isSameMinute ? own?.tokens : 0),
+    asked: rest(total.asked, isSameMinute ? own?.asked : 0),
     dayRequests: rest(total.dayRequests, isSameDay ? own?.dayRequests : 0),
+    dayTokens: rest(total.dayTokens, isSameDay ? own?.dayTokens : 0),
   };
 }
 
 /** Limits from the settings are not shared. */
-function writeLimits({ limits }: Quota): string {
+export function writeLimits({ limits }: Quota): string {
   const learned = [...limits].filter(([, { knownUntil }]) => Number.isFinite(knownUntil));
   return JSON.stringify(learned.map(([of, { value, knownUntil }]) => [of, value, knownUntil]));
 }
 
-function readLimits(text: string) {
+export function readLimits(text: string) {
   const parsed = parseJson(text);
   return (Array.isArray(parsed) ? parsed : []).flatMap((entry) => {
     const [name, value, knownUntil] = Array.isArray(entry) ? entry : [];

@@ -1,0 +1,378 @@
+import { hash, randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import type { ClientUse, Sharer } from '../pool/fair-share.ts';
+import type { Clock } from '../shared/clock.ts';
+import {
+  type DocumentChange,
+  type DurableStore,
+  StaleWriteError,
+  type StoredDocument,
+} from '../shared/durable-store.ts';
+import { parseJson } from '../shared/json.ts';
+import type { Logger } from '../shared/logger.ts';
+import { Secret } from '../shared/secret.ts';
+import { Budget, type BudgetLimits } from './budgets.ts';
+
+/** What a client may be let into. */
+export const CLIENT_ROUTES = [
+  'chat',
+  'openai',
+  'anthropic',
+  'gemini',
+  'avatar',
+  'live',
+  'embeddings',
+] as const;
+export type ClientRoute = (typeof CLIENT_ROUTES)[number];
+
+/** What a client may do. */
+export interface ClientTerms extends BudgetLimits {
+  /** Names of models and aliases; null for all. */
+  readonly models: readonly string[] | null;
+  /** Null for all. */
+  readonly routes: readonly ClientRoute[] | null;
+  readonly weight: number;
+}
+
+export const UNLIMITED: ClientTerms = {
+  models: null,
+  routes: null,
+  requestsPerMinute: null,
+  tokensPerMinute: null,
+  requestsPerDay: null,
+  tokensPerDay: null,
+  weight: 1,
+};
+
+/** Who may send a token. */
+export class Client implements Sharer {
+  readonly name: string;
+  readonly origin: 'environment' | 'added';
+  /** Milliseconds since the epoch; null for one of `CLIENT_TOKENS`. */
+  readonly createdAt: number | null;
+  readonly budget: Budget;
+  /** Milliseconds since the epoch; null before the first request. */
+  lastUsedAt: number | null = null;
+  /** Requests that were refused for a limit, here and since the start. */
+  refused = 0;
+  #terms: ClientTerms;
+  /** The models' own names; null for all. */
+  #models: ReadonlySet<string> | null = null;
+  #routes: ReadonlySet<ClientRoute> | null = null;
+
+  constructor(
+    { name, origin, createdAt }: Pick<Client, 'name' | 'origin' | 'createdAt'>,
+    terms: ClientTerms,
+    aliases: ReadonlyMap<string, string>,
+  ) {
+    this.name = name;
+    this.origin = origin;
+    this.createdAt = createdAt;
+    this.budget = new Budget(terms);
+    this.#terms = terms;
+    this.setTerms(terms, aliases);
+  }
+
+  get terms(): ClientTerms {
+    return this.#terms;
+  }
+
+  get weight(): number {
+    return this.#terms.weight;
+  }
+
+  /** @param aliases the name of the model, by its alias */
+  setTerms(terms: ClientTerms, aliases: ReadonlyMap<string, string>): void {
+    const { models, routes } = terms;
+    this.#terms = terms;
+    this.#models = models === null ? null : new Set(models.map((one) => aliases.get(one) ?? one));
+    this.#routes = routes === null ? null : new Set(routes);
+    this.budget.limits = terms;
+  }
+
+  /** @param others what the other instances have counted */
+  merge(others: ClientUse, now: number): void {
+    const before = this.budget.used(now).requestsDay;
+    this.budget.merge(others, now);
+    if (this.budget.used(now).requestsDay > before) this.lastUsedAt = now;
+  }
+
+  /** Whether it may use some models only. */
+  get isConfined(): boolean {
+    return this.#models !== null;
+  }
+
+  /** @param model its own name; null for what has none */
+  mayUseModel(model: string | null): boolean {
+    return this.#models === null || model === null || this.#models.has(model);
+  }
+
+  mayUseRoute(route: ClientRoute): boolean {
+    return this.#routes === null || this.#routes.has(route);
+  }
+}
+
+/** Why a client cannot be made or changed. */
+export class ClientError extends Error {
+  override readonly name = 'ClientError';
+  readonly kind: 'taken' | 'unknown' | 'fixed' | 'too_many';
+
+  constructor(kind: ClientError['kind'], message: string) {
+    super(message);
+    this.kind = kind;
+  }
+}
+
+/** A client with its token, which is shown once. */
+export interface ClientWithToken {
+  readonly client: Client;
+  readonly token: Secret;
+}
+
+export interface ClientsOptions {
+  /** `CLIENT_TOKENS`; the id of each is its client's name. */
+  readonly tokens: readonly Secret[];
+  readonly store: DurableStore;
+  readonly clock: Pick<Clock, 'now'>;
+  /** The name of the model, by its alias. */
+  readonly aliases: ReadonlyMap<string, string>;
+  readonly log: Logger;
+  /** Called when a client no longer exists. */
+  readonly revoked: (name: string) => void;
+}
+
+/** These names mean something else in counts. `client-1` is the first of `CLIENT_TOKENS`. */
+export const isReserved = (name: string): boolean => /^(?:web|other|client-\d+)$/.test(name);
+
+const COLLECTION = 'clients';
+const MAX_CLIENTS = 10_000;
+/** Other instances may change the same client meanwhile. */
+const TRIES = 5;
+
+const limit = z.number().nullable();
+/** As it is kept. */
+const stored = z.object({
+  digest: z.string(),
+  /** The token before the last rotation works until then: milliseconds since the epoch. */
+  before: z.object({ digest: z.string(), until: z.number() }).nullable(),
+  createdAt: z.number(),
+  models: z.array(z.string()).readonly().nullable(),
+  routes: z.array(z.enum(CLIENT_ROUTES)).readonly().nullable(),
+  requestsPerMinute: limit,
+  tokensPerMinute: limit,
+  requestsPerDay: limit,
+  tokensPerDay: limit,
+  weight: z.number(),
+});
+type Stored = z.output<typeof stored>;
+
+interface Known {
+  readonly client: Client;
+  readonly text: string;
+  readonly version: number;
+  readonly value: Stored;
+}
+
+/** A token by its digest. */
+interface Pass {
+  readonly client: Client;
+  /** Milliseconds since the epoch. */
+  readonly until: number;
+}
+
+/**
+ * The clients of `CLIENT_TOKENS`, and those that were made at run time. Of the latter the store holds a digest of the
+ * token only, and every instance follows the store.
+ */
+export class Clients {
+  readonly #options: ClientsOptions;
+  readonly #fixed: ReadonlyMap<string, Client>;
+  readonly #fixedPasses: ReadonlyMap<string, Pass>;
+  #added: ReadonlyMap<string, Known> = new Map();
+  #passes: ReadonlyMap<string, Pass>;
+  readonly #unreadable = new Set<string>();
+  #loading: Promise<void> | null = null;
+  #isStale = false;
+
+  constructor(options: ClientsOptions) {
+    const { tokens, aliases } = options;
+    this.#options = options;
+    const fixed = tokens.map((token) => {
+      const facts = { name: token.id, origin: 'environment', createdAt: null } as const;
+      return { token, client: new Client(facts, UNLIMITED, aliases) };
+    });
+    this.#fixed = new Map(fixed.map(({ client }) => [client.name, client]));
+    this.#fixedPasses = new Map(
+      fixed.map(({ token, client }) => [digestOf(token.reveal()), { client, until: NEVER }]),
+    );
+    this.#passes = this.#fixedPasses;
+  }
+
+  get size(): number {
+    return this.#fixed.size + this.#added.size;
+  }
+
+  /**
+   * One hash and one look-up, so that the time it takes tells nothing about a token.
+   *
+   * @returns null for an unknown token
+   */
+  find(token: string): Client | null {
+    const pass = this.#passes.get(digestOf(token));
+    return pass !== undefined && pass.until > this.#options.clock.now() ? pass.client : null;
+  }
+
+  get(name: string): Client | null {
+    return this.#fixed.get(name) ?? this.#added.get(name)?.client ?? null;
+  }
+
+  /** Those of the settings first. */
+  all(): readonly Client[] {
+    const added = [...this.#added.values()].map(({ client }) => client);
+    return [...this.#fixed.values(), ...added.sort((one, other) => compare(one.name, other.name))];
+  }
+
+  /** Reads the store, and follows it from now on. A store that does not answer is read later. */
+  async begin(): Promise<void> {
+    this.#options.store.watch(COLLECTION, () => void this.#load().catch(() => {}));
+    await this.#load().catch(() => {});
+  }
+
+  /** @throws ClientError when the name is taken; StoreUnavailableError */
+  async make(name: string, terms: ClientTerms): Promise<ClientWithToken> {
+    if (this.get(name) !== null) throw taken();
+    if (this.#added.size >= MAX_CLIENTS) {
+      throw new ClientError('too_many', `There are ${MAX_CLIENTS} clients: revoke one first.`);
+    }
+    const token = newToken(name);
+    const createdAt = this.#options.clock.now();
+    const value = { ...terms, digest: digestOf(token.reveal()), before: null, createdAt };
+    try {
+      await this.#write({ name, text: JSON.stringify(value), ifVersion: 0 });
+    } catch (error) {
+      if (error instanceof StaleWriteError) throw taken();
+      throw error;
+    }
+    return { client: this.#added.get(name)?.client ?? this.#clientOf(name, value), token };
+  }
+
+  /** @throws ClientError; StoreUnavailableError */
+  change(name: string, terms: Partial<ClientTerms>): Promise<Client> {
+    return this.#change(name, (value) => ({ ...value, ...terms }));
+  }
+
+  /**
+   * Replaces the token.
+   *
+   * @param graceMs how long the old one still works
+   * @throws ClientError; StoreUnavailableError
+   */
+  async rotate(name: string, graceMs: number): Promise<ClientWithToken> {
+    const token = newToken(name);
+    const until = this.#options.clock.now() + graceMs;
+    const client = await this.#change(name, (value) => ({
+      ...value,
+      digest: digestOf(token.reveal()),
+      before: graceMs === 0 ? null : { digest: value.digest, until },
+    }));
+    return { client, token };
+  }
+
+  /** @throws ClientError; StoreUnavailableError */
+  async revoke(name: string): Promise<Client> {
+    const { client } = this.#changeable(name);
+    await this.#write({ name, text: null });
+    return client;
+  }
+
+  async #change(name: string, change: (value: Stored) => Stored): Promise<Client> {
+    for (let tried = 1; ; tried += 1) {
+      const { value, version } = this.#changeable(name);
+      const text = JSON.stringify(change(value));
+      try {
+        await this.#write({ name, text, ifVersion: version });
+        return this.#changeable(name).client;
+      } catch (error) {
+        if (!(error instanceof StaleWriteError) || tried >= TRIES) throw error;
+        await this.#load();
+      }
+    }
+  }
+
+  #changeable(name: string): Known {
+    const known = this.#added.get(name);
+    if (known !== undefined) return known;
+    throw this.#fixed.has(name)
+      ? new ClientError('fixed', 'This client is one of CLIENT_TOKENS: change that setting.')
+      : new ClientError('unknown', 'There is no such client.');
+  }
+
+  async #write(change: DocumentChange): Promise<void> {
+    await this.#options.store.write(COLLECTION, [change]);
+    await this.#load();
+  }
+
+  /** Several calls at once read the store once more. */
+  #load(): Promise<void> {
+    this.#isStale = true;
+    this.#loading ??= this.#loadUntilFresh().finally(() => {
+      this.#loading = null;
+    });
+    return this.#loading;
+  }
+
+  async #loadUntilFresh(): Promise<void> {
+    while (this.#isStale) {
+      this.#isStale = false;
+      this.#replaceAll(await this.#options.store.read(COLLECTION));
+    }
+  }
+
+  #replaceAll(documents: readonly StoredDocument[]): void {
+    const before = this.#added;
+    const added = new Map<string, Known>();
+    const passes = new Map<string, Pass>();
+    for (const document of documents) {
+      const known = this.#read(document, before.get(document.name));
+      if (known === null) continue;
+      const { client, value } = known;
+      added.set(client.name, known);
+      passes.set(value.digest, { client, until: NEVER });
+      if (value.before !== null) passes.set(value.before.digest, { client, ...value.before });
+    }
+    this.#added = added;
+    this.#passes = new Map([...passes, ...this.#fixedPasses]);
+    for (const name of before.keys()) if (!added.has(name)) this.#options.revoked(name);
+  }
+
+  #read({ name, text, version }: StoredDocument, before: Known | undefined): Known | null {
+    if (before?.text === text) return { ...before, version };
+    const { data: value } = stored.safeParse(parseJson(text));
+    if (value === undefined || this.#fixed.has(name)) {
+      if (!this.#unreadable.has(name)) this.#options.log.warn({ client: name }, UNREADABLE);
+      this.#unreadable.add(name);
+      return null;
+    }
+    // One that was revoked and made again begins anew.
+    const isSame = before?.value.createdAt === value.createdAt;
+    const client = isSame ? before.client : this.#clientOf(name, value);
+    client.setTerms(value, this.#options.aliases);
+    return { client, text, version, value };
+  }
+
+  #clientOf(name: string, value: Stored): Client {
+    const facts = { name, origin: 'added', createdAt: value.createdAt } as const;
+    return new Client(facts, value, this.#options.aliases);
+  }
+}
+
+const NEVER = Number.POSITIVE_INFINITY;
+const UNREADABLE = 'the store holds a client that cannot be read: it is refused';
+
+const taken = () => new ClientError('taken', 'There is a client of this name.');
+
+const digestOf = (token: string) => hash('sha256', token);
+
+const newToken = (name: string) => new Secret(name, `us-${randomBytes(32).toString('base64url')}`);
+
+const compare = (one: string, other: string) => (one < other ? -1 : 1);

@@ -1,0 +1,732 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { FieldFault } from '../failover/service-error.ts';
+import type { WaitQueues } from '../failover/wait-queue.ts';
+import type { KeyPool } from '../pool/key-pool.ts';
+import type {
+  ApiKey,
+  KeyChangeNote,
+  KnownKey,
+  KnownKeys,
+  ProviderName,
+} from '../shared/api-key.ts';
+import { type Clock, isoTime, type Timer } from '../shared/clock.ts';
+import {
+  type DocumentChange,
+  type DurableStore,
+  StaleWriteError,
+  StoreUnavailableError,
+} from '../shared/durable-store.ts';
+import {
+  createLabelCheck,
+  faultOfKeyText,
+  isPersonaId,
+  isPlaceholder,
+  MAX_KEY_LENGTH,
+  MIN_ADDED_KEY_LENGTH,
+} from '../shared/key-text.ts';
+import type { Logger } from '../shared/logger.ts';
+import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
+import type { Redact, Redactor } from '../shared/redact.ts';
+import type { Sealer } from '../shared/seal.ts';
+import { digestOf, Secret } from '../shared/secret.ts';
+import { KEYS, readStoredKey, type StoredKey, writeStoredKey } from './stored-keys.ts';
+
+/** The keys of the settings. */
+export interface SettingsKeys {
+  /** In the order of the settings. */
+  readonly keys: readonly ApiKey[];
+  /** The ids of those that come from files. */
+  readonly fileKeys: ReadonlySet<string>;
+}
+
+/** What the files of keys hold now. */
+export interface ReadAgain extends SettingsKeys {
+  /** What could not be read and therefore stays as it was, one sentence each, without any key. */
+  readonly faults: readonly string[];
+}
+
+export interface KeyRegistryOptions {
+  readonly settings: SettingsKeys;
+  /** Null where no key comes from a file. */
+  readonly readAgain: (() => Promise<ReadAgain>) | null;
+  readonly providers: readonly ProviderFacts[];
+  /** One that lasts must have a sealer whose secret lasts too. */
+  readonly store: DurableStore;
+  readonly sealer: Sealer;
+  /** It must have the keys of the settings. */
+  readonly pool: Pick<KeyPool, 'put' | 'remove'>;
+  readonly queues: WaitQueues;
+  /** Follows each key that was added to the pool or replaced. */
+  readonly keysAdded: (keys: readonly ApiKey[]) => void;
+  readonly redact: Redact;
+  readonly learnSecrets: Redactor['learn'];
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A key that the operator adds. */
+export interface NewKey extends Required<Labels> {
+  readonly provider: ProviderName;
+  readonly text: string;
+}
+
+/** Null is none. */
+export interface Labels {
+  readonly project?: string | null;
+  readonly billing?: string | null;
+  readonly personaId?: string | null;
+}
+
+/** Who asks for a change, why, and in which request. */
+export interface ChangeOrder {
+  readonly requestId: string;
+  readonly who: string | null;
+  readonly why: string | null;
+}
+
+/** What became of one of several new keys. */
+export type Addition =
+  | { readonly id: string }
+  | { readonly sameAs: string }
+  /** The index of the same key among the new ones. */
+  | { readonly sameAsNew: number };
+
+/** Why a change of the keys was refused. The sentences hold no key. */
+export class KeyChangeError extends Error {
+  override readonly name = 'KeyChangeError';
+  readonly code: 'invalid_request' | 'not_found' | 'conflict' | 'store_unavailable';
+  readonly details: readonly FieldFault[];
+
+  constructor(
+    code: KeyChangeError['code'],
+    message: string,
+    details: readonly FieldFault[] = [],
+    cause?: unknown,
+  ) {
+    super(message, { cause });
+    this.code = code;
+    this.details = details;
+  }
+}
+
+/** A key with what it is made of. */
+interface Entry extends KnownKey {
+  /** Null for an added key. */
+  readonly base: ApiKey | null;
+  /** Also without the note of its last change, while it is made. */
+  readonly stored: Content | StoredKey | null;
+  /** Its own label: the account of the key may be named by another key of its project. */
+  readonly ownBilling: string | null;
+}
+
+interface Stored {
+  readonly version: number;
+  /** Null for what this instance cannot read. */
+  readonly key: StoredKey | null;
+}
+
+/**
+ * The one owner of which keys there are: those of the settings, and the changes in the durable store. The pool, the
+ * redaction, the wait queues and the other instances follow it.
+ */
+export class KeyRegistry implements KnownKeys {
+  readonly #options: KeyRegistryOptions;
+  #settings: SettingsKeys;
+  #stored: ReadonlyMap<string, Stored> = new Map();
+  #entries: ReadonlyMap<string, Entry> = new Map();
+  /** The entries of the last look, before their accounts were known: there may be thousands, of which few change. */
+  #made: ReadonlyMap<string, Entry> = new Map();
+  /** What is in the pool. */
+  readonly #pooled: Map<string, ApiKey>;
+  readonly #listeners: (() => void)[] = [];
+  /** What was logged once. */
+  #logged: ReadonlySet<string> = new Set();
+  #refreshing: Promise<void> | null = null;
+  #isStale = false;
+  #lastChange: Promise<unknown> = Promise.resolve();
+  #timer: Timer | null = null;
+  #isStopped = false;
+  /** What could not be read of the files. */
+  #fileFaults: readonly string[] = [];
+  /** What a person should know: one sentence each. */
+  #troubles: string[] = [];
+
+  constructor(options: KeyRegistryOptions) {
+    this.#options = options;
+    this.#settings = options.settings;
+    this.#pooled = new Map(options.settings.keys.map((key) => [key.id, key]));
+    this.#entries = this.#makeEntries();
+  }
+
+  /** Applies what is stored, and follows the store and the files from then on. */
+  async start(): Promise<void> {
+    const { store, readAgain } = this.#options;
+    store.watch(KEYS, () => void this.#refresh());
+    if (readAgain !== null) this.#readFilesLater(readAgain);
+    await this.#refresh();
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+    this.#timer?.cancel();
+  }
+
+  /** Called after each change of the keys, here or by another instance. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  all(): Iterable<KnownKey> {
+    return this.#entries.values();
+  }
+
+  get(id: string): KnownKey | undefined {
+    return this.#entries.get(id);
+  }
+
+  get storage(): DurableStore['kind'] {
+    return this.#options.store.kind;
+  }
+
+  /** Whether a change outlives the process. */
+  get lasts(): boolean {
+    return this.storage !== 'memory';
+  }
+
+  /** The ids of the stored keys that another `MASTER_KEY` or a newer version has written; they are kept as they are. */
+  get unreadable(): readonly string[] {
+    return [...this.#stored].filter(([, { key }]) => key === null).map(([id]) => id);
+  }
+
+  /** Whether the provider has keys, all of them paused. */
+  arePaused(provider: ProviderName): boolean {
+    const uses = [...this.#entries.values()]
+      .filter(({ key }) => key.provider === provider)
+      .map(({ use }) => use);
+    return uses.includes('paused') && !uses.includes('used');
+  }
+
+  /**
+   * Adds all of these keys but those that are there already, or none.
+   *
+   * @throws KeyChangeError whose paths begin with the index of a key: `0.project`
+   */
+  async add(news: readonly NewKey[], order: ChangeOrder): Promise<readonly Addition[]> {
+    const faults = news.flatMap(({ text }, index) => faultsOfText(text, `${index}.key`));
+    if (faults.length > 0) throw invalid(faults);
+    // Before any text goes anywhere: people paste keys into the wrong fields.
+    await this.#options.learnSecrets(news.map(({ text }) => new Secret('added', text)));
+    const last = this.#note('add', order);
+    let additions: readonly Addition[] = [];
+    await this.#change(async () => {
+      const same = this.#findSame(news);
+      const fresh = [...news.entries()].filter(([index]) => same[index] === null);
+      this.#checkLabels(fresh.map(([index, key]) => ({ ...key, id: null, path: `${index}.` })));
+      const ids = await this.#nextIds(fresh.map(([, { provider }]) => provider));
+      const changes: DocumentChange[] = [];
+      for (const [place, [, { provider, text, project, billing, personaId }]] of fresh.entries()) {
+        const labels = { project, billing, personaId };
+        const stored = { provider, text, changed: null, labels, use: 'used', last } as const;
+        changes.push(this.#document(ids[place] ?? '', stored));
+        if (place % PER_TURN === PER_TURN - 1) await nextTurn();
+      }
+      additions = same.map((found) => found ?? { id: ids.shift() ?? '' });
+      return changes;
+    });
+    const added = additions.flatMap((addition) => ('id' in addition ? [addition.id] : []));
+    const [first, ...others] = added;
+    if (first !== undefined) {
+      this.#log(others.length === 0 ? { key: first } : { keys: added.length }, last, order);
+    }
+    return additions;
+  }
+
+  /**
+   * Changes the labels that are given. A key that gets another project leaves its billing account.
+   *
+   * @throws KeyChangeError
+   */
+  label(id: string, labels: Labels, order: ChangeOrder): Promise<void> {
+    return this.#changeOne(id, 'label', order, (entry) => {
+      const content = contentOf(entry);
+      const isMoved = labels.project !== undefined && labels.billing === undefined;
+      const all = { ...content.labels, ...(isMoved ? { billing: null } : {}), ...labels };
+      const { key, ownBilling } = this.#entryOf(id, entry.base, { ...content, labels: all });
+      const { provider, project, personaId = null } = key;
+      this.#checkLabels([
+        {
+          ...{ provider, billing: ownBilling, personaId, id, path: '' },
+          project: project === id ? null : project,
+        },
+      ]);
+      return { ...content, labels: all };
+    });
+  }
+
+  /** Gives a key another text. What was found about the old one is forgotten. @throws KeyChangeError */
+  async replace(id: string, text: string, order: ChangeOrder): Promise<void> {
+    const faults = faultsOfText(text, 'key');
+    if (faults.length > 0) throw invalid(faults);
+    await this.#options.learnSecrets([new Secret(id, text)]);
+    await this.#changeOne(id, 'replace', order, (entry) => {
+      const [same = null] = this.#findSame([{ provider: entry.key.provider, text }]);
+      if (same !== null && 'sameAs' in same) throw this.taken(same.sameAs);
+      return { ...contentOf(entry), text };
+    });
+  }
+
+  /** Takes a key out of use; its answers in flight go on. @throws KeyChangeError */
+  pause(id: string, order: ChangeOrder): Promise<void> {
+    return this.#changeOne(id, 'pause', order, (entry) => ({ ...contentOf(entry), use: 'paused' }));
+  }
+
+  /** Also brings a retired key of the settings back. @throws KeyChangeError */
+  resume(id: string, order: ChangeOrder): Promise<void> {
+    return this.#changeOne(id, 'resume', order, (entry) => ({ ...contentOf(entry), use: 'used' }));
+  }
+
+  /** Takes a key out for good; its answers in flight go on. @throws KeyChangeError */
+  retire(id: string, order: ChangeOrder): Promise<void> {
+    return this.#changeOne(id, 'retire', order, (entry) =>
+      entry.base === null ? null : { ...contentOf(entry), use: 'retired' },
+    );
+  }
+
+  /** @param id of the key that has the text already */
+  taken(id: string): KeyChangeError {
+    const isRetired = this.#entries.get(id)?.use === 'retired';
+    const advice = isRetired ? ' It is retired: resume it instead.' : '';
+    return new KeyChangeError('conflict', `${id} has this key already.${advice}`);
+  }
+
+  async #changeOne(
+    id: string,
+    action: KeyChangeNote['action'],
+    order: ChangeOrder,
+    change: (entry: Entry) => Content | null,
+  ): Promise<void> {
+    const last = this.#note(action, order);
+    await this.#change(async () => {
+      const content = change(this.#changeable(id, action));
+      return [this.#document(id, content === null ? null : { ...content, last })];
+    });
+    this.#log({ key: id }, last, order);
+  }
+
+  #changeable(id: string, action: KeyChangeNote['action']): Entry {
+    if (this.#stored.get(id)?.key === null) {
+      const message = `What is stored of ${id} cannot be read: it was written with another MASTER_KEY, or by a newer version.`;
+      throw new KeyChangeError('conflict', message);
+    }
+    const entry = this.#entries.get(id);
+    if (entry === undefined) throw new KeyChangeError('not_found', 'There is no such key.');
+    if (entry.use === 'retired' && action !== 'resume') {
+      throw new KeyChangeError('conflict', `${id} is retired: resume it first.`);
+    }
+    return entry;
+  }
+
+  #log(
+    what: Readonly<Record<string, unknown>>,
+    { action, who, why }: KeyChangeNote,
+    { requestId }: ChangeOrder,
+  ): void {
+    this.#options.log.warn({ requestId, ...what, action, who, why }, 'operator');
+  }
+
+  /**
+   * One change after the other, each of what is stored by now.
+   *
+   * @param plan may be called again, after another instance was faster
+   */
+  #change(plan: () => Promise<readonly DocumentChange[]>): Promise<void> {
+    const changed = this.#lastChange.then(async () => {
+      await this.#write(plan);
+      await this.#refresh();
+    });
+    this.#lastChange = changed.catch(() => {});
+    return changed;
+  }
+
+  async #write(plan: () => Promise<readonly DocumentChange[]>, isLastTry = false): Promise<void> {
+    try {
+      const changes = await plan();
+      if (changes.length > 0) await this.#options.store.write(KEYS, changes);
+    } catch (error) {
+      if (error instanceof StoreUnavailableError) throw unavailable(error, this.#options.store);
+      if (!(error instanceof StaleWriteError)) throw error;
+      if (isLastTry) throw changedElsewhere(error);
+      await this.#refresh();
+      await this.#write(plan, true);
+    }
+  }
+
+  #document(id: string, stored: StoredKey | null): DocumentChange {
+    const text = stored === null ? null : writeStoredKey(id, stored, this.#options.sealer);
+    return { name: id, text, ifVersion: this.#stored.get(id)?.version ?? 0 };
+  }
+
+  #note(action: KeyChangeNote['action'], { who, why }: ChangeOrder): KeyChangeNote {
+    const { redact, clock } = this.#options;
+    const clean = (text: string | null) => (text === null ? null : redact(text));
+    return { action, who: clean(who), why: clean(why), at: isoTime(clock.now()) };
+  }
+
+  async #nextIds(providers: readonly ProviderName[]): Promise<string[]> {
+    const { store } = this.#options;
+    if (providers.length === 0) return [];
+    const first = await store.next(KEYS, providers.length);
+    return providers.map((provider, index) => `${provider}-r${first + index}`);
+  }
+
+  /** Of each: what has the same text. */
+  #findSame(
+    news: readonly Pick<NewKey, 'provider' | 'text'>[],
+  ): (Exclude<Addition, { readonly id: string }> | null)[] {
+    const known = new Map<string, Exclude<Addition, { readonly id: string }>>();
+    for (const { key } of this.#entries.values()) {
+      known.set(slotOf(key.provider, key.secret.reveal()), { sameAs: key.id });
+    }
+    return news.map(({ provider, text }, index) => {
+      const slot = slotOf(provider, text);
+      const same = known.get(slot) ?? null;
+      if (same === null) known.set(slot, { sameAsNew: index });
+      return same;
+    });
+  }
+
+  /** @throws KeyChangeError */
+  #checkLabels(keys: readonly LabelledKey[]): void {
+    const { providers, redact } = this.#options;
+    const faultOfLabel = createLabelCheck(providers, (text) => redact(text) !== text);
+    const ids = new Set(keys.map(({ id }) => id));
+    const others = [...this.#entries.values()].filter(({ key }) => !ids.has(key.id));
+    const accounts = accountsOf(others);
+    const faults = keys.flatMap((key) => [
+      ...faultsOfLabels(key, providerOf(providers, key.provider), faultOfLabel),
+      ...contradictions(key, accounts),
+    ]);
+    if (faults.length > 0) throw invalid(faults);
+  }
+
+  /** Reads the store again and applies what has changed. Never rejects. */
+  #refresh(): Promise<void> {
+    this.#isStale = true;
+    this.#refreshing ??= this.#refreshUntilFresh();
+    return this.#refreshing;
+  }
+
+  async #refreshUntilFresh(): Promise<void> {
+    while (this.#isStale && !this.#isStopped) {
+      this.#isStale = false;
+      await this.#readStore();
+      await this.#apply();
+    }
+    // At once: a call after the last look must begin another one.
+    this.#refreshing = null;
+  }
+
+  async #readStore(): Promise<void> {
+    const { store, sealer, log } = this.#options;
+    try {
+      const stored = new Map<string, Stored>();
+      for (const [index, { name, text, version }] of (await store.read(KEYS)).entries()) {
+        const known = this.#stored.get(name);
+        const isKnown = known?.version === version;
+        stored.set(name, isKnown ? known : { version, key: readStoredKey(name, text, sealer) });
+        if (index % PER_TURN === PER_TURN - 1) await nextTurn();
+      }
+      this.#stored = stored;
+    } catch (err) {
+      // The store tells when it is back.
+      log.warn({ err }, 'the stored keys cannot be read: the keys stay as they are');
+    }
+  }
+
+  /** Changes what differs from what should be. */
+  async #apply(): Promise<void> {
+    const { queues, keysAdded, learnSecrets } = this.#options;
+    const entries = this.#makeEntries();
+    const fresh = [...entries].filter(
+      ([id, { key }]) => key.secret !== this.#entries.get(id)?.key.secret,
+    );
+    await learnSecrets(fresh.map(([, { key }]) => key.secret));
+    this.#entries = entries;
+    const gone = await this.#removeUnused();
+    const changed = await this.#putChanged();
+    if (changed.length > 0) keysAdded(changed);
+    for (const provider of providersOf(changed)) queues.get(provider)?.keyProved(null);
+    for (const provider of providersOf(gone)) queues.get(provider)?.leaseFailed(null);
+    this.#logTroubles();
+    for (const listener of this.#listeners) listener();
+  }
+
+  async #removeUnused(): Promise<readonly ApiKey[]> {
+    const gone = [...this.#pooled.values()].filter(
+      ({ id }) => this.#entries.get(id)?.use !== 'used',
+    );
+    for (const [index, { id }] of gone.entries()) {
+      this.#options.pool.remove(id);
+      this.#pooled.delete(id);
+      if (index % PER_TURN === PER_TURN - 1) await nextTurn();
+    }
+    return gone;
+  }
+
+  async #putChanged(): Promise<readonly ApiKey[]> {
+    const changed = [...this.#entries.values()]
+      .filter(({ use }) => use === 'used')
+      .map(({ key }) => key)
+      .filter((key) => !isSameKey(key, this.#pooled.get(key.id)));
+    for (const [index, key] of changed.entries()) {
+      this.#options.pool.put(key);
+      this.#pooled.set(key.id, key);
+      if (index % PER_TURN === PER_TURN - 1) await nextTurn();
+    }
+    return changed;
+  }
+
+  #makeEntries(): ReadonlyMap<string, Entry> {
+    const entries = new Map<string, Entry>();
+    const taken = new Map<string, string>();
+    this.#troubles = [...this.#fileFaults, ...this.#unreadableTroubles()];
+    const add = (entry: Entry) => {
+      const { id, provider, secret } = entry.key;
+      const slot = slotOf(provider, secret.reveal());
+      const first = taken.get(slot);
+      if (first === undefined) {
+        taken.set(slot, id);
+        entries.set(id, entry);
+      } else
+        this.#troubles.push(`${id} has the same key as ${first}, which counts once as ${first}`);
+    };
+    for (const base of this.#settings.keys) {
+      const stored = this.#stored.get(base.id)?.key ?? null;
+      const isOfText = stored !== null && stored.changed === digestOfKey(base);
+      add(this.#entryOf(base.id, base, isOfText ? stored : null));
+    }
+    const added = [...this.#stored].filter(([, { key }]) => key?.changed === null);
+    for (const [id, { key }] of added.sort(byNumber)) add(this.#entryOf(id, null, key));
+    this.#made = entries;
+    return withAccounts(entries);
+  }
+
+  #unreadableTroubles(): readonly string[] {
+    const { unreadable } = this;
+    if (unreadable.length === 0) return [];
+    const named = unreadable.slice(0, MAX_NAMED).join(', ');
+    return [
+      `${unreadable.length} stored keys cannot be read and are kept as they are (${named}): they were written with another MASTER_KEY, or by a newer version`,
+    ];
+  }
+
+  /** @param stored either it or `base` has the text */
+  #entryOf(id: string, base: ApiKey | null, stored: Content | StoredKey | null): Entry {
+    const made = this.#made.get(id);
+    if (made !== undefined && made.base === base && made.stored === stored) return made;
+    const { labels = {}, use = 'used' } = stored ?? {};
+    const origin = this.#settings.fileKeys.has(id) ? 'file' : 'environment';
+    return {
+      key: keyOf(id, base, stored),
+      origin: base === null ? 'added' : origin,
+      use,
+      lastChange: stored !== null && 'last' in stored ? stored.last : null,
+      // The account belongs to the project.
+      ownBilling: labelOf(labels.billing, labels.project === undefined ? base?.billing : undefined),
+      base,
+      stored,
+    };
+  }
+
+  /** Logs each once, until it is over. */
+  #logTroubles(): void {
+    const troubles = new Set(this.#troubles);
+    for (const trouble of troubles) if (!this.#logged.has(trouble)) this.#options.log.warn(trouble);
+    this.#logged = troubles;
+  }
+
+  #readFilesLater(readAgain: () => Promise<ReadAgain>): void {
+    this.#timer = this.#options.clock.after(FILES_MS, () => {
+      void this.#readFiles(readAgain).then(() => {
+        if (!this.#isStopped) this.#readFilesLater(readAgain);
+      });
+    });
+  }
+
+  async #readFiles(readAgain: () => Promise<ReadAgain>): Promise<void> {
+    const read = await readAgain();
+    const isSame =
+      haveSameKeys(read, this.#settings) && read.faults.join() === this.#fileFaults.join();
+    if (isSame || this.#isStopped) return;
+    this.#fileFaults = read.faults;
+    this.#settings = read;
+    await this.#refresh();
+  }
+}
+
+/** Between turns of others; so many keys take a few milliseconds. */
+const PER_TURN = 250;
+/** How often files are read again. */
+const FILES_MS = 5000;
+const MAX_NAMED = 5;
+
+type Content = Omit<StoredKey, 'last'>;
+
+const contentOf = ({ key, base, stored }: Entry): Content =>
+  stored ?? {
+    provider: key.provider,
+    text: null,
+    changed: base === null ? null : digestOfKey(base),
+    labels: {},
+    use: 'used',
+  };
+
+/** Without its billing account. */
+function keyOf(id: string, base: ApiKey | null, stored: Content | null): ApiKey {
+  const labels = stored?.labels ?? {};
+  const personaId = labelOf(labels.personaId, base?.personaId);
+  return {
+    id,
+    provider: base?.provider ?? stored?.provider ?? '',
+    project: labelOf(labels.project, base?.project) ?? id,
+    secret: secretOf(id, base, stored?.text ?? null),
+    ...(personaId === null ? {} : { personaId }),
+  };
+}
+
+const secretOf = (id: string, base: ApiKey | null, ownText: string | null) =>
+  base === null || ownText !== null ? new Secret(id, ownText ?? '') : base.secret;
+
+const labelOf = (own: string | null | undefined, otherwise: string | undefined) =>
+  (own === undefined ? otherwise : own) ?? null;
+
+const slotOf = (provider: ProviderName, text: string) => `${provider} ${text}`;
+
+const digestOfKey = ({ provider, secret }: ApiKey): string =>
+  digestOf('variable', provider, secret.reveal()).toString('base64url');
+
+const byNumber = ([one]: [string, unknown], [other]: [string, unknown]) =>
+  numberIn(one) - numberIn(other);
+
+const numberIn = (id: string) => Number(id.slice(id.lastIndexOf('-r') + 2));
+
+const providersOf = (keys: readonly ApiKey[]) => new Set(keys.map(({ provider }) => provider));
+
+const isSameKey = (one: ApiKey, other: ApiKey | undefined) =>
+  other !== undefined && (one === other || isEqualKey(one, other));
+
+const isEqualKey = (one: ApiKey, other: ApiKey) =>
+  one.id === other.id &&
+  one.project === other.project &&
+  one.billing === other.billing &&
+  one.personaId === other.personaId &&
+  one.secret.reveal() === other.secret.reveal();
+
+const haveSameKeys = (one: SettingsKeys, other: SettingsKeys) =>
+  one.keys.length === other.keys.length &&
+  one.keys.every((key, index) => isSameKey(key, other.keys[index]));
+
+/** By provider and project: its account, and the key that names it. */
+type Accounts = Map<string, { readonly account: string; readonly namedBy: string }>;
+
+function accountsOf(entries: Iterable<Entry>): Accounts {
+  const accounts: Accounts = new Map();
+  for (const { key, ownBilling, use } of entries) {
+    const slot = slotOf(key.provider, key.project);
+    if (ownBilling === null || use === 'retired' || accounts.has(slot)) continue;
+    accounts.set(slot, { account: ownBilling, namedBy: key.id });
+  }
+  return accounts;
+}
+
+/** The keys of one project have one billing account, whichever of them names it. */
+function withAccounts(entries: ReadonlyMap<string, Entry>): ReadonlyMap<string, Entry> {
+  const accounts = accountsOf(entries.values());
+  if (accounts.size === 0) return entries;
+  return new Map(
+    [...entries].map(([id, entry]) => {
+      const { account } = accounts.get(slotOf(entry.key.provider, entry.key.project)) ?? {};
+      const key = account === undefined ? entry.key : { ...entry.key, billing: account };
+      return [id, { ...entry, key }];
+    }),
+  );
+}
+
+interface LabelledKey extends Required<Labels> {
+  readonly provider: ProviderName;
+  /** Null for a new key. */
+  readonly id: string | null;
+  /** What the paths of its fields begin with. */
+  readonly path: string;
+}
+
+function faultsOfLabels(
+  { path, project, billing, personaId, provider }: LabelledKey,
+  { hasBillingAccounts = false, hasPersonas = false }: ProviderFacts,
+  faultOfLabel: (text: string) => string | null,
+): readonly FieldFault[] {
+  const faultIn = (field: keyof Labels, fault: string | null) =>
+    fault === null ? [] : [{ path: path + field, message: `${capital(fault)}.` }];
+  const none = (what: string) => `keys of ${provider} have no ${what}`;
+  const billingFault = (text: string) =>
+    hasBillingAccounts ? faultOfLabel(text) : none('billing account');
+  const personaFault = (text: string) => {
+    if (!hasPersonas) return none('persona');
+    return isPersonaId(text) ? faultOfLabel(text) : 'is not the id of a persona';
+  };
+  return [
+    ...faultIn('project', project === null ? null : faultOfLabel(project)),
+    ...faultIn('billing', billing === null ? null : billingFault(billing)),
+    ...faultIn('personaId', personaId === null ? null : personaFault(personaId)),
+  ];
+}
+
+const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/** Keeps in `accounts` what the key names. */
+function contradictions(
+  { path, project, billing, provider, id }: LabelledKey,
+  accounts: Accounts,
+): readonly FieldFault[] {
+  if (billing === null || project === null) return [];
+  const slot = slotOf(provider, project);
+  const known = accounts.get(slot);
+  if (known === undefined)
+    accounts.set(slot, { account: billing, namedBy: id ?? 'another new key' });
+  if (known === undefined || known.account === billing) return [];
+  const message = `Contradicts ${known.namedBy}, whose key has the same project and another account.`;
+  return [{ path: `${path}billing`, message }];
+}
+
+function faultsOfText(text: string, path: string): readonly FieldFault[] {
+  const fault = faultOfAddedText(text);
+  return fault === null ? [] : [{ path, message: fault }];
+}
+
+function faultOfAddedText(text: string): string | null {
+  if (text.length < MIN_ADDED_KEY_LENGTH) return 'Is too short to be a key.';
+  if (text.length > MAX_KEY_LENGTH) return 'Is too long to be a key.';
+  if (isPlaceholder(text)) return 'Is a placeholder, not a key.';
+  const fault = faultOfKeyText(text);
+  return fault === null ? null : `${capital(fault)}.`;
+}
+
+function invalid(details: readonly FieldFault[]): KeyChangeError {
+  const [first] = details;
+  const message = first === undefined ? 'Invalid.' : `${first.path}: ${first.message}`;
+  return new KeyChangeError('invalid_request', message, details);
+}
+
+const unavailable = (cause: unknown, store: DurableStore) =>
+  new KeyChangeError('store_unavailable', store.fault() ?? NOT_WRITTEN, [], cause);
+
+const NOT_WRITTEN =
+  'The store of the keys does not answer. Look at the list before you try again: the change may have been kept.';
+
+const changedElsewhere = (cause: unknown) =>
+  new KeyChangeError(
+    'conflict',
+    'The key was changed elsewhere at the same time. Try again.',
+    [],
+    cause,
+  );
