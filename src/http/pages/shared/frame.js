@@ -1,6 +1,7 @@
 // @ts-check
-// What lives in the header of a page: the clock, who is logged in, and the button to log out.
+// What lives in the header of a page: the links, the mode, the clock, and who is logged in.
 
+const TIMEOUT_MS = 8000;
 const clock = document.querySelector('#clock');
 
 if (clock !== null) {
@@ -13,16 +14,54 @@ document.querySelector('#log-out')?.addEventListener('click', async () => {
   location.assign('/login');
 });
 
-const whoIsIn = document.querySelector('#who-is-in');
-if (whoIsIn !== null) void showName(whoIsIn);
+/** @typedef {{ mode: 'live' | 'demo', dashboard?: string }} Home */
 
-/** @param {Element} place stays empty where no name was given */
-async function showName(place) {
+/** What this server is. Null: it does not answer. */
+export const home = ask('/').then((/** @type {Home | null} */ found) => {
+  if (found !== null) showHome(found);
+  return found;
+});
+
+/** Whether an operator is logged in. False on pages that do not show it. */
+export const isLoggedIn = showSession(document.querySelector('#who-is-in'));
+
+/** @param {Home} home */
+function showHome({ mode, dashboard }) {
+  const place = document.querySelector('#mode');
+  if (place !== null) {
+    place.textContent = mode;
+    place.className = `mode ${mode}`;
+  }
+  if (dashboard !== undefined) show('.with-admin');
+}
+
+/** @param {Element | null} place stays empty where no name was given */
+async function showSession(place) {
+  if (place === null) return false;
+  const session = await ask('/api/login');
+  show(session === null ? '#log-in' : '#log-out');
+  place.textContent = session?.name ?? '';
+  return session !== null;
+}
+
+/** @param {string} selector of what is hidden at first */
+function show(selector) {
+  for (const element of document.querySelectorAll(selector)) element.removeAttribute('hidden');
+}
+
+/**
+ * @param {string} path
+ * @returns {Promise<any>} null: refused, or no answer
+ */
+export async function ask(path) {
   try {
-    const response = await fetch('/api/login');
-    if (response.ok) place.textContent = (await response.json()).name ?? '';
+    const response = await fetch(path, {
+      headers: { accept: 'application/json' },
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    });
+    return response.ok ? await response.json() : null;
   } catch {
-    // The page itself shows that the server does not answer.
+    return null;
   }
 }
 
