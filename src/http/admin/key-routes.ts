@@ -27,10 +27,11 @@ import type { Redact } from '../../shared/redact.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
 import { bodyOrNone, invalidField, readJsonBody, validate } from '../body.ts';
 import { HttpError } from '../errors.ts';
-import { sendJson, sendText } from '../reply.ts';
+import { sendJson } from '../reply.ts';
 import { jsonAnswer, type Route } from '../route.ts';
 import type { AdminAccess } from './admin-access.ts';
 import { checkBeforeRelease, checkRoutes, type KeyCheckParts } from './check-routes.ts';
+import { CSV, sendCsv } from './csv.ts';
 import { MAX_ADMIN_BODY, type OperatorNote, operatorNote, orderIn } from './operator-note.ts';
 
 export interface KeyRoutesOptions extends KeyCheckParts {
@@ -119,7 +120,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       query: exportQuery,
       answer: {
         description: 'Every key, retired ones of the settings too.',
-        content: { 'application/json': exported, 'text/csv': z.string() },
+        content: { 'application/json': exported, [CSV]: z.string() },
       },
       handlers: [access.require, exportKeys(options)],
     },
@@ -492,8 +493,8 @@ function exportKeys({ view, registry }: KeyRoutesOptions): RequestHandler {
     const keys = [...registry.all()].map((known) => exportKey(known, states.get(known.key.id)));
     if (format === 'json') sendJson(response, 200, { keys });
     else {
-      response.setHeader('content-disposition', 'attachment; filename="keys.csv"');
-      sendText(response, 200, 'text/csv; charset=utf-8', csvOf(keys));
+      const rows = keys.map((key) => COLUMNS.map((column) => key[column]));
+      sendCsv(response, 'keys.csv', [COLUMNS, ...rows]);
     }
   };
 }
@@ -522,16 +523,6 @@ const COLUMNS = [
   'origin',
   'state',
 ] as const satisfies (keyof ExportedKey)[];
-
-function csvOf(keys: readonly ExportedKey[]): string {
-  const rows = keys.map((key) => COLUMNS.map((column) => cellOf(key[column] ?? '')));
-  return [COLUMNS, ...rows].map((cells) => `${cells.join(',')}\r\n`).join('');
-}
-
-/** A spreadsheet would execute a cell that begins so (https://owasp.org/www-community/attacks/CSV_Injection). */
-const FORMULA = /^[=+\-@\t\r]/;
-
-const cellOf = (text: string) => `"${FORMULA.test(text) ? "'" : ''}${text.replaceAll('"', '""')}"`;
 
 function postChange<Body extends OperatorNote>(
   { view, registry, redact, providers }: KeyRoutesOptions,
