@@ -5,6 +5,7 @@ import type { FailureKind } from '../shared/failure.ts';
 import type { KeptRequest } from './kept-requests.ts';
 import { MINUTE_MS } from './minute-counts.ts';
 import type { FailureGroup } from './reports.ts';
+import { RecentCount } from './troubles.ts';
 
 /** The failed requests of the last hour, grouped by reason, service and model. */
 export interface FailureGroups {
@@ -98,12 +99,10 @@ function subjectOf({ end, targets: [target], attempts }: EndedTrace): Subject | 
 
 class Group {
   readonly #subject: Subject;
-  /** By minute modulo an hour: how many, and when the first of them failed. */
-  readonly #counts = new Uint32Array(KEPT_MINUTES);
-  readonly #firstAt = new Float64Array(KEPT_MINUTES);
+  /** Of the last hour. */
+  readonly #failed = new RecentCount(MINUTE_MS);
   /** When each last failed; the latest is the last. */
   readonly #clients = new Map<string, number>();
-  #lastAt = 0;
   /** The latest is the last. */
   readonly requests: KeptRequest[] = [];
 
@@ -114,8 +113,7 @@ class Group {
   add(kept: KeptRequest): void {
     const { client, startedAt, ms } = kept.request;
     const at = startedAt + ms;
-    this.#count(at);
-    this.#lastAt = at;
+    this.#failed.add(at);
     const name = client ?? WITHOUT_TOKEN;
     this.#clients.delete(name);
     this.#clients.set(name, at);
@@ -125,41 +123,24 @@ class Group {
   }
 
   isOver(now: number): boolean {
-    return isOld(this.#lastAt, now);
+    return isOld(this.#failed.lastAt, now);
   }
 
   report(now: number): FailureGroup {
     const { code, kind } = this.#subject;
-    let count = 0;
-    let since = this.#lastAt;
-    this.#firstAt.forEach((firstAt, place) => {
-      if (isOld(firstAt, now)) return;
-      count += this.#counts[place] ?? 0;
-      since = Math.min(since, firstAt);
-    });
     const clients = [...this.#clients].filter(([, at]) => !isOld(at, now)).map(([name]) => name);
     return {
       ...this.#subject,
       sentence: code === null ? BROKEN[kind ?? 'internal_error'] : REFUSED[code],
-      count,
-      since: isoTime(since),
-      last: isoTime(this.#lastAt),
+      count: this.#failed.since(0, now),
+      since: isoTime(this.#failed.firstAt(now)),
+      last: isoTime(this.#failed.lastAt),
       clients: clients.reverse(),
       requestIds: this.requests
         .filter(({ request }) => !isOld(request.startedAt + request.ms, now))
         .map(({ request }) => request.requestId)
         .reverse(),
     };
-  }
-
-  #count(at: number): void {
-    const minute = Math.floor(at / MINUTE_MS);
-    const place = minute % KEPT_MINUTES;
-    if (Math.floor((this.#firstAt[place] ?? 0) / MINUTE_MS) !== minute) {
-      this.#firstAt[place] = at;
-      this.#counts[place] = 0;
-    }
-    this.#counts[place] = (this.#counts[place] ?? 0) + 1;
   }
 }
 

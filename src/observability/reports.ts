@@ -3,6 +3,7 @@ import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import { OPERATIONS, OUTCOMES, REQUEST_ENDS } from '../failover/trace.ts';
 import type { ScopeState } from '../pool/inspection.ts';
 import { KEY_CHANGES, KEY_ORIGINS } from '../shared/api-key.ts';
+import type { DurableStore } from '../shared/durable-store.ts';
 import { FAILURE_KINDS } from '../shared/failure.ts';
 import { CHECK_VERDICTS } from '../shared/key-check.ts';
 import { REDIS_STATES } from '../shared/shared-store.ts';
@@ -184,14 +185,19 @@ export const keyReport = z
   })
   .meta({ id: 'Key', description: 'A key and its state for one model. Times are in UTC.' });
 
-/** Whether a change of the keys outlives the process. */
+/** Whether what changes at run time outlives the process. */
 export const keptWhere = {
   storage: z.enum(['redis', 'file', 'memory']).meta({
     description:
-      'Where changes of the keys are kept: `memory` is without `MASTER_KEY` and a store.',
+      'Where changes are kept: `memory` is without a store, and for keys also without `MASTER_KEY`.',
   }),
-  lasts: z.boolean().meta({ description: 'False: changes of the keys last until the restart.' }),
+  lasts: z.boolean().meta({ description: 'False: changes last until the restart.' }),
 };
+
+export const placeOf = (storage: DurableStore['kind']) => ({
+  storage,
+  lasts: storage !== 'memory',
+});
 
 export const keysPage = z
   .strictObject({

@@ -141,23 +141,29 @@ export function createTroubles(): Troubles {
   };
 }
 
-const SLOT_MS = 15_000;
-const SLOTS = RECENT_MS / SLOT_MS;
+const SLOTS = 60;
 
-/** Counts events: those of the last quarter of an hour by the time, and all of them. */
+/** Counts events: those of the last sixty slots of time by their slot, and all of them. */
 export class RecentCount {
   /** Since the start. */
   total = 0;
   /** Milliseconds since the epoch; 0 for never. */
   lastAt = 0;
-  readonly #numbers = new Float64Array(SLOTS);
+  readonly #slotMs: number;
+  /** When the first event of each slot was. */
+  readonly #firstAt = new Float64Array(SLOTS);
   readonly #counts = new Float64Array(SLOTS);
 
+  /** @param slotMs default: a quarter of a minute, so that it counts the last quarter of an hour */
+  constructor(slotMs = RECENT_MS / SLOTS) {
+    this.#slotMs = slotMs;
+  }
+
   add(at: number): void {
-    const number = Math.floor(at / SLOT_MS);
+    const number = this.#numberAt(at);
     const slot = number % SLOTS;
-    if (this.#numbers[slot] !== number) {
-      this.#numbers[slot] = number;
+    if (this.#numberAt(this.#firstAt[slot] ?? 0) !== number) {
+      this.#firstAt[slot] = at;
       this.#counts[slot] = 0;
     }
     this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
@@ -165,20 +171,23 @@ export class RecentCount {
     this.lastAt = Math.max(this.lastAt, at);
   }
 
-  /** Since this time, to a quarter of a minute; at most of the last quarter of an hour. */
+  /** How many since the beginning of the slot of this time; at most those of the last sixty slots. */
   since(from: number, now: number): number {
-    const first = Math.max(Math.floor(from / SLOT_MS), Math.floor(now / SLOT_MS) - SLOTS + 1);
+    const first = Math.max(this.#numberAt(from), this.#numberAt(now) - SLOTS + 1);
     return this.#counts.reduce(
-      (sum, count, slot) => ((this.#numbers[slot] ?? 0) >= first ? sum + count : sum),
+      (sum, count, slot) => (this.#numberAt(this.#firstAt[slot] ?? 0) >= first ? sum + count : sum),
       0,
     );
   }
 
-  /** When the first of the last quarter of an hour was, to a quarter of a minute; `now` without any. */
+  /** When the first of the last sixty slots was; `now` without any. */
   firstAt(now: number): number {
-    const first = Math.floor(now / SLOT_MS) - SLOTS + 1;
-    const known = this.#numbers.filter((number) => number >= first);
-    return known.length === 0 ? now : Math.min(...known) * SLOT_MS;
+    const first = this.#numberAt(now) - SLOTS + 1;
+    return Math.min(now, ...this.#firstAt.filter((at) => this.#numberAt(at) >= first));
+  }
+
+  #numberAt(at: number): number {
+    return Math.floor(at / this.#slotMs);
   }
 }
 

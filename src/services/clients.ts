@@ -1,7 +1,8 @@
-import { hash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { ClientUse, Sharer } from '../pool/fair-share.ts';
 import type { Clock } from '../shared/clock.ts';
+import { coalesce } from '../shared/coalesce.ts';
 import {
   type DocumentChange,
   type DurableStore,
@@ -10,7 +11,7 @@ import {
 } from '../shared/durable-store.ts';
 import { parseJson } from '../shared/json.ts';
 import type { Logger } from '../shared/logger.ts';
-import { Secret } from '../shared/secret.ts';
+import { digestOfToken, Secret } from '../shared/secret.ts';
 import { Budget, type BudgetLimits } from './budgets.ts';
 
 /** What a client may be let into. */
@@ -191,8 +192,10 @@ export class Clients {
   #added: ReadonlyMap<string, Known> = new Map();
   #passes: ReadonlyMap<string, Pass>;
   readonly #unreadable = new Set<string>();
-  #loading: Promise<void> | null = null;
-  #isStale = false;
+  /** Reads the store. */
+  readonly #load = coalesce(async () => {
+    this.#replaceAll(await this.#options.store.read(COLLECTION));
+  });
 
   constructor(options: ClientsOptions) {
     const { tokens, aliases } = options;
@@ -203,7 +206,7 @@ export class Clients {
     });
     this.#fixed = new Map(fixed.map(({ client }) => [client.name, client]));
     this.#fixedPasses = new Map(
-      fixed.map(({ token, client }) => [digestOf(token.reveal()), { client, until: NEVER }]),
+      fixed.map(({ token, client }) => [digestOfToken(token.reveal()), { client, until: NEVER }]),
     );
     this.#passes = this.#fixedPasses;
   }
@@ -218,7 +221,7 @@ export class Clients {
    * @returns null for an unknown token
    */
   find(token: string): Client | null {
-    const pass = this.#passes.get(digestOf(token));
+    const pass = this.#passes.get(digestOfToken(token));
     return pass !== undefined && pass.until > this.#options.clock.now() ? pass.client : null;
   }
 
@@ -246,7 +249,7 @@ export class Clients {
     }
     const token = newToken(name);
     const createdAt = this.#options.clock.now();
-    const value = { ...terms, digest: digestOf(token.reveal()), before: null, createdAt };
+    const value = { ...terms, digest: digestOfToken(token.reveal()), before: null, createdAt };
     try {
       await this.#write({ name, text: JSON.stringify(value), ifVersion: 0 });
     } catch (error) {
@@ -272,7 +275,7 @@ export class Clients {
     const until = this.#options.clock.now() + graceMs;
     const client = await this.#change(name, (value) => ({
       ...value,
-      digest: digestOf(token.reveal()),
+      digest: digestOfToken(token.reveal()),
       before: graceMs === 0 ? null : { digest: value.digest, until },
     }));
     return { client, token };
@@ -310,22 +313,6 @@ export class Clients {
   async #write(change: DocumentChange): Promise<void> {
     await this.#options.store.write(COLLECTION, [change]);
     await this.#load();
-  }
-
-  /** Several calls at once read the store once more. */
-  #load(): Promise<void> {
-    this.#isStale = true;
-    this.#loading ??= this.#loadUntilFresh().finally(() => {
-      this.#loading = null;
-    });
-    return this.#loading;
-  }
-
-  async #loadUntilFresh(): Promise<void> {
-    while (this.#isStale) {
-      this.#isStale = false;
-      this.#replaceAll(await this.#options.store.read(COLLECTION));
-    }
   }
 
   #replaceAll(documents: readonly StoredDocument[]): void {
@@ -370,8 +357,6 @@ const NEVER = Number.POSITIVE_INFINITY;
 const UNREADABLE = 'the store holds a client that cannot be read: it is refused';
 
 const taken = () => new ClientError('taken', 'There is a client of this name.');
-
-const digestOf = (token: string) => hash('sha256', token);
 
 const newToken = (name: string) => new Secret(name, `us-${randomBytes(32).toString('base64url')}`);
 

@@ -10,6 +10,7 @@ import type {
   ProviderName,
 } from '../shared/api-key.ts';
 import { type Clock, isoTime, type Timer } from '../shared/clock.ts';
+import { coalesce } from '../shared/coalesce.ts';
 import {
   type DocumentChange,
   type DurableStore,
@@ -25,6 +26,7 @@ import {
   MIN_ADDED_KEY_LENGTH,
 } from '../shared/key-text.ts';
 import type { Logger } from '../shared/logger.ts';
+import { type Order, redactOrder } from '../shared/order.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { Redact, Redactor } from '../shared/redact.ts';
 import type { Sealer } from '../shared/seal.ts';
@@ -75,13 +77,6 @@ export interface Labels {
   readonly project?: string | null;
   readonly billing?: string | null;
   readonly personaId?: string | null;
-}
-
-/** Who asks for a change, why, and in which request. */
-export interface ChangeOrder {
-  readonly requestId: string;
-  readonly who: string | null;
-  readonly why: string | null;
 }
 
 /** What became of one of several new keys. */
@@ -141,8 +136,12 @@ export class KeyRegistry implements KnownKeys {
   readonly #listeners: (() => void)[] = [];
   /** What was logged once. */
   #logged: ReadonlySet<string> = new Set();
-  #refreshing: Promise<void> | null = null;
-  #isStale = false;
+  /** Reads the store and applies what has changed. */
+  readonly #refresh = coalesce(async () => {
+    if (this.#isStopped) return;
+    await this.#readStore();
+    await this.#apply();
+  });
   #lastChange: Promise<unknown> = Promise.resolve();
   #timer: Timer | null = null;
   #isStopped = false;
@@ -184,13 +183,9 @@ export class KeyRegistry implements KnownKeys {
     return this.#entries.get(id);
   }
 
+  /** Where changes are kept. */
   get storage(): DurableStore['kind'] {
     return this.#options.store.kind;
-  }
-
-  /** Whether a change outlives the process. */
-  get lasts(): boolean {
-    return this.storage !== 'memory';
   }
 
   /** The ids of the stored keys that another `MASTER_KEY` or a newer version has written; they are kept as they are. */
@@ -211,7 +206,7 @@ export class KeyRegistry implements KnownKeys {
    *
    * @throws KeyChangeError whose paths begin with the index of a key: `0.project`
    */
-  async add(news: readonly NewKey[], order: ChangeOrder): Promise<readonly Addition[]> {
+  async add(news: readonly NewKey[], order: Order): Promise<readonly Addition[]> {
     const faults = news.flatMap(({ text }, index) => faultsOfText(text, `${index}.key`));
     if (faults.length > 0) throw invalid(faults);
     // Before any text goes anywhere: people paste keys into the wrong fields.
@@ -246,7 +241,7 @@ export class KeyRegistry implements KnownKeys {
    *
    * @throws KeyChangeError
    */
-  label(id: string, labels: Labels, order: ChangeOrder): Promise<void> {
+  label(id: string, labels: Labels, order: Order): Promise<void> {
     return this.#changeOne(id, 'label', order, (entry) => {
       const content = contentOf(entry);
       const isMoved = labels.project !== undefined && labels.billing === undefined;
@@ -264,7 +259,7 @@ export class KeyRegistry implements KnownKeys {
   }
 
   /** Gives a key another text. What was found about the old one is forgotten. @throws KeyChangeError */
-  async replace(id: string, text: string, order: ChangeOrder): Promise<void> {
+  async replace(id: string, text: string, order: Order): Promise<void> {
     const faults = faultsOfText(text, 'key');
     if (faults.length > 0) throw invalid(faults);
     await this.#options.learnSecrets([new Secret(id, text)]);
@@ -276,17 +271,17 @@ export class KeyRegistry implements KnownKeys {
   }
 
   /** Takes a key out of use; its answers in flight go on. @throws KeyChangeError */
-  pause(id: string, order: ChangeOrder): Promise<void> {
+  pause(id: string, order: Order): Promise<void> {
     return this.#changeOne(id, 'pause', order, (entry) => ({ ...contentOf(entry), use: 'paused' }));
   }
 
   /** Also brings a retired key of the settings back. @throws KeyChangeError */
-  resume(id: string, order: ChangeOrder): Promise<void> {
+  resume(id: string, order: Order): Promise<void> {
     return this.#changeOne(id, 'resume', order, (entry) => ({ ...contentOf(entry), use: 'used' }));
   }
 
   /** Takes a key out for good; its answers in flight go on. @throws KeyChangeError */
-  retire(id: string, order: ChangeOrder): Promise<void> {
+  retire(id: string, order: Order): Promise<void> {
     return this.#changeOne(id, 'retire', order, (entry) =>
       entry.base === null ? null : { ...contentOf(entry), use: 'retired' },
     );
@@ -302,7 +297,7 @@ export class KeyRegistry implements KnownKeys {
   async #changeOne(
     id: string,
     action: KeyChangeNote['action'],
-    order: ChangeOrder,
+    order: Order,
     change: (entry: Entry) => Content | null,
   ): Promise<void> {
     const last = this.#note(action, order);
@@ -329,7 +324,7 @@ export class KeyRegistry implements KnownKeys {
   #log(
     what: Readonly<Record<string, unknown>>,
     { action, who, why }: KeyChangeNote,
-    { requestId }: ChangeOrder,
+    { requestId }: Order,
   ): void {
     this.#options.log.warn({ requestId, ...what, action, who, why }, 'operator');
   }
@@ -366,10 +361,10 @@ export class KeyRegistry implements KnownKeys {
     return { name: id, text, ifVersion: this.#stored.get(id)?.version ?? 0 };
   }
 
-  #note(action: KeyChangeNote['action'], { who, why }: ChangeOrder): KeyChangeNote {
+  #note(action: KeyChangeNote['action'], order: Order): KeyChangeNote {
     const { redact, clock } = this.#options;
-    const clean = (text: string | null) => (text === null ? null : redact(text));
-    return { action, who: clean(who), why: clean(why), at: isoTime(clock.now()) };
+    const { who, why } = redactOrder(order, redact);
+    return { action, who, why, at: isoTime(clock.now()) };
   }
 
   async #nextIds(providers: readonly ProviderName[]): Promise<string[]> {
@@ -407,23 +402,6 @@ export class KeyRegistry implements KnownKeys {
       ...contradictions(key, accounts),
     ]);
     if (faults.length > 0) throw invalid(faults);
-  }
-
-  /** Reads the store again and applies what has changed. Never rejects. */
-  #refresh(): Promise<void> {
-    this.#isStale = true;
-    this.#refreshing ??= this.#refreshUntilFresh();
-    return this.#refreshing;
-  }
-
-  async #refreshUntilFresh(): Promise<void> {
-    while (this.#isStale && !this.#isStopped) {
-      this.#isStale = false;
-      await this.#readStore();
-      await this.#apply();
-    }
-    // At once: a call after the last look must begin another one.
-    this.#refreshing = null;
   }
 
   async #readStore(): Promise<void> {
@@ -712,9 +690,7 @@ function faultOfAddedText(text: string): string | null {
 }
 
 function invalid(details: readonly FieldFault[]): KeyChangeError {
-  const [first] = details;
-  const message = first === undefined ? 'Invalid.' : `${first.path}: ${first.message}`;
-  return new KeyChangeError('invalid_request', message, details);
+  return new KeyChangeError('invalid_request', 'Some fields are wrong.', details);
 }
 
 const unavailable = (cause: unknown, store: DurableStore) =>

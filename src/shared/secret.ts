@@ -37,9 +37,12 @@ export class Secret {
  * @returns the id of the token that it equals, or null
  */
 export function createTokenCheck(tokens: readonly Secret[]): (given: string) => string | null {
-  const ids = new Map(tokens.map((token) => [hash('sha256', token.reveal()), token.id]));
-  return (given) => ids.get(hash('sha256', given)) ?? null;
+  const ids = new Map(tokens.map((token) => [digestOfToken(token.reveal()), token.id]));
+  return (given) => ids.get(digestOfToken(given)) ?? null;
 }
+
+/** SHA-256 of a token, in hexadecimal digits. */
+export const digestOfToken = (token: string): string => hash('sha256', token);
 
 /** SHA-256 of lines of text. */
 export const digestOf = (...lines: readonly string[]): Buffer =>

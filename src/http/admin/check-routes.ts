@@ -47,8 +47,7 @@ export function checkRoutes(
         async ({ params }, response) => {
           const id = String(params.id);
           const check = await checks.check(keyOf(id, registry));
-          const [key] = view.keys(defaultTargets(view.targets).map((target) => ({ target, id })));
-          sendJson(response, 200, { key, check });
+          sendJson(response, 200, { key: reportOf(view, id), check });
         },
       ],
     },
@@ -98,6 +97,12 @@ const createAllBody = (targets: readonly Target[]) =>
         .meta({ description: 'Only the keys of this service.' }),
     })
     .meta({ id: 'CheckKeysRequest', description: 'May be empty, or nothing at all.' });
+
+/** The report of a key for the default model of its service. */
+export function reportOf({ targets, keys }: AdminView, id: string) {
+  const [report] = keys(defaultTargets(targets).map((target) => ({ target, id })));
+  return report;
+}
 
 /** @throws HttpError 404 */
 function keyOf(id: string, registry: KeyRegistry): ApiKey {

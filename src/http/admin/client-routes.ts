@@ -1,5 +1,6 @@
 import type { RequestHandler, Response } from 'express';
 import { z } from 'zod';
+import { count, keptWhere, placeOf, time } from '../../observability/reports.ts';
 import {
   CLIENT_ROUTES,
   type Client,
@@ -11,9 +12,9 @@ import {
   UNLIMITED,
 } from '../../services/clients.ts';
 import { type Clock, isoTime } from '../../shared/clock.ts';
-import type { DurableStore } from '../../shared/durable-store.ts';
-import { StoreUnavailableError } from '../../shared/durable-store.ts';
+import { type DurableStore, StoreUnavailableError } from '../../shared/durable-store.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { redactOrder } from '../../shared/order.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { bodyOrNone, readJsonBody, validate } from '../body.ts';
 import { type ErrorCode, HttpError } from '../errors.ts';
@@ -49,9 +50,8 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
   const report = (client: Client) => reportClient(client, clock.now());
 
   function record(response: Response, name: string, action: string, note: OperatorNote): void {
-    const { requestId, who, why } = orderIn(response, note);
-    const clean = (text: string | null) => (text === null ? null : redact(text));
-    log.warn({ requestId, client: name, action, who: clean(who), why: clean(why) }, 'operator');
+    const { requestId, who, why } = redactOrder(orderIn(response, note), redact);
+    log.warn({ requestId, client: name, action, who, why }, 'operator');
   }
 
   /** @param act on the client that the path names */
@@ -91,8 +91,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
         requireAdmin,
         (_request, response) =>
           sendJson(response, 200, {
-            storage: store.kind,
-            lasts: store.kind !== 'memory',
+            ...placeOf(store.kind),
             clients: clients.all().map(report),
           }),
       ],
@@ -235,9 +234,6 @@ const rotateBody = operatorNote
   })
   .meta({ id: 'ClientRotation', description: 'May be empty, or nothing at all.' });
 
-const count = z.int().min(0);
-const time = z.iso.datetime();
-
 const clientReport = z
   .strictObject({
     name: z.string().meta({ description: 'Also in the log, the metrics and the usage.' }),
@@ -278,10 +274,7 @@ const clientWithToken = z
 
 const clientList = z
   .strictObject({
-    storage: z.enum(['redis', 'file', 'memory']).meta({
-      description: 'Where clients that were made at run time are kept.',
-    }),
-    lasts: z.boolean().meta({ description: 'False: they last until the restart.' }),
+    ...keptWhere,
     clients: z.array(clientReport),
   })
   .meta({ id: 'ClientList' });

@@ -2,7 +2,6 @@ import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { AdminView, ListedState } from '../../observability/admin-view.ts';
 import { fingerprintOf } from '../../observability/key-report.ts';
-import type { Order } from '../../observability/operator-actions.ts';
 import {
   KEY_STATES,
   type KeysPage,
@@ -11,6 +10,7 @@ import {
   keyId,
   keyReport,
   keysPage,
+  placeOf,
 } from '../../observability/reports.ts';
 import { type ImportedKey, readImport } from '../../services/key-import.ts';
 import {
@@ -22,15 +22,16 @@ import {
 import { KEY_ORIGINS, type KnownKey } from '../../shared/api-key.ts';
 import { MAX_CHANGES } from '../../shared/durable-store.ts';
 import { cleanText } from '../../shared/key-text.ts';
+import type { Order } from '../../shared/order.ts';
 import { type ProviderFacts, shapeWarnings } from '../../shared/provider-facts.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
-import { bodyOrNone, invalidField, readJsonBody, validate } from '../body.ts';
+import { bodyOrNone, invalidField, invalidRequest, readJsonBody, validate } from '../body.ts';
 import { HttpError } from '../errors.ts';
 import { sendJson } from '../reply.ts';
 import { jsonAnswer, type Route } from '../route.ts';
 import type { AdminAccess } from './admin-access.ts';
-import { checkBeforeRelease, checkRoutes, type KeyCheckParts } from './check-routes.ts';
+import { checkBeforeRelease, checkRoutes, type KeyCheckParts, reportOf } from './check-routes.ts';
 import { CSV, sendCsv } from './csv.ts';
 import { MAX_ADMIN_BODY, type OperatorNote, operatorNote, orderIn } from './operator-note.ts';
 
@@ -269,7 +270,7 @@ function listKeys({ view, registry }: KeyRoutesOptions, query: KeysQuery): KeysP
     total: all.filter(matches).length,
     keys: view.keys(page),
     next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
-    ...placeOf(registry),
+    ...placeOf(registry.storage),
     unreadable: [...registry.unreadable],
   };
 }
@@ -291,8 +292,6 @@ function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): read
   if (found.length > 0) return found;
   throw invalidField('model', `Must be one of: ${asked.map(({ label }) => label).join(', ')}.`);
 }
-
-const placeOf = ({ storage, lasts }: KeyRegistry) => ({ storage, lasts });
 
 const MAX_SECONDS = 7 * 86_400;
 const note = operatorNote.meta({ id: 'Note', description: 'May be empty, or nothing at all.' });
@@ -412,7 +411,7 @@ function addKey({ registry, providers, redact, view }: KeyRoutesOptions, schema:
     const id = addition !== undefined && 'id' in addition ? addition.id : '';
     sendJson(response, 201, {
       key: reportOf(view, id),
-      ...placeOf(registry),
+      ...placeOf(registry.storage),
       warnings: shapeWarnings(text, provider, providers),
     });
   };
@@ -438,8 +437,11 @@ function importKeys(
     if (keys.length + faults.length > MAX_CHANGES) {
       throw invalidField('text', `Must not have more than ${MAX_CHANGES} keys.`);
     }
-    const [fault] = faults;
-    if (fault !== undefined) throw linesAtFault(faults);
+    if (faults.length > 0) {
+      throw invalidRequest(
+        faults.map(({ line: number, message }) => ({ path: `line ${number}`, message })),
+      );
+    }
     const lineOf = (index: string | number) => keys[Number(index)]?.line ?? 0;
     const additions = await asHttp(registry.add(keys, orderIn(response, body)), (path) => {
       const [index = '', field] = path.split('.');
@@ -448,20 +450,10 @@ function importKeys(
     sendJson(response, 200, {
       added: keys.flatMap((key, index) => addedLine(key, additions[index], providers)),
       skipped: keys.flatMap((key, index) => skippedLine(key, additions[index], lineOf)),
-      ...placeOf(registry),
+      ...placeOf(registry.storage),
     });
   };
 }
-
-function linesAtFault(faults: readonly { readonly line: number; readonly message: string }[]) {
-  const details = faults
-    .slice(0, MAX_FAULTS)
-    .map(({ line: number, message }) => ({ path: `line ${number}`, message }));
-  const [first] = details;
-  return new HttpError('invalid_request', `${first?.path}: ${first?.message}`, { details });
-}
-
-const MAX_FAULTS = 20;
 
 const addedLine = (
   { line: number, text, provider }: ImportedKey,
@@ -538,7 +530,7 @@ function postChange<Body extends OperatorNote>(
     const isNew = text !== null && provider !== undefined;
     sendJson(response, 200, {
       key: reportOf(view, id),
-      ...placeOf(registry),
+      ...placeOf(registry.storage),
       warnings: isNew ? shapeWarnings(text, provider, providers) : [],
     });
   };
@@ -564,7 +556,7 @@ function retireKey({ registry, redact }: KeyRoutesOptions): RequestHandler {
     const id = String(request.params.id);
     const body = validateQuietly(note, bodyOrNone(request), redact);
     await asHttp(registry.retire(id, orderIn(response, body)));
-    sendJson(response, 200, { id, ...placeOf(registry) });
+    sendJson(response, 200, { id, ...placeOf(registry.storage) });
   };
 }
 
@@ -576,26 +568,18 @@ async function whereUsed(registry: KeyRegistry, id: string, act: () => boolean):
   if (!act()) throw new KeyChangeError('not_found', 'There is no such key.');
 }
 
-/** For the default model. */
-function reportOf({ targets, keys }: AdminView, id: string) {
-  const [key] = keys(defaultTargets(targets).map((target) => ({ target, id })));
-  return key;
-}
-
 /** As `validate`, but people paste keys into the wrong places, and no fault may quote one. */
 function validateQuietly<T>(schema: z.ZodType<T>, value: unknown, redact: Redact): T {
   try {
     return validate(schema, value);
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
-    const details = error.details.map(({ path, message }) => ({
-      path: NAME_OF_FIELD.test(path) ? redact(path) : '',
-      message,
-    }));
-    const [first] = details;
-    const at = first === undefined || first.path === '' ? '' : `${first.path}: `;
-    const message = first === undefined ? error.message : at + first.message;
-    throw new HttpError('invalid_request', message, { details });
+    throw invalidRequest(
+      error.details.map(({ path, message }) => ({
+        path: NAME_OF_FIELD.test(path) ? redact(path) : '',
+        message,
+      })),
+    );
   }
 }
 
@@ -610,11 +594,7 @@ async function asHttp<T>(changed: Promise<T>, pathOf = (path: string) => path): 
 }
 
 function httpErrorOf(error: KeyChangeError, pathOf = (path: string) => path): HttpError {
-  const { code, message, cause } = error;
-  const details = error.details
-    .slice(0, MAX_FAULTS)
-    .map((detail) => ({ ...detail, path: pathOf(detail.path) }));
-  const [first] = details;
-  const sentence = first === undefined ? message : `${first.path}: ${first.message}`;
-  return new HttpError(code, sentence, { details, cause });
+  const { code, message, details, cause } = error;
+  if (details.length === 0) return new HttpError(code, message, { cause });
+  return invalidRequest(details.map((detail) => ({ ...detail, path: pathOf(detail.path) })));
 }

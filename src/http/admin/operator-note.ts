@@ -1,6 +1,6 @@
 import type { Response } from 'express';
 import { z } from 'zod';
-import type { Order } from '../../observability/operator-actions.ts';
+import type { Order } from '../../shared/order.ts';
 
 const note = z.string().trim().max(200);
 
