@@ -30,7 +30,7 @@ import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { createTokenCount } from './services/token-count.ts';
 import type { ApiKey } from './shared/api-key.ts';
-import { atMost, type Clock } from './shared/clock.ts';
+import { atMost, type Clock, MINUTE_MS } from './shared/clock.ts';
 import type { DurableStore } from './shared/durable-store.ts';
 import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
@@ -57,7 +57,7 @@ export interface Runtime {
   readonly minuteMs?: number;
   /** Whether the metrics include the process; what measures it runs until the process ends. Default: false. */
   readonly measuresProcess?: boolean;
-  /** Gets lines for the person who starts the server. Default: they are lost. */
+  /** Prints a line for the person who starts the server. Default: nothing is printed. */
   readonly report?: (line: string) => void;
 }
 
@@ -72,8 +72,6 @@ export interface Understudy {
    */
   stop(limitMs: number, lastRequestsMs?: number): Promise<boolean>;
 }
-
-const MINUTE_MS = 60_000;
 
 /** Turns settings into objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(config: Config, runtime: Runtime): Promise<Understudy> {
@@ -273,7 +271,7 @@ function liveTokensFor(
   });
 }
 
-/** Of the providers that can check a key. */
+/** The checks of the providers that have one, by provider. */
 export const keyCheckers = (
   config: Config,
   providers: readonly Provider<Config>[],
@@ -315,7 +313,7 @@ async function loadOtel({ exportsSpans }: Config, options: OtelOptions) {
 /** A Redis that does not answer must not delay the start or the end for long. */
 const JOIN_LIMIT_MS = 1000;
 const LEAVE_LIMIT_MS = 500;
-/** Messages on their way are given so long at the end. */
+/** How long alerts that are being sent may take at the stop. */
 const ALERTS_LIMIT_MS = 2000;
 
 /** What instances share; null without a Redis, whose client is then not loaded. */
@@ -359,7 +357,7 @@ interface ClientParts extends Pick<Runtime, 'clock' | 'log'> {
   readonly sharing: Awaited<ReturnType<typeof loadSharing>>;
 }
 
-/** Where there can be no client, without client tokens and without an admin token to make one. */
+/** Without client tokens, and without an admin token to make a client. */
 const NO_CLIENTS = {
   clients: null,
   admission: (): Admission => ({ guard: (failover) => failover, sink: {} }),
@@ -389,7 +387,7 @@ async function loadClients(config: Config, parts: ClientParts) {
   });
   const shared = sharing?.shareClientUse(createClientUse({ clients, shares, targets })) ?? null;
   await atMost(JOIN_LIMIT_MS, clock, clients.begin(), undefined);
-  // With Redis the other instances, or what they have left there, tell the counts of the day.
+  // With Redis the instances share the counts of the day.
   const saver =
     store.kind === 'file'
       ? createBudgetSaver({
@@ -428,7 +426,7 @@ interface AdminParts
   readonly clients: Clients | null;
 }
 
-/** Null without an admin token: neither its routes nor the metrics are loaded then. */
+/** Null without an admin token: its routes and the metrics are not loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
   const { adminToken: token, mode, cooldownMs, prices } = config;
   const { clients } = parts;
@@ -493,7 +491,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   };
 }
 
-/** Null where nothing is announced; the HTTP client is not loaded then. */
+/** Null without `ALERT_WEBHOOK_URL`: its code is not loaded then. */
 async function loadAlerts(
   { alertWebhook }: Config,
   parts: Pick<AlertsOptions, 'clock' | 'log' | 'instance'>,

@@ -1,9 +1,8 @@
 import type { ServiceErrorCode } from '../failover/service-error.ts';
 import type { EndedTrace } from '../failover/trace.ts';
-import { isoTime } from '../shared/clock.ts';
+import { isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
 import type { KeptRequest } from './kept-requests.ts';
-import { MINUTE_MS } from './minute-counts.ts';
 import type { FailureGroup } from './reports.ts';
 import { RecentCount } from './troubles.ts';
 
@@ -21,11 +20,11 @@ const MAX_GROUPS = 50;
 const MAX_REQUESTS = 5;
 const MAX_CLIENTS = 10;
 const KEPT_MINUTES = 60;
-/** The name of all callers that send no token. */
+/** Stands for all callers that send no token. */
 const WITHOUT_TOKEN = 'web';
 
 export function createFailureGroups(): FailureGroups {
-  /** That with the latest failure is the last. */
+  /** The group with the latest failure is the last. */
   const groups = new Map<string, Group>();
   return {
     add(kept) {
@@ -144,7 +143,7 @@ class Group {
   }
 }
 
-/** Whether it was before the sixty minutes of which the present one is the last. */
+/** Whether it was before the last sixty minutes; the present minute is the last of them. */
 const isOld = (at: number, now: number) =>
   Math.floor(at / MINUTE_MS) <= Math.floor(now / MINUTE_MS) - KEPT_MINUTES;
 
@@ -162,7 +161,7 @@ const REFUSED: Record<ServiceErrorCode, string> = {
   client_gone: 'The client left.',
 };
 
-/** Why a request failed that was not refused by us. */
+/** Why a request failed that this server did not refuse, in one sentence for the operator. */
 const BROKEN: Record<FailureKind, string> = {
   rate_limited: 'The answer broke off: a rate limit was reached.',
   quota_exhausted: "The answer broke off: the day's quota was spent.",

@@ -116,7 +116,7 @@ export const keyCheck = z
   .strictObject({
     verdict: z.enum(CHECK_VERDICTS).meta({
       description:
-        '`works`: the provider accepts the key. `unreachable`: it gave no answer. `unknown`: its answer says nothing of the key.',
+        '`works`: the provider accepts the key. `unreachable`: it gave no answer. `unknown`: its answer says nothing about the key.',
     }),
     sentence: text.meta({ description: 'The verdict in plain words, without any key.' }),
     at: time,
@@ -233,7 +233,7 @@ const period = z.strictObject({
     description:
       'Refused because a client was over its budget or its share. `requests` does not include them.',
   }),
-  tokens: count.meta({ description: 'Input and output, of every call that has told them.' }),
+  tokens: count.meta({ description: 'Input and output, of every call whose answer names them.' }),
   p95FirstMs: firstWords,
 });
 
@@ -310,7 +310,7 @@ const day = z.iso.date().meta({ examples: ['2026-11-24'] });
 const usageNumbers = {
   requests: count.meta({
     description:
-      'They count for the key and the model that answered, else for the last that were asked; the key is `none` where none was asked.',
+      'A request counts for the key and the model that answered, else for the last ones that were asked; the key is `none` where none was asked.',
   }),
   answered: count,
   attempts: count.meta({ description: 'Calls to the provider, each with one key.' }),
@@ -431,14 +431,14 @@ export const situationFields = {
     examples: ['quota_exhausted'],
   }),
   sentence: text,
-  fault: z.enum(FAULTS).meta({ description: 'Whose it is to mend; `quota` mends itself.' }),
+  fault: z.enum(FAULTS).meta({ description: 'Who must act; `quota` ends by itself.' }),
   keys: z
     .array(keyId)
     .max(MAX_NAMED_KEYS)
     .meta({ description: 'The keys in question: the first of them.' }),
   keysInAll: count,
   requestsAffected: count.meta({
-    description: 'Requests that were refused, interrupted or turned away meanwhile.',
+    description: 'Requests that were refused, interrupted or turned away since then.',
   }),
 };
 
@@ -551,5 +551,5 @@ export const overview = z
   .meta({
     id: 'Overview',
     description:
-      'Numbers of requests, failures and calls in flight are sums of all instances. What is said of keys is as this instance sees it. Times are in UTC.',
+      'Numbers of requests, failures and calls in flight are sums of all instances. The state of the keys is what this instance knows. Times are in UTC.',
   });

@@ -14,7 +14,7 @@ import type { Logger } from '../shared/logger.ts';
 import { digestOfToken, Secret } from '../shared/secret.ts';
 import { Budget, type BudgetLimits } from './budgets.ts';
 
-/** What a client may be let into. */
+/** The groups of routes that a client may be confined to. */
 export const CLIENT_ROUTES = [
   'chat',
   'openai',
@@ -45,7 +45,7 @@ export const UNLIMITED: ClientTerms = {
   weight: 1,
 };
 
-/** Who may send a token. */
+/** A program with a token, its terms and its budget. */
 export class Client implements Sharer {
   readonly name: string;
   readonly origin: 'environment' | 'added';
@@ -98,7 +98,7 @@ export class Client implements Sharer {
     if (this.budget.used(now).requestsDay > before) this.lastUsedAt = now;
   }
 
-  /** Whether it may use some models only. */
+  /** Whether it may use only some models. */
   get isConfined(): boolean {
     return this.#models !== null;
   }
@@ -142,16 +142,16 @@ export interface ClientsOptions {
   readonly revoked: (name: string) => void;
 }
 
-/** These names mean something else in counts. `client-1` is the first of `CLIENT_TOKENS`. */
+/** Names with another meaning in the counts. `client-1` is the first of `CLIENT_TOKENS`. */
 export const isReserved = (name: string): boolean => /^(?:web|other|client-\d+)$/.test(name);
 
 const COLLECTION = 'clients';
 const MAX_CLIENTS = 10_000;
-/** Other instances may change the same client meanwhile. */
+/** How often a change is tried: another instance may change the same client at the same time. */
 const TRIES = 5;
 
 const limit = z.number().nullable();
-/** As it is kept. */
+/** A client in the store. */
 const stored = z.object({
   digest: z.string(),
   /** The token before the last rotation works until then: milliseconds since the epoch. */
@@ -182,8 +182,8 @@ interface Pass {
 }
 
 /**
- * The clients of `CLIENT_TOKENS`, and those that were made at run time. Of the latter the store holds a digest of the
- * token only, and every instance follows the store.
+ * The clients of `CLIENT_TOKENS`, and those that were made at run time. For the second kind the store holds only a digest
+ * of the token, and every instance follows the store.
  */
 export class Clients {
   readonly #options: ClientsOptions;
@@ -216,7 +216,7 @@ export class Clients {
   }
 
   /**
-   * One hash and one look-up, so that the time it takes tells nothing about a token.
+   * Looks the token up by its digest, so that the time does not depend on how much of a token is right.
    *
    * @returns null for an unknown token
    */
@@ -340,7 +340,7 @@ export class Clients {
       this.#unreadable.add(name);
       return null;
     }
-    // One that was revoked and made again begins anew.
+    // A client that was revoked and made again is a new one.
     const isSame = before?.value.createdAt === value.createdAt;
     const client = isSame ? before.client : this.#clientOf(name, value);
     client.setTerms(value, this.#options.aliases);

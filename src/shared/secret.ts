@@ -32,7 +32,7 @@ export class Secret {
 }
 
 /**
- * Looks a text up among these tokens by its hash, so that the time it takes tells nothing about a token.
+ * Looks a text up among these tokens by its digest, so that the time does not depend on how much of a token is right.
  *
  * @returns the id of the token that it equals, or null
  */

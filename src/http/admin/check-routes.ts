@@ -40,7 +40,7 @@ export function checkRoutes(
       summary: 'Check a key without using quota',
       description: `${HOW} A key that the provider rejects is parked; one that was rejected before and works is used again.`,
       params: z.object({ id: z.string().meta({ examples: ['google-2'] }) }),
-      answer: jsonAnswer('What the check says, and the key as it is now.', checkedKey),
+      answer: jsonAnswer('The outcome of the check, and the present state of the key.', checkedKey),
       errors: ['not_found'],
       handlers: [
         access.require,
@@ -62,7 +62,7 @@ export function checkRoutes(
         isRequired: false,
         examples: { all: { value: {} } },
       },
-      answer: jsonAnswer('What each check says, in the order of the keys.', checkedKeys),
+      answer: jsonAnswer('The outcome of each check, in the order of the keys.', checkedKeys),
       handlers: [
         access.require,
         readBody,

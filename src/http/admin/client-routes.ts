@@ -33,7 +33,7 @@ export interface ClientRoutesOptions {
   readonly redact: Redact;
 }
 
-/** The clients: who may send a token, and what each may do. */
+/** The admin API of the clients. */
 export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutesOptions): Route[] {
   const { clients, store, clock, log, redact } = options;
   const readBody = readJsonBody(MAX_ADMIN_BODY);
@@ -83,7 +83,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       method: 'get',
       path: '/api/clients',
       id: 'listClients',
-      summary: 'See the clients, what each may do and what it has used',
+      summary: 'List the clients with their limits and what they have used',
       description: 'Those of `CLIENT_TOKENS` first. No answer holds a token or its digest.',
       isPolled: true,
       answer: jsonAnswer('All clients.', clientList),
@@ -103,7 +103,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       id: 'makeClient',
       summary: 'Make a client',
       description:
-        'The answer holds its token, which is shown this once: the server keeps a digest of it. The client is known to all instances within a second.',
+        'The answer holds its token. No other answer shows it: the server keeps only a digest. All instances know the client within a second.',
       body: {
         schema: makeBody,
         examples: {
@@ -131,9 +131,9 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       path: '/api/clients/{name}',
       id: 'changeClient',
       summary: 'Change what a client may do',
-      description: 'It holds for the next request, in all instances within a second.',
+      description: 'It takes effect with the next request, in all instances within a second.',
       body: { schema: changeBody, examples: { limit: { value: { requestsPerMinute: 60 } } } },
-      answer: jsonAnswer('The client as it is now.', clientAnswer),
+      answer: jsonAnswer('The present state of the client.', clientAnswer),
       errors: CHANGE_ERRORS,
       handlers: acting(changeBody, 'change', (name, { by: _, reason: __, ...given }) =>
         clients.change(name, given),
@@ -145,13 +145,13 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       path: '/api/clients/{name}',
       id: 'revokeClient',
       summary: 'Revoke a client',
-      description: 'Its token is refused at the next request. Answers in flight go on.',
+      description: 'Its token is refused from the next request on. Answers in flight continue.',
       body: {
         schema: operatorNote.meta({ id: 'ClientRevocation' }),
         isRequired: false,
         examples: { named: { value: { by: 'Ana', reason: 'leaked' } } },
       },
-      answer: jsonAnswer('The client as it was.', clientAnswer),
+      answer: jsonAnswer('The last state of the client.', clientAnswer),
       errors: CHANGE_ERRORS,
       handlers: acting(operatorNote, 'revoke', (name) => clients.revoke(name)),
     },
@@ -161,7 +161,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       path: '/api/clients/{name}/rotate',
       id: 'rotateClientToken',
       summary: 'Replace the token of a client',
-      description: 'The answer holds the new token, which is shown this once.',
+      description: 'The answer holds the new token. No other answer shows it.',
       body: {
         schema: rotateBody,
         isRequired: false,
@@ -209,20 +209,20 @@ const termsOf = (modelNames: readonly string[]) =>
       .exactOptional()
       .meta({
         description:
-          'The protocols that it may use; `embeddings` are apart, in every protocol. Default: null, which is all.',
+          'The protocols that it may use; `embeddings` stands for embeddings in every protocol. Default: null, which is all.',
       }),
     requestsPerMinute: limit.exactOptional().meta({
       description: 'Requests that need a key, in a minute of the clock. Default: null, no limit.',
     }),
     tokensPerMinute: limit.exactOptional().meta({
       description:
-        'Input and output; they count at the end of a request. What is used up refuses the next request. Default: null.',
+        'Input and output. They count at the end of a request; when the limit is reached, the next request is refused. Default: null.',
     }),
     requestsPerDay: limit.exactOptional().meta({ description: 'In a day of UTC. Default: null.' }),
     tokensPerDay: limit.exactOptional().meta({ description: 'In a day of UTC. Default: null.' }),
     weight: z.int().min(1).max(MAX_WEIGHT).exactOptional().meta({
       description:
-        'Its part of a model that is scarce, beside the weights of the others. Default: 1.',
+        'Its part of a scarce model is its weight among those of all active clients. Default: 1.',
     }),
   }) satisfies Record<keyof ClientTerms, z.ZodType>;
 
@@ -248,7 +248,9 @@ const clientReport = z
       description: '`environment`: of `CLIENT_TOKENS`; it can only be changed there.',
     }),
     createdAt: time.nullable().meta({ description: 'Null for one of `CLIENT_TOKENS`.' }),
-    lastUsedAt: time.nullable().meta({ description: 'As far as this instance knows.' }),
+    lastUsedAt: time
+      .nullable()
+      .meta({ description: 'The last request that this instance knows of.' }),
     used: z
       .strictObject({
         requestsMinute: count,
@@ -268,7 +270,7 @@ const clientAnswer = z.strictObject({ client: clientReport }).meta({ id: 'Client
 const clientWithToken = z
   .strictObject({
     client: clientReport,
-    token: z.string().meta({ description: 'Shown this once.' }),
+    token: z.string().meta({ description: 'No other answer shows it.' }),
   })
   .meta({ id: 'ClientWithToken' });
 

@@ -38,14 +38,14 @@ import { MAX_ADMIN_BODY, type OperatorNote, operatorNote, orderIn } from './oper
 export interface KeyRoutesOptions extends KeyCheckParts {
   readonly providers: readonly ProviderFacts[];
   readonly redact: Redact;
-  /** How long an operator parks a key without saying so. */
+  /** How long a park lasts by default. */
   readonly cooldownMs: number;
 }
 
 /** In bytes. */
 const MAX_IMPORT = 2 ** 21;
 
-/** Everything about the keys that the operator sees and does. */
+/** The admin API of the keys. */
 export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route[] {
   const { view, registry, cooldownMs } = options;
   const readBody = readJsonBody(MAX_ADMIN_BODY);
@@ -63,7 +63,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
   ) => ({
     ...ofKey,
     body: { schema, isRequired: needsBody, examples: { named: { value: example } } },
-    answer: jsonAnswer('The key as it is now.', changedKey),
+    answer: jsonAnswer('The present state of the key.', changedKey),
     errors: ['not_found', 'conflict', 'store_unavailable'] as const,
     handlers: [access.require, readBody, postChange(options, schema, change)],
   });
@@ -93,7 +93,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'addKey',
       summary: 'Add a key',
       description:
-        'It is used at once, by every instance. `warnings` says what looks wrong about it; no key is refused for its shape.',
+        'Every instance uses it within a second. `warnings` says what looks wrong about it; no key is refused for its shape.',
       body: { schema: schemas.add, examples: { named: { value: NEW_KEY } } },
       answer: { ...jsonAnswer('The key.', changedKey), status: 201 },
       errors: ['conflict', 'store_unavailable'],
@@ -108,7 +108,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       description:
         'A line for each: `KEY`, `KEY=project` or `KEY=project,billing`, with `google:` or `anam:` before the key where `provider` does not say it. Lines that begin with `#` are comments. Keys that are there already are skipped; after any other fault none is added.',
       body: { schema: schemas.import, examples: { named: { value: NEW_KEYS } } },
-      answer: jsonAnswer('What became of the lines.', imported),
+      answer: jsonAnswer('The keys that were added, and the lines that were skipped.', imported),
       errors: ['conflict', 'store_unavailable'],
       handlers: [access.require, readJsonBody(MAX_IMPORT), importKeys(options, schemas.import)],
     },
@@ -117,7 +117,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       path: '/api/keys/export',
       id: 'exportKeys',
       summary: 'List all keys with their labels',
-      description: 'Without the text of any key: the fingerprint tells which one it is.',
+      description: 'Without the text of any key: the fingerprint identifies the key.',
       query: exportQuery,
       answer: {
         description: 'Every key, retired ones of the settings too.',
@@ -147,7 +147,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'replaceKey',
       summary: 'Give a key another text',
       description:
-        'Its id and labels stay, and what was found about the old text is forgotten. Answers in flight go on with the old one.',
+        'Its id and labels stay, and what was found about the old text is forgotten. Answers in flight continue with the old one.',
     },
     {
       ...act({ schema: note, example: WHY }, (id, _, order) => registry.pause(id, order)),
@@ -155,7 +155,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       path: '/api/keys/{id}/pause',
       id: 'pauseKey',
       summary: 'Take a key out of use until it is resumed',
-      description: 'Its answers in flight go on. Counts do not include a paused key.',
+      description: 'Its answers in flight continue. Counts do not include a paused key.',
     },
     {
       ...act({ schema: note, example: WHY }, (id, _, order) => registry.resume(id, order)),
@@ -170,7 +170,10 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
         { schema: releaseBody, example: { by: 'Ana', reason: 'quota was raised' } },
         async () => {},
       ),
-      answer: jsonAnswer('The key as it is now, and what the check says.', releasedKey),
+      answer: jsonAnswer(
+        'The present state of the key, and the outcome of the check.',
+        releasedKey,
+      ),
       errors: ['not_found', 'conflict', 'check_failed'],
       handlers: [access.require, readBody, releaseKey(options)],
       method: 'post',
@@ -191,7 +194,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'parkKey',
       summary: 'Take a key out of use for a time',
       description:
-        'Until its time has passed or an operator releases it. Its running calls go on. A later order replaces this one.',
+        'Until the time has passed or an operator releases it. Calls in flight continue. A later call replaces this one.',
     },
     {
       ...act({ schema: note, example: WHY }, (id, _, order) => registry.retire(id, order)),
@@ -202,7 +205,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'retireKey',
       summary: 'Take a key out for good',
       description:
-        'Its answers in flight go on. An added key is forgotten. A key of a variable or a file stays retired after a restart, until the variable holds another text or the key is resumed.',
+        'Its answers in flight continue. An added key is forgotten. A key of a variable or a file stays retired after a restart, until the variable holds another text or the key is resumed.',
     },
   ];
 }
@@ -417,7 +420,7 @@ function addKey({ registry, providers, redact, view }: KeyRoutesOptions, schema:
   };
 }
 
-/** Those that are given; an empty one is none. */
+/** The labels that the body names. An empty text removes the label. */
 function labelsOf(body: Labels): Labels {
   const given = LABELS.filter((name) => body[name] !== undefined);
   return Object.fromEntries(given.map((name) => [name, body[name] || null]));

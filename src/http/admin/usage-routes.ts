@@ -9,7 +9,7 @@ import { sendJson } from '../reply.ts';
 import type { Route } from '../route.ts';
 import { CSV, sendCsv } from './csv.ts';
 
-/** What was used, for people and for spreadsheets. */
+/** The usage as JSON and as CSV. */
 export const usageRoutes = (guard: RequestHandler, usage: UsageStats): Route[] => [
   {
     method: 'get',
