@@ -60,7 +60,7 @@ async function runDemo(): Promise<void> {
   watchKeys({ clock, standin, url, output: process.stdout, names });
 }
 
-/** A question with the word `slowly` has twelve seconds of an answer, and one that names a tool calls it. */
+/** A question with the word `slowly` has twelve seconds of an answer, `draw` an image, and one that names a tool calls it. */
 function answerTo({ lastUserText, functions }: Asked): AnswerShape {
   return {
     chunks: 8,
@@ -69,11 +69,23 @@ function answerTo({ lastUserText, functions }: Asked): AnswerShape {
     thoughts: 'The stand-in repeats what was said.',
     // The last content is the result of a tool.
     ...(lastUserText === '' ? { text: 'Thank you, that is what I wanted to know.' } : {}),
+    ...(/\bdraw\b/i.test(lastUserText) ? { image: DRAWING } : {}),
     functionCalls: functions
       .filter((name) => lastUserText.includes(name))
       .map((name) => ({ name, args: {} })),
   };
 }
+
+const DRAWING = {
+  mimeType: 'image/svg+xml',
+  data: Buffer.from(
+    `<svg xmlns="http://www.w3.org/2000/svg" width="320" height="180" viewBox="0 0 320 180">
+      <rect width="320" height="180" fill="#24345f"/><circle cx="250" cy="50" r="26" fill="#f2bd5b"/>
+      <path d="M0 180 90 70 160 150 220 95 320 180Z" fill="#57446f"/>
+      <text x="16" y="36" fill="#fff" font-family="sans-serif" font-size="18">DEMO: drawn by the stand-in</text>
+    </svg>`,
+  ).toString('base64'),
+};
 
 /** Of the user's own environment it takes five settings, and never reads a real key. */
 async function settingsFor(standinUrl: string): Promise<Record<string, string>> {
@@ -150,8 +162,9 @@ state of the keys after that:
   (for i in $(seq 60); do echo "$(curl -s ${url}/api/chat -H 'content-type: application/json' -d '{"message":"Still there?"}')" & done; wait)
   curl ${url}/api/keys/status
 
-A page with useChat also gets the model's thoughts, and a reload goes on with a running answer. "Count slowly" takes
-twelve seconds; a question that names a tool of CHAT_TOOLS (local_time by default) calls it.
+The playground and a page with useChat also get the model's thoughts; with useChat a reload goes on with a running answer.
+"Count slowly" takes twelve seconds, "Draw a hill" has an image, and a question that names a tool of CHAT_TOOLS (local_time
+by default) calls it.
 
 Ctrl+C ends it.
 

@@ -15,7 +15,7 @@ import { createClientAccess } from './caller.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
 import { type LiveRoutesOptions, liveRoute } from './live-routes.ts';
-import { DOCS, servePage } from './page-routes.ts';
+import { DOCS, homePage, servePage } from './page-routes.ts';
 import {
   admitPrograms,
   type ProgramRoutesOptions,
@@ -87,7 +87,8 @@ export function createApp(options: AppOptions): Express {
   app.use(clients === null ? refuseTokenInQuery : admitPrograms(access));
   serveRoutes(app, routes.toSorted(byUse));
   app.use('/api/chat', guessErrorForm(clock));
-  for (const page of [DOCS, ...(admin?.pages ?? [])]) {
+  const home = homePage({ mode: options.mode, hasAdmin: admin !== null });
+  for (const page of [home, DOCS, ...(admin?.pages ?? [])]) {
     routes.push(servePage(app, page));
   }
   app.use(notFound);

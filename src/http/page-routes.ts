@@ -7,12 +7,17 @@ import helmet from 'helmet';
 import { z } from 'zod';
 import { headersFrom } from './access.ts';
 import { notFound } from './errors.ts';
+import { sendJson } from './reply.ts';
 import { type Route, serveRoutes } from './route.ts';
 
 /** A page for a browser: one HTML file and what it loads, all from our own origin. */
 export interface Page extends Pick<Route, 'path' | 'id' | 'tag' | 'summary' | 'auth'> {
   /** Its folder in `pages/`, which holds an `index.html`. */
   readonly folder: string;
+  /** Where its files are. Default: below its path. */
+  readonly filesAt?: string;
+  /** The answer to a client that accepts JSON and does not prefer HTML. Default: the page. */
+  readonly forPrograms?: { readonly schema: z.ZodType; readonly body: object };
   /** Folders of packages by the name in the URL (`lit-html` for `/dashboard/lib/lit-html/…`). */
   readonly libraries?: Readonly<Record<string, string>>;
   /** The only files that it loads of its libraries, below `lib`. Default: all. */
@@ -28,27 +33,35 @@ const FOLDER = fileURLToPath(new URL('../../src/http/pages', import.meta.url));
 
 /** @returns the route of the page itself */
 export function servePage(app: Express, page: Page): Route {
-  const { folder: name, libraries = {}, connectsTo, before = [], loads, ...described } = page;
-  const folder = requireFolder(join(FOLDER, name));
+  const { path, id, tag, summary, auth, before = [], forPrograms, filesAt = path } = page;
+  const folder = requireFolder(join(FOLDER, page.folder));
+  const restrictPage = restrict(page.connectsTo);
   const route: Route = {
-    ...described,
+    ...{ path, id, tag, summary },
+    ...(auth === undefined ? {} : { auth }),
     method: 'get',
     answer: {
       description: 'The page; 304 if it has not changed.',
-      content: { 'text/html': z.string() },
+      content: {
+        'text/html': z.string(),
+        ...(forPrograms === undefined ? {} : { 'application/json': forPrograms.schema }),
+      },
     },
-    handlers: [...before, sendPage(join(folder, 'index.html'))],
+    handlers: [
+      restrictPage,
+      ...before,
+      ...(forPrograms === undefined ? [] : [sendToPrograms(forPrograms.body)]),
+      sendPage(join(folder, 'index.html')),
+    ],
   };
-  const { path } = route;
-  app.use(path, restrict(connectsTo));
   serveRoutes(app, [route]);
   // Express matches this path as it matches those below, so no spelling reaches a file past the handlers.
-  app.use(path, ...before, refuseOtherSpellings);
-  if (loads !== undefined) app.use(`${path}/lib`, only(loads));
-  for (const [library, module] of Object.entries(libraries)) {
-    app.use(`${path}/lib/${library}`, files(folderOf(module)));
+  app.use(filesAt, restrictPage, ...before, refuseOtherSpellings);
+  if (page.loads !== undefined) app.use(`${filesAt}/lib`, only(page.loads));
+  for (const [library, module] of Object.entries(page.libraries ?? {})) {
+    app.use(`${filesAt}/lib/${library}`, files(folderOf(module)));
   }
-  app.use(path, files(folder), files(join(FOLDER, 'shared')));
+  app.use(filesAt, files(folder), files(join(FOLDER, 'shared')));
   return route;
 }
 
@@ -84,6 +97,14 @@ function restrict(connectsTo: readonly string[] = []): RequestHandler {
 }
 
 const POLICY = /^content-security-policy: .*\r\n/im;
+
+/** Browsers ask for HTML first. */
+const sendToPrograms = (body: object): RequestHandler =>
+  function answerProgram(request, response, next) {
+    response.vary('accept');
+    if (request.accepts(['json', 'html']) === 'html') next();
+    else sendJson(response, 200, body);
+  };
 
 function sendPage(file: string): RequestHandler {
   return function getPage(_request, response, next) {
@@ -139,3 +160,51 @@ export const DOCS: Page = {
   libraries: { 'swagger-ui': 'swagger-ui-dist' },
   loads: ['/swagger-ui/swagger-ui.css', '/swagger-ui/swagger-ui-bundle.js'],
 };
+
+export interface HomeOptions {
+  /** `demo`: the providers are stand-ins. */
+  readonly mode: 'live' | 'demo';
+  /** Whether the pages for the operator exist. */
+  readonly hasAdmin: boolean;
+}
+
+/** Says what this server is, and where everything is. */
+export const homePage = ({ mode, hasAdmin }: HomeOptions): Page => ({
+  path: '/',
+  id: 'getHome',
+  tag: 'Developers',
+  summary: 'See what this server is, and where to go: a page for browsers, JSON for programs',
+  folder: 'home',
+  filesAt: '/home',
+  forPrograms: {
+    schema: home,
+    body: {
+      name: 'Understudy',
+      mode,
+      chat: '/api/chat',
+      avatar: '/api/anam/session-token',
+      keys: '/api/keys/status',
+      health: '/health',
+      docs: '/docs',
+      openapi: '/openapi.json',
+      ...(hasAdmin ? { dashboard: '/dashboard', playground: '/playground' } : {}),
+    } satisfies z.output<typeof home>,
+  },
+});
+
+const adminPath = z.string().optional().meta({ description: 'Missing without `ADMIN_TOKEN`.' });
+
+const home = z
+  .strictObject({
+    name: z.literal('Understudy'),
+    mode: z.enum(['live', 'demo']).meta({ description: '`demo`: the providers are stand-ins.' }),
+    chat: z.string(),
+    avatar: z.string(),
+    keys: z.string(),
+    health: z.string(),
+    docs: z.string(),
+    openapi: z.string(),
+    dashboard: adminPath,
+    playground: adminPath,
+  })
+  .meta({ id: 'Home', description: 'The paths of this server.' });

@@ -71,8 +71,8 @@ ifThere(image, 'the npm registry', 'what the Dockerfile makes', (built) => {
     expect(built.user).toMatch(/^[1-9]\d*:[1-9]\d*$/);
     const { url } = await start();
     expect((await fetch(`${url}/health`)).status).toBe(200);
-    for (const page of ['/dashboard', '/playground', '/docs', '/login']) {
-      const statuses = await loadPage(url + page, AS_ADMIN);
+    for (const page of ['/', '/dashboard', '/playground', '/docs', '/login']) {
+      const statuses = await loadPage(url + page, { ...AS_ADMIN, accept: 'text/html' });
       expect(statuses.size).toBeGreaterThan(3);
       expect([...statuses].filter(([, status]) => status !== 200)).toEqual([]);
     }

@@ -29,7 +29,6 @@ function expectRefusal({ status, headers, body }: Answer, expected: [number, str
 
 describe('an unknown path', () => {
   it.each([
-    '/',
     '/api',
     '/api/chat/more',
     '/.env',

@@ -1,16 +1,24 @@
+import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { expectReadable } from '../support/accessibility.ts';
 import { ADMIN_TOKEN } from '../support/admin.ts';
 import { describeInBrowser } from '../support/browser.ts';
-import { logIn } from '../support/log-in.ts';
+import { logIn, openAsAdmin } from '../support/log-in.ts';
 import { startApp } from '../support/start-app.ts';
+import { writeToolsFile } from '../support/tools-file.ts';
 import { whileTimePasses } from '../support/while-time-passes.ts';
 
 const TWO = { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two', ADMIN_TOKEN };
 const LEAKED = { key: 'g-one', service: 'google', fault: { kind: 'leaked' } } as const;
 
-/** The browser's own message about a refusal. */
-const REFUSED = /status of (429|503)/;
+/** The browser's own message: the page asks whether an admin is logged in. */
+const LOGGED_OUT = /status of 401/;
+const REFUSED = /status of (401|429|503)/;
+
+const EXAMPLE_TOOLS = fileURLToPath(new URL('../../examples/nextjs/tools.json', import.meta.url));
+const APPROVED_TOOL = { name: 'send_mail', description: 'Sends a mail.', needsApproval: true };
+const PIXEL =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
 describeInBrowser('the playground', (browser) => {
   it('streams an answer with its model and number of attempts, and the key only for an admin', async () => {
@@ -21,7 +29,8 @@ describeInBrowser('the playground', (browser) => {
         keys: [LEAKED, { key: 'g-two', service: 'google' }],
       },
     });
-    const page = await browser.open(`${app.url}/playground`);
+    const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
+    await page.getByText('You are not logged in').waitFor();
     await page.getByLabel('Message').fill('Count to six');
     await page.keyboard.press('Enter');
     const talk = page.getByLabel('Conversation');
@@ -29,20 +38,21 @@ describeInBrowser('the playground', (browser) => {
     await whileTimePasses(app.clock, talk.getByText(/one two(?!.*six)/).waitFor(), 2);
     await whileTimePasses(app.clock, whole);
     expect(await talk.getByText(/^answered (at|after|by)/).textContent()).toMatch(
-      /^answered after 2 attempts · gemini-flash-latest · first text after \d+ ms · \d+ tokens · stop$/,
+      /^answered after 2 attempts · gemini-flash-latest · first words after \d+ ms · \d+ tokens \(\d+ in, \d+ out\) · stop$/,
     );
-    await page.getByRole('link', { name: 'Log in' }).click();
+    await page.getByRole('banner').getByRole('link', { name: 'Log in' }).click();
     await logIn(page);
     await page.waitForURL(`${app.url}/playground`);
     await page.getByLabel('Message').fill('Hello');
     await page.getByRole('button', { name: 'Send', exact: true }).click();
     await whileTimePasses(app.clock, page.getByText(/answered by google-2 at the first/).waitFor());
-    expect(await page.getByText('to see which key has answered').count()).toBe(0);
+    expect(await page.getByText('You are not logged in').isVisible()).toBe(false);
+    await page.getByRole('banner').getByText('Ana').waitFor();
   });
 
   it('sends the earlier turns, and aborts the call to the provider with the button', async () => {
     const app = await startApp({ environment: TWO });
-    const page = await browser.open(`${app.url}/playground`);
+    const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
     const talk = page.getByLabel('Conversation');
     for (const message of ['First question', 'Second question']) {
       await page.getByLabel('Message').fill(message);
@@ -72,24 +82,110 @@ describeInBrowser('the playground', (browser) => {
       environment: TWO,
       standin: { answer: { firstChunkMs: 12_000 } },
     });
-    const page = await browser.open(`${app.url}/playground`);
+    const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
     const talk = page.getByLabel('Conversation');
     await page.getByLabel('Message').fill('Hello');
     await page.keyboard.press('Enter');
     await whileTimePasses(app.clock, talk.getByText(/^answered late · .*stop$/).waitFor(), 100);
   });
 
-  it('counts the answers and refusals of a burst, and shows when to retry', async () => {
+  it('shows reasoning, a tool with its result, and images, and sends them on', async () => {
+    const app = await startApp({
+      environment: { ...TWO, CHAT_TOOLS: EXAMPLE_TOOLS, CHAT_REASONING: 'true' },
+      standin: {
+        answer: ({ functions, lastUserText }) => ({
+          text: 'It is late.',
+          thoughts: 'The clock knows.',
+          image: { mimeType: 'image/png', data: PIXEL },
+          functionCalls:
+            lastUserText === 'When?'
+              ? functions.map((name) => ({ name, args: { timeZone: 'UTC' } }))
+              : [],
+        }),
+      },
+    });
+    const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
+    const talk = page.getByLabel('Conversation');
+    await page.getByLabel('Add a file').setInputFiles({
+      name: 'pixel.png',
+      mimeType: 'image/png',
+      buffer: Buffer.from(PIXEL, 'base64'),
+    });
+    await page.getByRole('button', { name: 'Remove pixel.png' }).waitFor();
+    await page.getByLabel('Message').fill('When?');
+    await page.keyboard.press('Enter');
+    await talk.getByText('waits for its result').waitFor();
+    await talk.getByText('The clock knows.').waitFor();
+    await talk.getByText('"timeZone": "UTC"').waitFor();
+    await talk.getByRole('img', { name: 'Attached image: pixel.png' }).waitFor();
+    await talk.getByRole('img', { name: 'Generated image' }).waitFor();
+    await expectReadable(page);
+    await talk.getByLabel('Result').fill('{"time": "23:59"}');
+    await talk.getByRole('button', { name: 'Send the result' }).click();
+    await expect.poll(() => app.standin.calls.length).toBe(2);
+    const [first, second] = app.standin.calls.map(({ body }) => JSON.stringify(body));
+    expect(first).toContain(`"inlineData":{"mimeType":"image/png","data":"${PIXEL}"}`);
+    expect(second).toMatch(/"functionCall":.*"functionResponse":.*"time":"23:59"/);
+    await expectReadable(page);
+  });
+
+  it('asks for a decision where a tool needs approval', async () => {
+    const app = await startApp({
+      environment: { ...TWO, CHAT_TOOLS: writeToolsFile([APPROVED_TOOL]) },
+      standin: { answer: { functionCalls: [{ name: 'send_mail', args: {} }] } },
+    });
+    const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
+    const talk = page.getByLabel('Conversation');
+    await page.getByLabel('Message').fill('Send it');
+    await page.keyboard.press('Enter');
+    await talk.getByRole('button', { name: 'Approve' }).click();
+    await talk.getByLabel('Result').fill('sent');
+    expect(app.standin.calls.length).toBe(1);
+    await talk.getByRole('button', { name: 'Send the result' }).click();
+    await expect.poll(() => JSON.stringify(app.standin.calls.at(-1)?.body)).toContain('"sent"');
+  });
+
+  it('shows the sources of an answer, and to the admin its attempts', async () => {
+    const app = await startApp({
+      environment: { ...TWO, CHAT_GROUNDING: 'true' },
+      standin: {
+        answer: { sources: [{ uri: 'https://clock.example/', title: 'A clock' }] },
+        keys: [LEAKED, { key: 'g-two', service: 'google' }],
+      },
+    });
+    const page = await openAsAdmin(browser, `${app.url}/playground`, LOGGED_OUT);
+    await page.getByLabel('Message').fill('Hello');
+    await page.keyboard.press('Enter');
+    const source = page.getByRole('link', { name: 'A clock' });
+    expect(await source.getAttribute('href')).toBe('https://clock.example/');
+    await page.getByText('Attempts', { exact: true }).click();
+    const attempts = page.locator('.attempts').getByRole('listitem');
+    await attempts.filter({ hasText: 'google gemini-flash-latest key rejected after' }).waitFor();
+    await attempts.filter({ hasText: 'google-2 gemini-flash-latest success after' }).waitFor();
+    const requestId = String(app.logs.find(({ path }) => path === '/api/chat')?.requestId);
+    const link = page.getByRole('link', { name: requestId });
+    expect(await link.getAttribute('href')).toBe(`/dashboard#request=${requestId}`);
+    await expectReadable(page);
+  });
+
+  it('keeps its bursts, with the key of each answer and when to retry', async () => {
     const app = await startApp({
       environment: { ...TWO, KEY_WAIT_SECONDS: '0' },
       standin: { keys: [LEAKED, { key: 'g-two', service: 'google', limits: { rpm: 10 } }] },
     });
-    const page = await browser.open(`${app.url}/playground`, REFUSED);
-    await page.getByRole('button', { name: 'Send 24 requests' }).click();
-    const result = page.getByRole('region', { name: 'Burst' }).getByRole('listitem');
-    await result.filter({ hasText: '14 refused: I' }).waitFor();
-    const texts = (await result.allInnerTexts()).filter((text) => text.includes('answered'));
-    expect(texts.reduce((sum, text) => sum + Number.parseInt(text, 10), 0)).toBe(10);
+    const page = await openAsAdmin(browser, `${app.url}/playground`, REFUSED);
+    const panel = page.getByRole('region', { name: 'Burst' });
+    await panel.getByRole('button', { name: 'Send 24 requests' }).click();
+    await panel.getByText('14 refused: I').waitFor();
+    await panel.getByText('10 answered by google-2').waitFor();
+    await panel.getByLabel('Number of requests').selectOption('6 requests');
+    await panel.getByRole('button', { name: 'Send 6 requests' }).click();
+    await panel.getByText(/0 answered, 6 refused, in/).waitFor();
+    await page.reload();
+    await panel.getByText(/10 answered, 14 refused, in/).click();
+    const answers = panel.getByLabel('Each request').last().getByRole('listitem');
+    await answers.filter({ hasText: 'google-2' }).nth(9).waitFor();
+    expect(await answers.count()).toBe(24);
     await page.getByLabel('Message').fill('Hello');
     await page.keyboard.press('Enter');
     const notice = page.getByLabel('Conversation').locator('.notice');
@@ -111,12 +207,25 @@ describeInBrowser('the playground', (browser) => {
         ],
       },
     });
-    const page = await browser.open(`${app.url}/playground`);
+    const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
     const panel = page.getByRole('region', { name: 'Avatar' });
     await panel.getByRole('button', { name: 'Start a session' }).click();
     await panel.getByText('Session token received.').waitFor();
     await panel.getByText(/^Session started: [0-9a-f-]{36}\.$/).waitFor();
-    await panel.getByText('video needs the real Anam service').waitFor();
+    await panel.getByText('This picture is made up by the demo').waitFor();
+    await expect.poll(() => page.evaluate(PICTURE)).toEqual({ width: 640, isDark: false });
     expect(app.logText()).toContain('another key stepped in');
+    await panel.getByRole('button', { name: 'Stop' }).click();
+    expect(await page.evaluate('document.querySelector("video").srcObject')).toBeNull();
   });
 });
+
+/** What the video shows in its middle. */
+const PICTURE = `(() => {
+  const video = document.querySelector('video');
+  const canvas = document.createElement('canvas');
+  const context = canvas.getContext('2d');
+  context.drawImage(video, 0, 0, canvas.width, canvas.height);
+  const [red] = context.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data;
+  return { width: video.videoWidth, isDark: red < 100 };
+})()`;

@@ -36,7 +36,11 @@ export function describeInBrowser(name: string, define: (browser: InBrowser) => 
       async open(url, forgives) {
         if (browser === null) throw new Error('the browser has not started');
         const viewport = { width: 1280, height: 900 };
-        const context = await browser.newContext({ viewport, reducedMotion: 'reduce' });
+        const context = await browser.newContext({
+          viewport,
+          reducedMotion: 'reduce',
+          timezoneId: 'Europe/Berlin',
+        });
         contexts.push(context);
         const page = await context.newPage();
         await listen(page, (complaint) => {

@@ -1,4 +1,5 @@
 const LOADED_BY_HTML = /<(?:link|script|img)\b[^>]*?\b(?:src|href)="(\/[^"]+)"/g;
+const LOADED_BY_STYLES = /@import url\("([^"]+\.css)"\)/g;
 const LOADED_BY_SCRIPT = /\b(?:from|import)\s*["']((?:\.{0,2}\/)[^"']+\.js)["']/g;
 
 /**
@@ -32,5 +33,6 @@ function loadedBy(type: string, text: string): readonly string[] {
 
 function patternFor(type: string): RegExp | null {
   if (type.startsWith('text/html')) return LOADED_BY_HTML;
+  if (type.startsWith('text/css')) return LOADED_BY_STYLES;
   return type.startsWith('text/javascript') ? LOADED_BY_SCRIPT : null;
 }

@@ -114,6 +114,18 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
       handlers: [readBody, postLogin(access, redact)],
     },
     {
+      ...reading,
+      path: '/api/login',
+      id: 'getSession',
+      summary: 'See who is logged in',
+      answer: jsonAnswer('The name given at the login.', session),
+      handlers: [
+        access.require,
+        (_request, response) =>
+          sendJson(response, 200, { name: response.locals.admin?.name ?? null }),
+      ],
+    },
+    {
       method: 'post',
       path: '/api/logout',
       id: 'logOut',
@@ -126,6 +138,15 @@ function adminRoutes(access: AdminAccess, options: AdminHttpOptions): Route[] {
     },
   ];
 }
+
+const session = z
+  .strictObject({
+    name: z
+      .string()
+      .nullable()
+      .meta({ description: 'Null: none was given.', examples: ['Ana'] }),
+  })
+  .meta({ id: 'LoggedIn' });
 
 const done = z.strictObject({ status: z.literal('ok') }).meta({ id: 'Done' });
 

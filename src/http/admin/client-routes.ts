@@ -92,6 +92,8 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
         (_request, response) =>
           sendJson(response, 200, {
             ...placeOf(store.kind),
+            models: [...options.modelNames],
+            routes: [...CLIENT_ROUTES],
             clients: clients.all().map(report),
           }),
       ],
@@ -277,9 +279,14 @@ const clientWithToken = z
 const clientList = z
   .strictObject({
     ...keptWhere,
+    models: z.array(z.string()).meta({
+      description: 'Models and aliases that a client may be limited to.',
+    }),
+    routes: z.array(z.enum(CLIENT_ROUTES)).meta({ description: 'As `models`.' }),
     clients: z.array(clientReport),
   })
   .meta({ id: 'ClientList' });
+export type ClientList = z.output<typeof clientList>;
 
 function reportClient(client: Client, now: number): z.input<typeof clientReport> {
   const { name, origin, createdAt, lastUsedAt, refused, budget } = client;

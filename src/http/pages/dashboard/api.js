@@ -7,22 +7,35 @@ export class LoggedOut extends Error {}
 /** The server rejects the query: after a restart it may have other keys or models. */
 export class Refused extends Error {}
 
+/** There is no such thing, or this server does not have the route. */
+export class Missing extends Error {}
+
 /** The server answers with an error. */
 export class Fault extends Error {}
 
 const TIMEOUT_MS = 8000;
+/** A check asks the provider for each key. */
+const CHANGE_TIMEOUT_MS = 60_000;
 
 /**
  * @param {string} path
  * @param {RequestInit} [options]
  */
-async function ask(path, options) {
+export async function ask(path, options) {
   const response = await reach(path, { headers: { accept: 'application/json' }, ...options });
   if (response.status === 401) throw new LoggedOut('Your login has ended. Log in again.');
   const body = await response.json();
   if (response.ok) return body;
-  throw new (response.status === 400 ? Refused : Fault)(body.error.message);
+  const Kind = KINDS[response.status] ?? Fault;
+  throw new Kind(sentenceOf(body.error));
 }
+
+/** @type {Record<number, new (message: string) => Error>} */
+const KINDS = { 400: Refused, 404: Missing };
+
+/** @param {{ message: string, details?: readonly { field: string, message: string }[] }} error */
+const sentenceOf = ({ message, details = [] }) =>
+  [message, ...details.map((detail) => `${detail.field}: ${detail.message}`)].join(' ');
 
 /**
  * @param {string} path
@@ -49,16 +62,66 @@ export function askKeys(query) {
 }
 
 /**
- * @param {string} id
- * @param {'release' | 'park'} action
- * @param {object} body
+ * @param {'POST' | 'PATCH' | 'DELETE'} method
+ * @param {string} path
+ * @param {object} [body]
  */
-export const act = (id, action, body) =>
-  ask(`/api/keys/${encodeURIComponent(id)}/${action}`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
+export const change = (method, path, body = {}) =>
+  ask(path, {
+    method,
+    headers: { 'content-type': 'application/json', accept: 'application/json' },
     body: JSON.stringify(body),
+    signal: AbortSignal.timeout(CHANGE_TIMEOUT_MS),
   });
+
+/**
+ * Something that is asked more rarely than the overview, and only while its section is on the screen.
+ * Where the server has no such route it stays null; after another error the value before it stays.
+ *
+ * @template T
+ * @param {{ path: () => string, everyMs: number, sections: readonly string[] }} options
+ */
+export function createFeed({ path, everyMs, sections }) {
+  /** @type {T | null} */
+  let value = null;
+  let isAbsent = false;
+  let dueAt = 0;
+  let askedPath = '';
+  return {
+    get value() {
+      return value;
+    },
+    /** Asks at the next poll. */
+    expire() {
+      dueAt = 0;
+    },
+    async refresh() {
+      const wanted = path();
+      const isDue = Date.now() >= dueAt || wanted !== askedPath;
+      if (isAbsent || !isDue || !sections.some(isOnScreen)) return;
+      askedPath = wanted;
+      dueAt = Date.now() + everyMs;
+      try {
+        value = await ask(wanted);
+      } catch (error) {
+        if (error instanceof LoggedOut) throw error;
+        isAbsent = error instanceof Missing;
+      }
+    },
+  };
+}
+
+/**
+ * A section that is not there yet counts too.
+ *
+ * @param {string} id
+ */
+function isOnScreen(id) {
+  const place = document.getElementById(id)?.getBoundingClientRect();
+  return place === undefined || (place.bottom > -NEAR && place.top < innerHeight + NEAR);
+}
+
+const NEAR = 300;
 
 const INTERVAL_MS = 2000;
 const MAX_INTERVAL_MS = 10_000;

@@ -2,32 +2,97 @@
 import { repeat } from '/dashboard/lib/lit-html/directives/repeat.js';
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { count, countdown } from '/dashboard/page.js';
-import { atTheEnd, moment, plain, STATES, sentence, serviceName, timeLeft } from './labels.js';
+import { atTheEnd, duration, number, plain, STATES, serviceName, timeLeft } from './labels.js';
 
 /** @import { KeyReport, KeysPage, Overview } from '../../../observability/reports.ts' */
-/** @typedef {{ service: string, model: string, state: string }} Filter */
+/** @typedef {{ search: string, service: string, model: string, state: string }} Filter */
 /**
  * By the server's clock: the time of the report, the present, the start; and the period of a bar.
  *
  * @typedef {{ now: number, liveNow: number, startedAt: number, barMs: number }} Times
  */
 /**
- * @typedef {object} KeysActions
- * @property {(key: KeyReport, action: 'release' | 'park') => void} choose
+ * @typedef {object} KeysOptions
+ * @property {Filter} filter
+ * @property {(changed: Partial<Filter>) => void} changeFilter
+ * @property {boolean} isWide whether two tables stand side by side
+ * @property {boolean} hasPrevious
  * @property {() => void} showNext
  * @property {() => void} showPrevious
+ * @property {() => void} add
+ * @property {() => void} importMany
+ * @property {() => void} checkAll
  */
 
 /**
+ * The keys in trouble first; each row leads to its detail.
+ *
  * @param {Overview} overview
- * @param {Filter} filter
- * @param {(changed: Partial<Filter>) => void} change
+ * @param {KeysPage} page
+ * @param {Times} times
+ * @param {KeysOptions} options
  */
-export const filtersView = ({ services }, filter, change) => html`
-  <div class="filters">
+export function keysView(overview, page, times, options) {
+  const { keys, total, next } = page;
+  const half = options.isWide && keys.length > 6 ? Math.ceil(keys.length / 2) : keys.length;
+  return html`
+    <section class="card" id="keys" aria-labelledby="keys-title">
+      <div class="row head">
+        <h2 id="keys-title">Keys <span class="quiet">${keys.length < total ? `${keys.length} of ` : ''}${number(total)}</span></h2>
+        ${filters(overview, options)}
+        <div class="row tools">
+          <button type="button" class="main" @click=${options.add}>Add key</button>
+          <button type="button" @click=${options.importMany}>Import</button>
+          <a class="button" href="/api/keys/export?format=csv" download>Export</a>
+          <button type="button" @click=${options.checkAll}>Check all</button>
+        </div>
+      </div>
+      <div class="halves">
+        ${[keys.slice(0, half), keys.slice(half)].map((rows) => (rows.length === 0 ? null : keysTable(rows, times)))}
+      </div>
+      ${keys.length === 0 ? html`<p class="quiet">No key matches.</p>` : null}
+      <div class="row foot">
+        ${next === null && !options.hasPrevious ? null : pager(next !== null, options)}
+        <p class="small quiet">${storageText(page)}</p>
+        ${unreadableText(page)}
+      </div>
+    </section>
+  `;
+}
+
+/** @param {KeysPage} page */
+const unreadableText = ({ unreadable = [] }) =>
+  unreadable.length === 0
+    ? null
+    : html`<p class="small wait">${count(unreadable.length, 'stored key')} cannot be read, because another MASTER_KEY or a newer version wrote ${unreadable.length === 1 ? 'it' : 'them'}: ${unreadable.slice(0, 10).join(', ')}.</p>`;
+
+/** @param {KeysPage} page */
+function storageText({ storage, lasts }) {
+  if (storage === undefined) return null;
+  const where = { redis: 'in Redis', file: 'in DATA_DIR', memory: 'in memory' }[storage];
+  return lasts === true
+    ? `Changes to keys are kept ${where} and outlive a restart.`
+    : `Changes to keys are kept ${where} until the restart: set MASTER_KEY, and REDIS_URL or DATA_DIR, to keep them.`;
+}
+
+/**
+ * @param {Overview} overview
+ * @param {KeysOptions} options
+ */
+const filters = ({ services }, { filter, changeFilter }) => html`
+  <div class="row filters" role="search" aria-label="Keys">
+    <input type="search" placeholder="Search id, project, fingerprint" aria-label="Search keys" autocomplete="off" spellcheck="false" .value=${filter.search}
+      @input=${(/** @type {Event} */ event) => changeFilter({ search: /** @type {HTMLInputElement} */ (event.target).value })} />
+    ${choice({
+      label: 'State',
+      all: 'Every state',
+      chosen: filter.state,
+      options: Object.entries(STATES).map(([value, { word }]) => ({ value, text: word })),
+      choose: (state) => changeFilter({ state }),
+    })}
     ${choice({
       label: 'Service and model',
-      all: 'all, for the first model of each',
+      all: 'Every service',
       chosen: `${filter.service} ${filter.model}`.trim(),
       options: services.flatMap(({ service, models }) =>
         models.map(({ model }) => ({
@@ -37,15 +102,8 @@ export const filtersView = ({ services }, filter, change) => html`
       ),
       choose(value) {
         const [service = '', model = ''] = value.split(' ');
-        change({ service, model });
+        changeFilter({ service, model });
       },
-    })}
-    ${choice({
-      label: 'State',
-      all: 'all',
-      chosen: filter.state,
-      options: Object.entries(STATES).map(([value, { word }]) => ({ value, text: word })),
-      choose: (state) => change({ state }),
     })}
   </div>
 `;
@@ -61,38 +119,15 @@ export const filtersView = ({ services }, filter, change) => html`
 
 /** @param {Choice} choice */
 const choice = ({ label, all, chosen, options, choose }) => html`
-  <label class="small">${label}
-    <select @change=${(/** @type {Event} */ event) => choose(/** @type {HTMLSelectElement} */ (event.target).value)}>
-      <option value="" ?selected=${chosen === ''}>${all}</option>
-      ${options.map(({ value, text }) => html`<option value=${value} ?selected=${value === chosen}>${text}</option>`)}
-    </select>
-  </label>
-`;
-
-/**
- * @param {KeysPage} page
- * @param {Times} times
- * @param {{ hasPrevious: boolean } & KeysActions} options
- */
-export const keysView = ({ keys, total, next }, times, options) => html`
-  <p class="small quiet">
-    ${keys.length < total ? `${keys.length} of ` : ''}${count(total, 'key')}. The bars show the last
-    ${count(Math.round(times.barMs / 60_000), 'minute')}; grey is before the server started.
-  </p>
-  <ul class="keys">
-    ${repeat(
-      keys,
-      ({ id, model }) => `${id} ${model}`,
-      (key) => html`<li class="card key">${keyCard(key, times, options)}</li>`,
-    )}
-  </ul>
-  ${keys.length === 0 ? html`<p class="card">No key matches.</p>` : null}
-  ${next === null && !options.hasPrevious ? null : pager(next !== null, options)}
+  <select aria-label=${label} @change=${(/** @type {Event} */ event) => choose(/** @type {HTMLSelectElement} */ (event.target).value)}>
+    <option value="" ?selected=${chosen === ''}>${all}</option>
+    ${options.map(({ value, text }) => html`<option value=${value} ?selected=${value === chosen}>${text}</option>`)}
+  </select>
 `;
 
 /**
  * @param {boolean} hasNext
- * @param {{ hasPrevious: boolean } & KeysActions} options
+ * @param {KeysOptions} options
  */
 const pager = (hasNext, { hasPrevious, showPrevious, showNext }) => html`
   <div class="row">
@@ -102,55 +137,75 @@ const pager = (hasNext, { hasPrevious, showPrevious, showNext }) => html`
 `;
 
 /**
+ * @param {readonly KeyReport[]} keys
+ * @param {Times} times
+ */
+const keysTable = (keys, times) => html`
+  <table class="dense keys">
+    <thead>
+      <tr>
+        <th scope="col" class="name">Key</th>
+        <th scope="col" class="state">State</th>
+        <th scope="col" class="until">Returns in</th>
+        <th scope="col" class="wide bar">Last ${Math.round(times.barMs / 60_000)} min</th>
+        <th scope="col" class="wide number few">Calls</th>
+        <th scope="col" class="wide number few">Failed</th>
+        <th scope="col" class="wide number speed">First words</th>
+      </tr>
+    </thead>
+    <tbody>
+      ${repeat(
+        keys,
+        ({ id, model }) => `${id} ${model}`,
+        (key) => keyRow(key, times),
+      )}
+    </tbody>
+  </table>
+`;
+
+/**
  * @param {KeyReport} key
  * @param {Times} times
- * @param {KeysActions} actions
  */
-function keyCard(key, times, { choose }) {
+function keyRow(key, times) {
   const { word, sign, look } = STATES[key.state] ?? { word: key.state, sign: '', look: '' };
+  const failed = Object.values(key.failures).reduce((sum, one) => sum + one, 0);
   return html`
-    <div class="who">
-      <h3>${key.id}</h3>
-      <span class="chip ${look}"><span aria-hidden="true">${sign}</span> ${word}</span>
-      ${cooldownOf(key, times.liveNow)}
-    </div>
-    <div class="hour-box">${keyBar(key, times)}</div>
-    <div class="actions row">
-      <button type="button" aria-label="Release ${key.id}" @click=${() => choose(key, 'release')}>Release</button>
-      <button type="button" aria-label="Park ${key.id}" @click=${() => choose(key, 'park')}>Park</button>
-    </div>
-    ${key.explanation === null ? null : html`<p class="why">${sentence(key.explanation)}</p>`}
-    <p class="small quiet numbers">${numbers(key)}</p>
-    <details>
-      <summary class="small">Details of ${key.id}</summary>
-      ${keyDetails(key, new Date(times.now).toISOString())}
-    </details>
+    <tr class="opens" @click=${openRow}>
+      <th scope="row">
+        <a href="#key=${key.id}">${key.id}</a>
+        ${key.project === key.id ? null : html`<span class="quiet project">${key.project}</span>`}
+      </th>
+      <td class="state" title=${key.explanation ?? ''}>
+        <span class=${look}><span aria-hidden="true">${sign}</span> ${word}</span>
+        ${key.cause === null || key.state === 'paused' ? null : html`<span class="quiet">${plain(key.cause)}</span>`}
+      </td>
+      <td class="until">${returnsIn(key, times.liveNow)}</td>
+      <td class="wide bar">${keyBar(key, times)}</td>
+      <td class="wide number">${key.calls === 0 ? html`<span class="quiet">0</span>` : number(key.calls)}</td>
+      <td class="wide number">${failed === 0 ? html`<span class="quiet">0</span>` : number(failed)}</td>
+      <td class="wide number">${key.latency === null ? html`<span class="quiet">–</span>` : duration(key.latency.p50Ms)}</td>
+    </tr>
   `;
+}
+
+/** A click anywhere in a row follows its link. @param {MouseEvent} event */
+function openRow(event) {
+  const row = /** @type {Element} */ (event.currentTarget);
+  const isLink = /** @type {Element} */ (event.target).closest('a, button') !== null;
+  if (!isLink && getSelection()?.isCollapsed !== false) row.querySelector('a')?.click();
 }
 
 /**
  * @param {KeyReport} key
  * @param {number} now
  */
-function cooldownOf(key, now) {
-  const ms = timeLeft(key.until, now);
+export function returnsIn({ until, untilBy, state }, now) {
+  const ms = timeLeft(until, now);
   if (ms === null) return null;
-  if (ms === 0) return html`<span class="small">the next request is the probe</span>`;
-  return html`<span class="small">${atTheEnd(key.untilBy)} in <span class="mono countdown">${countdown(ms)}</span></span>`;
-}
-
-/** @param {KeyReport} key */
-function numbers({ calls, successes, inFlight, failures, latency }) {
-  const failed = Object.entries(failures).map(([kind, number]) => `${number} × ${plain(kind)}`);
-  return [
-    count(calls, 'call'),
-    `${successes} answered`,
-    ...failed,
-    ...(inFlight > 0 ? [`${inFlight} in flight`] : []),
-    ...(latency === null
-      ? []
-      : [`first chunk after ${latency.p50Ms} ms (p95 ${latency.p95Ms} ms, last 5 minutes)`]),
-  ].join(' · ');
+  if (ms === 0) return 'next request probes';
+  const isProbe = atTheEnd(untilBy) === 'probe' || state === 'exhausted';
+  return html`<span class="countdown">${countdown(ms)}</span>${isProbe ? html` <span class="quiet">probe</span>` : null}`;
 }
 
 /**
@@ -160,12 +215,12 @@ function numbers({ calls, successes, inFlight, failures, latency }) {
  * @param {KeyReport} key
  * @param {Times} times
  */
-function keyBar(key, { now, startedAt, barMs }) {
+export function keyBar(key, { now, startedAt, barMs }) {
   const start = now - barMs;
   const place = (/** @type {number} */ at) => (Math.max(0, at - start) / barMs) * 100;
   const unknown = Math.min(100, place(startedAt));
   return html`
-    <svg class="hour" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label=${barText(key, now)}>
+    <svg class="hour ${key.history.length === 0 ? 'calm' : ''}" viewBox="0 0 100 10" preserveAspectRatio="none" role="img" aria-label=${barText(key, now)}>
       <rect class="fill-good" x="0" y="0" width="100" height="10"></rect>
       <rect class="fill-unknown" x="0" y="0" width=${unknown} height="10"></rect>
       ${key.history.map(({ from, to, state }) => {
@@ -191,59 +246,4 @@ function barText({ history }, now) {
   });
   const more = history.length > 3 ? `${history.length - 3} earlier; ` : '';
   return `The last hour: ${more}${stretches.join('; ')}.`;
-}
-
-/**
- * @param {KeyReport} key
- * @param {string} now
- */
-const keyDetails = (key, now) => html`
-  <dl class="small">
-    ${fact('Service, model', `${key.service}, ${key.model}`)}
-    ${fact('Project', key.project)}
-    <div><dt>Fingerprint</dt><dd class="mono">${key.fingerprint}</dd></div>
-    ${key.since === null ? null : fact('Since', `${moment(key.since, now)}, source: ${key.source}`)}
-    ${lastError(key, now)} ${lastAction(key, now)}
-    ${key.scopes.map(({ scope, model, explanation }) =>
-      fact(`${SCOPES[scope] ?? scope}${model === null ? '' : `, ${model}`}`, sentence(explanation)),
-    )}
-  </dl>
-`;
-
-/** @type {Record<string, string>} */
-const SCOPES = {
-  key: 'The key',
-  project: 'The project',
-  operator: 'Parked by an operator',
-  project_model: 'Quota',
-  key_model: 'Access to the model',
-  rest: 'Ejected',
-};
-
-/**
- * @param {string} term
- * @param {string} text
- */
-const fact = (term, text) => html`<div><dt>${term}</dt><dd>${text}</dd></div>`;
-
-/**
- * @param {KeyReport} key
- * @param {string} now
- */
-function lastError({ lastError: error }, now) {
-  if (error === null) return null;
-  const { at, model, kind, status, message } = error;
-  const what = `${plain(kind)}${status === null ? '' : ` (${status})`}`;
-  return fact('Last error', `${moment(at, now)}, ${model}: ${what}. ${message}`);
-}
-
-/**
- * @param {KeyReport} key
- * @param {string} now
- */
-function lastAction({ lastAction: last }, now) {
-  if (last === null) return null;
-  const { at, action, who, why } = last;
-  const by = `${action}, by ${who ?? 'the admin token'}${why === null ? '' : `: ${why}`}`;
-  return fact('Last operator action', `${moment(at, now)}: ${by}`);
 }

@@ -1,19 +1,15 @@
 // @ts-check
 import { createParser } from '/playground/lib/eventsource-parser/index.js';
 
-/** @typedef {{ role: 'user' | 'assistant', content: string }} Turn */
-/** @typedef {{ attempts: number, key: string | null }} AnsweredBy `attempts` is 0 when the head came before the answer. */
+/** @import { Message, StreamEvent } from './message.js' */
+
 /**
- * @typedef {object} Finish
- * @property {string} model
- * @property {string} finishReason
- * @property {{ totalTokens: number }} usage
- */
-/**
- * @typedef {object} Listener
- * @property {(answeredBy: AnsweredBy) => void} onBegin
- * @property {(text: string) => void} onText
- * @property {(finish: Finish) => void} onFinish
+ * Who has answered, as far as the headers say so.
+ *
+ * @typedef {object} AnsweredBy
+ * @property {number} attempts 0 when the head came before the answer
+ * @property {string | null} key null for everybody but the admin
+ * @property {string} requestId
  */
 
 /** The server's error: its message, and when to retry. */
@@ -29,27 +25,26 @@ export class Refusal extends Error {
 }
 
 /**
- * One chat turn as a stream.
+ * One step of a chat in the AI SDK's dialect, which carries everything that a model can answer with.
  *
- * @param {string} message
- * @param {readonly Turn[]} history
+ * @param {readonly Message[]} messages
  * @param {AbortSignal} signal
- * @param {Listener} listener
+ * @param {(answeredBy: AnsweredBy) => void} onBegin
+ * @param {(event: StreamEvent) => void} onEvent
  * @throws {Refusal}
  */
-export async function ask(message, history, signal, listener) {
-  const response = await post({ message, history, stream: true }, signal);
-  listener.onBegin(answeredBy(response));
+export async function ask(messages, signal, onBegin, onEvent) {
+  const response = await post({ trigger: 'submit-message', messages }, signal);
+  onBegin(answeredBy(response));
   /** @type {{ failure: Refusal | null, isDone: boolean }} */
   const outcome = { failure: null, isDone: false };
   const parser = createParser({
-    onEvent({ event, data }) {
-      const content = JSON.parse(data);
-      if (event === 'delta') listener.onText(content.text);
-      if (event === 'error') outcome.failure = refusalOf(content);
-      if (event !== 'done') return;
-      outcome.isDone = true;
-      listener.onFinish(content);
+    onEvent({ data }) {
+      if (data === '[DONE]') return;
+      const event = JSON.parse(data);
+      if (event.type === 'error') outcome.failure = new Refusal(event.errorText, null);
+      if (event.type === 'finish') outcome.isDone = true;
+      onEvent(event);
     },
   });
   for await (const text of textOf(response)) parser.feed(text);
@@ -58,47 +53,54 @@ export async function ask(message, history, signal, listener) {
 }
 
 /**
- * One chat turn without a stream.
+ * One chat turn in our own dialect, without a stream.
  *
  * @param {string} message
- * @returns {Promise<AnsweredBy>}
+ * @param {AbortSignal} signal
+ * @returns {Promise<AnsweredBy & { model: string }>}
  * @throws {Refusal}
  */
-export async function askWhole(message) {
-  const response = await post({ message });
-  await response.json();
-  return answeredBy(response);
+export async function askWhole(message, signal) {
+  const response = await post({ message }, signal);
+  const { model } = await response.json();
+  return { ...answeredBy(response), model };
 }
 
 /**
  * @param {object} body
- * @param {AbortSignal} [signal]
+ * @param {AbortSignal} signal
  */
 async function post(body, signal) {
   const response = await fetch('/api/chat', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
-    ...(signal === undefined ? {} : { signal }),
+    signal,
   });
   if (response.ok) return response;
-  const { error } = await response.json();
-  throw refusalOf(error);
+  const seconds = response.headers.get('retry-after');
+  throw new Refusal(sentenceOf(await response.text()), seconds === null ? null : Number(seconds));
 }
-
-/** @param {{ message: string, retryAfterSeconds?: number }} error */
-const refusalOf = (error) => new Refusal(error.message, error.retryAfterSeconds ?? null);
 
 /**
- * @param {Response} response
- * @returns {AnsweredBy}
+ * The two forms of an error: a sentence, or our own object.
+ *
+ * @param {string} text
  */
-function answeredBy({ headers }) {
-  const key = headers.get('understudy-key');
-  // Sent only to an admin.
-  if (key !== null) document.querySelector('#log-in-hint')?.remove();
-  return { attempts: Number(headers.get('understudy-attempts')), key };
+function sentenceOf(text) {
+  try {
+    return String(JSON.parse(text).error.message);
+  } catch {
+    return text;
+  }
 }
+
+/** @param {Response} response */
+const answeredBy = ({ headers }) => ({
+  attempts: Number(headers.get('understudy-attempts')),
+  key: headers.get('understudy-key'),
+  requestId: headers.get('x-request-id') ?? '',
+});
 
 /** @param {Response} response */
 async function* textOf({ body }) {

@@ -5,6 +5,8 @@ import { announce } from '/playground/page.js';
 /** @import * as Anam from '@anam-ai/js-sdk' */
 
 const VIDEO = 'avatar-video';
+/** Not the SDK's: it would wait there for a video that the stand-in does not send. */
+const PICTURE = 'demo-video';
 const place = /** @type {HTMLElement} */ (document.querySelector('#avatar'));
 
 /** Set by the SDK's own script. */
@@ -15,15 +17,17 @@ function sdk() {
 }
 
 const DEMO_END =
-  'The demo ends here: video needs the real Anam service. Set ANAM_API_KEY and start the server without the demo.';
+  'This picture is made up by the demo and drawn in your browser. A real avatar needs the Anam service: set ANAM_API_KEY and start the server without the demo.';
 
 /** @typedef {{ steps: string[], fault: string | null, client: Anam.AnamClient | null, isStarting: boolean }} Session */
 
 /** @type {Session} */
 let session = { steps: [], fault: null, client: null, isStarting: false };
 let isDemo = false;
+/** Ends the demo's picture. */
+let stopPicture = () => {};
 
-/** @param {boolean} isDemoServer stand-ins have no video */
+/** @param {boolean} isDemoServer stand-ins send no video, so the page draws one */
 export function showAvatar(isDemoServer = isDemo) {
   isDemo = isDemoServer;
   const { steps, fault, client, isStarting } = session;
@@ -33,16 +37,16 @@ export function showAvatar(isDemoServer = isDemo) {
       <p class="small quiet">Gets a session token and starts a session with Anam's SDK, both through this server. When an account has no minutes or slots left, another one takes over.</p>
       ${
         isDemo
-          ? nothing
+          ? html`<video id=${PICTURE} autoplay playsinline muted aria-label="The demo's made-up avatar"></video>`
           : html`<video id=${VIDEO} autoplay playsinline aria-label="The avatar"></video>
         <label class="check"><input type="checkbox" id="microphone" /> use my microphone</label>`
       }
       <div class="row">
-        <button type="button" ?disabled=${isStarting} @click=${start}>${client === null ? 'Start a session' : 'Start another session'}</button>
-        ${client === null || isDemo ? nothing : html`<button type="button" @click=${stop}>Stop</button>`}
+        <button type="button" class=${client === null ? 'main' : ''} ?disabled=${isStarting} @click=${start}>${client === null ? 'Start a session' : 'Start another session'}</button>
+        ${client === null ? nothing : html`<button type="button" @click=${stop}>Stop</button>`}
       </div>
       <ol class="steps small">${steps.map((step) => html`<li>${step}</li>`)}</ol>
-      ${isDemo && client !== null ? html`<p class="small">${DEMO_END}</p>` : nothing}
+      ${isDemo && client !== null ? html`<p class="small quiet">${DEMO_END}</p>` : nothing}
       ${fault === null ? nothing : html`<p class="notice bad">${fault}</p>`}
     `,
     place,
@@ -122,7 +126,7 @@ function fail(fault) {
 }
 
 /**
- * Without a video element the SDK stops after the start of the session, before it connects to a host
+ * Without its video element the SDK stops after the start of the session, before it connects to a host
  * that the stand-in does not have.
  *
  * @param {Anam.AnamClient} client
@@ -133,11 +137,14 @@ async function startWithoutVideo(client) {
   } catch (error) {
     if (client.getActiveSessionId() === null) throw error;
   }
+  const { playPicture } = await import('./demo-picture.js');
+  stopPicture = playPicture(/** @type {HTMLVideoElement} */ (place.querySelector(`#${PICTURE}`)));
 }
 
 async function stop() {
   const { client } = session;
   session.client = null;
+  stopPicture();
   try {
     if (client !== null && !isDemo) await client.stopStreaming();
   } catch (error) {

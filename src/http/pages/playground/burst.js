@@ -3,80 +3,175 @@ import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
 import { announce, count } from '/playground/page.js';
 import { askWhole, Refusal } from './ask.js';
 
-/** @import { AnsweredBy } from './ask.js' */
+/**
+ * How one request of a burst has ended.
+ *
+ * @typedef {object} Outcome
+ * @property {number} number from 1
+ * @property {number} ms
+ * @property {string | null} key of the answer; null: refused, or not said
+ * @property {number} attempts
+ * @property {string | null} model
+ * @property {string | null} refusal null: answered
+ */
+/** @typedef {{ at: string, size: number, ms: number | null, outcomes: Outcome[] }} Burst */
 
-const SIZE = 24;
+const SIZES = [6, 12, 24, 48];
+const MAX_KEPT = 6;
+/** Lasts as long as the tab. */
+const STORED = 'understudy-bursts-1';
 const place = /** @type {HTMLElement} */ (document.querySelector('#burst'));
 
-/** @typedef {{ answers: AnsweredBy[], refusals: string[], isRunning: boolean }} Burst */
-
-/** @type {Burst | null} */
-let burst = null;
+/** The latest first. */
+const bursts = readStored();
+/** @type {AbortController | null} */
+let running = null;
+let size = 24;
 
 export function showBurst() {
   render(
     html`
       <h2 id="burst-title">Burst</h2>
-      <p class="small quiet">Sends ${SIZE} requests at once, so that keys reach their quota and others take over. The rate limit per address counts each one.</p>
-      <button type="button" ?disabled=${burst?.isRunning ?? false} @click=${run}>Send ${SIZE} requests</button>
-      ${burst === null ? nothing : result(burst)}
+      <p class="small quiet">Many requests at once, so that keys reach their quota and others take over. The rate limit per address counts each one.</p>
+      <div class="row">
+        <label class="only-heard" for="size">Number of requests</label>
+        <select id="size" @change=${chooseSize}>${SIZES.map((one) => html`<option value=${one} ?selected=${one === size}>${one} requests</option>`)}</select>
+        ${
+          running === null
+            ? html`<button type="button" class="main" @click=${run}>Send ${size} requests</button>`
+            : html`<button type="button" @click=${() => running?.abort()}>Stop</button>`
+        }
+      </div>
+      ${bursts.map((burst, index) => burstView(burst, index === 0))}
     `,
     place,
   );
 }
 
-/** @param {Burst} burst */
-const result = ({ answers, refusals }) => html`
-  <ul class="result">
-    ${countEach(
-      answers.map(({ attempts }) =>
-        attempts === 1 ? 'answered at the first attempt' : `answered after ${attempts} attempts`,
-      ),
-    ).map(([what, number]) => html`<li><strong class="good">${number}</strong> ${what}</li>`)}
-    ${countEach(refusals).map(([why, number]) => html`<li><strong class="bad-text">${number}</strong> refused: ${why}</li>`)}
-  </ul>
-  ${keysOf(answers)}
-`;
-
-/** @param {readonly AnsweredBy[]} answers */
-function keysOf(answers) {
-  const keys = countEach(answers.flatMap(({ key }) => (key === null ? [] : [key])));
-  if (keys.length === 0) return nothing;
-  return html`<p class="small quiet">${keys.map(([key, number]) => `${key}: ${number}`).join(' · ')}</p>`;
+/** @param {Event} event */
+function chooseSize({ target }) {
+  size = Number(/** @type {HTMLSelectElement} */ (target).value);
+  showBurst();
 }
 
 /**
- * @param {readonly string[]} texts
- * @returns {[string, number][]} the most frequent first
+ * @param {Burst} burst
+ * @param {boolean} isLatest
  */
-function countEach(texts) {
-  const numbers = new Map();
-  for (const text of texts) numbers.set(text, (numbers.get(text) ?? 0) + 1);
-  return [...numbers].sort(([, a], [, b]) => b - a);
+const burstView = (burst, isLatest) => html`<details class="past" ?open=${isLatest}>
+  <summary><time datetime=${burst.at}>${localTime(burst.at)}</time> · ${headline(burst)}</summary>
+  <ul class="result">${tallies(burst).map(([what, { number, look }]) => html`<li><strong class=${look}>${number}</strong> ${what}</li>`)}</ul>
+  <ol class="cells" aria-label="Each request">${burst.outcomes.toSorted((one, other) => one.number - other.number).map(cell)}</ol>
+</details>`;
+
+/** @param {Burst} burst */
+function headline({ outcomes, size: all, ms }) {
+  const refused = outcomes.filter(({ refusal }) => refusal !== null).length;
+  const state =
+    ms === null ? `${outcomes.length} of ${all} have ended` : `in ${(ms / 1000).toFixed(1)} s`;
+  return `${outcomes.length - refused} answered, ${refused} refused, ${state}`;
 }
+
+/**
+ * How often which key has answered, then the refusals.
+ *
+ * @param {Burst} burst
+ */
+function tallies({ outcomes }) {
+  /** @type {Map<string, { number: number, look: string }>} */
+  const found = new Map();
+  for (const outcome of outcomes) {
+    const { what, look } = inWords(outcome);
+    found.set(what, { number: (found.get(what)?.number ?? 0) + 1, look });
+  }
+  return [...found].sort(
+    ([, a], [, b]) => a.look.localeCompare(b.look) * -1 || b.number - a.number,
+  );
+}
+
+/** @param {Outcome} outcome */
+function inWords({ refusal, key, attempts }) {
+  if (refusal !== null) return { what: `refused: ${refusal}`, look: 'bad-text' };
+  if (key !== null) return { what: `answered by ${key}`, look: 'good' };
+  const which = attempts === 1 ? 'at the first attempt' : `after ${attempts} attempts`;
+  return { what: `answered ${which}`, look: 'good' };
+}
+
+/** @param {Outcome} outcome */
+const cell = (
+  outcome,
+) => html`<li class=${outcome.refusal === null ? 'answered' : 'refused'} title=${outcome.refusal ?? outcome.model ?? ''}>
+  <span class="quiet">${outcome.number}</span>
+  <strong>${outcome.refusal === null ? (outcome.key ?? 'answered') : 'refused'}</strong>
+  <span class="quiet">${outcome.attempts > 1 ? `${count(outcome.attempts, 'attempt')}, ` : nothing}${outcome.ms} ms</span>
+</li>`;
+
+/** @param {string} at */
+const localTime = (at) => new Date(at).toLocaleTimeString('en-GB');
 
 async function run() {
   /** @type {Burst} */
-  const current = { answers: [], refusals: [], isRunning: true };
-  burst = current;
+  const burst = { at: new Date().toISOString(), size, ms: null, outcomes: [] };
+  bursts.unshift(burst);
+  bursts.splice(MAX_KEPT);
+  running = new AbortController();
+  const { signal } = running;
+  const startedAt = performance.now();
   showBurst();
-  await Promise.all(Array.from({ length: SIZE }, (_, index) => askOne(current, index)));
-  current.isRunning = false;
-  announce(
-    `${count(current.answers.length, 'answer')}, ${count(current.refusals.length, 'refusal')}.`,
-  );
+  await Promise.all(Array.from({ length: size }, (_, index) => askOne(burst, index + 1, signal)));
+  burst.ms = Math.round(performance.now() - startedAt);
+  running = null;
+  announce(headline(burst));
+  keep();
   showBurst();
 }
 
 /**
- * @param {Burst} current
- * @param {number} index
+ * @param {Burst} burst
+ * @param {number} number
+ * @param {AbortSignal} signal
  */
-async function askOne(current, index) {
-  try {
-    current.answers.push(await askWhole(`Request ${index + 1} of ${SIZE}`));
-  } catch (error) {
-    current.refusals.push(error instanceof Refusal ? error.message : 'The server does not answer.');
-  }
+async function askOne(burst, number, signal) {
+  const startedAt = performance.now();
+  const outcome = await outcomeOf(`Request ${number} of ${burst.size}`, signal);
+  burst.outcomes.push({ number, ms: Math.round(performance.now() - startedAt), ...outcome });
   showBurst();
+}
+
+/**
+ * @param {string} message
+ * @param {AbortSignal} signal
+ */
+async function outcomeOf(message, signal) {
+  try {
+    const { key, attempts, model } = await askWhole(message, signal);
+    return { key, attempts, model, refusal: null };
+  } catch (error) {
+    return { key: null, attempts: 0, model: null, refusal: faultOf(error, signal) };
+  }
+}
+
+/**
+ * @param {unknown} error
+ * @param {AbortSignal} signal
+ */
+function faultOf(error, { aborted }) {
+  if (error instanceof Refusal) return error.message;
+  return aborted ? 'Stopped.' : 'The server does not answer.';
+}
+
+/** A browser may forbid the storage: the bursts then last until a reload. */
+function keep() {
+  try {
+    sessionStorage.setItem(STORED, JSON.stringify(bursts));
+  } catch {}
+}
+
+/** @returns {Burst[]} */
+function readStored() {
+  try {
+    return JSON.parse(sessionStorage.getItem(STORED) ?? '[]');
+  } catch {
+    return [];
+  }
 }

@@ -2,25 +2,44 @@
 import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
 import { announce, count, countdown } from '/playground/page.js';
 import { ask, Refusal } from './ask.js';
+import { attemptsView } from './attempts.js';
+import { apply, isTool, openCalls, textIn } from './message.js';
+import { fileView, partsView } from './parts.js';
 
-/** @import { AnsweredBy, Finish } from './ask.js' */
+/** @import { AnsweredBy } from './ask.js' */
+/** @import { FilePart, Message, Part, StreamEvent, ToolPart, Usage } from './message.js' */
+/**
+ * One request and its answer. An answer that calls tools has several.
+ *
+ * @typedef {object} Step
+ * @property {number} from the index of its first part
+ * @property {AnsweredBy | null} answeredBy
+ * @property {string | null} model
+ * @property {Usage | null} usage
+ * @property {string | null} finishReason
+ * @property {number | null} firstMs
+ * @property {number | null} ms
+ */
 /**
  * @typedef {object} Exchange
- * @property {string} question
- * @property {string} answer
- * @property {AnsweredBy | null} answeredBy
- * @property {Finish | null} finish
- * @property {number | null} firstMs
+ * @property {Message} question
+ * @property {Message} answer
+ * @property {Step[]} steps
  * @property {string | null} fault
  * @property {string} wait the countdown to a retry
  */
 
-const MAX_TURNS = 40;
-const MAX_CHARACTERS = 300_000;
+/** How much of the conversation is sent again. */
+const MAX_EXCHANGES = 20;
 const place = /** @type {HTMLElement} */ (document.querySelector('#chat'));
 
 /** @type {Exchange[]} */
-const exchanges = [];
+let exchanges = [];
+/** The number of questions, for their ids. */
+let sent = 0;
+/** Files of the next message. */
+/** @type {FilePart[]} */
+let files = [];
 /** @type {AbortController | null} */
 let asking = null;
 let isScheduled = false;
@@ -30,13 +49,19 @@ let stopWait = () => {};
 export function showChat() {
   render(
     html`
-      <h2 id="chat-title">Chat</h2>
-      <ol class="talk" aria-label="Conversation">${exchanges.map(row)}</ol>
-      ${exchanges.length === 0 ? html`<p class="quiet">Send a message; the answer is streamed.</p>` : nothing}
-      <form class="say" @submit=${submit}>
+      <div class="row head">
+        <h2 id="chat-title">Chat</h2>
+        ${exchanges.length === 0 ? nothing : html`<button type="button" class="small-button" ?disabled=${asking !== null} @click=${clear}>Clear</button>`}
+      </div>
+      ${exchanges.length === 0 ? html`<p class="quiet">Send a message; the answer is streamed, with reasoning, tools, images and sources where the settings allow them.</p>` : html`<ol class="talk" aria-label="Conversation">${exchanges.map(exchangeView)}</ol>`}
+      <form class="say" @submit=${submit} @paste=${paste}>
+        ${files.length === 0 ? nothing : html`<ul class="attached">${files.map(attachedView)}</ul>`}
         <label class="only-heard" for="message">Message</label>
-        <textarea id="message" name="message" rows="2" required placeholder="Message" @keydown=${sendOnEnter}></textarea>
-        <button class=${asking === null ? 'main' : ''} type="submit" ?formnovalidate=${asking !== null}>${asking === null ? 'Send' : 'Stop'}</button>
+        <textarea id="message" name="message" rows="2" placeholder="Message" @keydown=${sendOnEnter}></textarea>
+        <div class="buttons">
+          <label class="button attach">Add a file<input class="only-heard" type="file" multiple accept="image/*,application/pdf,audio/*,video/*" @change=${choose} /></label>
+          <button class=${asking === null ? 'main' : ''} type="submit">${asking === null ? 'Send' : 'Stop'}</button>
+        </div>
       </form>
     `,
     place,
@@ -49,43 +74,46 @@ function showSoon() {
   isScheduled = true;
   requestAnimationFrame(() => {
     isScheduled = false;
-    const wasAtEnd = isEndInView();
+    const end = place.querySelector('.talk')?.getBoundingClientRect().bottom ?? 0;
     showChat();
-    if (wasAtEnd) scrollToEnd();
+    if (end <= innerHeight) scrollToEnd();
   });
-}
-
-function isEndInView() {
-  const end = place.querySelector('.say')?.getBoundingClientRect().top ?? 0;
-  return end <= innerHeight;
 }
 
 const scrollToEnd = () => place.querySelector('.say')?.scrollIntoView({ block: 'nearest' });
 
 /** @param {Exchange} exchange */
-const row = ({ question, answer, answeredBy, finish, firstMs, fault, wait }) => html`
-  <li class="mine"><span class="only-heard">You: </span>${question}</li>
-  ${answer === '' ? nothing : html`<li class="theirs"><span class="only-heard">Answer: </span>${answer}</li>`}
+const exchangeView = ({ question, answer, steps, fault, wait }) => html`
+  ${partsView('user', question.parts, null)}
+  ${steps.map((step, index) => stepView(step, answer.parts.slice(step.from, steps[index + 1]?.from)))}
   ${
     fault === null
       ? nothing
-      : html`<li class="notice bad">${fault}${wait !== '' ? html` <span class="quiet">Retry in <span class="mono">${wait}</span>.</span>` : nothing}</li>`
+      : html`<li class="notice bad">${fault}${wait === '' ? nothing : html` <span class="quiet">Retry in <span class="mono">${wait}</span>.</span>`}</li>`
   }
-  ${answeredBy === null || (answer === '' && finish === null) ? nothing : html`<li class="small quiet">${facts(answeredBy, finish, firstMs)}</li>`}
 `;
 
 /**
- * @param {AnsweredBy} answeredBy
- * @param {Finish | null} finish
- * @param {number | null} firstMs
+ * @param {Step} step
+ * @param {readonly Part[]} parts
  */
-const facts = (answeredBy, finish, firstMs) =>
-  [
-    `answered ${byWhichKey(answeredBy)}`,
-    ...(finish === null ? [] : [finish.model]),
-    ...(firstMs === null ? [] : [`first text after ${firstMs} ms`]),
-    ...(finish === null ? [] : [count(finish.usage.totalTokens, 'token'), finish.finishReason]),
-  ].join(' · ');
+const stepView = (step, parts) => html`
+  ${partsView('assistant', parts, asking === null && exchanges.at(-1)?.steps.includes(step) ? { decide, provide } : null)}
+  ${
+    step.answeredBy === null || step.model === null || step.ms === null
+      ? nothing
+      : html`<li class="small quiet">${factsOf(step).join(' · ')}${attemptsView(step.answeredBy)}</li>`
+  }
+`;
+
+/** @param {Step} step */
+const factsOf = ({ answeredBy, model, usage, finishReason, firstMs }) => [
+  ...(answeredBy === null ? [] : [`answered ${byWhichKey(answeredBy)}`]),
+  ...(model === null ? [] : [model]),
+  ...(firstMs === null ? [] : [`first words after ${firstMs} ms`]),
+  ...(usage === null ? [] : [tokensOf(usage)]),
+  ...(finishReason === null ? [] : [finishReason]),
+];
 
 /**
  * The server sends the key's id to the admin only.
@@ -98,6 +126,66 @@ function byWhichKey({ attempts, key }) {
   return key === null ? which : `by ${key} ${which}`;
 }
 
+/** @param {Usage} usage */
+function tokensOf({ inputTokens, outputTokens, totalTokens, cachedInputTokens, reasoningTokens }) {
+  const parts = [
+    `${inputTokens} in`,
+    `${outputTokens} out`,
+    ...(reasoningTokens ? [`${reasoningTokens} of reasoning`] : []),
+    ...(cachedInputTokens ? [`${cachedInputTokens} cached`] : []),
+  ];
+  return `${count(totalTokens, 'token')} (${parts.join(', ')})`;
+}
+
+/** @param {FilePart} file */
+const attachedView = (file) =>
+  html`<li>${fileView(file, 'Attached')}<button type="button" class="small-button" aria-label="Remove ${file.filename ?? 'the file'}" @click=${() => {
+    files = files.filter((other) => other !== file);
+    showChat();
+  }}>×</button></li>`;
+
+/** @param {Event} event */
+function choose({ target }) {
+  const input = /** @type {HTMLInputElement} */ (target);
+  void attach([...(input.files ?? [])]);
+  input.value = '';
+}
+
+/** @param {ClipboardEvent} event */
+function paste(event) {
+  const pasted = [...(event.clipboardData?.files ?? [])];
+  if (pasted.length === 0) return;
+  event.preventDefault();
+  void attach(pasted);
+}
+
+/** @param {readonly File[]} chosen */
+async function attach(chosen) {
+  files = [...files, ...(await Promise.all(chosen.map(toPart)))];
+  showChat();
+}
+
+/**
+ * @param {File} file
+ * @returns {Promise<FilePart>}
+ */
+async function toPart(file) {
+  const reader = new FileReader();
+  const read = new Promise((resolve, reject) => {
+    reader.onload = resolve;
+    reader.onerror = () => reject(reader.error);
+  });
+  reader.readAsDataURL(file);
+  await read;
+  return { type: 'file', mediaType: file.type, url: String(reader.result), filename: file.name };
+}
+
+function clear() {
+  exchanges = [];
+  stopWait();
+  showChat();
+}
+
 /** @param {SubmitEvent} event */
 function submit(event) {
   event.preventDefault();
@@ -106,10 +194,20 @@ function submit(event) {
     return;
   }
   const form = /** @type {HTMLFormElement} */ (event.target);
-  const message = String(new FormData(form).get('message') ?? '').trim();
-  if (message === '') return;
+  const text = String(new FormData(form).get('message') ?? '').trim();
+  if (text === '' && files.length === 0) return;
   form.reset();
-  void exchange(message);
+  const said = text === '' ? [] : [{ type: /** @type {const} */ ('text'), text }];
+  sent += 1;
+  exchanges.push({
+    question: { id: `question-${sent}`, role: 'user', parts: [...files, ...said] },
+    answer: { id: `answer-${sent}`, role: 'assistant', parts: [] },
+    steps: [],
+    fault: null,
+    wait: '',
+  });
+  files = [];
+  void goOn();
 }
 
 /** @param {KeyboardEvent} event */
@@ -120,46 +218,104 @@ function sendOnEnter(event) {
   /** @type {HTMLTextAreaElement} */ (event.target).form?.requestSubmit();
 }
 
-/** @param {string} question */
-async function exchange(question) {
-  const history = historyOf(exchanges);
-  /** @type {Exchange} */
-  const current = {
-    question,
-    answer: '',
+/**
+ * @param {ToolPart} part
+ * @param {boolean} approved
+ */
+function decide(part, approved) {
+  part.state = 'approval-responded';
+  part.approval = { id: part.approval?.id ?? '', approved };
+  goOnWhenDecided();
+}
+
+/**
+ * @param {ToolPart} part
+ * @param {unknown} output
+ */
+function provide(part, output) {
+  part.state = 'output-available';
+  part.output = output;
+  goOnWhenDecided();
+}
+
+/** An approved call comes back from the server at once; only then it waits for its result. */
+function goOnWhenDecided() {
+  const { answer } = /** @type {Exchange} */ (exchanges.at(-1));
+  const open = openCalls(answer);
+  const isApproved = answer.parts.some(
+    (part) =>
+      isTool(part) && part.state === 'approval-responded' && part.approval?.approved === true,
+  );
+  const needsDecision = open.some(({ state }) => state === 'approval-requested');
+  if (!needsDecision && (isApproved || open.length === 0)) void goOn();
+  else showChat();
+}
+
+/** One request for the last exchange. */
+async function goOn() {
+  const current = /** @type {Exchange} */ (exchanges.at(-1));
+  /** @type {Step} */
+  const step = {
+    from: current.answer.parts.length,
     answeredBy: null,
-    finish: null,
+    model: null,
+    usage: null,
+    finishReason: null,
     firstMs: null,
-    fault: null,
-    wait: '',
+    ms: null,
   };
-  exchanges.push(current);
+  current.steps.push(step);
+  current.fault = null;
   asking = new AbortController();
   const startedAt = performance.now();
+  const elapsed = () => Math.round(performance.now() - startedAt);
   stopWait();
   showChat();
   scrollToEnd();
   try {
-    await ask(question, history, asking.signal, {
-      onBegin(answeredBy) {
-        current.answeredBy = answeredBy;
+    await ask(
+      sentMessages(),
+      asking.signal,
+      (answeredBy) => {
+        step.answeredBy = answeredBy;
       },
-      onText(text) {
-        current.firstMs ??= Math.round(performance.now() - startedAt);
-        current.answer += text;
+      (event) => {
+        if (event.type.endsWith('-delta')) step.firstMs ??= elapsed();
+        note(step, event);
+        apply(current.answer, event);
         showSoon();
       },
-      onFinish(finish) {
-        current.finish = finish;
-      },
-    });
-    announce(`Answer: ${current.answer}`);
+    );
+    announce(`Answer: ${textIn(current.answer)}`);
   } catch (error) {
     fail(current, error);
   }
+  step.ms = elapsed();
   asking = null;
   showSoon();
 }
+
+/**
+ * @param {Step} step
+ * @param {StreamEvent} event
+ */
+function note(step, { messageMetadata: { model, usage } = {}, finishReason }) {
+  if (model !== undefined) step.model = model;
+  if (usage !== undefined) step.usage = usage;
+  if (finishReason !== undefined) step.finishReason = finishReason;
+}
+
+/** What was answered, and the last question with the answer so far: calls of tools with their results. */
+function sentMessages() {
+  const last = exchanges.at(-1);
+  return exchanges
+    .filter((exchange) => exchange === last || hasContent(exchange.answer))
+    .slice(-MAX_EXCHANGES)
+    .flatMap(({ question, answer }) => (hasContent(answer) ? [question, answer] : [question]));
+}
+
+/** @param {Message} message */
+const hasContent = ({ parts }) => parts.some(({ type }) => type !== 'step-start');
 
 /**
  * @param {Exchange} current
@@ -196,21 +352,4 @@ function startCountdown(seconds, show) {
   const stop = () => clearInterval(timer);
   tick();
   return stop;
-}
-
-/**
- * The answered turns.
- *
- * @param {readonly Exchange[]} earlier
- */
-function historyOf(earlier) {
-  const turns = earlier
-    .filter(({ answer }) => answer !== '')
-    .flatMap(({ question, answer }) => [
-      { role: /** @type {const} */ ('user'), content: question },
-      { role: /** @type {const} */ ('assistant'), content: answer },
-    ])
-    .slice(-MAX_TURNS);
-  while (JSON.stringify(turns).length > MAX_CHARACTERS) turns.splice(0, 2);
-  return turns;
 }

@@ -1,21 +1,15 @@
 // @ts-check
+import { home, isLoggedIn } from '/playground/frame.js';
 import { showAvatar } from './avatar.js';
 import { showBurst } from './burst.js';
 import { showChat } from './chat.js';
 
 showChat();
 showBurst();
-showAvatar(await isDemo());
-
-async function isDemo() {
-  try {
-    const { mode } = await (await fetch('/health')).json();
-    const place = document.querySelector('#mode');
-    if (mode === 'demo' && place !== null) {
-      place.textContent = 'Demo: the providers are stand-ins on this machine; no data leaves it.';
-    }
-    return mode === 'demo';
-  } catch {
-    return false;
-  }
+const isDemo = (await home)?.mode === 'demo';
+showAvatar(isDemo);
+const where = document.querySelector('#where');
+if (isDemo && where !== null) {
+  where.textContent = 'Demo: the providers are stand-ins on this machine; no data leaves it.';
 }
+if (!(await isLoggedIn)) document.querySelector('#log-in-hint')?.removeAttribute('hidden');

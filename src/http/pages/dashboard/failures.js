@@ -1,0 +1,95 @@
+// @ts-check
+import { repeat } from '/dashboard/lib/lit-html/directives/repeat.js';
+import { html } from '/dashboard/lib/lit-html/lit-html.js';
+import { duration, ENDS, moment, number, plain } from './labels.js';
+
+/** @import { FailureGroup, Overview, RequestReport } from '../../../observability/reports.ts' */
+
+/**
+ * What went wrong in the last hour, grouped; each group leads to the traces of its latest requests.
+ *
+ * @param {Overview} overview
+ */
+export const failuresView = ({ failures, now }) =>
+  failures === undefined
+    ? null
+    : html`
+        <section class="card failures" id="failures" aria-labelledby="failures-title">
+          <h2 id="failures-title">Failures <span class="quiet">last hour</span></h2>
+          ${failures.length === 0 ? html`<p class="quiet">None.</p>` : null}
+          <ul>
+            ${failures.map((group) => html`<li>${groupView(group, now)}</li>`)}
+          </ul>
+        </section>
+      `;
+
+/**
+ * @param {FailureGroup} group
+ * @param {string} now
+ */
+const groupView = (group, now) => html`
+  <p>
+    <strong class="times">${number(group.count)} ×</strong>
+    <strong>${plain(group.code ?? group.kind ?? '')}</strong>
+    since ${moment(group.since, now)}${group.count > 1 ? html`, last ${moment(group.last, now)}` : null}
+  </p>
+  <p class="small">${group.sentence}</p>
+  <p class="small quiet">
+    ${[group.model ?? group.service, ...group.clients].join(' · ')} ·
+    ${group.requestIds.map((id) => html`<a class="mono" href="#request=${id}">${id.slice(0, 8)}</a> `)}
+  </p>
+`;
+
+const SHOWN = 12;
+
+/**
+ * The latest requests, each with a link to its trace.
+ *
+ * @param {Overview} overview
+ */
+export const requestsView = ({ latest, now }) => html`
+  <section class="card" id="requests" aria-labelledby="requests-title">
+    <h2 id="requests-title">Latest requests</h2>
+    ${latest.length === 0 ? html`<p class="quiet">None since the start.</p>` : table(latest.slice(0, SHOWN), now)}
+    ${
+      latest.length <= SHOWN
+        ? null
+        : html`<details><summary class="small">${latest.length - SHOWN} earlier</summary>${table(latest.slice(SHOWN), now)}</details>`
+    }
+  </section>
+`;
+
+/**
+ * @param {readonly RequestReport[]} requests
+ * @param {string} now
+ */
+const table = (requests, now) => html`
+  <table class="dense requests">
+    <thead><tr><th scope="col">Ended</th><th scope="col">Result</th><th scope="col">Key and model</th><th scope="col" class="wide">Client</th><th scope="col" class="wide number">Attempts</th><th scope="col" class="number">Duration</th></tr></thead>
+    <tbody>
+      ${repeat(
+        requests,
+        ({ requestId, at }) => `${requestId} ${at}`,
+        (request) => requestRow(request, now),
+      )}
+    </tbody>
+  </table>
+`;
+
+/**
+ * @param {RequestReport} request
+ * @param {string} now
+ */
+function requestRow(request, now) {
+  const { word, look } = ENDS[request.end] ?? { word: request.end, look: '' };
+  const { attemptsInAll, attempts, client = null } = request;
+  const last = attempts.at(-1);
+  return html`<tr>
+    <td><a href="#request=${request.requestId}">${moment(request.at, now)}</a></td>
+    <td><span class=${look}>${word}</span>${request.code === null ? null : html` <span class="wide">${plain(request.code)}</span>`}</td>
+    <td class="fills">${last === undefined ? plain(request.operation) : html`${last.key} <span class="quiet">${last.model}</span>`}</td>
+    <td class="wide quiet">${client ?? 'web'}</td>
+    <td class="wide number ${attemptsInAll > 1 ? 'wait' : 'quiet'}">${attemptsInAll}</td>
+    <td class="number">${duration(request.ms)}</td>
+  </tr>`;
+}

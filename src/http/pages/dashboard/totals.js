@@ -1,0 +1,119 @@
+// @ts-check
+import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
+import { countdown } from '/dashboard/page.js';
+import { atTheEnd, compact, duration, number, serviceName, timeLeft } from './labels.js';
+
+/** @import { Overview } from '../../../observability/reports.ts' */
+/** @typedef {Overview['services'][number]} ServiceReport */
+/** @typedef {ServiceReport['models'][number]} ModelReport */
+/** @typedef {(filter: { service: string, model: string, state: string }) => void} ShowKeys */
+
+/**
+ * The numbers of the last hour, and for each service and model how many keys are available.
+ *
+ * @param {Overview} overview
+ * @param {{ liveNow: number, costToday: string | null, showKeys: ShowKeys }} options
+ */
+export const totalsView = (overview, { liveNow, costToday, showKeys }) => html`
+  <section class="totals" aria-label="Totals">
+    <dl class="tiles">${numberTiles(overview, costToday)}</dl>
+    <ul class="tiles services">
+      ${overview.services.flatMap((service) =>
+        service.models.map(
+          (model) => html`<li>${modelTile(service, model, liveNow, showKeys)}</li>`,
+        ),
+      )}
+    </ul>
+  </section>
+`;
+
+/**
+ * @param {Overview} overview
+ * @param {string | null} costToday
+ */
+function numberTiles({ totals }, costToday) {
+  if (totals === undefined) return null;
+  const { requests, answered, successPercent, p95FirstMs, tokensToday, minutes } = totals;
+  const period = minutes === 60 ? 'last hour' : `last ${minutes} min`;
+  return [
+    tile('Requests', number(requests), period),
+    tile('Answered', percent(successPercent), `${number(answered)} of ${number(requests)}`),
+    tile('First words', duration(p95FirstMs), 'p95, last hour'),
+    tile('Tokens', compact(tokensToday), 'today, UTC'),
+    costToday === null ? null : tile('Cost', costToday, 'today, UTC'),
+  ];
+}
+
+/**
+ * Rounded down, so that 100% means all.
+ *
+ * @param {number | null} value
+ */
+const percent = (value) => (value === null ? '–' : `${Math.floor(value * 10) / 10}%`);
+
+/**
+ * @param {string} name
+ * @param {string} value
+ * @param {string} note
+ */
+const tile = (name, value, note) =>
+  html`<div><dt>${name}</dt><dd><strong>${value}</strong> <span class="note">${note}</span></dd></div>`;
+
+/**
+ * @param {ServiceReport} service
+ * @param {ModelReport} model
+ * @param {number} now
+ * @param {ShowKeys} showKeys
+ */
+function modelTile({ service, inFlight }, model, now, showKeys) {
+  const { total, available, cooling_down: cooling, exhausted } = model;
+  const show = (/** @type {string} */ state) => () =>
+    showKeys({ service, model: model.model, state });
+  return html`
+    <h3>${serviceName(service)} <span class="quiet">${model.model}</span></h3>
+    ${total === 0 ? html`<p class="quiet">No key is configured.</p>` : null}
+    ${
+      total === 0
+        ? null
+        : html`<p class="figures">
+              <button type="button" class="link" @click=${show('available')}><strong class=${available === 0 ? 'bad-text' : ''}>${number(available)}</strong> of ${number(total)} available</button>
+              ${cooling === 0 ? null : html`<button type="button" class="link" @click=${show('cooling_down')}><span class="wait">◐ ${number(cooling)}</span> cooling</button>`}
+              ${exhausted === 0 ? null : html`<button type="button" class="link" @click=${show('exhausted')}><span class="bad-text">✕ ${number(exhausted)}</span> action</button>`}
+            </p>
+            ${shares(model)}
+            <p class="note">${returnOf(model, now)}${inFlight} in flight</p>`
+    }
+  `;
+}
+
+/**
+ * @param {ModelReport} model
+ * @param {number} now
+ */
+function returnOf({ nextReturnAt, nextReturnBy }, now) {
+  const left = timeLeft(nextReturnAt, now);
+  if (left === null) return null;
+  const end = atTheEnd(nextReturnBy);
+  return left === 0
+    ? `next ${end} now · `
+    : html`next ${end} in <span class="countdown">${countdown(left)}</span> · `;
+}
+
+/** @param {ModelReport} model */
+function shares({ total, available, cooling_down: cooling, exhausted }) {
+  const parts = [
+    { keys: available, look: 'fill-good' },
+    { keys: cooling, look: 'fill-wait' },
+    { keys: exhausted, look: 'fill-bad' },
+  ];
+  let from = 0;
+  return html`
+    <svg class="shares" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">
+      ${parts.map(({ keys, look }) => {
+        const [x, width] = [from, (keys / total) * 100];
+        from += width;
+        return svg`<rect class=${look} x=${x} y="0" width=${width} height="6"></rect>`;
+      })}
+    </svg>
+  `;
+}
