@@ -7,7 +7,6 @@ import { createApp } from './http/app.ts';
 import { createHttpServer, drain, listen } from './http/listen.ts';
 import { RunningAnswers } from './http/running-answers.ts';
 import type { AlertsOptions } from './observability/alerts.ts';
-import type { MetricsOptions } from './observability/metrics.ts';
 import type { OtelOptions } from './observability/otel.ts';
 import { createRequestLog } from './observability/request-log.ts';
 import { KeyPool } from './pool/key-pool.ts';
@@ -25,19 +24,17 @@ import { createChat } from './services/chat.ts';
 import type { Clients } from './services/clients.ts';
 import { createEmbed } from './services/embeddings.ts';
 import { createKeyChecks, type KeyChecks } from './services/key-check.ts';
-import { KeyRegistry, type KeyRegistryOptions } from './services/key-registry.ts';
+import { KeyRegistry } from './services/key-registry.ts';
 import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { createTokenCount } from './services/token-count.ts';
 import type { ApiKey } from './shared/api-key.ts';
-import { atMost, type Clock } from './shared/clock.ts';
+import { atMost, type Clock, MINUTE_MS } from './shared/clock.ts';
 import type { DurableStore } from './shared/durable-store.ts';
 import type { Logger } from './shared/logger.ts';
 import { providerOf } from './shared/provider-facts.ts';
-import type { Redact } from './shared/redact.ts';
 import { createSealer } from './shared/seal.ts';
 import { Secret } from './shared/secret.ts';
-import type { SharedStore } from './shared/shared-store.ts';
 import { servedModels, type Target, targetWhere } from './shared/target.ts';
 import { createMemoryStore } from './sharing/memory-store.ts';
 import { openStore } from './sharing/open-store.ts';
@@ -57,7 +54,7 @@ export interface Runtime {
   readonly minuteMs?: number;
   /** Whether the metrics include the process; what measures it runs until the process ends. Default: false. */
   readonly measuresProcess?: boolean;
-  /** Gets lines for the person who starts the server. Default: they are lost. */
+  /** Prints a line for the person who starts the server. Default: nothing is printed. */
   readonly report?: (line: string) => void;
 }
 
@@ -73,15 +70,12 @@ export interface Understudy {
   stop(limitMs: number, lastRequestsMs?: number): Promise<boolean>;
 }
 
-const MINUTE_MS = 60_000;
-
 /** Turns settings into objects: one pool for the process, and everything that uses it. */
 export async function startUnderstudy(config: Config, runtime: Runtime): Promise<Understudy> {
   const { clock, random, log, providers = PROVIDERS, minuteMs = MINUTE_MS } = runtime;
   const { redact } = config;
   const targets = providers.flatMap((provider) => provider.createTargets(config));
   const sharing = await loadSharing(config, runtime);
-  const sharedStore = sharing?.sharedStore ?? null;
   const store = await openStore({ ...config, clock, log, redis: sharing?.documents }).catch(
     async (error) => {
       await sharing?.stop();
@@ -101,75 +95,39 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const queues = createWaitQueues(clock, providers);
   const dispatcher = createDispatcher();
   const upstream = { dispatcher, redact, now: clock.now };
+  const parts = { ...runtime, providers, minuteMs, targets, sharing, store, pool, queues };
   const checkers = keyCheckers(config, providers, upstream);
   const checks = createKeyChecks({ checkers, learns: { pool, queues }, clock, log });
-  const registry = createRegistry(config, { clock, log, providers, store, pool, queues, sharing });
+  const registry = createRegistry(config, parts);
   await registry.start();
-  const callers = await loadClients(config, {
-    clock,
-    log,
-    minuteMs,
-    pool,
-    targets,
-    store,
-    sharing,
-  });
-  const admin = await loadAdmin(config, {
-    ...runtime,
-    providers,
-    pool,
-    queues,
-    targets,
-    redact,
-    sharing,
-    sharedStore,
-    store,
-    checks,
-    registry,
-    clients: callers.clients,
-  });
+  const callers = await loadClients(config, parts);
+  const { clients } = callers;
+  const admin = await loadAdmin(config, { ...parts, checks, registry, clients });
   const admission = callers.admission(admin?.http.overBudget);
   const otel = await loadOtel(config, { clock, log, redact, providers });
-  const sinks = [
-    createRequestLog(log, pool.inspection, providers),
-    ...(admin?.sinks ?? []),
-    admission.sink,
-    ...otel.sinks,
-  ];
-  const hedging = createHedging();
   const failover = admission.guard(
     createFailover({
       ...config,
-      ...{ providers, pool, clock, random, queues, hedging, sinks, tracing: otel.tracing },
+      ...{ providers, pool, clock, random, queues, tracing: otel.tracing },
+      hedging: createHedging(),
+      sinks: [
+        createRequestLog(log, pool.inspection, providers),
+        ...(admin?.sinks ?? []),
+        admission.sink,
+        ...otel.sinks,
+      ],
       arePaused: (provider) => registry.arePaused(provider),
     }),
   );
-  const clients = new Map(
-    providers.flatMap(({ name, createChat }) =>
-      createChat === undefined ? [] : [[name, createChat(config, upstream)]],
-    ),
-  );
-  const chatTargets = targets.filter(
-    ({ provider, use }) => use === 'chat' && clients.has(provider),
-  );
-  const aliases = config.modelAliases;
-  const chat = { failover, clients, targets: chatTargets, aliases };
-  const embeddingTargets = targets.filter(({ use }) => use === 'embeddings');
-  const relay = createRelay({
-    failover,
-    aliases,
-    clients: new Map([
-      [google.name, createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl })],
-    ]),
-    targets: targets.filter(({ provider }) => provider === google.name),
-  });
+  const sharedStore = sharing?.sharedStore ?? null;
   const runningAnswers = config.chatResume
     ? new RunningAnswers({ clock, store: sharedStore?.answers ?? null })
     : null;
   const app = createApp({
     ...config,
+    ...createServices(config, parts, { failover, upstream, registry }),
     admin: admin?.http ?? null,
-    clients: callers.clients,
+    clients,
     log,
     clock,
     countKeys: () =>
@@ -177,37 +135,6 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
     redis: sharing?.redis ?? null,
     sharedStore,
     runningAnswers,
-    chatTargets,
-    embeddingTargets,
-    chat: createChat({
-      ...chat,
-      systemPrompt: config.systemPrompt,
-      searches: config.chatGrounding,
-    }),
-    completions: createChat({ ...chat, systemPrompt: null, searches: false }),
-    embed: createEmbed({
-      failover,
-      clients: new Map(
-        providers.flatMap(({ name, createEmbeddings }) =>
-          createEmbeddings === undefined ? [] : [[name, createEmbeddings(config, upstream)]],
-        ),
-      ),
-      targets: embeddingTargets,
-      aliases,
-    }),
-    relay,
-    countTokens: createTokenCount(relay, toCountRequest),
-    liveTokens: liveTokensFor(config, failover, targets, upstream),
-    avatar: createAvatarSession({
-      ...config,
-      failover,
-      provider: anam,
-      targets: targets.filter(({ provider }) => provider === anam.name),
-      anam: createAnam({ ...upstream, baseUrl: config.anamBaseUrl }),
-      keys: registry,
-      clock,
-      texts: sharedStore?.texts ?? null,
-    }),
   });
   await sharing?.join(pool, queues);
   admin?.start();
@@ -234,88 +161,10 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   };
 }
 
-interface RegistryParts
-  extends Pick<KeyRegistryOptions, 'providers' | 'store' | 'pool' | 'queues' | 'clock' | 'log'> {
-  readonly sharing: { keysAdded(keys: readonly ApiKey[]): void } | null;
-}
-
-/** Changes of the keys are kept where there is a store that lasts and a secret that seals them. */
-function createRegistry(
-  { keys, fileKeys, readKeysAgain: readAgain, masterKey, redact, learnSecrets }: Config,
-  { store, sharing, ...parts }: RegistryParts,
-): KeyRegistry {
-  const areKept = masterKey !== null && store.kind !== 'memory';
-  return new KeyRegistry({
-    ...parts,
-    settings: { keys, fileKeys },
-    readAgain,
-    store: areKept ? store : createMemoryStore(parts.clock.now),
-    sealer: createSealer(areKept ? masterKey : new Secret('this-process', randomUUID())),
-    keysAdded: (added) => sharing?.keysAdded(added),
-    redact,
-    learnSecrets,
-  });
-}
-
-/** Null without a model for Live sessions. */
-function liveTokensFor(
-  { googleLiveModel: model, systemPrompt, googleBaseUrl: baseUrl }: Config,
-  failover: Failover,
-  targets: readonly Target[],
-  upstream: UpstreamContext,
-) {
-  if (model === null) return null;
-  return createLiveTokens({
-    failover,
-    client: createLiveTokenClient({ ...upstream, baseUrl }),
-    target: targetWhere(targets, ({ use }) => use === 'live'),
-    setup: { model, systemPrompt },
-  });
-}
-
-/** Of the providers that can check a key. */
-export const keyCheckers = (
-  config: Config,
-  providers: readonly Provider<Config>[],
-  upstream: UpstreamContext,
-) =>
-  new Map(
-    providers.flatMap(({ name, createKeyCheck }) =>
-      createKeyCheck === undefined ? [] : [[name, createKeyCheck(config, upstream)]],
-    ),
-  );
-
-const START_CHECK_LIMIT_MS = 600_000;
-const MAX_BAD_KEYS_NAMED = 20;
-
-async function checkAtStart(
-  { checkKeys }: Config,
-  checks: KeyChecks,
-  pool: KeyPool,
-  { report = () => {} }: Runtime,
-): Promise<void> {
-  if (!checkKeys) return;
-  const checked = await checks.checkAll(pool.keys, START_CHECK_LIMIT_MS);
-  const bad = checked.filter(({ check }) => check.verdict !== 'works');
-  for (const { key, check } of bad.slice(0, MAX_BAD_KEYS_NAMED)) {
-    report(`check: ${key.id}: ${check.sentence}`);
-  }
-  const more = bad.length - MAX_BAD_KEYS_NAMED;
-  if (more > 0) report(`check: ${more} more keys do not work.`);
-}
-
-/** OpenTelemetry's SDK is loaded only where spans are exported. */
-async function loadOtel({ exportsSpans }: Config, options: OtelOptions) {
-  if (!exportsSpans) return { tracing: null, sinks: [], stop: async () => {} };
-  const { createOtel } = await import('./observability/otel.ts');
-  const otel = createOtel(options);
-  return { tracing: otel, sinks: [otel.sink], stop: otel.stop };
-}
-
 /** A Redis that does not answer must not delay the start or the end for long. */
 const JOIN_LIMIT_MS = 1000;
 const LEAVE_LIMIT_MS = 500;
-/** Messages on their way are given so long at the end. */
+/** How long alerts that are being sent may take at the stop. */
 const ALERTS_LIMIT_MS = 2000;
 
 /** What instances share; null without a Redis, whose client is then not loaded. */
@@ -351,22 +200,56 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
   };
 }
 
-interface ClientParts extends Pick<Runtime, 'clock' | 'log'> {
+/** What most of the following functions need. */
+interface Parts extends Runtime {
+  readonly providers: readonly Provider<Config>[];
   readonly minuteMs: number;
-  readonly pool: KeyPool;
   readonly targets: readonly Target[];
-  readonly store: DurableStore;
+  /** Null without Redis. */
   readonly sharing: Awaited<ReturnType<typeof loadSharing>>;
+  readonly store: DurableStore;
+  readonly pool: KeyPool;
+  readonly queues: WaitQueues;
 }
 
-/** Where there can be no client, without client tokens and without an admin token to make one. */
+/** The checks of the providers that have one, by provider. */
+export const keyCheckers = (
+  config: Config,
+  providers: readonly Provider<Config>[],
+  upstream: UpstreamContext,
+) =>
+  new Map(
+    providers.flatMap(({ name, createKeyCheck }) =>
+      createKeyCheck === undefined ? [] : [[name, createKeyCheck(config, upstream)]],
+    ),
+  );
+
+/** Changes of the keys are kept where there is a store that lasts and a secret that seals them. */
+function createRegistry(
+  { keys, fileKeys, readKeysAgain: readAgain, masterKey, redact, learnSecrets }: Config,
+  { store, sharing, ...parts }: Parts,
+): KeyRegistry {
+  const areKept = masterKey !== null && store.kind !== 'memory';
+  return new KeyRegistry({
+    ...parts,
+    settings: { keys, fileKeys },
+    readAgain,
+    store: areKept ? store : createMemoryStore(parts.clock.now),
+    sealer: createSealer(areKept ? masterKey : new Secret('this-process', randomUUID())),
+    keysAdded: (added) => sharing?.keysAdded(added),
+    redact,
+    learnSecrets,
+  });
+}
+
+/** Without client tokens, and without an admin token to make a client. */
 const NO_CLIENTS = {
   clients: null,
   admission: (): Admission => ({ guard: (failover) => failover, sink: {} }),
   async stop() {},
 };
 
-async function loadClients(config: Config, parts: ClientParts) {
+async function loadClients(config: Config, parts: Parts) {
   const { clientTokens: tokens, adminToken, modelAliases: aliases } = config;
   if (tokens.length === 0 && adminToken === null) return NO_CLIENTS;
   const [{ Clients }, { createAdmission }, { createBudgetSaver }, { createClientUse }, fair] =
@@ -389,7 +272,7 @@ async function loadClients(config: Config, parts: ClientParts) {
   });
   const shared = sharing?.shareClientUse(createClientUse({ clients, shares, targets })) ?? null;
   await atMost(JOIN_LIMIT_MS, clock, clients.begin(), undefined);
-  // With Redis the other instances, or what they have left there, tell the counts of the day.
+  // With Redis the instances share the counts of the day.
   const saver =
     store.kind === 'file'
       ? createBudgetSaver({
@@ -413,24 +296,16 @@ async function loadClients(config: Config, parts: ClientParts) {
   };
 }
 
-interface AdminParts
-  extends Omit<Runtime, 'providers'>,
-    Pick<MetricsOptions, 'sharing' | 'targets'> {
-  readonly providers: readonly Provider<Config>[];
-  readonly pool: KeyPool;
-  readonly queues: WaitQueues;
-  readonly redact: Redact;
-  readonly sharedStore: SharedStore | null;
-  readonly store: DurableStore;
+interface AdminParts extends Parts {
   readonly checks: KeyChecks;
   readonly registry: KeyRegistry;
   /** Null without an admin token and client tokens. */
   readonly clients: Clients | null;
 }
 
-/** Null without an admin token: neither its routes nor the metrics are loaded then. */
+/** Null without an admin token: its routes and the metrics are not loaded then. */
 async function loadAdmin(config: Config, parts: AdminParts) {
-  const { adminToken: token, mode, cooldownMs, prices } = config;
+  const { adminToken: token, mode, cooldownMs, prices, redact } = config;
   const { clients } = parts;
   if (token === null || clients === null) return null;
   const [
@@ -446,13 +321,14 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     import('./http/admin/admin-routes.ts'),
     import('./observability/usage.ts'),
   ]);
-  const { pool, targets, sharing, sharedStore, measuresProcess = false } = parts;
+  const { pool, targets, sharing, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
   const takesPersonas = config.allowClientPersona || config.clientTokens.length > 0;
   const isReported = ({ metered, persona }: Target) =>
     metered && (persona !== 'callers' || takesPersonas);
   const reported = { targets: targets.filter(isReported), redis: sharing?.redis ?? null };
+  const sharedStore = sharing?.sharedStore ?? null;
   const questions = sharedStore?.questions ?? null;
   const instance = (questions?.instance ?? randomUUID()).slice(0, 8);
   const usage = createUsageStats({ ...parts, prices });
@@ -460,8 +336,10 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     parts.providers.filter((one) => one.hasOtherAddress?.(config)).map(({ name }) => name),
   );
   const view = createAdminView({
-    ...{ ...parts, ...reported, inspection, operator, mode, questions, instance, measuresProcess },
-    ...{ usage, lastCheckOf: parts.checks.lastOf, atOtherAddress },
+    ...parts,
+    ...reported,
+    ...{ inspection, operator, mode, questions, instance, measuresProcess, usage, redact },
+    ...{ lastCheckOf: parts.checks.lastOf, atOtherAddress },
   });
   const metrics = createMetrics({ ...parts, measuresProcess, prices });
   const alerts = await loadAlerts(config, { ...parts, instance });
@@ -469,18 +347,9 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const requested = targets.filter(({ use }) => use === 'chat' || use === 'embeddings');
   const modelNames = [...servedModels(requested, config.modelAliases).keys()];
   const http = createAdminHttp({
-    ...{
-      ...parts,
-      token,
-      view,
-      metrics,
-      usage,
-      cooldownMs,
-      incidents,
-      alerts,
-      clients,
-      modelNames,
-    },
+    ...parts,
+    ...{ token, clients, view, metrics, usage, incidents, alerts },
+    ...{ sharedStore, cooldownMs, modelNames, redact },
   });
   return {
     http,
@@ -493,7 +362,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   };
 }
 
-/** Null where nothing is announced; the HTTP client is not loaded then. */
+/** Null without `ALERT_WEBHOOK_URL`: its code is not loaded then. */
 async function loadAlerts(
   { alertWebhook }: Config,
   parts: Pick<AlertsOptions, 'clock' | 'log' | 'instance'>,
@@ -501,4 +370,113 @@ async function loadAlerts(
   if (alertWebhook === null) return null;
   const { createAlerts } = await import('./observability/alerts.ts');
   return createAlerts({ ...parts, ...alertWebhook });
+}
+
+/** OpenTelemetry's SDK is loaded only where spans are exported. */
+async function loadOtel({ exportsSpans }: Config, options: OtelOptions) {
+  if (!exportsSpans) return { tracing: null, sinks: [], stop: async () => {} };
+  const { createOtel } = await import('./observability/otel.ts');
+  const otel = createOtel(options);
+  return { tracing: otel, sinks: [otel.sink], stop: otel.stop };
+}
+
+interface ServiceParts {
+  readonly failover: Failover;
+  readonly upstream: UpstreamContext;
+  readonly registry: KeyRegistry;
+}
+
+/** The use cases, with the targets that may be asked for. */
+function createServices(
+  config: Config,
+  { providers, targets, sharing, clock }: Parts,
+  { failover, upstream, registry }: ServiceParts,
+) {
+  const clients = new Map(
+    providers.flatMap(({ name, createChat }) =>
+      createChat === undefined ? [] : [[name, createChat(config, upstream)]],
+    ),
+  );
+  const chatTargets = targets.filter(
+    ({ provider, use }) => use === 'chat' && clients.has(provider),
+  );
+  const aliases = config.modelAliases;
+  const chat = { failover, clients, targets: chatTargets, aliases };
+  const embeddingTargets = targets.filter(({ use }) => use === 'embeddings');
+  const relay = createRelay({
+    failover,
+    aliases,
+    clients: new Map([
+      [google.name, createGeminiRelay({ ...upstream, baseUrl: config.googleBaseUrl })],
+    ]),
+    targets: targets.filter(({ provider }) => provider === google.name),
+  });
+  return {
+    chatTargets,
+    embeddingTargets,
+    chat: createChat({
+      ...chat,
+      systemPrompt: config.systemPrompt,
+      searches: config.chatGrounding,
+    }),
+    completions: createChat({ ...chat, systemPrompt: null, searches: false }),
+    embed: createEmbed({
+      failover,
+      clients: new Map(
+        providers.flatMap(({ name, createEmbeddings }) =>
+          createEmbeddings === undefined ? [] : [[name, createEmbeddings(config, upstream)]],
+        ),
+      ),
+      targets: embeddingTargets,
+      aliases,
+    }),
+    relay,
+    countTokens: createTokenCount(relay, toCountRequest),
+    liveTokens: liveTokensFor(config, failover, targets, upstream),
+    avatar: createAvatarSession({
+      ...config,
+      failover,
+      provider: anam,
+      targets: targets.filter(({ provider }) => provider === anam.name),
+      anam: createAnam({ ...upstream, baseUrl: config.anamBaseUrl }),
+      keys: registry,
+      clock,
+      texts: sharing?.sharedStore.texts ?? null,
+    }),
+  };
+}
+
+/** Null without a model for Live sessions. */
+function liveTokensFor(
+  { googleLiveModel: model, systemPrompt, googleBaseUrl: baseUrl }: Config,
+  failover: Failover,
+  targets: readonly Target[],
+  upstream: UpstreamContext,
+) {
+  if (model === null) return null;
+  return createLiveTokens({
+    failover,
+    client: createLiveTokenClient({ ...upstream, baseUrl }),
+    target: targetWhere(targets, ({ use }) => use === 'live'),
+    setup: { model, systemPrompt },
+  });
+}
+
+const START_CHECK_LIMIT_MS = 600_000;
+const MAX_BAD_KEYS_NAMED = 20;
+
+async function checkAtStart(
+  { checkKeys }: Config,
+  checks: KeyChecks,
+  pool: KeyPool,
+  { report = () => {} }: Runtime,
+): Promise<void> {
+  if (!checkKeys) return;
+  const checked = await checks.checkAll(pool.keys, START_CHECK_LIMIT_MS);
+  const bad = checked.filter(({ check }) => check.verdict !== 'works');
+  for (const { key, check } of bad.slice(0, MAX_BAD_KEYS_NAMED)) {
+    report(`check: ${key.id}: ${check.sentence}`);
+  }
+  const more = bad.length - MAX_BAD_KEYS_NAMED;
+  if (more > 0) report(`check: ${more} more keys do not work.`);
 }

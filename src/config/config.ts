@@ -165,7 +165,7 @@ const adminTokenFaults = (settings: Settings | undefined): readonly string[] =>
     ? ['ADMIN_TOKEN: is one of CLIENT_TOKENS; it needs a text of its own.']
     : [];
 
-/** Whoever has a token must not be able to open the store. */
+/** `MASTER_KEY` must differ from every token: more people know those. */
 const masterKeyFaults = (settings: Settings | undefined): readonly string[] =>
   [settings?.ADMIN_TOKEN, ...(settings?.CLIENT_TOKENS ?? [])].some(
     (token) => token !== null && token !== undefined && token === settings?.MASTER_KEY,
@@ -242,7 +242,7 @@ function toConfig(settings: Settings) {
     host: settings.HOST,
     /** The first is the default, the rest stand in for it in this order. */
     googleModels: settings.GOOGLE_MODELS,
-    /** Empty where there can be no client, whose token every request for embeddings needs. */
+    /** Empty where there can be no client: every request for embeddings needs a client's token. */
     googleEmbeddingModels:
       settings.CLIENT_TOKENS.length === 0 && settings.ADMIN_TOKEN === null
         ? []
@@ -286,7 +286,7 @@ function toConfig(settings: Settings) {
     clientTokens: settings.CLIENT_TOKENS.map(
       (token, index) => new Secret(`client-${index + 1}`, token),
     ),
-    /** What the operator pays for each model; null where that is not said. */
+    /** What the operator pays for each model. Null without `PRICES`. */
     prices: settings.PRICES,
     /** For each client address; 0 is off. */
     chatPerMinute: settings.RATE_LIMIT_CHAT,
@@ -301,7 +301,7 @@ function toConfig(settings: Settings) {
     redisUrl: secret('redis', settings.REDIS_URL),
     /** What every name in Redis begins with. */
     redisPrefix: settings.REDIS_PREFIX,
-    /** The folder of what outlives the process; not used with a `redisUrl`. */
+    /** The folder of the durable store. It is not used with a `redisUrl`. */
     dataDir: settings.DATA_DIR,
     /** Seals the secrets in the store. */
     masterKey: secret('master-key', settings.MASTER_KEY),

@@ -265,7 +265,7 @@ function noteShape(
   warnings.push(`${variable} looks like a key of ${other}, not of ${provider}.`);
 }
 
-/** The keys of one project have one billing account, whichever of them names it. */
+/** All keys of a project have the billing account that one of them names. */
 function withAccounts(
   keys: readonly ApiKey[],
   groups: readonly KeyVariables[],

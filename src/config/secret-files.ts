@@ -5,7 +5,7 @@ import { cleanText, faultOfKeyText, isPlaceholder } from '../shared/key-text.ts'
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { isKeyVariable } from './keys.ts';
 
-/** What is kept in files instead of variables. */
+/** Secrets that the settings keep in files. */
 export interface SecretFiles {
   /** By the name of the variable that a file stands for. */
   readonly texts: ReadonlyMap<string, string>;
@@ -13,7 +13,7 @@ export interface SecretFiles {
   readonly namedBy: readonly string[];
   /** `NAME: what is wrong.` */
   readonly faults: readonly string[];
-  /** Reads the files of keys again; null where there is none. */
+  /** Reads the files of keys again. Null: no key comes from a file. */
   readonly readAgain: (() => Promise<FilesNow>) | null;
 }
 
@@ -72,17 +72,17 @@ export function readSecretFiles(
 }
 
 interface SecretFile {
-  /** Which it stands for. */
+  /** The variable that the file stands for. */
   readonly variable: string;
   readonly path: string;
-  /** For people: where it is named. */
+  /** Where the settings name it, for messages. */
   readonly label: string;
 }
 
-/** A text, or what is wrong. */
+/** The text of a file, or a fault. */
 type Read = { readonly text: string } | string;
 
-/** @returns what is wrong instead of throwing it */
+/** @returns a thrown error as a fault */
 function attempt<T>(read: () => T): T | string {
   try {
     return read();

@@ -374,14 +374,19 @@ const MAX_FAULTS = 20;
 export function validate<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const details = result.error.issues.flatMap(toFaults).slice(0, MAX_FAULTS);
+  throw invalidRequest(result.error.issues.flatMap(toFaults));
+}
+
+/** Its sentence is that of the first fault. */
+export function invalidRequest(faults: readonly FieldFault[]): HttpError {
+  const details = faults.slice(0, MAX_FAULTS);
   const [first] = details;
   const at = first === undefined || first.path === '' ? '' : `${first.path}: `;
-  throw new HttpError('invalid_request', `${at}${first?.message ?? 'Invalid body.'}`, { details });
+  return new HttpError('invalid_request', `${at}${first?.message ?? 'Invalid body.'}`, { details });
 }
 
 export const invalidField = (path: string, message: string): HttpError =>
-  new HttpError('invalid_request', `${path}: ${message}`, { details: [{ path, message }] });
+  invalidRequest([{ path, message }]);
 
 /** The sentences that replace zod's messages. */
 const SENTENCES: readonly (readonly [said: RegExp, sentence: (expected: string) => string])[] = [

@@ -49,7 +49,7 @@ export function limitByAddress(
   return [limiter];
 }
 
-/** Without `TRUST_PROXY`, a proxy's address is that of all its callers, whom only the header tells apart. */
+/** Without `TRUST_PROXY` all callers behind a proxy have its address; only this header distinguishes them. */
 function callerOf({ ip = '', headers }: Request): RefusedCaller {
   const [forwarded = ''] = String(headers['x-forwarded-for'] ?? '').split(',', 1);
   return { address: ipKeyGenerator(ip), forwardedFor: forwarded.trim() || null };

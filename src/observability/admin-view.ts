@@ -1,7 +1,7 @@
 import type { TraceSink } from '../failover/trace.ts';
 import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { ApiKey, KnownKey, KnownKeys, ProviderName } from '../shared/api-key.ts';
-import { isoTime } from '../shared/clock.ts';
+import { isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { KeyCheck } from '../shared/key-check.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
@@ -9,15 +9,7 @@ import { defaultTargets, type Target } from '../shared/target.ts';
 import { mergeFailures } from './failure-groups.ts';
 import { createInstances, type Instances, type Snapshot } from './instances.ts';
 import { fingerprintOf, reportKey, reportPausedKey } from './key-report.ts';
-import {
-  addUp,
-  DAY_MINUTES,
-  lastHour,
-  MINUTE_MS,
-  mergePeriods,
-  type Period,
-  p95Of,
-} from './minute-counts.ts';
+import { addUp, DAY_MINUTES, lastHour, mergePeriods, type Period, p95Of } from './minute-counts.ts';
 import {
   createOperatorActions,
   type OperatorAction,
@@ -74,7 +66,7 @@ export interface AdminView {
   /** At most a second old; new after an operator's action. */
   overview(): Promise<Overview>;
   /**
-   * As far as the last 24 hours go.
+   * At most the last 24 hours.
    *
    * @param from milliseconds since the epoch; default: a day before `to`
    * @param to default: now
@@ -84,7 +76,7 @@ export interface AdminView {
   request(id: string): Promise<RequestReport | null>;
   /** The state of each key for a target, without retired ones; paused keys come too. */
   states(target: Target): readonly ListedState[];
-  /** The ids of the keys that a person may mean: by id, project, billing label or fingerprint, in any case. */
+  /** The ids of the keys whose id, project, billing label or fingerprint has this text, in any case. */
   search(text: string): ReadonlySet<string>;
   /** In the order of the question, without keys that do not exist. */
   keys(asked: readonly { readonly target: Target; readonly id: string }[]): KeyReport[];

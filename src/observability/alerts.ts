@@ -12,13 +12,13 @@ export type AlertEvent = 'incident.began' | 'incident.updated' | 'incident.ended
 export interface Alerts {
   /** Whether incidents of this kind are announced. */
   announces(incident: Pick<IncidentReport, 'kind' | 'cause'>): boolean;
-  /** Whether a further announcement may be on its way. */
+  /** Whether a further announcement may be sent now. */
   hasRoom(): boolean;
-  /** Tries for most of an hour. Never rejects; `stopped` leaves it to another instance, or to the next start. */
+  /** Tries for most of an hour. Never rejects. `stopped`: another instance, or this one after its restart, must send it. */
   send(event: AlertEvent, incident: IncidentReport): Promise<Outcome>;
   /** Sends one message, once. */
   test(): Promise<AlertTest>;
-  /** Gives what is on its way a moment, then ends it. */
+  /** Lets running posts end for at most two seconds, then cuts them off. */
   stop(): Promise<void>;
 }
 
@@ -43,7 +43,7 @@ export interface AlertsOptions {
   readonly instance: string;
 }
 
-/** What stops requests, and what somebody has to mend. */
+/** Kinds that stop requests or need action. */
 const ANNOUNCED: ReadonlySet<IncidentReport['kind']> = new Set([
   'no_keys',
   'keys_out',
@@ -58,7 +58,7 @@ const ANNOUNCED: ReadonlySet<IncidentReport['kind']> = new Set([
   'key_needs_action',
   'store_down',
 ]);
-/** A client's minute or share is used up often; its day only once. */
+/** A client may use up its minute or its share many times a day: only its day is announced. */
 const isOfBudget = ({ kind, cause }: Pick<IncidentReport, 'kind' | 'cause'>) =>
   kind === 'client_limit' && cause.endsWith('_day');
 
@@ -90,7 +90,7 @@ export function createAlerts(options: AlertsOptions): Alerts {
       waiting.add(done);
     });
 
-  /** @returns the status; redirects are answers like any other: another host never gets a message */
+  /** @returns the status. A redirect is not followed, so that no other host gets a message */
   async function post(body: string): Promise<number> {
     const limit = new AbortController();
     const timer = clock.after(ANSWER_LIMIT_MS, () => limit.abort());
@@ -192,7 +192,7 @@ function codeOf(error: unknown): string {
   return 'code' in error ? String(error.code) : error.name;
 }
 
-/** The time is signed too, so that a receiver can refuse a message that somebody repeats later. */
+/** The signature includes the time, so that a receiver can refuse a replayed message. */
 function signatureOf(
   body: string,
   { secret, clock }: Pick<AlertsOptions, 'secret' | 'clock'>,
@@ -218,7 +218,7 @@ function bodyOf(
 
 const TITLES: Readonly<Record<AlertEvent, string>> = {
   'incident.began': 'Began',
-  'incident.updated': 'Goes on',
+  'incident.updated': 'Continues',
   'incident.ended': 'Over',
   test: 'Test',
 };

@@ -2,9 +2,9 @@ import type { Clock } from '../shared/clock.ts';
 import type { AlertEvent, Alerts } from './alerts.ts';
 import { type Notice, reportIncident, type StoredIncident } from './incident-report.ts';
 
-/** For one subject: the next beginning is announced at the earliest so long after the last one. */
+/** The shortest time between two announced beginnings of one subject. */
 const PAUSE_MS = 900_000;
-/** An instance whose announcement shows no sign of life for so long has died. */
+/** An instance that has not renewed its claim for this long has died. */
 const CLAIM_MS = 60_000;
 const CLAIM_BEAT_MS = 20_000;
 
@@ -23,9 +23,9 @@ export interface AnnouncementsOptions {
   /** The id of this process. */
   readonly instance: string;
   readonly clock: Pick<Clock, 'now'>;
-  /** All incidents, also those that are over. */
+  /** All incidents, open or ended. */
   readonly others: () => Promise<readonly StoredIncident[]>;
-  /** An announcement was sent, or given up. */
+  /** Called when an announcement was sent or given up. */
   readonly settled: () => void;
 }
 
@@ -35,12 +35,12 @@ export interface AnnouncementStep {
   written(): void;
 }
 
-/** Each announcement is claimed in the store by one instance, which sends it. Another one takes over when that has died. */
+/** One instance claims each announcement in the store and sends it. When that instance has died, another one takes over. */
 export class Announcements {
   readonly #options: AnnouncementsOptions;
-  /** Announcements of this instance: null while they are on their way. */
+  /** The outcome of this instance's announcements; null while one is being sent. */
   readonly #sending = new Map<string, 'sent' | 'failed' | null>();
-  /** When another instance's sign of life was last seen to change, by our own clock. */
+  /** When another instance last renewed its claim, by our own clock. */
   readonly #beats = new Map<string, { readonly beat: number; readonly at: number }>();
 
   /** By subject: the end of the pause after its last beginning. */
@@ -50,13 +50,13 @@ export class Announcements {
     this.#options = options;
   }
 
-  /** Whether something of it is still to be announced. */
+  /** Whether an announcement of the incident is still due. */
   isPending({ notices }: StoredIncident): boolean {
     const isClaimed = NAMES.some((name) => notices[name]?.state === 'claimed');
     return isClaimed || (notices.began?.state === 'sent' && notices.ended === undefined);
   }
 
-  /** Null where there is nothing to do now. */
+  /** Null: nothing is due now. */
   async nextStep(incident: StoredIncident): Promise<AnnouncementStep | null> {
     const name = NAMES.find((one) => incident.notices[one]?.state === 'claimed');
     if (name !== undefined) return this.#stepOfClaim(incident, name);
@@ -127,7 +127,7 @@ export class Announcements {
     return this.#hasMoreKeys(incident, updated ?? began) ? 'updated' : null;
   }
 
-  /** Not within the pause after another beginning of the same subject; if it lasts longer, then. */
+  /** Not before the pause after the last announced beginning of the subject is over. */
   async #mayBegin(incident: StoredIncident): Promise<boolean> {
     const { alerts, others, clock } = this.#options;
     if (!alerts.announces(incident)) return false;
@@ -138,7 +138,7 @@ export class Announcements {
     return clock.now() >= last + PAUSE_MS;
   }
 
-  /** A further key needs action, a while after the last announcement. */
+  /** Whether further keys need action, and the pause after the last announcement is over. */
   #hasMoreKeys({ kind, keysInAll }: StoredIncident, last: Notice): boolean {
     const isLater = this.#options.clock.now() - last.at >= PAUSE_MS;
     return kind === 'key_needs_action' && keysInAll > last.keysInAll && isLater;

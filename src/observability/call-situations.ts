@@ -4,7 +4,7 @@ import { type Reason, type ServiceFacts, situation, titleOf } from './situation.
 import type { FailedRequest } from './troubles.ts';
 
 const FAILING_MS = 300_000;
-/** So many answers in a row end it. */
+/** How many answers in a row end it. */
 const ANSWERS_THAT_PROVE = 3;
 
 /** Most of the recent requests fail, and not for lack of keys. */

@@ -1,10 +1,10 @@
 import type { ServiceErrorCode } from '../failover/service-error.ts';
 import type { EndedTrace } from '../failover/trace.ts';
-import { isoTime } from '../shared/clock.ts';
+import { isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
 import type { KeptRequest } from './kept-requests.ts';
-import { MINUTE_MS } from './minute-counts.ts';
 import type { FailureGroup } from './reports.ts';
+import { RecentCount } from './troubles.ts';
 
 /** The failed requests of the last hour, grouped by reason, service and model. */
 export interface FailureGroups {
@@ -20,11 +20,11 @@ const MAX_GROUPS = 50;
 const MAX_REQUESTS = 5;
 const MAX_CLIENTS = 10;
 const KEPT_MINUTES = 60;
-/** The name of all callers that send no token. */
+/** Stands for all callers that send no token. */
 const WITHOUT_TOKEN = 'web';
 
 export function createFailureGroups(): FailureGroups {
-  /** That with the latest failure is the last. */
+  /** The group with the latest failure is the last. */
   const groups = new Map<string, Group>();
   return {
     add(kept) {
@@ -98,12 +98,10 @@ function subjectOf({ end, targets: [target], attempts }: EndedTrace): Subject | 
 
 class Group {
   readonly #subject: Subject;
-  /** By minute modulo an hour: how many, and when the first of them failed. */
-  readonly #counts = new Uint32Array(KEPT_MINUTES);
-  readonly #firstAt = new Float64Array(KEPT_MINUTES);
+  /** Of the last hour. */
+  readonly #failed = new RecentCount(MINUTE_MS);
   /** When each last failed; the latest is the last. */
   readonly #clients = new Map<string, number>();
-  #lastAt = 0;
   /** The latest is the last. */
   readonly requests: KeptRequest[] = [];
 
@@ -114,8 +112,7 @@ class Group {
   add(kept: KeptRequest): void {
     const { client, startedAt, ms } = kept.request;
     const at = startedAt + ms;
-    this.#count(at);
-    this.#lastAt = at;
+    this.#failed.add(at);
     const name = client ?? WITHOUT_TOKEN;
     this.#clients.delete(name);
     this.#clients.set(name, at);
@@ -125,25 +122,18 @@ class Group {
   }
 
   isOver(now: number): boolean {
-    return isOld(this.#lastAt, now);
+    return isOld(this.#failed.lastAt, now);
   }
 
   report(now: number): FailureGroup {
     const { code, kind } = this.#subject;
-    let count = 0;
-    let since = this.#lastAt;
-    this.#firstAt.forEach((firstAt, place) => {
-      if (isOld(firstAt, now)) return;
-      count += this.#counts[place] ?? 0;
-      since = Math.min(since, firstAt);
-    });
     const clients = [...this.#clients].filter(([, at]) => !isOld(at, now)).map(([name]) => name);
     return {
       ...this.#subject,
       sentence: code === null ? BROKEN[kind ?? 'internal_error'] : REFUSED[code],
-      count,
-      since: isoTime(since),
-      last: isoTime(this.#lastAt),
+      count: this.#failed.since(0, now),
+      since: isoTime(this.#failed.firstAt(now)),
+      last: isoTime(this.#failed.lastAt),
       clients: clients.reverse(),
       requestIds: this.requests
         .filter(({ request }) => !isOld(request.startedAt + request.ms, now))
@@ -151,19 +141,9 @@ class Group {
         .reverse(),
     };
   }
-
-  #count(at: number): void {
-    const minute = Math.floor(at / MINUTE_MS);
-    const place = minute % KEPT_MINUTES;
-    if (Math.floor((this.#firstAt[place] ?? 0) / MINUTE_MS) !== minute) {
-      this.#firstAt[place] = at;
-      this.#counts[place] = 0;
-    }
-    this.#counts[place] = (this.#counts[place] ?? 0) + 1;
-  }
 }
 
-/** Whether it was before the sixty minutes of which the present one is the last. */
+/** Whether it was before the last sixty minutes; the present minute is the last of them. */
 const isOld = (at: number, now: number) =>
   Math.floor(at / MINUTE_MS) <= Math.floor(now / MINUTE_MS) - KEPT_MINUTES;
 
@@ -181,7 +161,7 @@ const REFUSED: Record<ServiceErrorCode, string> = {
   client_gone: 'The client left.',
 };
 
-/** Why a request failed that was not refused by us. */
+/** Why a request failed that this server did not refuse, in one sentence for the operator. */
 const BROKEN: Record<FailureKind, string> = {
   rate_limited: 'The answer broke off: a rate limit was reached.',
   quota_exhausted: "The answer broke off: the day's quota was spent.",

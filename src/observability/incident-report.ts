@@ -11,7 +11,7 @@ const fields = {
   ...kept,
   remedy: text.meta({ description: 'What to do.' }),
   untilText: text.nullable().meta({
-    description: 'When or how it was expected to end; reads on after "until".',
+    description: 'When or how it was expected to end; follows the word "until".',
   }),
 };
 
@@ -19,14 +19,14 @@ export const incidentReport = z
   .strictObject({
     ...fields,
     from: time,
-    to: time.nullable().meta({ description: 'Null: it goes on.' }),
+    to: time.nullable().meta({ description: 'Null: it has not ended.' }),
     requestsAffected,
     isNotified: z.boolean().meta({ description: 'Whether its beginning was announced.' }),
   })
   .meta({ id: 'Incident', description: 'Something that was wrong for a while.' });
 export type IncidentReport = z.output<typeof incidentReport>;
 
-/** An announcement. `claimed`: this instance sends it. `beat` grows while it still tries to. */
+/** An announcement. `claimed`: the instance `by` is sending it. `beat` grows with each renewal of the claim. */
 const notice = z.object({
   state: z.enum(['claimed', 'sent', 'failed']),
   by: text,
@@ -37,10 +37,10 @@ const notice = z.object({
 });
 export type Notice = z.output<typeof notice>;
 
-/** As it is stored. Times are milliseconds since the epoch, by the clock of an instance that saw it. */
+/** An incident in the store. Times are milliseconds since the epoch, by the clock of the instance that wrote them. */
 const storedIncident = z.object({
   ...fields,
-  /** The id of its situation: there is one open incident of each. */
+  /** The id of its situation. A situation has at most one open incident. */
   subject: text,
   from: z.number(),
   /** When an instance last saw it. */
@@ -56,7 +56,7 @@ const storedIncident = z.object({
 });
 export type StoredIncident = z.output<typeof storedIncident>;
 
-/** Null for one of another version that cannot be read. */
+/** Null: another version wrote it, and it cannot be read. */
 export function readIncident({ text }: StoredDocument): StoredIncident | null {
   return storedIncident.safeParse(parseJson(text)).data ?? null;
 }

@@ -1,4 +1,4 @@
-import { type Clock, isoTime, type Timer } from '../shared/clock.ts';
+import { type Clock, DAY_MS, isoTime, type Timer } from '../shared/clock.ts';
 import {
   type DocumentChange,
   type DurableStore,
@@ -18,23 +18,23 @@ import {
 import type { Situation, Verdict } from './reports.ts';
 import type { Troubles } from './troubles.ts';
 
-/** Open incidents by their subject, and ended ones by their id whose end is still to be announced. */
+/** Open incidents by their subject, and by their id the ended ones whose end is not announced yet. */
 const OPEN = 'open-incidents';
-/** Those that are over, by their id. */
+/** Ended incidents by their id. */
 const ENDED = 'incidents';
 
 const TICK_MS = 3000;
-/** What lasts shorter is no incident. */
+/** A situation that lasts less is no incident. */
 const CONFIRM_MS = 10_000;
-/** What comes back within this time goes on: a minute's quota that is spent in each minute is one incident. */
+/** A situation that returns within this time continues its incident: a quota that is spent in each minute is one incident. */
 const BRIDGED_MS = 90_000;
 /** How often an instance writes that it still sees an incident. */
 const HEARTBEAT_MS = 10_000;
-const KEPT_MS = 30 * 86_400_000;
+const KEPT_MS = 30 * DAY_MS;
 const MAX_ENDED = 2000;
-/** More would be noise: the gravest are followed. */
+/** How many situations are followed at most; the gravest come first. */
 const MAX_SEEN = 100;
-/** An incident lists this many instances; the requests of earlier ones are added up. */
+/** An incident lists the requests of this many instances, and the sum of the others. */
 const MAX_INSTANCES = 20;
 const EARLIER = 'earlier';
 export interface IncidentsOptions {
@@ -45,21 +45,21 @@ export interface IncidentsOptions {
   readonly log: Logger;
   /** The id of this process. */
   readonly instance: string;
-  /** Null where nothing is announced. */
+  /** Null without `ALERT_WEBHOOK_URL`. */
   readonly alerts: Alerts | null;
 }
 
-/** What this instance knows of a situation that it sees, or saw a moment ago. Times are milliseconds since the epoch. */
+/** A situation that this instance sees now or saw recently. Times are milliseconds since the epoch. */
 interface Seen {
   situation: Situation;
   readonly firstAt: number;
   lastAt: number;
-  /** Requests that were affected before the first look, less the count of then. */
+  /** What `affectedBy` counted that does not belong to this situation. */
   readonly base: number;
   affected: number;
   /** 0 for never. */
   writtenAt: number;
-  /** Whether all that is known of it is in the store. */
+  /** Whether the store has its latest state. */
   isWritten: boolean;
 }
 
@@ -71,8 +71,8 @@ interface Known {
 }
 
 /**
- * Situations that last, with begin and end, in the store: one for all instances. Whatever fails at the store is tried
- * again at the next tick.
+ * Keeps situations that last as incidents in the store, each once for all instances. A call to the store that fails is
+ * repeated at the next tick.
  */
 export class Incidents {
   readonly #options: IncidentsOptions;
@@ -81,7 +81,7 @@ export class Incidents {
   #isStale = true;
   #running: Promise<void> | null = null;
   #next: Timer | null = null;
-  /** When something that another instance repeats was last seen to change, by our own clock. */
+  /** When a stored value was last seen to change, by our own clock: clocks of instances differ. */
   readonly #changes = new Map<string, { readonly value: number; readonly at: number }>();
   readonly #announcements: Announcements | null;
 
@@ -112,7 +112,7 @@ export class Incidents {
     });
   }
 
-  /** Writes what it knows; announcements on their way have had their time. */
+  /** Writes the latest state. Stop the alerts before. */
   async stop(): Promise<void> {
     this.#next?.cancel();
     await this.#running;
@@ -133,7 +133,7 @@ export class Incidents {
       .map(reportIncident);
   }
 
-  /** One look at what is wrong; the store is written meanwhile. */
+  /** Looks at the present situations, and starts to write the store. */
   #look(): void {
     const { clock, verdict } = this.#options;
     const now = clock.now();
@@ -146,7 +146,7 @@ export class Incidents {
     this.#write();
   }
 
-  /** The last refusals of an outage are part of it. */
+  /** Refusals during an outage belong to its incident. */
   #isAftermath({ kind, service }: Situation): boolean {
     if (kind !== 'refusals') return false;
     return [...this.#seen.values()].some(
@@ -173,7 +173,7 @@ export class Incidents {
     return !isConfirmed || isLost || (isWritten && now - lastAt >= BRIDGED_MS);
   }
 
-  /** One at a time; it does not delay anything. */
+  /** Runs once at a time, in the background. */
   #write(): void {
     this.#running ??= this.#sync()
       .catch((error: unknown) => {
@@ -185,7 +185,7 @@ export class Incidents {
       });
   }
 
-  /** Another instance may have been faster, or the store may be away: the next tick reads it again. */
+  /** A stale write and an unavailable store are expected: the next tick reads the store again. */
   #report(error: unknown): void {
     const isExpected = error instanceof StaleWriteError || error instanceof StoreUnavailableError;
     if (!isExpected) this.#options.log.error({ err: error }, 'incidents cannot be followed');
@@ -217,7 +217,7 @@ export class Incidents {
     for (const { incident } of read) this.#lastChange(`${incident.id} seen`, incident.seenAt, now);
   }
 
-  /** When this value was first seen by us. */
+  /** When this instance first saw this value. */
   #lastChange(name: string, value: number, now: number): number {
     const known = this.#changes.get(name);
     if (known?.value === value) return known.at;
@@ -245,7 +245,7 @@ export class Incidents {
   async #writeSeen(subject: string, seen: Seen, now: number): Promise<void> {
     if (seen.lastAt - seen.firstAt < CONFIRM_MS) return;
     const isHere = now - seen.lastAt < 2 * TICK_MS;
-    // While it lasts now and then, and once more when it is gone.
+    // While it lasts at each heartbeat, and once when it is gone.
     if (isHere ? now - seen.writtenAt < HEARTBEAT_MS : seen.isWritten) return;
     const known = this.#open.get(subject) ?? null;
     const { instance } = this.#options;
@@ -254,7 +254,7 @@ export class Incidents {
     seen.isWritten = true;
   }
 
-  /** Ends what no instance has seen for a while, also what a process left behind that has died. */
+  /** Ends an incident that no instance has seen for a while, such as one of a process that died. */
   async #endOld(known: Known, now: number): Promise<void> {
     const { incident } = known;
     const ours = this.#seen.get(incident.subject);
@@ -268,7 +268,7 @@ export class Incidents {
     return [...this.#open.values()].find(({ incident }) => incident.id === id);
   }
 
-  /** Moves what is over, once all is announced, to where it is kept for a month. */
+  /** Moves an ended incident to `ENDED` once all is announced. */
   async #keep(id: string): Promise<void> {
     const known = this.#find(id);
     if (known === undefined || known.incident.to === null) return;
@@ -295,7 +295,7 @@ export class Incidents {
     );
   }
 
-  /** Writes each step of the announcements before it is done, so that one instance does it. */
+  /** Writes each step of an announcement before doing it, so that only one instance does it. */
   async #announce(id: string): Promise<void> {
     for (let known = this.#find(id); known !== undefined; known = this.#find(id)) {
       const { name, incident } = known;
@@ -307,12 +307,12 @@ export class Incidents {
   }
 }
 
-/** What a release or an operator's look resolves is none. */
+/** Kinds that are no incident. */
 const NO_INCIDENTS: ReadonlySet<Situation['kind']> = new Set(['unproven_keys', 'all_well']);
 
 const isIncident = ({ look, kind }: Situation) => look !== 'info' && !NO_INCIDENTS.has(kind);
 
-/** How many requests the situation's own kind of refusal has met, since the start. */
+/** How many requests this kind of situation has affected since the start. */
 function affectedBy({ kind, service, client, cause }: Situation, troubles: Troubles, now: number) {
   switch (kind) {
     case 'address_limit':
@@ -335,7 +335,7 @@ function affectedBy({ kind, service, client, cause }: Situation, troubles: Troub
   }
 }
 
-/** What is stored, with what this instance sees. */
+/** The stored incident with the view of this instance. */
 function merged(
   known: StoredIncident | null,
   { situation, lastAt, affected }: Seen,

@@ -17,7 +17,7 @@ import {
 import { failureGroup, instanceReport, type RequestReport, requestReport } from './reports.ts';
 import type { Stats } from './stats.ts';
 
-/** What the instances of one Redis know together: the own part always, the others' if they answer in time. */
+/** Asks all instances of one Redis. The answer has the part of this instance, and those of the others that answer in time. */
 export interface Instances {
   /** The own one is the first. */
   snapshots(): Promise<Parts<Snapshot>>;
@@ -106,7 +106,7 @@ const snapshotSchema = z.object({
   inFlight: z.record(z.string(), z.int().min(0)),
   /** Of the last hour. */
   periods: z.array(periodSchema),
-  // What another version writes otherwise is left out.
+  // Another version may write these in another form: then they are left out.
   failures: z.array(failureGroup).catch([]),
   latest: z.array(requestReport).catch([]),
 });
@@ -121,12 +121,12 @@ const questionSchema = z.discriminatedUnion('about', [
 ]);
 type Question = z.output<typeof questionSchema>;
 
-/** Null for what another version has written, or somebody else. */
+/** Null: another version wrote it, and it cannot be read. */
 function readAs<Value>(schema: z.ZodType<Value>, text: string): Value | null {
   return schema.safeParse(parseJson(text)).data ?? null;
 }
 
-/** @returns JSON, or nothing where this instance knows nothing */
+/** @returns JSON; empty where this instance knows nothing */
 function answerTo(text: string, options: InstancesOptions, lagMs: number | null): string {
   const { instance, stats } = options;
   const question = readAs(questionSchema, text);

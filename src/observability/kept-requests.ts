@@ -6,14 +6,14 @@ import { type RequestReport, reportedEnd } from './reports.ts';
 
 /** A request that has ended. */
 export interface KeptRequest {
-  /** With its last attempts alone where it had many. */
+  /** With its last attempts only, where it had many. */
   readonly request: EndedTrace;
   readonly attemptsInAll: number;
 }
 
 const MAX_ATTEMPTS = 10;
 
-/** One that has tried thousands of keys is not kept whole. */
+/** A request that has tried thousands of keys keeps its last attempts only. */
 export const keepRequest = (request: EndedTrace): KeptRequest => ({
   request:
     request.attempts.length > MAX_ATTEMPTS
@@ -22,10 +22,9 @@ export const keepRequest = (request: EndedTrace): KeptRequest => ({
   attemptsInAll: request.attempts.length,
 });
 
-/** The latest requests, as many as there is room for. */
+/** A ring with the latest requests. */
 export class LatestRequests {
   readonly #max: number;
-  /** A ring. */
   readonly #kept: KeptRequest[] = [];
   #added = 0;
 

@@ -1,6 +1,6 @@
 import type { KeyFacts, ScopeState } from '../pool/inspection.ts';
 import type { ApiKey, KnownKey } from '../shared/api-key.ts';
-import { isoTime } from '../shared/clock.ts';
+import { DAY_MS, isoTime } from '../shared/clock.ts';
 import type { KeyCheck } from '../shared/key-check.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import { digestOf } from '../shared/secret.ts';
@@ -194,8 +194,6 @@ function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
 
 const resetFrom = (now: number) =>
   `resets at midnight Pacific, ${timeOf(nextPacificMidnight(now), now)}`;
-
-const DAY_MS = 86_400_000;
 
 /** In UTC, to the second within the next ten minutes. */
 export function timeOf(at: number, now: number): string {

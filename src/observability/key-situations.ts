@@ -122,7 +122,7 @@ const group = (
   remedy: string,
 ): GroupWords => ({ each, some, all: outBy(fault, each, remedy) });
 
-const MEND = 'Fix that at the provider, then release the key.';
+const FIX = 'Fix that at the provider, then release the key.';
 
 const GROUPS: Readonly<Record<Group, GroupWords>> = {
   minute: group(
@@ -154,12 +154,12 @@ const GROUPS: Readonly<Record<Group, GroupWords>> = {
     some: 'not allowed to use the model',
     all: (service) => wrongNames(service),
   },
-  rejected: group('is rejected by the provider', 'rejected', 'key', MEND),
+  rejected: group('is rejected by the provider', 'rejected', 'key', FIX),
   credit: group(
     'has no credit left, or its plan or spend cap ends here',
     'without credit',
     'key',
-    MEND,
+    FIX,
   ),
   failing: group(
     'fails while the provider answers others',

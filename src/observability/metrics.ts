@@ -5,7 +5,7 @@ import type { StateMetricsOptions } from './state-metrics.ts';
 
 export interface MetricsOptions extends StateMetricsOptions {
   readonly providers: readonly ProviderFacts[];
-  /** Null where the costs are not known. */
+  /** Null without `PRICES`. */
   readonly prices: Prices | null;
 }
 

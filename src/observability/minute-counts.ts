@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MINUTE_MS } from '../shared/clock.ts';
 
 /** What is counted of each minute. `requests` are those that ended within it. */
 const COUNTED = [
@@ -17,7 +18,6 @@ type Counts = Record<Counted, number>;
 /** The counts of one or several minutes. Travels between instances as it is. */
 export type Period = z.output<typeof periodSchema>;
 
-export const MINUTE_MS = 60_000;
 export const DAY_MINUTES = 1440;
 
 /** The minutes of the last 24 hours, in half a megabyte. */

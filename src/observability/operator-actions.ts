@@ -3,6 +3,7 @@ import type { Inspection, ScopeState } from '../pool/inspection.ts';
 import type { Operator } from '../pool/operator.ts';
 import { type Clock, isoTime } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
+import { type Order, redactOrder } from '../shared/order.ts';
 import type { Redact } from '../shared/redact.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
 import type { KeyReport } from './reports.ts';
@@ -10,11 +11,6 @@ import type { Stats } from './stats.ts';
 
 /** What an operator did to a key. */
 export type OperatorAction = NonNullable<KeyReport['lastAction']>;
-
-/** Who asks for an action, why, and in which request. */
-export interface Order extends Pick<OperatorAction, 'who' | 'why'> {
-  readonly requestId: string;
-}
 
 /** What an operator may do to a key. It takes effect at once and is logged. */
 export interface OperatorActions {
@@ -54,12 +50,11 @@ export function createOperatorActions(options: OperatorActionsOptions): Operator
   const defaults = defaultTargets(targets);
   const scopesOf = (id: string) =>
     defaults.flatMap(({ provider, label }) => inspection.facts(provider, label, id)?.scopes ?? []);
-  const clean = (text: string | null) => (text === null ? null : redact(text));
 
   function record(id: string, action: OperatorAction['action'], order: Order, until?: number) {
-    const [who, why] = [clean(order.who), clean(order.why)];
+    const { requestId, who, why } = redactOrder(order, redact);
     last.set(id, { action, who, why, at: isoTime(now()) });
-    const line = { requestId: order.requestId, key: id, action, who, why };
+    const line = { requestId, key: id, action, who, why };
     log.warn(until === undefined ? line : { ...line, until: isoTime(until) }, 'operator');
     acted();
   }

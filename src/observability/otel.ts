@@ -52,7 +52,7 @@ export interface OtelOptions {
 export interface Otel extends Tracing {
   /** Ends and exports the spans of each request that has ended. */
   readonly sink: TraceSink;
-  /** Exports what is left, for at most two seconds. */
+  /** Exports the remaining spans, for at most two seconds. */
   stop(): Promise<void>;
 }
 
@@ -216,7 +216,7 @@ const tokensOf = ({ inputTokens, outputTokens, cachedTokens, thoughtTokens }: Us
   'gen_ai.usage.reasoning.output_tokens': thoughtTokens,
 });
 
-/** Logs the first of several failures in a row, and that they are over. */
+/** Logs the first of several failures in a row, and the first success after them. */
 class LoggedExporter implements SpanExporter {
   readonly #exporter: SpanExporter;
   readonly #log: Logger;

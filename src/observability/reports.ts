@@ -3,6 +3,7 @@ import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import { OPERATIONS, OUTCOMES, REQUEST_ENDS } from '../failover/trace.ts';
 import type { ScopeState } from '../pool/inspection.ts';
 import { KEY_CHANGES, KEY_ORIGINS } from '../shared/api-key.ts';
+import type { DurableStore } from '../shared/durable-store.ts';
 import { FAILURE_KINDS } from '../shared/failure.ts';
 import { CHECK_VERDICTS } from '../shared/key-check.ts';
 import { REDIS_STATES } from '../shared/shared-store.ts';
@@ -115,7 +116,7 @@ export const keyCheck = z
   .strictObject({
     verdict: z.enum(CHECK_VERDICTS).meta({
       description:
-        '`works`: the provider accepts the key. `unreachable`: it gave no answer. `unknown`: its answer says nothing of the key.',
+        '`works`: the provider accepts the key. `unreachable`: it gave no answer. `unknown`: its answer says nothing about the key.',
     }),
     sentence: text.meta({ description: 'The verdict in plain words, without any key.' }),
     at: time,
@@ -184,14 +185,19 @@ export const keyReport = z
   })
   .meta({ id: 'Key', description: 'A key and its state for one model. Times are in UTC.' });
 
-/** Whether a change of the keys outlives the process. */
+/** Whether what changes at run time outlives the process. */
 export const keptWhere = {
   storage: z.enum(['redis', 'file', 'memory']).meta({
     description:
-      'Where changes of the keys are kept: `memory` is without `MASTER_KEY` and a store.',
+      'Where changes are kept: `memory` is without a store, and for keys also without `MASTER_KEY`.',
   }),
-  lasts: z.boolean().meta({ description: 'False: changes of the keys last until the restart.' }),
+  lasts: z.boolean().meta({ description: 'False: changes last until the restart.' }),
 };
+
+export const placeOf = (storage: DurableStore['kind']) => ({
+  storage,
+  lasts: storage !== 'memory',
+});
 
 export const keysPage = z
   .strictObject({
@@ -227,7 +233,7 @@ const period = z.strictObject({
     description:
       'Refused because a client was over its budget or its share. `requests` does not include them.',
   }),
-  tokens: count.meta({ description: 'Input and output, of every call that has told them.' }),
+  tokens: count.meta({ description: 'Input and output, of every call whose answer names them.' }),
   p95FirstMs: firstWords,
 });
 
@@ -304,7 +310,7 @@ const day = z.iso.date().meta({ examples: ['2026-11-24'] });
 const usageNumbers = {
   requests: count.meta({
     description:
-      'They count for the key and the model that answered, else for the last that were asked; the key is `none` where none was asked.',
+      'A request counts for the key and the model that answered, else for the last ones that were asked; the key is `none` where none was asked.',
   }),
   answered: count,
   attempts: count.meta({ description: 'Calls to the provider, each with one key.' }),
@@ -425,14 +431,14 @@ export const situationFields = {
     examples: ['quota_exhausted'],
   }),
   sentence: text,
-  fault: z.enum(FAULTS).meta({ description: 'Whose it is to mend; `quota` mends itself.' }),
+  fault: z.enum(FAULTS).meta({ description: 'Who must act; `quota` ends by itself.' }),
   keys: z
     .array(keyId)
     .max(MAX_NAMED_KEYS)
     .meta({ description: 'The keys in question: the first of them.' }),
   keysInAll: count,
   requestsAffected: count.meta({
-    description: 'Requests that were refused, interrupted or turned away meanwhile.',
+    description: 'Requests that were refused, interrupted or turned away since then.',
   }),
 };
 
@@ -545,5 +551,5 @@ export const overview = z
   .meta({
     id: 'Overview',
     description:
-      'Numbers of requests, failures and calls in flight are sums of all instances. What is said of keys is as this instance sees it. Times are in UTC.',
+      'Numbers of requests, failures and calls in flight are sums of all instances. The state of the keys is what this instance knows. Times are in UTC.',
   });

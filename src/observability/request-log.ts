@@ -84,7 +84,7 @@ function createAnswerWatch(
   };
 }
 
-/** For one target. A gateway could make up any number of them. */
+/** For one target: a gateway could answer with any number of names. */
 const MAX_NAMES = 10;
 
 /** Warns once for each target and each other model that answers in its place. */

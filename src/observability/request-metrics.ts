@@ -164,7 +164,7 @@ function bindCalls(
   return seriesOf;
 }
 
-/** Creates what belongs to a name when it first comes; all after the first few are `other`. */
+/** Creates the entry of a name at its first use. Names beyond the first few share the entry `other`. */
 function oncePerName<V>(
   max: number,
   create: (label: string | null) => V,

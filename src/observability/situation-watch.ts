@@ -24,7 +24,7 @@ export interface SituationWatchOptions extends Pick<OperatorActions, 'unprovenKe
   readonly clock: Pick<Clock, 'now'>;
 }
 
-/** What is wrong now, made of all that is known. A situation keeps its beginning as long as it lasts. */
+/** Makes the verdict of the present facts. A situation keeps its beginning as long as it lasts. */
 export function watchSituations(options: SituationWatchOptions): () => Verdict {
   const { clock } = options;
   /** When each situation was first seen, or had begun before, in milliseconds since the epoch. */

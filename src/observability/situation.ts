@@ -25,7 +25,7 @@ export interface ModelFacts {
   readonly states: readonly KeyState[];
 }
 
-/** What every situation has, and of the rest what one has. */
+/** The fields that every situation must give; the others have defaults. */
 type Given = Partial<Situation> &
   Pick<Situation, 'kind' | 'look' | 'sentence' | 'fault' | 'remedy'>;
 
@@ -47,7 +47,7 @@ export function situation(now: number, given: Given): Situation {
   };
 }
 
-/** Kinds that are one trouble, whichever way it shows at the moment. */
+/** Kinds that are one situation: which of them is seen may change from one moment to the next. */
 const FAMILIES: Partial<Record<Situation['kind'], Situation['kind']>> = {
   provider_slow: 'provider_down',
   network: 'provider_down',

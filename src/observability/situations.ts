@@ -1,4 +1,4 @@
-import { isoTime } from '../shared/clock.ts';
+import { DAY_MS, isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { situationsOfCalls } from './call-situations.ts';
 import { timeOf } from './key-report.ts';
@@ -12,7 +12,7 @@ import {
   RECENT_MS,
   type RecentCount,
 } from './troubles.ts';
-/** All that the verdict is made of. */
+/** What the verdict is made of. */
 export interface SituationFacts {
   /** Milliseconds since the epoch. */
   readonly now: number;
@@ -30,13 +30,13 @@ export interface SituationFacts {
 
 export interface StoreFacts {
   readonly kind: 'redis' | 'file' | 'memory';
-  /** What is wrong with it, as a sentence; null for nothing. */
+  /** A sentence. Null: it works. */
   readonly fault: string | null;
 }
 
 /**
- * What is wrong now: whose fault it is, since when, until when, and what to do; the gravest first. A time that the
- * facts do not tell is `now`: whoever watches keeps the first.
+ * What is wrong now: whose fault it is, since when, until when, and what to do; the gravest first. Where the facts do not
+ * say since when, `since` is now.
  */
 export function verdictOn(facts: SituationFacts): Verdict {
   const found = situationsIn(facts);
@@ -114,7 +114,7 @@ function withoutKeys(service: ServiceFacts, now: number): readonly Situation[] {
   ];
 }
 
-/** A minute without a further refusal, and it is over. */
+/** After this time without a further refusal it is over. */
 const OVER_MS = 60_000;
 const LATELY = 'within the last 15 minutes';
 
@@ -150,7 +150,7 @@ function lately(counts: readonly RecentCount[], now: number, to = ''): Lately | 
   };
 }
 
-/** While it goes on, exact up to ten, then one digit and zeros: screen readers read the sentence at each change. */
+/** While it lasts, a count above ten is rounded down to one digit: screen readers read the sentence at each change. */
 function requestsWere(count: number, to: string, isExact: boolean): string {
   const unit = isExact || count <= 10 ? 1 : 10 ** (String(count).length - 1);
   const rounded = count - (count % unit);
@@ -221,8 +221,6 @@ function endOfWindow(ms: number, now: number): Pick<Situation, 'until' | 'untilT
   const at = (Math.floor(now / ms) + 1) * ms;
   return { until: isoTime(at), untilText: timeOf(at, now) };
 }
-
-const MINUTE_MS = 60_000;
 
 function ofBugs({ now, bugs }: SituationFacts): readonly Situation[] {
   const recent = lately([bugs], now);
@@ -307,5 +305,3 @@ function ofOtherModel(
     untilText: `a day after its last answer, ${timeOf(at + DAY_MS, now)}`,
   });
 }
-
-const DAY_MS = 86_400_000;

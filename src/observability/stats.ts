@@ -26,7 +26,7 @@ export interface Stats extends TraceSink {
   turnedAway(now: number): void;
   /** A client was over its budget or its share. */
   overBudget(now: number): void;
-  /** Of the last 24 hours; see `MinuteCounts`. */
+  /** Of the last 24 hours, as `MinuteCounts` has them. */
   periods(span: Span): ReturnType<MinuteCounts['periods']>;
   readonly failures: Pick<FailureGroups, 'list'>;
   /** Newest first, with their last attempts. */

@@ -1,10 +1,11 @@
 import type { EndedTrace, TraceSink } from '../failover/trace.ts';
 import type { ProviderName } from '../shared/api-key.ts';
+import { DAY_MS } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
 import type { Target } from '../shared/target.ts';
 import { isSameModel } from './request-log.ts';
 
-/** What went wrong lately: the evidence for the situations, beside the state of the keys. */
+/** The recent failures and refusals. Situations are made of them and of the state of the keys. */
 export interface Troubles extends TraceSink {
   /** Our own limit for one address has refused a request. */
   turnedAway(refused: RefusedCaller, now: number): void;
@@ -19,7 +20,7 @@ export interface Troubles extends TraceSink {
   otherModels(now: number): readonly OtherModel[];
 }
 
-/** Who was refused, as far as it shows whether many callers look like one. */
+/** A caller that was refused: shows whether many callers have one address. */
 export interface RefusedCaller {
   readonly address: string;
   /** The first entry of `X-Forwarded-For`; null without one. */
@@ -53,7 +54,7 @@ export interface LimiterTroubles {
   readonly refused: RecentCount;
   /** How many addresses were refused within the last quarter of an hour. */
   readonly addresses: number;
-  /** Whether many callers seem to share one address, as behind a proxy that is not counted in `TRUST_PROXY`. */
+  /** Whether many callers seem to have one address, as behind a proxy that `TRUST_PROXY` does not count. */
   readonly mayBeProxy: boolean;
 }
 
@@ -72,12 +73,11 @@ export interface OtherModel {
 }
 
 export const RECENT_MS = 900_000;
-const DAY_MS = 86_400_000;
 const MAX_FAILURES = 20;
 const MAX_ADDRESSES = 200;
 const MAX_FORWARDED = 3;
 const MAX_CLIENTS = 50;
-/** For one target. A gateway could make up any number of them. */
+/** For one target: a gateway could answer with any number of names. */
 const MAX_NAMES = 10;
 const MAX_NAME = 100;
 
@@ -141,23 +141,29 @@ export function createTroubles(): Troubles {
   };
 }
 
-const SLOT_MS = 15_000;
-const SLOTS = RECENT_MS / SLOT_MS;
+const SLOTS = 60;
 
-/** Counts events: those of the last quarter of an hour by the time, and all of them. */
+/** Counts events: those of the last sixty slots of time by their slot, and all of them. */
 export class RecentCount {
   /** Since the start. */
   total = 0;
   /** Milliseconds since the epoch; 0 for never. */
   lastAt = 0;
-  readonly #numbers = new Float64Array(SLOTS);
+  readonly #slotMs: number;
+  /** When the first event of each slot was. */
+  readonly #firstAt = new Float64Array(SLOTS);
   readonly #counts = new Float64Array(SLOTS);
 
+  /** @param slotMs default: a quarter of a minute, so that it counts the last quarter of an hour */
+  constructor(slotMs = RECENT_MS / SLOTS) {
+    this.#slotMs = slotMs;
+  }
+
   add(at: number): void {
-    const number = Math.floor(at / SLOT_MS);
+    const number = this.#numberAt(at);
     const slot = number % SLOTS;
-    if (this.#numbers[slot] !== number) {
-      this.#numbers[slot] = number;
+    if (this.#numberAt(this.#firstAt[slot] ?? 0) !== number) {
+      this.#firstAt[slot] = at;
       this.#counts[slot] = 0;
     }
     this.#counts[slot] = (this.#counts[slot] ?? 0) + 1;
@@ -165,24 +171,27 @@ export class RecentCount {
     this.lastAt = Math.max(this.lastAt, at);
   }
 
-  /** Since this time, to a quarter of a minute; at most of the last quarter of an hour. */
+  /** How many since the beginning of the slot of this time; at most those of the last sixty slots. */
   since(from: number, now: number): number {
-    const first = Math.max(Math.floor(from / SLOT_MS), Math.floor(now / SLOT_MS) - SLOTS + 1);
+    const first = Math.max(this.#numberAt(from), this.#numberAt(now) - SLOTS + 1);
     return this.#counts.reduce(
-      (sum, count, slot) => ((this.#numbers[slot] ?? 0) >= first ? sum + count : sum),
+      (sum, count, slot) => (this.#numberAt(this.#firstAt[slot] ?? 0) >= first ? sum + count : sum),
       0,
     );
   }
 
-  /** When the first of the last quarter of an hour was, to a quarter of a minute; `now` without any. */
+  /** When the first of the last sixty slots was; `now` without any. */
   firstAt(now: number): number {
-    const first = Math.floor(now / SLOT_MS) - SLOTS + 1;
-    const known = this.#numbers.filter((number) => number >= first);
-    return known.length === 0 ? now : Math.min(...known) * SLOT_MS;
+    const first = this.#numberAt(now) - SLOTS + 1;
+    return Math.min(now, ...this.#firstAt.filter((at) => this.#numberAt(at) >= first));
+  }
+
+  #numberAt(at: number): number {
+    return Math.floor(at / this.#slotMs);
   }
 }
 
-/** How a request ends that fails at the provider. */
+/** Failures at the provider that end a request. */
 const PROVIDERS_FAILURES: ReadonlySet<FailureKind> = new Set([
   'upstream_down',
   'misconfigured',
@@ -218,7 +227,7 @@ class MutableTroubles implements ProviderTroubles {
 interface Answering {
   /** Whether it is a different model, not a version of the one that was asked for. */
   readonly isOther: boolean;
-  /** Whether it has answered since it was last looked at: the time costs more than this mark. */
+  /** Whether it has answered since the last look. A mark is cheaper than the time. */
   isNew: boolean;
   at: number;
 }
@@ -237,7 +246,7 @@ function others(
   });
 }
 
-/** An address that was refused, and for whom it asked. */
+/** An address that was refused, and the addresses that it forwarded for. */
 class RefusedAddress {
   at: number;
   count = 0;
@@ -257,12 +266,12 @@ class RefusedAddress {
   }
 }
 
-/** Ours, of a network that is not public: where a proxy stands. */
+/** An address of a private network, as a proxy in front has. */
 const PRIVATE =
   /^(?:::ffff:)?(?:10\.|127\.|192\.168\.|172\.(?:1[6-9]|2\d|3[01])\.|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)|^::1$|^f[cd]/i;
 const NEARLY_ALL = 0.9;
 
-/** One address asks for several others, or nearly all requests come from a private address that asks for another. */
+/** One address forwards for several others, or nearly all requests come from a private address that forwards for another. */
 function mayBeProxy(callers: ReadonlyMap<string, RefusedAddress>): boolean {
   const total = [...callers.values()].reduce((sum, { count }) => sum + count, 0);
   return [...callers].some(([address, { count, forwardedFor }]) => {

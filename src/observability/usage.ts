@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
-import { atMost, type Clock, isoTime, type Timer } from '../shared/clock.ts';
+import { atMost, type Clock, DAY_MS, isoTime, type Timer } from '../shared/clock.ts';
 import type { DurableStore, NumberRow } from '../shared/durable-store.ts';
 import type { Logger } from '../shared/logger.ts';
 import { costOfTokens, type Prices } from '../shared/prices.ts';
@@ -11,7 +11,7 @@ export interface UsageOptions {
   readonly store: DurableStore;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Null where the costs are not known. */
+  /** Null without `PRICES`. */
   readonly prices: Prices | null;
 }
 
@@ -43,7 +43,6 @@ const NO_KEY = 'none';
 /** In one report. */
 const MAX_REPORTED = 10_000;
 const KEPT_DAYS = 30;
-const DAY_MS = 86_400_000;
 const FLUSH_MS = 5000;
 const STOP_LIMIT_MS = 500;
 const TODAY_MS = 30_000;
@@ -90,7 +89,7 @@ export function createUsageStats(options: UsageOptions): UsageStats {
     if (end.kind === 'answered') pending.answered += 1;
   }
 
-  /** What is stored, and what is added to it, change only here: so nothing is counted twice or not at all. */
+  /** Reports and flushes run one after the other: else a report could count a batch twice or not at all. */
   function exclusively<T>(work: () => Promise<T>): Promise<T> {
     const result = lastWork.then(work);
     lastWork = result.catch(() => {});
@@ -196,7 +195,7 @@ const logChange = (log: Logger, isStored: boolean) =>
     ? log.info('usage is stored again')
     : log.warn('usage cannot be stored; it is kept in memory and tried again');
 
-/** As it was asked for, not as the provider names the one that answers. */
+/** The name in the settings, not that of the model that answers. */
 export const modelName = ({ model, labels, label }: Target): string =>
   model ?? labels.model ?? label;
 
@@ -250,9 +249,9 @@ function readName(name: string): { client: string; key: string; model: string } 
   return { client, key, model: name.slice(modelAt) };
 }
 
-/** Of one day. Beyond it the key is `other`. */
+/** Of one day. In further rows the key is `other`. */
 const MAX_ROWS = 50_000;
-/** For further clients, whose keys are all `other`. Beyond it the client is `other` too. */
+/** Of one day, with the key `other`. In further rows the client is `other` too. */
 const MAX_OTHER_ROWS = 1000;
 const OTHER = 'other';
 /** Rows that are stored together. */
@@ -282,7 +281,7 @@ class DayUsage {
     return [...(this.#batch?.rows ?? []), ...[...this.#changed].map(toNumberRow)];
   }
 
-  /** The same until it is stored: the store may have added it although the call has failed. */
+  /** The same batch until it is stored: the store may have added it although the call has failed. */
   nextBatch(): Batch {
     this.#batch ??= { id: randomUUID(), rows: this.#take() };
     return this.#batch;
@@ -361,7 +360,7 @@ class UsageTable {
     }
   }
 
-  /** So no more than the rows of one day are held beside those that are reported. */
+  /** Bounds the memory: beside the reported rows only those of one day are held. */
   endDay(): void {
     if (this.#by.includes('day')) this.#settle();
   }
@@ -426,7 +425,7 @@ const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 :
 
 const noSum = (): Sum => ({ ...noNumbers(), cost: null });
 
-/** Sums of fractions have digits that mean nothing. */
+/** Sums of fractions have meaningless last digits. */
 const withRoundCost = (sum: Sum): Sum => ({
   ...sum,
   cost: sum.cost === null ? null : Math.round(sum.cost * 1e6) / 1e6,

@@ -282,8 +282,8 @@ export class CandidateSet {
   }
 
   /**
-   * What all projects together can answer in the present windows: what they have, and what is left of those with a key that
-   * is usable within the minute. Zeros without such a key. Null where nothing limits them as far as is known.
+   * What all projects together can answer in the present windows: the limits of those with a key that is usable within the
+   * minute, and what the others have used. Zeros without such a key. Null: no limit is known.
    */
   capacity(now: number): Capacity | null {
     const quotas = new Set(this.candidates.map(({ quota }) => quota));
@@ -462,15 +462,15 @@ export interface Roster {
   readonly leaving: PooledKeys;
   /** Grows with each change of the keys. */
   readonly version: number;
-  /** Adds a key. One with the same id is replaced; if its text is the same, what is known of it stays. */
+  /** Adds a key, or replaces the one with the same id. If the text is the same, its findings stay. */
   put(key: ApiKey, now: number): void;
   /** @returns null when there is no such key */
   remove(id: string): ApiKey | null;
 }
 
 /**
- * The sets share the scopes of keys and projects; the scopes of a target belong to one set. What is known of a project
- * is forgotten with its last key.
+ * The sets share the scopes of keys and projects; the scopes of a target belong to one set. The findings about a project
+ * are forgotten with its last key.
  */
 export function createRoster(options: RosterOptions): Roster {
   const { targets, random, needsPermits, limitsOf, minuteMs } = options;

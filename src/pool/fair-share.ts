@@ -2,21 +2,21 @@ import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import type { Target } from '../shared/target.ts';
 import type { QuotaUse } from './pacing.ts';
 
-/** What a target can answer in its present windows, from their beginning to their end; null where it is not known. */
+/** What a target can answer in its present windows, from their beginning to their end. Null: it is not known. */
 export interface Capacity {
   readonly requests: number | null;
   readonly tokens: number | null;
   readonly dayRequests: number | null;
 }
 
-/** Among whom a target is shared. */
+/** A client, or all callers without a token: the parties that share a target. */
 export interface Sharer {
   readonly name: string;
   /** Its part of a scarce target is its weight among those of the others. */
   readonly weight: number;
 }
 
-/** What was used of something that clients share or that limits them. */
+/** What was used of a budget or of a share. */
 export interface ClientUse extends QuotaUse {
   readonly dayTokens: number;
   /** Refused requests included. */
@@ -27,14 +27,14 @@ export interface FairShareOptions {
   readonly capacityOf: (target: Target) => Capacity | null;
   /** How long a minute of a quota lasts, in milliseconds. */
   readonly minuteMs: number;
-  /** Called for each change that other instances have to know: none while no quota of the target is known. Null without others. */
+  /** Called for each change that other instances must know: none while no quota of the target is known. Null without Redis. */
   readonly changed: ((claim: Claim) => void) | null;
 }
 
 /**
  * Divides each target among the clients that ask for it. A client is active for a minute after a request. While the
- * target's quota is known, each active client is guaranteed its part by weight. It may take more of what the others'
- * guarantees leave, and they are worth only as much as the others want. Nothing is refused to a client that is alone.
+ * target's quota is known, each active client is guaranteed its part by weight. It may also take what the others do not
+ * want of their guarantees. A client that is alone is never refused.
  */
 export class FairShare {
   readonly #options: FairShareOptions;
@@ -106,7 +106,7 @@ export class Claim {
   askedBefore = 0;
   /** How many requests other instances got for each one here, in the minute before. */
   othersForEach = 0;
-  /** Of `requests`, what was published, and what the others' counts are at least as new as. */
+  /** How many of `requests` were published, and how many before the latest counts of the others. */
   published = 0;
   confirmed = 0;
   tokensPerRequest = 0;
@@ -133,7 +133,7 @@ export class Claim {
     return this.dayRequests + this.othersOfDay;
   }
 
-  /** With what other instances are likely to have admitted since their last counts: a burst reaches all at once. */
+  /** With an estimate of what other instances have admitted since their last counts: a burst reaches all of them at once. */
   get likelyRequests(): number {
     return this.usedRequests + Math.max(0, this.requests - this.confirmed) * this.othersForEach;
   }
@@ -151,7 +151,7 @@ export class Claim {
 
 const NOTHING = { asked: 0, requests: 0, tokens: 0, dayRequests: 0 };
 
-/** How long the capacity of a target is not looked up again: it is a walk over its keys. */
+/** How long a target's capacity is cached: computing it walks over the keys. */
 const CAPACITY_MS = 500;
 
 /** The clients of one target. */
@@ -250,7 +250,7 @@ class TargetShares {
     this.#tokensWanted -= claim.tokensWanted;
   }
 
-  /** Begins the windows anew that have ended. The clock may be set back. */
+  /** Starts the next windows where the present ones have ended. The clock may be set back. */
   #open(now: number): void {
     const { minuteMs } = this.#options;
     if (now < this.#minuteEndsAt && now >= this.#minuteEndsAt - minuteMs) return;
@@ -298,7 +298,7 @@ class TargetShares {
     );
   }
 
-  /** What was asked in a minute is expected of all minutes that are left of the day. */
+  /** Expects the requests of this minute in each minute that is left of the day. */
   #ofDay(now: number): Measure {
     const minutes = Math.max(0, (this.#dayEndsAt - now) / this.#options.minuteMs);
     return {
@@ -314,7 +314,7 @@ const isLimit = (all: number | null): all is number => all !== null && all > 0;
 
 /** One thing that is shared. */
 interface Measure {
-  /** Of one request, as far as it is known before it. */
+  /** Of one request; 0 where it is known only at its end. */
   readonly need: number;
   readonly used: (claim: Claim) => number;
   /** By the end of the window. */
@@ -327,7 +327,7 @@ const OF_MINUTE: Measure = {
   wanted: (claim) => claim.wanted,
 };
 
-/** How many tokens a request has is known at its end. */
+/** The tokens of a request are known only at its end. */
 const OF_TOKENS: Measure = {
   need: 0,
   used: (claim) => claim.usedTokens,

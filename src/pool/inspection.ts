@@ -1,4 +1,5 @@
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
+import { MINUTE_MS } from '../shared/clock.ts';
 import type { Target } from '../shared/target.ts';
 import type { Candidate, Roster } from './candidate-set.ts';
 import { isProbed } from './half-open.ts';
@@ -170,8 +171,6 @@ function summarise(candidates: readonly Candidate[], now: number): KeySummary {
   }
   return { counts: { total: candidates.length, ...counts }, causes, nextToReturn };
 }
-
-const MINUTE_MS = 60_000;
 
 function rejectedSince({ scopes }: Candidate): number | null {
   const { health } = scopes.key;

@@ -1,4 +1,5 @@
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
+import { MINUTE_MS } from '../shared/clock.ts';
 import type { QuotaLimits } from '../shared/failure.ts';
 import { PLAIN, type RequestShape } from '../shared/request-shape.ts';
 import type { Target } from '../shared/target.ts';
@@ -90,13 +91,13 @@ export class KeyPool {
     this.sharedScopes = createSharedScopes(roster, this.#context);
   }
 
-  /** Adds a key. One with the same id is replaced; if its text is the same, what is known of it stays. */
+  /** Adds a key, or replaces the one with the same id. If the text is the same, its findings stay. */
   put(key: ApiKey): void {
     this.#roster.put(key, this.#context.now());
   }
 
   /**
-   * Attempts in flight go on.
+   * Attempts in flight continue.
    *
    * @returns null when there is no such key
    */
@@ -230,7 +231,7 @@ export class KeyPool {
     return [...this.#roster.keys.values()].map(({ key }) => key);
   }
 
-  /** What the target can answer in the present windows; null where nothing limits it as far as is known. */
+  /** What the target can answer in the present windows. Null: no limit is known. */
   capacity(target: Target): Capacity | null {
     return this.#sets.get(target)?.capacity(this.#context.now()) ?? null;
   }
@@ -264,4 +265,3 @@ export class KeyPool {
 const sizeClassOf = (tokens: number) => Math.ceil(Math.log2(tokens + 1) * 6);
 
 const NO_LIMITS: QuotaLimits = {};
-const MINUTE_MS = 60_000;

@@ -301,7 +301,7 @@ export class Quota {
     this.#forget(of);
   }
 
-  /** Begins the windows anew that have ended. The clock may be set back. */
+  /** Starts the next windows where the present ones have ended. The clock may be set back. */
   #open(now: number): void {
     const { endsAt } = this.#minute;
     if (now >= endsAt || now < endsAt - this.#minuteMs) {

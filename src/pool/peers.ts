@@ -41,7 +41,7 @@ export function createSharedQuotas(roster: Roster, context: PoolContext): Shared
   };
 }
 
-/** What is made of the sets, made anew at the first use after a change of the keys. */
+/** Derived from the sets. It is derived again at the first use after a change of the keys. */
 function perVersion<T>(roster: Roster, make: (sets: CandidateSets) => T): () => T {
   let made: { readonly version: number; readonly value: T } | null = null;
   return () => {

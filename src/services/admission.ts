@@ -19,7 +19,7 @@ export interface AdmissionOptions {
 }
 
 export interface Admission {
-  /** The same, but for what a client may not do. */
+  /** The same failover, which refuses what the client may not do. */
   guard(failover: Failover): Failover;
   /** Counts the tokens of requests that have ended. */
   readonly sink: TraceSink;
@@ -28,7 +28,7 @@ export interface Admission {
 /** Callers without a token are one client for the shares. */
 export const WEB: Sharer = { name: 'web', weight: 1 };
 
-/** Stands before the failover: the models, the budget and the share of each client. Without clients it admits all. */
+/** Applies the models, the budget and the share of each client before the failover. Without clients it admits every request. */
 export function createAdmission(options: AdmissionOptions): Admission {
   const { clients, shares, clock, used, refused } = options;
 

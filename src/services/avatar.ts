@@ -245,7 +245,7 @@ const ourPersona = (key: ApiKey, options: PersonaOptions): JsonObject => ({
   ...personaFor(key, options),
 });
 
-/** Also those that are paused: the sessions that they started go on. */
+/** Paused keys too: the sessions that they started continue. */
 function hasKeys({ keys, provider }: Pick<AvatarSessionOptions, 'keys' | 'provider'>): boolean {
   for (const { key, use } of keys.all()) {
     if (use !== 'retired' && key.provider === provider.name) return true;

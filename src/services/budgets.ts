@@ -1,8 +1,8 @@
 import type { ClientUse } from '../pool/fair-share.ts';
-import type { Clock, Timer } from '../shared/clock.ts';
+import { type Clock, DAY_MS, isoTime, MINUTE_MS, type Timer } from '../shared/clock.ts';
 import type { DurableStore } from '../shared/durable-store.ts';
 
-/** What a client may use in a minute of the clock and in a day of UTC. Null: as much as there is. */
+/** What a client may use in a minute of the clock and in a day of UTC. Null: no limit. */
 export interface BudgetLimits {
   readonly requestsPerMinute: number | null;
   readonly tokensPerMinute: number | null;
@@ -27,9 +27,6 @@ export interface UsedUp {
   readonly until: number;
 }
 
-const MINUTE_MS = 60_000;
-const DAY_MS = 86_400_000;
-
 class Window {
   endsAt = 0;
   requests = 0;
@@ -46,7 +43,7 @@ class Window {
     return this.tokens + this.othersTokens;
   }
 
-  /** Begins anew if it has ended. The clock may be set back. */
+  /** Starts the next window if this one has ended. The clock may be set back. */
   open(now: number, lengthMs: number): void {
     if (now < this.endsAt && now >= this.endsAt - lengthMs) return;
     this.endsAt = (Math.floor(now / lengthMs) + 1) * lengthMs;
@@ -85,7 +82,7 @@ export class Budget {
     this.#day.requests += 1;
   }
 
-  /** Those of a request that has ended. They count in the minute of its end. */
+  /** Counts the tokens of a request that has ended, in the minute of its end. */
   countTokens(tokens: number, now: number): void {
     this.#open(now);
     this.#minute.tokens += tokens;
@@ -142,7 +139,7 @@ export class Budget {
     return unsaved.requests === 0 && unsaved.tokens === 0 ? null : unsaved;
   }
 
-  /** They could not be saved. */
+  /** Marks numbers that could not be saved as unsaved. */
   giveBackUnsaved(unsaved: { readonly requests: number; readonly tokens: number }): void {
     this.#saved.requests -= unsaved.requests;
     this.#saved.tokens -= unsaved.tokens;
@@ -161,11 +158,11 @@ const usedUp = (
   { endsAt: until }: Window,
 ): UsedUp | null => (value !== null && used >= value ? { limit, value, until } : null);
 
-/** Keeps the counts of the day over a restart, where no other instance does. */
+/** Saves the counts of the day, so that they survive a restart without Redis. */
 export interface BudgetSaver {
   restore(): Promise<void>;
   changed(): void;
-  /** Saves what is left. */
+  /** Saves the remaining counts. */
   stop(): Promise<void>;
 }
 
@@ -226,4 +223,4 @@ export function createBudgetSaver({ store, clock, budgets }: BudgetSaverOptions)
   };
 }
 
-const collectionAt = (now: number) => `budget:${new Date(now).toISOString().slice(0, 10)}`;
+const collectionAt = (now: number) => `budget:${isoTime(now).slice(0, 10)}`;

@@ -10,7 +10,7 @@ export interface ClientUseOptions {
   readonly targets: readonly Target[];
 }
 
-/** What instances add up of each client: what it has used of its budget, and of its share of each target. */
+/** Names and merges what instances add up: a client's use of its budget, and of its share of each target. */
 export function createClientUse({ clients, shares, targets }: ClientUseOptions) {
   const byName = new Map(targets.map((target) => [nameOfTarget(target), target]));
   return {

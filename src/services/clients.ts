@@ -1,7 +1,8 @@
-import { hash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { ClientUse, Sharer } from '../pool/fair-share.ts';
 import type { Clock } from '../shared/clock.ts';
+import { coalesce } from '../shared/coalesce.ts';
 import {
   type DocumentChange,
   type DurableStore,
@@ -10,10 +11,10 @@ import {
 } from '../shared/durable-store.ts';
 import { parseJson } from '../shared/json.ts';
 import type { Logger } from '../shared/logger.ts';
-import { Secret } from '../shared/secret.ts';
+import { digestOfToken, Secret } from '../shared/secret.ts';
 import { Budget, type BudgetLimits } from './budgets.ts';
 
-/** What a client may be let into. */
+/** The groups of routes that a client may be confined to. */
 export const CLIENT_ROUTES = [
   'chat',
   'openai',
@@ -44,7 +45,7 @@ export const UNLIMITED: ClientTerms = {
   weight: 1,
 };
 
-/** Who may send a token. */
+/** A program with a token, its terms and its budget. */
 export class Client implements Sharer {
   readonly name: string;
   readonly origin: 'environment' | 'added';
@@ -97,7 +98,7 @@ export class Client implements Sharer {
     if (this.budget.used(now).requestsDay > before) this.lastUsedAt = now;
   }
 
-  /** Whether it may use some models only. */
+  /** Whether it may use only some models. */
   get isConfined(): boolean {
     return this.#models !== null;
   }
@@ -141,16 +142,16 @@ export interface ClientsOptions {
   readonly revoked: (name: string) => void;
 }
 
-/** These names mean something else in counts. `client-1` is the first of `CLIENT_TOKENS`. */
+/** Names with another meaning in the counts. `client-1` is the first of `CLIENT_TOKENS`. */
 export const isReserved = (name: string): boolean => /^(?:web|other|client-\d+)$/.test(name);
 
 const COLLECTION = 'clients';
 const MAX_CLIENTS = 10_000;
-/** Other instances may change the same client meanwhile. */
+/** How often a change is tried: another instance may change the same client at the same time. */
 const TRIES = 5;
 
 const limit = z.number().nullable();
-/** As it is kept. */
+/** A client in the store. */
 const stored = z.object({
   digest: z.string(),
   /** The token before the last rotation works until then: milliseconds since the epoch. */
@@ -181,8 +182,8 @@ interface Pass {
 }
 
 /**
- * The clients of `CLIENT_TOKENS`, and those that were made at run time. Of the latter the store holds a digest of the
- * token only, and every instance follows the store.
+ * The clients of `CLIENT_TOKENS`, and those that were made at run time. For the second kind the store holds only a digest
+ * of the token, and every instance follows the store.
  */
 export class Clients {
   readonly #options: ClientsOptions;
@@ -191,8 +192,10 @@ export class Clients {
   #added: ReadonlyMap<string, Known> = new Map();
   #passes: ReadonlyMap<string, Pass>;
   readonly #unreadable = new Set<string>();
-  #loading: Promise<void> | null = null;
-  #isStale = false;
+  /** Reads the store. */
+  readonly #load = coalesce(async () => {
+    this.#replaceAll(await this.#options.store.read(COLLECTION));
+  });
 
   constructor(options: ClientsOptions) {
     const { tokens, aliases } = options;
@@ -203,7 +206,7 @@ export class Clients {
     });
     this.#fixed = new Map(fixed.map(({ client }) => [client.name, client]));
     this.#fixedPasses = new Map(
-      fixed.map(({ token, client }) => [digestOf(token.reveal()), { client, until: NEVER }]),
+      fixed.map(({ token, client }) => [digestOfToken(token.reveal()), { client, until: NEVER }]),
     );
     this.#passes = this.#fixedPasses;
   }
@@ -213,12 +216,12 @@ export class Clients {
   }
 
   /**
-   * One hash and one look-up, so that the time it takes tells nothing about a token.
+   * Looks the token up by its digest, so that the time does not depend on how much of a token is right.
    *
    * @returns null for an unknown token
    */
   find(token: string): Client | null {
-    const pass = this.#passes.get(digestOf(token));
+    const pass = this.#passes.get(digestOfToken(token));
     return pass !== undefined && pass.until > this.#options.clock.now() ? pass.client : null;
   }
 
@@ -246,7 +249,7 @@ export class Clients {
     }
     const token = newToken(name);
     const createdAt = this.#options.clock.now();
-    const value = { ...terms, digest: digestOf(token.reveal()), before: null, createdAt };
+    const value = { ...terms, digest: digestOfToken(token.reveal()), before: null, createdAt };
     try {
       await this.#write({ name, text: JSON.stringify(value), ifVersion: 0 });
     } catch (error) {
@@ -272,7 +275,7 @@ export class Clients {
     const until = this.#options.clock.now() + graceMs;
     const client = await this.#change(name, (value) => ({
       ...value,
-      digest: digestOf(token.reveal()),
+      digest: digestOfToken(token.reveal()),
       before: graceMs === 0 ? null : { digest: value.digest, until },
     }));
     return { client, token };
@@ -312,22 +315,6 @@ export class Clients {
     await this.#load();
   }
 
-  /** Several calls at once read the store once more. */
-  #load(): Promise<void> {
-    this.#isStale = true;
-    this.#loading ??= this.#loadUntilFresh().finally(() => {
-      this.#loading = null;
-    });
-    return this.#loading;
-  }
-
-  async #loadUntilFresh(): Promise<void> {
-    while (this.#isStale) {
-      this.#isStale = false;
-      this.#replaceAll(await this.#options.store.read(COLLECTION));
-    }
-  }
-
   #replaceAll(documents: readonly StoredDocument[]): void {
     const before = this.#added;
     const added = new Map<string, Known>();
@@ -353,7 +340,7 @@ export class Clients {
       this.#unreadable.add(name);
       return null;
     }
-    // One that was revoked and made again begins anew.
+    // A client that was revoked and made again is a new one.
     const isSame = before?.value.createdAt === value.createdAt;
     const client = isSame ? before.client : this.#clientOf(name, value);
     client.setTerms(value, this.#options.aliases);
@@ -370,8 +357,6 @@ const NEVER = Number.POSITIVE_INFINITY;
 const UNREADABLE = 'the store holds a client that cannot be read: it is refused';
 
 const taken = () => new ClientError('taken', 'There is a client of this name.');
-
-const digestOf = (token: string) => hash('sha256', token);
 
 const newToken = (name: string) => new Secret(name, `us-${randomBytes(32).toString('base64url')}`);
 

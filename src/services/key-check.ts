@@ -11,7 +11,7 @@ import type { Secret } from '../shared/secret.ts';
 export interface KeyChecksOptions {
   /** A provider without an entry has no call that uses no quota. */
   readonly checkers: ReadonlyMap<ProviderName, CheckKey>;
-  /** What learns the outcome; null where no server runs. */
+  /** Learns the outcome of a check. Null: no server runs. */
   readonly learns: { readonly pool: KeyPool; readonly queues: WaitQueues } | null;
   readonly clock: Clock;
   readonly log: Logger;
@@ -43,7 +43,7 @@ const LIMIT_MS = 10_000;
 const AT_ONCE = 8;
 
 export function createKeyChecks({ checkers, learns, clock, log }: KeyChecksOptions): KeyChecks {
-  /** By its text: a label that changes keeps it, another text does not. */
+  /** By the text of the key: a check stays when a label changes, and not when the text does. */
   const last = new WeakMap<Secret, KeyCheck>();
   const running = new Map<Secret, Promise<KeyCheck>>();
   const stopping = new AbortController();
@@ -74,7 +74,7 @@ export function createKeyChecks({ checkers, learns, clock, log }: KeyChecksOptio
     return found;
   }
 
-  /** Whatever the checker does, this settles within the limit. */
+  /** Settles within the limit, even if the checker does not. */
   async function ask(checker: CheckKey, key: ApiKey): Promise<Failure | null> {
     const controller = new AbortController();
     const signal = AbortSignal.any([controller.signal, stopping.signal]);
@@ -129,10 +129,10 @@ type Judged = Pick<KeyCheck, 'verdict' | 'sentence'>;
 
 const WORKS: Judged = {
   verdict: 'works',
-  sentence: 'The provider accepts the key. This says nothing of its quota and credit.',
+  sentence: 'The provider accepts the key. This says nothing about its quota and credit.',
 };
 const NO_CHECKER = 'Its provider has no call that uses no quota.';
-const NOT_REACHED = 'It was not checked: the time for all checks was over.';
+const NOT_REACHED = 'It was not checked: the time for all checks has passed.';
 const unknown = (sentence: string): Judged => ({ verdict: 'unknown', sentence });
 
 const TOO_LATE: Failure = {
@@ -147,7 +147,7 @@ const judge = ({ kind, message }: Failure): Judged => {
   return { verdict, sentence: `${beginning}: ${message}` };
 };
 
-const SAYS_NOTHING = ['unknown', 'The answer says nothing of the key'] as const;
+const SAYS_NOTHING = ['unknown', 'The answer says nothing about the key'] as const;
 const LACKS_QUOTA = ['no_quota', 'The provider has no quota left for the key'] as const;
 
 const JUDGEMENTS = {

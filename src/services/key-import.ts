@@ -2,7 +2,7 @@ import type { ProviderName } from '../shared/api-key.ts';
 import { cleanText } from '../shared/key-text.ts';
 import type { NewKey } from './key-registry.ts';
 
-/** A key of a text with many, and the number of its line, from 1. */
+/** One key of an imported text, and the number of its line, from 1. */
 export interface ImportedKey extends NewKey {
   readonly line: number;
 }
@@ -50,7 +50,7 @@ const linesIn = (text: string) =>
     .map((raw, index) => ({ line: index + 1, written: cleanText(raw) }))
     .filter(({ written }) => written !== '' && !written.startsWith('#'));
 
-/** Base64 ends with `=`, so the last one of a row that something follows is the separator. */
+/** Base64 may end with `=`: the separator is the last `=` of a run that a label follows. */
 const LABELLED = /^([^=]+)(=*)=([^=].*)$/s;
 
 function splitLabels(text: string): [key: string, labels: readonly (string | null)[]] {

@@ -10,6 +10,7 @@ import type {
   ProviderName,
 } from '../shared/api-key.ts';
 import { type Clock, isoTime, type Timer } from '../shared/clock.ts';
+import { coalesce } from '../shared/coalesce.ts';
 import {
   type DocumentChange,
   type DurableStore,
@@ -25,6 +26,7 @@ import {
   MIN_ADDED_KEY_LENGTH,
 } from '../shared/key-text.ts';
 import type { Logger } from '../shared/logger.ts';
+import { type Order, redactOrder } from '../shared/order.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { Redact, Redactor } from '../shared/redact.ts';
 import type { Sealer } from '../shared/seal.ts';
@@ -39,9 +41,9 @@ export interface SettingsKeys {
   readonly fileKeys: ReadonlySet<string>;
 }
 
-/** What the files of keys hold now. */
+/** The keys after the files were read again. */
 export interface ReadAgain extends SettingsKeys {
-  /** What could not be read and therefore stays as it was, one sentence each, without any key. */
+  /** One sentence, without any key, for each file that could not be read. Its key stays as it was. */
   readonly faults: readonly string[];
 }
 
@@ -50,13 +52,13 @@ export interface KeyRegistryOptions {
   /** Null where no key comes from a file. */
   readonly readAgain: (() => Promise<ReadAgain>) | null;
   readonly providers: readonly ProviderFacts[];
-  /** One that lasts must have a sealer whose secret lasts too. */
+  /** A store that outlives the process needs a sealer whose secret does too. */
   readonly store: DurableStore;
   readonly sealer: Sealer;
-  /** It must have the keys of the settings. */
+  /** Must already hold the keys of the settings. */
   readonly pool: Pick<KeyPool, 'put' | 'remove'>;
   readonly queues: WaitQueues;
-  /** Follows each key that was added to the pool or replaced. */
+  /** Called with the keys that were added to the pool or replaced. */
   readonly keysAdded: (keys: readonly ApiKey[]) => void;
   readonly redact: Redact;
   readonly learnSecrets: Redactor['learn'];
@@ -70,21 +72,14 @@ export interface NewKey extends Required<Labels> {
   readonly text: string;
 }
 
-/** Null is none. */
+/** Left out: the label stays. Null: no label. */
 export interface Labels {
   readonly project?: string | null;
   readonly billing?: string | null;
   readonly personaId?: string | null;
 }
 
-/** Who asks for a change, why, and in which request. */
-export interface ChangeOrder {
-  readonly requestId: string;
-  readonly who: string | null;
-  readonly why: string | null;
-}
-
-/** What became of one of several new keys. */
+/** The outcome for one of several new keys. */
 export type Addition =
   | { readonly id: string }
   | { readonly sameAs: string }
@@ -109,46 +104,50 @@ export class KeyChangeError extends Error {
   }
 }
 
-/** A key with what it is made of. */
+/** A key, and the setting and the stored change that it is made of. */
 interface Entry extends KnownKey {
   /** Null for an added key. */
   readonly base: ApiKey | null;
-  /** Also without the note of its last change, while it is made. */
+  /** While a change is being planned, it has no note. */
   readonly stored: Content | StoredKey | null;
-  /** Its own label: the account of the key may be named by another key of its project. */
+  /** The billing label of this key itself: `key.billing` may come from another key of the project. */
   readonly ownBilling: string | null;
 }
 
 interface Stored {
   readonly version: number;
-  /** Null for what this instance cannot read. */
+  /** Null: this instance cannot read it. */
   readonly key: StoredKey | null;
 }
 
 /**
- * The one owner of which keys there are: those of the settings, and the changes in the durable store. The pool, the
- * redaction, the wait queues and the other instances follow it.
+ * Owns the list of keys: those of the settings, with the changes in the durable store. It updates the pool, the redaction,
+ * the wait queues and the other instances.
  */
 export class KeyRegistry implements KnownKeys {
   readonly #options: KeyRegistryOptions;
   #settings: SettingsKeys;
   #stored: ReadonlyMap<string, Stored> = new Map();
   #entries: ReadonlyMap<string, Entry> = new Map();
-  /** The entries of the last look, before their accounts were known: there may be thousands, of which few change. */
+  /** The entries of the last look, before billing accounts were set. Unchanged ones are reused: there may be thousands. */
   #made: ReadonlyMap<string, Entry> = new Map();
-  /** What is in the pool. */
+  /** The keys in the pool. */
   readonly #pooled: Map<string, ApiKey>;
   readonly #listeners: (() => void)[] = [];
-  /** What was logged once. */
+  /** Troubles that were logged and are not over. */
   #logged: ReadonlySet<string> = new Set();
-  #refreshing: Promise<void> | null = null;
-  #isStale = false;
+  /** Reads the store and applies what has changed. */
+  readonly #refresh = coalesce(async () => {
+    if (this.#isStopped) return;
+    await this.#readStore();
+    await this.#apply();
+  });
   #lastChange: Promise<unknown> = Promise.resolve();
   #timer: Timer | null = null;
   #isStopped = false;
-  /** What could not be read of the files. */
+  /** One sentence for each file that could not be read. */
   #fileFaults: readonly string[] = [];
-  /** What a person should know: one sentence each. */
+  /** What is wrong with stored keys and files, one sentence each. */
   #troubles: string[] = [];
 
   constructor(options: KeyRegistryOptions) {
@@ -158,7 +157,7 @@ export class KeyRegistry implements KnownKeys {
     this.#entries = this.#makeEntries();
   }
 
-  /** Applies what is stored, and follows the store and the files from then on. */
+  /** Applies the stored changes, and follows the store and the files from then on. */
   async start(): Promise<void> {
     const { store, readAgain } = this.#options;
     store.watch(KEYS, () => void this.#refresh());
@@ -184,13 +183,9 @@ export class KeyRegistry implements KnownKeys {
     return this.#entries.get(id);
   }
 
+  /** Where changes are kept. */
   get storage(): DurableStore['kind'] {
     return this.#options.store.kind;
-  }
-
-  /** Whether a change outlives the process. */
-  get lasts(): boolean {
-    return this.storage !== 'memory';
   }
 
   /** The ids of the stored keys that another `MASTER_KEY` or a newer version has written; they are kept as they are. */
@@ -207,14 +202,14 @@ export class KeyRegistry implements KnownKeys {
   }
 
   /**
-   * Adds all of these keys but those that are there already, or none.
+   * Adds all of these keys, or none. Keys that exist already are skipped.
    *
    * @throws KeyChangeError whose paths begin with the index of a key: `0.project`
    */
-  async add(news: readonly NewKey[], order: ChangeOrder): Promise<readonly Addition[]> {
+  async add(news: readonly NewKey[], order: Order): Promise<readonly Addition[]> {
     const faults = news.flatMap(({ text }, index) => faultsOfText(text, `${index}.key`));
     if (faults.length > 0) throw invalid(faults);
-    // Before any text goes anywhere: people paste keys into the wrong fields.
+    // First, so that no message and no log line can hold a key that was pasted into a wrong field.
     await this.#options.learnSecrets(news.map(({ text }) => new Secret('added', text)));
     const last = this.#note('add', order);
     let additions: readonly Addition[] = [];
@@ -242,11 +237,11 @@ export class KeyRegistry implements KnownKeys {
   }
 
   /**
-   * Changes the labels that are given. A key that gets another project leaves its billing account.
+   * Changes the given labels. A key that gets another project loses its own billing label.
    *
    * @throws KeyChangeError
    */
-  label(id: string, labels: Labels, order: ChangeOrder): Promise<void> {
+  label(id: string, labels: Labels, order: Order): Promise<void> {
     return this.#changeOne(id, 'label', order, (entry) => {
       const content = contentOf(entry);
       const isMoved = labels.project !== undefined && labels.billing === undefined;
@@ -264,7 +259,7 @@ export class KeyRegistry implements KnownKeys {
   }
 
   /** Gives a key another text. What was found about the old one is forgotten. @throws KeyChangeError */
-  async replace(id: string, text: string, order: ChangeOrder): Promise<void> {
+  async replace(id: string, text: string, order: Order): Promise<void> {
     const faults = faultsOfText(text, 'key');
     if (faults.length > 0) throw invalid(faults);
     await this.#options.learnSecrets([new Secret(id, text)]);
@@ -275,18 +270,18 @@ export class KeyRegistry implements KnownKeys {
     });
   }
 
-  /** Takes a key out of use; its answers in flight go on. @throws KeyChangeError */
-  pause(id: string, order: ChangeOrder): Promise<void> {
+  /** Takes a key out of use. Its answers in flight continue. @throws KeyChangeError */
+  pause(id: string, order: Order): Promise<void> {
     return this.#changeOne(id, 'pause', order, (entry) => ({ ...contentOf(entry), use: 'paused' }));
   }
 
   /** Also brings a retired key of the settings back. @throws KeyChangeError */
-  resume(id: string, order: ChangeOrder): Promise<void> {
+  resume(id: string, order: Order): Promise<void> {
     return this.#changeOne(id, 'resume', order, (entry) => ({ ...contentOf(entry), use: 'used' }));
   }
 
-  /** Takes a key out for good; its answers in flight go on. @throws KeyChangeError */
-  retire(id: string, order: ChangeOrder): Promise<void> {
+  /** Takes a key out for good. Its answers in flight continue. @throws KeyChangeError */
+  retire(id: string, order: Order): Promise<void> {
     return this.#changeOne(id, 'retire', order, (entry) =>
       entry.base === null ? null : { ...contentOf(entry), use: 'retired' },
     );
@@ -302,7 +297,7 @@ export class KeyRegistry implements KnownKeys {
   async #changeOne(
     id: string,
     action: KeyChangeNote['action'],
-    order: ChangeOrder,
+    order: Order,
     change: (entry: Entry) => Content | null,
   ): Promise<void> {
     const last = this.#note(action, order);
@@ -329,13 +324,13 @@ export class KeyRegistry implements KnownKeys {
   #log(
     what: Readonly<Record<string, unknown>>,
     { action, who, why }: KeyChangeNote,
-    { requestId }: ChangeOrder,
+    { requestId }: Order,
   ): void {
     this.#options.log.warn({ requestId, ...what, action, who, why }, 'operator');
   }
 
   /**
-   * One change after the other, each of what is stored by now.
+   * Changes run one after the other, each on what the store holds then.
    *
    * @param plan may be called again, after another instance was faster
    */
@@ -366,10 +361,10 @@ export class KeyRegistry implements KnownKeys {
     return { name: id, text, ifVersion: this.#stored.get(id)?.version ?? 0 };
   }
 
-  #note(action: KeyChangeNote['action'], { who, why }: ChangeOrder): KeyChangeNote {
+  #note(action: KeyChangeNote['action'], order: Order): KeyChangeNote {
     const { redact, clock } = this.#options;
-    const clean = (text: string | null) => (text === null ? null : redact(text));
-    return { action, who: clean(who), why: clean(why), at: isoTime(clock.now()) };
+    const { who, why } = redactOrder(order, redact);
+    return { action, who, why, at: isoTime(clock.now()) };
   }
 
   async #nextIds(providers: readonly ProviderName[]): Promise<string[]> {
@@ -379,7 +374,7 @@ export class KeyRegistry implements KnownKeys {
     return providers.map((provider, index) => `${provider}-r${first + index}`);
   }
 
-  /** Of each: what has the same text. */
+  /** For each: the key with the same text, or null. */
   #findSame(
     news: readonly Pick<NewKey, 'provider' | 'text'>[],
   ): (Exclude<Addition, { readonly id: string }> | null)[] {
@@ -409,23 +404,6 @@ export class KeyRegistry implements KnownKeys {
     if (faults.length > 0) throw invalid(faults);
   }
 
-  /** Reads the store again and applies what has changed. Never rejects. */
-  #refresh(): Promise<void> {
-    this.#isStale = true;
-    this.#refreshing ??= this.#refreshUntilFresh();
-    return this.#refreshing;
-  }
-
-  async #refreshUntilFresh(): Promise<void> {
-    while (this.#isStale && !this.#isStopped) {
-      this.#isStale = false;
-      await this.#readStore();
-      await this.#apply();
-    }
-    // At once: a call after the last look must begin another one.
-    this.#refreshing = null;
-  }
-
   async #readStore(): Promise<void> {
     const { store, sealer, log } = this.#options;
     try {
@@ -438,12 +416,12 @@ export class KeyRegistry implements KnownKeys {
       }
       this.#stored = stored;
     } catch (err) {
-      // The store tells when it is back.
+      // The store calls the watcher when it answers again.
       log.warn({ err }, 'the stored keys cannot be read: the keys stay as they are');
     }
   }
 
-  /** Changes what differs from what should be. */
+  /** Makes the pool and its followers match the entries. */
   async #apply(): Promise<void> {
     const { queues, keysAdded, learnSecrets } = this.#options;
     const entries = this.#makeEntries();
@@ -520,7 +498,7 @@ export class KeyRegistry implements KnownKeys {
     ];
   }
 
-  /** @param stored either it or `base` has the text */
+  /** @param stored has the text where there is no `base` */
   #entryOf(id: string, base: ApiKey | null, stored: Content | StoredKey | null): Entry {
     const made = this.#made.get(id);
     if (made !== undefined && made.base === base && made.stored === stored) return made;
@@ -538,7 +516,7 @@ export class KeyRegistry implements KnownKeys {
     };
   }
 
-  /** Logs each once, until it is over. */
+  /** Logs each trouble once, and again if it returns. */
   #logTroubles(): void {
     const troubles = new Set(this.#troubles);
     for (const trouble of troubles) if (!this.#logged.has(trouble)) this.#options.log.warn(trouble);
@@ -564,7 +542,7 @@ export class KeyRegistry implements KnownKeys {
   }
 }
 
-/** Between turns of others; so many keys take a few milliseconds. */
+/** How many keys are handled before other work has its turn: a few milliseconds. */
 const PER_TURN = 250;
 /** How often files are read again. */
 const FILES_MS = 5000;
@@ -639,7 +617,7 @@ function accountsOf(entries: Iterable<Entry>): Accounts {
   return accounts;
 }
 
-/** The keys of one project have one billing account, whichever of them names it. */
+/** All keys of a project have the billing account that one of them names. */
 function withAccounts(entries: ReadonlyMap<string, Entry>): ReadonlyMap<string, Entry> {
   const accounts = accountsOf(entries.values());
   if (accounts.size === 0) return entries;
@@ -683,7 +661,7 @@ function faultsOfLabels(
 
 const capital = (text: string) => text.charAt(0).toUpperCase() + text.slice(1);
 
-/** Keeps in `accounts` what the key names. */
+/** Adds the key's account to `accounts`. */
 function contradictions(
   { path, project, billing, provider, id }: LabelledKey,
   accounts: Accounts,
@@ -712,9 +690,7 @@ function faultOfAddedText(text: string): string | null {
 }
 
 function invalid(details: readonly FieldFault[]): KeyChangeError {
-  const [first] = details;
-  const message = first === undefined ? 'Invalid.' : `${first.path}: ${first.message}`;
-  return new KeyChangeError('invalid_request', message, details);
+  return new KeyChangeError('invalid_request', 'Some fields are wrong.', details);
 }
 
 const unavailable = (cause: unknown, store: DurableStore) =>

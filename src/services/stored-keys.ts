@@ -6,7 +6,7 @@ import { SealError, type Sealer } from '../shared/seal.ts';
 /** The collection of the durable store, with one document for each key's id. */
 export const KEYS = 'keys';
 
-/** A label that is left out is as the settings say; null is none. */
+/** Left out: as in the settings. Null: no label. */
 const label = z.string().nullable().optional();
 
 const DOCUMENT = z.strictObject({
@@ -15,8 +15,8 @@ const DOCUMENT = z.strictObject({
   /** Sealed. Null: the text of the variable or file. */
   text: z.string().nullable(),
   /**
-   * The sealed digest of the text of the variable or file that was changed, so that another text starts clean; null for
-   * an added key.
+   * The sealed digest of the text that the variable or file had: with another text the change no longer applies. Null for an
+   * added key.
    */
   changed: z.string().nullable(),
   labels: z.strictObject({ project: label, billing: label, personaId: label }),
@@ -31,7 +31,7 @@ const DOCUMENT = z.strictObject({
 
 type Document = z.output<typeof DOCUMENT>;
 
-/** What the durable store holds of one key, opened: an added key, or what was changed of a key of the settings. */
+/** The content of one document, unsealed: an added key, or the changes of a key of the settings. */
 export type StoredKey = Omit<Document, 'version'>;
 
 export function writeStoredKey(id: string, key: StoredKey, sealer: Sealer): string {
@@ -46,7 +46,7 @@ export function writeStoredKey(id: string, key: StoredKey, sealer: Sealer): stri
   return JSON.stringify(document);
 }
 
-/** @returns null for what another `MASTER_KEY` or a newer version of this server has written */
+/** @returns null: another `MASTER_KEY` or a newer version has written it */
 export function readStoredKey(id: string, text: string, sealer: Sealer): StoredKey | null {
   const read = DOCUMENT.safeParse(parseJson(text)).data;
   if (read === undefined) return null;

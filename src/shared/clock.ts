@@ -10,6 +10,9 @@ export interface Timer {
   cancel(): void;
 }
 
+export const MINUTE_MS = 60_000;
+export const DAY_MS = 86_400_000;
+
 /** The longest delay that Node's timers take; a longer one would fire at once. */
 const MAX_DELAY_MS = 2 ** 31 - 1;
 

@@ -1,6 +1,6 @@
 /**
- * What outlives the process: keys and clients that were made at run time, usage, incidents. It is kept in Redis, else in
- * a file, else in memory until the restart. Texts are opaque to it; secrets are sealed before they get here.
+ * Keeps what outlives the process: keys and clients that were made at run time, usage, incidents. It is in Redis, else in
+ * a file, else in memory until the restart. Texts are opaque to it; its callers seal secrets.
  */
 export interface DurableStore {
   /** `memory`: everything is lost at the restart. */
@@ -8,8 +8,8 @@ export interface DurableStore {
   /** Whether a call is likely to succeed now. */
   isUp(): boolean;
   /**
-   * Why this instance must not write to the store: it was written with another `MASTER_KEY`, or by a newer version. A
-   * sentence for people; null where all is well. Documents can then be read only.
+   * Why this instance may only read: the store was written with another `MASTER_KEY`, or by a newer version. A sentence for
+   * people; null where it may write.
    */
   fault(): string | null;
   /** All documents of a collection. */
@@ -23,15 +23,15 @@ export interface DurableStore {
    */
   write(collection: string, changes: readonly DocumentChange[]): Promise<void>;
   /**
-   * The next numbers of a sequence, from 1. None is given twice, also not after a restart or to another instance.
+   * The next numbers of a sequence, from 1. No number is given twice, neither after a restart nor to another instance.
    *
    * @param count how many. Default: one
    * @returns the first of them
    */
   next(sequence: string, count?: number): Promise<number>;
   /**
-   * Adds to the numbers of some rows, all or none of them; beyond two thousand numbers in such parts. The collection is
-   * forgotten at `expiresAt`.
+   * Adds to the numbers of some rows, all or none; more than two thousand numbers are added in several parts. The collection
+   * expires at `expiresAt`.
    *
    * @param batch an id of these rows: a second call with it within ten minutes adds only what the first did not, so that a
    *   failed call can be repeated
@@ -45,8 +45,8 @@ export interface DurableStore {
   /** All rows of a collection. */
   rows(collection: string): Promise<readonly NumberRow[]>;
   /**
-   * @param changed called when documents of the collection may have changed, by any instance or by this one, within a
-   *   second; also after the store was out of reach. What changed before this call is found by a read after it
+   * @param changed called within a second when documents of the collection may have changed, by this or another instance,
+   *   and when the store answers again after an outage. Read after this call, so that no change is missed
    */
   watch(collection: string, changed: () => void): void;
   close(): Promise<void>;
@@ -65,7 +65,7 @@ export interface DocumentChange {
   readonly name: string;
   /** Null removes the document. */
   readonly text: string | null;
-  /** The version that it must still have; 0: there must be none. Default: whatever it is. */
+  /** The version that the document must have; 0: it must not exist. Default: any. */
   readonly ifVersion?: number;
   /** Milliseconds since the epoch. Default: it is kept until it is removed. */
   readonly expiresAt?: number;

@@ -1,4 +1,4 @@
-/** What a check says of a key. `unknown`: the answer says nothing of it. */
+/** `unknown`: the answer says nothing about the key. */
 export const CHECK_VERDICTS = [
   'works',
   'rejected',

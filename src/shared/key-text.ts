@@ -1,8 +1,8 @@
 /*
- * What a key's text and its labels may be, wherever they come from: a variable, a file, the operator.
+ * Rules for the text and the labels of a key, from variables, files and the operator.
  */
 
-/** A key that is longer is none: see `redact.ts`. */
+/** A longer text is no key: see `redact.ts`. */
 export const MAX_KEY_LENGTH = 512;
 
 /** A shorter text may be part of other texts by chance, and would be hidden in all of them. */

@@ -58,7 +58,7 @@ export interface RetiredKeys {
 export const keyVariable = ({ prefix }: Pick<ProviderFacts, 'prefix'>, number = ''): string =>
   `${prefix}_API_KEY${number === '' ? '' : `_${number}`}`;
 
-/** The name of another provider whose keys look like this one; null where there is none. */
+/** The name of another provider whose keys look like this one. Null: none. */
 export function otherProviderOf(
   text: string,
   own: ProviderName,
@@ -69,7 +69,7 @@ export function otherProviderOf(
   return isOwn ? null : (other?.name ?? null);
 }
 
-/** @throws Error where there is none of this name */
+/** @throws Error when no provider has this name */
 export function providerOf<P extends Pick<ProviderFacts, 'name'>>(
   providers: readonly P[],
   name: ProviderName,

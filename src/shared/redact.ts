@@ -7,8 +7,8 @@ export type Redact = (text: string) => string;
 export interface Redactor {
   readonly redact: Redact;
   /**
-   * Hides these too: at once if they are at most {@link MAX_RECENT}, else when the promise resolves, since so many take a
-   * second, in which others have their turns. None is ever forgotten: an answer may still quote a retired key.
+   * Hides these texts too: at once if they are at most {@link MAX_RECENT}, else when the promise resolves, since more take
+   * up to a second in small steps. None is forgotten: an answer may still quote a retired key.
    */
   learn(secrets: Iterable<Secret>): Promise<void>;
 }

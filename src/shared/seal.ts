@@ -1,11 +1,11 @@
 import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto';
 import type { Secret } from './secret.ts';
 
-/** Encrypts texts so that only the same secret reads them, and only in the same place. */
+/** Encrypts texts. Only the same secret opens them, and only for the same place. */
 export interface Sealer {
-  /** @param place what the text belongs to, such as a collection and the name of a document: it opens nowhere else */
+  /** @param place what the text belongs to, such as a collection and the name of a document */
   seal(text: string, ...place: readonly string[]): string;
-  /** @throws SealError for what was sealed with another secret or for another place, or was changed since */
+  /** @throws SealError when it was sealed with another secret or for another place, or was changed */
   open(sealed: string, ...place: readonly string[]): string;
 }
 

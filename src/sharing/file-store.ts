@@ -73,12 +73,12 @@ CREATE TABLE IF NOT EXISTS numbers (
 CREATE TABLE IF NOT EXISTS batches (id TEXT PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID;
 `;
 
-/** Another process may write for so long before a call fails. */
+/** How long a call waits for the write of another process. */
 const BUSY_MS = 1000;
 const BUSY_PAUSE_MS = 10;
-/** Opening waits for others too. */
+/** The same while the file is opened. */
 const OPEN_BUSY_MS = 100;
-/** A disk that hangs fails the calls, and the process goes on. */
+/** The deadline of a call: a disk may hang. */
 const CALL_LIMIT_MS = 5000;
 const MAX_CALLS = 1000;
 
@@ -99,7 +99,7 @@ class StoreFile {
     this.#clock = clock;
   }
 
-  /** Of the file that is open: another one may be put in its place, such as a backup. */
+  /** Identifies the open file: it may be replaced, such as by a backup. */
   get inode(): bigint {
     return this.#inode;
   }
@@ -116,7 +116,7 @@ class StoreFile {
     this.#inode = ino;
   }
 
-  /** @throws StaleWriteError as it comes, StoreUnavailableError for everything else */
+  /** @throws StaleWriteError; StoreUnavailableError for every other failure */
   run<T>(work: Work<T>): Promise<T> {
     if (this.#calls >= MAX_CALLS) return Promise.reject(unavailable('has too many calls'));
     this.#calls += 1;
@@ -129,7 +129,7 @@ class StoreFile {
     return this.#withinLimit(done);
   }
 
-  /** The same for work that writes: all of it is kept, or nothing. */
+  /** The same in one transaction. */
   change<T>(work: Work<T>): Promise<T> {
     return this.run((database) => this.#transaction(database, () => work(database)));
   }
@@ -158,7 +158,7 @@ class StoreFile {
     }
   }
 
-  /** SQLite itself would go on with a file that was removed or replaced. */
+  /** SQLite alone would continue to use a file that was removed or replaced. */
   async #opened(): Promise<Database> {
     const { ino } = await stat(this.#path, { bigint: true });
     if (ino === this.#inode && this.#database !== null) return this.#database;
@@ -182,7 +182,7 @@ class StoreFile {
     }
   }
 
-  /** Tries again while another process writes. If SQLite did that, it would hold up a thread that others may need. */
+  /** Tries again while another process writes. SQLite's own wait would block a thread of the pool. */
   async #begin(database: Database, until: number): Promise<void> {
     const { now, after } = this.#clock;
     try {
@@ -220,11 +220,11 @@ async function protect(path: string): Promise<void> {
   if ((mode & 0o777) !== OWNER_ONLY) await chmod(path, OWNER_ONLY);
 }
 
-/** Runs outside the main thread until the first row, and `run` and `get` of the package inside of it. */
+/** `all` runs outside the main thread until the first row; the package's `run` and `get` do not. */
 const query = async (database: Database, sql: string, ...values: readonly unknown[]) =>
   (await (await database.prepare(sql)).all(...values)) as readonly Record<string, unknown>[];
 
-/** What a statement reads as a JSON text, since only statements without parameters run outside the main thread. */
+/** The input of a statement as JSON: only statements without parameters run outside the main thread. */
 const INPUT = 'CREATE TEMP TABLE input (text TEXT)';
 
 async function give(database: Database, input: unknown): Promise<void> {
@@ -343,7 +343,7 @@ async function readNumbers(database: Database, collection: string, now: number) 
 
 const WATCH_MS = 1000;
 
-/** Notices once a second what other processes have written; without a watcher it does nothing. */
+/** Looks once a second for writes of other processes, if anything is watched. */
 class Watchers {
   readonly #file: StoreFile;
   readonly #clock: Clock;
@@ -374,12 +374,12 @@ class Watchers {
     this.#timer?.cancel();
   }
 
-  async #look(tells = true): Promise<void> {
+  async #look(notifies = true): Promise<void> {
     const { isUp: wasUp, inode } = this.#file;
     try {
       const known = this.#numbers;
       await this.#file.run((database) => this.#read(database));
-      for (const collection of tells ? this.#byCollection.keys() : []) {
+      for (const collection of notifies ? this.#byCollection.keys() : []) {
         const isSame = known.get(collection) === this.#numbers.get(collection);
         if (!isSame || !wasUp || inode !== this.#file.inode) this.changedHere(collection);
       }

@@ -6,21 +6,21 @@ export interface InstanceQuestionsOptions {
   readonly connection: RedisConnection;
   readonly clock: Clock;
   readonly instance: string;
-  /** All instances hear it. */
+  /** Every instance subscribes to it. */
   readonly channel: string;
-  /** The channel that one instance alone hears. */
+  /** The channel of one instance. */
   answersTo(instance: string): string;
 }
 
-/** An instance whose event loop is blocked must not hold up an answer of this one for long. */
+/** Another instance may be too busy to answer. */
 const ANSWER_LIMIT_MS = 400;
 const MAX_ANSWERS = 100;
 /** In letters. */
 const MAX_ANSWER = 2 ** 20;
 
 /**
- * Asks over one channel and is answered over another, which it alone hears. A question has a line each for the
- * instance, its number and the question; an answer for the number, the instance and the answer.
+ * Publishes questions to a channel of all instances, and reads answers from a channel of its own. A question has three
+ * lines: instance, number, question. An answer has three lines: number, instance, answer.
  */
 export function createInstanceQuestions(options: InstanceQuestionsOptions): InstanceQuestions {
   const { connection, clock, instance, channel, answersTo } = options;
@@ -29,12 +29,12 @@ export function createInstanceQuestions(options: InstanceQuestionsOptions): Inst
 
   function reply(message: string, answer: (question: string) => string): void {
     const [from = '', number = '', question = ''] = message.split('\n');
-    // Redis counts this instance among those that have heard the question.
+    // Redis counts this instance among the subscribers.
     if (from === instance) waiting.get(number)?.heard(instance, '');
     else send(answersTo(from), `${number}\n${instance}\n${answer(question)}`);
   }
 
-  /** The asker does without an answer that does not arrive. */
+  /** The asking instance has a deadline, so a lost answer needs no retry. */
   function send(to: string, message: string): void {
     connection.run((client) => client.publish(to, message)).catch(() => {});
   }
@@ -74,7 +74,7 @@ class Waiting {
   readonly complete: Promise<void>;
   readonly #instance: string;
   readonly #texts = new Map<string, string>();
-  /** How many instances have heard the question; null until Redis says so. */
+  /** How many instances received the question. Null: Redis has not answered yet. */
   #listeners: number | null = null;
   #resolve: () => void = () => {};
 

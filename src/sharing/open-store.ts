@@ -21,7 +21,7 @@ export interface OpenStoreOptions {
   readonly log: Logger;
 }
 
-/** Why the store cannot be used with these settings, as a sentence for people. */
+/** The message says to people why the store cannot be used with these settings. */
 export class StoreFault extends Error {
   override readonly name = 'StoreFault';
 }
@@ -33,7 +33,7 @@ const CHECK_LIMIT_MS = 1000;
  * The store in Redis, else in a file, else in memory.
  *
  * @throws StoreFault when the folder cannot be written, or the store belongs to another `MASTER_KEY` or a newer version.
- *   Of a Redis that is not reachable yet the store's `fault` says so later.
+ *   A Redis that is not reachable yet is checked later: see `fault`.
  */
 export async function openStore(options: OpenStoreOptions): Promise<DurableStore> {
   const { redis, dataDir, clock } = options;
@@ -75,7 +75,7 @@ const META = 'meta';
 const FORMAT_NAME = 'format';
 const SEAL_NAME = 'seal-check';
 
-/** Refuses to write where the `MASTER_KEY` or the format is another one, and looks again when either may have changed. */
+/** Refuses to write a store of another `MASTER_KEY` or of a newer format, and checks again when either may have changed. */
 class CheckedStore implements DurableStore {
   readonly kind: DurableStore['kind'];
   readonly #backend: StoreBackend;
@@ -164,14 +164,14 @@ class CheckedStore implements DurableStore {
   }
 
   async #look(): Promise<string | null> {
-    // What changes during the look makes it look again.
+    // A change during the check sets it back to false.
     this.#isChecked = true;
     try {
       const documents = await this.#backend.read(META);
       const known = new Map(documents.map(({ name, text }) => [name, text]));
       this.#found(this.#faultOf(known));
       this.#missing = this.#fault === null ? this.#missingIn(known) : [];
-      // Another instance with another key must find out, even before there is anything sealed.
+      // Written at once, so that an instance with another key is refused even before anything is sealed.
       if (this.#sealer !== null) await this.#writeMissing();
     } catch (error) {
       this.#isChecked = false;
@@ -210,7 +210,7 @@ class CheckedStore implements DurableStore {
     ].filter(({ name }) => !known.has(name));
   }
 
-  /** When another instance was faster, what it wrote is checked. */
+  /** If another instance was faster, its documents are checked instead. */
   async #writeMissing(): Promise<void> {
     if (this.#missing.length === 0) return;
     try {

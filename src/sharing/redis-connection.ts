@@ -36,7 +36,7 @@ export class RedisConnection {
   /** What a connection itself has reported. */
   #fault: Error | null = null;
   #mark: string | null = null;
-  /** What to do with the messages of each channel. */
+  /** The listener of each channel. */
   readonly #channels = new Map<string, (message: string) => void>();
   #isBeating = false;
   #isClosed = false;
@@ -72,7 +72,7 @@ export class RedisConnection {
     }
   }
 
-  /** Subscribes to one more channel, now and whenever Redis is connected again. */
+  /** Subscribes to one more channel, now and after each reconnect. */
   listenTo(channel: string, onMessage: (message: string) => void): void {
     this.#channels.set(channel, onMessage);
     this.#beat();

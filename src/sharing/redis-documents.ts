@@ -112,7 +112,7 @@ function partsOf(change: DocumentChange, timeOf: (at: number) => string): readon
 
 const MAX_READS = 5;
 
-/** What one moment held: when something was written meanwhile it is read again. */
+/** Reads again if something was written during the read, so that the result is of one moment. */
 async function readWhole(client: RedisClient, key: string, changesKey: string) {
   for (let read = 1; ; read += 1) {
     const before = await client.get(changesKey);

@@ -56,7 +56,7 @@ export interface RecordStore {
 export interface RecordStoreListener {
   /** Another instance has published. */
   changed(change: RecordChange): void;
-  /** Another instance has used something that is counted by all. */
+  /** Another instance has published its use. */
   used(total: TotalUse): void;
   /** The store is connected, perhaps empty or another one: both sides may lack what the other knows. */
   connected(): void;
@@ -64,7 +64,7 @@ export interface RecordStoreListener {
   failed(): void;
 }
 
-/** What is used of a quota, a budget or a share, with the quota's limits as text. */
+/** What is used of a quota, a budget or a share, and the limits of the quota as text. */
 export interface TotalUse {
   readonly name: string;
   readonly use: ClientUse;

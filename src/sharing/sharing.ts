@@ -136,7 +136,7 @@ export class Sharing {
     });
   }
 
-  /** Must follow each key that was added or replaced in the pool: other instances may know something of it. */
+  /** Call it after each key that was added or replaced in the pool: other instances may have findings about it. */
   keysAdded(keys: readonly ApiKey[]): void {
     for (const key of keys) {
       this.#names.put(key);

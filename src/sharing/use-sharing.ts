@@ -1,13 +1,13 @@
 import type { ClientUse } from '../pool/fair-share.ts';
 import type { Quota } from '../pool/pacing.ts';
-import type { Clock, Timer } from '../shared/clock.ts';
+import { type Clock, MINUTE_MS, type Timer } from '../shared/clock.ts';
 import { QUOTA_NAMES } from '../shared/failure.ts';
 import { parseJson } from '../shared/json.ts';
 import type { RecordStore, TotalUse } from './redis-store.ts';
 
 /**
- * Adds up what all instances use of quotas, of clients' budgets and of their shares. The totals lag; no request waits for
- * them.
+ * Adds up what all instances use of quotas, of clients' budgets and of their shares. The totals lag: no request waits for
+ * Redis.
  */
 export interface UseSharing<Counted> {
   /** This instance has used some of it. */
@@ -31,9 +31,8 @@ export interface UseSharingOptions<Counted> {
   merge(counted: Counted, others: ClientUse, limits: string, now: number): void;
 }
 
-/** Changes of one thing within this time are published together. */
+/** Changes within this time are published together. */
 const COLLECT_MS = 100;
-const MINUTE_MS = 60_000;
 /** The most in one command. */
 const BATCH = 200;
 

@@ -40,15 +40,14 @@ export function checkRoutes(
       summary: 'Check a key without using quota',
       description: `${HOW} A key that the provider rejects is parked; one that was rejected before and works is used again.`,
       params: z.object({ id: z.string().meta({ examples: ['google-2'] }) }),
-      answer: jsonAnswer('What the check says, and the key as it is now.', checkedKey),
+      answer: jsonAnswer('The outcome of the check, and the present state of the key.', checkedKey),
       errors: ['not_found'],
       handlers: [
         access.require,
         async ({ params }, response) => {
           const id = String(params.id);
           const check = await checks.check(keyOf(id, registry));
-          const [key] = view.keys(defaultTargets(view.targets).map((target) => ({ target, id })));
-          sendJson(response, 200, { key, check });
+          sendJson(response, 200, { key: reportOf(view, id), check });
         },
       ],
     },
@@ -63,7 +62,7 @@ export function checkRoutes(
         isRequired: false,
         examples: { all: { value: {} } },
       },
-      answer: jsonAnswer('What each check says, in the order of the keys.', checkedKeys),
+      answer: jsonAnswer('The outcome of each check, in the order of the keys.', checkedKeys),
       handlers: [
         access.require,
         readBody,
@@ -98,6 +97,12 @@ const createAllBody = (targets: readonly Target[]) =>
         .meta({ description: 'Only the keys of this service.' }),
     })
     .meta({ id: 'CheckKeysRequest', description: 'May be empty, or nothing at all.' });
+
+/** The report of a key for the default model of its service. */
+export function reportOf({ targets, keys }: AdminView, id: string) {
+  const [report] = keys(defaultTargets(targets).map((target) => ({ target, id })));
+  return report;
+}
 
 /** @throws HttpError 404 */
 function keyOf(id: string, registry: KeyRegistry): ApiKey {

@@ -1,5 +1,6 @@
 import type { RequestHandler, Response } from 'express';
 import { z } from 'zod';
+import { count, keptWhere, placeOf, time } from '../../observability/reports.ts';
 import {
   CLIENT_ROUTES,
   type Client,
@@ -11,9 +12,9 @@ import {
   UNLIMITED,
 } from '../../services/clients.ts';
 import { type Clock, isoTime } from '../../shared/clock.ts';
-import type { DurableStore } from '../../shared/durable-store.ts';
-import { StoreUnavailableError } from '../../shared/durable-store.ts';
+import { type DurableStore, StoreUnavailableError } from '../../shared/durable-store.ts';
 import type { Logger } from '../../shared/logger.ts';
+import { redactOrder } from '../../shared/order.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { bodyOrNone, readJsonBody, validate } from '../body.ts';
 import { type ErrorCode, HttpError } from '../errors.ts';
@@ -32,7 +33,7 @@ export interface ClientRoutesOptions {
   readonly redact: Redact;
 }
 
-/** The clients: who may send a token, and what each may do. */
+/** The admin API of the clients. */
 export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutesOptions): Route[] {
   const { clients, store, clock, log, redact } = options;
   const readBody = readJsonBody(MAX_ADMIN_BODY);
@@ -49,9 +50,8 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
   const report = (client: Client) => reportClient(client, clock.now());
 
   function record(response: Response, name: string, action: string, note: OperatorNote): void {
-    const { requestId, who, why } = orderIn(response, note);
-    const clean = (text: string | null) => (text === null ? null : redact(text));
-    log.warn({ requestId, client: name, action, who: clean(who), why: clean(why) }, 'operator');
+    const { requestId, who, why } = redactOrder(orderIn(response, note), redact);
+    log.warn({ requestId, client: name, action, who, why }, 'operator');
   }
 
   /** @param act on the client that the path names */
@@ -83,7 +83,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       method: 'get',
       path: '/api/clients',
       id: 'listClients',
-      summary: 'See the clients, what each may do and what it has used',
+      summary: 'List the clients with their limits and what they have used',
       description: 'Those of `CLIENT_TOKENS` first. No answer holds a token or its digest.',
       isPolled: true,
       answer: jsonAnswer('All clients.', clientList),
@@ -91,8 +91,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
         requireAdmin,
         (_request, response) =>
           sendJson(response, 200, {
-            storage: store.kind,
-            lasts: store.kind !== 'memory',
+            ...placeOf(store.kind),
             models: [...options.modelNames],
             routes: [...CLIENT_ROUTES],
             clients: clients.all().map(report),
@@ -106,7 +105,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       id: 'makeClient',
       summary: 'Make a client',
       description:
-        'The answer holds its token, which is shown this once: the server keeps a digest of it. The client is known to all instances within a second.',
+        'The answer holds its token. No other answer shows it: the server keeps only a digest. All instances know the client within a second.',
       body: {
         schema: makeBody,
         examples: {
@@ -134,9 +133,9 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       path: '/api/clients/{name}',
       id: 'changeClient',
       summary: 'Change what a client may do',
-      description: 'It holds for the next request, in all instances within a second.',
+      description: 'It takes effect with the next request, in all instances within a second.',
       body: { schema: changeBody, examples: { limit: { value: { requestsPerMinute: 60 } } } },
-      answer: jsonAnswer('The client as it is now.', clientAnswer),
+      answer: jsonAnswer('The present state of the client.', clientAnswer),
       errors: CHANGE_ERRORS,
       handlers: acting(changeBody, 'change', (name, { by: _, reason: __, ...given }) =>
         clients.change(name, given),
@@ -148,13 +147,13 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       path: '/api/clients/{name}',
       id: 'revokeClient',
       summary: 'Revoke a client',
-      description: 'Its token is refused at the next request. Answers in flight go on.',
+      description: 'Its token is refused from the next request on. Answers in flight continue.',
       body: {
         schema: operatorNote.meta({ id: 'ClientRevocation' }),
         isRequired: false,
         examples: { named: { value: { by: 'Ana', reason: 'leaked' } } },
       },
-      answer: jsonAnswer('The client as it was.', clientAnswer),
+      answer: jsonAnswer('The last state of the client.', clientAnswer),
       errors: CHANGE_ERRORS,
       handlers: acting(operatorNote, 'revoke', (name) => clients.revoke(name)),
     },
@@ -164,7 +163,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
       path: '/api/clients/{name}/rotate',
       id: 'rotateClientToken',
       summary: 'Replace the token of a client',
-      description: 'The answer holds the new token, which is shown this once.',
+      description: 'The answer holds the new token. No other answer shows it.',
       body: {
         schema: rotateBody,
         isRequired: false,
@@ -212,20 +211,20 @@ const termsOf = (modelNames: readonly string[]) =>
       .exactOptional()
       .meta({
         description:
-          'The protocols that it may use; `embeddings` are apart, in every protocol. Default: null, which is all.',
+          'The protocols that it may use; `embeddings` stands for embeddings in every protocol. Default: null, which is all.',
       }),
     requestsPerMinute: limit.exactOptional().meta({
       description: 'Requests that need a key, in a minute of the clock. Default: null, no limit.',
     }),
     tokensPerMinute: limit.exactOptional().meta({
       description:
-        'Input and output; they count at the end of a request. What is used up refuses the next request. Default: null.',
+        'Input and output. They count at the end of a request; when the limit is reached, the next request is refused. Default: null.',
     }),
     requestsPerDay: limit.exactOptional().meta({ description: 'In a day of UTC. Default: null.' }),
     tokensPerDay: limit.exactOptional().meta({ description: 'In a day of UTC. Default: null.' }),
     weight: z.int().min(1).max(MAX_WEIGHT).exactOptional().meta({
       description:
-        'Its part of a model that is scarce, beside the weights of the others. Default: 1.',
+        'Its part of a scarce model is its weight among those of all active clients. Default: 1.',
     }),
   }) satisfies Record<keyof ClientTerms, z.ZodType>;
 
@@ -236,9 +235,6 @@ const rotateBody = operatorNote
     }),
   })
   .meta({ id: 'ClientRotation', description: 'May be empty, or nothing at all.' });
-
-const count = z.int().min(0);
-const time = z.iso.datetime();
 
 const clientReport = z
   .strictObject({
@@ -254,7 +250,9 @@ const clientReport = z
       description: '`environment`: of `CLIENT_TOKENS`; it can only be changed there.',
     }),
     createdAt: time.nullable().meta({ description: 'Null for one of `CLIENT_TOKENS`.' }),
-    lastUsedAt: time.nullable().meta({ description: 'As far as this instance knows.' }),
+    lastUsedAt: time
+      .nullable()
+      .meta({ description: 'The last request that this instance knows of.' }),
     used: z
       .strictObject({
         requestsMinute: count,
@@ -274,16 +272,13 @@ const clientAnswer = z.strictObject({ client: clientReport }).meta({ id: 'Client
 const clientWithToken = z
   .strictObject({
     client: clientReport,
-    token: z.string().meta({ description: 'Shown this once.' }),
+    token: z.string().meta({ description: 'No other answer shows it.' }),
   })
   .meta({ id: 'ClientWithToken' });
 
 const clientList = z
   .strictObject({
-    storage: z.enum(['redis', 'file', 'memory']).meta({
-      description: 'Where clients that were made at run time are kept.',
-    }),
-    lasts: z.boolean().meta({ description: 'False: they last until the restart.' }),
+    ...keptWhere,
     models: z.array(z.string()).meta({
       description: 'Models and aliases that a client may be limited to.',
     }),

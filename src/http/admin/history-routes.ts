@@ -1,13 +1,14 @@
 import { z } from 'zod';
 import type { AdminView } from '../../observability/admin-view.ts';
 import { history, requestReport } from '../../observability/reports.ts';
+import { DAY_MS } from '../../shared/clock.ts';
 import { invalidField, validate } from '../body.ts';
 import { HttpError } from '../errors.ts';
 import { sendJson } from '../reply.ts';
 import { jsonAnswer, type Route } from '../route.ts';
 import type { AdminAccess } from './admin-access.ts';
 
-/** What happened before: the last day by minutes, and single requests. */
+/** The last day by minutes, and single requests. */
 export function historyRoutes(
   access: AdminAccess,
   view: Pick<AdminView, 'history' | 'request'>,
@@ -22,7 +23,7 @@ export function historyRoutes(
       description:
         'Sums of all instances. A point is as many whole minutes long as it takes for 360 points at most.',
       query: historyQuery,
-      answer: jsonAnswer('The points, as far as they are known.', history),
+      answer: jsonAnswer('The points. Minutes before the start of the process are empty.', history),
       handlers: [
         access.require,
         async ({ query }, response) => {
@@ -64,8 +65,6 @@ const historyQuery = z.strictObject({
   from: time.optional().meta({ description: 'Default: a day before `to`.' }),
   to: time.optional().meta({ description: 'Default: now.' }),
 });
-
-const DAY_MS = 86_400_000;
 
 /** @throws HttpError 400 that names the field */
 function readSpan(query: unknown) {

@@ -23,7 +23,7 @@ const incidentsQuery = z.strictObject({
     .datetime({ offset: true, error: 'Must be a time such as 2026-11-24T18:00:00Z.' })
     .optional()
     .meta({
-      description: 'Only incidents that went on at this time or later.',
+      description: 'Only incidents that were open at this time or began later.',
       examples: ['2026-11-24T18:00:00Z'],
     }),
 });
@@ -43,7 +43,7 @@ const alertTest = z
   })
   .meta({ id: 'AlertTest' });
 
-/** What was wrong within the last 30 days, and a test of the address where that is announced. */
+/** The incidents of the last 30 days, and a test of the alert webhook. */
 export const incidentRoutes = (
   access: Pick<AdminAccess, 'require'>,
   options: IncidentRoutesOptions,
@@ -55,8 +55,8 @@ export const incidentRoutes = (
     tag: 'Admin',
     auth: 'admin',
     isPolled: true,
-    summary: 'See what was wrong, from when to when, and how many requests it affected',
-    description: `Of all instances, for 30 days; the newest ${MAX_LISTED} first. What lasts less than ten seconds is none.`,
+    summary: 'List the incidents with their times and the number of requests affected',
+    description: `Of all instances, for 30 days; at most ${MAX_LISTED}, the newest first. A situation that lasts less than ten seconds is no incident.`,
     query: incidentsQuery,
     answer: jsonAnswer('The incidents.', incidentsAnswer),
     handlers: [
@@ -80,7 +80,7 @@ export const incidentRoutes = (
     auth: 'admin',
     summary: 'Send a test message to the alert webhook',
     description: 'Once, within ten seconds. The answer says what the receiver answered.',
-    answer: jsonAnswer('What became of it.', alertTest),
+    answer: jsonAnswer('Whether the receiver took the message.', alertTest),
     handlers: [access.require, postTest(options)],
   },
 ];

@@ -2,7 +2,6 @@ import type { Request, RequestHandler, Response } from 'express';
 import { z } from 'zod';
 import type { AdminView, ListedState } from '../../observability/admin-view.ts';
 import { fingerprintOf } from '../../observability/key-report.ts';
-import type { Order } from '../../observability/operator-actions.ts';
 import {
   KEY_STATES,
   type KeysPage,
@@ -11,6 +10,7 @@ import {
   keyId,
   keyReport,
   keysPage,
+  placeOf,
 } from '../../observability/reports.ts';
 import { type ImportedKey, readImport } from '../../services/key-import.ts';
 import {
@@ -22,28 +22,30 @@ import {
 import { KEY_ORIGINS, type KnownKey } from '../../shared/api-key.ts';
 import { MAX_CHANGES } from '../../shared/durable-store.ts';
 import { cleanText } from '../../shared/key-text.ts';
+import type { Order } from '../../shared/order.ts';
 import { type ProviderFacts, shapeWarnings } from '../../shared/provider-facts.ts';
 import type { Redact } from '../../shared/redact.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
-import { bodyOrNone, invalidField, readJsonBody, validate } from '../body.ts';
+import { bodyOrNone, invalidField, invalidRequest, readJsonBody, validate } from '../body.ts';
 import { HttpError } from '../errors.ts';
-import { sendJson, sendText } from '../reply.ts';
+import { sendJson } from '../reply.ts';
 import { jsonAnswer, type Route } from '../route.ts';
 import type { AdminAccess } from './admin-access.ts';
-import { checkBeforeRelease, checkRoutes, type KeyCheckParts } from './check-routes.ts';
+import { checkBeforeRelease, checkRoutes, type KeyCheckParts, reportOf } from './check-routes.ts';
+import { CSV, sendCsv } from './csv.ts';
 import { MAX_ADMIN_BODY, type OperatorNote, operatorNote, orderIn } from './operator-note.ts';
 
 export interface KeyRoutesOptions extends KeyCheckParts {
   readonly providers: readonly ProviderFacts[];
   readonly redact: Redact;
-  /** How long an operator parks a key without saying so. */
+  /** How long a park lasts by default. */
   readonly cooldownMs: number;
 }
 
 /** In bytes. */
 const MAX_IMPORT = 2 ** 21;
 
-/** Everything about the keys that the operator sees and does. */
+/** The admin API of the keys. */
 export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route[] {
   const { view, registry, cooldownMs } = options;
   const readBody = readJsonBody(MAX_ADMIN_BODY);
@@ -61,7 +63,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
   ) => ({
     ...ofKey,
     body: { schema, isRequired: needsBody, examples: { named: { value: example } } },
-    answer: jsonAnswer('The key as it is now.', changedKey),
+    answer: jsonAnswer('The present state of the key.', changedKey),
     errors: ['not_found', 'conflict', 'store_unavailable'] as const,
     handlers: [access.require, readBody, postChange(options, schema, change)],
   });
@@ -91,7 +93,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'addKey',
       summary: 'Add a key',
       description:
-        'It is used at once, by every instance. `warnings` says what looks wrong about it; no key is refused for its shape.',
+        'Every instance uses it within a second. `warnings` says what looks wrong about it; no key is refused for its shape.',
       body: { schema: schemas.add, examples: { named: { value: NEW_KEY } } },
       answer: { ...jsonAnswer('The key.', changedKey), status: 201 },
       errors: ['conflict', 'store_unavailable'],
@@ -106,7 +108,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       description:
         'A line for each: `KEY`, `KEY=project` or `KEY=project,billing`, with `google:` or `anam:` before the key where `provider` does not say it. Lines that begin with `#` are comments. Keys that are there already are skipped; after any other fault none is added.',
       body: { schema: schemas.import, examples: { named: { value: NEW_KEYS } } },
-      answer: jsonAnswer('What became of the lines.', imported),
+      answer: jsonAnswer('The keys that were added, and the lines that were skipped.', imported),
       errors: ['conflict', 'store_unavailable'],
       handlers: [access.require, readJsonBody(MAX_IMPORT), importKeys(options, schemas.import)],
     },
@@ -115,11 +117,11 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       path: '/api/keys/export',
       id: 'exportKeys',
       summary: 'List all keys with their labels',
-      description: 'Without the text of any key: the fingerprint tells which one it is.',
+      description: 'Without the text of any key: the fingerprint identifies the key.',
       query: exportQuery,
       answer: {
         description: 'Every key, retired ones of the settings too.',
-        content: { 'application/json': exported, 'text/csv': z.string() },
+        content: { 'application/json': exported, [CSV]: z.string() },
       },
       handlers: [access.require, exportKeys(options)],
     },
@@ -145,7 +147,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'replaceKey',
       summary: 'Give a key another text',
       description:
-        'Its id and labels stay, and what was found about the old text is forgotten. Answers in flight go on with the old one.',
+        'Its id and labels stay, and what was found about the old text is forgotten. Answers in flight continue with the old one.',
     },
     {
       ...act({ schema: note, example: WHY }, (id, _, order) => registry.pause(id, order)),
@@ -153,7 +155,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       path: '/api/keys/{id}/pause',
       id: 'pauseKey',
       summary: 'Take a key out of use until it is resumed',
-      description: 'Its answers in flight go on. Counts do not include a paused key.',
+      description: 'Its answers in flight continue. Counts do not include a paused key.',
     },
     {
       ...act({ schema: note, example: WHY }, (id, _, order) => registry.resume(id, order)),
@@ -168,7 +170,10 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
         { schema: releaseBody, example: { by: 'Ana', reason: 'quota was raised' } },
         async () => {},
       ),
-      answer: jsonAnswer('The key as it is now, and what the check says.', releasedKey),
+      answer: jsonAnswer(
+        'The present state of the key, and the outcome of the check.',
+        releasedKey,
+      ),
       errors: ['not_found', 'conflict', 'check_failed'],
       handlers: [access.require, readBody, releaseKey(options)],
       method: 'post',
@@ -189,7 +194,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'parkKey',
       summary: 'Take a key out of use for a time',
       description:
-        'Until its time has passed or an operator releases it. Its running calls go on. A later order replaces this one.',
+        'Until the time has passed or an operator releases it. Calls in flight continue. A later call replaces this one.',
     },
     {
       ...act({ schema: note, example: WHY }, (id, _, order) => registry.retire(id, order)),
@@ -200,7 +205,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'retireKey',
       summary: 'Take a key out for good',
       description:
-        'Its answers in flight go on. An added key is forgotten. A key of a variable or a file stays retired after a restart, until the variable holds another text or the key is resumed.',
+        'Its answers in flight continue. An added key is forgotten. A key of a variable or a file stays retired after a restart, until the variable holds another text or the key is resumed.',
     },
   ];
 }
@@ -268,7 +273,7 @@ function listKeys({ view, registry }: KeyRoutesOptions, query: KeysQuery): KeysP
     total: all.filter(matches).length,
     keys: view.keys(page),
     next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
-    ...placeOf(registry),
+    ...placeOf(registry.storage),
     unreadable: [...registry.unreadable],
   };
 }
@@ -290,8 +295,6 @@ function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): read
   if (found.length > 0) return found;
   throw invalidField('model', `Must be one of: ${asked.map(({ label }) => label).join(', ')}.`);
 }
-
-const placeOf = ({ storage, lasts }: KeyRegistry) => ({ storage, lasts });
 
 const MAX_SECONDS = 7 * 86_400;
 const note = operatorNote.meta({ id: 'Note', description: 'May be empty, or nothing at all.' });
@@ -411,13 +414,13 @@ function addKey({ registry, providers, redact, view }: KeyRoutesOptions, schema:
     const id = addition !== undefined && 'id' in addition ? addition.id : '';
     sendJson(response, 201, {
       key: reportOf(view, id),
-      ...placeOf(registry),
+      ...placeOf(registry.storage),
       warnings: shapeWarnings(text, provider, providers),
     });
   };
 }
 
-/** Those that are given; an empty one is none. */
+/** The labels that the body names. An empty text removes the label. */
 function labelsOf(body: Labels): Labels {
   const given = LABELS.filter((name) => body[name] !== undefined);
   return Object.fromEntries(given.map((name) => [name, body[name] || null]));
@@ -437,8 +440,11 @@ function importKeys(
     if (keys.length + faults.length > MAX_CHANGES) {
       throw invalidField('text', `Must not have more than ${MAX_CHANGES} keys.`);
     }
-    const [fault] = faults;
-    if (fault !== undefined) throw linesAtFault(faults);
+    if (faults.length > 0) {
+      throw invalidRequest(
+        faults.map(({ line: number, message }) => ({ path: `line ${number}`, message })),
+      );
+    }
     const lineOf = (index: string | number) => keys[Number(index)]?.line ?? 0;
     const additions = await asHttp(registry.add(keys, orderIn(response, body)), (path) => {
       const [index = '', field] = path.split('.');
@@ -447,20 +453,10 @@ function importKeys(
     sendJson(response, 200, {
       added: keys.flatMap((key, index) => addedLine(key, additions[index], providers)),
       skipped: keys.flatMap((key, index) => skippedLine(key, additions[index], lineOf)),
-      ...placeOf(registry),
+      ...placeOf(registry.storage),
     });
   };
 }
-
-function linesAtFault(faults: readonly { readonly line: number; readonly message: string }[]) {
-  const details = faults
-    .slice(0, MAX_FAULTS)
-    .map(({ line: number, message }) => ({ path: `line ${number}`, message }));
-  const [first] = details;
-  return new HttpError('invalid_request', `${first?.path}: ${first?.message}`, { details });
-}
-
-const MAX_FAULTS = 20;
 
 const addedLine = (
   { line: number, text, provider }: ImportedKey,
@@ -492,8 +488,8 @@ function exportKeys({ view, registry }: KeyRoutesOptions): RequestHandler {
     const keys = [...registry.all()].map((known) => exportKey(known, states.get(known.key.id)));
     if (format === 'json') sendJson(response, 200, { keys });
     else {
-      response.setHeader('content-disposition', 'attachment; filename="keys.csv"');
-      sendText(response, 200, 'text/csv; charset=utf-8', csvOf(keys));
+      const rows = keys.map((key) => COLUMNS.map((column) => key[column]));
+      sendCsv(response, 'keys.csv', [COLUMNS, ...rows]);
     }
   };
 }
@@ -523,16 +519,6 @@ const COLUMNS = [
   'state',
 ] as const satisfies (keyof ExportedKey)[];
 
-function csvOf(keys: readonly ExportedKey[]): string {
-  const rows = keys.map((key) => COLUMNS.map((column) => cellOf(key[column] ?? '')));
-  return [COLUMNS, ...rows].map((cells) => `${cells.join(',')}\r\n`).join('');
-}
-
-/** A spreadsheet would execute a cell that begins so (https://owasp.org/www-community/attacks/CSV_Injection). */
-const FORMULA = /^[=+\-@\t\r]/;
-
-const cellOf = (text: string) => `"${FORMULA.test(text) ? "'" : ''}${text.replaceAll('"', '""')}"`;
-
 function postChange<Body extends OperatorNote>(
   { view, registry, redact, providers }: KeyRoutesOptions,
   schema: z.ZodType<Body>,
@@ -547,7 +533,7 @@ function postChange<Body extends OperatorNote>(
     const isNew = text !== null && provider !== undefined;
     sendJson(response, 200, {
       key: reportOf(view, id),
-      ...placeOf(registry),
+      ...placeOf(registry.storage),
       warnings: isNew ? shapeWarnings(text, provider, providers) : [],
     });
   };
@@ -573,7 +559,7 @@ function retireKey({ registry, redact }: KeyRoutesOptions): RequestHandler {
     const id = String(request.params.id);
     const body = validateQuietly(note, bodyOrNone(request), redact);
     await asHttp(registry.retire(id, orderIn(response, body)));
-    sendJson(response, 200, { id, ...placeOf(registry) });
+    sendJson(response, 200, { id, ...placeOf(registry.storage) });
   };
 }
 
@@ -585,26 +571,18 @@ async function whereUsed(registry: KeyRegistry, id: string, act: () => boolean):
   if (!act()) throw new KeyChangeError('not_found', 'There is no such key.');
 }
 
-/** For the default model. */
-function reportOf({ targets, keys }: AdminView, id: string) {
-  const [key] = keys(defaultTargets(targets).map((target) => ({ target, id })));
-  return key;
-}
-
 /** As `validate`, but people paste keys into the wrong places, and no fault may quote one. */
 function validateQuietly<T>(schema: z.ZodType<T>, value: unknown, redact: Redact): T {
   try {
     return validate(schema, value);
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
-    const details = error.details.map(({ path, message }) => ({
-      path: NAME_OF_FIELD.test(path) ? redact(path) : '',
-      message,
-    }));
-    const [first] = details;
-    const at = first === undefined || first.path === '' ? '' : `${first.path}: `;
-    const message = first === undefined ? error.message : at + first.message;
-    throw new HttpError('invalid_request', message, { details });
+    throw invalidRequest(
+      error.details.map(({ path, message }) => ({
+        path: NAME_OF_FIELD.test(path) ? redact(path) : '',
+        message,
+      })),
+    );
   }
 }
 
@@ -619,11 +597,7 @@ async function asHttp<T>(changed: Promise<T>, pathOf = (path: string) => path): 
 }
 
 function httpErrorOf(error: KeyChangeError, pathOf = (path: string) => path): HttpError {
-  const { code, message, cause } = error;
-  const details = error.details
-    .slice(0, MAX_FAULTS)
-    .map((detail) => ({ ...detail, path: pathOf(detail.path) }));
-  const [first] = details;
-  const sentence = first === undefined ? message : `${first.path}: ${first.message}`;
-  return new HttpError(code, sentence, { details, cause });
+  const { code, message, details, cause } = error;
+  if (details.length === 0) return new HttpError(code, message, { cause });
+  return invalidRequest(details.map((detail) => ({ ...detail, path: pathOf(detail.path) })));
 }

@@ -1,10 +1,10 @@
 import type { Response } from 'express';
 import { z } from 'zod';
-import type { Order } from '../../observability/operator-actions.ts';
+import type { Order } from '../../shared/order.ts';
 
 const note = z.string().trim().max(200);
 
-/** What an operator may say of an action. */
+/** The note that an operator may add to a change. */
 export const operatorNote = z.strictObject({
   by: note.optional().meta({
     description: 'Who does it, for the log. Default: the name given at the login.',
@@ -17,7 +17,7 @@ export type OperatorNote = z.output<typeof operatorNote>;
 /** In bytes. */
 export const MAX_ADMIN_BODY = 16 * 1024;
 
-/** The name given at the login is the default. */
+/** @param note whose `by` is by default the name given at the login */
 export function orderIn({ locals }: Response, { by = '', reason = '' }: OperatorNote): Order {
   return {
     requestId: locals.requestId,

@@ -5,10 +5,11 @@ import type { UsageStats } from '../../observability/usage.ts';
 import { StoreUnavailableError } from '../../shared/durable-store.ts';
 import { invalidField, validate } from '../body.ts';
 import { HttpError } from '../errors.ts';
-import { sendJson, sendText } from '../reply.ts';
+import { sendJson } from '../reply.ts';
 import type { Route } from '../route.ts';
+import { CSV, sendCsv } from './csv.ts';
 
-/** What was used, for people and for spreadsheets. */
+/** The usage as JSON and as CSV. */
 export const usageRoutes = (guard: RequestHandler, usage: UsageStats): Route[] => [
   {
     method: 'get',
@@ -30,7 +31,6 @@ export const usageRoutes = (guard: RequestHandler, usage: UsageStats): Route[] =
   },
 ];
 
-const CSV = 'text/csv';
 const DAY_FAULT = 'Must be a day, such as 2026-11-01.';
 const BY_FAULT = `Must be a list of ${USAGE_DIMENSIONS.join(', ')}, separated by commas.`;
 const day = z.iso.date(DAY_FAULT);
@@ -70,12 +70,9 @@ function getUsage(usage: UsageStats): RequestHandler {
     const dimensions = USAGE_DIMENSIONS.filter((name) => names.includes(name));
     const report = await usage.report({ from, to, by: dimensions }).catch(explain);
     const accepted = request.accepts(['application/json', CSV]);
-    if ((format ?? (accepted === CSV ? 'csv' : 'json')) === 'json') {
-      sendJson(response, 200, report);
-      return;
-    }
-    response.setHeader('content-disposition', `attachment; filename="${fileName(report)}"`);
-    sendText(response, 200, `${CSV}; charset=utf-8`, toCsv(report));
+    const isTable = (format ?? (accepted === CSV ? 'csv' : 'json')) === 'csv';
+    if (isTable) sendCsv(response, fileName(report), tableOf(report));
+    else sendJson(response, 200, report);
   };
 }
 
@@ -101,21 +98,10 @@ const COLUMNS = [
   'cost',
 ] as const;
 
-/** After RFC 4180. */
-function toCsv({ by, rows, currency }: UsageReport): string {
+function tableOf({ by, rows, currency }: UsageReport) {
   const columns = [...by, ...COLUMNS];
-  const lines = [
+  return [
     [...columns, 'currency'],
     ...rows.map((row) => [...columns.map((column) => row[column]), currency]),
   ];
-  return lines.map((cells) => `${cells.map(toCell).join(',')}\r\n`).join('');
-}
-
-/** A spreadsheet would execute it. */
-const FORMULA = /^[=+\-@\t\r]/;
-
-function toCell(value: string | number | null | undefined): string {
-  const text = String(value ?? '');
-  const safe = FORMULA.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
 }

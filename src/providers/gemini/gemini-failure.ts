@@ -1,3 +1,4 @@
+import { DAY_MS } from '../../shared/clock.ts';
 import type { Failure, QuotaLimit, QuotaName } from '../../shared/failure.ts';
 import {
   decide,
@@ -41,8 +42,6 @@ export function classifyGeminiAnswer(answer: ProviderAnswer, context: ClassifyCo
   const implausible = implausibleIn(error, retryHintMs);
   return implausible === null ? failure : { ...failure, implausible };
 }
-
-const DAY_MS = 86_400_000;
 
 function implausibleIn(error: GoogleError, retryHintMs = 0) {
   if (retryHintMs < 0 || retryHintMs > DAY_MS) return 'retry_hint';

@@ -21,7 +21,7 @@ const toCount = (value: unknown) =>
 /** In bytes: the usage stands at the end of an answer, or of each event. */
 const MAX_TAIL = 8192;
 
-/** The last bytes of an answer that passes unread. They are kept as they came, and read once. */
+/** The last bytes of an answer that is relayed unread. They are kept as they are, and read once. */
 export class AnswerTail {
   /** Together at least as long as the tail, where the answer is. */
   #older: Buffer[] = [];
@@ -49,7 +49,7 @@ export class AnswerTail {
 const NAME = '"usageMetadata"';
 const BEFORE_VALUE = /\s*:\s*(?=\{)/y;
 
-/** The last one may be cut off: then the one before counts. */
+/** The last object may be cut off: then the one before counts. */
 function lastUsage(text: string): Usage | null {
   let at = text.lastIndexOf(NAME);
   while (at >= 0) {

@@ -73,6 +73,6 @@ export const google: Provider<GoogleSettings> = {
     },
 };
 
-/** Gemini's API serves other families of Google's too, so only names that are surely of others count. */
+/** Gemini's API serves other families of Google's models too, so only names of other providers' models are listed. */
 const OF_OTHER_VENDORS =
   /^(?:(?:chat)?gpt-|o\d(?:-|$)|claude-|grok-|mistral-|mixtral-|llama-|deepseek-|qwen)/i;

@@ -338,7 +338,7 @@ describe('an import', () => {
     expect(csv.split('\r\n').slice(0, 2)).toEqual([
       'id,fingerprint,provider,project,billing,personaId,origin,state',
       expect.stringMatching(
-        /^"google","[0-9a-f]{10}","google","'=HYPERLINK\(""http:\/\/x"",""y""\)","'@b","","environment","available"$/,
+        /^google,[0-9a-f]{10},google,"'=HYPERLINK\(""http:\/\/x"",""y""\)",'@b,,environment,available$/,
       ),
     ]);
   });
