@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import Anthropic from '@anthropic-ai/sdk';
 import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
@@ -156,6 +158,27 @@ describe('a client made at run time', () => {
     // Made again, it begins anew.
     await make(app, { name: 'shop' });
     expect((await clientOf(app, 'shop')).used.requestsDay).toBe(0);
+  });
+
+  it('one that is revoked while its request arrives is refused, not served without its limits', async () => {
+    const app = await start();
+    const token = await make(app, { name: 'shop', models: ['fast'] });
+    const body = JSON.stringify({ message: 'hello', model: FLASH });
+    const request = httpRequest(`${app.url}/api/chat`, {
+      method: 'POST',
+      headers: {
+        ...{ 'content-type': 'application/json', 'content-length': body.length },
+        ...{ ...bearer(token), expect: '100-continue' },
+      },
+    });
+    request.flushHeaders();
+    await once(request, 'continue');
+    expect((await send(app, 'DELETE', '/api/clients/shop', {})).status).toBe(200);
+    request.end(body);
+    const [answer] = (await once(request, 'response')) as [IncomingMessage];
+    answer.resume();
+    expect(answer.statusCode).toBe(401);
+    expect(app.standin.calls).toEqual([]);
   });
 
   it('a rotation ends the old token at once, or after its grace', async () => {
