@@ -3,10 +3,11 @@ import { request as httpRequest, type IncomingMessage } from 'node:http';
 import Anthropic from '@anthropic-ai/sdk';
 import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Limits } from '../../../standin/standin-key.ts';
 import { ADMIN_TOKEN, AS_ADMIN, logIn } from '../../support/admin.ts';
 import { type Answer, type App, flow, startApp } from '../../support/start-app.ts';
+import { emptyFolder, openedStore } from '../../support/stores.ts';
 
 const FLASH = 'gemini-flash-latest';
 const LITE = 'gemini-flash-lite-latest';
@@ -179,6 +180,21 @@ describe('a client made at run time', () => {
     answer.resume();
     expect(answer.statusCode).toBe(401);
     expect(app.standin.calls).toEqual([]);
+  });
+
+  it('where the store must not be written it is refused, and the answer says why', async () => {
+    const dataDir = await emptyFolder();
+    const app = await start({ DATA_DIR: dataDir });
+    const newer = await openedStore({ dataDir });
+    await newer.write('meta', [{ name: 'format', text: '2' }]);
+    await vi.waitFor(async () => {
+      app.clock.advance(1000);
+      const { body } = await app.get('/api/overview', AS_ADMIN);
+      expect(body.verdict.situations[0].kind).toBe('store_down');
+    });
+    const { status, body } = await app.post('/api/clients', { name: 'shop' }, AS_ADMIN);
+    expect([status, body.error.code]).toEqual([503, 'store_unavailable']);
+    expect(body.error.message).toContain('was written by a newer version');
   });
 
   it('a rotation ends the old token at once, or after its grace', async () => {
