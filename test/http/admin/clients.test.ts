@@ -131,6 +131,7 @@ describe('a client made at run time', () => {
     [{ name: 'Shop' }, 'name'],
     [{ name: 'web' }, 'name'],
     [{ name: 'client-7' }, 'name'],
+    [{ name: '..' }, 'name'],
     [{ name: 'shop', models: ['no-such-model'] }, 'models.0'],
     [{ name: 'shop', models: [] }, 'models'],
     [{ name: 'shop', routes: ['admin'] }, 'routes.0'],
