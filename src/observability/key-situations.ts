@@ -135,7 +135,7 @@ const GROUPS: Readonly<Record<Group, GroupWords>> = {
     'has used up its quota of the day',
     'without quota for the day',
     'quota',
-    `${WAIT_OR_ADD} Until the reset each key is only probed now and then.`,
+    `${WAIT_OR_ADD} Until then each key is probed once an hour.`,
   ),
   unexplained: group(
     'is refused with 429, and the provider does not say why or for how long',
@@ -199,7 +199,7 @@ function mixed(service: ServiceFacts, states: readonly KeyState[]): Reason {
   return {
     ...{ kind: 'keys_out', fault: 'quota' },
     sentence: `${each} ${titleOf(service)} ${what}: ${words.join(', ')}.`,
-    remedy: areQuotas ? WAIT_OR_ADD : `${WAIT_OR_ADD} Release or mend the keys that need it.`,
+    remedy: areQuotas ? WAIT_OR_ADD : `${WAIT_OR_ADD} Fix or release the keys that need action.`,
   };
 }
 
@@ -219,7 +219,7 @@ function endOf(states: readonly KeyState[], now: number): Pick<Situation, 'until
     return { until: null, untilText: `the provider answers again; tried at ${at}` };
   }
   const isBeingTried = states.some(({ state }) => state === 'cooling_down');
-  return { until: null, untilText: isBeingTried ? 'the next request proves it' : 'it is mended' };
+  return { until: null, untilText: isBeingTried ? 'the next request proves it' : 'it is fixed' };
 }
 
 function realEnd({ state, cause, until = 0, untilBy }: KeyState, now: number) {
@@ -261,7 +261,7 @@ function needingActionFor(
     sentence: `${listOf(ids)} ${isOne ? needs.one : needs.many}${why}.`,
     remedy: `Fix that at ${titleOf({ provider })}, then release ${isOne ? 'the key' : 'each key'}.`,
     since: isoTime(Math.min(...keys.values())),
-    untilText: isOne ? 'it is mended' : 'they are mended',
+    untilText: isOne ? 'it is fixed' : 'they are fixed',
     link: provider.keysPage ?? (isOne ? `#key=${only}` : null),
   });
 }
