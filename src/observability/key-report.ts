@@ -187,7 +187,7 @@ function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
   if (scope === 'operator') return `back at ${at}, or when it is released`;
   if (scope === 'quota') return `other keys are asked first until ${at}`;
   if (scope === 'ejection') return `ejected until ${at}: the last resort until then`;
-  if (effect === 'needs_action') return `needs action; tried again at ${at} in case it was mended`;
+  if (effect === 'needs_action') return `needs action; tried again at ${at} in case it was fixed`;
   if (cause === 'quota_exhausted') return `tried again at ${at}; ${resetFrom(now)}`;
   return untilBy === 'provider' ? `the provider says until ${at}` : `tried again at ${at}`;
 }

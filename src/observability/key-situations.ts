@@ -199,7 +199,7 @@ function mixed(service: ServiceFacts, states: readonly KeyState[]): Reason {
   return {
     ...{ kind: 'keys_out', fault: 'quota' },
     sentence: `${each} ${titleOf(service)} ${what}: ${words.join(', ')}.`,
-    remedy: areQuotas ? WAIT_OR_ADD : `${WAIT_OR_ADD} Release or mend the keys that need it.`,
+    remedy: areQuotas ? WAIT_OR_ADD : `${WAIT_OR_ADD} Release or fix the keys that need it.`,
   };
 }
 
@@ -219,7 +219,7 @@ function endOf(states: readonly KeyState[], now: number): Pick<Situation, 'until
     return { until: null, untilText: `the provider answers again; tried at ${at}` };
   }
   const isBeingTried = states.some(({ state }) => state === 'cooling_down');
-  return { until: null, untilText: isBeingTried ? 'the next request proves it' : 'it is mended' };
+  return { until: null, untilText: isBeingTried ? 'the next request proves it' : 'it is fixed' };
 }
 
 function realEnd({ state, cause, until = 0, untilBy }: KeyState, now: number) {
@@ -261,7 +261,7 @@ function needingActionFor(
     sentence: `${listOf(ids)} ${isOne ? needs.one : needs.many}${why}.`,
     remedy: `Fix that at ${titleOf({ provider })}, then release ${isOne ? 'the key' : 'each key'}.`,
     since: isoTime(Math.min(...keys.values())),
-    untilText: isOne ? 'it is mended' : 'they are mended',
+    untilText: isOne ? 'it is fixed' : 'they are fixed',
     link: provider.keysPage ?? (isOne ? `#key=${only}` : null),
   });
 }

@@ -54,7 +54,7 @@ it.each<[Partial<ScopeState>, string]>([
   ],
   [
     { cause: 'out_of_credit', scope: 'billing', target: null, effect: 'needs_action' },
-    'the billing account of the project shop has no credit left; needs action; tried again at 19:00 UTC in case it was mended',
+    'the billing account of the project shop has no credit left; needs action; tried again at 19:00 UTC in case it was fixed',
   ],
   [
     { cause: 'quota_exhausted' },
@@ -78,7 +78,7 @@ it.each<[Partial<ScopeState>, string]>([
   ],
   [
     { cause: 'out_of_credit', scope: 'project', effect: 'needs_action' },
-    'the project shop has no credit left, or its plan or spend cap ends here; needs action; tried again at 19:00 UTC in case it was mended',
+    'the project shop has no credit left, or its plan or spend cap ends here; needs action; tried again at 19:00 UTC in case it was fixed',
   ],
 ])('%o is explained as it is', (changed, sentence) => {
   expect(say(changed)).toBe(sentence);

@@ -187,7 +187,7 @@ describe('the verdict', () => {
       'every key is rejected',
       keys(model([rejected('google')])),
       'bad',
-      { ...{ fault: 'key', cause: 'key_rejected', until: null, untilText: 'it is mended' } },
+      { ...{ fault: 'key', cause: 'key_rejected', until: null, untilText: 'it is fixed' } },
     ],
     [
       'one key is rejected',
