@@ -448,6 +448,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
   #attemptOrConclude(lease: Lease | null): void {
     const now = this.#options.clock.now();
     if (lease !== null) this.#attempt(lease);
+    // The last one may have been retired while the request waited.
+    else if (!this.#hasKeys()) this.#refuseForLackOfKeys();
     else this.#refuse(conclude(this.#search, this.#errors, now, this.#provider()));
   }
 

@@ -27,7 +27,7 @@ import {
 import { type SituationWatchOptions, watchSituations } from './situation-watch.ts';
 import { createStats } from './stats.ts';
 import { createTroubles, type RefusedCaller, type Troubles } from './troubles.ts';
-import type { UsageStats } from './usage.ts';
+import type { Today, UsageStats } from './usage.ts';
 
 export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'>,
@@ -230,7 +230,7 @@ export function createOverview(sources: OverviewSources) {
 async function reportOverview(sources: OverviewSources): Promise<Overview> {
   const { inspection, targets, mode, redis, unprovenKeys, instances, clock, usage, verdict } =
     sources;
-  const { parts, silent } = await instances.snapshots();
+  const [{ parts, silent }, today] = await Promise.all([instances.snapshots(), usage.today()]);
   const now = clock.now();
   return {
     now: isoTime(now),
@@ -248,17 +248,13 @@ async function reportOverview(sources: OverviewSources): Promise<Overview> {
     })),
     instances: parts.map(({ report }) => report),
     silentInstances: silent,
-    ...reportRequests(parts, usage.today(), now),
+    ...reportRequests(parts, today, now),
   };
 }
 
 const MAX_LATEST = 50;
 
-function reportRequests(
-  parts: readonly Snapshot[],
-  today: ReturnType<UsageStats['today']>,
-  now: number,
-) {
+function reportRequests(parts: readonly Snapshot[], today: Today, now: number) {
   const span = lastHour(now);
   const minutes = mergePeriods(
     parts.map(({ periods }) => periods),

@@ -21,10 +21,12 @@ export interface UsageStats {
   /** @throws StoreUnavailableError */
   report(query: UsageQuery): Promise<UsageReport>;
   /** The sum of all instances for this UTC day, at most half a minute old. */
-  today(): Pick<Overview['totals'], 'tokensToday' | 'costToday' | 'currency'>;
+  today(): Promise<Today>;
   /** Stores what is not stored yet, if that takes less than half a second. */
   stop(): Promise<void>;
 }
+
+export type Today = Pick<Overview['totals'], 'tokensToday' | 'costToday' | 'currency'>;
 
 export interface UsageQuery {
   /** The first and the last day. Default: the last thirty. */
@@ -44,6 +46,7 @@ const KEPT_DAYS = 30;
 const FLUSH_MS = 5000;
 const STOP_LIMIT_MS = 500;
 const TODAY_MS = 30_000;
+const REFRESH_LIMIT_MS = 300;
 
 export function createUsageStats(options: UsageOptions): UsageStats {
   const { store, clock, log, prices } = options;
@@ -141,14 +144,16 @@ export function createUsageStats(options: UsageOptions): UsageStats {
     return { from: dateOf(first), to: dateOf(last), by: [...by], ...table.end() };
   }
 
-  function refreshToday(): void {
+  function refreshToday(): Promise<void> {
     const now = clock.now();
     const date = dateOf(dayOf(now));
     known.at = now;
-    exclusively(() => report({ from: date, to: date, by: [] })).then(
-      ({ currency, totals }) => {
-        const tokensToday = totals.inputTokens + totals.outputTokens;
-        known = { day: dayOf(now), at: now, tokensToday, costToday: totals.cost, currency };
+    return exclusively(() => report({ from: date, to: date, by: [] })).then(
+      ({ totals }) => {
+        known = { ...nothingOn(dayOf(now)), at: now };
+        if (totals.attempts === 0) return;
+        known.tokensToday = totals.inputTokens + totals.outputTokens;
+        known.costToday = totals.cost;
       },
       () => {},
     );
@@ -159,16 +164,16 @@ export function createUsageStats(options: UsageOptions): UsageStats {
     return { day, tokensToday: 0, costToday: prices === null ? null : 0, currency };
   }
 
-  refreshToday();
   return {
     sink: { attemptFailed: attemptEnded, requestEnded },
     report: (query) => exclusively(() => report(query)),
-    today() {
+    async today() {
       const now = clock.now();
       // The clock may be set back.
       const isOld = Math.abs(now - known.at) >= TODAY_MS;
       if (known.day !== dayOf(now)) known = { ...nothingOn(dayOf(now)), at: known.at };
-      if (isOld) refreshToday();
+      // A store that is slow must not hold up the overview: the numbers come with the next one.
+      if (isOld) await atMost(REFRESH_LIMIT_MS, clock, refreshToday(), undefined);
       const { tokensToday, costToday, currency } = known;
       return { tokensToday, costToday, currency };
     },

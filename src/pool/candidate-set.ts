@@ -458,8 +458,8 @@ export interface RosterOptions {
 export interface Roster {
   readonly sets: CandidateSets;
   readonly keys: PooledKeys;
-  /** Keys that were removed or replaced while they had leases. */
-  readonly leaving: PooledKeys;
+  /** Keys that were removed or replaced while they had leases. Those without any more go with the next one. */
+  readonly leaving: ReadonlySet<PooledKey>;
   /** Grows with each change of the keys. */
   readonly version: number;
   /** Adds a key, or replaces the one with the same id. If the text is the same, its findings stay. */
@@ -476,7 +476,7 @@ export function createRoster(options: RosterOptions): Roster {
   const { targets, random, needsPermits, limitsOf, minuteMs } = options;
   const scopes = createScopes(needsPermits);
   const keys = new Map<string, PooledKey>();
-  const leaving = new Map<string, PooledKey>();
+  const leaving = new Set<PooledKey>();
   const sets = new Map(targets.map((target) => [target, new CandidateSet(target, random)]));
   const quotas = new Map<Scope, Quota>();
   let version = 0;
@@ -501,9 +501,9 @@ export function createRoster(options: RosterOptions): Roster {
   }
 
   function removeAll(pooled: PooledKey): void {
-    const { key, candidates, inFlight } = pooled;
-    if (inFlight > 0) leaving.set(key.id, pooled);
-    for (const candidate of candidates) {
+    for (const one of leaving) if (one.inFlight === 0) leaving.delete(one);
+    if (pooled.inFlight > 0) leaving.add(pooled);
+    for (const candidate of pooled.candidates) {
       candidate.remove();
       const unused = candidate.allScopes.filter((scope) => scopes.forgetUnused(scope));
       for (const scope of unused) quotas.delete(scope);

@@ -118,8 +118,10 @@ export function createInspection(
     const at = now();
     return candidatesFor(provider, target).map((candidate) => stateOf(candidate, at));
   };
+  const leavingOf = (isAsked: (key: ApiKey) => boolean) =>
+    [...leaving].reduce((sum, { key, inFlight }) => sum + (isAsked(key) ? inFlight : 0), 0);
   const inFlightOf = (id: string) =>
-    (keys.get(id)?.inFlight ?? 0) + (leaving.get(id)?.inFlight ?? 0);
+    (keys.get(id)?.inFlight ?? 0) + leavingOf((key) => key.id === id);
   return {
     counts: (provider, target) => summarise(candidatesFor(provider, target), now()).counts,
     states: statesFor,
@@ -145,7 +147,10 @@ export function createInspection(
     summary: (provider, target) => summarise(candidatesFor(provider, target), now()),
     keys: () => Array.from(keys.values(), ({ key }) => key),
     inFlight: (provider) =>
-      candidatesFor(provider).reduce((sum, { pooled }) => sum + pooled.inFlight, 0),
+      candidatesFor(provider).reduce(
+        (sum, { pooled }) => sum + pooled.inFlight,
+        leavingOf((key) => key.provider === provider),
+      ),
     inFlightOf,
     wereRejectedTogether(provider, isOne) {
       const candidates = candidatesFor(provider);

@@ -77,22 +77,29 @@ export function createAdmission(options: AdmissionOptions): Admission {
     }
   }
 
-  const clientOf = (name: string | null) => (name === null ? null : clients.get(name));
+  /** Undefined for one that was revoked since its token was checked. */
+  const clientOf = (name: string | null) =>
+    name === null ? null : (clients.get(name) ?? undefined);
+
+  function admitted<Question, Chunk, End extends AnswerEnd>(
+    request: FailoverRequest<Question, Chunk, End>,
+  ): FailoverRequest<Question, Chunk, End> {
+    const client = clientOf(request.caller.client);
+    if (client === undefined) throw new ServiceError('unauthorized', REVOKED);
+    if (clients.size === 0) return request;
+    const asked = client?.isConfined === true ? confined(request, client) : request;
+    const [target] = asked.targets;
+    // Counting tokens and listing models uses no quota.
+    if (target.use !== 'free') admit(client, target);
+    return asked;
+  }
 
   return {
-    guard: (failover) => (request, reader) => {
-      if (clients.size === 0) return failover(request, reader);
-      const client = clientOf(request.caller.client);
-      const asked = client?.isConfined === true ? confined(request, client) : request;
-      const [target] = asked.targets;
-      // Counting tokens and listing models uses no quota.
-      if (target.use !== 'free') admit(client, target);
-      return failover(asked, reader);
-    },
+    guard: (failover) => (request, reader) => failover(admitted(request), reader),
     sink: {
       requestEnded(request) {
-        if (clients.size === 0) return;
         const client = clientOf(request.client);
+        if (clients.size === 0 || client === undefined) return;
         giveBack(request, client ?? WEB);
         countTokens(request, client);
         if (client !== null) used(client);
@@ -113,6 +120,7 @@ function confined<Question, Chunk, End extends AnswerEnd>(
   return isWhole ? request : { ...request, targets: [first, ...others] };
 }
 
+const REVOKED = 'This client was revoked.';
 const NOT_FOR_CLIENT = 'This client may not use this model';
 
 const again = (ms: number) => `Try again in ${Math.max(1, Math.ceil(ms / 1000))} seconds.`;

@@ -142,8 +142,11 @@ export interface ClientsOptions {
   readonly revoked: (name: string) => void;
 }
 
-/** Names with another meaning in the counts. `client-1` is the first of `CLIENT_TOKENS`. */
-export const isReserved = (name: string): boolean => /^(?:web|other|client-\d+)$/.test(name);
+/**
+ * These names mean something else: in counts, or, as `..` does, in the path of a route. `client-1` is the first of
+ * `CLIENT_TOKENS`.
+ */
+export const isReserved = (name: string): boolean => /^(?:web|other|client-\d+|\.\.?)$/.test(name);
 
 const COLLECTION = 'clients';
 const MAX_CLIENTS = 10_000;

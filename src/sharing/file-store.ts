@@ -86,7 +86,9 @@ type Work<T> = (database: Database) => Promise<T>;
 
 /** The open file. Its calls run one after the other, each with a deadline. */
 class StoreFile {
-  isUp = true;
+  /** Whether the last write succeeded: a full disk can still be read. */
+  canWrite = true;
+  #answers = true;
   readonly #path: string;
   readonly #clock: Clock;
   #database: Database | null = null;
@@ -102,6 +104,10 @@ class StoreFile {
   /** Identifies the open file: it may be replaced, such as by a backup. */
   get inode(): bigint {
     return this.#inode;
+  }
+
+  get isUp(): boolean {
+    return this.#answers && this.canWrite;
   }
 
   async open(): Promise<void> {
@@ -131,7 +137,16 @@ class StoreFile {
 
   /** The same in one transaction. */
   change<T>(work: Work<T>): Promise<T> {
-    return this.run((database) => this.#transaction(database, () => work(database)));
+    return this.run(async (database) => {
+      try {
+        const result = await this.#transaction(database, () => work(database));
+        this.canWrite = true;
+        return result;
+      } catch (error) {
+        this.canWrite &&= error instanceof StaleWriteError;
+        throw error;
+      }
+    });
   }
 
   async close(): Promise<void> {
@@ -149,11 +164,11 @@ class StoreFile {
   async #call<T>(work: Work<T>): Promise<T> {
     try {
       const result = await work(await this.#opened());
-      this.isUp = true;
+      this.#answers = true;
       return result;
     } catch (error) {
       if (error instanceof StaleWriteError) throw error;
-      this.isUp = false;
+      this.#answers = false;
       throw unavailable(`fails (${codeOf(error)})`);
     }
   }
@@ -199,7 +214,7 @@ class StoreFile {
   #withinLimit<T>(done: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       const limit = this.#clock.after(CALL_LIMIT_MS, () => {
-        this.isUp = false;
+        this.#answers = false;
         reject(unavailable('does not answer in time'));
       });
       done.then(resolve, reject).finally(() => limit.cancel());
@@ -342,6 +357,9 @@ async function readNumbers(database: Database, collection: string, now: number) 
 }
 
 const WATCH_MS = 1000;
+/** Changes something, of no collection: that is how a full disk is found to have room again. */
+const TRY_TO_WRITE =
+  "INSERT INTO changes VALUES ('', 1) ON CONFLICT DO UPDATE SET number = number + 1";
 
 /** Looks once a second for writes of other processes, if anything is watched. */
 class Watchers {
@@ -379,6 +397,7 @@ class Watchers {
     try {
       const known = this.#numbers;
       await this.#file.run((database) => this.#read(database));
+      if (!this.#file.canWrite) await this.#file.change((database) => database.exec(TRY_TO_WRITE));
       for (const collection of notifies ? this.#byCollection.keys() : []) {
         const isSame = known.get(collection) === this.#numbers.get(collection);
         if (!isSame || !wasUp || inode !== this.#file.inode) this.changedHere(collection);

@@ -36,6 +36,7 @@ export function createPublisher({ store, updateOf, merged }: PublisherOptions): 
 
   async function publishBatch(): Promise<boolean> {
     const scopes = takeBatch(queue);
+    if (scopes.length === 0) return true;
     const updates = scopes.map(updateOf);
     try {
       const records = await store.publish(updates);
@@ -70,9 +71,12 @@ export function createPublisher({ store, updateOf, merged }: PublisherOptions): 
   };
 }
 
+/** Without scopes that no key has any more: a new text of the same key, or a key with the same project, has others. */
 function takeBatch(queue: Set<Scope>): readonly Scope[] {
   const batch: Scope[] = [];
-  for (const scope of queue) if (batch.push(scope) === BATCH) break;
-  for (const scope of batch) queue.delete(scope);
+  for (const scope of queue) {
+    queue.delete(scope);
+    if (scope.dependents.length > 0 && batch.push(scope) === BATCH) break;
+  }
   return batch;
 }

@@ -275,6 +275,15 @@ describe('a queue for a key that works', () => {
   });
 });
 
+it('a request that waits for the last key is told that there is none when it is removed', async () => {
+  const { clock, ask, lease, pool } = createSetting(['key-0'], () => []);
+  lease().report(failed.minute(4 * SECOND));
+  const answer = outcomeOf(ask());
+  pool.remove('key-0');
+  clock.advance(4 * SECOND);
+  expect(await answer).toEqual(['no_keys_configured', null]);
+});
+
 describe('a caller that leaves', () => {
   it('while it waits frees its place at once, and its wait is counted', async () => {
     const client = createCaller();

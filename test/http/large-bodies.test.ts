@@ -45,8 +45,8 @@ const ROUTES: readonly [string, Record<string, string>, RegExp][] = [
 const ANSWER = { chunks: 1, text: 'one' };
 const environment = { ADMIN_TOKEN, ANAM_API_KEY: 'a-one' };
 const shared = shareForPrograms(ANSWER, { environment });
-/** For tests that count calls, log lines or timers. */
-const start = () => startForPrograms(null, ANSWER, { environment });
+/** For tests that count calls, log lines or timers; the incidents of an admin would have a timer of their own. */
+const start = () => startForPrograms(null, ANSWER, { environment: { ANAM_API_KEY: 'a-one' } });
 
 const opened: Socket[] = [];
 afterEach(() => {

@@ -139,7 +139,8 @@ it('each refusal is as documented', async () => {
     }
     if (body === null) continue;
     await expectRefusal(415, { headers: { ...JSON_BODY, ...known, 'content-encoding': 'no' } });
-    const tooLarge = JSON.stringify('x'.repeat(21_000_000));
+    const isOfAdmin = operation.security.some((one) => 'adminToken' in one);
+    const tooLarge = JSON.stringify('x'.repeat(isOfAdmin ? 2_200_000 : 21_000_000));
     await expectRefusal(413, { headers: { ...JSON_BODY, ...known }, body: tooLarge });
   }
   expect(misfits).toEqual([]);

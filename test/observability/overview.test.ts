@@ -14,7 +14,7 @@ function createCountedOverview() {
     targets: [google('flash'), SESSION],
     mode: 'live',
     redis: null,
-    usage: { today: () => ({ tokensToday: 0, costToday: null, currency: null }) },
+    usage: { today: async () => ({ tokensToday: 0, costToday: null, currency: null }) },
     startedAt,
     instances: createInstances({
       ...{ instance: 'one', questions: null, redis: null, measuresProcess: false },

@@ -63,3 +63,19 @@ it('a key with another text starts fresh', () => {
   expect(pool.lease(FLASH)?.key.secret.reveal()).toBe('another-text');
   expect(pool.inspection.counts('google')).toMatchObject({ available: 1, exhausted: 0 });
 });
+
+it('answers in flight are counted however often their key changes, until they end', () => {
+  const all = createPool(['google-1']);
+  const { inspection } = all.pool;
+  const counted = () => [inspection.inFlightOf('google-1'), inspection.inFlight('google')];
+  const leases = ['one', 'two', 'three'].map((text) => {
+    const lease = all.lease();
+    all.pool.put(key('google-1', 'google-1', text));
+    return lease;
+  });
+  expect(counted()).toEqual([3, 3]);
+  all.pool.remove('google-1');
+  expect(counted()).toEqual([3, 3]);
+  for (const lease of leases) lease.report({ kind: 'success' });
+  expect(counted()).toEqual([0, 0]);
+});

@@ -24,7 +24,7 @@ import { MAX_ADMIN_BODY, type OperatorNote, operatorNote, orderIn } from './oper
 
 export interface ClientRoutesOptions {
   readonly clients: Clients;
-  readonly store: Pick<DurableStore, 'kind'>;
+  readonly store: Pick<DurableStore, 'kind' | 'fault'>;
   /** Under which models may be requested, aliases included. */
   readonly modelNames: readonly string[];
   readonly clock: Pick<Clock, 'now'>;
@@ -48,6 +48,7 @@ export function clientRoutes(requireAdmin: RequestHandler, options: ClientRoutes
   const common = { tag: 'Admin', auth: 'admin' } as const;
   const named = { ...common, params: z.object({ name: z.string().meta({ examples: ['shop'] }) }) };
   const report = (client: Client) => reportClient(client, clock.now());
+  const explain = (error: unknown) => explainFor(error, store);
 
   function record(response: Response, name: string, action: string, note: OperatorNote): void {
     const { requestId, who, why } = redactOrder(orderIn(response, note), redact);
@@ -315,10 +316,10 @@ const CODES: Record<ClientError['kind'], ErrorCode> = {
   unknown: 'not_found',
 };
 
-function explain(error: unknown): never {
+function explainFor(error: unknown, store: Pick<DurableStore, 'fault'>): never {
   if (error instanceof ClientError) throw new HttpError(CODES[error.kind], error.message);
   if (!(error instanceof StoreUnavailableError)) throw error;
-  throw new HttpError('store_unavailable', NO_STORE, { cause: error });
+  throw new HttpError('store_unavailable', store.fault() ?? NO_STORE, { cause: error });
 }
 
 const NO_STORE =

@@ -29,7 +29,10 @@ const incidentsQuery = z.strictObject({
 });
 
 const incidentsAnswer = z
-  .strictObject({ incidents: z.array(incidentReport).max(MAX_LISTED) })
+  .strictObject({
+    incidents: z.array(incidentReport).max(MAX_LISTED),
+    areAnnounced: z.boolean().meta({ description: 'Whether `ALERT_WEBHOOK_URL` is set.' }),
+  })
   .meta({ id: 'Incidents' });
 
 const alertTest = z
@@ -62,7 +65,10 @@ export const incidentRoutes = (
         const { since } = validate(incidentsQuery, query);
         const from = since === undefined ? 0 : Date.parse(since);
         const incidents = await options.incidents.list(from);
-        sendJson(response, 200, { incidents: incidents.slice(0, MAX_LISTED) });
+        sendJson(response, 200, {
+          incidents: incidents.slice(0, MAX_LISTED),
+          areAnnounced: options.alerts !== null,
+        });
       },
     ],
   },

@@ -1,10 +1,13 @@
+import { once } from 'node:events';
+import { request as httpRequest, type IncomingMessage } from 'node:http';
 import Anthropic from '@anthropic-ai/sdk';
 import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Limits } from '../../../standin/standin-key.ts';
 import { ADMIN_TOKEN, AS_ADMIN, logIn } from '../../support/admin.ts';
 import { type Answer, type App, flow, startApp } from '../../support/start-app.ts';
+import { emptyFolder, openedStore } from '../../support/stores.ts';
 
 const FLASH = 'gemini-flash-latest';
 const LITE = 'gemini-flash-lite-latest';
@@ -128,6 +131,7 @@ describe('a client made at run time', () => {
     [{ name: 'Shop' }, 'name'],
     [{ name: 'web' }, 'name'],
     [{ name: 'client-7' }, 'name'],
+    [{ name: '..' }, 'name'],
     [{ name: 'shop', models: ['no-such-model'] }, 'models.0'],
     [{ name: 'shop', models: [] }, 'models'],
     [{ name: 'shop', routes: ['admin'] }, 'routes.0'],
@@ -156,6 +160,42 @@ describe('a client made at run time', () => {
     // Made again, it begins anew.
     await make(app, { name: 'shop' });
     expect((await clientOf(app, 'shop')).used.requestsDay).toBe(0);
+  });
+
+  it('one that is revoked while its request arrives is refused, not served without its limits', async () => {
+    const app = await start();
+    const token = await make(app, { name: 'shop', models: ['fast'] });
+    const body = JSON.stringify({ message: 'hello', model: FLASH });
+    const request = httpRequest(`${app.url}/api/chat`, {
+      method: 'POST',
+      headers: {
+        ...{ 'content-type': 'application/json', 'content-length': body.length },
+        ...{ ...bearer(token), expect: '100-continue' },
+      },
+    });
+    request.flushHeaders();
+    await once(request, 'continue');
+    expect((await send(app, 'DELETE', '/api/clients/shop', {})).status).toBe(200);
+    request.end(body);
+    const [answer] = (await once(request, 'response')) as [IncomingMessage];
+    answer.resume();
+    expect(answer.statusCode).toBe(401);
+    expect(app.standin.calls).toEqual([]);
+  });
+
+  it('where the store must not be written it is refused, and the answer says why', async () => {
+    const dataDir = await emptyFolder();
+    const app = await start({ DATA_DIR: dataDir });
+    const newer = await openedStore({ dataDir });
+    await newer.write('meta', [{ name: 'format', text: '2' }]);
+    await vi.waitFor(async () => {
+      app.clock.advance(1000);
+      const { body } = await app.get('/api/overview', AS_ADMIN);
+      expect(body.verdict.situations[0].kind).toBe('store_down');
+    });
+    const { status, body } = await app.post('/api/clients', { name: 'shop' }, AS_ADMIN);
+    expect([status, body.error.code]).toEqual([503, 'store_unavailable']);
+    expect(body.error.message).toContain('was written by a newer version');
   });
 
   it('a rotation ends the old token at once, or after its grace', async () => {

@@ -7,9 +7,27 @@ import type { StandinOptions } from '../../../standin/standin.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
 import { ifInstalled } from '../../support/installed.ts';
 import { type Instance, startInstance, startProviders } from '../../support/instances.ts';
+import { type RawCall, startRawUpstream } from '../../support/raw-upstream.ts';
 import { REDIS_SERVER, startRedis } from '../../support/redis.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
 import { emptyFolder } from '../../support/stores.ts';
+
+const REJECTED = JSON.stringify({
+  error: {
+    ...{ code: 400, message: 'API key not valid.', status: 'INVALID_ARGUMENT' },
+    details: [
+      {
+        '@type': 'type.googleapis.com/google.rpc.ErrorInfo',
+        ...{ reason: 'API_KEY_INVALID', domain: 'googleapis.com' },
+      },
+    ],
+  },
+});
+const ANSWER = `data: ${JSON.stringify({
+  candidates: [{ content: { parts: [{ text: 'Hello' }] }, finishReason: 'STOP' }],
+})}\r\n\r\n`;
+const response = (status: string, type: string, body: string) =>
+  `HTTP/1.1 ${status}\r\ncontent-type: ${type}\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
 
 const TWO = { GOOGLE_API_KEY: 'g-one-12345', GOOGLE_API_KEY_2: 'g-two-12345' };
 const NEW = 'g-new-12345';
@@ -384,6 +402,38 @@ describe('with DATA_DIR and MASTER_KEY', () => {
 });
 
 ifInstalled(REDIS_SERVER, 'two instances with one Redis', () => {
+  it('lose nothing of a new text to an answer that the old one still waited for', async () => {
+    const redis = await startRedis();
+    const held: RawCall[] = [];
+    const google = await startRawUpstream((call) => {
+      if (call.key === TWO.GOOGLE_API_KEY) held.push(call);
+      else call.reply(response('200 OK', 'text/event-stream', ANSWER));
+    });
+    const environment = {
+      ...{ GOOGLE_API_KEY: TWO.GOOGLE_API_KEY, ADMIN_TOKEN, MASTER_KEY, REDIS_URL: redis.url },
+      GOOGLE_BASE_URL: google.url,
+    };
+    const one = await startInstance({ environment });
+    const other = await startInstance({ environment });
+    const chat = one.chat('Hi');
+    await vi.waitFor(() => expect(held).toHaveLength(1));
+    await post(one, '/google/replace', { key: NEW });
+    held[0]?.reply(response('400 Bad Request', 'application/json', REJECTED));
+    await chat;
+    await add(one, 'g-next-12345');
+    await vi.waitFor(async () => {
+      const { keys } = keysPage.parse(await other.get('/api/keys', AS_ADMIN));
+      expect(keys).toHaveLength(2);
+    });
+    for (const instance of [one, other]) {
+      const { keys } = keysPage.parse(await instance.get('/api/keys', AS_ADMIN));
+      expect(keys.map(({ id, state }) => [id, state])).toEqual([
+        ['google', 'available'],
+        ['google-r1', 'available'],
+      ]);
+    }
+  });
+
   it('follow each other within a second, and number their keys together', async () => {
     const redis = await startRedis();
     const standin = await startProviders(ALL ?? []);

@@ -79,7 +79,7 @@ const historyFeed = createFeed({
   everyMs: 10_000,
   sections: ['history'],
 });
-/** @type {ReturnType<typeof createFeed<{ incidents: Incident[] }>>} */
+/** @type {ReturnType<typeof createFeed<{ incidents: Incident[], areAnnounced: boolean }>>} */
 const incidentsFeed = createFeed({
   path: () => '/api/incidents',
   everyMs: 10_000,
@@ -265,7 +265,7 @@ const incidentsSection = (overview) =>
     ? null
     : incidentsView(incidentsFeed.value.incidents, {
         now: overview.now,
-        testAlerts: askToTestAlerts,
+        testAlerts: incidentsFeed.value.areAnnounced ? askToTestAlerts : null,
       });
 
 /** @param {Overview} overview */

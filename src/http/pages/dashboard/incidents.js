@@ -14,13 +14,13 @@ const SHOWN = 8;
  * What happened in the last thirty days, newest first.
  *
  * @param {readonly Incident[]} incidents
- * @param {{ now: string, testAlerts: () => void }} options
+ * @param {{ now: string, testAlerts: (() => void) | null }} options without a webhook there is no test
  */
 export const incidentsView = (incidents, { now, testAlerts }) => html`
   <section class="card" id="incidents" aria-labelledby="incidents-title">
     <div class="row head">
       <h2 id="incidents-title">Incidents <span class="quiet">last 30 days</span></h2>
-      <button type="button" @click=${testAlerts}>Test alert</button>
+      ${testAlerts === null ? null : html`<button type="button" @click=${testAlerts}>Test alert</button>`}
     </div>
     ${incidents.length === 0 ? html`<p class="quiet">None.</p>` : null}
     ${list(incidents.slice(0, SHOWN), now)}
