@@ -83,7 +83,7 @@ export interface Caller {
   readonly traceparent?: string | undefined;
   /** Whether the connection has closed before the answer was out. */
   isGone: boolean;
-  /** What works for the caller; told when that happens. No function: see `docs/performance.md` about the old space. */
+  /** What works for the caller; it is notified when the connection closes. No function: see `docs/performance.md` about the old space. */
   work: CallerWork | null;
   /** Set by the failover. */
   trace: RequestTrace | null;

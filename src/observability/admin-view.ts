@@ -137,18 +137,17 @@ export function createAdminView(options: AdminViewOptions): AdminView {
       return asked.flatMap(({ target, id }) => {
         const known = registry.get(id);
         if (known?.key.provider !== target.provider) return [];
-        const its = stats.ofKey(id, now);
-        const lastAction = later(actions.lastOf(id), known.lastChange);
+        const notes = {
+          ...stats.ofKey(id, now),
+          origin: known.origin,
+          lastAction: later(actions.lastOf(id), known.lastChange),
+          lastCheck: lastCheckOf(known.key),
+        };
         if (known.use === 'paused') {
-          const inFlight = inspection.inFlightOf(id);
-          const lastCheck = lastCheckOf(known.key);
-          return [reportPausedKey(known, target, inFlight, its, lastAction, lastCheck)];
+          return [reportPausedKey(known.key, target, inspection.inFlightOf(id), notes)];
         }
         const facts = inspection.facts(target.provider, target.label, id);
-        if (facts === null) return [];
-        const retiredCause = retiredCauseOf(facts.key);
-        const lastCheck = lastCheckOf(facts.key);
-        return [reportKey(facts, known.origin, its, lastAction, now, retiredCause, lastCheck)];
+        return facts === null ? [] : [reportKey(facts, notes, now, retiredCauseOf(facts.key))];
       });
     },
   };

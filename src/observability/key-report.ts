@@ -1,13 +1,14 @@
 import type { KeyFacts, ScopeState } from '../pool/inspection.ts';
-import type { ApiKey, KnownKey } from '../shared/api-key.ts';
+import type { ApiKey } from '../shared/api-key.ts';
 import { DAY_MS, isoTime } from '../shared/clock.ts';
-import type { KeyCheck } from '../shared/key-check.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import { digestOf } from '../shared/secret.ts';
 import type { Target } from '../shared/target.ts';
-import type { OperatorAction } from './operator-actions.ts';
 import { type KeyReport, reportedScope } from './reports.ts';
 import type { KeyStats } from './stats.ts';
+
+/** What is known of a key besides its state in the pool. */
+export type KeyNotes = KeyStats & Pick<KeyReport, 'origin' | 'lastAction' | 'lastCheck'>;
 
 /**
  * Everything about one key, for one model.
@@ -16,18 +17,16 @@ import type { KeyStats } from './stats.ts';
  */
 export function reportKey(
   facts: KeyFacts,
-  origin: KnownKey['origin'],
-  stats: KeyStats,
-  lastAction: OperatorAction | null,
+  notes: KeyNotes,
   now: number,
-  retiredCause: string | null = null,
-  lastCheck: KeyCheck | null = null,
+  retiredCause: string | null,
 ): KeyReport {
   const { key, target, inFlight, state, scopes, history } = facts;
   const times = { now, blockedUntil: state.until ?? 0, retiredCause };
   const decisive = scopes.find((scope) => isDecisive(scope, facts));
   return {
-    ...identify(key, origin),
+    ...identify(key),
+    ...notes,
     model: target.label,
     state: state.state,
     cause: state.cause ?? null,
@@ -38,9 +37,6 @@ export function reportKey(
     untilBy: state.untilBy ?? null,
     scopes: scopes.map((scope) => reportScope(scope, key, times)),
     inFlight,
-    ...stats,
-    lastAction,
-    lastCheck,
     history: history.map(({ from, to, ...why }) => ({
       ...why,
       from: isoTime(from),
@@ -51,30 +47,25 @@ export function reportKey(
 
 /** A key that is out of use has no state for any model. */
 export const reportPausedKey = (
-  { key, origin }: KnownKey,
+  key: ApiKey,
   target: Target,
   inFlight: number,
-  stats: KeyStats,
-  lastAction: OperatorAction | null,
-  lastCheck: KeyCheck | null,
+  notes: KeyNotes,
 ): KeyReport => ({
-  ...identify(key, origin),
+  ...identify(key),
+  ...notes,
   ...{ model: target.label, state: 'paused', cause: null, source: null },
   explanation: 'paused by the operator; out of use until it is resumed',
   ...{ since: null, until: null, untilBy: null, scopes: [], inFlight, history: [] },
-  ...stats,
-  lastAction,
-  lastCheck,
 });
 
-const identify = (key: ApiKey, origin: KnownKey['origin']) => ({
+const identify = (key: ApiKey) => ({
   id: key.id,
   fingerprint: fingerprintOf(key),
   service: key.provider,
   project: key.project,
   billing: key.billing ?? null,
   personaId: key.personaId ?? null,
-  origin,
 });
 
 /** Identifies a key, and cannot be turned back into one. */

@@ -307,6 +307,18 @@ const currency = z
   .meta({ description: 'Null without `PRICES`.', examples: ['USD'] });
 const day = z.iso.date().meta({ examples: ['2026-11-24'] });
 
+/** The counts of a row of the usage. */
+export const USAGE_COUNTS = [
+  'requests',
+  'answered',
+  'attempts',
+  'failovers',
+  'inputTokens',
+  'outputTokens',
+  'cachedTokens',
+  'thoughtTokens',
+] as const;
+
 const usageNumbers = {
   requests: count.meta({
     description:
@@ -355,6 +367,7 @@ export const usageReport = z
     isCut: z.boolean().meta({ description: 'Whether there are more rows; the totals are whole.' }),
   })
   .meta({ id: 'Usage', description: 'Of all instances. The days are those of UTC.' });
+
 export const failureGroup = z.strictObject({
   code: z.enum(SERVICE_ERROR_CODES).nullable().meta({
     description: 'Why the requests were refused. Null: they were not; see `kind`.',

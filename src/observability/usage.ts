@@ -5,7 +5,7 @@ import type { DurableStore, NumberRow } from '../shared/durable-store.ts';
 import type { Logger } from '../shared/logger.ts';
 import { costOfTokens, type Prices } from '../shared/prices.ts';
 import type { Target } from '../shared/target.ts';
-import { type Overview, USAGE_DIMENSIONS, type UsageReport } from './reports.ts';
+import { type Overview, USAGE_COUNTS, USAGE_DIMENSIONS, type UsageReport } from './reports.ts';
 
 export interface UsageOptions {
   readonly store: DurableStore;
@@ -203,17 +203,7 @@ export const modelName = ({ model, labels, label }: Target): string =>
 export const countedFor = (request: EndedTrace): Pick<AttemptTrace, 'key' | 'target'> =>
   request.success ?? request.attempts.at(-1) ?? { key: NO_KEY, target: request.targets[0] };
 
-const FIELDS = [
-  'requests',
-  'answered',
-  'attempts',
-  'failovers',
-  'inputTokens',
-  'outputTokens',
-  'cachedTokens',
-  'thoughtTokens',
-] as const;
-type UsageNumbers = Record<(typeof FIELDS)[number], number>;
+type UsageNumbers = Record<(typeof USAGE_COUNTS)[number], number>;
 
 const noNumbers = (): UsageNumbers => ({
   requests: 0,
@@ -227,7 +217,7 @@ const noNumbers = (): UsageNumbers => ({
 });
 
 function addNumbers(sum: UsageNumbers, numbers: Readonly<Partial<UsageNumbers>>): void {
-  for (const field of FIELDS) sum[field] += numbers[field] ?? 0;
+  for (const field of USAGE_COUNTS) sum[field] += numbers[field] ?? 0;
 }
 
 type UsageDimension = UsageReport['by'][number];

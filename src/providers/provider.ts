@@ -60,7 +60,7 @@ export interface Client<Question, Chunk, End extends AnswerEnd> {
   call(question: Question, key: ApiKey, target: Target, handler: CallHandler<Chunk, End>): Call;
 }
 
-/** What the end of every answer tells. */
+/** What the end of every answer has. */
 export interface AnswerEnd {
   /** Null where it is unknown. */
   readonly usage: Usage | null;

@@ -537,7 +537,13 @@ export class KeyRegistry implements KnownKeys {
       haveSameKeys(read, this.#settings) && read.faults.join() === this.#fileFaults.join();
     if (isSame || this.#isStopped) return;
     this.#fileFaults = read.faults;
-    this.#settings = read;
+    const before = new Map(this.#settings.keys.map((key) => [key.id, key]));
+    // An unchanged key stays the same object: its last check is found by it.
+    const keys = read.keys.map((key) => {
+      const same = before.get(key.id);
+      return isSameKey(key, same) ? same : key;
+    });
+    this.#settings = { ...read, keys };
     await this.#refresh();
   }
 }
@@ -590,7 +596,7 @@ const numberIn = (id: string) => Number(id.slice(id.lastIndexOf('-r') + 2));
 
 const providersOf = (keys: readonly ApiKey[]) => new Set(keys.map(({ provider }) => provider));
 
-const isSameKey = (one: ApiKey, other: ApiKey | undefined) =>
+const isSameKey = (one: ApiKey, other: ApiKey | undefined): other is ApiKey =>
   other !== undefined && (one === other || isEqualKey(one, other));
 
 const isEqualKey = (one: ApiKey, other: ApiKey) =>

@@ -268,7 +268,7 @@ class Runs {
 const SLOTS_PER_LETTER = 1.25;
 const FORMS_PER_STEP = 1000;
 
-/** A Bloom filter: tells almost every other run of `length` letters from those of some texts, at little cost. */
+/** A Bloom filter over the runs of `length` letters of some texts: a cheap test that rules out almost every other run. */
 class Filter {
   readonly #length: number;
   /** All pairs of letters that stand together in the texts. */
@@ -276,7 +276,7 @@ class Filter {
   readonly #shift: number;
   readonly #bits: Uint8Array;
 
-  /** @param texts for their size */
+  /** @param texts decide the size; each must be added */
   constructor(texts: readonly string[], length: number) {
     const letters = texts.reduce((sum, text) => sum + text.length, 0);
     const size = Math.max(8, Math.ceil(Math.log2(BITS_PER_LETTER * letters)));
@@ -285,7 +285,6 @@ class Filter {
     this.#bits = new Uint8Array(2 ** (size - 3));
   }
 
-  /** Must follow for each of the texts. */
   add(text: string): void {
     for (let at = 0; at + 1 < text.length; at += 1) this.#pairs[pairAt(text, at)] = 1;
     const hashes = new RollingHash(text, 0, this.#length);
@@ -294,7 +293,7 @@ class Filter {
 
   mayHave(text: string, from: number): boolean {
     const end = from + this.#length;
-    // A text that holds another letter, such as a space, is most often told by it.
+    // Cheaper than the hash, and enough for most texts: they have pairs, such as with a space, that no key has.
     for (let at = from; at + 1 < end; at += 2) {
       if (this.#pairs[pairAt(text, at)] === 0) return false;
     }

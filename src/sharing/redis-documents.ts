@@ -42,7 +42,7 @@ export function createRedisDocuments(options: RedisDocumentsOptions): RedisDocum
     settle = resolve;
   });
   const changed = (collection: string) => {
-    for (const tell of watchers.get(collection) ?? []) tell();
+    for (const notify of watchers.get(collection) ?? []) notify();
   };
   const run = async <T>(commands: (client: RedisClient) => Promise<T>): Promise<T> => {
     try {
@@ -88,10 +88,10 @@ export function createRedisDocuments(options: RedisDocumentsOptions): RedisDocum
     },
     rows: (collection) =>
       run(async (client) => readRows(await readHash(client, keyOf('numbers', collection)))),
-    watch(collection, tell) {
-      watchers.set(collection, [...(watchers.get(collection) ?? []), tell]);
+    watch(collection, notify) {
+      watchers.set(collection, [...(watchers.get(collection) ?? []), notify]);
     },
-    // The connection belongs to others too.
+    // The connection stays open: other parts use it too.
     async close() {
       watchers.clear();
     },

@@ -1,6 +1,11 @@
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
-import { USAGE_DIMENSIONS, type UsageReport, usageReport } from '../../observability/reports.ts';
+import {
+  USAGE_COUNTS,
+  USAGE_DIMENSIONS,
+  type UsageReport,
+  usageReport,
+} from '../../observability/reports.ts';
 import type { UsageStats } from '../../observability/usage.ts';
 import { StoreUnavailableError } from '../../shared/durable-store.ts';
 import { invalidField, validate } from '../body.ts';
@@ -86,20 +91,8 @@ function explain(error: unknown): never {
 const fileName = ({ from, to, isCut, rows }: UsageReport) =>
   `usage-${from}-to-${to}${isCut ? `-first-${rows.length}-rows` : ''}.csv`;
 
-const COLUMNS = [
-  'requests',
-  'answered',
-  'attempts',
-  'failovers',
-  'inputTokens',
-  'outputTokens',
-  'cachedTokens',
-  'thoughtTokens',
-  'cost',
-] as const;
-
 function tableOf({ by, rows, currency }: UsageReport) {
-  const columns = [...by, ...COLUMNS];
+  const columns = [...by, ...USAGE_COUNTS, 'cost'] as const;
   return [
     [...columns, 'currency'],
     ...rows.map((row) => [...columns.map((column) => row[column]), currency]),

@@ -125,10 +125,3 @@ it('a group of failures leads to its requests after many successes, with all att
   expect(await requestWith(app, 'fine-59')).toMatchObject({ end: 'answered', client: 'client-1' });
   expect(await requestWith(app, 'fine-0')).toBe(404);
 });
-
-it('only the operator may ask', async () => {
-  const app = await startApp({ environment: TWO });
-  for (const path of ['/api/history', '/api/requests/one']) {
-    expect((await app.get(path)).status).toBe(401);
-  }
-});

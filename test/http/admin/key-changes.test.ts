@@ -477,12 +477,16 @@ describe('keys in files', () => {
   let folder = '';
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  it('are used in their new text a few seconds after a change; a broken file is logged once', async () => {
+  it('are used in their new text a few seconds after a change; a broken file is logged once, and the check of another key stays', async () => {
     folder = mkdtempSync(join(tmpdir(), 'understudy-keys-'));
     writeFileSync(join(folder, 'GOOGLE_API_KEY_3'), TWO.GOOGLE_API_KEY);
-    const app = await start({ KEYS_DIR: folder });
+    const app = await start({ KEYS_DIR: folder, GOOGLE_API_KEY_2: TWO.GOOGLE_API_KEY_2 });
     await app.chat('Hi');
-    expect((await list(app)).keys).toMatchObject([{ id: 'google-3', origin: 'file' }]);
+    await post(app, '/check', {});
+    expect((await list(app)).keys).toMatchObject([
+      { id: 'google-2', lastCheck: { verdict: 'works' } },
+      { id: 'google-3', origin: 'file' },
+    ]);
     writeFileSync(join(folder, 'GOOGLE_API_KEY_3'), `${NEW}\n`);
     writeFileSync(join(folder, 'GOOGLE_API_KEY_4'), '');
     const isNew = async () => {
@@ -491,6 +495,10 @@ describe('keys in files', () => {
       expect(app.standin.callsOf(NEW)).toBeGreaterThan(2);
     };
     await vi.waitFor(isNew, { timeout: 10_000 });
+    expect((await list(app)).keys).toMatchObject([
+      { id: 'google-2', lastCheck: { verdict: 'works' } },
+      { id: 'google-3', lastCheck: null },
+    ]);
     const warned = app.logs.filter(({ msg }) => msg.includes('GOOGLE_API_KEY_4'));
     expect(warned.map(({ msg }) => msg)).toEqual([
       'KEYS_DIR: GOOGLE_API_KEY_4 is empty. The key stays as it was.',

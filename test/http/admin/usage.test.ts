@@ -178,13 +178,6 @@ describe('/api/usage', () => {
     expect([status, body.error.code]).toEqual([400, 'invalid_request']);
     expect(body.error.message).toContain(message);
   });
-
-  it('is for the operator alone, and does not exist without an admin token', async () => {
-    const app = await start();
-    expect((await app.get('/api/usage', as(CLIENT_TOKEN))).status).toBe(401);
-    const plain = await startApp({ environment: { GOOGLE_API_KEY: 'g-one' } });
-    expect((await plain.get('/api/usage', AS_ADMIN)).status).toBe(404);
-  });
 });
 
 describe('an answer whose caller leaves', () => {
