@@ -501,8 +501,7 @@ export function createRoster(options: RosterOptions): Roster {
   }
 
   function removeAll(pooled: PooledKey): void {
-    for (const one of leaving) if (one.inFlight === 0) leaving.delete(one);
-    if (pooled.inFlight > 0) leaving.add(pooled);
+    noteLeaving(pooled, leaving);
     for (const candidate of pooled.candidates) {
       candidate.remove();
       const unused = candidate.allScopes.filter((scope) => scopes.forgetUnused(scope));
@@ -538,6 +537,11 @@ export function createRoster(options: RosterOptions): Roster {
       return pooled.key;
     },
   };
+}
+
+function noteLeaving(pooled: PooledKey, leaving: Set<PooledKey>): void {
+  for (const one of leaving) if (one.inFlight === 0) leaving.delete(one);
+  if (pooled.inFlight > 0) leaving.add(pooled);
 }
 
 const scopesOf = (
