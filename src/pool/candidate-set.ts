@@ -506,6 +506,9 @@ export function createRoster(options: RosterOptions): Roster {
       candidate.remove();
       const unused = candidate.allScopes.filter((scope) => scopes.forgetUnused(scope));
       for (const scope of unused) quotas.delete(scope);
+      if (unused.includes(candidate.scopes.project_model)) {
+        candidate.set.features.release(pooled.key.project);
+      }
     }
   }
 
