@@ -392,6 +392,10 @@ export const invalidField = (path: string, message: string): HttpError =>
 const SENTENCES: readonly (readonly [said: RegExp, sentence: (expected: string) => string])[] = [
   [/^Invalid input: expected .+, received undefined$/, () => 'Is missing.'],
   [/^Invalid input: expected (\w+), received \w+$/, (type) => `Must be of the type ${type}.`],
+  [/^Invalid input: expected "(.+)"$/, (value) => `Must be ${value}.`],
+  [/^Too small: expected string to have >=1 characters$/, () => 'Must not be empty.'],
+  [/^Too small: expected .+ >=(.+)$/, (least) => `Must be at least ${least}.`],
+  [/^Too big: expected .+ <=(.+)$/, (most) => `Must be at most ${most}.`],
   [/^Invalid discriminator value\. Expected (.+)$/, (values) => `Must be ${listedIn(values)}.`],
   [/^Invalid option: expected one of (.+)$/, (values) => `Must be ${listedIn(values)}.`],
 ];

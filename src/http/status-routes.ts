@@ -23,7 +23,7 @@ export const statusRoutes = ({ countKeys, mode, redis }: StatusRoutesOptions): R
     tag: 'Operation',
     summary: 'See whether the process can serve',
     answer: jsonAnswer(
-      'It can. The state of the keys does not matter: a restart would not mend it.',
+      'It can. The state of the keys does not matter: a restart would not help.',
       health,
     ),
     handlers: [

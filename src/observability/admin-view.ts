@@ -261,13 +261,14 @@ function reportRequests(parts: readonly Snapshot[], today: Today, now: number) {
     span,
   );
   const total = addUp(span.from, minutes);
-  const { requests, answered, refused, brokenOff } = total;
-  const ended = answered + refused + brokenOff;
+  const { answered, refused, brokenOff, turnedAway, overBudget } = total;
+  const ofOurLimits = turnedAway + overBudget;
+  const ended = answered + refused + brokenOff + ofOurLimits;
   const byEnd = (a: RequestReport, b: RequestReport) => Date.parse(b.at) - Date.parse(a.at);
   return {
     totals: {
       minutes: 60,
-      requests,
+      requests: total.requests + ofOurLimits,
       answered,
       // Rounded down: 100 means all.
       successPercent: ended === 0 ? null : Math.floor((answered / ended) * 1000) / 10,

@@ -64,14 +64,20 @@ function whyCallsFail(service: ServiceFacts, last: FailedRequest, isSlow: boolea
       }
     : {
         ...{ kind: 'provider_down', fault: 'provider', link },
-        sentence: `Requests to ${title} fail: the provider or the network has a fault, not the keys.`,
+        sentence: whatFails(title, last),
         remedy: `Look at the status page of ${title}, and wait. Further keys do not help.`,
       };
 }
 
+const whatFails = (title: string, { status }: FailedRequest) =>
+  status === null
+    ? `Requests to ${title} fail: the provider or the network has a fault, not the keys.`
+    : `${title} fails with status ${status}: it has a fault, not the keys.`;
+
 const wrongAddress = ({ prefix }: ServiceFacts['provider'], what: string): Reason => ({
   ...{ kind: 'wrong_base_url', fault: 'us', sentence: `${what}.` },
   remedy: `Correct ${prefix}_BASE_URL and restart, or start what should answer there.`,
+  untilText: 'it is corrected',
 });
 
 function wrongSetting(service: ServiceFacts, { message, status }: FailedRequest): Reason {

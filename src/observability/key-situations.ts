@@ -135,7 +135,7 @@ const GROUPS: Readonly<Record<Group, GroupWords>> = {
     'has used up its quota of the day',
     'without quota for the day',
     'quota',
-    `${WAIT_OR_ADD} Until the reset each key is only probed now and then.`,
+    `${WAIT_OR_ADD} Until then each key is probed once an hour.`,
   ),
   unexplained: group(
     'is refused with 429, and the provider does not say why or for how long',
@@ -199,7 +199,7 @@ function mixed(service: ServiceFacts, states: readonly KeyState[]): Reason {
   return {
     ...{ kind: 'keys_out', fault: 'quota' },
     sentence: `${each} ${titleOf(service)} ${what}: ${words.join(', ')}.`,
-    remedy: areQuotas ? WAIT_OR_ADD : `${WAIT_OR_ADD} Release or fix the keys that need it.`,
+    remedy: areQuotas ? WAIT_OR_ADD : `${WAIT_OR_ADD} Fix or release the keys that need action.`,
   };
 }
 

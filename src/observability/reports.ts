@@ -529,7 +529,9 @@ export const overview = z
         minutes: z
           .literal(60)
           .meta({ description: 'What all but the numbers of today are about.' }),
-        requests: count,
+        requests: count.meta({
+          description: 'With those that the limit for one address or for a client refused.',
+        }),
         answered: count,
         successPercent: z
           .number()
@@ -538,7 +540,7 @@ export const overview = z
           .nullable()
           .meta({
             description:
-              'Answered requests, of those that were answered, refused or broken off. Null: there were none.',
+              'Answered requests, of those that were answered, refused (also by our own limits) or broken off. Null: there were none.',
             examples: [99.8],
           }),
         p95FirstMs: firstWords,

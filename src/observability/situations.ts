@@ -181,14 +181,19 @@ function ofLimiter({ now, limiter }: SituationFacts): readonly Situation[] {
   if (recent === null) return [];
   const whose = addresses === 1 ? 'one address' : `${addresses} addresses`;
   const from = addresses === 0 ? '' : ` They came from ${whose}.`;
-  const hint = mayBeProxy ? ' Many callers seem to look like one: check TRUST_PROXY.' : '';
+  const hint = mayBeProxy
+    ? ' Many callers may share that address behind a proxy: check TRUST_PROXY.'
+    : '';
   return [
     situation(now, {
       ...{ kind: 'address_limit', fault: mayBeProxy ? 'us' : 'caller', ...recent.fields },
       sentence: `${recent.were} turned away by our own rate limit per address ${recent.when}.${from}${hint}`,
       remedy: mayBeProxy
-        ? 'Set TRUST_PROXY to the number of proxies in front of this server, and restart.'
+        ? 'If proxies stand in front of this server, set TRUST_PROXY to their number and restart.'
         : 'One busy caller: nothing. If all callers seem to share one address, check TRUST_PROXY. RATE_LIMIT_CHAT and RATE_LIMIT_SESSIONS set the limit.',
+      untilText: mayBeProxy
+        ? 'TRUST_PROXY is right, or fewer requests come'
+        : 'fewer requests come; an address may ask again after a minute',
     }),
   ];
 }
@@ -250,23 +255,26 @@ function ofReleases({ now, unprovenKeys }: SituationFacts): readonly Situation[]
 }
 
 const REDIS = {
-  unreachable: { says: 'Redis is unreachable', fault: 'network' },
-  refusing: { says: 'Redis refuses commands', fault: 'us' },
+  unreachable: 'Redis is unreachable',
+  refusing: 'Redis refuses commands',
 } as const;
 
 function ofStores({ now, redis, store }: SituationFacts): readonly Situation[] {
   const down = redis === 'unreachable' || redis === 'refusing' ? REDIS[redis] : null;
   const isSame = down !== null && store.kind === 'redis';
-  const unsaved = isSame ? ' Changes of keys and clients are refused, and usage is kept back.' : '';
+  const unsaved = isSame
+    ? ' What is kept in Redis cannot be changed now, and usage waits in memory.'
+    : '';
   const where = STORES[store.kind];
   return [
     ...(down === null
       ? []
       : [
           situation(now, {
-            ...({ kind: 'sharing_down', look: 'wait', fault: down.fault } as const),
-            sentence: `${down.says}: this instance does not share what it learns about keys.${unsaved}`,
-            remedy: 'Check Redis and REDIS_URL. Requests are still answered.',
+            ...({ kind: 'sharing_down', look: 'wait', fault: 'us' } as const),
+            sentence: `${down}: this instance does not share what it learns about keys.${unsaved}`,
+            remedy:
+              'Start Redis, or check REDIS_URL and the network to it. Requests are still answered.',
             untilText: 'Redis answers again',
           }),
         ]),

@@ -501,12 +501,14 @@ export function createRoster(options: RosterOptions): Roster {
   }
 
   function removeAll(pooled: PooledKey): void {
-    for (const one of leaving) if (one.inFlight === 0) leaving.delete(one);
-    if (pooled.inFlight > 0) leaving.add(pooled);
+    leave(leaving, pooled);
     for (const candidate of pooled.candidates) {
       candidate.remove();
       const unused = candidate.allScopes.filter((scope) => scopes.forgetUnused(scope));
       for (const scope of unused) quotas.delete(scope);
+      if (unused.includes(candidate.scopes.project_model)) {
+        candidate.set.features.release(pooled.key.project);
+      }
     }
   }
 
@@ -538,6 +540,12 @@ export function createRoster(options: RosterOptions): Roster {
       return pooled.key;
     },
   };
+}
+
+/** Keeps a removed key as long as it has leases. */
+function leave(leaving: Set<PooledKey>, removed: PooledKey): void {
+  for (const one of leaving) if (one.inFlight === 0) leaving.delete(one);
+  if (removed.inFlight > 0) leaving.add(removed);
 }
 
 const scopesOf = (

@@ -285,6 +285,8 @@ export class Lease {
     }
     // A release opens the project: a lease from before it parks nothing.
     if (this.#knowsUntil < scopes.project.sharedHealth.openedAt) return null;
+    // Without its last key it is forgotten; another key may have its name.
+    if (scopes.project.dependents.length === 0) return null;
     const until = now + Math.min(ms, this.#context.cooldownMs);
     const found = { features, cause, since: now, until };
     return { scope, features, until: set.features.park(key.project, found) };

@@ -340,7 +340,7 @@ describe('the verdict', () => {
       { redis: 'unreachable' },
       'wait',
       {
-        ...{ kind: 'sharing_down', fault: 'network' },
+        ...{ kind: 'sharing_down', fault: 'us' },
         sentence: 'Redis is unreachable: this instance does not share what it learns about keys.',
       },
     ],
@@ -348,7 +348,7 @@ describe('the verdict', () => {
       'Redis is unreachable and was the store too',
       { redis: 'unreachable', store: { kind: 'redis', fault: 'It does not answer.' } },
       'wait',
-      { kind: 'sharing_down', sentence: /Changes of keys and clients are refused/ },
+      { kind: 'sharing_down', sentence: /What is kept in Redis cannot be changed now/ },
     ],
     [
       'the file of the store cannot be written',
@@ -471,9 +471,9 @@ describe('requests that our own limit for one address has refused', () => {
     const { situations } = limited(callers);
     expect(situations[0]).toMatchObject({ fault: 'us' });
     expect(situations[0]?.sentence).toMatch(
-      /Many callers seem to look like one: check TRUST_PROXY/,
+      /Many callers may share that address behind a proxy: check TRUST_PROXY/,
     );
-    expect(situations[0]?.remedy).toMatch(/^Set TRUST_PROXY/);
+    expect(situations[0]?.remedy).toMatch(/^If proxies stand in front of this server, set TRUST_PROXY/);
   });
 
   it.each([

@@ -64,6 +64,20 @@ it('a key with another text starts fresh', () => {
   expect(pool.inspection.counts('google')).toMatchObject({ available: 1, exhausted: 0 });
 });
 
+it('a key with another text starts fresh for special requests too, whatever the old one still reports', () => {
+  const { pool } = createPool(['google-1', 'google-2']);
+  const search = { shape: () => ({ features: ['search'], tokens: 1, mostTokens: 4 }) };
+  const unexplained = { ...failed.unhinted, kind: 'quota_unexplained' } as const;
+  const [one, other] = [pool.lease(FLASH, search), pool.lease(FLASH, search)];
+  one?.report(unexplained);
+  expect(pool.lease(FLASH, { ...search, except: new Set(['google-2']) })).toBe(null);
+  for (const id of ['google-1', 'google-2']) pool.put(key(id, id, `other-text-of-${id}`));
+  other?.report(unexplained);
+  for (const id of ['google-1', 'google-2']) {
+    expect(pool.lease(FLASH, { ...search, except: new Set([id]) })).not.toBe(null);
+  }
+});
+
 it('answers in flight are counted however often their key changes, until they end', () => {
   const all = createPool(['google-1']);
   const { inspection } = all.pool;

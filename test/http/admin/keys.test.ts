@@ -178,6 +178,17 @@ describe('the list of keys', () => {
     expect([status, named.join()]).toEqual([400, paths]);
   });
 
+  it.each([
+    ['search=', 'search: Must not be empty.'],
+    [`search=${'a'.repeat(101)}`, 'search: Must be at most 100 characters.'],
+    ['limit=501', 'limit: Must be at most 500.'],
+    ['sort=name', 'sort: Must be trouble.'],
+  ])('says what is wrong about ?%s', async (query, sentence) => {
+    const app = await start(TWO);
+    const { body } = await app.get(`/api/keys?${query}`, AS_ADMIN);
+    expect(body.error.message).toBe(sentence);
+  });
+
   it('redacts a key that a provider echoes in its error', async () => {
     const secret = 'AIzaSyFAKE-not-a-key-but-looks-like-1';
     const app = await start({ GOOGLE_API_KEY: secret }, [

@@ -19,7 +19,7 @@ import { keysView } from './keys.js';
 import { localTime } from './labels.js';
 import { createPanel } from './panel.js';
 import { totalsView } from './totals.js';
-import { money, usagePath, usageView } from './usage.js';
+import { usagePath, usageView } from './usage.js';
 import { headline, verdictView } from './verdict.js';
 
 /** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
@@ -200,7 +200,7 @@ function show() {
     html`
       ${isStale() ? notice() : null}
       ${verdictView(overview, { isStale: isStale(), liveNow: times.liveNow })}
-      ${totalsView(overview, { liveNow: times.liveNow, costToday: costToday(), showKeys })}
+      ${totalsView(overview, { liveNow: times.liveNow, showKeys })}
       <div class="pair charts">${historySection()} ${failuresView(overview)}</div>
       ${keysView(overview, page, times, {
         filter: state.filter,
@@ -287,13 +287,6 @@ const usageSection = () =>
           void polling.pollNow();
         },
       });
-
-function costToday() {
-  const usage = daysFeed.value;
-  const today = new Date(now()).toISOString().slice(0, 10);
-  const cost = usage?.rows.find(({ day }) => day === today)?.cost ?? null;
-  return cost === null ? null : money(cost, usage?.currency ?? null);
-}
 
 /**
  * Countdowns stop while the data is stale.

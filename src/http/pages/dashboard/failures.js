@@ -10,18 +10,38 @@ import { duration, ENDS, moment, number, plain } from './labels.js';
  *
  * @param {Overview} overview
  */
-export const failuresView = ({ failures, now }) =>
+export const failuresView = ({ failures, minutes, now }) =>
   failures === undefined
     ? null
     : html`
         <section class="card failures" id="failures" aria-labelledby="failures-title">
           <h2 id="failures-title">Failures <span class="quiet">last hour</span></h2>
-          ${failures.length === 0 ? html`<p class="quiet">None.</p>` : null}
+          ${failures.length === 0 && limitsOf(minutes).length === 0 ? html`<p class="quiet">None.</p>` : null}
           <ul>
+            ${limitsOf(minutes).map(({ count, words, sentence }) => html`<li><p><strong class="times">${number(count)} ×</strong> <strong>${words}</strong></p><p class="small">${sentence}</p></li>`)}
             ${failures.map((group) => html`<li>${groupView(group, now)}</li>`)}
           </ul>
         </section>
       `;
+
+/**
+ * What our own limits refused.
+ *
+ * @param {Overview['minutes']} minutes
+ */
+const limitsOf = (minutes) =>
+  [
+    {
+      count: minutes.reduce((sum, { turnedAway }) => sum + turnedAway, 0),
+      words: 'rate limited by address',
+      sentence: 'RATE_LIMIT_CHAT or RATE_LIMIT_SESSIONS refused them before any key was asked.',
+    },
+    {
+      count: minutes.reduce((sum, { overBudget }) => sum + overBudget, 0),
+      words: 'over the limit of a client',
+      sentence: 'A client had used up its budget or its share.',
+    },
+  ].filter(({ count }) => count > 0);
 
 /**
  * @param {FailureGroup} group

@@ -49,7 +49,7 @@ const PARTS = [
     of: (/** @type {Point} */ p) => p.fallbacks,
   },
   {
-    name: 'bad request or left',
+    name: 'bad request, or the caller left',
     look: 'unknown',
     of: (/** @type {Point} */ p) => Math.max(0, p.requests - p.answered - p.refused - p.brokenOff),
   },
@@ -59,7 +59,7 @@ const PARTS = [
     of: (/** @type {Point} */ p) => p.turnedAway,
   },
   { name: 'client limit', look: 'budget', of: (/** @type {Point} */ p) => p.overBudget },
-  { name: 'broken off', look: 'broken', of: (/** @type {Point} */ p) => p.brokenOff },
+  { name: 'interrupted', look: 'broken', of: (/** @type {Point} */ p) => p.brokenOff },
   { name: 'refused', look: 'bad', of: (/** @type {Point} */ p) => p.refused },
 ];
 

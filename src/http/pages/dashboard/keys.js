@@ -72,7 +72,7 @@ function storageText({ storage, lasts }) {
   const where = { redis: 'in Redis', file: 'in DATA_DIR', memory: 'in memory' }[storage];
   return lasts === true
     ? `Changes to keys are kept ${where} and outlive a restart.`
-    : `Changes to keys are kept ${where} until the restart: set MASTER_KEY, and REDIS_URL or DATA_DIR, to keep them.`;
+    : `Changes to keys are kept ${where} until the restart. To keep them, set MASTER_KEY, and REDIS_URL or DATA_DIR if neither is set.`;
 }
 
 /**

@@ -16,7 +16,7 @@ export const STATES = {
 export const ENDS = {
   answered: { word: 'answered', look: 'good' },
   at_fault: { word: 'bad request', look: 'quiet' },
-  broken_off: { word: 'broken off', look: 'bad-text' },
+  broken_off: { word: 'interrupted', look: 'bad-text' },
   client_gone: { word: 'client disconnected', look: 'quiet' },
   refused: { word: 'refused', look: 'bad-text' },
   bug: { word: 'internal error', look: 'bad-text' },

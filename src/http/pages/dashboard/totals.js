@@ -2,6 +2,7 @@
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { countdown } from '/dashboard/page.js';
 import { atTheEnd, compact, duration, number, serviceName, timeLeft } from './labels.js';
+import { money } from './usage.js';
 
 /** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */
@@ -12,11 +13,11 @@ import { atTheEnd, compact, duration, number, serviceName, timeLeft } from './la
  * The numbers of the last hour, and for each service and model how many keys are available.
  *
  * @param {Overview} overview
- * @param {{ liveNow: number, costToday: string | null, showKeys: ShowKeys }} options
+ * @param {{ liveNow: number, showKeys: ShowKeys }} options
  */
-export const totalsView = (overview, { liveNow, costToday, showKeys }) => html`
+export const totalsView = (overview, { liveNow, showKeys }) => html`
   <section class="totals" aria-label="Totals">
-    <dl class="tiles">${numberTiles(overview, costToday)}</dl>
+    <dl class="tiles">${numberTiles(overview)}</dl>
     <ul class="tiles services">
       ${overview.services.flatMap((service) =>
         service.models.map(
@@ -27,20 +28,18 @@ export const totalsView = (overview, { liveNow, costToday, showKeys }) => html`
   </section>
 `;
 
-/**
- * @param {Overview} overview
- * @param {string | null} costToday
- */
-function numberTiles({ totals }, costToday) {
+/** @param {Overview} overview */
+function numberTiles({ totals }) {
   if (totals === undefined) return null;
-  const { requests, answered, successPercent, p95FirstMs, tokensToday, minutes } = totals;
+  const { requests, answered, successPercent, p95FirstMs, minutes } = totals;
+  const { tokensToday, costToday, currency } = totals;
   const period = minutes === 60 ? 'last hour' : `last ${minutes} min`;
   return [
     tile('Requests', number(requests), period),
     tile('Answered', percent(successPercent), `${number(answered)} of ${number(requests)}`),
     tile('First words', duration(p95FirstMs), 'p95, last hour'),
     tile('Tokens', compact(tokensToday), 'today, UTC'),
-    costToday === null ? null : tile('Cost', costToday, 'today, UTC'),
+    costToday === null ? null : tile('Cost', money(costToday, currency), 'today, UTC'),
   ];
 }
 
@@ -78,7 +77,7 @@ function modelTile({ service, inFlight }, model, now, showKeys) {
         : html`<p class="figures">
               <button type="button" class="link" @click=${show('available')}><strong class=${available === 0 ? 'bad-text' : ''}>${number(available)}</strong> of ${number(total)} available</button>
               ${cooling === 0 ? null : html`<button type="button" class="link" @click=${show('cooling_down')}><span class="wait">◐ ${number(cooling)}</span> cooling</button>`}
-              ${exhausted === 0 ? null : html`<button type="button" class="link" @click=${show('exhausted')}><span class="bad-text">✕ ${number(exhausted)}</span> action</button>`}
+              ${exhausted === 0 ? null : html`<button type="button" class="link" @click=${show('exhausted')}><span class="bad-text">✕ ${number(exhausted)}</span> to fix</button>`}
             </p>
             ${shares(model)}
             <p class="note">${returnOf(model, now)}${inFlight} in flight</p>`

@@ -8,7 +8,7 @@ import { bothTimes, localTime, moment, number, timeLeft, utcTime } from './label
 
 /** @type {Record<Situation['fault'], string>} */
 const FAULTS = {
-  us: 'This server: its settings or limits',
+  us: 'Ours: this server, its settings or its store',
   provider: 'The provider',
   caller: 'The caller',
   quota: 'The quota: it is used up',
@@ -151,8 +151,11 @@ const affected = ({ requestsAffected }) =>
 function linkOf({ link }) {
   if (link === null) return null;
   if (link.startsWith('#')) return html`<a href=${link}>Show ${link.replace(/^#\w+=/, '')}</a>`;
-  return html`<a href=${link} target="_blank" rel="noreferrer">${new URL(link, location.href).host}</a>`;
+  return html`<a href=${link} target="_blank" rel="noreferrer">${pageOf(new URL(link, location.href))}</a>`;
 }
+
+/** @param {URL} url */
+const pageOf = ({ host, pathname }) => `${host}${pathname.replace(/\/$/, '')}`;
 
 /** @param {Situation} situation */
 function keysOf({ keys, keysInAll }) {
