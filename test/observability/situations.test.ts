@@ -473,7 +473,9 @@ describe('requests that our own limit for one address has refused', () => {
     expect(situations[0]?.sentence).toMatch(
       /Many callers may share that address behind a proxy: check TRUST_PROXY/,
     );
-    expect(situations[0]?.remedy).toMatch(/^If proxies stand in front of this server, set TRUST_PROXY/);
+    expect(situations[0]?.remedy).toMatch(
+      /^If proxies stand in front of this server, set TRUST_PROXY/,
+    );
   });
 
   it.each([
