@@ -46,7 +46,7 @@ export function writeStoredKey(id: string, key: StoredKey, sealer: Sealer): stri
   return JSON.stringify(document);
 }
 
-/** @returns null: another `MASTER_KEY` or a newer version has written it */
+/** @returns null: another `MASTER_KEY` or a newer version has written it, or the key has no text */
 export function readStoredKey(id: string, text: string, sealer: Sealer): StoredKey | null {
   const read = DOCUMENT.safeParse(parseJson(text)).data;
   if (read === undefined) return null;
@@ -54,11 +54,10 @@ export function readStoredKey(id: string, text: string, sealer: Sealer): StoredK
   const open = (sealed: string | null, field: string) =>
     sealed === null ? null : sealer.open(sealed, KEYS, id, field);
   try {
-    return {
-      ...document,
-      text: open(document.text, 'text'),
-      changed: open(document.changed, 'changed'),
-    };
+    const text = open(document.text, 'text');
+    const changed = open(document.changed, 'changed');
+    // A key without a text could not be hidden: every place of a log line would match it.
+    return text === '' || (text ?? changed) === null ? null : { ...document, text, changed };
   } catch (error) {
     if (error instanceof SealError) return null;
     throw error;
