@@ -340,6 +340,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     ...reported,
     ...{ inspection, operator, mode, questions, instance, measuresProcess, usage, redact },
     ...{ lastCheckOf: parts.checks.lastOf, atOtherAddress },
+    isClient: (name) => clients.get(name) !== null,
   });
   const metrics = createMetrics({ ...parts, measuresProcess, prices });
   const alerts = await loadAlerts(config, { ...parts, instance });

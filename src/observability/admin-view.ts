@@ -31,7 +31,7 @@ import type { Today, UsageStats } from './usage.ts';
 
 export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'>,
-    Pick<SituationWatchOptions, 'store' | 'atOtherAddress'> {
+    Pick<SituationWatchOptions, 'store' | 'atOtherAddress' | 'isClient'> {
   readonly inspection: Inspection;
   readonly registry: KnownKeys & { onChange(listener: () => void): void };
   readonly mode: Overview['mode'];

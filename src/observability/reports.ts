@@ -231,7 +231,7 @@ const period = z.strictObject({
   }),
   overBudget: count.meta({
     description:
-      'Refused because a client was over its budget or its share. `requests` does not include them.',
+      'Refused because a client was over its budget or its share. `requests` beside it does not include them; that of `totals` does.',
   }),
   tokens: count.meta({ description: 'Input and output, of every call whose answer names them.' }),
   p95FirstMs: firstWords,

@@ -4,11 +4,13 @@ import type { DurableStore } from '../shared/durable-store.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
+
 import type { OperatorActions } from './operator-actions.ts';
 import type { Verdict } from './reports.ts';
 import type { ServiceFacts } from './situation.ts';
 import { type SituationFacts, verdictOn } from './situations.ts';
 import type { Troubles } from './troubles.ts';
+import { WEB } from './usage.ts';
 
 export interface SituationWatchOptions extends Pick<OperatorActions, 'unprovenKeys'> {
   readonly inspection: Inspection;
@@ -17,6 +19,8 @@ export interface SituationWatchOptions extends Pick<OperatorActions, 'unprovenKe
   readonly providers: readonly ProviderFacts[];
   /** The names of the providers whose base URL in the settings is another than their own. */
   readonly atOtherAddress: ReadonlySet<string>;
+  /** Whether a client of this name is not revoked. */
+  readonly isClient: (name: string) => boolean;
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
   readonly store: Pick<DurableStore, 'kind' | 'isUp' | 'fault'>;
@@ -50,7 +54,7 @@ export function watchSituations(options: SituationWatchOptions): () => Verdict {
 const NO_ANSWER = 'It does not answer.';
 
 function gatherFacts(options: SituationWatchOptions, now: number): SituationFacts {
-  const { targets, redis, store, troubles, unprovenKeys } = options;
+  const { targets, isClient, redis, store, troubles, unprovenKeys } = options;
   return {
     now,
     services: defaultTargets(targets).map(({ provider }) => factsOfService(options, provider)),
@@ -58,7 +62,7 @@ function gatherFacts(options: SituationWatchOptions, now: number): SituationFact
     redis: redis === null ? null : redis(),
     store: { kind: store.kind, fault: store.fault() ?? (store.isUp() ? null : NO_ANSWER) },
     limiter: troubles.limiter(now),
-    clients: troubles.clients(now),
+    clients: troubles.clients(now).filter(({ client }) => client === WEB || isClient(client)),
     bugs: troubles.bugs,
     otherModels: troubles.otherModels(now),
   };

@@ -209,7 +209,9 @@ const LIMITS: Readonly<Record<string, string>> = {
 function ofClient({ client, limit, refused }: ClientTroubles, now: number): Situation {
   const recent = lately([refused], now);
   const used = LIMITS[limit] ?? limit;
-  const then = `${recent?.were ?? 'Requests were'} refused ${recent?.when ?? LATELY}`;
+  // The budget of a day stays spent, however long ago the last refusal was.
+  const when = limit.endsWith('_day') ? LATELY : (recent?.when ?? LATELY);
+  const then = `${recent?.were ?? 'Requests were'} refused ${when}`;
   return situation(now, {
     ...{ kind: 'client_limit', client, cause: limit, fault: 'caller', look: 'wait' },
     ...recent?.fields,

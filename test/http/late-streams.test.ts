@@ -237,6 +237,7 @@ async function startLate(
   headers = {},
   status = '200 OK',
   end = LAST_CHUNK,
+  operator: Record<string, string> = { ADMIN_TOKEN },
 ) {
   const upstream = await startRawUpstream(({ reply, socket }) => {
     app.clock.after(12_000, () => {
@@ -254,7 +255,7 @@ async function startLate(
     GOOGLE_API_KEY: 'g-one',
     GOOGLE_BASE_URL: upstream.url,
     CLIENT_TOKENS: CLIENT_TOKEN,
-    ADMIN_TOKEN,
+    ...operator,
   };
   const app = await startApp({ environment });
   return { app, upstream };
@@ -369,7 +370,7 @@ describe('after an early head', () => {
 
   it('an answer without an opening is not held back for long', async () => {
     const odd = 'x'.repeat(1024);
-    const { app, upstream } = await startLate([odd], {}, '200 OK', '');
+    const { app, upstream } = await startLate([odd], {}, '200 OK', '', {});
     const { sent, heard } = listen(app, GEMINI_CALLER);
     await vi.waitFor(() => expect(upstream.calls).toHaveLength(1));
     app.clock.advance(12_000);

@@ -337,6 +337,10 @@ describe('the budget of a client', () => {
       'This client has used its 10 tokens of this day. Try again in 21600 seconds.',
     );
     expect(headers.get('x-should-retry')).toBe('false');
+    app.clock.advance(120_000);
+    expect((await app.get('/api/overview', AS_ADMIN)).body.verdict.situations).toMatchObject([
+      { client: 'shop', look: 'wait', until: '2026-11-25T00:00:00.000Z' },
+    ]);
     // Counting tokens needs no quota.
     const counted = await app.post(
       '/v1/messages/count_tokens',
@@ -350,6 +354,20 @@ describe('the budget of a client', () => {
     expect((await complete(app, token)).status).toBe(429);
     app.clock.advance(6 * 3_600_000);
     expect((await complete(app, token)).status).toBe(200);
+  });
+
+  it('are no trouble any more once the client is revoked', async () => {
+    const app = await start();
+    const token = await make(app, { name: 'shop', requestsPerDay: 1 });
+    for (const status of [200, 429]) expect((await complete(app, token)).status).toBe(status);
+    const kinds = async () => {
+      app.clock.advance(1000);
+      const { body } = await app.get('/api/overview', AS_ADMIN);
+      return body.verdict.situations.map(({ kind }: { kind: string }) => kind);
+    };
+    expect(await kinds()).toEqual(['client_limit']);
+    await send(app, 'DELETE', '/api/clients/shop', {});
+    expect(await kinds()).toEqual(['all_well']);
   });
 });
 
