@@ -100,7 +100,9 @@ describeInBrowser('the dashboard', (browser) => {
     await ask(app, 3);
     await page.getByText('1 of 2 available').waitFor();
     await keyRow(page, 'google').getByText('cooling down').waitFor();
-    await keyRow(page, 'google').getByText(/^probe in 59:\d\d$/).waitFor();
+    await keyRow(page, 'google')
+      .getByText(/^probe in 59:\d\d$/)
+      .waitFor();
     await page.getByText(/next probe in 59:\d\d/).waitFor();
     // In trouble first.
     await expect
