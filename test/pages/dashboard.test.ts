@@ -100,6 +100,9 @@ describeInBrowser('the dashboard', (browser) => {
     await ask(app, 3);
     await page.getByText('1 of 2 available').waitFor();
     await keyRow(page, 'google').getByText('cooling down').waitFor();
+    await keyRow(page, 'google')
+      .getByText(/^probe in 59:\d\d$/)
+      .waitFor();
     await page.getByText(/next probe in 59:\d\d/).waitFor();
     // In trouble first.
     await expect
@@ -263,6 +266,8 @@ describeInBrowser('the dashboard', (browser) => {
     await page.getByRole('button', { name: 'Revoke client' }).click();
     await expect.poll(() => clients.getByRole('link', { name: 'shop' }).count()).toBe(0);
     expect(await chat()).toBe(401);
+    await page.goto(`${app.url}/dashboard#client=shop`);
+    await panelOf(page, 'Client shop').getByText('There is no such client.').waitFor();
   });
 
   it('parks a key with the keyboard alone, and keeps a dialog open while it polls', async () => {

@@ -114,8 +114,8 @@ const panel = createPanel({
   times: () => timesOf(isStale()),
   page: () => state.page,
   overview: () => state.overview,
-  incidents: () => incidentsFeed.value?.incidents ?? [],
-  clients: () => clientsFeed.value?.clients ?? [],
+  incidents: () => incidentsFeed.value?.incidents ?? null,
+  clients: () => clientsFeed.value?.clients ?? null,
   actOnKey: (key, action) => askToAct(key, action, changed),
   actOnClient: (client, action) => {
     if (clientsFeed.value !== null) {

@@ -3,6 +3,7 @@ import { repeat } from '/dashboard/lib/lit-html/directives/repeat.js';
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { duration, ENDS, moment, number, plain } from './labels.js';
 
+/** @import { TemplateResult } from 'lit-html' */
 /** @import { FailureGroup, Overview, RequestReport } from '../../../observability/reports.ts' */
 
 /**
@@ -16,18 +17,26 @@ export const failuresView = ({ failures, minutes, now }) =>
     : html`
         <section class="card failures" id="failures" aria-labelledby="failures-title">
           <h2 id="failures-title">Failures <span class="quiet">last hour</span></h2>
-          ${failures.length === 0 && limitsOf(minutes).length === 0 ? html`<p class="quiet">None.</p>` : null}
-          <ul>
-            ${limitsOf(minutes).map(({ count, words, sentence }) => html`<li><p><strong class="times">${number(count)} ×</strong> <strong>${words}</strong></p><p class="small">${sentence}</p></li>`)}
-            ${failures.map((group) => html`<li>${groupView(group, now)}</li>`)}
-          </ul>
+          ${list([
+            ...failures.map((group) => ({ count: group.count, view: groupView(group, now) })),
+            ...limitsOf(minutes).map((limit) => ({ count: limit.count, view: limitView(limit) })),
+          ])}
         </section>
       `;
+
+/** The most frequent first. @param {{ count: number, view: TemplateResult }[]} groups */
+const list = (groups) =>
+  groups.length === 0
+    ? html`<p class="quiet">None.</p>`
+    : html`<ul>${groups.sort((one, other) => other.count - one.count).map(({ view }) => html`<li>${view}</li>`)}</ul>`;
+
+/** @typedef {{ count: number, words: string, sentence: string }} Limit */
 
 /**
  * What our own limits refused.
  *
  * @param {Overview['minutes']} minutes
+ * @returns {Limit[]}
  */
 const limitsOf = (minutes) =>
   [
@@ -42,6 +51,12 @@ const limitsOf = (minutes) =>
       sentence: 'A client had used up its budget or its share.',
     },
   ].filter(({ count }) => count > 0);
+
+/** @param {Limit} limit */
+const limitView = ({ count, words, sentence }) => html`
+  <p><strong class="times">${number(count)} ×</strong> <strong>${words}</strong> in the last hour</p>
+  <p class="small">${sentence}</p>
+`;
 
 /**
  * @param {FailureGroup} group

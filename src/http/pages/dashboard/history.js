@@ -201,7 +201,7 @@ function chart(bars, options) {
       aria-valuetext=${chosen === undefined ? 'no data' : barText(chosen)}
       @pointerdown=${down} @pointermove=${move} @pointerup=${up} @pointerleave=${leave} @blur=${leave}
       @keydown=${keyHandler(bars, options)}>
-      ${incidents.map((incident) => band(incident, start, end, x))}
+      ${bandsOf(incidents, start, end).map((one) => bandView(one, x))}
       ${[0.5, 1].map((share) => grid(max * share, BASE - share * (BASE - TOP), width))}
       ${ticks(start, end).map((at) => tick(at, x(at), width))}
       ${bars.map(({ point }, index) => barView(point, LEFT + index * step, step, (BASE - TOP) / max, hand.bar === index))}
@@ -321,14 +321,15 @@ function dragOf(bars, x) {
 }
 
 /**
- * 1, 2 or 5 times a power of ten, at least 4.
+ * At least 4, and even: half of it is a grid line, which counts whole requests.
  *
  * @param {number} value
  */
 function niceMax(value) {
   if (value <= 4) return 4;
   const power = 10 ** Math.floor(Math.log10(value));
-  return ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10) * power;
+  const steps = power === 1 ? [6, 8, 10] : [1, 2, 5, 10];
+  return (steps.find((step) => step * power >= value) ?? 10) * power;
 }
 
 /**
@@ -354,19 +355,46 @@ function barView(point, x, step, scale, isChosen) {
   return svg`${isChosen ? svg`<rect class="chosen" x=${x - gap / 2} y=${TOP} width=${step} height=${BASE - TOP}></rect>` : null}${parts}`;
 }
 
+/** @typedef {{ from: number, to: number, sentences: string[] }} Band */
+
 /**
- * @param {Incident} incident
+ * Incidents that overlap share one band.
+ *
+ * @param {readonly Incident[]} incidents
  * @param {number} start
  * @param {number} end
+ */
+function bandsOf(incidents, start, end) {
+  const sorted = incidents
+    .map(({ from, to, sentence }) => ({
+      from: Date.parse(from),
+      to: to === null ? end : Date.parse(to),
+      sentences: [sentence],
+    }))
+    .filter(({ from, to }) => to >= start && from <= end)
+    .sort((one, other) => one.from - other.from);
+  /** @type {Band[]} */
+  const bands = [];
+  for (const one of sorted) {
+    const last = bands.at(-1);
+    if (last === undefined || one.from > last.to) bands.push(one);
+    else {
+      last.to = Math.max(last.to, one.to);
+      last.sentences.push(...one.sentences);
+    }
+  }
+  return bands;
+}
+
+/**
+ * @param {Band} band
  * @param {(at: number) => number} x
  */
-function band({ from, to, sentence }, start, end, x) {
-  const [begin, stop] = [Date.parse(from), to === null ? end : Date.parse(to)];
-  if (stop < start || begin > end) return null;
-  const width = Math.max(2, x(stop) - x(begin));
-  return svg`<g><title>${sentence}</title>
-    <rect class="band" x=${x(begin)} y=${TOP - 6} width=${width} height=${BASE - TOP + 6}></rect>
-    <rect class="band-top" x=${x(begin)} y=${TOP - 8} width=${width} height="3"></rect></g>`;
+function bandView({ from, to, sentences }, x) {
+  const width = Math.max(2, x(to) - x(from));
+  return svg`<g><title>${sentences.join('\n')}</title>
+    <rect class="band" x=${x(from)} y=${TOP - 6} width=${width} height=${BASE - TOP + 6}></rect>
+    <rect class="band-top" x=${x(from)} y=${TOP - 8} width=${width} height="3"></rect></g>`;
 }
 
 /**

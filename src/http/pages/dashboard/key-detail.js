@@ -33,7 +33,7 @@ export function keyDetail(key, times, act) {
   return html`
     <p class="row">
       <span class="chip ${look}"><span aria-hidden="true">${sign}</span> ${word}</span>
-      ${key.until === null ? null : html`<span class="quiet">returns in ${returnsIn(key, times.liveNow)}</span>`}
+      ${key.until === null ? null : html`<span class="quiet">Returns: ${returnsIn(key, times.liveNow)}</span>`}
     </p>
     ${key.explanation === null ? null : html`<p>${sentence(key.explanation)}</p>`}
     <div class="row actions">

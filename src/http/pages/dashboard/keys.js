@@ -146,7 +146,7 @@ const keysTable = (keys, times) => html`
       <tr>
         <th scope="col" class="name">Key</th>
         <th scope="col" class="state">State</th>
-        <th scope="col" class="until">Returns in</th>
+        <th scope="col" class="until">Returns</th>
         <th scope="col" class="wide bar">Last ${Math.round(times.barMs / 60_000)} min</th>
         <th scope="col" class="wide number few">Calls</th>
         <th scope="col" class="wide number few">Failed</th>
@@ -197,15 +197,17 @@ function openRow(event) {
 }
 
 /**
+ * `in 04:12`, `probe in 04:12`, `next request probes it`
+ *
  * @param {KeyReport} key
  * @param {number} now
  */
 export function returnsIn({ until, untilBy, state }, now) {
   const ms = timeLeft(until, now);
   if (ms === null) return null;
-  if (ms === 0) return 'next request probes';
+  if (ms === 0) return 'next request probes it';
   const isProbe = atTheEnd(untilBy) === 'probe' || state === 'exhausted';
-  return html`<span class="countdown">${countdown(ms)}</span>${isProbe ? html` <span class="quiet">probe</span>` : null}`;
+  return html`${isProbe ? 'probe in' : 'in'} <span class="countdown">${countdown(ms)}</span>`;
 }
 
 /**

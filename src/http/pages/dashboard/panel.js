@@ -18,8 +18,8 @@ import { traceView } from './trace.js';
  * @property {() => Times} times
  * @property {() => KeysPage | null} page
  * @property {() => Overview | null} overview
- * @property {() => readonly Incident[]} incidents
- * @property {() => readonly Client[]} clients
+ * @property {() => readonly Incident[] | null} incidents null: not loaded yet
+ * @property {() => readonly Client[] | null} clients null: not loaded yet
  * @property {(key: KeyReport, action: KeyAction) => void} actOnKey
  * @property {(client: Client, action: 'change' | 'rotate' | 'revoke') => void} actOnClient
  * @property {() => void} opened
@@ -74,8 +74,13 @@ export function createPanel(options) {
     const overview = options.overview();
     const content = CONTENTS[kind]?.(id) ?? null;
     if (content !== null || overview === null) return content;
-    return html`<p class="quiet">${found.error ?? 'Loading…'}</p>`;
+    return html`<p class="quiet">${found.error ?? (isMissing(kind) ? `There is no such ${kind}.` : 'Loading…')}</p>`;
   }
+
+  /** Whether the list that would have the subject is there. @param {string} kind */
+  const isMissing = (kind) =>
+    (kind === 'client' && options.clients() !== null) ||
+    (kind === 'incident' && options.incidents() !== null);
 
   /** @type {Record<string, (id: string) => TemplateResult | null>} */
   const CONTENTS = {
@@ -89,13 +94,13 @@ export function createPanel(options) {
       return request === undefined ? null : traceView(request, nowOf(options));
     },
     client(id) {
-      const client = options.clients().find(({ name }) => name === id);
+      const client = options.clients()?.find(({ name }) => name === id);
       return client === undefined
         ? null
         : clientDetail(client, nowOf(options), options.actOnClient);
     },
     incident(id) {
-      const incident = options.incidents().find((one) => one.id === id);
+      const incident = options.incidents()?.find((one) => one.id === id);
       return incident === undefined ? null : incidentDetail(incident, nowOf(options));
     },
   };

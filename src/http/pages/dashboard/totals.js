@@ -69,7 +69,7 @@ function modelTile({ service, inFlight }, model, now, showKeys) {
   const show = (/** @type {string} */ state) => () =>
     showKeys({ service, model: model.model, state });
   return html`
-    <h3>${serviceName(service)} <span class="quiet">${model.model}</span></h3>
+    <h3>${serviceName(service)} <span class="quiet model" title=${model.model}>${model.model}</span></h3>
     ${total === 0 ? html`<p class="quiet">No key is configured.</p>` : null}
     ${
       total === 0
@@ -94,7 +94,7 @@ function returnOf({ nextReturnAt, nextReturnBy }, now) {
   if (left === null) return null;
   const end = atTheEnd(nextReturnBy);
   return left === 0
-    ? `next ${end} now · `
+    ? `${end === 'probe' ? 'next request probes a key' : 'next available now'} · `
     : html`next ${end} in <span class="countdown">${countdown(left)}</span> · `;
 }
 

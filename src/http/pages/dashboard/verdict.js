@@ -88,10 +88,7 @@ const worstView = (situation, now, liveNow) => html`
       <dt>Until</dt>
       <dd>${untilView(situation, now, liveNow)}</dd>
     </div>
-    <div class="remedy">
-      <dt>What to do</dt>
-      <dd>${situation.remedy} ${linkOf(situation)}</dd>
-    </div>
+    ${remedyOf(situation) === null ? null : html`<div><dt>What to do</dt><dd>${remedyOf(situation)} ${linkOf(situation)}</dd></div>`}
     <div>
       <dt>Since</dt>
       <dd>
@@ -111,7 +108,7 @@ const worstView = (situation, now, liveNow) => html`
 const otherView = (situation, now, liveNow) => html`
   <span class="sign ${LOOKS[situation.look].look}" aria-hidden="true">${LOOKS[situation.look].sign}</span>
   <div>
-    <p><strong>${situation.sentence}</strong> <span class="quiet">${situation.remedy} ${linkOf(situation)}</span></p>
+    <p><strong>${situation.sentence}</strong> <span class="quiet">${remedyOf(situation)} ${linkOf(situation)}</span></p>
     <p class="small quiet">
       ${FAULTS[situation.fault]} · since ${moment(situation.since, now)} ·
       ${situation.look === 'info' ? 'over' : html`until ${untilView(situation, now, liveNow)}`}
@@ -142,6 +139,9 @@ function untilView({ until, untilText, look }, now, liveNow) {
   return html`${untilText ?? localTime(until, now)}${untilText === null || utc === null ? null : ` · ${utc}`}
     <span class="quiet">(in <span class="countdown">${countdown(left)}</span>)</span>`;
 }
+
+/** Null: it is over, and nothing is left to do. @param {Situation} situation */
+const remedyOf = ({ look, remedy }) => (look === 'info' && remedy === 'Nothing.' ? null : remedy);
 
 /** @param {Situation} situation */
 const affected = ({ requestsAffected }) =>
