@@ -100,6 +100,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const checks = createKeyChecks({ checkers, learns: { pool, queues }, clock, log });
   const registry = createRegistry(config, parts);
   await registry.start();
+  reportStoredKeys(registry, store, runtime);
   const callers = await loadClients(config, parts);
   const { clients } = callers;
   const admin = await loadAdmin(config, { ...parts, checks, registry, clients });
@@ -272,6 +273,18 @@ async function loadClients(config: Config, parts: Parts) {
   });
   const shared = sharing?.shareClientUse(createClientUse({ clients, shares, targets })) ?? null;
   await atMost(JOIN_LIMIT_MS, clock, clients.begin(), undefined);
+/** Where keys are kept beyond the restart. */
+function reportStoredKeys(
+  registry: KeyRegistry,
+  store: DurableStore,
+  { report = () => {} }: Runtime,
+): void {
+  if (registry.storage === 'memory') return;
+  const count = [...registry.all()].filter(({ origin }) => origin === 'added').length;
+  const found = `${count} ${count === 1 ? 'key' : 'keys'} besides those of the settings.`;
+  report(`store: ${store.isUp() ? found : 'does not answer yet; its keys are used once it does.'}`);
+}
+
   // With Redis the instances share the counts of the day.
   const saver =
     store.kind === 'file'
