@@ -37,11 +37,12 @@ async function run(): Promise<void> {
   log.info({ port, host, mode, pid: process.pid }, 'listening');
 }
 
-/** Checks every key and starts no server. Ends with 0 if all work, 1 if one does not, 2 for bad settings. */
+/** Checks every key and starts no server. Ends with 0 if all work, 1 if one does not, 2 for bad settings or a store that cannot be used. */
 async function check(): Promise<void> {
   const config = readSettings(2);
   const { checkInTerminal } = await import('./check-command.ts');
-  const { text, exitCode } = await checkInTerminal(config, PROVIDERS, clock);
+  const checking = checkInTerminal(config, PROVIDERS, clock);
+  const { text, exitCode } = await checking.catch((error) => failIfExpected(error, config, 2));
   process.stdout.write(text, () => process.exit(exitCode));
 }
 
@@ -63,11 +64,13 @@ function reporter({ logLevel }: Config): (line: string) => void {
 
 function serve(config: Config, log: Logger, report: (line: string) => void): Promise<Understudy> {
   const runtime = { clock, random: Math.random, log, measuresProcess: true, report };
-  return startUnderstudy(config, runtime).catch((error: unknown) => {
-    if (error instanceof ListenError || error instanceof StoreFault)
-      fail(config.redact(error.message));
-    throw error;
-  });
+  return startUnderstudy(config, runtime).catch((error) => failIfExpected(error, config, 1));
+}
+
+function failIfExpected(error: unknown, { redact }: Config, exitCode: number): never {
+  if (error instanceof ListenError || error instanceof StoreFault)
+    fail(redact(error.message), exitCode);
+  throw error;
 }
 
 /** Lets every answer out before the process ends; a second signal ends it at once. */
