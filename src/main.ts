@@ -14,9 +14,19 @@ const LAST_REQUESTS_MS = { SIGTERM: 2000, SIGINT: 0 };
 
 const clock = createSystemClock();
 
-if (process.argv.includes('--demo')) fail('The demo is no part of the server: npm run demo');
-if (process.argv.includes('--check')) await check();
-else await run();
+const [option, ...others] = process.argv.slice(2);
+if (option === '--demo') fail('The demo is no part of the server: npm run demo');
+else if (option === undefined) await run();
+else if (option === '--check' && others.length === 0) await check();
+else if (option === '--help' || option === '-h') process.stdout.write(`${usage()}\n`);
+else fail(usage(), 2);
+
+function usage(): string {
+  return `Usage: node dist/main.js [--check]
+
+Without an option it starts the server. --check checks every key and starts no server.
+Settings are environment variables: see docs/settings.md.`;
+}
 
 async function run(): Promise<void> {
   const config = readSettings(1);

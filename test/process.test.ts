@@ -256,6 +256,16 @@ describe('the process ends with 1', () => {
   });
 });
 
+it('prints its usage for --help, and for an argument that it does not know, which ends it with 2', async () => {
+  const USAGE = /^Usage: node dist\/main\.js \[--check\]\n/;
+  const help = await launch(HERE, { args: ['--help'] });
+  expect([await help.ended, help.stdout()]).toEqual([0, expect.stringMatching(USAGE)]);
+  for (const args of [['--chek'], ['--check', '--now']]) {
+    const wrong = await launch(HERE, { args });
+    expect([await wrong.ended, wrong.stderr()]).toEqual([2, expect.stringMatching(USAGE)]);
+  }
+});
+
 describe('--check', () => {
   const table = (text: string) =>
     text
