@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { type Standin, type StandinOptions, startStandin } from '../standin/standin.ts';
 import { startCollector } from './support/collector.ts';
 import { createFakeClock, type FakeClock } from './support/fake-clock.ts';
+import { freePort } from './support/redis.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const PATIENCE = { timeout: 10_000, interval: 20 };
@@ -329,11 +330,12 @@ describe('--check', () => {
   });
 
   it('says without a network that the provider is unreachable, and tells bad settings by the exit status', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
     const away = {
       GOOGLE_API_KEY: 'g-one',
       ANAM_API_KEY: 'a-one',
-      GOOGLE_BASE_URL: 'http://127.0.0.1:1',
-      ANAM_BASE_URL: 'http://127.0.0.1:1',
+      GOOGLE_BASE_URL: url,
+      ANAM_BASE_URL: url,
     };
     const unreachable = await launch(away, { args: ['--check'] });
     expect(await unreachable.ended).toBe(1);
@@ -345,6 +347,7 @@ describe('--check', () => {
       ['google', 'unreachable'],
       ['anam', 'unreachable'],
     ]);
+    expect(unreachable.stdout().match(/ECONNREFUSED/g)).toHaveLength(2);
     const faulty = await launch({ PORT: 'many' }, { args: ['--check'] });
     expect(await faulty.ended).toBe(2);
     expect([faulty.stdout(), faulty.stderr()]).toEqual(['', expect.stringMatching(/^PORT: /)]);
