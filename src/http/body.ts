@@ -374,7 +374,13 @@ const MAX_FAULTS = 20;
 export function validate<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw invalidRequest(result.error.issues.flatMap(toFaults));
+  throw invalidRequest(result.error.issues.filter(isOwnLimit).flatMap(toFaults));
+}
+
+/** Zod also names the limit of all whole numbers, before the field's own. */
+function isOwnLimit(issue: z.core.$ZodIssue, index: number, issues: Issues): boolean {
+  const isOfAll = 'note' in issue && issue.note !== undefined;
+  return !isOfAll || issues[index + 1]?.path.join('.') !== issue.path.join('.');
 }
 
 /** Its sentence is that of the first fault. */

@@ -127,7 +127,7 @@ describe('a client made at run time', () => {
     expect((await send(app, 'DELETE', '/api/clients/nobody', {})).status).toBe(404);
   });
 
-  it.each([
+  it.each<[object, string, RegExp?]>([
     [{ name: 'Shop' }, 'name'],
     [{ name: 'web' }, 'name'],
     [{ name: 'client-7' }, 'name'],
@@ -138,12 +138,13 @@ describe('a client made at run time', () => {
     [{ name: 'shop', requestsPerMinute: 0 }, 'requestsPerMinute'],
     [{ name: 'shop', tokensPerDay: 1.5 }, 'tokensPerDay'],
     [{ name: 'shop', weight: 101 }, 'weight'],
+    [{ name: 'shop', requestsPerMinute: 1e30 }, 'requestsPerMinute', /at most 1000000000000\./],
     [{ name: 'shop', requestPerMinute: 1 }, 'requestPerMinute'],
-  ])('a faulty request is refused by the name of its field: %o', async (body, path) => {
+  ])('a faulty request is refused by the name of its field: %o', async (body, path, says = /./) => {
     const app = await start();
     const { status, body: answer } = await app.post('/api/clients', body, AS_ADMIN);
     expect(status).toBe(400);
-    expect(answer.error.details.map((fault: { path: string }) => fault.path)).toEqual([path]);
+    expect(answer.error.details).toEqual([{ path, message: expect.stringMatching(says) }]);
   });
 
   it('a revoked token is refused at the next request, also at the open chat, which ignores foreign tokens', async () => {
