@@ -442,7 +442,10 @@ function importKeys(
     }
     if (faults.length > 0) {
       throw invalidRequest(
-        faults.map(({ line: number, message }) => ({ path: `line ${number}`, message })),
+        faults.map(({ line: number, field, message }) => ({
+          path: field === null ? `line ${number}` : `line ${number}: ${field}`,
+          message,
+        })),
       );
     }
     const lineOf = (index: string | number) => keys[Number(index)]?.line ?? 0;
