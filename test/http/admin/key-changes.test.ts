@@ -340,6 +340,7 @@ describe('an import', () => {
       'google:AQ.import-01=AQ.import-02-long\ngoogle:AQ.import-02-long',
       'line 1: project',
     ],
+    ['no key', '\n# of the team\n', 'text'],
     ['a variable', 'GOOGLE_API_KEY_2=AQ.import-01\ngoogle:AQ.import-02', 'line 1'],
     [
       'a key that is too short behind another fault',
