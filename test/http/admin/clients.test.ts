@@ -136,7 +136,7 @@ describe('a client made at run time', () => {
     [{ name: 'shop', models: [] }, 'models'],
     [{ name: 'shop', routes: ['admin'] }, 'routes.0'],
     [{ name: 'shop', requestsPerMinute: 0 }, 'requestsPerMinute'],
-    [{ name: 'shop', tokensPerDay: 1.5 }, 'tokensPerDay'],
+    [{ name: 'shop', tokensPerDay: 1.5 }, 'tokensPerDay', /^Must be a whole number\.$/],
     [{ name: 'shop', weight: 101 }, 'weight'],
     [{ name: 'shop', requestsPerMinute: 1e30 }, 'requestsPerMinute', /at most 1000000000000\./],
     [{ name: 'shop', requestPerMinute: 1 }, 'requestPerMinute'],

@@ -138,7 +138,7 @@ describe('adding a key', () => {
     [{ personaId: 'persona-1' }, 'personaId', /keys of google have no persona/i],
     [{ provider: 'anam', billing: 'b-one' }, 'billing', /keys of anam have no billing account/i],
     [{ [SECRET]: 'x' }, '', /unknown/],
-    [{ reason: [SECRET] }, 'reason', /type string/],
+    [{ reason: [SECRET] }, 'reason', /be a string/],
   ])('%o is refused, names the field and quotes nothing', async (body, path, sentence) => {
     const app = await start({
       ...TWO,
