@@ -651,7 +651,7 @@ function faultsOfLabels(
 ): readonly FieldFault[] {
   const faultIn = (field: keyof Labels, fault: string | null) =>
     fault === null ? [] : [{ path: path + field, message: `${capital(fault)}.` }];
-  const none = (what: string) => `keys of ${provider} have no ${what}`;
+  const none = (what: string) => `keys of ${capital(provider)} have no ${what}`;
   const billingFault = (text: string) =>
     hasBillingAccounts ? faultOfLabel(text) : none('billing account');
   const personaFault = (text: string) => {

@@ -335,9 +335,12 @@ describe('the budget of a client', () => {
     const { status, headers, body } = await complete(app, token);
     expect(status).toBe(429);
     expect(body.error.message).toBe(
-      'This client has used its 10 tokens of this day. Try again in 21600 seconds.',
+      'This client has used its 10 tokens of this day. Try again in 6 hours.',
     );
     expect(headers.get('x-should-retry')).toBe('false');
+    app.clock.advance(60_500);
+    const later = await complete(app, token);
+    expect(later.body.error.message).toMatch(/Try again in 5 hours 59 minutes\.$/);
     // Counting tokens needs no quota.
     const counted = await app.post(
       '/v1/messages/count_tokens',

@@ -135,8 +135,8 @@ describe('adding a key', () => {
     [{ project: `of ${TWO.GOOGLE_API_KEY}` }, 'project', /holds a key/i],
     [{ project: 'x'.repeat(101) }, 'project', /1 to 100/],
     [{ project: 'blue', billing: 'b-two' }, 'billing', /Contradicts google-2/],
-    [{ personaId: 'persona-1' }, 'personaId', /keys of google have no persona/i],
-    [{ provider: 'anam', billing: 'b-one' }, 'billing', /keys of anam have no billing account/i],
+    [{ personaId: 'persona-1' }, 'personaId', /^Keys of Google have no persona/],
+    [{ provider: 'anam', billing: 'b-one' }, 'billing', /^Keys of Anam have no billing account/],
     [{ [SECRET]: 'x' }, '', /unknown/],
     [{ reason: [SECRET] }, 'reason', /be a string/],
   ])('%o is refused, names the field and quotes nothing', async (body, path, sentence) => {
