@@ -1,7 +1,7 @@
 import type { Config } from './config/config.ts';
 import { createDispatcher } from './providers/gemini/transport.ts';
 import type { Provider } from './providers/provider.ts';
-import { keyCheckers } from './server.ts';
+import { keyCheckers, readUsedKeys } from './server.ts';
 import { type CheckedKey, createKeyChecks } from './services/key-check.ts';
 import type { Clock } from './shared/clock.ts';
 import { createLogger } from './shared/logger.ts';
@@ -9,8 +9,9 @@ import { createLogger } from './shared/logger.ts';
 const LIMIT_MS = 600_000;
 
 /**
- * Checks every key of the settings, for a person at a terminal.
+ * Checks every key of the settings and of the store, for a person at a terminal.
  *
+ * @throws StoreFault
  * @returns a table for standard output; the exit code is 0 if there are keys and all work, else 1
  */
 export async function checkInTerminal(
@@ -18,14 +19,15 @@ export async function checkInTerminal(
   providers: readonly Provider<Config>[],
   clock: Clock,
 ): Promise<{ readonly text: string; readonly exitCode: number }> {
-  if (config.keys.length === 0) return { text: 'There is no key to check.\n', exitCode: 1 };
   const { redact } = config;
-  const dispatcher = createDispatcher();
-  const checkers = keyCheckers(config, providers, { dispatcher, redact, now: clock.now });
   const destination = { write: (line: string) => void process.stderr.write(line) };
   const log = createLogger({ level: 'error', redact, destination });
+  const keys = await readUsedKeys(config, { clock, log, random: Math.random });
+  if (keys.length === 0) return { text: 'There is no key to check.\n', exitCode: 1 };
+  const dispatcher = createDispatcher();
+  const checkers = keyCheckers(config, providers, { dispatcher, redact, now: clock.now });
   const checks = createKeyChecks({ checkers, learns: null, clock, log });
-  const checked = await checks.checkAll(config.keys, LIMIT_MS);
+  const checked = await checks.checkAll(keys, LIMIT_MS);
   const isGood = checked.every(({ check }) => check.verdict === 'works');
   return { text: tableOf(checked), exitCode: isGood ? 0 : 1 };
 }

@@ -14,9 +14,19 @@ const LAST_REQUESTS_MS = { SIGTERM: 2000, SIGINT: 0 };
 
 const clock = createSystemClock();
 
-if (process.argv.includes('--demo')) fail('The demo is no part of the server: npm run demo');
-if (process.argv.includes('--check')) await check();
-else await run();
+const [option, ...others] = process.argv.slice(2);
+if (option === '--demo') fail('The demo is no part of the server: npm run demo');
+else if (option === undefined) await run();
+else if (option === '--check' && others.length === 0) await check();
+else if (option === '--help' || option === '-h') process.stdout.write(`${usage()}\n`);
+else fail(usage(), 2);
+
+function usage(): string {
+  return `Usage: node dist/main.js [--check]
+
+Without an option it starts the server. --check checks every key and starts no server.
+Settings are environment variables: see docs/settings.md.`;
+}
 
 async function run(): Promise<void> {
   const config = readSettings(1);
@@ -37,11 +47,12 @@ async function run(): Promise<void> {
   log.info({ port, host, mode, pid: process.pid }, 'listening');
 }
 
-/** Checks every key and starts no server. Ends with 0 if all work, 1 if one does not, 2 for bad settings. */
+/** Checks every key and starts no server. Ends with 0 if all work, 1 if one does not, 2 for bad settings or a store that cannot be used. */
 async function check(): Promise<void> {
   const config = readSettings(2);
   const { checkInTerminal } = await import('./check-command.ts');
-  const { text, exitCode } = await checkInTerminal(config, PROVIDERS, clock);
+  const checking = checkInTerminal(config, PROVIDERS, clock);
+  const { text, exitCode } = await checking.catch((error) => failIfExpected(error, config, 2));
   process.stdout.write(text, () => process.exit(exitCode));
 }
 
@@ -63,11 +74,13 @@ function reporter({ logLevel }: Config): (line: string) => void {
 
 function serve(config: Config, log: Logger, report: (line: string) => void): Promise<Understudy> {
   const runtime = { clock, random: Math.random, log, measuresProcess: true, report };
-  return startUnderstudy(config, runtime).catch((error: unknown) => {
-    if (error instanceof ListenError || error instanceof StoreFault)
-      fail(config.redact(error.message));
-    throw error;
-  });
+  return startUnderstudy(config, runtime).catch((error) => failIfExpected(error, config, 1));
+}
+
+function failIfExpected(error: unknown, { redact }: Config, exitCode: number): never {
+  if (error instanceof ListenError || error instanceof StoreFault)
+    fail(redact(error.message), exitCode);
+  throw error;
 }
 
 /** Lets every answer out before the process ends; a second signal ends it at once. */

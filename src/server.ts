@@ -24,7 +24,7 @@ import { createChat } from './services/chat.ts';
 import type { Clients } from './services/clients.ts';
 import { createEmbed } from './services/embeddings.ts';
 import { createKeyChecks, type KeyChecks } from './services/key-check.ts';
-import { KeyRegistry } from './services/key-registry.ts';
+import { KeyRegistry, type KeyRegistryOptions } from './services/key-registry.ts';
 import { createLiveTokens } from './services/live-token.ts';
 import { createRelay } from './services/relay.ts';
 import { createTokenCount } from './services/token-count.ts';
@@ -37,7 +37,7 @@ import { createSealer } from './shared/seal.ts';
 import { Secret } from './shared/secret.ts';
 import { servedModels, type Target, targetWhere } from './shared/target.ts';
 import { createMemoryStore } from './sharing/memory-store.ts';
-import { openStore } from './sharing/open-store.ts';
+import { openStore, StoreFault } from './sharing/open-store.ts';
 
 /** In the order in which they are listed everywhere. Adding one is a folder and a line here. */
 export const PROVIDERS: readonly Provider<Config>[] = [google, anam];
@@ -100,6 +100,7 @@ export async function startUnderstudy(config: Config, runtime: Runtime): Promise
   const checks = createKeyChecks({ checkers, learns: { pool, queues }, clock, log });
   const registry = createRegistry(config, parts);
   await registry.start();
+  reportStoredKeys(registry, store, runtime);
   const callers = await loadClients(config, parts);
   const { clients } = callers;
   const admin = await loadAdmin(config, { ...parts, checks, registry, clients });
@@ -212,6 +213,9 @@ interface Parts extends Runtime {
   readonly queues: WaitQueues;
 }
 
+type RegistryParts = Pick<KeyRegistryOptions, 'clock' | 'log' | 'providers' | 'pool' | 'queues'> &
+  Pick<Parts, 'sharing' | 'store'>;
+
 /** The checks of the providers that have one, by provider. */
 export const keyCheckers = (
   config: Config,
@@ -224,10 +228,37 @@ export const keyCheckers = (
     ),
   );
 
+/**
+ * The keys that a server with these settings would use, those of the store included. Starts no server.
+ *
+ * @throws StoreFault also when the store does not answer
+ */
+export async function readUsedKeys(
+  config: Config,
+  runtime: Pick<Runtime, 'clock' | 'random' | 'log'>,
+): Promise<readonly ApiKey[]> {
+  const { redisUrl, dataDir, masterKey, keys } = config;
+  if (masterKey === null || (redisUrl === null && dataDir === null)) return keys;
+  const sharing = await loadSharing(config, runtime);
+  try {
+    const store = await openStore({ ...config, ...runtime, redis: sharing?.documents });
+    if (!store.isUp()) throw new StoreFault('The store of the keys does not answer.');
+    const pool = { put() {}, remove: () => null };
+    const parts = { ...runtime, providers: PROVIDERS, sharing: null, store, pool };
+    const registry = createRegistry(config, { ...parts, queues: new Map() });
+    await registry.start();
+    registry.stop();
+    await store.close();
+    return [...registry.all()].filter(({ use }) => use === 'used').map(({ key }) => key);
+  } finally {
+    await sharing?.stop();
+  }
+}
+
 /** Changes of the keys are kept where there is a store that lasts and a secret that seals them. */
 function createRegistry(
   { keys, fileKeys, readKeysAgain: readAgain, masterKey, redact, learnSecrets }: Config,
-  { store, sharing, ...parts }: Parts,
+  { store, sharing, ...parts }: RegistryParts,
 ): KeyRegistry {
   const areKept = masterKey !== null && store.kind !== 'memory';
   return new KeyRegistry({
@@ -240,6 +271,18 @@ function createRegistry(
     redact,
     learnSecrets,
   });
+}
+
+/** Where keys are kept beyond the restart. */
+function reportStoredKeys(
+  registry: KeyRegistry,
+  store: DurableStore,
+  { report = () => {} }: Runtime,
+): void {
+  if (registry.storage === 'memory') return;
+  const count = [...registry.all()].filter(({ origin }) => origin === 'added').length;
+  const found = `${count} ${count === 1 ? 'key' : 'keys'} besides those of the settings.`;
+  report(`store: ${store.isUp() ? found : 'does not answer yet; its keys are used once it does.'}`);
 }
 
 /** Without client tokens, and without an admin token to make a client. */

@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest
 import { type Standin, type StandinOptions, startStandin } from '../standin/standin.ts';
 import { startCollector } from './support/collector.ts';
 import { createFakeClock, type FakeClock } from './support/fake-clock.ts';
+import { freePort } from './support/redis.ts';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const PATIENCE = { timeout: 10_000, interval: 20 };
@@ -256,6 +257,16 @@ describe('the process ends with 1', () => {
   });
 });
 
+it('prints its usage for --help, and for an argument that it does not know, which ends it with 2', async () => {
+  const USAGE = /^Usage: node dist\/main\.js \[--check\]\n/;
+  const help = await launch(HERE, { args: ['--help'] });
+  expect([await help.ended, help.stdout()]).toEqual([0, expect.stringMatching(USAGE)]);
+  for (const args of [['--chek'], ['--check', '--now']]) {
+    const wrong = await launch(HERE, { args });
+    expect([await wrong.ended, wrong.stderr()]).toEqual([2, expect.stringMatching(USAGE)]);
+  }
+});
+
 describe('--check', () => {
   const table = (text: string) =>
     text
@@ -284,12 +295,47 @@ describe('--check', () => {
     expect(await good.ended).toBe(0);
   });
 
+  it('checks the keys of the store too, and ends with 2 when the store cannot be used', async () => {
+    const { environment, standin } = await standIn([{ key: 'g-stored-12345', service: 'google' }]);
+    const { GOOGLE_API_KEY_1: stored = '', ...rest } = environment;
+    const folder = await mkdtemp(join(tmpdir(), 'understudy-store-'));
+    opened.push(() => rm(folder, { recursive: true, force: true }));
+    const ADMIN_TOKEN = 'admin-token-0123456789';
+    const MASTER_KEY = 'a-master-key-of-forty-characters-or-so-1';
+    const store = { ...rest, DATA_DIR: folder, MASTER_KEY };
+    const empty = await launch(store, { args: ['--check'] });
+    expect([await empty.ended, empty.stdout()]).toEqual([1, 'There is no key to check.\n']);
+    const server = await start({ ...store, ADMIN_TOKEN });
+    const body = JSON.stringify({ provider: 'google', key: stored });
+    const headers = { authorization: `Bearer ${ADMIN_TOKEN}` };
+    expect((await post(`${server.url}/api/keys`, body, { headers })).status).toBe(201);
+    expect(server.stderr()).toMatch(/^google: no key in the settings; .*store/m);
+    expect(server.stderr()).toMatch(/^store: 0 keys besides/m);
+    server.process.kill('SIGINT');
+    await server.ended;
+    const again = await start(store);
+    expect(again.stderr()).toMatch(/^store: 1 key besides/m);
+    const checked = await launch(store, { args: ['--check'] });
+    expect(await checked.ended, checked.stderr()).toBe(0);
+    expect(table(checked.stdout())[1]?.slice(0, 3)).toEqual(['google-r1', 'google-r1', 'works']);
+    expect(standin.callsOf(stored)).toBe(1);
+    const other = { ...store, MASTER_KEY: 'another-master-key-of-another-deploy' };
+    const refused = await launch(other, { args: ['--check'] });
+    expect(await refused.ended).toBe(2);
+    expect(refused.stderr()).toMatch(/^MASTER_KEY: does not open the store/m);
+    const away = { ...rest, MASTER_KEY, REDIS_URL: 'redis://127.0.0.1:1' };
+    const unreached = await launch(away, { args: ['--check'] });
+    expect(await unreached.ended).toBe(2);
+    expect(unreached.stderr()).toBe('The store of the keys does not answer.\n');
+  });
+
   it('says without a network that the provider is unreachable, and tells bad settings by the exit status', async () => {
+    const url = `http://127.0.0.1:${await freePort()}`;
     const away = {
       GOOGLE_API_KEY: 'g-one',
       ANAM_API_KEY: 'a-one',
-      GOOGLE_BASE_URL: 'http://127.0.0.1:1',
-      ANAM_BASE_URL: 'http://127.0.0.1:1',
+      GOOGLE_BASE_URL: url,
+      ANAM_BASE_URL: url,
     };
     const unreachable = await launch(away, { args: ['--check'] });
     expect(await unreachable.ended).toBe(1);
@@ -301,6 +347,7 @@ describe('--check', () => {
       ['google', 'unreachable'],
       ['anam', 'unreachable'],
     ]);
+    expect(unreachable.stdout().match(/ECONNREFUSED/g)).toHaveLength(2);
     const faulty = await launch({ PORT: 'many' }, { args: ['--check'] });
     expect(await faulty.ended).toBe(2);
     expect([faulty.stdout(), faulty.stderr()]).toEqual(['', expect.stringMatching(/^PORT: /)]);

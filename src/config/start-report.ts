@@ -52,12 +52,18 @@ function providerIn(warning: string, providers: readonly Provider[]): Provider |
 
 function describeKeys(config: Config, provider: Provider): string {
   const keys = config.keys.filter((key) => key.provider === provider.name);
-  if (keys.length === 0) return provider.withoutKeys;
+  if (keys.length === 0) return keepsKeys(config) ? ONLY_STORED : provider.withoutKeys;
   const projects = new Set(keys.map(({ project }) => project)).size;
   const named = keys.slice(0, MAX_NAMED).map(({ id }) => id);
   const ids = keys.length > MAX_NAMED ? [...named, '…'] : named;
   const found = `${count(keys.length, 'key')} (${ids.join(', ')}) in ${count(projects, 'project')}`;
   return `${found}; ${provider.describeUse(config)}.`;
 }
+
+/** How many those are is reported once the store has been read. */
+const ONLY_STORED = 'no key in the settings; those of the store are used.';
+
+const keepsKeys = ({ masterKey, redisUrl, dataDir }: Config) =>
+  masterKey !== null && (redisUrl !== null || dataDir !== null);
 
 const count = (number: number, thing: string) => `${number} ${thing}${number === 1 ? '' : 's'}`;

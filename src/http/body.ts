@@ -374,7 +374,13 @@ const MAX_FAULTS = 20;
 export function validate<T>(schema: z.ZodType<T>, value: unknown): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  throw invalidRequest(result.error.issues.flatMap(toFaults));
+  throw invalidRequest(result.error.issues.filter(isOwnLimit).flatMap(toFaults));
+}
+
+/** Zod also names the limit of all whole numbers, before the field's own. */
+function isOwnLimit(issue: z.core.$ZodIssue, index: number, issues: Issues): boolean {
+  const isOfAll = 'note' in issue && issue.note !== undefined;
+  return !isOfAll || issues[index + 1]?.path.join('.') !== issue.path.join('.');
 }
 
 /** Its sentence is that of the first fault. */
@@ -391,8 +397,8 @@ export const invalidField = (path: string, message: string): HttpError =>
 /** The sentences that replace zod's messages. */
 const SENTENCES: readonly (readonly [said: RegExp, sentence: (expected: string) => string])[] = [
   [/^Invalid input: expected .+, received undefined$/, () => 'Is missing.'],
-  [/^Invalid input: expected (\w+), received \w+$/, (type) => `Must be of the type ${type}.`],
-  [/^Invalid input: expected "(.+)"$/, (value) => `Must be ${value}.`],
+  [/^Invalid input: expected (\w+), received \w+$/, (type) => `Must be ${TYPES[type] ?? type}.`],
+  [/^Invalid input: expected "(.+)"$/, (value) => `Must be one of: ${value}.`],
   [/^Too small: expected string to have >=1 characters$/, () => 'Must not be empty.'],
   [/^Too small: expected .+ >=(.+)$/, (least) => `Must be at least ${least}.`],
   [/^Too big: expected .+ <=(.+)$/, (most) => `Must be at most ${most}.`],
@@ -400,12 +406,26 @@ const SENTENCES: readonly (readonly [said: RegExp, sentence: (expected: string) 
   [/^Invalid option: expected one of (.+)$/, (values) => `Must be ${listedIn(values)}.`],
 ];
 
+const TYPES: Readonly<Record<string, string>> = {
+  object: 'an object',
+  record: 'an object',
+  array: 'a list',
+  string: 'a string',
+  number: 'a number',
+  int: 'a whole number',
+  boolean: 'true or false',
+};
+
 /** @param values such as `'user' | 'system'` or `"user"|"system"` */
 const listedIn = (values: string) =>
   values
     .replace(/['"]/g, '')
     .replace(/ ?\| ?/g, ', ')
     .replace(/, ([^,]*)$/, ' or $1');
+
+/** The sentence has no field as its subject. */
+const ofBody = (message: string) =>
+  message.replace(/^Is\b/, 'The body is').replace(/^Must\b/, 'The body must');
 
 function sentenceOf(message: string): string {
   for (const [said, toSentence] of SENTENCES) {
@@ -420,7 +440,8 @@ function toFaults(issue: z.core.$ZodIssue): FieldFault[] {
   if (issue.code === 'invalid_union' && issue.errors.length > 0) return faultsOfUnion(issue);
   const path = issue.path.map(String);
   if (issue.code !== 'unrecognized_keys') {
-    return [{ path: path.join('.'), message: sentenceOf(issue.message) }];
+    const message = sentenceOf(issue.message);
+    return [{ path: path.join('.'), message: path.length > 0 ? message : ofBody(message) }];
   }
   return issue.keys.slice(0, MAX_FAULTS).map((key) => ({
     path: [...path, key.slice(0, 100)].join('.'),

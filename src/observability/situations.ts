@@ -199,10 +199,10 @@ function ofLimiter({ now, limiter }: SituationFacts): readonly Situation[] {
 }
 
 const LIMITS: Readonly<Record<string, string>> = {
-  requests_per_minute: 'its requests a minute',
-  tokens_per_minute: 'its tokens a minute',
-  requests_per_day: 'its requests a day',
-  tokens_per_day: 'its tokens a day',
+  requests_per_minute: 'its requests of this minute',
+  tokens_per_minute: 'its tokens of this minute',
+  requests_per_day: 'its requests of this day',
+  tokens_per_day: 'its tokens of this day',
   share: 'its share of the keys while they are scarce',
 };
 

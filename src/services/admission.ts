@@ -3,7 +3,7 @@ import { modelNotServed, ServiceError } from '../failover/service-error.ts';
 import type { EndedTrace, TraceSink } from '../failover/trace.ts';
 import type { FairShare, Sharer } from '../pool/fair-share.ts';
 import type { AnswerEnd } from '../providers/provider.ts';
-import type { Clock } from '../shared/clock.ts';
+import { type Clock, MINUTE_MS } from '../shared/clock.ts';
 import type { Target } from '../shared/target.ts';
 import type { ClientLimit, UsedUp } from './budgets.ts';
 import type { Client, Clients } from './clients.ts';
@@ -123,7 +123,15 @@ function confined<Question, Chunk, End extends AnswerEnd>(
 const REVOKED = 'This client was revoked.';
 const NOT_FOR_CLIENT = 'This client may not use this model';
 
-const again = (ms: number) => `Try again in ${Math.max(1, Math.ceil(ms / 1000))} seconds.`;
+function again(ms: number): string {
+  if (ms <= 2 * MINUTE_MS)
+    return `Try again in ${count(Math.max(1, Math.ceil(ms / 1000)), 'second')}.`;
+  const minutes = Math.ceil(ms / MINUTE_MS);
+  const parts = [count(Math.floor(minutes / 60), 'hour'), count(minutes % 60, 'minute')];
+  return `Try again in ${parts.filter((part) => !part.startsWith('0 ')).join(' ')}.`;
+}
+
+const count = (number: number, unit: string) => `${number} ${unit}${number === 1 ? '' : 's'}`;
 
 const budgetSentence = ({ limit, value }: UsedUp) => {
   const [what, , unit] = limit.split('_');

@@ -651,7 +651,7 @@ function faultsOfLabels(
 ): readonly FieldFault[] {
   const faultIn = (field: keyof Labels, fault: string | null) =>
     fault === null ? [] : [{ path: path + field, message: `${capital(fault)}.` }];
-  const none = (what: string) => `keys of ${provider} have no ${what}`;
+  const none = (what: string) => `keys of ${capital(provider)} have no ${what}`;
   const billingFault = (text: string) =>
     hasBillingAccounts ? faultOfLabel(text) : none('billing account');
   const personaFault = (text: string) => {
@@ -687,7 +687,8 @@ function faultsOfText(text: string, path: string): readonly FieldFault[] {
   return fault === null ? [] : [{ path, message: fault }];
 }
 
-function faultOfAddedText(text: string): string | null {
+/** @returns what is wrong with the text of a new key, as a sentence; null for nothing */
+export function faultOfAddedText(text: string): string | null {
   if (text.length < MIN_ADDED_KEY_LENGTH) return 'Is too short to be a key.';
   if (text.length > MAX_KEY_LENGTH) return 'Is too long to be a key.';
   if (isPlaceholder(text)) return 'Is a placeholder, not a key.';

@@ -224,8 +224,8 @@ class CheckedStore implements DurableStore {
 
   #found(fault: string | null): void {
     if (fault !== null && fault !== this.#fault)
-      this.#log.error({ fault }, 'the store cannot be written');
-    if (fault === null && this.#fault !== null) this.#log.info('the store can be written again');
+      this.#log.error({ fault }, 'the store cannot be used');
+    if (fault === null && this.#fault !== null) this.#log.info('the store can be used again');
     this.#fault = fault;
   }
 }

@@ -57,6 +57,13 @@ it('says what is missing where a service has no key', () => {
   ]);
 });
 
+it('says of a service without a key in the settings that the store may have some, where keys are kept', () => {
+  const settings = { DATA_DIR: '/data', MASTER_KEY: 'a-master-key-of-forty-characters-or-so-1' };
+  const fromStore = 'no key in the settings; those of the store are used.';
+  expect(report(settings).slice(0, 2)).toEqual([`google: ${fromStore}`, `anam: ${fromStore}`]);
+  expect(report({ DATA_DIR: '/data' })[0]).toMatch(/Set GOOGLE_API_KEY/);
+});
+
 it('puts a warning beside the service that it is about, and the others on a line of their own', () => {
   const lines = report({
     GOOGLE_API_KEY: 'g-one',

@@ -90,7 +90,7 @@ describe('a body that is not JSON', () => {
 
 describe('a body that is JSON, but not an object', () => {
   it.each(['[{"message":"Hi"}]', 'null', '42', '"Hi"', 'true'])('%s is refused', (body) =>
-    refuses(body, invalid('', /object/)),
+    refuses(body, invalid('', /^The body must be an object\.$/)),
   );
 });
 

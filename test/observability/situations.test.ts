@@ -501,7 +501,7 @@ it('a client that is over its budget is named and linked', () => {
     ...{ kind: 'client_limit', client: 'shop', fault: 'caller', link: '#client=shop' },
     untilText: '00:00 UTC',
     sentence:
-      'The client shop has used up its requests a day. 1 request was refused within the last 15 minutes.',
+      'The client shop has used up its requests of this day. 1 request was refused within the last 15 minutes.',
   });
 });
 

@@ -3,6 +3,7 @@ import { checkGeminiKey } from '../../src/providers/gemini/key-check.ts';
 import { Secret } from '../../src/shared/secret.ts';
 import type { Fault } from '../../standin/standin.ts';
 import { MODEL, withStandin } from '../standin/with-standin.ts';
+import { freePort } from '../support/redis.ts';
 
 const never = new AbortController().signal;
 
@@ -33,14 +34,18 @@ it.each<[Fault, object]>([
   },
 );
 
-it('says that a model is missing, and that nobody answers', async () => {
+it('says that a model is missing, and that nobody answers and why', async () => {
   expect((await check(null, { model: 'none' })).failure).toMatchObject({
     kind: 'model_unavailable',
   });
-  const context = { baseUrl: 'http://127.0.0.1:1', redact: (text: string) => text, now: Date.now };
+  const baseUrl = `http://127.0.0.1:${await freePort()}`;
+  const context = { baseUrl, redact: (text: string) => text, now: Date.now };
   const secret = new Secret('google', 'g-one');
   const unreachable = await checkGeminiKey({ secret }, { ...context, model: MODEL }, never);
-  expect(unreachable).toMatchObject({ kind: 'upstream_down' });
+  expect(unreachable).toMatchObject({
+    kind: 'upstream_down',
+    message: expect.stringMatching(/does not answer: .*: connect ECONNREFUSED 127\.0\.0\.1/),
+  });
 });
 
 it('ends with its signal', async () => {

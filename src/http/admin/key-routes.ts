@@ -346,7 +346,10 @@ function createSchemas(providers: readonly ProviderFacts[]) {
         provider: provider.optional().meta({ description: 'Of the lines that name none.' }),
       })
       .meta({ id: 'KeyImport', description: 'Many keys.' }),
-    label: note.extend(labels).meta({ id: 'KeyLabels', description: 'The labels that change.' }),
+    label: note
+      .extend(labels)
+      .refine((body) => LABELS.some((name) => body[name] !== undefined), NAMES_NO_LABEL)
+      .meta({ id: 'KeyLabels', description: 'The labels that change: at least one.' }),
     replace: note.extend({ key }).meta({ id: 'KeyReplacement', description: 'Another text.' }),
   };
 }
@@ -427,6 +430,7 @@ function labelsOf(body: Labels): Labels {
 }
 
 const LABELS = ['project', 'billing', 'personaId'] as const satisfies (keyof Labels)[];
+const NAMES_NO_LABEL = 'Name at least one label: project, billing or personaId.';
 const NO_LABELS = { project: null, billing: null, personaId: null };
 
 function importKeys(
@@ -440,9 +444,13 @@ function importKeys(
     if (keys.length + faults.length > MAX_CHANGES) {
       throw invalidField('text', `Must not have more than ${MAX_CHANGES} keys.`);
     }
+    if (keys.length + faults.length === 0) throw invalidField('text', 'Holds no key.');
     if (faults.length > 0) {
       throw invalidRequest(
-        faults.map(({ line: number, message }) => ({ path: `line ${number}`, message })),
+        faults.map(({ line: number, field, message }) => ({
+          path: field === null ? `line ${number}` : `line ${number}: ${field}`,
+          message,
+        })),
       );
     }
     const lineOf = (index: string | number) => keys[Number(index)]?.line ?? 0;

@@ -36,9 +36,20 @@ export async function checkGeminiKey(
     }
     if (error instanceof GoogleGenerativeAIError) {
       error.message = error.message.replace(UNREACHED, `${baseUrl} does not answer: `);
+      error.cause = await causeOfSilence(baseUrl, signal);
       return classifyNetworkError(error, context.redact);
     }
     throw error;
+  }
+}
+
+/** The SDK drops why `fetch` failed: a refused connection, a name that is not found. A second call, without the key, tells. */
+async function causeOfSilence(baseUrl: string, signal: AbortSignal): Promise<unknown> {
+  try {
+    await fetch(baseUrl, { method: 'HEAD', redirect: 'manual', signal });
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.cause : undefined;
   }
 }
 

@@ -127,7 +127,7 @@ describe('a client made at run time', () => {
     expect((await send(app, 'DELETE', '/api/clients/nobody', {})).status).toBe(404);
   });
 
-  it.each([
+  it.each<[object, string, RegExp?]>([
     [{ name: 'Shop' }, 'name'],
     [{ name: 'web' }, 'name'],
     [{ name: 'client-7' }, 'name'],
@@ -136,14 +136,15 @@ describe('a client made at run time', () => {
     [{ name: 'shop', models: [] }, 'models'],
     [{ name: 'shop', routes: ['admin'] }, 'routes.0'],
     [{ name: 'shop', requestsPerMinute: 0 }, 'requestsPerMinute'],
-    [{ name: 'shop', tokensPerDay: 1.5 }, 'tokensPerDay'],
+    [{ name: 'shop', tokensPerDay: 1.5 }, 'tokensPerDay', /^Must be a whole number\.$/],
     [{ name: 'shop', weight: 101 }, 'weight'],
+    [{ name: 'shop', requestsPerMinute: 1e30 }, 'requestsPerMinute', /at most 1000000000000\./],
     [{ name: 'shop', requestPerMinute: 1 }, 'requestPerMinute'],
-  ])('a faulty request is refused by the name of its field: %o', async (body, path) => {
+  ])('a faulty request is refused by the name of its field: %o', async (body, path, says = /./) => {
     const app = await start();
     const { status, body: answer } = await app.post('/api/clients', body, AS_ADMIN);
     expect(status).toBe(400);
-    expect(answer.error.details.map((fault: { path: string }) => fault.path)).toEqual([path]);
+    expect(answer.error.details).toEqual([{ path, message: expect.stringMatching(says) }]);
   });
 
   it('a revoked token is refused at the next request, also at the open chat, which ignores foreign tokens', async () => {
@@ -334,13 +335,16 @@ describe('the budget of a client', () => {
     const { status, headers, body } = await complete(app, token);
     expect(status).toBe(429);
     expect(body.error.message).toBe(
-      'This client has used its 10 tokens of this day. Try again in 21600 seconds.',
+      'This client has used its 10 tokens of this day. Try again in 6 hours.',
     );
     expect(headers.get('x-should-retry')).toBe('false');
     app.clock.advance(120_000);
     expect((await app.get('/api/overview', AS_ADMIN)).body.verdict.situations).toMatchObject([
       { client: 'shop', look: 'wait', until: '2026-11-25T00:00:00.000Z' },
     ]);
+    app.clock.advance(60_500);
+    const later = await complete(app, token);
+    expect(later.body.error.message).toMatch(/Try again in 5 hours 57 minutes\.$/);
     // Counting tokens needs no quota.
     const counted = await app.post(
       '/v1/messages/count_tokens',

@@ -135,10 +135,10 @@ describe('adding a key', () => {
     [{ project: `of ${TWO.GOOGLE_API_KEY}` }, 'project', /holds a key/i],
     [{ project: 'x'.repeat(101) }, 'project', /1 to 100/],
     [{ project: 'blue', billing: 'b-two' }, 'billing', /Contradicts google-2/],
-    [{ personaId: 'persona-1' }, 'personaId', /keys of google have no persona/i],
-    [{ provider: 'anam', billing: 'b-one' }, 'billing', /keys of anam have no billing account/i],
+    [{ personaId: 'persona-1' }, 'personaId', /^Keys of Google have no persona/],
+    [{ provider: 'anam', billing: 'b-one' }, 'billing', /^Keys of Anam have no billing account/],
     [{ [SECRET]: 'x' }, '', /unknown/],
-    [{ reason: [SECRET] }, 'reason', /type string/],
+    [{ reason: [SECRET] }, 'reason', /be a string/],
   ])('%o is refused, names the field and quotes nothing', async (body, path, sentence) => {
     const app = await start({
       ...TWO,
@@ -179,21 +179,22 @@ describe('labels', () => {
     expect((await app.chat('Hi')).status).toBe(200);
   });
 
-  it('that contradict, or would join a key by accident, change nothing', async () => {
+  it('that contradict, would join a key by accident, or are left out change nothing', async () => {
     const app = await start({
       ...TWO,
       GOOGLE_API_KEY_PROJECT: 'blue',
       GOOGLE_API_KEY_BILLING: 'b',
     });
     const paths = [];
-    for (const labels of [{ project: 'blue', billing: 'other' }, { project: 'google' }, {}]) {
+    const faulty = [{ project: 'blue', billing: 'other' }, { project: 'google' }, { by: 'Ana' }];
+    for (const labels of faulty) {
       const { status, body } = await call(app, 'PATCH', '/google-2', labels);
       paths.push([status, body.error?.details[0].path]);
     }
     expect(paths).toEqual([
       [400, 'billing'],
       [400, 'project'],
-      [200, undefined],
+      [400, ''],
     ]);
     expect((await list(app)).keys[1]).toMatchObject({ project: 'google-2', billing: null });
   });
@@ -321,7 +322,7 @@ describe('an import', () => {
     ]);
   });
 
-  it.each([
+  it.each<[string, string, ...string[]]>([
     ['no provider', 'AQ.import-0001\nanam:aW1wb3J0', 'line 1'],
     ['three labels', 'google:AQ.import-0001=a,b,c', 'line 1'],
     [
@@ -339,11 +340,20 @@ describe('an import', () => {
       'google:AQ.import-01=AQ.import-02-long\ngoogle:AQ.import-02-long',
       'line 1: project',
     ],
+    ['no key', '\n# of the team\n', 'text'],
+    ['a variable', 'GOOGLE_API_KEY_2=AQ.import-01\ngoogle:AQ.import-02', 'line 1'],
+    [
+      'a key that is too short behind another fault',
+      'import\ngoogle:import',
+      'line 1',
+      'line 2: key',
+    ],
     ['a space', 'google:AQ.import-01 AQ.import-02', 'line 1: key'],
-  ])('with %s adds nothing, and names the line alone', async (_, lines, path) => {
+  ])('with %s adds nothing, and names the line alone', async (_, lines, ...paths) => {
     const app = await start(TWO);
     const { status, body } = await post(app, '/import', { text: lines });
-    expect([status, body.error.details[0].path]).toEqual([400, path]);
+    expect(status).toBe(400);
+    expect(body.error.details.map(({ path }: { path: string }) => path)).toEqual(paths);
     expect(JSON.stringify(body)).not.toContain('import');
     expect((await list(app)).total).toBe(2);
   });
