@@ -156,7 +156,7 @@ const REFUSED: Record<ServiceErrorCode, string> = {
   model_unavailable: 'No key may use the model.',
   all_keys_exhausted: 'Every key was out of use.',
   no_keys_configured: 'The service has no keys.',
-  upstream_failed: 'No call got an answer: the provider, the network or the base URL is at fault.',
+  upstream_failed: 'Every call failed: the provider, the network or the base URL is at fault.',
   upstream_timeout: 'The provider did not answer in time.',
   client_gone: 'The client left.',
 };

@@ -33,7 +33,7 @@ describe('failed requests', () => {
     ]);
     expect(list[2]).toMatchObject({
       service: 'google',
-      sentence: 'No call got an answer: the provider, the network or the base URL is at fault.',
+      sentence: 'Every call failed: the provider, the network or the base URL is at fault.',
       since: isoTime(NOON),
       last: isoTime(NOON + 79_000),
       clients: ['web', 'shop'],
