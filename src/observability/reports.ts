@@ -32,6 +32,7 @@ export const count = z
   .int()
   .min(0)
   .meta({ examples: [1] });
+
 /** Without a minimum: the clock may be set back in between. */
 const milliseconds = z.int().meta({ examples: [430] });
 export const time = z
@@ -47,6 +48,7 @@ const silent = count.meta({
   description:
     'Instances that did not answer in time: their numbers are missing, or some seconds old.',
 });
+
 export const keyId = text.meta({
   description:
     '`google-2` for `GOOGLE_API_KEY_2`, `google` for the one without a number, `google-r1` for one that was added at run time.',
@@ -402,6 +404,7 @@ export const instanceReport = z.strictObject({
     description: 'p99 of the delay of the event loop, of the last seconds. Null: unknown.',
   }),
 });
+
 /** What may be wrong, the gravest first. */
 export const SITUATION_KINDS = [
   'no_keys',

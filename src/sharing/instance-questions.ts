@@ -19,7 +19,7 @@ const MAX_ANSWERS = 100;
 const MAX_ANSWER = 2 ** 20;
 
 /**
- * Publishes questions to a channel of all instances, and reads answers from a channel of its own. A question has three
+ * Publishes questions on a channel that all instances read, and reads the answers on a private channel. A question has three
  * lines: instance, number, question. An answer has three lines: number, instance, answer.
  */
 export function createInstanceQuestions(options: InstanceQuestionsOptions): InstanceQuestions {

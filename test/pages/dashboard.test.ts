@@ -8,7 +8,7 @@ import { openAsAdmin } from '../support/log-in.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
 
 const MINUTE = 60_000;
-const GOOD_KEY = 'AIzaSyB3kQ9dWn2Lr7TfXc5YvZp8MhJt4Ga1Es6';
+const GOOD_KEY = 'AQ.a-good-key-of-the-test-0123456789';
 const QUESTION = {
   model: 'gemini-flash-latest',
   messages: [{ role: 'user', content: 'Hi' }],

@@ -16,7 +16,7 @@ const WRITER = resolve(import.meta.dirname, '../support/store-writer.ts');
 const SOON = { timeout: 5000, interval: 20 };
 const OURS = 'the-master-key-of-this-deployment-1';
 const OTHER = 'another-master-key-of-another-deploy';
-const KEY = 'AIzaSyD-the-key-that-must-not-appear-1234';
+const KEY = 'AQ.the-key-that-must-not-appear-1234';
 
 /** Kills a process in the middle of its writes, three times. */
 async function killWhileItWrites(place: StorePlace): Promise<void> {

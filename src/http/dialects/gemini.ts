@@ -190,6 +190,7 @@ const LIST: GeminiForm = {
   opens: /^\s*\[/,
   closing: ']',
 };
+
 /** In bytes. An answer without an opening is passed on as it is. */
 const MAX_OPENING = 1024;
 

@@ -80,6 +80,7 @@ const WRONG_ADDRESS: AnamRule = {
     (refusal.status >= 300 && refusal.status < 400),
   failure: { kind: 'misconfigured' },
 };
+
 /** A page: the network in front of Anam refuses our address, which does not concern key or account. */
 const ADDRESS_REFUSED: AnamRule = {
   when: ({ status, error }) => status === 429 && error.isHtml,

@@ -224,7 +224,7 @@ const forms = (key, path) => ({
   },
   pause: {
     title: `Pause ${key.id}`,
-    text: 'The key leaves the pool until somebody resumes it; running requests finish.',
+    text: 'The key leaves the pool until it is resumed; running requests finish.',
     fields: [REASON],
     submit: 'Pause key',
     done: 'was paused',

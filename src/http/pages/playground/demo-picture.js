@@ -83,7 +83,7 @@ function drawEyes(context, seconds) {
 }
 
 /**
- * Opens as if somebody spoke in sentences.
+ * Draws a mouth that opens and closes in the rhythm of speech.
  *
  * @param {CanvasRenderingContext2D} context
  * @param {number} seconds
