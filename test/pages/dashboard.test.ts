@@ -256,7 +256,7 @@ describeInBrowser('the dashboard', (browser) => {
       .getByRole('dialog', { name: 'New client' })
       .getByRole('button', { name: 'Close' })
       .click();
-    expect(await page.content()).not.toContain(token);
+    await expect.poll(() => page.content()).not.toContain(token);
     const asShop = { authorization: `Bearer ${token}` };
     const chat = async () => (await app.post('/api/chat', { message: 'Hi' }, asShop)).status;
     expect([await chat(), await chat(), await chat()]).toEqual([200, 200, 429]);
