@@ -547,8 +547,9 @@ export const overview = z
             examples: [99.8],
           }),
         p95FirstMs: firstWords,
-        tokensToday: count.meta({
-          description: 'Since midnight UTC, at most half a minute old, as is `costToday`.',
+        tokensToday: count.nullable().meta({
+          description:
+            'Since midnight UTC, at most half a minute old while the store answers, as is `costToday`. Null: nothing could be read yet.',
         }),
         costToday: cost,
         currency,

@@ -20,7 +20,7 @@ export interface UsageStats {
   readonly sink: TraceSink;
   /** @throws StoreUnavailableError */
   report(query: UsageQuery): Promise<UsageReport>;
-  /** The sum of all instances for this UTC day, at most half a minute old. */
+  /** The sum of all instances for this UTC day, at most half a minute old, or older while the store fails. */
   today(): Promise<Today>;
   /** Stores what is not stored yet, if that takes less than half a second. */
   stop(): Promise<void>;
@@ -55,7 +55,7 @@ export function createUsageStats(options: UsageOptions): UsageStats {
   let timer: Timer | null = null;
   let hasFailed = false;
   let lastWork: Promise<unknown> = Promise.resolve();
-  let known = { ...nothingOn(dayOf(clock.now())), at: Number.NEGATIVE_INFINITY };
+  let known = unknownOn(dayOf(clock.now()));
 
   function rowAt(at: number, client: string | null, key: string, model: string): UsageRow {
     timer ??= clock.after(FLUSH_MS, () => void exclusively(flush));
@@ -150,18 +150,15 @@ export function createUsageStats(options: UsageOptions): UsageStats {
     known.at = now;
     return exclusively(() => report({ from: date, to: date, by: [] })).then(
       ({ totals }) => {
-        known = { ...nothingOn(dayOf(now)), at: now };
-        if (totals.attempts === 0) return;
-        known.tokensToday = totals.inputTokens + totals.outputTokens;
-        known.costToday = totals.cost;
+        const free = prices === null ? null : 0;
+        known = {
+          ...{ day: dayOf(now), at: now },
+          tokensToday: totals.inputTokens + totals.outputTokens,
+          costToday: totals.attempts === 0 ? free : totals.cost,
+        };
       },
       () => {},
     );
-  }
-
-  function nothingOn(day: number) {
-    const currency = prices?.currency ?? null;
-    return { day, tokensToday: 0, costToday: prices === null ? null : 0, currency };
   }
 
   return {
@@ -169,13 +166,13 @@ export function createUsageStats(options: UsageOptions): UsageStats {
     report: (query) => exclusively(() => report(query)),
     async today() {
       const now = clock.now();
+      if (known.day !== dayOf(now)) known = unknownOn(dayOf(now));
       // The clock may be set back.
       const isOld = Math.abs(now - known.at) >= TODAY_MS;
-      if (known.day !== dayOf(now)) known = { ...nothingOn(dayOf(now)), at: known.at };
       // A store that is slow must not hold up the overview: the numbers come with the next one.
       if (isOld) await atMost(REFRESH_LIMIT_MS, clock, refreshToday(), undefined);
-      const { tokensToday, costToday, currency } = known;
-      return { tokensToday, costToday, currency };
+      const { tokensToday, costToday } = known;
+      return { tokensToday, costToday, currency: prices?.currency ?? null };
     },
     async stop() {
       await atMost(STOP_LIMIT_MS, clock, exclusively(flush), undefined);
@@ -184,6 +181,13 @@ export function createUsageStats(options: UsageOptions): UsageStats {
     },
   };
 }
+
+type Known = Omit<Today, 'currency'> & { readonly day: number; at: number };
+
+const unknownOn = (day: number): Known => ({
+  ...{ day, at: Number.NEGATIVE_INFINITY },
+  ...{ tokensToday: null, costToday: null },
+});
 
 const dayOf = (at: number) => Math.floor(at / DAY_MS);
 const dateOf = (day: number) => isoTime(day * DAY_MS).slice(0, 10);

@@ -202,4 +202,29 @@ describe('costs', () => {
     clock.set(MIDNIGHT);
     expect(await usage.today()).toMatchObject({ tokensToday: 0, costToday: 0 });
   });
+
+  it('of today are unknown until the store was read, and then stay known while it fails', async () => {
+    const clock = createFakeClock(MIDNIGHT - 120 * SECOND);
+    const memory = createMemoryStore(clock.now);
+    let isDown = true;
+    const rows: DurableStore['rows'] = async (collection) => {
+      if (isDown) throw new StoreUnavailableError('gone');
+      return memory.rows(collection);
+    };
+    const { end, usage } = start(clock, { ...memory, rows });
+    const UNKNOWN = { tokensToday: null, costToday: null, currency: 'USD' };
+    end(answered(clock.now()));
+    expect(await usage.today()).toEqual(UNKNOWN);
+    clock.advance(30 * SECOND);
+    isDown = false;
+    expect(await usage.today()).toMatchObject({ tokensToday: 15 });
+    isDown = true;
+    clock.advance(30 * SECOND);
+    expect(await usage.today()).toMatchObject({ tokensToday: 15 });
+    clock.set(MIDNIGHT);
+    expect(await usage.today()).toEqual(UNKNOWN);
+    clock.advance(30 * SECOND);
+    isDown = false;
+    expect(await usage.today()).toMatchObject({ tokensToday: 0, costToday: 0 });
+  });
 });

@@ -4,7 +4,9 @@ import type { StandinOptions } from '../../standin/standin.ts';
 import { expectReadable } from '../support/accessibility.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../support/admin.ts';
 import { describeInBrowser } from '../support/browser.ts';
+import { startInstance } from '../support/instances.ts';
 import { openAsAdmin } from '../support/log-in.ts';
+import { freePort } from '../support/redis.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
 
 const MINUTE = 60_000;
@@ -316,6 +318,17 @@ describeInBrowser('the dashboard', (browser) => {
     await keyRow(page, 'google').waitFor();
     expect(await page.getByText('Connection lost').count()).toBe(0);
     expect(page.url()).toBe(`${after.url}/dashboard`);
+  });
+
+  it('shows no number for the tokens of today while Redis is down, and says why', async () => {
+    const REDIS_URL = `redis://127.0.0.1:${await freePort()}`;
+    const { url } = await startInstance({ environment: { ...TWO, REDIS_URL } });
+    const page = await openAsAdmin(browser, `${url}/dashboard`, /status of 503/);
+    const tile = page.locator('.tiles > div').filter({ hasText: 'Tokens' });
+    await expect.poll(() => textOf(tile)).toBe('Tokens– today, UTC');
+    expect(await tile.getByText('–').getAttribute('title')).toBe(
+      'Unknown: the store of the usage could not be read.',
+    );
   });
 
   it('goes to the login when the session has ended', async () => {

@@ -84,6 +84,13 @@ describe('Redis in the overview', () => {
       await expectState('refusing', (await startRedis('--requirepass', 'secret')).url);
     });
   });
+
+  it('leaves the tokens of today unknown while nothing could be read', async () => {
+    const redisUrl = `redis://127.0.0.1:${await freePort()}`;
+    const { get } = await startInstance({ environment: { ...TWO, REDIS_URL: redisUrl } });
+    const { totals } = overview.parse(await get('/api/overview', AS_ADMIN));
+    expect(totals).toMatchObject({ requests: 0, tokensToday: null, costToday: null });
+  });
 });
 
 describe('a key that needed action and was released', () => {

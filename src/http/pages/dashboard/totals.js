@@ -38,10 +38,14 @@ function numberTiles({ totals }) {
     tile('Requests', number(requests), period),
     tile('Answered', percent(successPercent), `${number(answered)} of ${number(requests)}`),
     tile('First words', duration(p95FirstMs), 'p95, last hour'),
-    tile('Tokens', compact(tokensToday), 'today, UTC'),
+    tokensToday === null
+      ? tile('Tokens', html`<span title=${UNREAD}>–</span>`, 'today, UTC')
+      : tile('Tokens', compact(tokensToday), 'today, UTC'),
     costToday === null ? null : tile('Cost', money(costToday, currency), 'today, UTC'),
   ];
 }
+
+const UNREAD = 'Unknown: the store of the usage could not be read.';
 
 /**
  * Rounded down, so that 100% means all.
@@ -52,7 +56,7 @@ const percent = (value) => (value === null ? '–' : `${Math.floor(value * 10) /
 
 /**
  * @param {string} name
- * @param {string} value
+ * @param {unknown} value
  * @param {string} note
  */
 const tile = (name, value, note) =>
