@@ -8,6 +8,7 @@ import type { Caller } from '../failover/failover.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Redact } from '../shared/redact.ts';
 import { BodyMemory, invalidField } from './body.ts';
 import { HttpError } from './errors.ts';
 import { ATTEMPTS_HEADER } from './reply.ts';
@@ -20,6 +21,7 @@ export interface AccessOptions {
   readonly corsOrigins: CorsOrigins;
   /** Of all request bodies in flight together. */
   readonly maxBodiesBytes: number;
+  readonly redact: Redact;
 }
 
 /** `'localhost'`, or the origins whose pages may call us; `*` among them allows any. */
@@ -30,7 +32,7 @@ export type CorsOrigins = 'localhost' | readonly string[];
  * it is over, one line in the log and one observation in the metrics.
  */
 export function receiveRequests(options: AccessOptions): RequestHandler {
-  const { clock } = options;
+  const { clock, redact } = options;
   const allowOrigins = createCors(options.corsOrigins);
   const security = headersFrom(helmet());
   const withoutOrigin = security + headersFrom(allowOrigins);
@@ -41,7 +43,7 @@ export function receiveRequests(options: AccessOptions): RequestHandler {
     const { headers, method } = request;
     const needsCors = headers.origin !== undefined || method === 'OPTIONS';
     locals.startedAt = clock.now();
-    locals.requestId = idOf(request);
+    locals.requestId = idOf(request, redact);
     locals.bodyMemory = bodyMemory;
     locals.head = `${needsCors ? security : withoutOrigin}x-request-id: ${locals.requestId}\r\n`;
     response.on('close', reportEnd);
@@ -130,12 +132,13 @@ export function leave(caller: Caller | undefined): void {
 }
 
 /**
- * The caller's own id of the request if it is short and harmless in a log and a header, else a new one. `trim` makes one
- * text of it: Node puts it together from twenty pieces, which V8 would keep apart.
+ * The caller's own id of the request if it is short, harmless in a log and a header, and no key, else a new one. `trim`
+ * makes one text of it: Node puts it together from twenty pieces, which V8 would keep apart.
  */
-function idOf({ headers }: IncomingMessage): string {
+function idOf({ headers }: IncomingMessage, redact: Redact): string {
   const given = headers['x-request-id'];
-  return typeof given === 'string' && ACCEPTABLE_ID.test(given) ? given : randomUUID().trim();
+  const isFit = typeof given === 'string' && ACCEPTABLE_ID.test(given) && redact(given) === given;
+  return isFit ? given : randomUUID().trim();
 }
 
 const ACCEPTABLE_ID = /^[\w.:-]{1,100}$/;

@@ -1,6 +1,7 @@
 import express, { type ErrorRequestHandler, type Express } from 'express';
 import type { Clients } from '../services/clients.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Redact } from '../shared/redact.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
 import { type CorsOrigins, receiveRequests, refuseTokenInQuery } from './access.ts';
 import type { AdminHttp } from './admin/admin-routes.ts';
@@ -37,6 +38,7 @@ export interface AppOptions
   /** Null for a process that is alone; otherwise all instances count together. */
   readonly sharedStore: SharedStore | null;
   readonly log: Logger;
+  readonly redact: Redact;
   /** Null without an admin token: what is for the operator does not exist then. */
   readonly admin: AdminHttp | null;
   /** Programs with a token; null where there can be none: their routes do not exist then. */
@@ -52,7 +54,7 @@ export interface AppOptions
 }
 
 export function createApp(options: AppOptions): Express {
-  const { log, clock, admin, sharedStore, clients } = options;
+  const { clock, admin, sharedStore, clients } = options;
   const access = createClientAccess(options);
   const limit = (name: string, perMinute: number) =>
     limitByAddress(name, perMinute, sharedStore, admin?.turnedAway);
@@ -94,7 +96,7 @@ export function createApp(options: AppOptions): Express {
   app.use(notFound);
   app.use(ANAM_PATHS, setAnamErrorForm);
   if (clients !== null) app.use(setProgramErrorForm);
-  app.use(answerErrors(log, clock));
+  app.use(answerErrors(options));
   return app;
 }
 

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { type FieldFault, ServiceError } from '../failover/service-error.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
+import type { Redact } from '../shared/redact.ts';
 import { answerUnread, breakOff, JSON_TYPE, sendText, TEXT_TYPE } from './reply.ts';
 
 const STATUSES = {
@@ -139,8 +140,15 @@ export const methodNotAllowed = (...allowed: string[]): RequestHandler =>
     next(new HttpError('method_not_allowed', `${method} is not allowed here.`));
   };
 
+export interface ErrorAnswerOptions {
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** For what an error quotes of the request: people paste keys into the wrong places. */
+  readonly redact: Redact;
+}
+
 /** The last handler: every thrown error becomes one answer, and a bug of ours a log line with its stack. */
-export function answerErrors(log: Logger, clock: Clock): ErrorRequestHandler {
+export function answerErrors({ log, clock, redact }: ErrorAnswerOptions): ErrorRequestHandler {
   return function answerError(thrown, _request, response, _next) {
     const { locals } = response;
     if (thrown instanceof ServiceError && thrown.code === 'client_gone') {
@@ -154,7 +162,7 @@ export function answerErrors(log: Logger, clock: Clock): ErrorRequestHandler {
     locals.outcome = { ...locals.outcome, ...outcomeOf(error) };
     if (response.destroyed) locals.reportEnd?.();
     else if (response.headersSent) endStream(response, error);
-    else refuse(response, error, clock);
+    else refuse(response, error, { clock, redact });
   };
 }
 
@@ -170,7 +178,11 @@ function endStream(response: Response, error: HttpError): void {
   else breakOff(response);
 }
 
-function refuse(response: Response, error: HttpError, clock: Clock): void {
+function refuse(
+  response: Response,
+  error: HttpError,
+  { clock, redact }: Omit<ErrorAnswerOptions, 'log'>,
+): void {
   const { requestId, errorForm } = response.locals;
   const form: ErrorForm = errorForm ?? OUR_ERRORS;
   if (error.retryAfterSeconds !== null) {
@@ -178,7 +190,7 @@ function refuse(response: Response, error: HttpError, clock: Clock): void {
   }
   response.set(form.headers?.(error) ?? {});
   const status = form.status?.(error) ?? error.status;
-  const text = form.text(error, requestId);
+  const text = redact(form.text(error, requestId));
   const isUnread = LEAVES_BODY_UNREAD.has(error.code) && !response.req.complete;
   if (isUnread) answerUnread(response, { status, type: form.type, body: text }, clock);
   else sendText(response, status, form.type, text);

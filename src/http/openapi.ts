@@ -40,8 +40,8 @@ export function describeRoutes(routes: readonly Route[]): object {
 
 const DESCRIPTION = `A chat and avatar backend that keeps answering when an API key is spent: another key steps in.
 
-Every answer has an \`x-request-id\`: the caller's own if it sent a short and harmless one, else a new one. It is in every log
-line about the request. An error has the form that the callers of its route expect. What cannot be read as HTTP at all, or
+Every answer has an \`x-request-id\`: the caller's own if it sent a short and harmless one that is no key, else a new
+one. It is in every log line about the request. An error has the form that the callers of its route expect. What cannot be read as HTTP at all, or
 has no \`Host\`, is answered on every path in our own form, with 400, 408, 413 or 431.`;
 
 function ownVersion(): string {

@@ -5,6 +5,7 @@ import { readConfig } from '../../src/config/config.ts';
 import { PROVIDERS, startUnderstudy } from '../../src/server.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { startStandin } from '../../standin/standin.ts';
+import { ADMIN_TOKEN } from '../support/admin.ts';
 import { createFakeClock } from '../support/fake-clock.ts';
 import { CLIENT_TOKEN } from '../support/programs.ts';
 import { flow } from '../support/start-app.ts';
@@ -324,6 +325,45 @@ describe('a key that a client sends', () => {
     await app.post('/api/chat', { message: '' }, { referer: `http://x.test/?key=${KEY}` });
     app.expectSilence();
     expect(app.said()).toContain('"msg":"request"');
+  });
+
+  const MODEL = 'gemini-flash-latest';
+  it.each<[string, Record<string, unknown>]>([
+    ['/api/keys/check', {}],
+    ['/api/clients', { name: 'shop' }],
+    ['/api/chat', { message: 'Hi' }],
+    ['/api/chat', { messages: [{ id: '1', role: 'user', parts: [{ type: 'text', text: 'Hi' }] }] }],
+    ['/api/session-token', {}],
+    ['/v1/chat/completions', { model: MODEL, messages: [{ role: 'user', content: 'Hi' }] }],
+    ['/v1/messages', { model: MODEL, max_tokens: 9, messages: [{ role: 'user', content: 'Hi' }] }],
+    ['/v1/responses', { model: MODEL, input: 'Hi' }],
+  ])('as the name of a field or a model is not in the answer of %s', async (path, body) => {
+    const app = await startWatched({ CLIENT_TOKENS: CLIENT_TOKEN, ADMIN_TOKEN });
+    const token = path.startsWith('/v1') ? CLIENT_TOKEN : ADMIN_TOKEN;
+    const ask = (more: object) =>
+      app.post(path, { ...body, ...more }, { authorization: `Bearer ${token}` });
+    expect(await ask({ [KEY]: 1 })).toMatchObject({
+      status: 400,
+      text: expect.stringContaining('[redacted]'),
+    });
+    await ask({ model: NEW_KEY });
+    await ask({ name: { [NEW_KEY]: ANAM_KEY }, [ANAM_KEY]: NEW_KEY });
+    app.expectSilence();
+  });
+
+  it.each([
+    ['a key', KEY],
+    ['a part of a key', NEW_KEY.slice(5, 25)],
+    ['a token of the settings', CLIENT_TOKEN],
+    ['a token made at run time', `us-${'Ab3_-'.repeat(9).slice(0, 43)}`],
+  ])('as the id of its request is not accepted: %s', async (_, id) => {
+    const app = await startWatched({ CLIENT_TOKENS: CLIENT_TOKEN });
+    expect((await app.post('/api/chat', { message: 'Hi' }, { 'x-request-id': id })).status).toBe(
+      200,
+    );
+    expect(app.said()).not.toContain(id);
+    expect(app.said()).toMatch(/"x-request-id","[0-9a-f-]{36}"/);
+    expect(app.said()).not.toContain('[redacted]');
   });
 });
 

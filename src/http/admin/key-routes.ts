@@ -24,7 +24,6 @@ import { MAX_CHANGES } from '../../shared/durable-store.ts';
 import { cleanText } from '../../shared/key-text.ts';
 import type { Order } from '../../shared/order.ts';
 import { type ProviderFacts, shapeWarnings } from '../../shared/provider-facts.ts';
-import type { Redact } from '../../shared/redact.ts';
 import { defaultTargets, type Target } from '../../shared/target.ts';
 import { bodyOrNone, invalidField, invalidRequest, readJsonBody, validate } from '../body.ts';
 import { HttpError } from '../errors.ts';
@@ -37,7 +36,6 @@ import { MAX_ADMIN_BODY, type OperatorNote, operatorNote, orderIn } from './oper
 
 export interface KeyRoutesOptions extends KeyCheckParts {
   readonly providers: readonly ProviderFacts[];
-  readonly redact: Redact;
   /** How long a park lasts by default. */
   readonly cooldownMs: number;
 }
@@ -402,9 +400,9 @@ const exported = z.strictObject({ keys: z.array(exportedKey) }).meta({ id: 'Expo
 
 type ExportedKey = z.output<typeof exportedKey>;
 
-function addKey({ registry, providers, redact, view }: KeyRoutesOptions, schema: Schemas['add']) {
+function addKey({ registry, providers, view }: KeyRoutesOptions, schema: Schemas['add']) {
   return async function postKey(request: Request, response: Response): Promise<void> {
-    const { provider, key, ...body } = validateQuietly(schema, request.body, redact);
+    const { provider, key, ...body } = validateQuietly(schema, request.body);
     const text = cleanText(key);
     const added = await asHttp(
       registry.add([{ provider, text, ...NO_LABELS, ...labelsOf(body) }], orderIn(response, body)),
@@ -434,11 +432,11 @@ const NAMES_NO_LABEL = 'Name at least one label: project, billing or personaId.'
 const NO_LABELS = { project: null, billing: null, personaId: null };
 
 function importKeys(
-  { registry, providers, redact }: KeyRoutesOptions,
+  { registry, providers }: KeyRoutesOptions,
   schema: Schemas['import'],
 ): RequestHandler {
   return async function postKeys(request, response) {
-    const { text, provider = null, ...body } = validateQuietly(schema, request.body, redact);
+    const { text, provider = null, ...body } = validateQuietly(schema, request.body);
     const names = providers.map(({ name }) => name);
     const { keys, faults } = readImport(text, provider, names);
     if (keys.length + faults.length > MAX_CHANGES) {
@@ -528,13 +526,13 @@ const COLUMNS = [
 ] as const satisfies (keyof ExportedKey)[];
 
 function postChange<Body extends OperatorNote>(
-  { view, registry, redact, providers }: KeyRoutesOptions,
+  { view, registry, providers }: KeyRoutesOptions,
   schema: z.ZodType<Body>,
   change: (id: string, body: Body, order: Order) => Promise<void>,
 ): RequestHandler {
   return async function changeKey(request, response) {
     const id = String(request.params.id);
-    const body = validateQuietly(schema, bodyOrNone(request), redact);
+    const body = validateQuietly(schema, bodyOrNone(request));
     await asHttp(change(id, body, orderIn(response, body)));
     const { provider } = registry.get(id)?.key ?? {};
     const text = 'key' in body && typeof body.key === 'string' ? cleanText(body.key) : null;
@@ -547,10 +545,10 @@ function postChange<Body extends OperatorNote>(
   };
 }
 
-function releaseKey({ view, registry, checks, redact }: KeyRoutesOptions): RequestHandler {
+function releaseKey({ view, registry, checks }: KeyRoutesOptions): RequestHandler {
   return async function release(request, response) {
     const id = String(request.params.id);
-    const { force = false, ...body } = validateQuietly(releaseBody, bodyOrNone(request), redact);
+    const { force = false, ...body } = validateQuietly(releaseBody, bodyOrNone(request));
     const { key, use } = registry.get(id) ?? {};
     const isChecked = key !== undefined && use === 'used' && !force && view.actions.needsAction(id);
     const found = isChecked ? await checkBeforeRelease(key, checks) : UNCHECKED;
@@ -562,10 +560,10 @@ function releaseKey({ view, registry, checks, redact }: KeyRoutesOptions): Reque
 
 const UNCHECKED = { check: null, sentence: 'Released without a check.' };
 
-function retireKey({ registry, redact }: KeyRoutesOptions): RequestHandler {
+function retireKey({ registry }: KeyRoutesOptions): RequestHandler {
   return async function retire(request, response) {
     const id = String(request.params.id);
-    const body = validateQuietly(note, bodyOrNone(request), redact);
+    const body = validateQuietly(note, bodyOrNone(request));
     await asHttp(registry.retire(id, orderIn(response, body)));
     sendJson(response, 200, { id, ...placeOf(registry.storage) });
   };
@@ -580,14 +578,14 @@ async function whereUsed(registry: KeyRegistry, id: string, act: () => boolean):
 }
 
 /** As `validate`, but people paste keys into the wrong places, and no fault may quote one. */
-function validateQuietly<T>(schema: z.ZodType<T>, value: unknown, redact: Redact): T {
+function validateQuietly<T>(schema: z.ZodType<T>, value: unknown): T {
   try {
     return validate(schema, value);
   } catch (error) {
     if (!(error instanceof HttpError)) throw error;
     throw invalidRequest(
       error.details.map(({ path, message }) => ({
-        path: NAME_OF_FIELD.test(path) ? redact(path) : '',
+        path: NAME_OF_FIELD.test(path) ? path : '',
         message,
       })),
     );
