@@ -58,6 +58,8 @@ export interface FailoverOptions {
 export interface FailoverRequest<Question, Chunk, End extends AnswerEnd> extends SearchOptions {
   readonly operation: Operation;
   readonly caller: Caller;
+  /** The model that a call without a quota is about. Default: that of each target. */
+  readonly about?: string | null;
   readonly question: Question;
   /** How each provider among the targets is asked. */
   readonly clients: ReadonlyMap<ProviderName, Client<Question, Chunk, End>>;

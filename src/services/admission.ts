@@ -113,8 +113,8 @@ function confined<Question, Chunk, End extends AnswerEnd>(
   request: FailoverRequest<Question, Chunk, End>,
   client: Client,
 ): FailoverRequest<Question, Chunk, End> {
-  const { targets } = request;
-  const [first, ...others] = targets.filter(({ model }) => client.mayUseModel(model));
+  const { targets, about = null } = request;
+  const [first, ...others] = targets.filter(({ model }) => client.mayUseModel(model ?? about));
   if (first === undefined) throw modelNotServed(client.terms.models ?? [], NOT_FOR_CLIENT);
   const isWhole = others.length + 1 === targets.length;
   return isWhole ? request : { ...request, targets: [first, ...others] };

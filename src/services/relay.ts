@@ -74,6 +74,7 @@ export function createRelay({ failover, clients, targets, aliases }: RelayOption
         {
           operation: call.operation,
           targets: [call.isMetered && model !== null ? model : unmetered],
+          about: model?.model ?? null,
           caller,
           clients,
           question: questionFor(call, model),

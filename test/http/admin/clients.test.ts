@@ -230,12 +230,23 @@ describe('what a client may use', () => {
     const openai = await app.get('/v1/models', bearer(token));
     expect(openai.body.data.map(({ id }: { id: string }) => id)).toEqual([LITE, 'fast']);
     expect((await app.get(`/v1/models/${FLASH}`, bearer(token))).status).toBe(404);
+    const anthropic = new Anthropic({ apiKey: token, baseURL: app.url, maxRetries: 0 });
     const gemini = new GoogleGenAI({ apiKey: token, httpOptions: { baseUrl: app.url } });
+    const messages = [{ role: 'user' as const, content: 'hello' }];
+    const counted = (model: string) => [
+      anthropic.messages.countTokens({ model, messages }),
+      gemini.models.countTokens({ model, contents: 'hello' }),
+    ];
+    const message = expect.stringContaining('may not use this model. Ask for one of: fast.');
+    for (const refused of await Promise.allSettled<unknown>(counted(FLASH))) {
+      expect(refused).toMatchObject({ status: 'rejected', reason: { status: 404, message } });
+    }
+    await Promise.all([...counted(LITE), ...counted('fast')]);
     const names: (string | undefined)[] = [];
     for await (const { name } of await gemini.models.list()) names.push(name);
     expect(names).toEqual([`models/${LITE}`, 'models/fast']);
     // Nothing was asked of a provider for the refused ones.
-    expect(app.standin.calls).toHaveLength(3);
+    expect(app.standin.calls).toHaveLength(7);
   });
 
   it('other routes are refused with 403 in the form of each protocol', async () => {
