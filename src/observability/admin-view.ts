@@ -270,8 +270,7 @@ function reportRequests(parts: readonly Snapshot[], today: Today, now: number) {
       minutes: 60,
       requests: total.requests + ofOurLimits,
       answered,
-      // Rounded down: 100 means all.
-      successPercent: ended === 0 ? null : Math.floor((answered / ended) * 1000) / 10,
+      successPercent: ended === 0 ? null : percentOf(answered, ended),
       p95FirstMs: p95Of(total),
       ...today,
     },
@@ -283,6 +282,10 @@ function reportRequests(parts: readonly Snapshot[], today: Today, now: number) {
       .slice(0, MAX_LATEST),
   } as const;
 }
+
+/** With one decimal. 100 means all. */
+const percentOf = (part: number, whole: number) =>
+  part === whole ? 100 : Math.min(Math.round((part / whole) * 1000) / 10, 99.9);
 
 const sumOf = (parts: readonly Snapshot[], numberOf: (part: Snapshot) => number) =>
   parts.reduce((sum, part) => sum + numberOf(part), 0);

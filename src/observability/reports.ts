@@ -543,7 +543,7 @@ export const overview = z
           .nullable()
           .meta({
             description:
-              'Answered requests, of those that were answered, refused (also by our own limits) or broken off. Null: there were none.',
+              'Answered requests, of those that were answered, refused (also by our own limits) or broken off; 100 means all. Null: there were none.',
             examples: [99.8],
           }),
         p95FirstMs: firstWords,

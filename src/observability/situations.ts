@@ -121,7 +121,7 @@ const LATELY = 'within the last 15 minutes';
 interface Lately {
   readonly count: number;
   readonly isOver: boolean;
-  /** `98 requests were`, or `98 requests to Google were`. */
+  /** `Requests were`, or `9 requests to Google were`. */
   readonly were: string;
   /** `within the last 15 minutes`, or `until 2 minutes ago; it is over`. */
   readonly when: string;
@@ -150,12 +150,10 @@ function lately(counts: readonly RecentCount[], now: number, to = ''): Lately | 
   };
 }
 
-/** While it lasts, a count above ten is rounded down to one digit: screen readers read the sentence at each change. */
-function requestsWere(count: number, to: string, isExact: boolean): string {
-  const unit = isExact || count <= 10 ? 1 : 10 ** (String(count).length - 1);
-  const rounded = count - (count % unit);
-  const requests = `${rounded} request${rounded === 1 ? '' : 's'}${to}`;
-  return `${rounded < count ? 'More than ' : ''}${requests} ${count === 1 ? 'was' : 'were'}`;
+/** While it lasts, a count above ten is left to `requestsAffected`: screen readers read the sentence at each change. */
+function requestsWere(count: number, to: string, isOver: boolean): string {
+  if (!isOver && count > 10) return `Requests${to} were`;
+  return count === 1 ? `1 request${to} was` : `${count} requests${to} were`;
 }
 
 function ofRefusals(service: ServiceFacts, now: number): readonly Situation[] {

@@ -316,8 +316,7 @@ describe('the verdict', () => {
       'wait',
       {
         ...{ kind: 'refusals', fault: 'quota', requestsAffected: 98 },
-        sentence:
-          'More than 90 requests to Google were refused or interrupted within the last 15 minutes.',
+        sentence: 'Requests to Google were refused or interrupted within the last 15 minutes.',
       },
     ],
     [
@@ -460,7 +459,7 @@ describe('requests that our own limit for one address has refused', () => {
     expect(situations[0]).toMatchObject({
       ...{ kind: 'address_limit', fault: 'caller', requestsAffected: 50 },
       sentence:
-        '50 requests were turned away by our own rate limit per address within the last 15 minutes. They came from one address.',
+        'Requests were turned away by our own rate limit per address within the last 15 minutes. They came from one address.',
     });
   });
 

@@ -128,6 +128,16 @@ describeInBrowser('the dashboard', (browser) => {
     await keyRow(page, 'google').getByText('available').waitFor();
   });
 
+  it('has one number for the refused requests, and rounds the share of the answered ones', async () => {
+    const app = await startApp({ environment: { ...TWO, RATE_LIMIT_CHAT: '110' } });
+    await ask(app, 165);
+    const page = await open(app);
+    await waitForHeadline(page, 'wait', /^Requests were turned away by our own rate limit/);
+    expect(await textOf(page.locator('.affected'))).toBe('55 requests affected');
+    const answered = page.locator('.tiles > div').filter({ hasText: 'Answered' });
+    expect(await textOf(answered)).toBe('Answered66.7% 110 of 165');
+  });
+
   it('leads from a group of failures to the whole trace of a request, and to its key', async () => {
     const app = await startApp({
       environment: { ...TWO, CLIENT_TOKENS: 'a-client-token-0123456789' },

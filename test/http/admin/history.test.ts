@@ -81,7 +81,7 @@ it('the totals are of the last hour', async () => {
   for (const key of ['g-one', 'g-two']) app.standin.setFault(key, { kind: 'leaked' });
   await app.chat('Hi');
   const { totals, instances } = await overviewOf(app);
-  expect(totals).toMatchObject({ requests: 3, answered: 2, successPercent: 66.6 });
+  expect(totals).toMatchObject({ requests: 3, answered: 2, successPercent: 66.7 });
   expect(totals.p95FirstMs).not.toBeNull();
   expect(instances).toMatchObject([
     { isThis: true, redis: null, requests: 3, answered: 2, inFlight: 0, lagMs: null },

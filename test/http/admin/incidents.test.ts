@@ -84,7 +84,7 @@ describe('the verdict of the overview', () => {
     expect(situations[0]).toMatchObject({
       ...{ kind: 'address_limit', fault: 'us', requestsAffected: 50 },
       sentence:
-        '50 requests were turned away by our own rate limit per address within the last 15 minutes. They came from one address. Many callers may share that address behind a proxy: check TRUST_PROXY.',
+        'Requests were turned away by our own rate limit per address within the last 15 minutes. They came from one address. Many callers may share that address behind a proxy: check TRUST_PROXY.',
     });
   });
 

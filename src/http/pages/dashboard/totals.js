@@ -36,7 +36,11 @@ function numberTiles({ totals }) {
   const period = minutes === 60 ? 'last hour' : `last ${minutes} min`;
   return [
     tile('Requests', number(requests), period),
-    tile('Answered', percent(successPercent), `${number(answered)} of ${number(requests)}`),
+    tile(
+      'Answered',
+      successPercent === null ? '–' : `${successPercent}%`,
+      `${number(answered)} of ${number(requests)}`,
+    ),
     tile('First words', duration(p95FirstMs), 'p95, last hour'),
     tokensToday === null
       ? tile('Tokens', html`<span title=${UNREAD}>–</span>`, 'today, UTC')
@@ -46,13 +50,6 @@ function numberTiles({ totals }) {
 }
 
 const UNREAD = 'Unknown: the store of the usage could not be read.';
-
-/**
- * Rounded down, so that 100% means all.
- *
- * @param {number | null} value
- */
-const percent = (value) => (value === null ? '–' : `${Math.floor(value * 10) / 10}%`);
 
 /**
  * @param {string} name
