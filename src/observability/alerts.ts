@@ -5,6 +5,7 @@ import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { Secret } from '../shared/secret.ts';
 import type { IncidentReport } from './incident-report.ts';
+import { SITUATIONS } from './reports.ts';
 
 export type AlertEvent = 'incident.began' | 'incident.updated' | 'incident.ended' | 'test';
 
@@ -43,21 +44,6 @@ export interface AlertsOptions {
   readonly instance: string;
 }
 
-/** Kinds that stop requests or need action. */
-const ANNOUNCED: ReadonlySet<IncidentReport['kind']> = new Set([
-  'no_keys',
-  'keys_out',
-  'wrong_models',
-  'wrong_persona',
-  'wrong_base_url',
-  'region',
-  'misconfigured',
-  'network',
-  'provider_down',
-  'provider_slow',
-  'key_needs_action',
-  'store_down',
-]);
 /** A client may use up its minute or its share many times a day: only its day is announced. */
 const isOfBudget = ({ kind, cause }: Pick<IncidentReport, 'kind' | 'cause'>) =>
   kind === 'client_limit' && cause.endsWith('_day');
@@ -151,7 +137,7 @@ export function createAlerts(options: AlertsOptions): Alerts {
   }
 
   return {
-    announces: (incident) => ANNOUNCED.has(incident.kind) || isOfBudget(incident),
+    announces: (incident) => SITUATIONS[incident.kind] === 'announced' || isOfBudget(incident),
     hasRoom: () => !isStopping && sending < MAX_SENDING,
     async send(event, incident) {
       sending += 1;

@@ -4,6 +4,8 @@ import { type Notice, reportIncident, type StoredIncident } from './incident-rep
 
 /** The shortest time between two announced beginnings of one subject. */
 const PAUSE_MS = 900_000;
+/** Two incidents that were last seen within this time may end together: longer than an incident is bridged. */
+const TOGETHER_MS = 120_000;
 /** An instance that has not renewed its claim for this long has died. */
 const CLAIM_MS = 60_000;
 const CLAIM_BEAT_MS = 20_000;
@@ -43,7 +45,7 @@ export class Announcements {
   /** When another instance last renewed its claim, by our own clock. */
   readonly #beats = new Map<string, { readonly beat: number; readonly at: number }>();
 
-  /** By subject: the end of the pause after its last beginning. */
+  /** By subject: until when its beginning is not announced. */
   readonly #pauses = new Map<string, number>();
 
   constructor(options: AnnouncementsOptions) {
@@ -132,10 +134,13 @@ export class Announcements {
     const { alerts, others, clock } = this.#options;
     if (!alerts.announces(incident)) return false;
     if (clock.now() < (this.#pauses.get(incident.subject) ?? 0)) return false;
-    const before = (await others()).filter(({ subject }) => subject === incident.subject);
+    const all = await others();
+    const before = all.filter(({ subject }) => subject === incident.subject);
     const last = Math.max(0, ...before.map(({ notices }) => notices.began?.at ?? 0));
-    this.#pauses.set(incident.subject, last + PAUSE_MS);
-    return clock.now() >= last + PAUSE_MS;
+    const isPart = all.some((other) => isPartOf(incident, other));
+    const end = isPart ? clock.now() + TOGETHER_MS : last + PAUSE_MS;
+    this.#pauses.set(incident.subject, end);
+    return clock.now() >= end;
   }
 
   /** Whether further keys need action, and the pause after the last announcement is over. */
@@ -144,6 +149,14 @@ export class Announcements {
     return kind === 'key_needs_action' && keysInAll > last.keysInAll && isLater;
   }
 }
+
+/** Keys that need action while every key of the service is out for the same cause: one announcement is enough. */
+const isPartOf = (incident: StoredIncident, outage: StoredIncident) =>
+  incident.kind === 'key_needs_action' &&
+  outage.kind === 'keys_out' &&
+  outage.service === incident.service &&
+  outage.cause === incident.cause &&
+  incident.seenAt - outage.seenAt < TOGETHER_MS;
 
 const MAX_BEATS = 1000;
 

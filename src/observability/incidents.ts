@@ -15,7 +15,7 @@ import {
   reportIncident,
   type StoredIncident,
 } from './incident-report.ts';
-import type { Situation, Verdict } from './reports.ts';
+import { SITUATIONS, type Situation, type Verdict } from './reports.ts';
 import type { Troubles } from './troubles.ts';
 
 /** Open incidents by their subject, and by their id the ended ones whose end is not announced yet. */
@@ -307,10 +307,7 @@ export class Incidents {
   }
 }
 
-/** Kinds that are no incident. */
-const NO_INCIDENTS: ReadonlySet<Situation['kind']> = new Set(['unproven_keys', 'all_well']);
-
-const isIncident = ({ look, kind }: Situation) => look !== 'info' && !NO_INCIDENTS.has(kind);
+const isIncident = ({ look, kind }: Situation) => look !== 'info' && SITUATIONS[kind] !== 'none';
 
 /** How many requests this kind of situation has affected since the start. */
 function affectedBy({ kind, service, client, cause }: Situation, troubles: Troubles, now: number) {

@@ -405,30 +405,34 @@ export const instanceReport = z.strictObject({
   }),
 });
 
-/** What may be wrong, the gravest first. */
-export const SITUATION_KINDS = [
-  'no_keys',
-  'wrong_models',
-  'wrong_persona',
-  'wrong_base_url',
-  'region',
-  'misconfigured',
-  'network',
-  'provider_down',
-  'provider_slow',
-  'keys_out',
-  'internal_errors',
-  'models_out',
-  'key_needs_action',
-  'unproven_keys',
-  'address_limit',
-  'client_limit',
-  'refusals',
-  'store_down',
-  'sharing_down',
-  'other_model',
-  'all_well',
-] as const;
+/**
+ * What may be wrong, the gravest first. One that lasts is `kept` as an incident, and `announced` if it stops requests or
+ * needs action.
+ */
+export const SITUATIONS = {
+  no_keys: 'announced',
+  wrong_models: 'announced',
+  wrong_persona: 'announced',
+  wrong_base_url: 'announced',
+  region: 'announced',
+  misconfigured: 'announced',
+  network: 'announced',
+  provider_down: 'announced',
+  provider_slow: 'announced',
+  keys_out: 'announced',
+  internal_errors: 'kept',
+  models_out: 'kept',
+  key_needs_action: 'announced',
+  unproven_keys: 'none',
+  address_limit: 'kept',
+  client_limit: 'kept',
+  refusals: 'kept',
+  store_down: 'announced',
+  sharing_down: 'kept',
+  other_model: 'kept',
+  all_well: 'none',
+} as const;
+export const SITUATION_KINDS = Object.keys(SITUATIONS) as readonly (keyof typeof SITUATIONS)[];
 const FAULTS = ['us', 'provider', 'caller', 'quota', 'key', 'network'] as const;
 
 /** A situation or an incident names at most this many keys. */

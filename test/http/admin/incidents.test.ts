@@ -233,6 +233,55 @@ describe('an outage', () => {
     ]);
   });
 
+  it('for a rejected key is announced once, and the key again when it is all that is left of it', async () => {
+    const { received, url } = await startReceiver(200);
+    const app = await startApp({
+      environment: { ...ONE, GOOGLE_API_KEY_2: 'g-two', ALERT_WEBHOOK_URL: url },
+      standin: {
+        keys: ['g-one', 'g-two'].map((key) => ({
+          ...{ key, service: 'google' as const },
+          fault: { kind: 'leaked' as const },
+        })),
+      },
+    });
+    const announced = () => received.map(({ body }) => [body.event, body.incident.kind]);
+    await app.chat('Hi');
+    await pass(app, 3 * MINUTE);
+    expect(kinds(await incidentsOf(app))).toContain('key_needs_action');
+    expect(announced()).toEqual([['incident.began', 'keys_out']]);
+    app.standin.setFault('g-one', null);
+    await app.post('/api/keys/google/release', {}, AS_ADMIN);
+    await app.chat('Hi');
+    await pass(app, 5 * MINUTE);
+    expect(announced().slice(1)).toEqual([
+      ['incident.ended', 'keys_out'],
+      ['incident.began', 'key_needs_action'],
+    ]);
+    expect(received.at(-1)?.body.incident.keys).toEqual(['google-2']);
+    app.standin.setFault('g-two', null);
+    await app.post('/api/keys/google-2/release', {}, AS_ADMIN);
+    await pass(app, 3 * MINUTE);
+    expect(announced().slice(3)).toEqual([['incident.ended', 'key_needs_action']]);
+  });
+
+  it('for a rejected key that ends as a whole is announced once, and so is its end', async () => {
+    const { received, url } = await startReceiver(200);
+    const app = await startApp({
+      environment: { ...ONE, ALERT_WEBHOOK_URL: url },
+      standin: { keys: [{ key: 'g-one', service: 'google', fault: { kind: 'leaked' } }] },
+    });
+    await app.chat('Hi');
+    await pass(app, 3 * MINUTE);
+    app.standin.setFault('g-one', null);
+    await app.post('/api/keys/google/release', {}, AS_ADMIN);
+    await app.chat('Hi');
+    await pass(app, 20 * MINUTE);
+    expect(received.map(({ body }) => [body.event, body.incident.kind])).toEqual([
+      ['incident.began', 'keys_out'],
+      ['incident.ended', 'keys_out'],
+    ]);
+  });
+
   it('is not announced at another address: a redirect is not followed', async () => {
     const { received, url } = await startReceiver(307, 200);
     const app = await startApp({ environment: { ...ONE, ALERT_WEBHOOK_URL: url }, standin: out });
