@@ -128,6 +128,28 @@ describeInBrowser('the dashboard', (browser) => {
     await keyRow(page, 'google').getByText('available').waitFor();
   });
 
+  it('shows keys as unproven while no call succeeds, and counts them as available all the same', async () => {
+    const app = await startApp({ environment: TWO });
+    const page = await open(app);
+    const state = (id: string) => textOf(keyRow(page, id).locator('.state'));
+    await expect.poll(() => state('google')).toBe('● available');
+    for (const key of ['g-one', 'g-two']) app.standin.setFault(key, { kind: 'internal' });
+    for (let i = 0; i < 2; i += 1) await flow(app.clock, app.chat('Hi'));
+    app.clock.advance(1000);
+    await waitForHeadline(page, 'bad', /^Google fails with status 500/);
+    await expect.poll(() => state('google')).toBe('○ unproven');
+    expect(await state('google-2')).toBe('○ unproven');
+    await page.getByText('2 of 2 available').first().waitFor();
+    expect(await page.locator('.shares .fill-good').count()).toBe(0);
+    expect(await app.counts()).toMatchObject({ available: 2 });
+    await keyRow(page, 'google').getByRole('link').click();
+    await panelOf(page, 'Key google').getByText('○ unproven').waitFor();
+    await page.keyboard.press('Escape');
+    for (const key of ['g-one', 'g-two']) app.standin.setFault(key, null);
+    await ask(app, 3);
+    await expect.poll(() => state('google')).toBe('● available');
+  });
+
   it('has one number for the refused requests, and rounds the share of the answered ones', async () => {
     const app = await startApp({ environment: { ...TWO, RATE_LIMIT_CHAT: '110' } });
     await ask(app, 165);

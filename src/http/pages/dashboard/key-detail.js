@@ -1,9 +1,9 @@
 // @ts-check
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 import { keyBar, returnsIn } from './keys.js';
-import { bothTimes, duration, fact, moment, number, plain, STATES, sentence } from './labels.js';
+import { bothTimes, duration, fact, moment, number, plain, sentence, stateOf } from './labels.js';
 
-/** @import { KeyReport } from '../../../observability/reports.ts' */
+/** @import { KeyReport, Overview } from '../../../observability/reports.ts' */
 /** @typedef {NonNullable<KeyReport['lastCheck']>} Check */
 /** @import { Times } from './keys.js' */
 /** @typedef {'check' | 'release' | 'park' | 'pause' | 'resume' | 'labels' | 'replace' | 'retire'} KeyAction */
@@ -24,12 +24,13 @@ const ACTIONS = [
  * All that is known of a key, and what can be done with it.
  *
  * @param {KeyReport} key
+ * @param {Overview} overview
  * @param {Times} times
  * @param {(key: KeyReport, action: KeyAction) => void} act
  */
-export function keyDetail(key, times, act) {
+export function keyDetail(key, overview, times, act) {
   const now = new Date(times.now).toISOString();
-  const { word, sign, look } = STATES[key.state] ?? { word: key.state, sign: '', look: '' };
+  const { word, sign, look } = stateOf(key, overview);
   return html`
     <p class="row">
       <span class="chip ${look}"><span aria-hidden="true">${sign}</span> ${word}</span>

@@ -2,7 +2,16 @@
 import { repeat } from '/dashboard/lib/lit-html/directives/repeat.js';
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { count, countdown } from '/dashboard/page.js';
-import { atTheEnd, duration, number, plain, STATES, serviceName, timeLeft } from './labels.js';
+import {
+  atTheEnd,
+  duration,
+  number,
+  plain,
+  STATES,
+  serviceName,
+  stateOf,
+  timeLeft,
+} from './labels.js';
 
 /** @import { KeyReport, KeysPage, Overview } from '../../../observability/reports.ts' */
 /** @typedef {{ search: string, service: string, model: string, state: string }} Filter */
@@ -48,7 +57,7 @@ export function keysView(overview, page, times, options) {
         </div>
       </div>
       <div class="halves">
-        ${[keys.slice(0, half), keys.slice(half)].map((rows) => (rows.length === 0 ? null : keysTable(rows, times)))}
+        ${[keys.slice(0, half), keys.slice(half)].map((rows) => (rows.length === 0 ? null : keysTable(rows, overview, times)))}
       </div>
       ${keys.length === 0 ? html`<p class="quiet">No key matches.</p>` : null}
       <div class="row foot">
@@ -138,9 +147,10 @@ const pager = (hasNext, { hasPrevious, showPrevious, showNext }) => html`
 
 /**
  * @param {readonly KeyReport[]} keys
+ * @param {Overview} overview
  * @param {Times} times
  */
-const keysTable = (keys, times) => html`
+const keysTable = (keys, overview, times) => html`
   <table class="dense keys">
     <thead>
       <tr>
@@ -157,7 +167,7 @@ const keysTable = (keys, times) => html`
       ${repeat(
         keys,
         ({ id, model }) => `${id} ${model}`,
-        (key) => keyRow(key, times),
+        (key) => keyRow(key, overview, times),
       )}
     </tbody>
   </table>
@@ -165,10 +175,11 @@ const keysTable = (keys, times) => html`
 
 /**
  * @param {KeyReport} key
+ * @param {Overview} overview
  * @param {Times} times
  */
-function keyRow(key, times) {
-  const { word, sign, look } = STATES[key.state] ?? { word: key.state, sign: '', look: '' };
+function keyRow(key, overview, times) {
+  const { word, sign, look } = stateOf(key, overview);
   const failed = Object.values(key.failures).reduce((sum, one) => sum + one, 0);
   return html`
     <tr class="opens" @click=${openRow}>

@@ -1,6 +1,8 @@
 // @ts-check
 import { html } from '/dashboard/lib/lit-html/lit-html.js';
 
+/** @import { KeyReport, Overview, Situation } from '../../../observability/reports.ts' */
+
 /** @param {string} service */
 export const serviceName = (service) => `${service.charAt(0).toUpperCase()}${service.slice(1)}`;
 
@@ -11,6 +13,36 @@ export const STATES = {
   exhausted: { word: 'needs action', sign: '✕', look: 'bad-text' },
   paused: { word: 'paused', sign: '‖', look: 'quiet' },
 };
+
+/** Kinds of situations in which no call to the service succeeds. @type {ReadonlySet<Situation['kind']>} */
+const ALL_CALLS_FAIL = new Set([
+  'network',
+  'provider_down',
+  'provider_slow',
+  'wrong_base_url',
+  'wrong_persona',
+  'region',
+  'misconfigured',
+]);
+
+/**
+ * Whether nothing proves that the available keys of the service work.
+ *
+ * @param {string} service
+ * @param {Overview} overview
+ */
+export const failsWholly = (service, { verdict }) =>
+  verdict?.situations.some((one) => one.service === service && ALL_CALLS_FAIL.has(one.kind)) ??
+  false;
+
+/**
+ * @param {Pick<KeyReport, 'service' | 'state'>} key
+ * @param {Overview} overview
+ */
+export const stateOf = ({ service, state }, overview) =>
+  state === 'available' && failsWholly(service, overview)
+    ? { word: 'unproven', sign: '○', look: 'quiet' }
+    : (STATES[state] ?? { word: state, sign: '', look: '' });
 
 /** @type {Record<string, { word: string, look: string }>} */
 export const ENDS = {

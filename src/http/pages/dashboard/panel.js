@@ -86,7 +86,10 @@ export function createPanel(options) {
   const CONTENTS = {
     key(id) {
       const key = found.key ?? options.page()?.keys.find((one) => one.id === id);
-      return key === undefined ? null : keyDetail(key, options.times(), options.actOnKey);
+      const overview = options.overview();
+      return key === undefined || overview === null
+        ? null
+        : keyDetail(key, overview, options.times(), options.actOnKey);
     },
     request(id) {
       const known = options.overview()?.latest.find(({ requestId }) => requestId === id);

@@ -1,7 +1,15 @@
 // @ts-check
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
 import { countdown } from '/dashboard/page.js';
-import { atTheEnd, compact, duration, number, serviceName, timeLeft } from './labels.js';
+import {
+  atTheEnd,
+  compact,
+  duration,
+  failsWholly,
+  number,
+  serviceName,
+  timeLeft,
+} from './labels.js';
 import { money } from './usage.js';
 
 /** @import { Overview } from '../../../observability/reports.ts' */
@@ -21,7 +29,8 @@ export const totalsView = (overview, { liveNow, showKeys }) => html`
     <ul class="tiles services">
       ${overview.services.flatMap((service) =>
         service.models.map(
-          (model) => html`<li>${modelTile(service, model, liveNow, showKeys)}</li>`,
+          (model) =>
+            html`<li>${modelTile(service, model, { isProven: !failsWholly(service.service, overview), liveNow, showKeys })}</li>`,
         ),
       )}
     </ul>
@@ -62,10 +71,9 @@ const tile = (name, value, note) =>
 /**
  * @param {ServiceReport} service
  * @param {ModelReport} model
- * @param {number} now
- * @param {ShowKeys} showKeys
+ * @param {{ isProven: boolean, liveNow: number, showKeys: ShowKeys }} options
  */
-function modelTile({ service, inFlight }, model, now, showKeys) {
+function modelTile({ service, inFlight }, model, { isProven, liveNow, showKeys }) {
   const { total, available, cooling_down: cooling, exhausted } = model;
   const show = (/** @type {string} */ state) => () =>
     showKeys({ service, model: model.model, state });
@@ -76,12 +84,12 @@ function modelTile({ service, inFlight }, model, now, showKeys) {
       total === 0
         ? null
         : html`<p class="figures">
-              <button type="button" class="link" @click=${show('available')}><strong class=${available === 0 ? 'bad-text' : ''}>${number(available)}</strong> of ${number(total)} available</button>
+              <button type="button" class="link" @click=${show('available')}><strong class=${available === 0 ? 'bad-text' : ''}>${number(available)}</strong> of ${number(total)} available${isProven ? null : ', unproven'}</button>
               ${cooling === 0 ? null : html`<button type="button" class="link" @click=${show('cooling_down')}><span class="wait">◐ ${number(cooling)}</span> cooling</button>`}
               ${exhausted === 0 ? null : html`<button type="button" class="link" @click=${show('exhausted')}><span class="bad-text">✕ ${number(exhausted)}</span> to fix</button>`}
             </p>
-            ${shares(model)}
-            <p class="note">${returnOf(model, now)}${inFlight} in flight</p>`
+            ${shares(model, isProven)}
+            <p class="note">${returnOf(model, liveNow)}${inFlight} in flight</p>`
     }
   `;
 }
@@ -99,10 +107,13 @@ function returnOf({ nextReturnAt, nextReturnBy }, now) {
     : html`next ${end} in <span class="countdown">${countdown(left)}</span> · `;
 }
 
-/** @param {ModelReport} model */
-function shares({ total, available, cooling_down: cooling, exhausted }) {
+/**
+ * @param {ModelReport} model
+ * @param {boolean} isProven
+ */
+function shares({ total, available, cooling_down: cooling, exhausted }, isProven) {
   const parts = [
-    { keys: available, look: 'fill-good' },
+    { keys: available, look: isProven ? 'fill-good' : 'fill-unknown' },
     { keys: cooling, look: 'fill-wait' },
     { keys: exhausted, look: 'fill-bad' },
   ];
