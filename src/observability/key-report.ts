@@ -1,10 +1,12 @@
 import type { KeyFacts, ScopeState } from '../pool/inspection.ts';
-import type { ApiKey } from '../shared/api-key.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { DAY_MS, isoTime } from '../shared/clock.ts';
+import type { Rejection } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import { digestOf } from '../shared/secret.ts';
 import type { Target } from '../shared/target.ts';
 import { type KeyReport, reportedScope } from './reports.ts';
+import { titleOf } from './situation.ts';
 import type { KeyStats } from './stats.ts';
 
 /** What is known of a key besides its state in the pool. */
@@ -117,8 +119,8 @@ export function explain(finding: ScopeState, key: ApiKey, times: Times): string 
   return `${reason ?? reasonFor(finding, key)}; ${outlookFor(finding, times)}`;
 }
 
-function reasonFor(finding: ScopeState, { project, id }: ApiKey): string {
-  const { cause, scope, features } = finding;
+function reasonFor(finding: ScopeState, { project, id, provider }: ApiKey): string {
+  const { cause, rejection, scope, features } = finding;
   const model = nameOf(finding.target);
   const whose = project === id ? 'its project' : `the project ${project}`;
   if (features.length > 0) {
@@ -137,7 +139,9 @@ function reasonFor(finding: ScopeState, { project, id }: ApiKey): string {
       if (scope === 'billing') return `the billing account of ${whose} has no credit left`;
       return `${whose} has no credit left, or its plan or spend cap ends here`;
     case 'key_rejected':
-      return 'the provider rejects this key: unknown, leaked, blocked or not allowed here';
+      return rejection === undefined
+        ? 'the provider rejects this key: unknown, leaked, blocked or not allowed here'
+        : said(provider, 'the key', rejection);
     case 'model_unavailable':
       return scope === 'key_model'
         ? `this key may not use ${model}`
@@ -150,6 +154,18 @@ function reasonFor(finding: ScopeState, { project, id }: ApiKey): string {
       return cause;
   }
 }
+
+/** @param subject of the sentence: a rejected key */
+export const said = (provider: ProviderName, subject: string, rejection: Rejection) =>
+  `${titleOf({ provider: { name: provider } })} says that ${subject} ${REJECTED[rejection]}`;
+
+const REJECTED: Readonly<Record<Rejection, string>> = {
+  unknown: 'is unknown or not valid',
+  expired: 'has expired',
+  leaked: 'was reported as leaked',
+  suspended: 'is suspended',
+  blocked: 'is blocked for this API or this server',
+};
 
 function rateLimit({ scope, untilBy }: ScopeState, model: string, whose: string): string {
   if (scope === 'project') return 'every slot of its account is busy';

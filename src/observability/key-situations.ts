@@ -2,7 +2,7 @@ import type { KeyState } from '../pool/inspection.ts';
 import type { Cause } from '../pool/verdicts.ts';
 import { isoTime } from '../shared/clock.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
-import { timeOf } from './key-report.ts';
+import { said, timeOf } from './key-report.ts';
 import type { Situation } from './reports.ts';
 import {
   listOf,
@@ -37,7 +37,7 @@ function allOut(service: ServiceFacts, models: readonly ModelFacts[], now: numbe
   return situation(now, {
     ...(isMixed
       ? { ...mixed(service, models[0]?.states ?? []), cause: 'mixed' }
-      : { ...GROUPS[group].all(service), cause: states[0]?.cause ?? group }),
+      : { ...GROUPS[group].all(service, states), cause: states[0]?.cause ?? group }),
     ...{ look: 'bad', service: provider.name, ...endOf(states, now) },
     ...named(states.map(({ id }) => id)),
     since: isoTime(since),
@@ -58,7 +58,10 @@ function modelOut(service: ServiceFacts, { target, states }: ModelFacts, now: nu
     ...{ kind: 'models_out', look: 'wait', service: provider.name, model: target.label },
     ...(isMixed
       ? { fault: 'quota', remedy: WAIT_OR_ADD, cause: 'mixed' }
-      : { ...GROUPS[group].all(service), kind: 'models_out', cause: states[0]?.cause ?? group }),
+      : {
+          ...GROUPS[group].all(service, states),
+          ...{ kind: 'models_out', cause: states[0]?.cause ?? group },
+        }),
     sentence: `No ${titleOf(service)} key is available for ${what}${why}${rest}.`,
     ...endOf(states, now),
     ...named(states.map(({ id }) => id)),
@@ -105,7 +108,7 @@ interface GroupWords {
   /** After a number of keys. */
   readonly some: string;
   /** Where every key of a service is in the group. */
-  readonly all: (service: ServiceFacts) => Reason;
+  readonly all: (service: ServiceFacts, states: readonly KeyState[]) => Reason;
 }
 
 const outBy =
@@ -123,6 +126,7 @@ const group = (
 ): GroupWords => ({ each, some, all: outBy(fault, each, remedy) });
 
 const FIX = 'Fix that at the provider, then release the key.';
+const REJECTED = 'is rejected by the provider';
 
 const GROUPS: Readonly<Record<Group, GroupWords>> = {
   minute: group(
@@ -154,7 +158,7 @@ const GROUPS: Readonly<Record<Group, GroupWords>> = {
     some: 'not allowed to use the model',
     all: (service) => wrongNames(service),
   },
-  rejected: group('is rejected by the provider', 'rejected', 'key', FIX),
+  rejected: { ...group(REJECTED, 'rejected', 'key', FIX), all: allRejected },
   credit: group(
     'has no credit left, or its plan or spend cap ends here',
     'without credit',
@@ -168,6 +172,22 @@ const GROUPS: Readonly<Record<Group, GroupWords>> = {
     "Look at the keys' last errors.",
   ),
 };
+
+function allRejected(service: ServiceFacts, states: readonly KeyState[]): Reason {
+  const why = saidOfAll(service, states);
+  return outBy('key', why === null ? REJECTED : `is rejected: ${why}`, FIX)(service);
+}
+
+/** Null where the provider does not say the same of each of these rejected keys. */
+function saidOfAll(
+  { provider }: Pick<ServiceFacts, 'provider'>,
+  states: readonly KeyState[],
+): string | null {
+  const [rejection, ...others] = new Set(states.map((state) => state.rejection));
+  if (rejection === undefined || others.length > 0) return null;
+  const isOne = states.every(({ id }) => id === states[0]?.id);
+  return said(provider.name, isOne ? 'it' : 'each', rejection);
+}
 
 function wrongNames({ provider, ...service }: ServiceFacts): Reason {
   const { prefix, hasPersonas = false } = provider;
@@ -234,33 +254,38 @@ function realEnd({ state, cause, until = 0, untilBy }: KeyState, now: number) {
 /** Some keys need action, by what for. */
 export function situationsNeedingAction(service: ServiceFacts, now: number): readonly Situation[] {
   const { models } = service;
-  const causes = new Map<Cause, Map<string, number>>();
-  for (const { id, state, cause, since = now } of models.flatMap(({ states }) => states)) {
-    if (state !== 'exhausted' || cause === undefined) continue;
-    const keys = causes.get(cause) ?? new Map<string, number>();
-    causes.set(cause, keys.set(id, Math.min(keys.get(id) ?? since, since)));
+  const causes = new Map<Cause, Map<string, KeyState>>();
+  for (const state of models.flatMap(({ states }) => states)) {
+    const { id, cause, since = now } = state;
+    if (state.state !== 'exhausted' || cause === undefined) continue;
+    const keys = causes.get(cause) ?? new Map<string, KeyState>();
+    const isEarlier = since < (keys.get(id)?.since ?? Number.POSITIVE_INFINITY);
+    causes.set(cause, isEarlier ? keys.set(id, state) : keys);
   }
   return [...causes].map(([cause, keys]) => needingActionFor(service, cause, keys, now));
 }
 
-/** @param keys since when, by their ids */
+/** @param keys by their ids */
 function needingActionFor(
   { provider, retiredCause }: ServiceFacts,
   cause: Cause,
-  keys: ReadonlyMap<string, number>,
+  keys: ReadonlyMap<string, KeyState>,
   now: number,
 ): Situation {
   const ids = [...keys.keys()];
   const [only] = ids;
   const isOne = ids.length === 1;
-  const needs = NEEDS[cause] ?? NEEDS_SOMETHING;
+  const states = [...keys.values()];
+  const says = saidOfAll({ provider }, states);
+  const needs = (says === null ? NEEDS[cause] : undefined) ?? NEEDS_SOMETHING;
+  const because = says === null ? '' : `: ${says}`;
   const why = cause === 'key_rejected' && retiredCause !== null ? `. ${retiredCause}` : '';
   return situation(now, {
     ...{ kind: 'key_needs_action', look: 'wait', service: provider.name, cause, fault: 'key' },
     ...named(ids),
-    sentence: `${listOf(ids)} ${isOne ? needs.one : needs.many}${why}.`,
+    sentence: `${listOf(ids)} ${isOne ? needs.one : needs.many}${because}${why}.`,
     remedy: `Fix that at ${titleOf({ provider })}, then release ${isOne ? 'the key' : 'each key'}.`,
-    since: isoTime(Math.min(...keys.values())),
+    since: isoTime(Math.min(...states.map(({ since = now }) => since))),
     untilText: isOne ? 'it is fixed' : 'they are fixed',
     link: provider.keysPage ?? (isOne ? `#key=${only}` : null),
   });

@@ -64,8 +64,11 @@ const SEVERAL_CAUSES: ReadonlySet<Situation['kind']> = new Set([
 export type Reason = Pick<Situation, 'kind' | 'sentence' | 'fault' | 'remedy'> & Partial<Situation>;
 
 /** `Google`. */
-export const titleOf = ({ provider: { name } }: Pick<ServiceFacts, 'provider'>) =>
-  `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
+export const titleOf = ({
+  provider: { name },
+}: {
+  readonly provider: Pick<ProviderFacts, 'name'>;
+}) => `${name.charAt(0).toUpperCase()}${name.slice(1)}`;
 
 export function named(ids: readonly string[]): Pick<Situation, 'keys' | 'keysInAll'> {
   const all = [...new Set(ids)];

@@ -1,5 +1,6 @@
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import { MINUTE_MS } from '../shared/clock.ts';
+import type { Rejection } from '../shared/failure.ts';
 import type { Target } from '../shared/target.ts';
 import type { Candidate, Roster } from './candidate-set.ts';
 import { isProbed } from './half-open.ts';
@@ -51,6 +52,7 @@ export interface KeyState {
   readonly id: string;
   readonly state: 'available' | PublicEffect;
   readonly cause?: Cause;
+  readonly rejection?: Rejection | undefined;
   readonly since?: number;
   readonly until?: number;
   readonly untilBy?: UntilBy;
@@ -90,6 +92,7 @@ export interface ScopeState {
   /** Whether a probe is under way. */
   readonly isProbing: boolean;
   readonly cause: Cause;
+  readonly rejection?: Rejection | undefined;
   readonly effect: Effect;
   readonly untilBy: UntilBy;
   readonly since: number;
@@ -199,10 +202,10 @@ export function stateOf(candidate: Candidate, now: number): KeyState {
   const decisive =
     allScopes.find(({ needsAction }) => needsAction) ?? longest ?? ejected(ejection.scope, now);
   if (decisive === null || decisive.health.state === 'ready') return { id, state: 'available' };
-  const { effect, cause, since } = decisive.health.finding;
+  const { effect, cause, rejection, since } = decisive.health.finding;
   const last = lastToEnd(decisive.health, longest?.health);
-  const { until } = last;
-  return { id, state: publicly(effect), cause, since, until, untilBy: untilBy(last.finding) };
+  const why = { state: publicly(effect), cause, rejection, since };
+  return { id, ...why, until: last.until, untilBy: untilBy(last.finding) };
 }
 
 const publicly = (effect: Effect): PublicEffect =>
@@ -277,14 +280,14 @@ function scopeState(
   const { health } = scope;
   if (health.state === 'ready') return null;
   const { until, finding } = health;
-  const { cause, effect, since } = finding;
+  const { cause, rejection, effect, since } = finding;
   // A park by the operator is over without a probe.
   if (cause === 'operator' && until <= now) return null;
   const isProbing = isProbed(scope, now);
   const state = isProbing || until <= now ? 'half_open' : 'parked';
   const by = untilBy(finding);
   const what = { scope: name, target, state, isProbing, features: [] } as const;
-  return { ...what, cause, effect, untilBy: by, since, until };
+  return { ...what, cause, rejection, effect, untilBy: by, since, until };
 }
 
 const featureStates = ({ key, set }: Candidate, now: number): readonly ScopeState[] =>

@@ -19,7 +19,7 @@ export interface Parked {
 }
 
 type FeaturePark = Extract<Park, { scope: 'project_model_feature' }>;
-type Cooldown = Pick<Exclude<Park, FeaturePark>, 'ms' | 'effect' | 'isHinted'>;
+type Cooldown = Omit<Exclude<Park, FeaturePark>, 'scope'>;
 
 export interface LeaseTerms {
   readonly candidate: Candidate;
@@ -292,12 +292,12 @@ export class Lease {
     return { scope, features, until: set.features.park(key.project, found) };
   }
 
-  #park(scope: Scope, { ms, effect, isHinted }: Cooldown, cause: Cause): void {
+  #park(scope: Scope, { ms, effect, isHinted, rejection }: Cooldown, cause: Cause): void {
     const now = this.#context.now();
     const until = now + Math.min(ms, this.#context.cooldownMs);
     const before = scope.health;
-    const { reach } = this;
-    scope.park(until, { cause, effect, reach, isHinted, since: now, foundAt: this.#knowsUntil });
+    const why = { cause, rejection, effect, reach: this.reach, isHinted };
+    scope.park(until, { ...why, since: now, foundAt: this.#knowsUntil });
     if (scope.health !== before) this.#context.found(scope);
   }
 }

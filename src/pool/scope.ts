@@ -1,4 +1,5 @@
 import type { ProviderName } from '../shared/api-key.ts';
+import type { Rejection } from '../shared/failure.ts';
 import type { Cause, Effect, ScopeKind } from './verdicts.ts';
 
 /**
@@ -13,6 +14,8 @@ export const coversReach = (reach: Reach, other: Reach): boolean =>
 /** Why a scope is not ready. */
 export interface Finding {
   readonly cause: Cause;
+  /** Of a rejected key. Undefined where the provider does not say why. */
+  readonly rejection?: Rejection | undefined;
   readonly effect: Effect;
   /** Of the attempt that found it. */
   readonly reach: Reach;
@@ -186,13 +189,11 @@ export class Scope {
 /** What an earlier finding that is not disproved yet adds to a new one. */
 function strengthened(finding: Finding, before: Health): Finding {
   if (before.state === 'ready') return finding;
-  const { cause, effect, reach, isHinted, since, foundAt } = finding;
+  const { cause, reach, since, foundAt } = finding;
   const { finding: earlier } = before;
   return {
-    cause,
-    effect,
+    ...finding,
     reach: earlier.reach === 'whole' ? 'whole' : reach,
-    isHinted,
     since: earlier.cause === cause ? earlier.since : since,
     foundAt: Math.max(foundAt, earlier.foundAt),
   };

@@ -1,4 +1,9 @@
-import { FAILURE_KINDS, type Failure, type FailureKind } from '../shared/failure.ts';
+import {
+  FAILURE_KINDS,
+  type Failure,
+  type FailureKind,
+  type Rejection,
+} from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import { FUNCTIONS, type RequestShape } from '../shared/request-shape.ts';
 
@@ -34,6 +39,7 @@ export type Park =
       readonly effect: Effect;
       /** Whether the provider set the time. */
       readonly isHinted: boolean;
+      readonly rejection?: Rejection | undefined;
     }
   | {
       /** What is special about a request, for one project and model: requests with all of it. */
@@ -85,7 +91,7 @@ const VERDICTS = {
     request: 'next_key',
   },
   key_rejected: {
-    park: () => needsAction('key'),
+    park: ({ rejection }) => ({ ...needsAction('key'), rejection }),
     proves: 'nothing',
     request: 'next_key',
   },

@@ -47,7 +47,11 @@ export type Failure =
       readonly of?: 'billing';
     } & MayConcernRequest)
   /** The key is unknown, leaked, suspended or blocked. */
-  | (Described & { readonly kind: 'key_rejected' } & MayConcernRequest)
+  | (Described & {
+      readonly kind: 'key_rejected';
+      /** Undefined where the provider does not say why. */
+      readonly rejection?: Rejection | undefined;
+    } & MayConcernRequest)
   /** This key, or its whole project ("limit 0"), may not use the model; for Anam: the persona. */
   | (Described & {
       readonly kind: 'model_unavailable';
@@ -80,6 +84,10 @@ export type Failure =
       readonly wasSlower: 'no' | 'perhaps' | 'clearly';
     })
   | (Described & { readonly kind: 'internal_error' });
+
+/** Why a provider rejects a key. `blocked`: for the API that is asked, or for callers such as this server. */
+export const REJECTIONS = ['unknown', 'expired', 'leaked', 'suspended', 'blocked'] as const;
+export type Rejection = (typeof REJECTIONS)[number];
 
 /** What is special about the request, if anything, may be the cause: the refusal quotes it, or names no cause. */
 interface MayConcernRequest {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { SharedHealth } from '../pool/scope.ts';
 import { EFFECTS, PARKING_KINDS } from '../pool/verdicts.ts';
+import { REJECTIONS } from '../shared/failure.ts';
 import { parseJson } from '../shared/json.ts';
 
 /**
@@ -12,9 +13,13 @@ export function writeRecord({ openedAt, found }: SharedHealth, clockOffset: numb
   const there = (at: number) => (at === 0 ? 0 : at + clockOffset);
   if (found === null) return `${there(openedAt)}|0|0|`;
   const { until, finding } = found;
-  const { cause, effect, reach, isHinted, since, foundAt } = finding;
-  const rest = { cause, effect, reach, isHinted, since: there(since) };
-  return [there(openedAt), there(foundAt), there(until), JSON.stringify(rest)].join('|');
+  const { foundAt, ...rest } = finding;
+  return [
+    there(openedAt),
+    there(foundAt),
+    there(until),
+    JSON.stringify({ ...rest, since: there(finding.since) }),
+  ].join('|');
 }
 
 export interface RecordLimits {
@@ -63,6 +68,7 @@ const CAUSES = [...PARKING_KINDS, 'operator'] as const;
 
 const FINDING = z.object({
   cause: z.enum(CAUSES),
+  rejection: z.enum(REJECTIONS).optional(),
   effect: z.enum(EFFECTS),
   reach: z.enum(['part', 'whole']),
   isHinted: z.boolean(),

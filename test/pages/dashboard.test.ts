@@ -186,8 +186,10 @@ describeInBrowser('the dashboard', (browser) => {
     await trace.getByText('key rejected').first().waitFor();
     await trace.getByText('client-1', { exact: true }).waitFor();
     await trace.getByRole('link', { name: 'google-2', exact: true }).click();
-    await panelOf(page, 'Key google-2')
-      .getByText('Your API key was reported as leaked')
+    const panel = panelOf(page, 'Key google-2');
+    await panel.getByText('Your API key was reported as leaked').first().waitFor();
+    await panel
+      .getByText(/^Google says that the key was reported as leaked; needs action/)
       .first()
       .waitFor();
     await page.goto(`${app.url}/dashboard#request=${id}`);

@@ -11,6 +11,8 @@ import {
 } from './gemini-answers.ts';
 
 const REJECTED = { kind: 'key_rejected' };
+const rejectedAs = (rejection: string) => ({ ...REJECTED, rejection });
+const UNKNOWN = rejectedAs('unknown');
 const NO_CREDIT = { kind: 'out_of_credit' };
 const FAULT = { kind: 'request_fault' };
 const FAULT_OF_RESOURCE = { ...FAULT, about: 'resource' };
@@ -21,10 +23,10 @@ const ENABLE_BILLING = 'Please enable billing on your project in Google AI Studi
 
 describe('a 400', () => {
   it.each([
-    ['API key not valid. Please pass a valid API key.', [errorInfo('API_KEY_INVALID')], REJECTED],
-    ['Bad key', [{ reason: 'API_KEY_INVALID' }], REJECTED],
-    ['API key expired. Please renew the API key.', [], REJECTED],
-    ['API Key not found. Please pass a valid API key.', [], REJECTED],
+    ['API key not valid. Please pass a valid API key.', [errorInfo('API_KEY_INVALID')], UNKNOWN],
+    ['Bad key', [{ reason: 'API_KEY_INVALID' }], UNKNOWN],
+    ['API key expired. Please renew the API key.', [], rejectedAs('expired')],
+    ['API Key not found. Please pass a valid API key.', [], UNKNOWN],
     ['Cache content 42 is expired.', [], FAULT],
     ['The input token count exceeds the maximum number of tokens allowed.', [], FAULT],
     ['Unknown name "API key expired": Cannot find field.', [badRequest('Cannot find')], FAULT],
@@ -70,25 +72,25 @@ describe('a 402', () => {
 
 describe('a 403', () => {
   it.each([
-    'CONSUMER_SUSPENDED',
-    'CONSUMER_INVALID',
-    'SERVICE_DISABLED',
-    'API_KEY_SERVICE_BLOCKED',
-    'API_KEY_HTTP_REFERRER_BLOCKED',
-    'API_KEY_IP_ADDRESS_BLOCKED',
-    'API_KEY_ANDROID_APP_BLOCKED',
-    'API_KEY_IOS_APP_BLOCKED',
-  ])('for the reason %s means a bad key', (reason) => {
+    ['CONSUMER_SUSPENDED', rejectedAs('suspended')],
+    ['CONSUMER_INVALID', REJECTED],
+    ['SERVICE_DISABLED', REJECTED],
+    ['API_KEY_SERVICE_BLOCKED', rejectedAs('blocked')],
+    ['API_KEY_HTTP_REFERRER_BLOCKED', rejectedAs('blocked')],
+    ['API_KEY_IP_ADDRESS_BLOCKED', rejectedAs('blocked')],
+    ['API_KEY_ANDROID_APP_BLOCKED', rejectedAs('blocked')],
+    ['API_KEY_IOS_APP_BLOCKED', rejectedAs('blocked')],
+  ])('for the reason %s means a bad key', (reason, expected) => {
     const answer = googleAnswer(403, 'PERMISSION_DENIED', 'No.', [errorInfo(reason)]);
-    expect(bare(classify(answer))).toEqual(REJECTED);
+    expect(bare(classify(answer))).toEqual(expected);
   });
 
   it.each([
-    ['Your API key was reported as leaked. Please use another API key.', REJECTED],
+    ['Your API key was reported as leaked. Please use another API key.', rejectedAs('leaked')],
     ['Your project has been denied access. Please contact support.', REJECTED],
-    ["Permission denied: Consumer 'api_key:x' has been suspended.", REJECTED],
+    ["Permission denied: Consumer 'api_key:x' has been suspended.", rejectedAs('suspended')],
     ['Generative Language API has not been used in project 1 before.', REJECTED],
-    ['Requests from referer <empty> are blocked.', REJECTED],
+    ['Requests from referer <empty> are blocked.', rejectedAs('blocked')],
     ['Spend cap reached for this project.', NO_CREDIT],
     ['This API method requires billing to be enabled.', NO_CREDIT],
     ['CachedContent not found (or permission denied)', FAULT_OF_RESOURCE],

@@ -26,6 +26,13 @@ describe('a record', () => {
     );
   });
 
+  it('has what the provider says of a rejected key', () => {
+    const rejected = { cause: 'key_rejected', rejection: 'leaked' } as const;
+    const { found } = parked;
+    const known = { ...parked, found: { ...found, finding: { ...found.finding, ...rejected } } };
+    expect(readRecord(writeRecord(known, 0), LIMITS)).toEqual(known);
+  });
+
   it('parks for a cooldown at most, or a week where an operator has parked the key', () => {
     const far = writeRecord(parked, 0).replace(`|${NOW + 1000}|`, '|8000000000000000|');
     expect(readRecord(far, LIMITS)?.found?.until).toBe(NOW + HOUR);

@@ -1,5 +1,5 @@
 import { DAY_MS } from '../../shared/clock.ts';
-import type { Failure, QuotaLimit, QuotaName } from '../../shared/failure.ts';
+import type { Failure, QuotaLimit, QuotaName, Rejection } from '../../shared/failure.ts';
 import {
   decide,
   describeFailure,
@@ -79,10 +79,8 @@ function googlesHintMs({ details, message }: GoogleError): number | undefined {
 }
 
 const MISCONFIGURED: Finding = { kind: 'misconfigured' };
-const KEY_REJECTED: Finding = { kind: 'key_rejected' };
 const OUT_OF_CREDIT: Finding & { kind: 'out_of_credit' } = { kind: 'out_of_credit' };
 /** A message may quote what the caller has sent: only a reason, a status or a whole sentence of Google's is sure. */
-const PERHAPS_REJECTED: Finding = { ...KEY_REJECTED, mayConcernRequest: true };
 const PERHAPS_NO_CREDIT: typeof OUT_OF_CREDIT = { ...OUT_OF_CREDIT, mayConcernRequest: true };
 const REQUEST_FAULT: Finding = { kind: 'request_fault' };
 const NOT_ITS_RESOURCE: Finding = { kind: 'request_fault', about: 'resource' };
@@ -94,6 +92,15 @@ const BAD_KEY =
   /^(?:API_KEY_INVALID|CONSUMER_SUSPENDED|CONSUMER_INVALID|SERVICE_DISABLED|API_KEY_(?:\w+_)?BLOCKED)$/;
 const NO_BILLING = /^BILLING_DISABLED$/;
 const MODEL_CAPACITY = /^MODEL_CAPACITY_EXHAUSTED$/;
+
+/** By Google's reasons and sentences; the first that holds. */
+const REJECTIONS: readonly (readonly [said: RegExp, rejection: Rejection])[] = [
+  [/\breported as leaked\b/i, 'leaked'],
+  [/\bAPI key expired\b/i, 'expired'],
+  [/^CONSUMER_SUSPENDED$|\b(?:has been|is) suspended\b/i, 'suspended'],
+  [/^API_KEY_(?:\w+_)?BLOCKED$|\brequests (?:from|to) .{1,300} (?:are|is) blocked\b/i, 'blocked'],
+  [/^API_KEY_INVALID$|\bAPI key not (?:valid|found)\b/i, 'unknown'],
+];
 
 /*
  * A 400 often quotes the caller. So its text decides only as Google's own whole sentence, as seen in real
@@ -163,23 +170,26 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
   // INVALID_ARGUMENT and FAILED_PRECONDITION: mostly the request's fault, but a bad key answers so too.
   400: [
     { when: isPage, failure: MISCONFIGURED },
-    { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
+    { when: hasReason(BAD_KEY), failure: keyRejected },
     { when: pointsAtFields, failure: REQUEST_FAULT },
-    { when: says(KEY_INVALID), failure: KEY_REJECTED },
+    { when: says(KEY_INVALID), failure: keyRejected },
     { when: says(WRONG_LOCATION), failure: MISCONFIGURED },
     { when: says(...NEEDS_PAID_PLAN), failure: OUT_OF_CREDIT },
     { when: always, failure: REQUEST_FAULT },
   ],
-  401: [{ when: always, failure: KEY_REJECTED }],
+  401: [{ when: always, failure: keyRejected }],
   402: [{ when: always, failure: { ...OUT_OF_CREDIT, of: 'billing' } }],
   // PERMISSION_DENIED: the key, its money, a resource of another project, or this key and model.
   403: [
-    { when: hasReason(BAD_KEY), failure: KEY_REJECTED },
+    { when: hasReason(BAD_KEY), failure: keyRejected },
     { when: hasReason(NO_BILLING), failure: OUT_OF_CREDIT },
     // Before every other text: it quotes the name that the caller gave the file.
     { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },
     { when: says(SPEND_CAP, NEEDS_BILLING), failure: PERHAPS_NO_CREDIT },
-    { when: says(...KEY_REFUSED_TEXT), failure: PERHAPS_REJECTED },
+    {
+      when: says(...KEY_REFUSED_TEXT),
+      failure: (refusal) => ({ ...keyRejected(refusal), mayConcernRequest: true }),
+    },
     { when: isNotGoogles, failure: MISCONFIGURED },
     { when: always, failure: NOT_FOR_THIS_KEY },
   ],
@@ -196,7 +206,7 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
   429: [
     // Google's front end doubts our address ("automated queries"): no key's quota.
     { when: isPage, failure: UPSTREAM_DOWN },
-    { when: hasNoQuotaForAnyModel, failure: KEY_REJECTED },
+    { when: hasNoQuotaForAnyModel, failure: keyRejected },
     { when: hasReason(MODEL_CAPACITY), failure: UPSTREAM_DOWN },
     { when: hasNoQuotaForThisModel, failure: NO_QUOTA },
     // The RetryInfo beside a day's quota is wrong: it is ignored.
@@ -249,6 +259,13 @@ function says(...phrases: readonly RegExp[]) {
 function hasReason(reasons: RegExp) {
   return ({ error }: GeminiRefusal): boolean =>
     error.details.some((detail) => detail.type === 'ErrorInfo' && reasons.test(detail.reason));
+}
+
+function keyRejected({ error }: GeminiRefusal): Finding & { kind: 'key_rejected' } {
+  const reasons = error.details.map((detail) => (detail.type === 'ErrorInfo' ? detail.reason : ''));
+  const said = [...reasons, error.message];
+  const [, rejection] = REJECTIONS.find(([words]) => said.some((one) => words.test(one))) ?? [];
+  return { kind: 'key_rejected', rejection };
 }
 
 function namesQuota(period: RegExp) {

@@ -110,6 +110,45 @@ describe('the verdict of the overview', () => {
     });
   });
 
+  it.each([
+    ['leaked', 'was reported as leaked'],
+    ['suspended', 'is suspended'],
+    ['expired_key', 'has expired'],
+    ['key_blocked', 'is blocked for this API or this server'],
+    ['bad_key', 'is unknown or not valid'],
+  ] as const)('says what Google says of a rejected key: %s', async (kind, says) => {
+    const app = await startApp({
+      environment: { ...ONE, GOOGLE_API_KEY_2: 'g-two', GOOGLE_API_KEY_3: 'g-three' },
+    });
+    const reject = async (...rejected: string[]) => {
+      for (const key of rejected) app.standin.setFault(key, { kind });
+      for (let i = 0; i < 3; i += 1) await app.chat('Hi');
+      return (await verdictOf(app)).situations.map(({ sentence }) => sentence);
+    };
+    expect(await reject('g-two')).toContain(`google-2 needs action: Google says that it ${says}.`);
+    expect(await reject('g-three')).toContain(
+      `google-2 and google-3 need action: Google says that each ${says}.`,
+    );
+    expect(await reject('g-one')).toContain(
+      `Every Google key is rejected: Google says that each ${says}.`,
+    );
+    const { body } = await app.get('/api/keys?search=google-2', AS_ADMIN);
+    expect(body.keys[0].explanation).toMatch(`Google says that the key ${says}; needs action;`);
+    expect(body.keys[0].scopes[0].explanation).toBe(body.keys[0].explanation);
+  });
+
+  it('says that keys are rejected where Google gives several reasons, or none', async () => {
+    const app = await startApp({ environment: { ...ONE, GOOGLE_API_KEY_2: 'g-two' } });
+    app.standin.setFault('g-one', { kind: 'leaked' });
+    app.standin.setFault('g-two', { kind: 'service_disabled' });
+    await app.chat('Hi');
+    const sentences = (await verdictOf(app)).situations.map(({ sentence }) => sentence);
+    expect(sentences).toContain('Every Google key is rejected by the provider.');
+    expect(sentences).toContain(
+      'google and google-2 need action: the provider rejects them as unknown, leaked, blocked or not allowed here.',
+    );
+  });
+
   it('names the base URL at which nothing answers', async () => {
     const { url } = await startReceiver();
     closing.splice(0).forEach((close) => void close());

@@ -56,7 +56,11 @@ describe('the list of keys', () => {
   });
 
   it.each([
-    [{ fault: { kind: 'leaked' } }, 'key_rejected', /rejects this key.*needs action/],
+    [
+      { fault: { kind: 'leaked' } },
+      'key_rejected',
+      /^Google says that the key was reported as leaked; needs action/,
+    ],
     [
       { limits: { rpm: 1 } },
       'rate_limited',
