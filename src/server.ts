@@ -385,7 +385,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     ...{ lastCheckOf: parts.checks.lastOf, atOtherAddress },
     isClient: (name) => clients.get(name) !== null,
   });
-  const metrics = createMetrics({ ...parts, measuresProcess, prices });
+  const metrics = createMetrics({ ...parts, measuresProcess, prices, usage });
   const alerts = await loadAlerts(config, { ...parts, instance });
   const incidents = new Incidents({ ...parts, ...view, instance, alerts });
   const requested = targets.filter(({ use }) => use === 'chat' || use === 'embeddings');
