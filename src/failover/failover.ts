@@ -767,7 +767,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     if (trace.hedge === 'started') trace.hedge = trace.success?.isHedge ? 'won' : 'wasted';
     trace.ms = this.#options.clock.now() - trace.startedAt;
     trace.end = end;
-    const hadTrouble = end.kind === 'refused' || trace.attempts.length > 1;
+    const endedWell = end.kind === 'answered' || end.kind === 'client_gone';
+    const hadTrouble = !endedWell || trace.attempts.length > 1;
     for (const sink of this.#options.sinks) {
       if (hadTrouble) sink.requestHadTrouble?.(trace);
       sink.requestEnded?.(trace);

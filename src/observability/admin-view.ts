@@ -91,7 +91,7 @@ export function createAdminView(options: AdminViewOptions): AdminView {
   const startedAt = clock.now();
   const instances = createInstances({ ...options, stats, services, startedAt });
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
-  const troubles = createTroubles();
+  const troubles = createTroubles(stats.answersOf);
   const { unprovenKeys } = actions;
   const verdict = watchSituations({ ...options, troubles, unprovenKeys });
   const overview = createOverview({

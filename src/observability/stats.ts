@@ -1,6 +1,7 @@
 import type { AttemptTrace, EndedTrace, RequestEnd, TraceSink } from '../failover/trace.ts';
 import type { Parked } from '../pool/lease.ts';
 import { provedBy, verdictOf } from '../pool/verdicts.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import { isoTime } from '../shared/clock.ts';
 import type { Failure, FailureKind } from '../shared/failure.ts';
 import { PLAIN } from '../shared/request-shape.ts';
@@ -15,6 +16,7 @@ import type { KeyReport } from './reports.ts';
  */
 export interface Stats extends TraceSink {
   requestEnded(request: EndedTrace): void;
+  requestHadTrouble(request: EndedTrace): void;
   attemptFailed(attempt: AttemptTrace): void;
   ofKey(id: string, now: number): KeyStats;
   /**
@@ -22,6 +24,8 @@ export interface Stats extends TraceSink {
    * is parked for a reason that is shown anyway.
    */
   hasSettledSince(id: string, at: number): boolean;
+  /** How many requests a provider has answered since the start. */
+  answersOf(provider: ProviderName): number;
   /** Our own limit for one address has refused a request. */
   turnedAway(now: number): void;
   /** A client was over its budget or its share. */
@@ -52,6 +56,8 @@ export function createStats(): Stats {
   const failures = createFailureGroups();
   const latest = new LatestRequests(MAX_LATEST);
   const troubled = new LatestRequests(MAX_TROUBLED);
+  const answers = new Map<ProviderName, number>();
+  const answersOf = (provider: ProviderName) => answers.get(provider) ?? 0;
   const countAttempt = (attempt: AttemptTrace) => {
     let counts = byKey.get(attempt.key);
     if (counts === undefined) {
@@ -73,13 +79,17 @@ export function createStats(): Stats {
     requestEnded(request) {
       if (request.success !== null) countAttempt(request.success);
       countRequest(request, minutes);
-      const kept = keepRequest(request);
-      latest.add(kept);
-      if (hadTrouble(request)) {
-        troubled.add(kept);
-        failures.add(kept);
-      }
+      latest.add(keepRequest(request));
+      if (request.end.kind !== 'answered') return;
+      const [{ provider }] = request.targets;
+      answers.set(provider, answersOf(provider) + 1);
     },
+    requestHadTrouble(request) {
+      const kept = keepRequest(request);
+      troubled.add(kept);
+      failures.add(kept);
+    },
+    answersOf,
     ofKey(id, now) {
       const { firstMs, settledAt: _, ...counts } = byKey.get(id) ?? noCounts();
       return { ...counts, latency: firstMs.latency(now) };
@@ -122,9 +132,6 @@ const COUNTED_AS: Partial<Record<RequestEnd['kind'], Counted>> = {
   broken_off: 'brokenOff',
   internal_error: 'brokenOff',
 };
-
-const hadTrouble = ({ end, attempts }: EndedTrace) =>
-  attempts.length > 1 || (end.kind !== 'answered' && end.kind !== 'client_gone');
 
 interface KeyCounts extends Omit<KeyStats, 'latency'> {
   readonly firstMs: LatencySamples;
