@@ -103,6 +103,10 @@ it('a group of failures leads to its requests after many successes, with all att
         { authorization: `Bearer ${CLIENT_TOKEN}`, 'x-request-id': id },
       ),
     );
+  const badRequest = { code: 400, status: 'INVALID_ARGUMENT', message: 'Bad part.' };
+  const fault = { kind: 'raw', status: 400, body: { error: badRequest } } as const;
+  for (const key of ['g-one', 'g-two']) app.standin.setFault(key, fault);
+  await ask('at-fault');
   for (const key of ['g-one', 'g-two']) app.standin.setFault(key, { kind: 'internal' });
   await ask('failed-1');
   await ask('failed-2');
@@ -114,6 +118,7 @@ it('a group of failures leads to its requests after many successes, with all att
       ...{ code: 'upstream_failed', kind: null, service: 'google', count: 2 },
       ...{ clients: ['client-1'], requestIds: ['failed-2', 'failed-1'] },
     },
+    { code: null, kind: 'request_fault', count: 1, requestIds: ['at-fault'] },
   ]);
   expect(latest.map(({ requestId }) => requestId)).not.toContain('failed-1');
   const trace = await requestWith(app, 'failed-1');
