@@ -11,8 +11,8 @@ import {
 } from '../failover/trace.ts';
 import type { Outcome } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
-import type { Usage } from '../shared/failure.ts';
-import { costOfTokens, type Prices } from '../shared/prices.ts';
+import { NO_USAGE, type Usage } from '../shared/failure.ts';
+import { costOf, type Prices } from '../shared/prices.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Target, TargetUse } from '../shared/target.ts';
 import { countedFor, modelName, WEB } from './usage.ts';
@@ -287,11 +287,11 @@ function bindUsage({ counter }: Families, prices: Prices | null) {
         request(end: RequestEnd): void {
           asked.count += 1;
           if (price !== undefined && cost !== undefined && end.kind === 'answered')
-            cost.count += price.request;
+            cost.count += costOf(price, NO_USAGE, 1);
         },
         tokens(usage: Usage): void {
           for (const [field, series] of used()) series.count += usage[field];
-          if (price !== undefined && cost !== undefined) cost.count += costOfTokens(price, usage);
+          if (price !== undefined && cost !== undefined) cost.count += costOf(price, usage, 0);
         },
       };
     });

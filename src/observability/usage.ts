@@ -3,7 +3,7 @@ import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failo
 import { atMost, type Clock, DAY_MS, isoTime, type Timer } from '../shared/clock.ts';
 import type { DurableStore, NumberRow } from '../shared/durable-store.ts';
 import type { Logger } from '../shared/logger.ts';
-import { costOfTokens, type Prices } from '../shared/prices.ts';
+import { costOf, type Prices, withoutNoise } from '../shared/prices.ts';
 import type { Target } from '../shared/target.ts';
 import { type Overview, USAGE_COUNTS, USAGE_DIMENSIONS, type UsageReport } from './reports.ts';
 
@@ -381,7 +381,7 @@ class UsageTable {
     if (this.#prices === null) return null;
     const price = this.#prices.models.get(model);
     const usage = { ...noNumbers(), ...numbers };
-    if (price !== undefined) return costOfTokens(price, usage) + usage.answered * price.request;
+    if (price !== undefined) return costOf(price, usage, usage.answered);
     if (usage.inputTokens + usage.outputTokens > 0) this.#unpriced.add(model);
     return null;
   }
@@ -415,8 +415,7 @@ const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 :
 
 const noSum = (): Sum => ({ ...noNumbers(), cost: null });
 
-/** Sums of fractions have meaningless last digits. */
 const withRoundCost = (sum: Sum): Sum => ({
   ...sum,
-  cost: sum.cost === null ? null : Math.round(sum.cost * 1e6) / 1e6,
+  cost: sum.cost === null ? null : withoutNoise(sum.cost),
 });
