@@ -381,7 +381,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const view = createAdminView({
     ...parts,
     ...reported,
-    ...{ inspection, operator, mode, questions, instance, measuresProcess, usage, redact },
+    ...{ inspection, operator, mode, questions, instance, measuresProcess, usage, prices, redact },
     ...{ lastCheckOf: parts.checks.lastOf, atOtherAddress },
     isClient: (name) => clients.get(name) !== null,
   });

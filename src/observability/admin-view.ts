@@ -3,6 +3,7 @@ import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { ApiKey, KnownKey, KnownKeys, ProviderName } from '../shared/api-key.ts';
 import { isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { KeyCheck } from '../shared/key-check.ts';
+import type { Prices } from '../shared/prices.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
@@ -40,6 +41,8 @@ export interface AdminViewOptions
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
   readonly usage: Pick<UsageStats, 'today'>;
+  /** Null without `PRICES`. */
+  readonly prices: Prices | null;
   /** The name of this instance among those of one Redis. */
   readonly instance: string;
   /** Null without Redis. */

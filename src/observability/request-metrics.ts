@@ -12,7 +12,7 @@ import {
 import type { Outcome } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { Usage } from '../shared/failure.ts';
-import { costOfTokens, type Prices } from '../shared/prices.ts';
+import { costOf, type Prices } from '../shared/prices.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Target, TargetUse } from '../shared/target.ts';
 import { type UsageStats, type UsageTotal, WEB } from './usage.ts';
@@ -288,8 +288,11 @@ function bindUsage(
       }
       const price = prices?.models.get(model);
       if (prices === null || costs === null || price === undefined) continue;
-      costs({ client, model, currency: prices.currency }).count =
-        costOfTokens(price, numbers) + numbers.answered * price.request;
+      costs({ client, model, currency: prices.currency }).count = costOf(
+        price,
+        numbers,
+        numbers.answered,
+      );
     }
   };
 }

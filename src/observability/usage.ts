@@ -3,7 +3,7 @@ import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failo
 import { atMost, type Clock, DAY_MS, isoTime, type Timer } from '../shared/clock.ts';
 import type { DurableStore, NumberRow } from '../shared/durable-store.ts';
 import type { Logger } from '../shared/logger.ts';
-import { costOfTokens, type Prices } from '../shared/prices.ts';
+import { costOf, type Prices, withoutNoise } from '../shared/prices.ts';
 import type { Target } from '../shared/target.ts';
 import { type Overview, USAGE_COUNTS, USAGE_DIMENSIONS, type UsageReport } from './reports.ts';
 
@@ -84,14 +84,14 @@ export function createUsageStats(options: UsageOptions): UsageStats {
     addAttempt(pendingAt(startedAt + ms, client, key, target), attempt);
   }
 
-  /** A request counts for the key that answered it, else for the last one that was asked. */
-  function requestEnded({ client, success, attempts, targets, ...request }: EndedTrace): void {
-    const { key, target } = success ?? attempts.at(-1) ?? { key: NO_KEY, target: targets[0] };
-    const pending = pendingAt(request.startedAt + request.ms, client, key, target);
+  function requestEnded(request: EndedTrace): void {
+    const { client, startedAt, ms, success, failovers, end } = request;
+    const { key, target } = countedFor(request);
+    const pending = pendingAt(startedAt + ms, client, key, target);
     if (success !== null) addAttempt(pending, success);
     pending.requests += 1;
-    pending.failovers += request.failovers;
-    if (request.end.kind === 'answered') pending.answered += 1;
+    pending.failovers += failovers;
+    if (end.kind === 'answered') pending.answered += 1;
   }
 
   /** Reports and flushes run one after the other: else a report could count a batch twice or not at all. */
@@ -204,6 +204,10 @@ const logChange = (log: Logger, isStored: boolean) =>
 /** The name in the settings, not that of the model that answers. */
 export const modelName = ({ model, labels, label }: Target): string =>
   model ?? labels.model ?? label;
+
+/** A request counts for the key that answered it, else for the last one that was asked. */
+export const countedFor = (request: EndedTrace): Pick<AttemptTrace, 'key' | 'target'> =>
+  request.success ?? request.attempts.at(-1) ?? { key: NO_KEY, target: request.targets[0] };
 
 type UsageNumbers = Record<(typeof USAGE_COUNTS)[number], number>;
 
@@ -436,7 +440,7 @@ class UsageTable {
     if (this.#prices === null) return null;
     const price = this.#prices.models.get(model);
     const usage = { ...noNumbers(), ...numbers };
-    if (price !== undefined) return costOfTokens(price, usage) + usage.answered * price.request;
+    if (price !== undefined) return costOf(price, usage, usage.answered);
     if (usage.inputTokens + usage.outputTokens > 0) this.#unpriced.add(model);
     return null;
   }
@@ -470,8 +474,7 @@ const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 :
 
 const noSum = (): Sum => ({ ...noNumbers(), cost: null });
 
-/** Sums of fractions have meaningless last digits. */
 const withRoundCost = (sum: Sum): Sum => ({
   ...sum,
-  cost: sum.cost === null ? null : Math.round(sum.cost * 1e6) / 1e6,
+  cost: sum.cost === null ? null : withoutNoise(sum.cost),
 });

@@ -219,7 +219,7 @@ describe('costs', () => {
     end(answered(clock.now()));
     expect(await usage.today()).toMatchObject({ tokensToday: 0 });
     clock.advance(30 * SECOND);
-    expect(await usage.today()).toEqual({ tokensToday: 15, costToday: 0.500076, currency: 'USD' });
+    expect(await usage.today()).toEqual({ tokensToday: 15, costToday: 0.5000764, currency: 'USD' });
     clock.set(MIDNIGHT);
     expect(await usage.today()).toMatchObject({ tokensToday: 0, costToday: 0 });
   });

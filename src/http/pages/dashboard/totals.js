@@ -1,8 +1,7 @@
 // @ts-check
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
-import { countdown } from '/dashboard/page.js';
+import { countdown, money } from '/dashboard/page.js';
 import { atTheEnd, compact, duration, number, serviceName, timeLeft } from './labels.js';
-import { money } from './usage.js';
 
 /** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */
