@@ -10,7 +10,6 @@ import { defaultTargets, type Target } from '../shared/target.ts';
 import { mergeFailures } from './failure-groups.ts';
 import { createInstances, type Instances, type Snapshot } from './instances.ts';
 import { fingerprintOf, reportKey, reportPausedKey } from './key-report.ts';
-import { addUp, DAY_MINUTES, lastHour, mergePeriods, type Period, p95Of } from './minute-counts.ts';
 import {
   createOperatorActions,
   type OperatorAction,
@@ -26,7 +25,15 @@ import {
   type Verdict,
 } from './reports.ts';
 import { type SituationWatchOptions, watchSituations } from './situation-watch.ts';
-import { createStats } from './stats.ts';
+import {
+  addUp,
+  createStats,
+  DAY_MINUTES,
+  lastHour,
+  mergePeriods,
+  type Period,
+  p95Of,
+} from './stats.ts';
 import { createTroubles, type RefusedCaller, type Troubles } from './troubles.ts';
 import type { Today, UsageStats } from './usage.ts';
 

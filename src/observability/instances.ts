@@ -6,17 +6,10 @@ import { type Clock, isoTime } from '../shared/clock.ts';
 import { parseJson } from '../shared/json.ts';
 import type { Prices } from '../shared/prices.ts';
 import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
-import { reportRequest } from './kept-requests.ts';
-import {
-  addUp,
-  DAY_MINUTES,
-  lastHour,
-  type Period,
-  periodSchema,
-  type Span,
-} from './minute-counts.ts';
 import { failureGroup, instanceReport, type RequestReport, requestReport } from './reports.ts';
+import { reportRequest } from './request-report.ts';
 import type { Stats } from './stats.ts';
+import { addUp, DAY_MINUTES, lastHour, type Period, periodSchema, type Span } from './stats.ts';
 
 /** Asks all instances of one Redis. The answer has the part of this instance, and those of the others that answer in time. */
 export interface Instances {

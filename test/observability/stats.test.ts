@@ -1,7 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import type { EndedTrace } from '../../src/failover/trace.ts';
-import { addUp, lastHour, mergePeriods, p95Of } from '../../src/observability/minute-counts.ts';
-import { createStats, type Stats } from '../../src/observability/stats.ts';
+import {
+  addUp,
+  createStats,
+  lastHour,
+  mergePeriods,
+  p95Of,
+  type Stats,
+} from '../../src/observability/stats.ts';
 import { failed } from '../support/pool.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
 

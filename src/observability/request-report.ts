@@ -13,39 +13,6 @@ export interface KeptRequest {
   readonly attemptsInAll: number;
 }
 
-const MAX_ATTEMPTS = 10;
-
-/** A request that has tried thousands of keys keeps its last attempts only. */
-export const keepRequest = (request: EndedTrace): KeptRequest => ({
-  request:
-    request.attempts.length > MAX_ATTEMPTS
-      ? { ...request, attempts: request.attempts.slice(-MAX_ATTEMPTS) }
-      : request,
-  attemptsInAll: request.attempts.length,
-});
-
-/** A ring with the latest requests. */
-export class LatestRequests {
-  readonly #max: number;
-  readonly #kept: KeptRequest[] = [];
-  #added = 0;
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  add(kept: KeptRequest): void {
-    this.#kept[this.#added % this.#max] = kept;
-    this.#added += 1;
-  }
-
-  /** Newest first. */
-  list(): readonly KeptRequest[] {
-    const next = this.#added % this.#max;
-    return [...this.#kept.slice(next), ...this.#kept.slice(0, next)].reverse();
-  }
-}
-
 /**
  * @param instance that has handled the request
  * @param prices null without `PRICES`
