@@ -110,7 +110,7 @@ export function callerOf({ locals, destroyed, req }: Response): Caller {
   // No event follows if it closed while the body was read.
   locals.caller = {
     requestId: locals.requestId,
-    client: locals.outcome?.client ?? null,
+    client: locals.client ?? null,
     traceparent: traceparentIn(req),
     isGone: destroyed,
     work: null,
