@@ -336,7 +336,8 @@ function postMetrics(avatar: AvatarSession): RequestHandler {
 }
 
 function passOn(response: Response, { status, type, body }: ProviderWords): void {
-  if (status >= 400) response.locals.outcome = { code: 'refused_by_anam' };
+  if (status >= 400)
+    response.locals.outcome = { ...response.locals.outcome, code: 'refused_by_anam' };
   sendText(response, status, type, body);
 }
 
