@@ -381,11 +381,11 @@ async function loadAdmin(config: Config, parts: AdminParts) {
   const view = createAdminView({
     ...parts,
     ...reported,
-    ...{ inspection, operator, mode, questions, instance, measuresProcess, usage, redact },
+    ...{ inspection, operator, mode, questions, instance, measuresProcess, usage, prices, redact },
     ...{ lastCheckOf: parts.checks.lastOf, atOtherAddress },
     isClient: (name) => clients.get(name) !== null,
   });
-  const metrics = createMetrics({ ...parts, measuresProcess, prices });
+  const metrics = createMetrics({ ...parts, measuresProcess, prices, usage });
   const alerts = await loadAlerts(config, { ...parts, instance });
   const incidents = new Incidents({ ...parts, ...view, instance, alerts });
   const requested = targets.filter(({ use }) => use === 'chat' || use === 'embeddings');

@@ -27,6 +27,8 @@ const KEYS: Readonly<Record<string, StandinKey>> = {
 
 /** What `examples/nextjs` can run. */
 const EXAMPLE_TOOLS = fileURLToPath(new URL('../examples/nextjs/tools.json', import.meta.url));
+/** An example: the stand-ins cost nothing. */
+const EXAMPLE_PRICES = fileURLToPath(new URL('demo-prices.json', import.meta.url));
 
 await runDemo().catch((error: unknown) => {
   if (error instanceof ConfigError) fail(error.message);
@@ -90,7 +92,7 @@ const DRAWING = {
 /** Of the user's own environment it takes five settings, and never reads a real key. */
 async function settingsFor(standinUrl: string): Promise<Record<string, string>> {
   const { PORT = String(await freePort(DEFAULT_PORT)), HOST, LOG_LEVEL } = process.env;
-  const { CHAT_TOOLS = EXAMPLE_TOOLS, PRICES = '' } = process.env;
+  const { CHAT_TOOLS = EXAMPLE_TOOLS, PRICES = EXAMPLE_PRICES } = process.env;
   const keys = Object.entries(KEYS).map(([variable, { key }]) => [variable, key]);
   return {
     ...Object.fromEntries(keys),
@@ -136,8 +138,8 @@ function nameOf(variable: string): string {
 function introduction(url: string): string {
   return `
 Understudy, demo: the providers are STAND-INS on this machine.
-No key, no network, no cost. A minute of theirs lasts ${60 / SPEED} seconds here, and a
-cooldown one minute instead of an hour.
+No key, no network, no cost: the costs that the pages show are examples. A minute
+of theirs lasts ${60 / SPEED} seconds here, and a cooldown one minute instead of an hour.
 
   google     a quota of 3 requests a minute    anam     one conversation at a time
   google-2   a quota of 5 requests a day       anam-2   no limit

@@ -1,3 +1,4 @@
+import type { Sharer } from '../pool/fair-share.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
 import type { Lease, Outcome, Parked } from '../pool/lease.ts';
 import type { RequestAction } from '../pool/verdicts.ts';
@@ -79,8 +80,8 @@ export interface FailoverRequest<Question, Chunk, End extends AnswerEnd> extends
 /** Who asks. One request of a caller is one run of the failover. */
 export interface Caller {
   readonly requestId: string;
-  /** The name of the client whose token was sent; null without one. */
-  readonly client: string | null;
+  /** Whose token was sent; null without one. */
+  readonly client: Sharer | null;
   /** W3C's header with the caller's trace, as it was sent. */
   readonly traceparent?: string | undefined;
   /** Whether the connection has closed before the answer was out. */
@@ -240,7 +241,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       : Math.min(options.attemptTimeoutMs, request.attemptTimeoutMs ?? options.attemptTimeoutMs);
     this.#trace = {
       requestId: caller.requestId,
-      client: caller.client,
+      client: caller.client?.name ?? null,
       operation,
       targets,
       startedAt,
@@ -411,6 +412,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
         if (last === null && this.#awaitsOutcome(outcomeUntil)) this.#waitAgain();
         else this.#attemptOrConclude(last);
       },
+      this.#request.caller.client,
     );
     // The queue may have answered at once.
     if (this.#state !== SEARCHING) return;
@@ -769,7 +771,8 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     if (trace.hedge === 'started') trace.hedge = trace.success?.isHedge ? 'won' : 'wasted';
     trace.ms = this.#options.clock.now() - trace.startedAt;
     trace.end = end;
-    const hadTrouble = end.kind === 'refused' || trace.attempts.length > 1;
+    const endedWell = end.kind === 'answered' || end.kind === 'client_gone';
+    const hadTrouble = !endedWell || trace.attempts.length > 1;
     for (const sink of this.#options.sinks) {
       if (hadTrouble) sink.requestHadTrouble?.(trace);
       sink.requestEnded?.(trace);

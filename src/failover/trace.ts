@@ -29,7 +29,7 @@ export interface TraceSink {
   otherModelAnswers?(target: Target, responseModel: string): void;
   /** An attempt that did not succeed has ended. */
   attemptFailed?(attempt: AttemptTrace, request: RequestTrace): void;
-  /** Before `requestEnded`, for a request that was refused or needed more than one attempt. */
+  /** Before `requestEnded`, for a request that needed more than one attempt, or was neither answered nor left by its client. */
   requestHadTrouble?(request: EndedTrace): void;
   /**
    * Once for each request, after its last attempt; for a streamed answer after its last chunk. Only the last

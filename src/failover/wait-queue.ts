@@ -1,10 +1,14 @@
+import type { Sharer } from '../pool/fair-share.ts';
 import type { Lease } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { Clock, Timer } from '../shared/clock.ts';
 import type { Target } from '../shared/target.ts';
 import type { CandidateSearch } from './candidate-search.ts';
 
-/** Requests that found every key spent and wait for one to return: first come, first served. */
+/**
+ * Requests that found every key spent and wait for one to return. Clients are served by their weights, the requests of one
+ * client first come, first served.
+ */
 export interface WaitQueue {
   /** A new request may lease a key at once only while there are none. */
   readonly waiters: ReadonlySet<unknown>;
@@ -12,13 +16,15 @@ export interface WaitQueue {
    * Waits until it is this request's turn and a key has returned.
    *
    * @param leave called once, perhaps before this returns: with a lease, or with null when no key returns in
-   *   time or when the queue is full
+   *   time, or when the queue is full and the request is the newest of the client with the most for its weight
+   * @param client who asks; null without a token. Default: null
    * @returns what takes the request out of the queue; `leave` is not called any more unless it was due already
    */
   wait(
     search: CandidateSearch,
     limits: WaitLimits,
     leave: (lease: Lease | null) => void,
+    client?: Sharer | null,
   ): () => void;
   /**
    * A key has answered, so that there may be room for more: admits two requests.
@@ -38,6 +44,9 @@ export interface WaitLimits {
   readonly outcomeUntil: number;
 }
 
+/** Callers without a token are one client. */
+export const WEB: Sharer = { name: 'web', weight: 1 };
+
 /** The queue of each provider. */
 export type WaitQueues = ReadonlyMap<ProviderName, WaitQueue>;
 
@@ -50,6 +59,7 @@ export const createWaitQueues = (
 ): WaitQueues => new Map(providers.map(({ name }) => [name, createWaitQueue(clock, MAX_WAITING)]));
 
 interface Waiter {
+  readonly flow: Flow;
   readonly search: CandidateSearch;
   /** Whether the request itself may be what a provider refuses: then it lets plain ones probe first. */
   readonly isSpecial: boolean;
@@ -69,6 +79,7 @@ const ADMITTED_PER_PROOF = 2;
  */
 export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
   const waiters = new Set<Waiter>();
+  const order = new FairOrder();
   const alarm = createAlarm(clock, () => {
     const now = clock.now();
     const due = [...waiters].filter(({ wakesAt }) => wakesAt <= now);
@@ -77,7 +88,7 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
 
   /** Admits the first ones, refuses those for which no key returns in time, and sets the alarm. */
   function serve(shareOf: ShareOf, concerned: Iterable<Waiter> = waiters): void {
-    admit(waiters, shareOf);
+    admit(waiters, order, shareOf);
     const forecastOf = createForecasts();
     for (const waiter of concerned) if (waiters.has(waiter)) review(waiter, forecastOf);
     alarm.cancel();
@@ -102,6 +113,18 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
     return search.nextReturned((target) => !wanted.has(target));
   }
 
+  /** A full queue refuses the newest request of the client that has the most waiting for its weight. */
+  function enter(waiter: Waiter): void {
+    const { flow } = waiter;
+    waiters.add(waiter);
+    flow.waiters.add(waiter);
+    const excess = waiters.size > maxWaiting ? order.newestOfMost(flow) : null;
+    if (excess !== waiter) review(waiter);
+    // The new one may have left at once.
+    if (waiters.size > maxWaiting) excess?.leave(null);
+    if (waiters.has(waiter)) alarm.ringBy(waiter.wakesAt);
+  }
+
   return {
     waiters,
     keyProved(target) {
@@ -110,17 +133,22 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
     leaseFailed(target) {
       if (waiters.size > 0) serve(shareFor(target, 1));
     },
-    wait(search, limits, leave) {
+    wait(search, limits, leave, client) {
       const lease = leaseAtOnce(search);
       if (lease !== null) {
         leave(lease);
         return () => {};
       }
+      const flow = order.flowOf(client ?? WEB);
       const remove = () => {
         waiters.delete(waiter);
-        if (waiters.size === 0) alarm.cancel();
+        flow.waiters.delete(waiter);
+        if (waiters.size > 0) return;
+        alarm.cancel();
+        order.forget();
       };
       const waiter: Waiter = {
+        flow,
         search,
         isSpecial: search.isSpecial,
         limits,
@@ -131,10 +159,7 @@ export function createWaitQueue(clock: Clock, maxWaiting: number): WaitQueue {
           queueMicrotask(() => leave(leased));
         },
       };
-      waiters.add(waiter);
-      if (waiters.size > maxWaiting) waiter.leave(null);
-      else review(waiter);
-      if (waiters.has(waiter)) alarm.ringBy(waiter.wakesAt);
+      enter(waiter);
       return remove;
     },
   };
@@ -148,13 +173,13 @@ const shareFor =
   (target) =>
     concerned === null || target === concerned ? share : 0;
 
-/** Leases keys to the first requests that can use one; each target has its own share. */
-function admit(waiters: ReadonlySet<Waiter>, shareOf: ShareOf): void {
+/** Leases keys to the first requests in fair order that can use one; each target has its own share. */
+function admit(waiters: ReadonlySet<Waiter>, order: FairOrder, shareOf: ShareOf): void {
   const admitted = new Map<Target, number>();
   const inVain = new Set<unknown>();
   const hasRoom = (target: Target) => (admitted.get(target) ?? 0) < shareOf(target);
   const plainProbesFirst = hasPlain(waiters);
-  for (const { search, isSpecial, leave } of waiters) {
+  for (const { flow, search, isSpecial, leave } of order.inOrder()) {
     const alike = isSpecial ? search : search.cacheKey;
     if (inVain.has(alike)) continue;
     const lease = search.nextReturned(hasRoom, plainProbesFirst);
@@ -163,9 +188,81 @@ function admit(waiters: ReadonlySet<Waiter>, shareOf: ShareOf): void {
       continue;
     }
     if (!lease.isProbe) admitted.set(lease.target, (admitted.get(lease.target) ?? 0) + 1);
+    order.admitted(flow);
     leave(lease);
   }
 }
+
+/** One client in the queue. */
+interface Flow {
+  readonly client: Sharer;
+  /** The oldest first. */
+  readonly waiters: Set<Waiter>;
+  /** Of its next request, in virtual time. */
+  start: number;
+}
+
+/**
+ * Start-time fair queueing: the client with the earliest start is next, and each admitted request moves its client's start
+ * on by one, divided by its weight. No start is before that of the request admitted last, so that a client gains nothing by
+ * having been idle. A key that is leased at a request's limit moves nothing.
+ */
+class FairOrder {
+  readonly #flows = new Map<Sharer, Flow>();
+  /** The start of the request admitted last. */
+  #virtualTime = 0;
+
+  flowOf(client: Sharer): Flow {
+    const flow = this.#flows.get(client) ?? { client, waiters: new Set(), start: 0 };
+    this.#flows.set(client, flow);
+    return flow;
+  }
+
+  admitted(flow: Flow): void {
+    this.#virtualTime = this.#startOf(flow);
+    flow.start = this.#virtualTime + 1 / flow.client.weight;
+  }
+
+  /** For an empty queue. */
+  forget(): void {
+    this.#flows.clear();
+  }
+
+  /** The waiting requests; whenever one is admitted on the way, the order of the rest follows. */
+  inOrder(): Iterable<Waiter> {
+    const flows = [...this.#flows.values()].filter(({ waiters }) => waiters.size > 0);
+    const [first, second] = flows;
+    if (first !== undefined && second === undefined) return first.waiters;
+    return this.#interleave(flows.sort((one, other) => this.#startOf(one) - this.#startOf(other)));
+  }
+
+  *#interleave(sorted: readonly Flow[]): Generator<Waiter> {
+    const flows = sorted.map((flow) => ({ flow, rest: flow.waiters.values() }));
+    for (const [index, { flow, rest }] of flows.entries()) {
+      for (const waiter of rest) {
+        yield waiter;
+        if (flow.waiters.has(waiter)) continue;
+        const start = this.#startOf(flow);
+        const next = flows.findIndex((one, at) => at > index && this.#startOf(one.flow) > start);
+        flows.splice(next === -1 ? flows.length : next, 0, { flow, rest });
+        break;
+      }
+    }
+  }
+
+  /** The newest request of the client with the most waiting for its weight; of `own` where no other has more. */
+  newestOfMost(own: Flow): Waiter | undefined {
+    let most = own;
+    for (const flow of this.#flows.values()) if (loadOf(flow) > loadOf(most)) most = flow;
+    return [...most.waiters].at(-1);
+  }
+
+  #startOf({ start }: Flow): number {
+    return Math.max(start, this.#virtualTime);
+  }
+}
+
+const loadOf = ({ client, waiters }: Flow) => waiters.size / client.weight;
 
 function hasPlain(waiters: Iterable<Waiter>): boolean {
   for (const { isSpecial } of waiters) if (!isSpecial) return true;

@@ -112,9 +112,11 @@ export function callerOf({ locals, destroyed, req }: Response): Caller {
   // No event follows if it closed while the body was read.
   locals.caller = {
     requestId: locals.requestId,
-    client: locals.outcome?.client ?? null,
+    client: locals.client ?? null,
     traceparent: traceparentIn(req),
-    ...{ isGone: destroyed, work: null, trace: null },
+    isGone: destroyed,
+    work: null,
+    trace: null,
   };
   return locals.caller;
 }
@@ -123,6 +125,12 @@ const traceparentIn = ({ headers }: IncomingMessage) => {
   const { traceparent } = headers;
   return typeof traceparent === 'string' ? traceparent : undefined;
 };
+
+/** @returns the token of an `Authorization: Bearer` header; null when there is none */
+export const bearerIn = ({ headers: { authorization } }: Pick<IncomingMessage, 'headers'>) =>
+  authorization === undefined ? null : (BEARER.exec(authorization)?.[1] ?? null);
+
+const BEARER = /^Bearer +(\S{1,8192}) *$/i;
 
 /** Ends the caller's work: the client no longer wants the answer. */
 export function leave(caller: Caller | undefined): void {

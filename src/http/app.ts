@@ -12,17 +12,12 @@ import {
   START_PATH,
   TOKEN_PATH,
 } from './avatar-routes.ts';
-import { createClientAccess } from './caller.ts';
+import { createClientAccess, setProgramErrorForm } from './caller.ts';
 import { type ChatRoutesOptions, chatRoutes, guessErrorForm } from './chat-route.ts';
 import { answerErrors, notFound } from './errors.ts';
 import { type LiveRoutesOptions, liveRoute } from './live-routes.ts';
 import { DOCS, homePage, servePage } from './page-routes.ts';
-import {
-  admitPrograms,
-  type ProgramRoutesOptions,
-  programRoutes,
-  setProgramErrorForm,
-} from './program-routes.ts';
+import { type ProgramRoutesOptions, programRoutes } from './program-routes.ts';
 import { limitByAddress } from './rate-limits.ts';
 import type {} from './response-locals.ts';
 import { resumeRoutes } from './resume-routes.ts';
@@ -86,7 +81,7 @@ export function createApp(options: AppOptions): Express {
   app.disable('etag');
   app.set('trust proxy', options.trustProxy);
   app.use(receiveRequests({ ...options, metrics: admin }));
-  app.use(clients === null ? refuseTokenInQuery : admitPrograms(access));
+  app.use(clients === null ? refuseTokenInQuery : access.admitProgram);
   serveRoutes(app, routes.toSorted(byUse));
   app.use('/api/chat', guessErrorForm(clock));
   const home = homePage({ mode: options.mode, hasAdmin: admin !== null });

@@ -6,7 +6,7 @@ import type { Clients } from '../services/clients.ts';
 import { type ProviderWords, UpstreamError } from '../shared/failure.ts';
 import type { JsonObject } from '../shared/json.ts';
 import { isTooDeep, MAX_DEPTH } from '../shared/json-schema.ts';
-import { callerOf } from './access.ts';
+import { bearerIn, callerOf } from './access.ts';
 import {
   bodyOrNone,
   invalidField,
@@ -16,7 +16,6 @@ import {
   readJsonBody,
   validate,
 } from './body.ts';
-import { bearerIn } from './caller.ts';
 import { type ErrorForm, HttpError } from './errors.ts';
 import { JSON_TYPE, sendJson, sendText } from './reply.ts';
 import { jsonAnswer, type RequestBody, type Route } from './route.ts';
@@ -337,7 +336,8 @@ function postMetrics(avatar: AvatarSession): RequestHandler {
 }
 
 function passOn(response: Response, { status, type, body }: ProviderWords): void {
-  if (status >= 400) response.locals.outcome = { code: 'refused_by_anam' };
+  if (status >= 400)
+    response.locals.outcome = { ...response.locals.outcome, code: 'refused_by_anam' };
   sendText(response, status, type, body);
 }
 

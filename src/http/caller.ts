@@ -1,16 +1,14 @@
-import type { IncomingMessage } from 'node:http';
-import type { Request, RequestHandler, Response } from 'express';
+import type { ErrorRequestHandler, NextFunction, Request, RequestHandler, Response } from 'express';
 import type { Client, ClientRoute, Clients } from '../services/clients.ts';
 import type { Logger } from '../shared/logger.ts';
 import type { SharedStore } from '../shared/shared-store.ts';
-import { HttpError } from './errors.ts';
+import { bearerIn, refuseTokenInQuery } from './access.ts';
+import { START_PATH, TOKEN_PATH } from './avatar-routes.ts';
+import { ANTHROPIC_ERRORS } from './dialects/anthropic.ts';
+import { GEMINI_ERRORS, METHOD_PATH } from './dialects/gemini.ts';
+import { OPENAI_ERRORS } from './dialects/openai.ts';
+import { type ErrorForm, HttpError } from './errors.ts';
 import { limitGuesses } from './rate-limits.ts';
-
-/** @returns the token of an `Authorization: Bearer` header; null when there is none */
-export const bearerIn = ({ headers }: Pick<IncomingMessage, 'headers'>): string | null =>
-  BEARER.exec(headers.authorization ?? '')?.[1] ?? null;
-
-const BEARER = /^Bearer +(\S{1,8192}) *$/i;
 
 export interface ClientAccessOptions {
   /** Null where there can be none. */
@@ -20,15 +18,17 @@ export interface ClientAccessOptions {
   readonly sharedStore: SharedStore | null;
 }
 
-/** The check of a token, for one request. */
+/** The checks of a client's token. */
 export interface ClientAccess {
   /**
-   * Admits a program with a client's token: as a bearer token, or where Anthropic's and Google's clients put their key.
+   * Runs before the routes: rewrites the address of a program's request to the form that the routes have, sets
+   * `response.locals.protocol`, and requires a client's token: as a bearer token, or where Anthropic's and Google's clients
+   * put their key. An address outside `/v1`, `/v1alpha` and `/v1beta` stays as it is, so that no other route gets a second
+   * spelling. The start of an avatar session has a session token instead.
    *
-   * @param routeOf what the request asks for; null for what every client may ask for
    * @throws HttpError 401, 403, or 429 after too many wrong tokens from one address
    */
-  require(routeOf: (request: Request, response: Response) => ClientRoute | null): RequestHandler;
+  readonly admitProgram: RequestHandler;
   /**
    * For a route that is open to everybody: a request with a client's token as bearer counts for that client, and its
    * limits hold. Another bearer token is not ours to judge, unless it has the form of a client's token.
@@ -50,18 +50,36 @@ export function createClientAccess(options: ClientAccessOptions): ClientAccess {
   }
 
   return {
-    require: (routeOf) =>
-      async function requireClientToken(request, response, next) {
-        const given = tokensIn(request);
-        // Some clients send several, one of them for a proxy.
-        const client = firstOf(given, (token) => clients?.find(token) ?? null);
-        if (given.length > 0) await judge(request, client !== null);
-        if (client === null) throw unauthorized(response, UNKNOWN_TOKEN);
-        admit(client, routeOf(request, response), response);
-        next();
-      },
+    admitProgram,
     recognise: (route) => (clients === null ? [] : [recogniseFor(route, clients)]),
   };
+
+  function admitProgram(request: Request, response: Response, next: NextFunction) {
+    const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
+    if (!PROGRAM.test(path)) return refuseTokenInQuery(request, response, next);
+    const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
+    if (address !== request.path) {
+      // Only the path is replaced: a proxy may send `http://host` before it, and the router counts its characters.
+      request.url = request.url.replace(request.path, () => address);
+    }
+    if (address === START_PATH) return refuseTokenInQuery(request, response, next);
+    const protocol = protocolOf(path, request);
+    response.locals.protocol = protocol;
+    // Anthropic's clients read the request's id from this header.
+    if (protocol === 'anthropic')
+      response.locals.head += `request-id: ${response.locals.requestId}\r\n`;
+    return requireToken(request, response, next);
+  }
+
+  async function requireToken(request: Request, response: Response, next: NextFunction) {
+    const given = tokensIn(request);
+    // Some clients send several, one of them for a proxy.
+    const client = firstOf(given, (token) => clients?.find(token) ?? null);
+    if (given.length > 0) await judge(request, client !== null);
+    if (client === null) throw unauthorized(response, UNKNOWN_TOKEN);
+    admit(client, routeOf(request, response), response);
+    next();
+  }
 
   function recogniseFor(route: ClientRoute, known: Pick<Clients, 'find'>): RequestHandler {
     return function recogniseClient(request, response, next) {
@@ -114,9 +132,78 @@ const UNKNOWN_TOKEN =
   "The token is missing or unknown: send a client's token as a bearer token, as x-api-key, api-key or x-goog-api-key, or as ?key=.";
 
 /** Google's clients put their key in a place of their own. */
-export const isGoogleClient = ({ headers, query }: Request): boolean =>
+const isGoogleClient = ({ headers, query }: Request): boolean =>
   (headers['x-goog-api-key'] ?? '') !== '' || (query.key ?? '') !== '';
 
 /** All of Anthropic's clients send the version of the protocol. */
-export const isAnthropicClient = ({ headers }: Request): boolean =>
+const isAnthropicClient = ({ headers }: Request): boolean =>
   headers['anthropic-version'] !== undefined;
+
+function routeOf({ path }: Request, { locals }: Response): ClientRoute | null {
+  if (MODELS_PATH.test(path)) return null;
+  if (path === TOKEN_PATH) return 'avatar';
+  return EMBEDDINGS_PATH.test(path) ? 'embeddings' : (locals.protocol ?? 'openai');
+}
+
+/** The lists of models. */
+const MODELS_PATH = /^\/v1(?:alpha|beta)?\/models(?:\/[^:]*)?$/;
+const EMBEDDINGS_PATH = /^\/v1\/embeddings$|:(?:batchEmbedContents|embedContent)$/;
+
+/** Sets the form of an error in a program's request, also of one that was refused before it was admitted. */
+export const setProgramErrorForm: ErrorRequestHandler = (error, request, { locals }, next) => {
+  const path = tidied(request.path);
+  const protocol = locals.protocol ?? (PROGRAM.test(path) ? protocolOf(path, request) : null);
+  if (protocol !== null) locals.errorForm ??= ERROR_FORMS[protocol];
+  next(error);
+};
+
+type Protocol = NonNullable<Express.Locals['protocol']>;
+
+const ERROR_FORMS: Record<Protocol, ErrorForm> = {
+  openai: OPENAI_ERRORS,
+  anthropic: ANTHROPIC_ERRORS,
+  gemini: GEMINI_ERRORS,
+};
+
+/** All protocols share `/v1`. Where the path does not decide, the headers do. */
+function protocolOf(path: string, request: Request): Protocol {
+  if (OPENAI_PATH.test(path)) return 'openai';
+  if (ANTHROPIC_PATH.test(path)) return 'anthropic';
+  if (GEMINI_PATH.test(path) || isGoogleClient(request)) return 'gemini';
+  return isAnthropicClient(request) ? 'anthropic' : 'openai';
+}
+
+/** Cheap: most other requests differ in their first characters. */
+const MAY_BE_PROGRAM = /^(?:\/v1|\/\/|[^/])/i;
+const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
+const OPENAI_METHODS = 'chat/completions|responses|embeddings';
+const OPENAI_PATH = new RegExp(
+  `^/v1/(?:${OPENAI_METHODS})$|^/v1(?:alpha|beta)?/openai(?:/|$)`,
+  'i',
+);
+const ANTHROPIC_PATH = /^\/v1\/messages(?:\/|$)/i;
+const GEMINI_PATH = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
+/** Google serves OpenAI's protocol under these addresses. */
+const GOOGLES_OPENAI = new RegExp(
+  `^/v1(?:alpha|beta)?/openai/(${OPENAI_METHODS}|models(?:/[^:]*)?)$`,
+  'i',
+);
+
+/**
+ * Decodes `%3A`, removes doubled and trailing slashes and a doubled version, and removes `models/` and `google/` (or their
+ * encoded forms) before a model's name.
+ */
+function tidied(path: string): string {
+  if (!UNTIDY.test(path)) return path;
+  return path
+    .replace(/%3a/gi, ':')
+    .replace(/(?<=(?:\/|%2f)(?:models|google))%2f/gi, '/')
+    .replace(/\/{2,}/g, '/')
+    .replace(/(?<=.)\/$/, '')
+    .replace(DOUBLED_VERSION, '$1')
+    .replace(/^(\/\w+(?:\/openai)?\/models\/)(?:(?:models|google)\/)+/i, '$1');
+}
+
+const UNTIDY = /%|\/\/|\/$|\/models\/(?:models|google)\/|.\/v1\//i;
+/** The path of a request whose base URL has the version that the client adds too. */
+const DOUBLED_VERSION = /^(\/v1(?:alpha|beta)?(?:\/openai)?)\/v1(?=\/)/i;

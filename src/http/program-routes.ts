@@ -1,21 +1,11 @@
-import type { ErrorRequestHandler, Request, RequestHandler, Response } from 'express';
+import type { RequestHandler } from 'express';
 import { z } from 'zod';
-import type { ClientRoute } from '../services/clients.ts';
 import { modelOf, servedModels, type Target } from '../shared/target.ts';
-import { refuseTokenInQuery } from './access.ts';
 import { type AnthropicRoutesOptions, anthropicRoutes } from './anthropic-routes.ts';
-import { START_PATH, TOKEN_PATH } from './avatar-routes.ts';
-import { type ClientAccess, isAnthropicClient, isGoogleClient } from './caller.ts';
 import { ANTHROPIC_ERRORS } from './dialects/anthropic.ts';
-import {
-  GEMINI_ERRORS,
-  METHOD_PATH,
-  MODEL_NAME,
-  readModelsCall,
-  relayRoute,
-} from './dialects/gemini.ts';
+import { GEMINI_ERRORS, MODEL_NAME, readModelsCall, relayRoute } from './dialects/gemini.ts';
 import { OPENAI_ERRORS } from './dialects/openai.ts';
-import { type ErrorForm, HttpError } from './errors.ts';
+import { HttpError } from './errors.ts';
 import { type GeminiRoutesOptions, geminiRoutes } from './gemini-routes.ts';
 import { type OpenaiRoutesOptions, openaiRoutes } from './openai-routes.ts';
 import { sendJson } from './reply.ts';
@@ -45,7 +35,7 @@ function modelsRoutes(options: ProgramRoutesOptions): Route[] {
   // Google's own list has no end of models that a confined client may not use.
   const relayModels: RequestHandler = (request, response, next) =>
     (response.locals.client?.isConfined === true ? sendOwn : relayAll)(request, response, next);
-  const senders: Record<Protocol, RequestHandler> = {
+  const senders: Record<NonNullable<Express.Locals['protocol']>, RequestHandler> = {
     openai: sendModels(
       [...served].map((one) => toOpenaiModel(one, startedAt)),
       (data) => ({ object: 'list', data }),
@@ -161,97 +151,3 @@ const toGeminiModel = ([id, [{ model, use }]]: Served) => ({
       use === 'chat' ? ['generateContent', 'countTokens'] : ['embedContent'],
   },
 });
-
-/**
- * Runs before the routes: rewrites the address of a program's request to the form that the routes have, sets
- * `response.locals.protocol`, and requires a token. An address outside `/v1`, `/v1alpha` and `/v1beta` stays as it is, so
- * that no other route gets a second spelling. The start of an avatar session has a session token instead.
- */
-export function admitPrograms(access: ClientAccess): RequestHandler {
-  const requireToken = access.require(routeOf);
-  return function admitProgram(request, response, next) {
-    const path = MAY_BE_PROGRAM.test(request.url) ? tidied(request.path) : '';
-    if (!PROGRAM.test(path)) return refuseTokenInQuery(request, response, next);
-    const address = path.replace(GOOGLES_OPENAI, '/v1/$1');
-    if (address !== request.path) {
-      // Only the path is replaced: a proxy may send `http://host` before it, and the router counts its characters.
-      request.url = request.url.replace(request.path, () => address);
-    }
-    if (address === START_PATH) return refuseTokenInQuery(request, response, next);
-    const protocol = protocolOf(path, request);
-    response.locals.protocol = protocol;
-    // Anthropic's clients read the request's id from this header.
-    if (protocol === 'anthropic')
-      response.locals.head += `request-id: ${response.locals.requestId}\r\n`;
-    return requireToken(request, response, next);
-  };
-}
-
-function routeOf({ path }: Request, { locals }: Response): ClientRoute | null {
-  if (MODELS_PATH.test(path)) return null;
-  if (path === TOKEN_PATH) return 'avatar';
-  return EMBEDDINGS_PATH.test(path) ? 'embeddings' : (locals.protocol ?? 'openai');
-}
-
-/** The lists of models. */
-const MODELS_PATH = /^\/v1(?:alpha|beta)?\/models(?:\/[^:]*)?$/;
-const EMBEDDINGS_PATH = /^\/v1\/embeddings$|:(?:batchEmbedContents|embedContent)$/;
-
-/** Sets the form of an error in a program's request, also of one that was refused before it was admitted. */
-export const setProgramErrorForm: ErrorRequestHandler = (error, request, { locals }, next) => {
-  const path = tidied(request.path);
-  const protocol = locals.protocol ?? (PROGRAM.test(path) ? protocolOf(path, request) : null);
-  if (protocol !== null) locals.errorForm ??= ERROR_FORMS[protocol];
-  next(error);
-};
-
-type Protocol = NonNullable<Express.Locals['protocol']>;
-
-const ERROR_FORMS: Record<Protocol, ErrorForm> = {
-  openai: OPENAI_ERRORS,
-  anthropic: ANTHROPIC_ERRORS,
-  gemini: GEMINI_ERRORS,
-};
-
-/** All protocols share `/v1`. Where the path does not decide, the headers do. */
-function protocolOf(path: string, request: Request): Protocol {
-  if (OPENAI_PATH.test(path)) return 'openai';
-  if (ANTHROPIC_PATH.test(path)) return 'anthropic';
-  if (GEMINI_PATH.test(path) || isGoogleClient(request)) return 'gemini';
-  return isAnthropicClient(request) ? 'anthropic' : 'openai';
-}
-
-/** Cheap: most other requests differ in their first characters. */
-const MAY_BE_PROGRAM = /^(?:\/v1|\/\/|[^/])/i;
-const PROGRAM = /^\/v1(?:alpha|beta)?(?:\/|$)/i;
-const OPENAI_METHODS = 'chat/completions|responses|embeddings';
-const OPENAI_PATH = new RegExp(
-  `^/v1/(?:${OPENAI_METHODS})$|^/v1(?:alpha|beta)?/openai(?:/|$)`,
-  'i',
-);
-const ANTHROPIC_PATH = /^\/v1\/messages(?:\/|$)/i;
-const GEMINI_PATH = new RegExp(`^/v1(?:alpha|beta)|${METHOD_PATH.source}`, 'i');
-/** Google serves OpenAI's protocol under these addresses. */
-const GOOGLES_OPENAI = new RegExp(
-  `^/v1(?:alpha|beta)?/openai/(${OPENAI_METHODS}|models(?:/[^:]*)?)$`,
-  'i',
-);
-
-/**
- * Decodes `%3A`, removes doubled and trailing slashes and a doubled version, and removes `models/` and `google/` (or their
- * encoded forms) before a model's name.
- */
-function tidied(path: string): string {
-  if (!UNTIDY.test(path)) return path;
-  return path
-    .replace(/%3a/gi, ':')
-    .replace(/(?<=(?:\/|%2f)(?:models|google))%2f/gi, '/')
-    .replace(/\/{2,}/g, '/')
-    .replace(/(?<=.)\/$/, '')
-    .replace(DOUBLED_VERSION, '$1')
-    .replace(/^(\/\w+(?:\/openai)?\/models\/)(?:(?:models|google)\/)+/i, '$1');
-}
-
-const UNTIDY = /%|\/\/|\/$|\/models\/(?:models|google)\/|.\/v1\//i;
-/** The path of a request whose base URL has the version that the client adds too. */
-const DOUBLED_VERSION = /^(\/v1(?:alpha|beta)?(?:\/openai)?)\/v1(?=\/)/i;

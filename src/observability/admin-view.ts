@@ -3,13 +3,13 @@ import type { Inspection, KeyState } from '../pool/inspection.ts';
 import type { ApiKey, KnownKey, KnownKeys, ProviderName } from '../shared/api-key.ts';
 import { isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { KeyCheck } from '../shared/key-check.ts';
+import type { Prices } from '../shared/prices.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
 import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
 import { mergeFailures } from './failure-groups.ts';
 import { createInstances, type Instances, type Snapshot } from './instances.ts';
 import { fingerprintOf, reportKey, reportPausedKey } from './key-report.ts';
-import { addUp, DAY_MINUTES, lastHour, mergePeriods, type Period, p95Of } from './minute-counts.ts';
 import {
   createOperatorActions,
   type OperatorAction,
@@ -25,7 +25,15 @@ import {
   type Verdict,
 } from './reports.ts';
 import { type SituationWatchOptions, watchSituations } from './situation-watch.ts';
-import { createStats } from './stats.ts';
+import {
+  addUp,
+  createStats,
+  DAY_MINUTES,
+  lastHour,
+  mergePeriods,
+  type Period,
+  p95Of,
+} from './stats.ts';
 import { createTroubles, type RefusedCaller, type Troubles } from './troubles.ts';
 import type { Today, UsageStats } from './usage.ts';
 
@@ -40,6 +48,8 @@ export interface AdminViewOptions
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
   readonly usage: Pick<UsageStats, 'today'>;
+  /** Null without `PRICES`. */
+  readonly prices: Prices | null;
   /** The name of this instance among those of one Redis. */
   readonly instance: string;
   /** Null without Redis. */
@@ -91,7 +101,7 @@ export function createAdminView(options: AdminViewOptions): AdminView {
   const startedAt = clock.now();
   const instances = createInstances({ ...options, stats, services, startedAt });
   const actions = createOperatorActions({ ...options, stats, acted: () => overview.forget() });
-  const troubles = createTroubles();
+  const troubles = createTroubles(stats.answersOf);
   const { unprovenKeys } = actions;
   const verdict = watchSituations({ ...options, troubles, unprovenKeys });
   const overview = createOverview({

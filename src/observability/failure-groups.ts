@@ -2,8 +2,8 @@ import type { ServiceErrorCode } from '../failover/service-error.ts';
 import type { EndedTrace } from '../failover/trace.ts';
 import { isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
-import type { KeptRequest } from './kept-requests.ts';
 import type { FailureGroup } from './reports.ts';
+import type { KeptRequest } from './request-report.ts';
 import { RecentCount } from './troubles.ts';
 
 /** The failed requests of the last hour, grouped by reason, service and model. */

@@ -4,18 +4,12 @@ import type { Inspection } from '../pool/inspection.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import { type Clock, isoTime } from '../shared/clock.ts';
 import { parseJson } from '../shared/json.ts';
+import type { Prices } from '../shared/prices.ts';
 import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
-import { reportRequest } from './kept-requests.ts';
-import {
-  addUp,
-  DAY_MINUTES,
-  lastHour,
-  type Period,
-  periodSchema,
-  type Span,
-} from './minute-counts.ts';
 import { failureGroup, instanceReport, type RequestReport, requestReport } from './reports.ts';
+import { reportRequest } from './request-report.ts';
 import type { Stats } from './stats.ts';
+import { addUp, DAY_MINUTES, lastHour, type Period, periodSchema, type Span } from './stats.ts';
 
 /** Asks all instances of one Redis. The answer has the part of this instance, and those of the others that answer in time. */
 export interface Instances {
@@ -44,6 +38,8 @@ export interface InstancesOptions {
   readonly services: readonly ProviderName[];
   /** Null without Redis. */
   readonly redis: (() => RedisState) | null;
+  /** Null without `PRICES`. */
+  readonly prices: Prices | null;
   readonly clock: Pick<Clock, 'now'>;
   /** Milliseconds since the epoch. */
   readonly startedAt: number;
@@ -54,7 +50,7 @@ export interface InstancesOptions {
 const KEPT_MS = 5000;
 
 export function createInstances(options: InstancesOptions): Instances {
-  const { instance, questions, stats, clock } = options;
+  const { instance, questions, stats, prices, clock } = options;
   const lagMs = options.measuresProcess ? measureLag(clock) : () => null;
   /** The last answers of the others. */
   let known = new Map<string, KnownSnapshot>();
@@ -84,7 +80,7 @@ export function createInstances(options: InstancesOptions): Instances {
     },
     async request(id) {
       const kept = stats.find(id);
-      if (kept !== null) return reportRequest(kept, instance);
+      if (kept !== null) return reportRequest(kept, instance, prices);
       const { answers } = await ask({ about: 'request', id }, requestReport);
       return [...answers.values()].sort((a, b) => (a.at < b.at ? 1 : -1))[0] ?? null;
     },
@@ -128,7 +124,7 @@ function readAs<Value>(schema: z.ZodType<Value>, text: string): Value | null {
 
 /** @returns JSON; empty where this instance knows nothing */
 function answerTo(text: string, options: InstancesOptions, lagMs: number | null): string {
-  const { instance, stats } = options;
+  const { instance, stats, prices } = options;
   const question = readAs(questionSchema, text);
   switch (question?.about) {
     case undefined:
@@ -139,7 +135,7 @@ function answerTo(text: string, options: InstancesOptions, lagMs: number | null)
       return JSON.stringify(stats.periods(question));
     case 'request': {
       const kept = stats.find(question.id);
-      return kept === null ? '' : JSON.stringify(reportRequest(kept, instance, 'unquoted'));
+      return kept === null ? '' : JSON.stringify(reportRequest(kept, instance, prices, 'unquoted'));
     }
     default:
       return question satisfies never;
@@ -163,7 +159,7 @@ function takeSnapshot(
   lagMs: number | null,
   words: 'all' | 'unquoted',
 ): Snapshot {
-  const { instance, stats, inspection, services, redis, clock, startedAt } = options;
+  const { instance, stats, inspection, services, redis, prices, clock, startedAt } = options;
   const now = clock.now();
   const periods = stats.periods(lastHour(now));
   const { requests, answered } = addUp(0, periods);
@@ -186,7 +182,7 @@ function takeSnapshot(
     latest: stats
       .latest()
       .slice(0, words === 'all' ? undefined : MAX_SENT_REQUESTS)
-      .map((kept) => reportRequest(kept, instance, words)),
+      .map((kept) => reportRequest(kept, instance, prices, words)),
   };
 }
 

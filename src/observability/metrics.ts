@@ -2,11 +2,13 @@ import type { Prices } from '../shared/prices.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts';
 import type { StateMetricsOptions } from './state-metrics.ts';
+import type { UsageStats } from './usage.ts';
 
 export interface MetricsOptions extends StateMetricsOptions {
   readonly providers: readonly ProviderFacts[];
   /** Null without `PRICES`. */
   readonly prices: Prices | null;
+  readonly usage: Pick<UsageStats, 'totals'>;
 }
 
 /** This process's metrics for Prometheus. */
@@ -18,7 +20,8 @@ export interface Metrics
 }
 
 export function createMetrics(options: MetricsOptions): Metrics {
-  const requests = createRequestMetrics(options.targets, options.providers, options.prices);
+  const { targets, providers, prices, usage } = options;
+  const requests = createRequestMetrics(targets, providers, prices, usage);
   let stateText: Promise<() => Promise<string>> | null = null;
   return {
     sink: requests.sink,

@@ -250,6 +250,19 @@ export const history = z
   })
   .meta({ id: 'History', description: 'Of every instance that answers. Times are in UTC.' });
 
+const cost = z
+  .number()
+  .min(0)
+  .nullable()
+  .meta({
+    description: 'By the prices of now. Null: there is no price.',
+    examples: [0.42],
+  });
+const currency = z
+  .string()
+  .nullable()
+  .meta({ description: 'Null without `PRICES`.', examples: ['USD'] });
+
 const attempt = z.strictObject({
   key: keyId,
   model,
@@ -270,6 +283,10 @@ const attempt = z.strictObject({
     description: 'Time to the first chunk of the answer. Null: none came.',
   }),
   tokens: count.nullable().meta({ description: 'Null: unknown.' }),
+  cost: cost.meta({
+    description:
+      'Of its tokens, and of the answered request, by the prices of now. Null: there is no price, or the tokens are unknown.',
+  }),
 });
 
 export const requestReport = z.strictObject({
@@ -291,22 +308,12 @@ export const requestReport = z.strictObject({
     .enum(SERVICE_ERROR_CODES)
     .nullable()
     .meta({ description: 'Why it was refused. Null: it was not.' }),
+  cost: cost.meta({ description: 'The sum of the attempts below. Null: none has a cost.' }),
+  currency,
   attemptsInAll: count,
   attempts: z.array(attempt).meta({ description: 'The last of them, oldest first.' }),
 });
 
-const cost = z
-  .number()
-  .min(0)
-  .nullable()
-  .meta({
-    description: 'By the prices of now. Null: there is no price.',
-    examples: [0.42],
-  });
-const currency = z
-  .string()
-  .nullable()
-  .meta({ description: 'Null without `PRICES`.', examples: ['USD'] });
 const day = z.iso.date().meta({ examples: ['2026-11-24'] });
 
 /** The counts of a row of the usage. */

@@ -12,10 +12,10 @@ import {
 import type { Outcome } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { Usage } from '../shared/failure.ts';
-import { costOfTokens, type Prices } from '../shared/prices.ts';
+import { costOf, type Prices } from '../shared/prices.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Target, TargetUse } from '../shared/target.ts';
-import { countedFor, modelName, WEB } from './usage.ts';
+import { type UsageStats, type UsageTotal, WEB } from './usage.ts';
 
 export interface RequestMetrics {
   readonly sink: TraceSink;
@@ -34,26 +34,26 @@ export function createRequestMetrics(
   targets: readonly Target[],
   providers: readonly ProviderFacts[],
   prices: Prices | null,
+  usage: Pick<UsageStats, 'totals'>,
 ): RequestMetrics {
   const families = createFamilies();
-  const attemptsOf = bindAttempts(families, targets);
-  const callsOf = bindCalls(families, targets, providers);
+  const callsOf = bindCalls(families, targets, providers, bindAttempts(families, targets));
   const requestsOf = bindRequests(families, targets);
   const refusalsOf = bindClientRefusals(families);
-  const usedBy = bindUsage(families, prices);
-  const attemptEnded = (attempt: AttemptTrace, { operation, client }: RequestTrace) => {
+  const readUsage = bindUsage(families, prices, usage.totals);
+  const attemptEnded = (attempt: AttemptTrace, { operation }: RequestTrace) => {
     const { target, responseModel, outcome, isProbe, ms, firstMs, usage } = attempt;
-    const { attempts, probes } = attemptsOf(target)(outcome.kind);
+    const calls = callsOf(target)(operation)(responseModel);
+    const { attempts, probes, duration } = calls.ended(outcome.kind);
     attempts.count += 1;
     if (isProbe) probes.count += 1;
-    const calls = callsOf(target)(operation)(responseModel);
-    calls.duration(outcome.kind).observe(ms / 1000);
+    duration.observe(ms / 1000);
     // A call in the protocol of Gemini may ask for a whole answer, which has no first chunk.
     if (firstMs !== null && operation === 'chat') calls.firstChunk().observe(firstMs / 1000);
     if (usage === null) return;
-    calls.tokens('input').observe(usage.inputTokens);
-    calls.tokens('output').observe(usage.outputTokens);
-    usedBy(client)(modelName(target)).tokens(usage);
+    const { input, output } = calls.tokens();
+    input.observe(usage.inputTokens);
+    output.observe(usage.outputTokens);
   };
   return {
     sink: {
@@ -61,7 +61,6 @@ export function createRequestMetrics(
       requestEnded(request) {
         const { targets, operation, attempts, failovers, hedge, success, waitedMs, end } = request;
         if (success !== null) attemptEnded(success, request);
-        usedBy(request.client)(modelName(countedFor(request).target)).request(end);
         const requests = requestsOf(targets[0].provider);
         requests.ends(operation)(end.kind).count += 1;
         if (end.kind === 'refused') requests.refusals(end.code).count += 1;
@@ -78,7 +77,10 @@ export function createRequestMetrics(
     clientRefused: (client, limit) => {
       refusalsOf(client)(limit).count += 1;
     },
-    text: families.text,
+    text() {
+      readUsage();
+      return families.text();
+    },
   };
 }
 
@@ -119,6 +121,7 @@ function bindCalls(
   { histogram }: Families,
   targets: readonly Target[],
   providers: readonly ProviderFacts[],
+  attemptsOf: ReturnType<typeof bindAttempts>,
 ) {
   const duration = histogram(
     'gen_ai_client_operation_duration_seconds',
@@ -144,11 +147,15 @@ function bindCalls(
       ...(responseModel === null ? {} : { gen_ai_response_model: responseModel }),
     };
     return {
-      duration: oncePer((outcome: Outcome['kind']) =>
-        duration(outcome === 'success' ? labels : { ...labels, error_type: outcome }),
-      ),
-      firstChunk: oncePer<void, HistogramSeries>(() => firstChunk(labels)),
-      tokens: oncePer((type: 'input' | 'output') => tokens({ ...labels, gen_ai_token_type: type })),
+      ended: oncePer((outcome: Outcome['kind']) => ({
+        ...attemptsOf(target)(outcome),
+        duration: duration(outcome === 'success' ? labels : { ...labels, error_type: outcome }),
+      })),
+      firstChunk: once(() => firstChunk(labels)),
+      tokens: once(() => ({
+        input: tokens({ ...labels, gen_ai_token_type: 'input' }),
+        output: tokens({ ...labels, gen_ai_token_type: 'output' }),
+      })),
     };
   };
   const seriesOf = oncePer((target: Target) =>
@@ -158,7 +165,7 @@ function bindCalls(
   );
   for (const target of targets) {
     for (const operation of OPERATIONS[target.use]) {
-      seriesOf(target)(operation)(null).duration('success');
+      seriesOf(target)(operation)(null).ended('success');
     }
   }
   return seriesOf;
@@ -248,17 +255,19 @@ function bindRequests({ counter, histogram }: Families, targets: readonly Target
   return seriesOf;
 }
 
-/** The others share one label. */
-const MAX_CLIENTS = 1000;
 const TOKEN_KINDS = {
   input: 'inputTokens',
   output: 'outputTokens',
   cached: 'cachedTokens',
   thoughts: 'thoughtTokens',
 } as const satisfies Record<string, keyof Usage>;
-const KINDS_OF_TOKENS = Object.entries(TOKEN_KINDS);
 
-function bindUsage({ counter }: Families, prices: Prices | null) {
+/** Its series are computed when they are read. */
+function bindUsage(
+  { counter }: Families,
+  prices: Prices | null,
+  totals: () => Iterable<UsageTotal>,
+): () => void {
   const requests = counter(
     'understudy_usage_requests_total',
     'Requests of each client that needed a key, by the model that answered or was asked last.',
@@ -271,32 +280,25 @@ function bindUsage({ counter }: Families, prices: Prices | null) {
     prices === null
       ? null
       : counter('understudy_usage_cost_total', 'Costs of each client, by the prices in PRICES.');
-  return oncePerName(MAX_CLIENTS, (name) => {
-    const client = name ?? WEB;
-    return oncePer((model: string) => {
+  return () => {
+    for (const { client, model, numbers } of totals()) {
+      requests({ client, model }).count = numbers.requests;
+      for (const [kind, field] of Object.entries(TOKEN_KINDS)) {
+        tokens({ client, model, kind }).count = numbers[field];
+      }
       const price = prices?.models.get(model);
-      const asked = requests({ client, model });
-      const cost =
-        price === undefined
-          ? undefined
-          : costs?.({ client, model, currency: prices?.currency ?? '' });
-      const used = oncePer<void, readonly (readonly [keyof Usage, { count: number }])[]>(() =>
-        KINDS_OF_TOKENS.map(([kind, field]) => [field, tokens({ client, model, kind })] as const),
+      if (prices === null || costs === null || price === undefined) continue;
+      costs({ client, model, currency: prices.currency }).count = costOf(
+        price,
+        numbers,
+        numbers.answered,
       );
-      return {
-        request(end: RequestEnd): void {
-          asked.count += 1;
-          if (price !== undefined && cost !== undefined && end.kind === 'answered')
-            cost.count += price.request;
-        },
-        tokens(usage: Usage): void {
-          for (const [field, series] of used()) series.count += usage[field];
-          if (price !== undefined && cost !== undefined) cost.count += costOfTokens(price, usage);
-        },
-      };
-    });
-  });
+    }
+  };
 }
+
+/** The others share one label. */
+const MAX_CLIENTS = 1000;
 
 function bindClientRefusals({ counter }: Families) {
   const refusals = counter(
@@ -443,6 +445,15 @@ function oncePer<K, V>(create: (key: K) => V): (key: K) => V {
     if (found !== undefined) return found;
     const created = create(key);
     known.set(key, created);
+    return created;
+  };
+}
+
+/** Creates it when it is first asked for. */
+function once<V extends object>(create: () => V): () => V {
+  let created: V | undefined;
+  return () => {
+    created ??= create();
     return created;
   };
 }

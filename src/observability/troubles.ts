@@ -81,7 +81,8 @@ const MAX_CLIENTS = 50;
 const MAX_NAMES = 10;
 const MAX_NAME = 100;
 
-export function createTroubles(): Troubles {
+/** @param answersOf how many requests were answered by a provider so far */
+export function createTroubles(answersOf: (provider: ProviderName) => number): Troubles {
   const providers = new Map<ProviderName, MutableTroubles>();
   const refused = new RecentCount();
   const bugs = new RecentCount();
@@ -91,18 +92,16 @@ export function createTroubles(): Troubles {
   const of = (provider: ProviderName) => {
     const known = providers.get(provider);
     if (known !== undefined) return known;
-    const troubles = new MutableTroubles();
+    const troubles = new MutableTroubles(() => answersOf(provider));
     providers.set(provider, troubles);
     return troubles;
   };
   return {
     of,
     bugs,
-    requestEnded(request) {
-      const troubles = of(request.targets[0].provider);
-      if (request.end.kind === 'answered') troubles.answeredSince += 1;
-      else if (request.end.kind === 'internal_error') bugs.add(request.startedAt + request.ms);
-      else troubles.add(request);
+    requestHadTrouble(request) {
+      if (request.end.kind === 'internal_error') bugs.add(request.startedAt + request.ms);
+      else of(request.targets[0].provider).add(request);
     },
     otherModelAnswers(target, responseModel) {
       const names = answering.get(target) ?? new Map<string, Answering>();
@@ -202,9 +201,18 @@ class MutableTroubles implements ProviderTroubles {
   readonly outOfKeys = new RecentCount();
   readonly failed = new RecentCount();
   readonly failures: FailedRequest[] = [];
-  answeredSince = 0;
+  readonly #answers: () => number;
+  /** At the last failure. */
+  #answersBefore = 0;
 
-  /** @param request that was not answered */
+  constructor(answers: () => number) {
+    this.#answers = answers;
+  }
+
+  get answeredSince(): number {
+    return this.#answers() - this.#answersBefore;
+  }
+
   add(request: EndedTrace): void {
     const { end, attempts, startedAt, ms } = request;
     if (end.kind !== 'refused' && end.kind !== 'broken_off') return;
@@ -220,7 +228,7 @@ class MutableTroubles implements ProviderTroubles {
     const answeredBefore = this.answeredSince;
     this.failures.push({ at, kind, isTimeout, message, status, answeredBefore });
     if (this.failures.length > MAX_FAILURES) this.failures.shift();
-    this.answeredSince = 0;
+    this.#answersBefore = this.#answers();
   }
 }
 

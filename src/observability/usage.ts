@@ -3,7 +3,7 @@ import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failo
 import { atMost, type Clock, DAY_MS, isoTime, type Timer } from '../shared/clock.ts';
 import type { DurableStore, NumberRow } from '../shared/durable-store.ts';
 import type { Logger } from '../shared/logger.ts';
-import { costOfTokens, type Prices } from '../shared/prices.ts';
+import { costOf, type Prices, withoutNoise } from '../shared/prices.ts';
 import type { Target } from '../shared/target.ts';
 import { type Overview, USAGE_COUNTS, USAGE_DIMENSIONS, type UsageReport } from './reports.ts';
 
@@ -18,12 +18,21 @@ export interface UsageOptions {
 /** What each client has used, by day, key and model. All instances with one store add to the same sums. */
 export interface UsageStats {
   readonly sink: TraceSink;
+  /** What this process has counted since its start. */
+  totals(): Iterable<UsageTotal>;
   /** @throws StoreUnavailableError */
   report(query: UsageQuery): Promise<UsageReport>;
   /** The sum of all instances for this UTC day, at most half a minute old, or older while the store fails. */
   today(): Promise<Today>;
   /** Stores what is not stored yet, if that takes less than half a second. */
   stop(): Promise<void>;
+}
+
+/** One client and model, with all keys. */
+export interface UsageTotal {
+  readonly client: string;
+  readonly model: string;
+  readonly numbers: UsageNumbers;
 }
 
 export type Today = Pick<Overview['totals'], 'tokensToday' | 'costToday' | 'currency'>;
@@ -52,38 +61,34 @@ export function createUsageStats(options: UsageOptions): UsageStats {
   const { store, clock, log, prices } = options;
   /** By number since the epoch. */
   const days = new Map<number, DayUsage>();
+  const totals = new UsageTotals();
   let timer: Timer | null = null;
   let hasFailed = false;
   let lastWork: Promise<unknown> = Promise.resolve();
   let known = unknownOn(dayOf(clock.now()));
 
-  function rowAt(at: number, client: string | null, key: string, model: string): UsageRow {
+  /** The numbers to add to. */
+  function pendingAt(at: number, client: string | null, key: string, target: Target) {
     timer ??= clock.after(FLUSH_MS, () => void exclusively(flush));
     const day = dayOf(at);
     let usage = days.get(day);
     if (usage === undefined) {
-      usage = new DayUsage();
+      usage = new DayUsage(totals);
       days.set(day, usage);
     }
-    return usage.changing(client ?? WEB, key, model);
+    return usage.changing(client ?? WEB, key, modelName(target));
   }
 
-  function attemptEnded(attempt: AttemptTrace, { client }: RequestTrace): void {
-    const { key, target, startedAt, ms, usage } = attempt;
-    const { pending } = rowAt(startedAt + ms, client, key, modelName(target));
-    pending.attempts += 1;
-    if (usage === null) return;
-    pending.inputTokens += usage.inputTokens;
-    pending.outputTokens += usage.outputTokens;
-    pending.cachedTokens += usage.cachedTokens;
-    pending.thoughtTokens += usage.thoughtTokens;
+  function attemptFailed(attempt: AttemptTrace, { client }: RequestTrace): void {
+    const { key, target, startedAt, ms } = attempt;
+    addAttempt(pendingAt(startedAt + ms, client, key, target), attempt);
   }
 
   function requestEnded(request: EndedTrace): void {
     const { client, startedAt, ms, success, failovers, end } = request;
-    if (success !== null) attemptEnded(success, request);
     const { key, target } = countedFor(request);
-    const { pending } = rowAt(startedAt + ms, client, key, modelName(target));
+    const pending = pendingAt(startedAt + ms, client, key, target);
+    if (success !== null) addAttempt(pending, success);
     pending.requests += 1;
     pending.failovers += failovers;
     if (end.kind === 'answered') pending.answered += 1;
@@ -162,7 +167,8 @@ export function createUsageStats(options: UsageOptions): UsageStats {
   }
 
   return {
-    sink: { attemptFailed: attemptEnded, requestEnded },
+    sink: { attemptFailed, requestEnded },
+    totals: () => totals.with(days.values()),
     report: (query) => exclusively(() => report(query)),
     async today() {
       const now = clock.now();
@@ -224,11 +230,21 @@ function addNumbers(sum: UsageNumbers, numbers: Readonly<Partial<UsageNumbers>>)
   for (const field of USAGE_COUNTS) sum[field] += numbers[field] ?? 0;
 }
 
+function addAttempt(sum: UsageNumbers, { usage }: AttemptTrace): void {
+  sum.attempts += 1;
+  if (usage === null) return;
+  sum.inputTokens += usage.inputTokens;
+  sum.outputTokens += usage.outputTokens;
+  sum.cachedTokens += usage.cachedTokens;
+  sum.thoughtTokens += usage.thoughtTokens;
+}
+
 type UsageDimension = UsageReport['by'][number];
 
 /** One client, key and model on one day. */
 interface UsageRow {
   readonly name: string;
+  readonly total: UsageTotal;
   /** What is not stored yet. */
   pending: UsageNumbers;
 }
@@ -258,16 +274,26 @@ class DayUsage {
   #size = 0;
   readonly #changed = new Set<UsageRow>();
   #batch: Batch | null = null;
+  readonly #totals: UsageTotals;
+
+  constructor(totals: UsageTotals) {
+    this.#totals = totals;
+  }
 
   get hasChanges(): boolean {
     return this.#batch !== null || this.#changed.size > 0;
   }
 
-  /** The row to add to. */
-  changing(client: string, key: string, model: string): UsageRow {
+  /** The numbers to add to. */
+  changing(client: string, key: string, model: string): UsageNumbers {
     const row = this.#rowOf(client, key, model);
     this.#changed.add(row);
-    return row;
+    return row.pending;
+  }
+
+  /** The rows whose numbers no batch has taken. */
+  changed(): Iterable<UsageRow> {
+    return this.#changed;
   }
 
   /** What is not stored yet. */
@@ -290,6 +316,7 @@ class DayUsage {
     for (const row of this.#changed) {
       if (taken.length === BATCH) break;
       taken.push(toNumberRow(row));
+      addNumbers(row.total.numbers, row.pending);
       row.pending = noNumbers();
       this.#changed.delete(row);
     }
@@ -305,7 +332,8 @@ class DayUsage {
   }
 
   #create(client: string, key: string, model: string): UsageRow {
-    const row = { name: nameOf(client, key, model), pending: noNumbers() };
+    const total = this.#totals.of(client, model);
+    const row = { name: nameOf(client, key, model), total, pending: noNumbers() };
     childOf(childOf(this.#rows, client), key).set(model, row);
     this.#size += 1;
     return row;
@@ -321,6 +349,37 @@ const toNumberRow = ({ name, pending }: UsageRow): NumberRow => ({
   name,
   numbers: Object.fromEntries(Object.entries(pending).filter(([, number]) => number > 0)),
 });
+
+/** The others count together as `other`. */
+const MAX_TOTAL_CLIENTS = 1000;
+
+/** The numbers that batches have taken, by client and model. */
+class UsageTotals {
+  readonly #byClient = new Map<string, Map<string, UsageTotal>>();
+
+  of(client: string, model: string): UsageTotal {
+    const isKnown = this.#byClient.has(client) || this.#byClient.size < MAX_TOTAL_CLIENTS;
+    const name = isKnown ? client : OTHER;
+    const models = childOf(this.#byClient, name);
+    const known = models.get(model) ?? { client: name, model, numbers: noNumbers() };
+    models.set(model, known);
+    return known;
+  }
+
+  /** With what has been counted since. */
+  with(days: Iterable<DayUsage>): Iterable<UsageTotal> {
+    const sums = new Map<UsageTotal, UsageNumbers>();
+    for (const models of this.#byClient.values()) {
+      for (const total of models.values()) sums.set(total, { ...total.numbers });
+    }
+    for (const day of days) {
+      for (const { total, pending } of day.changed()) {
+        addNumbers(sums.get(total) ?? noNumbers(), pending);
+      }
+    }
+    return [...sums].map(([total, numbers]) => ({ ...total, numbers }));
+  }
+}
 
 function childOf<V>(parent: Map<string, Map<string, V>>, name: string): Map<string, V> {
   const child = parent.get(name) ?? new Map<string, V>();
@@ -385,7 +444,7 @@ class UsageTable {
     if (this.#prices === null) return null;
     const price = this.#prices.models.get(model);
     const usage = { ...noNumbers(), ...numbers };
-    if (price !== undefined) return costOfTokens(price, usage) + usage.answered * price.request;
+    if (price !== undefined) return costOf(price, usage, usage.answered);
     if (usage.inputTokens + usage.outputTokens > 0) this.#unpriced.add(model);
     return null;
   }
@@ -419,8 +478,7 @@ const byName = ([a]: [string, unknown], [b]: [string, unknown]) => (a < b ? -1 :
 
 const noSum = (): Sum => ({ ...noNumbers(), cost: null });
 
-/** Sums of fractions have meaningless last digits. */
 const withRoundCost = (sum: Sum): Sum => ({
   ...sum,
-  cost: sum.cost === null ? null : Math.round(sum.cost * 1e6) / 1e6,
+  cost: sum.cost === null ? null : withoutNoise(sum.cost),
 });

@@ -209,10 +209,13 @@ class TargetShares {
   }
 
   claimOf(client: Sharer): Claim {
-    const claim = this.#claims.get(client.name) ?? new Claim(client, this.#target);
+    let claim = this.#claims.get(client.name);
+    if (claim === undefined) {
+      claim = new Claim(client, this.#target);
+      this.#claims.set(client.name, claim);
+    }
     // Its weight may have changed.
     claim.client = client;
-    this.#claims.set(client.name, claim);
     return claim;
   }
 

@@ -1,6 +1,7 @@
 import type { Failover, FailoverRequest } from '../failover/failover.ts';
 import { modelNotServed, ServiceError } from '../failover/service-error.ts';
 import type { EndedTrace, TraceSink } from '../failover/trace.ts';
+import { WEB } from '../failover/wait-queue.ts';
 import type { FairShare, Sharer } from '../pool/fair-share.ts';
 import type { AnswerEnd } from '../providers/provider.ts';
 import { type Clock, MINUTE_MS } from '../shared/clock.ts';
@@ -24,9 +25,6 @@ export interface Admission {
   /** Counts the tokens of requests that have ended. */
   readonly sink: TraceSink;
 }
-
-/** Callers without a token are one client for the shares. */
-export const WEB: Sharer = { name: 'web', weight: 1 };
 
 /** Applies the models, the budget and the share of each client before the failover. Without clients it admits every request. */
 export function createAdmission(options: AdmissionOptions): Admission {
@@ -84,7 +82,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
   function admitted<Question, Chunk, End extends AnswerEnd>(
     request: FailoverRequest<Question, Chunk, End>,
   ): FailoverRequest<Question, Chunk, End> {
-    const client = clientOf(request.caller.client);
+    const client = clientOf(request.caller.client?.name ?? null);
     if (client === undefined) throw new ServiceError('unauthorized', REVOKED);
     if (clients.size === 0) return request;
     const asked = client?.isConfined === true ? confined(request, client) : request;

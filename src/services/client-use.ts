@@ -1,6 +1,6 @@
+import { WEB } from '../failover/wait-queue.ts';
 import type { Claim, ClientUse, FairShare } from '../pool/fair-share.ts';
 import type { Target } from '../shared/target.ts';
-import { WEB } from './admission.ts';
 import { Client, type Clients } from './clients.ts';
 
 export interface ClientUseOptions {

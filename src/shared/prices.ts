@@ -18,12 +18,20 @@ export interface ModelPrice {
 
 const PRICED_TOKENS = 1e6;
 
-export function costOfTokens(price: ModelPrice, usage: Omit<Usage, 'totalTokens'>): number {
+/** @param answered the number of answered requests */
+export function costOf(
+  price: ModelPrice,
+  usage: Omit<Usage, 'totalTokens'>,
+  answered: number,
+): number {
   const { inputTokens, outputTokens, cachedTokens, thoughtTokens } = usage;
-  const cost =
+  const ofTokens =
     (inputTokens - cachedTokens) * price.input +
     cachedTokens * price.cached +
     (outputTokens - thoughtTokens) * price.output +
     thoughtTokens * price.thoughts;
-  return Math.max(0, cost) / PRICED_TOKENS;
+  return Math.max(0, ofTokens) / PRICED_TOKENS + answered * price.request;
 }
+
+/** Sums of fractions have meaningless last digits. */
+export const withoutNoise = (cost: number): number => Math.round(cost * 1e9) / 1e9;

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it, vi } from 'vitest';
 import { type Caller, createFailover } from '../../src/failover/failover.ts';
@@ -200,6 +201,22 @@ describe('a queue for one model', () => {
     expect(took()).toBe(0);
     const outcomes = await flow(clock, Promise.all(waiting), 50);
     expect(outcomes.filter((outcome) => outcome === 'Hi')).toHaveLength(1000);
+  });
+
+  it('refuses the newest request of the client that has filled it, not that of another', async () => {
+    const { clock, ask, lease } = createSetting(['key-0'], () => [{ say: 'Hi' }]);
+    lease().report(failed.minute(4 * SECOND));
+    const greedy = { name: 'greedy', weight: 1 };
+    const callers = Array.from({ length: 1000 }, () => ({ ...createCaller(), client: greedy }));
+    const waiting = callers.map((caller) => outcomeOf(ask(['flash'], caller)));
+    const other = ask(['flash'], { ...createCaller(), client: { name: 'other', weight: 1 } });
+    await nextTurn();
+    const ended = callers.filter(({ trace }) => trace !== null && trace.end !== null);
+    expect(ended).toEqual([callers.at(-1)]);
+    // What was refused counts for no share.
+    expect(ended[0]?.trace?.end).toMatchObject({ kind: 'refused', code: 'all_keys_exhausted' });
+    expect(await flow(clock, other, 50)).toBe('Hi');
+    await flow(clock, Promise.all(waiting), 50);
   });
 
   it('delays no request for another, however slowly it moves', async () => {

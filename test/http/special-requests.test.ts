@@ -373,6 +373,13 @@ describe('a special request that every key refuses without a cause', () => {
     expect((await flow(app.clock, app.chat('Hi'))).status).toBe(200);
   });
 
+  it("parks the key for Google's whole sentence about a leaked key, which no caller can shape", async () => {
+    const app = await startWith(2, null);
+    app.standin.setFault(textOf(1), { kind: 'leaked' });
+    for (let i = 0; i < 2; i += 1) expect((await search(app)).status).toBe(200);
+    expect(await app.counts()).toMatchObject({ total: 2, available: 1, exhausted: 1 });
+  });
+
   it('parks the key for a refusal that names its cause', async () => {
     const app = await startWith(3, { kind: 'day_spent' });
     expect((await flow(app.clock, search(app))).status).toBe(503);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createFailureGroups, mergeFailures } from '../../src/observability/failure-groups.ts';
-import { keepRequest } from '../../src/observability/kept-requests.ts';
+import { keepRequest } from '../../src/observability/stats.ts';
 import { isoTime } from '../../src/shared/clock.ts';
 import { google } from '../support/pool.ts';
 import { attemptOf, requestOf } from '../support/records.ts';

@@ -28,7 +28,7 @@ function startInstanceOf(
   instance: string,
   alerts: Alerts | null = null,
 ) {
-  const troubles = createTroubles();
+  const troubles = createTroubles(() => 0);
   let situations: readonly Situation[] = [];
   const verdict = (): Verdict => ({ look: 'good', situations: [...situations] });
   const errors: string[] = [];

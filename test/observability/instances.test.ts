@@ -8,7 +8,12 @@ import { requestOf } from '../support/records.ts';
 it('the last snapshot of an instance counts for five seconds while it is too busy to answer, not once it is gone', async () => {
   const { pool, clock } = createPool(['google-1']);
   const { inspection } = pool;
-  const common = { redis: null, measuresProcess: false, services: ['google'] } as const;
+  const common = {
+    redis: null,
+    prices: null,
+    measuresProcess: false,
+    services: ['google'],
+  } as const;
   const rest = { ...common, inspection, clock, startedAt: clock.now() };
   let isBusy = false;
   let isThere = true;

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { MinuteCounts, mergePeriods, p95Of } from '../../src/observability/minute-counts.ts';
+import { MinuteCounts, mergePeriods, p95Of } from '../../src/observability/stats.ts';
 
 const MINUTE = 60_000;
 const NOON = Date.UTC(2026, 10, 24, 12);

@@ -19,7 +19,7 @@ function createCountedOverview() {
     usage: { today: async () => ({ tokensToday: 0, costToday: null, currency: null }) },
     startedAt,
     instances: createInstances({
-      ...{ instance: 'one', questions: null, redis: null, measuresProcess: false },
+      ...{ instance: 'one', questions: null, redis: null, prices: null, measuresProcess: false },
       ...{ stats, services: ['google', 'anam'], inspection, clock, startedAt },
     }),
     verdict: () => ({ look: 'good', situations: [] }),

@@ -51,14 +51,14 @@ const service = (changed: Partial<ServiceFacts> = {}): ServiceFacts => ({
   },
   hasOtherAddress: false,
   models: [model([key('google'), key('google-2')])],
-  troubles: createTroubles().of('google'),
+  troubles: createTroubles(() => 0).of('google'),
   retiredCause: null,
   ...changed,
 });
 const keys = (...models: ServiceFacts['models']) => ({ services: [service({ models })] });
 
 function verdict(changed: Partial<SituationFacts> = {}) {
-  const troubles = createTroubles();
+  const troubles = createTroubles(() => 0);
   return verdictOn({
     now: NOW,
     services: [service()],
@@ -75,15 +75,18 @@ function verdict(changed: Partial<SituationFacts> = {}) {
 
 /** Requests to Google that ended so long ago, oldest first: answered, or failed with this. */
 function requests(...ended: readonly (readonly [ago: number, failure: Failure | null])[]) {
-  const troubles = createTroubles();
+  let answers = 0;
+  const troubles = createTroubles(() => answers);
   for (const [ago, outcome] of ended) {
     const startedAt = NOW - ago;
-    if (outcome === null) troubles.requestEnded?.(requestOf({ startedAt }));
+    if (outcome === null) answers += 1;
     else {
       const isOut = outcome.kind === 'quota_exhausted';
       const code = isOut ? 'all_keys_exhausted' : 'upstream_failed';
       const end = { kind: 'refused', code, retryAfterMs: null } as const;
-      troubles.requestEnded?.(requestOf({ startedAt, end, attempts: [attemptOf({ outcome })] }));
+      troubles.requestHadTrouble?.(
+        requestOf({ startedAt, end, attempts: [attemptOf({ outcome })] }),
+      );
     }
   }
   return troubles;
@@ -441,7 +444,7 @@ describe('requests that our own limit for one address has refused', () => {
     callers: readonly (readonly [address: string, forwardedFor: string | null])[],
     at = NOW - 1000,
   ) {
-    const troubles = createTroubles();
+    const troubles = createTroubles(() => 0);
     for (const [address, forwardedFor] of callers) {
       troubles.turnedAway({ address, forwardedFor }, at);
     }
@@ -492,7 +495,7 @@ describe('requests that our own limit for one address has refused', () => {
 });
 
 it('a client that is over its budget is named and linked', () => {
-  const troubles = createTroubles();
+  const troubles = createTroubles(() => 0);
   troubles.overBudget('shop', 'requests_per_day', NOW - 1000);
   const { look, situations } = verdict({ clients: troubles.clients(NOW) });
   expect(look).toBe('wait');
@@ -505,8 +508,8 @@ it('a client that is over its budget is named and linked', () => {
 });
 
 it('an internal error is a situation until a minute has passed', () => {
-  const troubles = createTroubles();
-  troubles.requestEnded?.(
+  const troubles = createTroubles(() => 0);
+  troubles.requestHadTrouble?.(
     requestOf({ startedAt: NOW - MINUTE + 1, end: { kind: 'internal_error' } }),
   );
   expect(verdict({ bugs: troubles.bugs })).toMatchObject({ look: 'wait' });
@@ -514,7 +517,7 @@ it('an internal error is a situation until a minute has passed', () => {
 });
 
 it('another model is a situation for a day, a version of the same model is none', () => {
-  const troubles = createTroubles();
+  const troubles = createTroubles(() => 0);
   const target = modelTarget('google', 'flash');
   troubles.otherModelAnswers?.(target, 'flash-001');
   expect(troubles.otherModels(NOW)).toEqual([]);

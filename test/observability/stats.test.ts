@@ -1,6 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import { addUp, lastHour, mergePeriods, p95Of } from '../../src/observability/minute-counts.ts';
-import { createStats, type Stats } from '../../src/observability/stats.ts';
+import type { EndedTrace } from '../../src/failover/trace.ts';
+import {
+  addUp,
+  createStats,
+  lastHour,
+  mergePeriods,
+  p95Of,
+  type Stats,
+} from '../../src/observability/stats.ts';
 import { failed } from '../support/pool.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
 
@@ -67,6 +74,10 @@ describe('the latest requests', () => {
 });
 
 describe('a request with trouble', () => {
+  function endInTrouble(stats: Stats, request: EndedTrace): void {
+    stats.requestHadTrouble(request);
+    stats.requestEnded(request);
+  }
   const success = (id: string) => requestOf({ requestId: id });
   const twoKeys = (id: string) =>
     requestOf({ requestId: id, attempts: [attemptOf({ key: 'a' }), attemptOf({ key: 'b' })] });
@@ -75,9 +86,8 @@ describe('a request with trouble', () => {
 
   it('is found after any number of successes, which are forgotten after fifty', () => {
     const stats = createStats();
-    for (const request of [success('well'), twoKeys('switched'), refused('refused')]) {
-      stats.requestEnded(request);
-    }
+    stats.requestEnded(success('well'));
+    for (const request of [twoKeys('switched'), refused('refused')]) endInTrouble(stats, request);
     for (let i = 0; i < 1000; i += 1) stats.requestEnded(success(`later-${i}`));
     expect(stats.find('well')).toBeNull();
     expect(stats.find('switched')?.request.attempts).toHaveLength(2);
@@ -86,10 +96,10 @@ describe('a request with trouble', () => {
 
   it('is found as long as its group of failures, after any number of others with trouble', () => {
     const stats = createStats();
-    stats.requestEnded(refused('refused'));
-    for (let i = 0; i < 499; i += 1) stats.requestEnded(twoKeys(`later-${i}`));
+    endInTrouble(stats, refused('refused'));
+    for (let i = 0; i < 499; i += 1) endInTrouble(stats, twoKeys(`later-${i}`));
     expect(stats.find('later-0')).not.toBeNull();
-    for (let i = 499; i < 1000; i += 1) stats.requestEnded(twoKeys(`later-${i}`));
+    for (let i = 499; i < 1000; i += 1) endInTrouble(stats, twoKeys(`later-${i}`));
     expect(stats.find('later-0')).toBeNull();
     expect(stats.find('refused')?.request.end).toEqual(TROUBLE);
     stats.failures.list(NOON + 60 * MINUTE);
@@ -98,8 +108,8 @@ describe('a request with trouble', () => {
 
   it('is the latest where several have its id', () => {
     const stats = createStats();
-    stats.requestEnded(refused('twice', NOON));
-    stats.requestEnded(refused('twice', NOON + 1));
+    endInTrouble(stats, refused('twice', NOON));
+    endInTrouble(stats, refused('twice', NOON + 1));
     expect(stats.find('twice')?.request.startedAt).toBe(NOON + 1);
   });
 });

@@ -101,6 +101,27 @@ it('goes on with what was stored, after a restart too; thirty days later it is g
   expect((await next.usage.report(from)).totals).toMatchObject({ requests: 1 });
 });
 
+it('counts for the metrics since the start, whatever is stored; the 1,001st client counts as other', async () => {
+  const clock = createFakeClock(MIDNIGHT);
+  const { usage, end, totals } = start(clock);
+  for (let client = 0; client < 1002; client += 1)
+    end(answered(MIDNIGHT, { client: `c${client}` }));
+  await totals();
+  clock.advance(5 * SECOND);
+  await settled(clock);
+  for (const client of ['c0', 'c1001']) end(answered(clock.now(), { client }));
+  const counted = [...usage.totals()].map(({ client, model, numbers }) => [
+    client,
+    model,
+    numbers.requests,
+    numbers.inputTokens,
+  ]);
+  expect(counted).toHaveLength(1001);
+  expect(counted[0]).toEqual(['c0', 'flash', 2, 20]);
+  expect(counted[1]).toEqual(['c1', 'flash', 1, 10]);
+  expect(counted.at(-1)).toEqual(['other', 'flash', 3, 30]);
+});
+
 it.each([
   ['without a trace', 'before'],
   ['after it had added the rows', 'after'],
@@ -198,7 +219,7 @@ describe('costs', () => {
     end(answered(clock.now()));
     expect(await usage.today()).toMatchObject({ tokensToday: 0 });
     clock.advance(30 * SECOND);
-    expect(await usage.today()).toEqual({ tokensToday: 15, costToday: 0.500076, currency: 'USD' });
+    expect(await usage.today()).toEqual({ tokensToday: 15, costToday: 0.5000764, currency: 'USD' });
     clock.set(MIDNIGHT);
     expect(await usage.today()).toMatchObject({ tokensToday: 0, costToday: 0 });
   });

@@ -9,6 +9,7 @@ import { writeToolsFile } from '../support/tools-file.ts';
 import { whileTimePasses } from '../support/while-time-passes.ts';
 
 const TWO = { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two', ADMIN_TOKEN };
+const PRICES = { currency: 'EUR', models: { 'gemini-flash-latest': { request: 0.00042 } } };
 const LEAKED = { key: 'g-one', service: 'google', fault: { kind: 'leaked' } } as const;
 
 /** The browser's own message: the page asks whether an admin is logged in. */
@@ -21,9 +22,9 @@ const PIXEL =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
 
 describeInBrowser('the playground', (browser) => {
-  it('streams an answer with its model and number of attempts, and the key only for an admin', async () => {
+  it('streams an answer with its model and number of attempts, and key and cost only for an admin', async () => {
     const app = await startApp({
-      environment: TWO,
+      environment: { ...TWO, PRICES: writeToolsFile(PRICES) },
       standin: {
         answer: { chunks: 6, chunkMs: 200, text: 'one two three four five six' },
         keys: [LEAKED, { key: 'g-two', service: 'google' }],
@@ -45,9 +46,19 @@ describeInBrowser('the playground', (browser) => {
     await page.waitForURL(`${app.url}/playground`);
     await page.getByLabel('Message').fill('Hello');
     await page.getByRole('button', { name: 'Send', exact: true }).click();
-    await whileTimePasses(app.clock, page.getByText(/answered by google-2 at the first/).waitFor());
+    const priced = /^answered by google-2 at the first.* tokens \(.*\) · 0\.00042 EUR · stop/;
+    await whileTimePasses(app.clock, talk.getByText(priced).waitFor());
+    await talk.getByText('Attempts', { exact: true }).click();
+    const attempt = talk.locator('.attempts').getByRole('listitem');
+    await attempt.filter({ hasText: /after \d+ ms, 0\.00042 EUR/ }).waitFor();
     expect(await page.getByText('You are not logged in').isVisible()).toBe(false);
     await page.getByRole('banner').getByText('Ana').waitFor();
+    await expectReadable(page);
+    await talk.locator('.attempts').getByRole('link').click();
+    await page
+      .getByRole('dialog', { name: /^Request / })
+      .getByText(/\d+ tokens · 0\.00042 EUR$/)
+      .waitFor();
   });
 
   it('sends the earlier turns, and aborts the call to the provider with the button', async () => {

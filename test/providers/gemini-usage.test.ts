@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { AnswerTail, toUsage } from '../../src/providers/gemini/gemini-usage.ts';
+import { AnswerTail } from '../../src/providers/gemini/gemini-relay.ts';
+import { toUsage } from '../../src/providers/gemini/gemini-stream.ts';
 
 const event = (candidates: unknown, usageMetadata?: object) =>
   `data: ${JSON.stringify({ candidates, usageMetadata, modelVersion: 'flash' })}\r\n\r\n`;

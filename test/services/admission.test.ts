@@ -1,7 +1,8 @@
 import { expect, it } from 'vitest';
 import type { EndedTrace } from '../../src/failover/trace.ts';
+import { WEB } from '../../src/failover/wait-queue.ts';
 import { FairShare } from '../../src/pool/fair-share.ts';
-import { createAdmission, WEB } from '../../src/services/admission.ts';
+import { createAdmission } from '../../src/services/admission.ts';
 import { Clients, UNLIMITED } from '../../src/services/clients.ts';
 import { createLogger } from '../../src/shared/logger.ts';
 import { createMemoryStore } from '../../src/sharing/memory-store.ts';

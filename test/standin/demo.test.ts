@@ -41,6 +41,13 @@ test('the demo runs without a key, reads no real one, and stops on SIGTERM', asy
     const url = String(demo.ready[1]);
     expect(await (await fetch(`${url}/health`)).json()).toEqual({ status: 'ok', mode: 'demo' });
     for (let turn = 0; turn < 6; turn += 1) expect((await chat(url)).status).toBe(200);
+    const { requestId } = (await (await chat(url)).json()) as { requestId: string };
+    const trace = await fetch(`${url}/api/requests/${requestId}`, {
+      headers: { authorization: 'Bearer demo-admin-token' },
+    });
+    expect(await trace.json()).toMatchObject({
+      request: { currency: 'USD', cost: expect.any(Number) },
+    });
     expect((await fetch(`${url}/api/anam/session-token`, { method: 'POST' })).status).toBe(200);
     expect(await uiStream(url, 'Call local_time')).toMatch(
       /"reasoning-delta".*"tool-input-available".*"toolName":"local_time"/s,

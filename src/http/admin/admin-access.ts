@@ -5,7 +5,7 @@ import type { Clock } from '../../shared/clock.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { createTokenCheck, type Secret } from '../../shared/secret.ts';
 import type { SharedStore } from '../../shared/shared-store.ts';
-import { bearerIn } from '../caller.ts';
+import { bearerIn } from '../access.ts';
 import { HttpError } from '../errors.ts';
 import { limitGuesses } from '../rate-limits.ts';
 

@@ -225,7 +225,7 @@ const termsOf = (modelNames: readonly string[]) =>
     tokensPerDay: limit.exactOptional().meta({ description: 'In a day of UTC. Default: null.' }),
     weight: z.int().min(1).max(MAX_WEIGHT).exactOptional().meta({
       description:
-        'Its part of a scarce model is its weight among those of all active clients. Default: 1.',
+        'Its part of a scarce model, and of the keys for which requests wait, is its weight among those of all active clients. Default: 1.',
     }),
   }) satisfies Record<keyof ClientTerms, z.ZodType>;
 

@@ -9,7 +9,7 @@ import type {
 } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { type GeminiOptions, requestsTo } from './gemini-request.ts';
-import { toUsage } from './gemini-usage.ts';
+import { toUsage } from './gemini-stream.ts';
 import { Exchange } from './transport.ts';
 
 /** Asks Gemini for the embeddings of all texts in one call (https://ai.google.dev/api/embeddings). */

@@ -114,7 +114,9 @@ const NEEDS_PAID_PLAN = [
   /^User location is not supported for the API use without a billing account linked\.$/i,
 ];
 
-/** Leaked keys, which never have an ErrorInfo, and the rest of `BAD_KEY` where it is left out. */
+/** It never has an ErrorInfo. */
+const KEY_LEAKED = /^Your API key was reported as leaked\. Please use another API key\.$/i;
+/** Leaked keys in other words, and the rest of `BAD_KEY` where it is left out. */
 const KEY_REFUSED_TEXT = [
   /\breported as leaked\b/i,
   /\bdenied access\b/i,
@@ -182,6 +184,7 @@ const RULES_BY_STATUS: Readonly<Record<number, readonly GeminiRule[]>> = {
   // PERMISSION_DENIED: the key, its money, a resource of another project, or this key and model.
   403: [
     { when: hasReason(BAD_KEY), failure: keyRejected },
+    { when: says(KEY_LEAKED), failure: keyRejected },
     { when: hasReason(NO_BILLING), failure: OUT_OF_CREDIT },
     // Before every other text: it quotes the name that the caller gave the file.
     { when: says(STORED_RESOURCE), failure: NOT_ITS_RESOURCE },

@@ -1,12 +1,12 @@
 import type { ChatTurn } from '../../shared/chat.ts';
 import { type Failure, UpstreamError, type Usage } from '../../shared/failure.ts';
-import { parseJson } from '../../shared/json.ts';
+import { isJsonObject, parseJson } from '../../shared/json.ts';
 import { type Redact, withoutLastWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { AnswerEnd, ClassifyContext, Client, ProviderAnswer, Traced } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
 import { type GeminiOptions, toGeminiRequest } from './gemini-request.ts';
-import { AnswerTail } from './gemini-usage.ts';
+import { toUsage } from './gemini-stream.ts';
 import { type AnswerHead, Exchange } from './transport.ts';
 
 /** A request in Gemini's own protocol, sent on unchanged. */
@@ -257,4 +257,60 @@ function isWhole(error: string): boolean {
     .replace(/^[[,]\s*/, '')
     .replace(/\]\s*$/, '');
   return parseJson(json) !== undefined;
+}
+
+/** In bytes: the usage stands at the end of an answer, or of each event. */
+const MAX_TAIL = 8192;
+
+/** The last bytes of an answer that is relayed unread. They are kept as they are, and read once. */
+export class AnswerTail {
+  /** Together at least as long as the tail, where the answer is. */
+  #older: Buffer[] = [];
+  #newer: Buffer[] = [];
+  #size = 0;
+
+  keep(bytes: Buffer): void {
+    if (this.#size >= MAX_TAIL) {
+      this.#older = this.#newer;
+      this.#newer = [];
+      this.#size = 0;
+    }
+    this.#newer.push(bytes);
+    this.#size += bytes.length;
+  }
+
+  /** Null where the answer names none. */
+  usage(): Usage | null {
+    const kept = Buffer.concat([...this.#older, ...this.#newer]);
+    return lastUsage(kept.toString('latin1', Math.max(0, kept.length - MAX_TAIL)));
+  }
+}
+
+/** Within a text of the model its quotes are escaped. */
+const USAGE_NAME = '"usageMetadata"';
+const BEFORE_VALUE = /\s*:\s*(?=\{)/y;
+
+/** The last object may be cut off: then the one before counts. */
+function lastUsage(text: string): Usage | null {
+  let at = text.lastIndexOf(USAGE_NAME);
+  while (at >= 0) {
+    const metadata = parseJson(objectAfter(text, at + USAGE_NAME.length));
+    if (isJsonObject(metadata)) return toUsage(metadata);
+    at = at === 0 ? -1 : text.lastIndexOf(USAGE_NAME, at - 1);
+  }
+  return null;
+}
+
+/** Empty where there is no whole object. None of its texts holds a brace. */
+function objectAfter(text: string, from: number): string {
+  BEFORE_VALUE.lastIndex = from;
+  if (!BEFORE_VALUE.test(text)) return '';
+  const start = BEFORE_VALUE.lastIndex;
+  let depth = 0;
+  for (let at = start; at < text.length; at += 1) {
+    if (text[at] === '{') depth += 1;
+    else if (text[at] === '}') depth -= 1;
+    if (depth === 0) return text.slice(start, at + 1);
+  }
+  return '';
 }

@@ -14,7 +14,6 @@ import { withoutFirstWord } from '../../shared/redact.ts';
 import { classifyNetworkError } from '../network-failure.ts';
 import type { ProviderAnswer } from '../provider.ts';
 import { classifyGeminiAnswer } from './gemini-failure.ts';
-import { toUsage } from './gemini-usage.ts';
 import { Exchange } from './transport.ts';
 
 /** In characters. One event may carry images of some megabytes. */
@@ -435,3 +434,20 @@ const UNUSABLE: ReadonlySet<string> = new Set([
   'MISSING_THOUGHT_SIGNATURE',
   'MALFORMED_RESPONSE',
 ]);
+
+/** @param metadata as the provider writes it (https://ai.google.dev/api/generate-content#UsageMetadata) */
+export function toUsage(metadata: JsonObject | null | undefined): Usage {
+  const count = (name: string) => toCount(metadata?.[name]);
+  const inputTokens = count('promptTokenCount') ?? 0;
+  const thoughtTokens = count('thoughtsTokenCount') ?? 0;
+  const outputTokens = (count('candidatesTokenCount') ?? 0) + thoughtTokens;
+  const totalTokens = count('totalTokenCount') ?? inputTokens + outputTokens;
+  const cachedTokens = count('cachedContentTokenCount') ?? 0;
+  return { inputTokens, outputTokens, totalTokens, cachedTokens, thoughtTokens };
+}
+
+/** More than any answer has: sums stay whole numbers. */
+const MAX_TOKENS = 1e9;
+
+const toCount = (value: unknown) =>
+  typeof value === 'number' && value >= 0 && value <= MAX_TOKENS ? Math.round(value) : undefined;

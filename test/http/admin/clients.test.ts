@@ -419,6 +419,34 @@ describe('the shares of a scarce model', () => {
   });
 });
 
+describe('the wait queue', () => {
+  it('admits one request of another client after the first of a greedy one, by weight', async () => {
+    const app = await start({ GOOGLE_API_KEY_2: '' });
+    const greedy = await make(app, { name: 'greedy' });
+    const other = await make(app, { name: 'other-shop', weight: 2 });
+    const arrived = (name: string, count: number) =>
+      vi.waitFor(async () => {
+        expect((await clientOf(app, name)).used.requestsMinute).toBe(count);
+      });
+    app.standin.setFault('g-one', { kind: 'minute_spent', retryAfterMs: 3000 });
+    const asked = Array.from({ length: 9 }, () => complete(app, greedy));
+    await arrived('greedy', 9);
+    asked.push(...Array.from({ length: 3 }, () => complete(app, other)));
+    await arrived('other-shop', 3);
+    await vi.waitFor(async () => expect((await app.counts()).cooling_down).toBe(1));
+    app.standin.setFault('g-one', { kind: 'slow', ms: 500 });
+    const answers = await flow(app.clock, Promise.all(asked));
+    expect(answers.map(({ status }) => status)).toEqual(Array(12).fill(200));
+    const served = accessLines(app).flatMap(({ path, client }) =>
+      path === '/v1/chat/completions' ? [client] : [],
+    );
+    // The first answer admits two, each of these two more.
+    expect(served[0]).toBe('greedy');
+    expect(served.slice(1, 3)).toEqual(['other-shop', 'other-shop']);
+    expect(served.slice(3, 7).filter((client) => client === 'other-shop')).toHaveLength(1);
+  });
+});
+
 describe('without tokens', () => {
   it('the routes for programs exist where clients can be made, and only there', async () => {
     const app = await start();

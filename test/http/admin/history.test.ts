@@ -1,8 +1,9 @@
 import { expect, it } from 'vitest';
 import { history, overview, requestReport } from '../../../src/observability/reports.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
-import { CLIENT_TOKEN } from '../../support/programs.ts';
+import { CLIENT_TOKEN, MODEL } from '../../support/programs.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
+import { writeToolsFile } from '../../support/tools-file.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -103,6 +104,10 @@ it('a group of failures leads to its requests after many successes, with all att
         { authorization: `Bearer ${CLIENT_TOKEN}`, 'x-request-id': id },
       ),
     );
+  const badRequest = { code: 400, status: 'INVALID_ARGUMENT', message: 'Bad part.' };
+  const fault = { kind: 'raw', status: 400, body: { error: badRequest } } as const;
+  for (const key of ['g-one', 'g-two']) app.standin.setFault(key, fault);
+  await ask('at-fault');
   for (const key of ['g-one', 'g-two']) app.standin.setFault(key, { kind: 'internal' });
   await ask('failed-1');
   await ask('failed-2');
@@ -114,6 +119,7 @@ it('a group of failures leads to its requests after many successes, with all att
       ...{ code: 'upstream_failed', kind: null, service: 'google', count: 2 },
       ...{ clients: ['client-1'], requestIds: ['failed-2', 'failed-1'] },
     },
+    { code: null, kind: 'request_fault', count: 1, requestIds: ['at-fault'] },
   ]);
   expect(latest.map(({ requestId }) => requestId)).not.toContain('failed-1');
   const trace = await requestWith(app, 'failed-1');
@@ -124,4 +130,44 @@ it('a group of failures leads to its requests after many successes, with all att
   expect(typeof trace === 'object' && trace.attempts.length).toBeGreaterThan(1);
   expect(await requestWith(app, 'fine-59')).toMatchObject({ end: 'answered', client: 'client-1' });
   expect(await requestWith(app, 'fine-0')).toBe(404);
+});
+
+it('an answer costs what the usage says: its tokens, and the price of an answered request', async () => {
+  const price = { input: 0.01, output: 0.04, request: 1e-6 };
+  const PRICES = writeToolsFile({ currency: 'EUR', models: { [MODEL]: price } });
+  const app = await startApp({ environment: { ...TWO, PRICES } });
+  app.standin.setFault('g-one', { kind: 'leaked' });
+  const { usage, requestId } = (await app.chat('Hi')).body;
+  const cost = (usage.inputTokens * 0.01 + usage.outputTokens * 0.04) / 1e6 + 1e-6;
+  const attempts = [
+    { key: 'google', outcome: 'key_rejected', cost: null },
+    { key: 'google-2', outcome: 'success', cost: expect.closeTo(cost, 9) },
+  ];
+  const trace = await requestWith(app, requestId);
+  expect(trace).toMatchObject({ currency: 'EUR', cost: expect.closeTo(cost, 9), attempts });
+  const { totals } = (await app.get('/api/usage', AS_ADMIN)).body;
+  expect(trace).toMatchObject({ cost: totals.cost });
+  // An answer without words is paid for too; no attempt succeeded.
+  app.standin.setFault('g-two', { kind: 'blocked_answer', after: 0 });
+  const { requestId: blocked } = (await app.chat('Hi')).body;
+  expect(await requestWith(app, blocked)).toMatchObject({
+    cost: expect.closeTo((usage.inputTokens * 0.01) / 1e6 + 1e-6, 9),
+    attempts: [{ outcome: 'content_blocked' }],
+  });
+});
+
+it.each([
+  ['without PRICES', {}, null],
+  [
+    'of a model without a price',
+    { PRICES: writeToolsFile({ currency: 'EUR', models: { other: { input: 1 } } }) },
+    'EUR',
+  ],
+])('the cost of an answer %s is unknown', async (_, prices, currency) => {
+  const app = await startApp({ environment: { ...TWO, ...prices } });
+  const { requestId } = (await app.chat('Hi')).body;
+  expect(await requestWith(app, requestId)).toMatchObject({
+    ...{ currency, cost: null },
+    attempts: [{ cost: null }],
+  });
 });

@@ -1,6 +1,6 @@
 // @ts-check
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
-import { countdown } from '/dashboard/page.js';
+import { countdown, money } from '/dashboard/page.js';
 import {
   atTheEnd,
   compact,
@@ -10,7 +10,6 @@ import {
   serviceName,
   timeLeft,
 } from './labels.js';
-import { money } from './usage.js';
 
 /** @import { Overview } from '../../../observability/reports.ts' */
 /** @typedef {Overview['services'][number]} ServiceReport */

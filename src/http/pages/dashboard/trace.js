@@ -1,6 +1,6 @@
 // @ts-check
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
-import { count } from '/dashboard/page.js';
+import { count, money } from '/dashboard/page.js';
 import { bothTimes, duration, ENDS, fact, moment, number, plain } from './labels.js';
 
 /** @import { RequestReport } from '../../../observability/reports.ts' */
@@ -28,17 +28,18 @@ export function traceView(request, now) {
     <h3>${count(attemptsInAll, 'attempt')}</h3>
     ${attempts.length < attemptsInAll ? html`<p class="small quiet">The last ${attempts.length} are kept.</p>` : null}
     <ol class="attempts">
-      ${attempts.map((attempt) => html`<li>${attemptView(attempt, longest, now)}</li>`)}
+      ${attempts.map((attempt) => html`<li>${attemptView(attempt, request.currency, longest, now)}</li>`)}
     </ol>
   `;
 }
 
 /**
  * @param {AttemptReport} attempt
+ * @param {string | null} currency
  * @param {number} longest
  * @param {string} now
  */
-const attemptView = (attempt, longest, now) => html`
+const attemptView = (attempt, currency, longest, now) => html`
   <p>
     <a href="#key=${attempt.key}">${attempt.key}</a>
     <span class="quiet">${models(attempt)}</span>
@@ -47,7 +48,7 @@ const attemptView = (attempt, longest, now) => html`
     ${attempt.isHedge ? html`<span class="mode">hedge</span>` : null}
   </p>
   ${bar(attempt, longest)}
-  <p class="small quiet">${factsOf(attempt)}</p>
+  <p class="small quiet">${factsOf(attempt, currency)}</p>
   ${attempt.message === null ? null : html`<p class="small">${attempt.message}</p>`}
   ${attempt.parkedUntil === null ? null : html`<p class="small wait">${parkedWhat(attempt)} parked until ${moment(attempt.parkedUntil, now)}</p>`}
 `;
@@ -60,12 +61,16 @@ const models = ({ model, responseModel }) =>
 const parkedWhat = ({ parkedFeatures }) =>
   parkedFeatures.length === 0 ? '' : parkedFeatures.join(' and ');
 
-/** @param {AttemptReport} attempt */
-const factsOf = ({ ms, firstMs, tokens }) =>
+/**
+ * @param {AttemptReport} attempt
+ * @param {string | null} currency
+ */
+const factsOf = ({ ms, firstMs, tokens, cost }, currency) =>
   [
     duration(ms),
     ...(firstMs === null ? [] : [`first words after ${duration(firstMs)}`]),
     ...(tokens === null ? [] : [`${number(tokens)} tokens`]),
+    ...(cost === null ? [] : [money(cost, currency)]),
   ].join(' · ');
 
 /**

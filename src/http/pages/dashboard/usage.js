@@ -1,5 +1,6 @@
 // @ts-check
 import { html, svg } from '/dashboard/lib/lit-html/lit-html.js';
+import { money } from '/dashboard/page.js';
 import { compact, dayOf, number } from './labels.js';
 
 /** @import { UsageReport as Usage } from '../../../observability/reports.ts' */
@@ -60,13 +61,6 @@ function summary({ totals, currency }) {
   ];
   return parts.join(' · ');
 }
-
-/**
- * @param {number} cost
- * @param {string | null} currency
- */
-export const money = (cost, currency) =>
-  `${cost.toLocaleString('en', { minimumFractionDigits: 2, maximumFractionDigits: cost < 1 ? 4 : 2 })} ${currency ?? ''}`.trim();
 
 /**
  * @param {Usage} usage

@@ -2,6 +2,7 @@
 
 import { ask, isLoggedIn } from '/playground/frame.js';
 import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
+import { money } from '/playground/page.js';
 
 /** @import { RequestReport } from '../../../observability/reports.ts' */
 /** @import { AnsweredBy } from './ask.js' */
@@ -25,6 +26,16 @@ export function attemptsView({ requestId }) {
 }
 
 /**
+ * What an answer that has ended costs, for the admin alone. Null: unknown.
+ *
+ * @param {AnsweredBy} answeredBy
+ */
+export async function costOf({ requestId }) {
+  const request = isAdmin && requestId !== '' ? await reportOf(requestId) : null;
+  return request === null || request.cost === null ? null : money(request.cost, request.currency);
+}
+
+/**
  * @param {HTMLDetailsElement} details
  * @param {string} requestId
  */
@@ -37,19 +48,28 @@ async function load(details, requestId) {
 
 /** @param {string} requestId */
 async function traceOf(requestId) {
-  const found = await ask(`/api/requests/${encodeURIComponent(requestId)}`);
-  return found === null
+  const request = await reportOf(requestId);
+  return request === null
     ? html`<p>The server no longer knows this request.</p>`
-    : traceView(found.request);
+    : traceView(request);
+}
+
+/**
+ * @param {string} requestId
+ * @returns {Promise<RequestReport | null>} null where the server no longer knows it
+ */
+async function reportOf(requestId) {
+  const found = await ask(`/api/requests/${encodeURIComponent(requestId)}`);
+  return found?.request ?? null;
 }
 
 /** @param {RequestReport} request */
-const traceView = ({ attempts, requestId }) => html`
+const traceView = ({ attempts, requestId, currency }) => html`
   <ol>${attempts.map(
     (attempt) => html`<li>
     <strong>${attempt.key}</strong> ${attempt.model}
     <strong class=${attempt.outcome === 'success' ? 'good' : 'bad-text'}>${attempt.outcome.replaceAll('_', ' ')}</strong>
-    after ${attempt.ms} ms${attempt.isHedge ? ', a hedge' : nothing}${attempt.isTrial ? ', a probe' : nothing}
+    after ${attempt.ms} ms${attempt.isHedge ? ', a hedge' : nothing}${attempt.isTrial ? ', a probe' : nothing}${attempt.cost === null ? nothing : `, ${money(attempt.cost, currency)}`}
     ${attempt.message === null ? nothing : html`<br />${attempt.message}`}
   </li>`,
   )}</ol>

@@ -2,7 +2,7 @@
 import { html, nothing, render } from '/playground/lib/lit-html/lit-html.js';
 import { announce, count, countdown } from '/playground/page.js';
 import { ask, Refusal } from './ask.js';
-import { attemptsView } from './attempts.js';
+import { attemptsView, costOf } from './attempts.js';
 import { apply, isTool, openCalls, textIn } from './message.js';
 import { fileView, partsView } from './parts.js';
 
@@ -16,6 +16,7 @@ import { fileView, partsView } from './parts.js';
  * @property {AnsweredBy | null} answeredBy
  * @property {string | null} model
  * @property {Usage | null} usage
+ * @property {string | null} cost of an answer, for the admin alone
  * @property {string | null} finishReason
  * @property {number | null} firstMs
  * @property {number | null} ms
@@ -107,11 +108,12 @@ const stepView = (step, parts) => html`
 `;
 
 /** @param {Step} step */
-const factsOf = ({ answeredBy, model, usage, finishReason, firstMs }) => [
+const factsOf = ({ answeredBy, model, usage, cost, finishReason, firstMs }) => [
   ...(answeredBy === null ? [] : [`answered ${byWhichKey(answeredBy)}`]),
   ...(model === null ? [] : [model]),
   ...(firstMs === null ? [] : [`first words after ${firstMs} ms`]),
   ...(usage === null ? [] : [tokensOf(usage)]),
+  ...(cost === null ? [] : [cost]),
   ...(finishReason === null ? [] : [finishReason]),
 ];
 
@@ -260,6 +262,7 @@ async function goOn() {
     answeredBy: null,
     model: null,
     usage: null,
+    cost: null,
     finishReason: null,
     firstMs: null,
     ms: null,
@@ -292,6 +295,9 @@ async function goOn() {
   }
   step.ms = elapsed();
   asking = null;
+  showSoon();
+  if (step.answeredBy === null || step.usage === null) return;
+  step.cost = await costOf(step.answeredBy);
   showSoon();
 }
 

@@ -21,6 +21,22 @@ export function countdown(ms) {
 export const count = (number, thing) => `${number} ${thing}${number === 1 ? '' : 's'}`;
 
 /**
+ * `12.35 USD`, `0.4213 USD`; smaller amounts with two significant digits: `0.00042 USD`.
+ *
+ * @param {number} cost
+ * @param {string | null} currency
+ */
+export function money(cost, currency) {
+  const amount = cost.toLocaleString('en', {
+    minimumFractionDigits: 2,
+    maximumFractionDigits: cost < 1 ? 4 : 2,
+    maximumSignificantDigits: 2,
+    roundingPriority: 'morePrecision',
+  });
+  return `${amount} ${currency ?? ''}`.trim();
+}
+
+/**
  * For screen readers.
  *
  * @param {string} sentence

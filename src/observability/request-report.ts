@@ -1,8 +1,10 @@
 import type { AttemptTrace, EndedTrace } from '../failover/trace.ts';
 import type { Outcome } from '../pool/lease.ts';
 import { isoTime } from '../shared/clock.ts';
-import type { FailureKind } from '../shared/failure.ts';
+import { type FailureKind, NO_USAGE } from '../shared/failure.ts';
+import { costOf, type Prices, withoutNoise } from '../shared/prices.ts';
 import { type RequestReport, reportedEnd } from './reports.ts';
+import { countedFor, modelName } from './usage.ts';
 
 /** A request that has ended. */
 export interface KeptRequest {
@@ -11,49 +13,23 @@ export interface KeptRequest {
   readonly attemptsInAll: number;
 }
 
-const MAX_ATTEMPTS = 10;
-
-/** A request that has tried thousands of keys keeps its last attempts only. */
-export const keepRequest = (request: EndedTrace): KeptRequest => ({
-  request:
-    request.attempts.length > MAX_ATTEMPTS
-      ? { ...request, attempts: request.attempts.slice(-MAX_ATTEMPTS) }
-      : request,
-  attemptsInAll: request.attempts.length,
-});
-
-/** A ring with the latest requests. */
-export class LatestRequests {
-  readonly #max: number;
-  readonly #kept: KeptRequest[] = [];
-  #added = 0;
-
-  constructor(max: number) {
-    this.#max = max;
-  }
-
-  add(kept: KeptRequest): void {
-    this.#kept[this.#added % this.#max] = kept;
-    this.#added += 1;
-  }
-
-  /** Newest first. */
-  list(): readonly KeptRequest[] {
-    const next = this.#added % this.#max;
-    return [...this.#kept.slice(next), ...this.#kept.slice(0, next)].reverse();
-  }
-}
-
 /**
  * @param instance that has handled the request
+ * @param prices null without `PRICES`
  * @param words `unquoted`: without messages that may quote the caller, whose words stay at the instance
  */
 export function reportRequest(
   { request, attemptsInAll }: KeptRequest,
   instance: string,
+  prices: Prices | null,
   words: 'all' | 'unquoted' = 'all',
 ): RequestReport {
   const { requestId, client, targets, operation, startedAt, ms, waitedMs, attempts, end } = request;
+  const counted = end.kind === 'answered' ? countedFor(request) : null;
+  const reports = attempts.map((attempt) => ({
+    ...reportAttempt(attempt, words === 'unquoted'),
+    cost: costOfAttempt(attempt, attempt === counted ? 1 : 0, prices),
+  }));
   return {
     requestId,
     instance,
@@ -65,15 +41,32 @@ export function reportRequest(
     waitedMs,
     end: reportedEnd(end.kind),
     code: end.kind === 'refused' ? end.code : null,
+    cost: reports.map(({ cost }) => cost).reduce(plus, null),
+    currency: prices?.currency ?? null,
     attemptsInAll,
-    attempts: attempts.map((attempt) => reportAttempt(attempt, words === 'unquoted')),
+    attempts: reports,
   };
 }
+
+/** @param answered the number of requests that it answered */
+function costOfAttempt(
+  { target, usage }: AttemptTrace,
+  answered: number,
+  prices: Prices | null,
+): number | null {
+  const price = prices?.models.get(modelName(target));
+  if (price === undefined) return null;
+  const cost = withoutNoise(costOf(price, usage ?? NO_USAGE, answered));
+  return usage === null && cost === 0 ? null : cost;
+}
+
+const plus = (sum: number | null, cost: number | null) =>
+  cost === null ? sum : withoutNoise((sum ?? 0) + cost);
 
 function reportAttempt(
   attempt: AttemptTrace,
   isUnquoted: boolean,
-): RequestReport['attempts'][number] {
+): Omit<RequestReport['attempts'][number], 'cost'> {
   const { key, target, otherModel, outcome, isProbe, isHedge, parked, ms, firstMs, usage } =
     attempt;
   return {
