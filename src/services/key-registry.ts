@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FieldFault } from '../failover/service-error.ts';
 import type { WaitQueues } from '../failover/wait-queue.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
@@ -10,9 +9,7 @@ import type {
   ProviderName,
 } from '../shared/api-key.ts';
 import { type Clock, isoTime, type Timer } from '../shared/clock.ts';
-import { coalesce } from '../shared/coalesce.ts';
 import {
-  type DocumentChange,
   type DurableStore,
   StaleWriteError,
   StoreUnavailableError,
@@ -32,6 +29,7 @@ import type { Redact, Redactor } from '../shared/redact.ts';
 import type { Sealer } from '../shared/seal.ts';
 import { digestOf, Secret } from '../shared/secret.ts';
 import { KEYS, readStoredKey, type StoredKey, writeStoredKey } from './stored-keys.ts';
+import { StoredValues, turnAfter, type ValueChange } from './stored-values.ts';
 
 /** The keys of the settings. */
 export interface SettingsKeys {
@@ -114,12 +112,6 @@ interface Entry extends KnownKey {
   readonly ownBilling: string | null;
 }
 
-interface Stored {
-  readonly version: number;
-  /** Null: this instance cannot read it. */
-  readonly key: StoredKey | null;
-}
-
 /**
  * Owns the list of keys: those of the settings, with the changes in the durable store. It updates the pool, the redaction,
  * the wait queues and the other instances.
@@ -127,7 +119,7 @@ interface Stored {
 export class KeyRegistry implements KnownKeys {
   readonly #options: KeyRegistryOptions;
   #settings: SettingsKeys;
-  #stored: ReadonlyMap<string, Stored> = new Map();
+  readonly #stored: StoredValues<StoredKey>;
   #entries: ReadonlyMap<string, Entry> = new Map();
   /** The entries of the last look, before billing accounts were set. Unchanged ones are reused: there may be thousands. */
   #made: ReadonlyMap<string, Entry> = new Map();
@@ -136,13 +128,6 @@ export class KeyRegistry implements KnownKeys {
   readonly #listeners: (() => void)[] = [];
   /** Troubles that were logged and are not over. */
   #logged: ReadonlySet<string> = new Set();
-  /** Reads the store and applies what has changed. */
-  readonly #refresh = coalesce(async () => {
-    if (this.#isStopped) return;
-    await this.#readStore();
-    await this.#apply();
-  });
-  #lastChange: Promise<unknown> = Promise.resolve();
   #timer: Timer | null = null;
   #isStopped = false;
   /** One sentence for each file that could not be read. */
@@ -153,20 +138,30 @@ export class KeyRegistry implements KnownKeys {
   constructor(options: KeyRegistryOptions) {
     this.#options = options;
     this.#settings = options.settings;
+    const { store, sealer, log } = options;
+    this.#stored = new StoredValues({
+      store,
+      collection: KEYS,
+      read: (id, text) => readStoredKey(id, text, sealer),
+      write: (id, key) => writeStoredKey(id, key, sealer),
+      changed: () => this.#apply(),
+      failed: (err) =>
+        log.warn({ err }, 'the stored keys cannot be read: the keys stay as they are'),
+    });
     this.#pooled = new Map(options.settings.keys.map((key) => [key.id, key]));
     this.#entries = this.#makeEntries();
   }
 
   /** Applies the stored changes, and follows the store and the files from then on. */
   async start(): Promise<void> {
-    const { store, readAgain } = this.#options;
-    store.watch(KEYS, () => void this.#refresh());
+    const { readAgain } = this.#options;
     if (readAgain !== null) this.#readFilesLater(readAgain);
-    await this.#refresh();
+    await this.#stored.follow();
   }
 
   stop(): void {
     this.#isStopped = true;
+    this.#stored.stop();
     this.#timer?.cancel();
   }
 
@@ -190,7 +185,7 @@ export class KeyRegistry implements KnownKeys {
 
   /** The ids of the stored keys that another `MASTER_KEY` or a newer version has written; they are kept as they are. */
   get unreadable(): readonly string[] {
-    return [...this.#stored].filter(([, { key }]) => key === null).map(([id]) => id);
+    return [...this.#stored.entries()].filter(([, key]) => key === null).map(([id]) => id);
   }
 
   /** Whether the provider has keys, all of them paused. */
@@ -218,13 +213,11 @@ export class KeyRegistry implements KnownKeys {
       const fresh = [...news.entries()].filter(([index]) => same[index] === null);
       this.#checkLabels(fresh.map(([index, key]) => ({ ...key, id: null, path: `${index}.` })));
       const ids = await this.#nextIds(fresh.map(([, { provider }]) => provider));
-      const changes: DocumentChange[] = [];
-      for (const [place, [, { provider, text, project, billing, personaId }]] of fresh.entries()) {
-        const labels = { project, billing, personaId };
-        const stored = { provider, text, changed: null, labels, use: 'used', last } as const;
-        changes.push(this.#document(ids[place] ?? '', stored));
-        if (place % PER_TURN === PER_TURN - 1) await nextTurn();
-      }
+      const changes = fresh.map(([, { provider, text, ...labels }], place): Change => {
+        const { project, billing, personaId } = labels;
+        const stored = { provider, text, changed: null, use: 'used', last } as const;
+        return [ids[place] ?? '', { ...stored, labels: { project, billing, personaId } }];
+      });
       additions = same.map((found) => found ?? { id: ids.shift() ?? '' });
       return changes;
     });
@@ -301,15 +294,15 @@ export class KeyRegistry implements KnownKeys {
     change: (entry: Entry) => Content | null,
   ): Promise<void> {
     const last = this.#note(action, order);
-    await this.#change(async () => {
+    await this.#change(() => {
       const content = change(this.#changeable(id, action));
-      return [this.#document(id, content === null ? null : { ...content, last })];
+      return [[id, content === null ? null : { ...content, last }]];
     });
     this.#log({ key: id }, last, order);
   }
 
   #changeable(id: string, action: KeyChangeNote['action']): Entry {
-    if (this.#stored.get(id)?.key === null) {
+    if (this.#stored.get(id) === null) {
       const message = `What is stored of ${id} cannot be read: it was written with another MASTER_KEY, or by a newer version.`;
       throw new KeyChangeError('conflict', message);
     }
@@ -329,36 +322,12 @@ export class KeyRegistry implements KnownKeys {
     this.#options.log.warn({ requestId, ...what, action, who, why }, 'operator');
   }
 
-  /**
-   * Changes run one after the other, each on what the store holds then.
-   *
-   * @param plan may be called again, after another instance was faster
-   */
-  #change(plan: () => Promise<readonly DocumentChange[]>): Promise<void> {
-    const changed = this.#lastChange.then(async () => {
-      await this.#write(plan);
-      await this.#refresh();
-    });
-    this.#lastChange = changed.catch(() => {});
-    return changed;
-  }
-
-  async #write(plan: () => Promise<readonly DocumentChange[]>, isLastTry = false): Promise<void> {
-    try {
-      const changes = await plan();
-      if (changes.length > 0) await this.#options.store.write(KEYS, changes);
-    } catch (error) {
+  /** @throws KeyChangeError */
+  #change(plan: Parameters<StoredValues<StoredKey>['change']>[0]): Promise<void> {
+    return this.#stored.change(plan).catch((error: unknown) => {
       if (error instanceof StoreUnavailableError) throw unavailable(error, this.#options.store);
-      if (!(error instanceof StaleWriteError)) throw error;
-      if (isLastTry) throw changedElsewhere(error);
-      await this.#refresh();
-      await this.#write(plan, true);
-    }
-  }
-
-  #document(id: string, stored: StoredKey | null): DocumentChange {
-    const text = stored === null ? null : writeStoredKey(id, stored, this.#options.sealer);
-    return { name: id, text, ifVersion: this.#stored.get(id)?.version ?? 0 };
+      throw error instanceof StaleWriteError ? changedElsewhere(error) : error;
+    });
   }
 
   #note(action: KeyChangeNote['action'], order: Order): KeyChangeNote {
@@ -404,23 +373,6 @@ export class KeyRegistry implements KnownKeys {
     if (faults.length > 0) throw invalid(faults);
   }
 
-  async #readStore(): Promise<void> {
-    const { store, sealer, log } = this.#options;
-    try {
-      const stored = new Map<string, Stored>();
-      for (const [index, { name, text, version }] of (await store.read(KEYS)).entries()) {
-        const known = this.#stored.get(name);
-        const isKnown = known?.version === version;
-        stored.set(name, isKnown ? known : { version, key: readStoredKey(name, text, sealer) });
-        if (index % PER_TURN === PER_TURN - 1) await nextTurn();
-      }
-      this.#stored = stored;
-    } catch (err) {
-      // The store calls the watcher when it answers again.
-      log.warn({ err }, 'the stored keys cannot be read: the keys stay as they are');
-    }
-  }
-
   /** Makes the pool and its followers match the entries. */
   async #apply(): Promise<void> {
     const { queues, keysAdded, learnSecrets } = this.#options;
@@ -446,7 +398,7 @@ export class KeyRegistry implements KnownKeys {
     for (const [index, { id }] of gone.entries()) {
       this.#options.pool.remove(id);
       this.#pooled.delete(id);
-      if (index % PER_TURN === PER_TURN - 1) await nextTurn();
+      await turnAfter(index);
     }
     return gone;
   }
@@ -459,7 +411,7 @@ export class KeyRegistry implements KnownKeys {
     for (const [index, key] of changed.entries()) {
       this.#options.pool.put(key);
       this.#pooled.set(key.id, key);
-      if (index % PER_TURN === PER_TURN - 1) await nextTurn();
+      await turnAfter(index);
     }
     return changed;
   }
@@ -479,12 +431,12 @@ export class KeyRegistry implements KnownKeys {
         this.#troubles.push(`${id} has the same key as ${first}, which counts once as ${first}`);
     };
     for (const base of this.#settings.keys) {
-      const stored = this.#stored.get(base.id)?.key ?? null;
+      const stored = this.#stored.get(base.id) ?? null;
       const isOfText = stored !== null && stored.changed === digestOfKey(base);
       add(this.#entryOf(base.id, base, isOfText ? stored : null));
     }
-    const added = [...this.#stored].filter(([, { key }]) => key?.changed === null);
-    for (const [id, { key }] of added.sort(byNumber)) add(this.#entryOf(id, null, key));
+    const added = [...this.#stored.entries()].filter(([, key]) => key?.changed === null);
+    for (const [id, key] of added.sort(byNumber)) add(this.#entryOf(id, null, key));
     this.#made = entries;
     return withAccounts(entries);
   }
@@ -544,17 +496,16 @@ export class KeyRegistry implements KnownKeys {
       return isSameKey(key, same) ? same : key;
     });
     this.#settings = { ...read, keys };
-    await this.#refresh();
+    await this.#stored.look();
   }
 }
 
-/** How many keys are handled before other work has its turn: a few milliseconds. */
-const PER_TURN = 250;
 /** How often files are read again. */
 const FILES_MS = 5000;
 const MAX_NAMED = 5;
 
 type Content = Omit<StoredKey, 'last'>;
+type Change = ValueChange<StoredKey>;
 
 const contentOf = ({ key, base, stored }: Entry): Content =>
   stored ?? {
@@ -589,7 +540,7 @@ const slotOf = (provider: ProviderName, text: string) => `${provider} ${text}`;
 const digestOfKey = ({ provider, secret }: ApiKey): string =>
   digestOf('variable', provider, secret.reveal()).toString('base64url');
 
-const byNumber = ([one]: [string, unknown], [other]: [string, unknown]) =>
+const byNumber = ([one]: readonly [string, unknown], [other]: readonly [string, unknown]) =>
   numberIn(one) - numberIn(other);
 
 const numberIn = (id: string) => Number(id.slice(id.lastIndexOf('-r') + 2));
