@@ -56,8 +56,8 @@ export interface KeyRegistryOptions {
   /** Must already hold the keys of the settings. */
   readonly pool: Pick<KeyPool, 'put' | 'remove'>;
   readonly queues: WaitQueues;
-  /** Called with the keys that were added to the pool or replaced. */
-  readonly keysAdded: (keys: readonly ApiKey[]) => void;
+  /** Called after a change with all keys in the pool, and with those that were added or replaced. */
+  readonly keysChanged: (keys: Iterable<ApiKey>, added: readonly ApiKey[]) => void;
   readonly redact: Redact;
   readonly learnSecrets: Redactor['learn'];
   readonly clock: Clock;
@@ -375,7 +375,7 @@ export class KeyRegistry implements KnownKeys {
 
   /** Makes the pool and its followers match the entries. */
   async #apply(): Promise<void> {
-    const { queues, keysAdded, learnSecrets } = this.#options;
+    const { queues, keysChanged, learnSecrets } = this.#options;
     const entries = this.#makeEntries();
     const fresh = [...entries].filter(
       ([id, { key }]) => key.secret !== this.#entries.get(id)?.key.secret,
@@ -384,7 +384,7 @@ export class KeyRegistry implements KnownKeys {
     this.#entries = entries;
     const gone = await this.#removeUnused();
     const changed = await this.#putChanged();
-    if (changed.length > 0) keysAdded(changed);
+    if (changed.length + gone.length > 0) keysChanged(this.#pooled.values(), changed);
     for (const provider of providersOf(changed)) queues.get(provider)?.keyProved(null);
     for (const provider of providersOf(gone)) queues.get(provider)?.leaseFailed(null);
     this.#logTroubles();
