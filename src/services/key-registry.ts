@@ -29,7 +29,7 @@ import type { Redact, Redactor } from '../shared/redact.ts';
 import type { Sealer } from '../shared/seal.ts';
 import { digestOf, Secret } from '../shared/secret.ts';
 import { KEYS, readStoredKey, type StoredKey, writeStoredKey } from './stored-keys.ts';
-import { StoredValues, turnAfter, type ValueChange } from './stored-values.ts';
+import { inTurns, StoredValues, type ValueChange } from './stored-values.ts';
 
 /** The keys of the settings. */
 export interface SettingsKeys {
@@ -123,6 +123,8 @@ export class KeyRegistry implements KnownKeys {
   #entries: ReadonlyMap<string, Entry> = new Map();
   /** The entries of the last look, before billing accounts were set. Unchanged ones are reused: there may be thousands. */
   #made: ReadonlyMap<string, Entry> = new Map();
+  /** The ids by provider and text. */
+  #ids: ReadonlyMap<string, string> = new Map();
   /** The keys in the pool. */
   readonly #pooled: Map<string, ApiKey>;
   readonly #listeners: (() => void)[] = [];
@@ -257,8 +259,8 @@ export class KeyRegistry implements KnownKeys {
     if (faults.length > 0) throw invalid(faults);
     await this.#options.learnSecrets([new Secret(id, text)]);
     await this.#changeOne(id, 'replace', order, (entry) => {
-      const [same = null] = this.#findSame([{ provider: entry.key.provider, text }]);
-      if (same !== null && 'sameAs' in same) throw this.taken(same.sameAs);
+      const same = this.#ids.get(slotOf(entry.key.provider, text));
+      if (same !== undefined) throw this.taken(same);
       return { ...contentOf(entry), text };
     });
   }
@@ -344,18 +346,16 @@ export class KeyRegistry implements KnownKeys {
   }
 
   /** For each: the key with the same text, or null. */
-  #findSame(
-    news: readonly Pick<NewKey, 'provider' | 'text'>[],
-  ): (Exclude<Addition, { readonly id: string }> | null)[] {
-    const known = new Map<string, Exclude<Addition, { readonly id: string }>>();
-    for (const { key } of this.#entries.values()) {
-      known.set(slotOf(key.provider, key.secret.reveal()), { sameAs: key.id });
-    }
+  #findSame(news: readonly NewKey[]): (Exclude<Addition, { readonly id: string }> | null)[] {
+    const firsts = new Map<string, number>();
     return news.map(({ provider, text }, index) => {
       const slot = slotOf(provider, text);
-      const same = known.get(slot) ?? null;
-      if (same === null) known.set(slot, { sameAsNew: index });
-      return same;
+      const sameAs = this.#ids.get(slot);
+      if (sameAs !== undefined) return { sameAs };
+      const sameAsNew = firsts.get(slot);
+      if (sameAsNew !== undefined) return { sameAsNew };
+      firsts.set(slot, index);
+      return null;
     });
   }
 
@@ -375,57 +375,40 @@ export class KeyRegistry implements KnownKeys {
 
   /** Makes the pool and its followers match the entries. */
   async #apply(): Promise<void> {
-    const { queues, keysChanged, learnSecrets } = this.#options;
+    const { pool, queues, keysChanged, learnSecrets } = this.#options;
     const entries = this.#makeEntries();
-    const fresh = [...entries].filter(
-      ([id, { key }]) => key.secret !== this.#entries.get(id)?.key.secret,
-    );
-    await learnSecrets(fresh.map(([, { key }]) => key.secret));
+    await learnSecrets([...entries.values()].map(({ key }) => key.secret));
     this.#entries = entries;
-    const gone = await this.#removeUnused();
-    const changed = await this.#putChanged();
-    if (changed.length + gone.length > 0) keysChanged(this.#pooled.values(), changed);
+    const pooled = this.#pooled;
+    const gone = [...pooled.values()].filter(({ id }) => entries.get(id)?.use !== 'used');
+    await inTurns(gone, ({ id }) => {
+      pool.remove(id);
+      pooled.delete(id);
+    });
+    const changed = [...entries.values()].flatMap(({ key, use }) =>
+      use === 'used' && !isSameKey(key, pooled.get(key.id)) ? [key] : [],
+    );
+    await inTurns(changed, (key) => {
+      pool.put(key);
+      pooled.set(key.id, key);
+    });
+    if (changed.length + gone.length > 0) keysChanged(pooled.values(), changed);
     for (const provider of providersOf(changed)) queues.get(provider)?.keyProved(null);
     for (const provider of providersOf(gone)) queues.get(provider)?.leaseFailed(null);
     this.#logTroubles();
     for (const listener of this.#listeners) listener();
   }
 
-  async #removeUnused(): Promise<readonly ApiKey[]> {
-    const gone = [...this.#pooled.values()].filter(
-      ({ id }) => this.#entries.get(id)?.use !== 'used',
-    );
-    for (const [index, { id }] of gone.entries()) {
-      this.#options.pool.remove(id);
-      this.#pooled.delete(id);
-      await turnAfter(index);
-    }
-    return gone;
-  }
-
-  async #putChanged(): Promise<readonly ApiKey[]> {
-    const changed = [...this.#entries.values()]
-      .filter(({ use }) => use === 'used')
-      .map(({ key }) => key)
-      .filter((key) => !isSameKey(key, this.#pooled.get(key.id)));
-    for (const [index, key] of changed.entries()) {
-      this.#options.pool.put(key);
-      this.#pooled.set(key.id, key);
-      await turnAfter(index);
-    }
-    return changed;
-  }
-
   #makeEntries(): ReadonlyMap<string, Entry> {
     const entries = new Map<string, Entry>();
-    const taken = new Map<string, string>();
+    const ids = new Map<string, string>();
     this.#troubles = [...this.#fileFaults, ...this.#unreadableTroubles()];
     const add = (entry: Entry) => {
       const { id, provider, secret } = entry.key;
       const slot = slotOf(provider, secret.reveal());
-      const first = taken.get(slot);
+      const first = ids.get(slot);
       if (first === undefined) {
-        taken.set(slot, id);
+        ids.set(slot, id);
         entries.set(id, entry);
       } else
         this.#troubles.push(`${id} has the same key as ${first}, which counts once as ${first}`);
@@ -437,6 +420,7 @@ export class KeyRegistry implements KnownKeys {
     }
     const added = [...this.#stored.entries()].filter(([, key]) => key?.changed === null);
     for (const [id, key] of added.sort(byNumber)) add(this.#entryOf(id, null, key));
+    this.#ids = ids;
     this.#made = entries;
     return withAccounts(entries);
   }

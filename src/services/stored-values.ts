@@ -109,14 +109,13 @@ export class StoredValues<Value> {
     const before = this.#kept;
     const kept = new Map<string, Kept<Value>>();
     const changed: string[] = [];
-    for (const [index, { name, text, version }] of (await store.read(collection)).entries()) {
+    await inTurns(await store.read(collection), ({ name, text, version }) => {
       const known = before.get(name);
       // A document that was removed and made again may have the same version.
       const isSame = known?.text === text;
       kept.set(name, { text, version, value: isSame ? known.value : read(name, text) });
       if (!isSame) changed.push(name);
-      await turnAfter(index);
-    }
+    });
     for (const name of before.keys()) if (!kept.has(name)) changed.push(name);
     this.#kept = kept;
     return changed;
@@ -144,11 +143,10 @@ export class StoredValues<Value> {
 
   async #documentsOf(changes: readonly ValueChange<Value>[]): Promise<readonly Document[]> {
     const documents: Document[] = [];
-    for (const [index, [name, value]] of changes.entries()) {
+    await inTurns(changes, ([name, value]) => {
       const text = value === null ? null : this.#options.write(name, value);
       documents.push({ name, text, ifVersion: this.#kept.get(name)?.version ?? 0 });
-      await turnAfter(index);
-    }
+    });
     return documents;
   }
 
@@ -166,7 +164,12 @@ const TRIES = 5;
 /** How many values are handled before other work has its turn: a few milliseconds. */
 const PER_TURN = 250;
 
-/** @param index of the value that was handled */
-export async function turnAfter(index: number): Promise<void> {
-  if (index % PER_TURN === PER_TURN - 1) await nextTurn();
+/** Other work has its turn in between: there may be thousands. */
+export async function inTurns<T>(values: Iterable<T>, act: (value: T) => void): Promise<void> {
+  let acted = 0;
+  for (const value of values) {
+    act(value);
+    acted += 1;
+    if (acted % PER_TURN === 0) await nextTurn();
+  }
 }
