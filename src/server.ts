@@ -186,7 +186,8 @@ async function loadSharing(config: Config, { clock, random, log }: Runtime) {
     documents,
     redis: () => connection.state,
     counts: () => sharing.counts,
-    keysAdded: (added: readonly ApiKey[]) => sharing.keysAdded(added),
+    keysChanged: (keys: Iterable<ApiKey>, added: readonly ApiKey[]) =>
+      sharing.keysChanged(keys, added),
     join(pool: KeyPool, queues: WaitQueues) {
       const joined = sharing.join(pool, {
         opened: (provider) => queues.get(provider)?.keyProved(null),
@@ -267,7 +268,7 @@ function createRegistry(
     readAgain,
     store: areKept ? store : createMemoryStore(parts.clock.now),
     sealer: createSealer(areKept ? masterKey : new Secret('this-process', randomUUID())),
-    keysAdded: (added) => sharing?.keysAdded(added),
+    keysChanged: (keys, added) => sharing?.keysChanged(keys, added),
     redact,
     learnSecrets,
   });

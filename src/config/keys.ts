@@ -272,9 +272,10 @@ function withAccounts(
   { faults }: Notes,
 ): readonly ApiKey[] {
   const accounts = new Map<string, Variable>();
+  const ids = new Set(keys.map(({ id }) => id));
   for (const { provider, number, project, billing } of groups) {
     const id = idOf(provider, number);
-    if (billing === undefined || !keys.some((key) => key.id === id)) continue;
+    if (billing === undefined || !ids.has(id)) continue;
     const owner = `${provider.name} ${project?.text ?? id}`;
     const named = accounts.get(owner) ?? billing;
     accounts.set(owner, named);

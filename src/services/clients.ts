@@ -2,17 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { ClientUse, Sharer } from '../pool/fair-share.ts';
 import type { Clock } from '../shared/clock.ts';
-import { coalesce } from '../shared/coalesce.ts';
-import {
-  type DocumentChange,
-  type DurableStore,
-  StaleWriteError,
-  type StoredDocument,
-} from '../shared/durable-store.ts';
+import type { DurableStore } from '../shared/durable-store.ts';
 import { parseJson } from '../shared/json.ts';
 import type { Logger } from '../shared/logger.ts';
 import { digestOfToken, Secret } from '../shared/secret.ts';
 import { Budget, type BudgetLimits } from './budgets.ts';
+import { StoredValues } from './stored-values.ts';
 
 /** The groups of routes that a client may be confined to. */
 export const CLIENT_ROUTES = [
@@ -150,8 +145,6 @@ export const isReserved = (name: string): boolean => /^(?:web|other|client-\d+|\
 
 const COLLECTION = 'clients';
 const MAX_CLIENTS = 10_000;
-/** How often a change is tried: another instance may change the same client at the same time. */
-const TRIES = 5;
 
 const limit = z.number().nullable();
 /** A client in the store. */
@@ -172,8 +165,6 @@ type Stored = z.output<typeof stored>;
 
 interface Known {
   readonly client: Client;
-  readonly text: string;
-  readonly version: number;
   readonly value: Stored;
 }
 
@@ -192,17 +183,23 @@ export class Clients {
   readonly #options: ClientsOptions;
   readonly #fixed: ReadonlyMap<string, Client>;
   readonly #fixedPasses: ReadonlyMap<string, Pass>;
-  #added: ReadonlyMap<string, Known> = new Map();
-  #passes: ReadonlyMap<string, Pass>;
-  readonly #unreadable = new Set<string>();
-  /** Reads the store. */
-  readonly #load = coalesce(async () => {
-    this.#replaceAll(await this.#options.store.read(COLLECTION));
-  });
+  readonly #stored: StoredValues<Stored>;
+  readonly #added = new Map<string, Known>();
+  readonly #addedPasses = new Map<string, Pass>();
 
   constructor(options: ClientsOptions) {
-    const { tokens, aliases } = options;
+    const { tokens, aliases, store } = options;
     this.#options = options;
+    this.#stored = new StoredValues({
+      store,
+      collection: COLLECTION,
+      read: (_, text) => stored.safeParse(parseJson(text)).data ?? null,
+      write: (_, value) => JSON.stringify(value),
+      changed: (names) => {
+        for (const name of names) this.#follow(name);
+      },
+      failed: () => {},
+    });
     const fixed = tokens.map((token) => {
       const facts = { name: token.id, origin: 'environment', createdAt: null } as const;
       return { token, client: new Client(facts, UNLIMITED, aliases) };
@@ -211,7 +208,6 @@ export class Clients {
     this.#fixedPasses = new Map(
       fixed.map(({ token, client }) => [digestOfToken(token.reveal()), { client, until: NEVER }]),
     );
-    this.#passes = this.#fixedPasses;
   }
 
   get size(): number {
@@ -224,7 +220,8 @@ export class Clients {
    * @returns null for an unknown token
    */
   find(token: string): Client | null {
-    const pass = this.#passes.get(digestOfToken(token));
+    const digest = digestOfToken(token);
+    const pass = this.#fixedPasses.get(digest) ?? this.#addedPasses.get(digest);
     return pass !== undefined && pass.until > this.#options.clock.now() ? pass.client : null;
   }
 
@@ -239,27 +236,21 @@ export class Clients {
   }
 
   /** Reads the store, and follows it from now on. A store that does not answer is read later. */
-  async begin(): Promise<void> {
-    this.#options.store.watch(COLLECTION, () => void this.#load().catch(() => {}));
-    await this.#load().catch(() => {});
+  begin(): Promise<void> {
+    return this.#stored.follow();
   }
 
   /** @throws ClientError when the name is taken; StoreUnavailableError */
   async make(name: string, terms: ClientTerms): Promise<ClientWithToken> {
-    if (this.get(name) !== null) throw taken();
-    if (this.#added.size >= MAX_CLIENTS) {
-      throw new ClientError('too_many', `There are ${MAX_CLIENTS} clients: revoke one first.`);
-    }
     const token = newToken(name);
     const createdAt = this.#options.clock.now();
     const value = { ...terms, digest: digestOfToken(token.reveal()), before: null, createdAt };
-    try {
-      await this.#write({ name, text: JSON.stringify(value), ifVersion: 0 });
-    } catch (error) {
-      if (error instanceof StaleWriteError) throw taken();
-      throw error;
-    }
-    return { client: this.#added.get(name)?.client ?? this.#clientOf(name, value), token };
+    await this.#stored.change(() => {
+      if (this.#fixed.has(name) || this.#stored.get(name) !== undefined) throw taken();
+      if (this.#added.size >= MAX_CLIENTS) throw tooMany();
+      return [[name, value]];
+    });
+    return { client: this.#changeable(name).client, token };
   }
 
   /** @throws ClientError; StoreUnavailableError */
@@ -285,24 +276,18 @@ export class Clients {
   }
 
   /** @throws ClientError; StoreUnavailableError */
-  async revoke(name: string): Promise<Client> {
-    const { client } = this.#changeable(name);
-    await this.#write({ name, text: null });
-    return client;
+  revoke(name: string): Promise<Client> {
+    return this.#change(name, () => null);
   }
 
-  async #change(name: string, change: (value: Stored) => Stored): Promise<Client> {
-    for (let tried = 1; ; tried += 1) {
-      const { value, version } = this.#changeable(name);
-      const text = JSON.stringify(change(value));
-      try {
-        await this.#write({ name, text, ifVersion: version });
-        return this.#changeable(name).client;
-      } catch (error) {
-        if (!(error instanceof StaleWriteError) || tried >= TRIES) throw error;
-        await this.#load();
-      }
-    }
+  async #change(name: string, change: (value: Stored) => Stored | null): Promise<Client> {
+    let { client } = this.#changeable(name);
+    await this.#stored.change(() => {
+      const known = this.#changeable(name);
+      client = known.client;
+      return [[name, change(known.value)]];
+    });
+    return client;
   }
 
   #changeable(name: string): Known {
@@ -313,41 +298,28 @@ export class Clients {
       : new ClientError('unknown', 'There is no such client.');
   }
 
-  async #write(change: DocumentChange): Promise<void> {
-    await this.#options.store.write(COLLECTION, [change]);
-    await this.#load();
+  /** Makes the client what the store holds of it. */
+  #follow(name: string): void {
+    const before = this.#added.get(name);
+    for (const [digest] of passesOf(before)) this.#addedPasses.delete(digest);
+    const known = this.#known(name, before);
+    for (const [digest, pass] of passesOf(known)) this.#addedPasses.set(digest, pass);
+    if (known !== undefined) this.#added.set(name, known);
+    else if (this.#added.delete(name)) this.#options.revoked(name);
   }
 
-  #replaceAll(documents: readonly StoredDocument[]): void {
-    const before = this.#added;
-    const added = new Map<string, Known>();
-    const passes = new Map<string, Pass>();
-    for (const document of documents) {
-      const known = this.#read(document, before.get(document.name));
-      if (known === null) continue;
-      const { client, value } = known;
-      added.set(client.name, known);
-      passes.set(value.digest, { client, until: NEVER });
-      if (value.before !== null) passes.set(value.before.digest, { client, ...value.before });
-    }
-    this.#added = added;
-    this.#passes = new Map([...passes, ...this.#fixedPasses]);
-    for (const name of before.keys()) if (!added.has(name)) this.#options.revoked(name);
-  }
-
-  #read({ name, text, version }: StoredDocument, before: Known | undefined): Known | null {
-    if (before?.text === text) return { ...before, version };
-    const { data: value } = stored.safeParse(parseJson(text));
-    if (value === undefined || this.#fixed.has(name)) {
-      if (!this.#unreadable.has(name)) this.#options.log.warn({ client: name }, UNREADABLE);
-      this.#unreadable.add(name);
-      return null;
+  #known(name: string, before: Known | undefined): Known | undefined {
+    const value = this.#stored.get(name);
+    if (value === undefined) return;
+    if (value === null || this.#fixed.has(name)) {
+      this.#options.log.warn({ client: name }, UNREADABLE);
+      return;
     }
     // A client that was revoked and made again is a new one.
     const isSame = before?.value.createdAt === value.createdAt;
     const client = isSame ? before.client : this.#clientOf(name, value);
     client.setTerms(value, this.#options.aliases);
-    return { client, text, version, value };
+    return { client, value };
   }
 
   #clientOf(name: string, value: Stored): Client {
@@ -358,6 +330,17 @@ export class Clients {
 
 const NEVER = Number.POSITIVE_INFINITY;
 const UNREADABLE = 'the store holds a client that cannot be read: it is refused';
+
+function passesOf(known: Known | undefined): readonly (readonly [digest: string, pass: Pass])[] {
+  if (known === undefined) return [];
+  const { client, value } = known;
+  const { digest, before } = value;
+  const present = [digest, { client, until: NEVER }] as const;
+  return before === null ? [present] : [present, [before.digest, { client, until: before.until }]];
+}
+
+const tooMany = () =>
+  new ClientError('too_many', `There are ${MAX_CLIENTS} clients: revoke one first.`);
 
 const taken = () => new ClientError('taken', 'There is a client of this name.');
 

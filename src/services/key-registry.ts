@@ -1,4 +1,3 @@
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FieldFault } from '../failover/service-error.ts';
 import type { WaitQueues } from '../failover/wait-queue.ts';
 import type { KeyPool } from '../pool/key-pool.ts';
@@ -10,9 +9,7 @@ import type {
   ProviderName,
 } from '../shared/api-key.ts';
 import { type Clock, isoTime, type Timer } from '../shared/clock.ts';
-import { coalesce } from '../shared/coalesce.ts';
 import {
-  type DocumentChange,
   type DurableStore,
   StaleWriteError,
   StoreUnavailableError,
@@ -32,6 +29,7 @@ import type { Redact, Redactor } from '../shared/redact.ts';
 import type { Sealer } from '../shared/seal.ts';
 import { digestOf, Secret } from '../shared/secret.ts';
 import { KEYS, readStoredKey, type StoredKey, writeStoredKey } from './stored-keys.ts';
+import { inTurns, StoredValues, type ValueChange } from './stored-values.ts';
 
 /** The keys of the settings. */
 export interface SettingsKeys {
@@ -58,8 +56,8 @@ export interface KeyRegistryOptions {
   /** Must already hold the keys of the settings. */
   readonly pool: Pick<KeyPool, 'put' | 'remove'>;
   readonly queues: WaitQueues;
-  /** Called with the keys that were added to the pool or replaced. */
-  readonly keysAdded: (keys: readonly ApiKey[]) => void;
+  /** Called after a change with all keys in the pool, and with those that were added or replaced. */
+  readonly keysChanged: (keys: Iterable<ApiKey>, added: readonly ApiKey[]) => void;
   readonly redact: Redact;
   readonly learnSecrets: Redactor['learn'];
   readonly clock: Clock;
@@ -114,12 +112,6 @@ interface Entry extends KnownKey {
   readonly ownBilling: string | null;
 }
 
-interface Stored {
-  readonly version: number;
-  /** Null: this instance cannot read it. */
-  readonly key: StoredKey | null;
-}
-
 /**
  * Owns the list of keys: those of the settings, with the changes in the durable store. It updates the pool, the redaction,
  * the wait queues and the other instances.
@@ -127,22 +119,17 @@ interface Stored {
 export class KeyRegistry implements KnownKeys {
   readonly #options: KeyRegistryOptions;
   #settings: SettingsKeys;
-  #stored: ReadonlyMap<string, Stored> = new Map();
+  readonly #stored: StoredValues<StoredKey>;
   #entries: ReadonlyMap<string, Entry> = new Map();
   /** The entries of the last look, before billing accounts were set. Unchanged ones are reused: there may be thousands. */
   #made: ReadonlyMap<string, Entry> = new Map();
+  /** The ids by provider and text. */
+  #ids: ReadonlyMap<string, string> = new Map();
   /** The keys in the pool. */
   readonly #pooled: Map<string, ApiKey>;
   readonly #listeners: (() => void)[] = [];
   /** Troubles that were logged and are not over. */
   #logged: ReadonlySet<string> = new Set();
-  /** Reads the store and applies what has changed. */
-  readonly #refresh = coalesce(async () => {
-    if (this.#isStopped) return;
-    await this.#readStore();
-    await this.#apply();
-  });
-  #lastChange: Promise<unknown> = Promise.resolve();
   #timer: Timer | null = null;
   #isStopped = false;
   /** One sentence for each file that could not be read. */
@@ -153,20 +140,30 @@ export class KeyRegistry implements KnownKeys {
   constructor(options: KeyRegistryOptions) {
     this.#options = options;
     this.#settings = options.settings;
+    const { store, sealer, log } = options;
+    this.#stored = new StoredValues({
+      store,
+      collection: KEYS,
+      read: (id, text) => readStoredKey(id, text, sealer),
+      write: (id, key) => writeStoredKey(id, key, sealer),
+      changed: () => this.#apply(),
+      failed: (err) =>
+        log.warn({ err }, 'the stored keys cannot be read: the keys stay as they are'),
+    });
     this.#pooled = new Map(options.settings.keys.map((key) => [key.id, key]));
     this.#entries = this.#makeEntries();
   }
 
   /** Applies the stored changes, and follows the store and the files from then on. */
   async start(): Promise<void> {
-    const { store, readAgain } = this.#options;
-    store.watch(KEYS, () => void this.#refresh());
+    const { readAgain } = this.#options;
     if (readAgain !== null) this.#readFilesLater(readAgain);
-    await this.#refresh();
+    await this.#stored.follow();
   }
 
   stop(): void {
     this.#isStopped = true;
+    this.#stored.stop();
     this.#timer?.cancel();
   }
 
@@ -190,7 +187,7 @@ export class KeyRegistry implements KnownKeys {
 
   /** The ids of the stored keys that another `MASTER_KEY` or a newer version has written; they are kept as they are. */
   get unreadable(): readonly string[] {
-    return [...this.#stored].filter(([, { key }]) => key === null).map(([id]) => id);
+    return [...this.#stored.entries()].filter(([, key]) => key === null).map(([id]) => id);
   }
 
   /** Whether the provider has keys, all of them paused. */
@@ -218,13 +215,11 @@ export class KeyRegistry implements KnownKeys {
       const fresh = [...news.entries()].filter(([index]) => same[index] === null);
       this.#checkLabels(fresh.map(([index, key]) => ({ ...key, id: null, path: `${index}.` })));
       const ids = await this.#nextIds(fresh.map(([, { provider }]) => provider));
-      const changes: DocumentChange[] = [];
-      for (const [place, [, { provider, text, project, billing, personaId }]] of fresh.entries()) {
-        const labels = { project, billing, personaId };
-        const stored = { provider, text, changed: null, labels, use: 'used', last } as const;
-        changes.push(this.#document(ids[place] ?? '', stored));
-        if (place % PER_TURN === PER_TURN - 1) await nextTurn();
-      }
+      const changes = fresh.map(([, { provider, text, ...labels }], place): Change => {
+        const { project, billing, personaId } = labels;
+        const stored = { provider, text, changed: null, use: 'used', last } as const;
+        return [ids[place] ?? '', { ...stored, labels: { project, billing, personaId } }];
+      });
       additions = same.map((found) => found ?? { id: ids.shift() ?? '' });
       return changes;
     });
@@ -264,8 +259,8 @@ export class KeyRegistry implements KnownKeys {
     if (faults.length > 0) throw invalid(faults);
     await this.#options.learnSecrets([new Secret(id, text)]);
     await this.#changeOne(id, 'replace', order, (entry) => {
-      const [same = null] = this.#findSame([{ provider: entry.key.provider, text }]);
-      if (same !== null && 'sameAs' in same) throw this.taken(same.sameAs);
+      const same = this.#ids.get(slotOf(entry.key.provider, text));
+      if (same !== undefined) throw this.taken(same);
       return { ...contentOf(entry), text };
     });
   }
@@ -301,15 +296,15 @@ export class KeyRegistry implements KnownKeys {
     change: (entry: Entry) => Content | null,
   ): Promise<void> {
     const last = this.#note(action, order);
-    await this.#change(async () => {
+    await this.#change(() => {
       const content = change(this.#changeable(id, action));
-      return [this.#document(id, content === null ? null : { ...content, last })];
+      return [[id, content === null ? null : { ...content, last }]];
     });
     this.#log({ key: id }, last, order);
   }
 
   #changeable(id: string, action: KeyChangeNote['action']): Entry {
-    if (this.#stored.get(id)?.key === null) {
+    if (this.#stored.get(id) === null) {
       const message = `What is stored of ${id} cannot be read: it was written with another MASTER_KEY, or by a newer version.`;
       throw new KeyChangeError('conflict', message);
     }
@@ -329,36 +324,12 @@ export class KeyRegistry implements KnownKeys {
     this.#options.log.warn({ requestId, ...what, action, who, why }, 'operator');
   }
 
-  /**
-   * Changes run one after the other, each on what the store holds then.
-   *
-   * @param plan may be called again, after another instance was faster
-   */
-  #change(plan: () => Promise<readonly DocumentChange[]>): Promise<void> {
-    const changed = this.#lastChange.then(async () => {
-      await this.#write(plan);
-      await this.#refresh();
-    });
-    this.#lastChange = changed.catch(() => {});
-    return changed;
-  }
-
-  async #write(plan: () => Promise<readonly DocumentChange[]>, isLastTry = false): Promise<void> {
-    try {
-      const changes = await plan();
-      if (changes.length > 0) await this.#options.store.write(KEYS, changes);
-    } catch (error) {
+  /** @throws KeyChangeError */
+  #change(plan: Parameters<StoredValues<StoredKey>['change']>[0]): Promise<void> {
+    return this.#stored.change(plan).catch((error: unknown) => {
       if (error instanceof StoreUnavailableError) throw unavailable(error, this.#options.store);
-      if (!(error instanceof StaleWriteError)) throw error;
-      if (isLastTry) throw changedElsewhere(error);
-      await this.#refresh();
-      await this.#write(plan, true);
-    }
-  }
-
-  #document(id: string, stored: StoredKey | null): DocumentChange {
-    const text = stored === null ? null : writeStoredKey(id, stored, this.#options.sealer);
-    return { name: id, text, ifVersion: this.#stored.get(id)?.version ?? 0 };
+      throw error instanceof StaleWriteError ? changedElsewhere(error) : error;
+    });
   }
 
   #note(action: KeyChangeNote['action'], order: Order): KeyChangeNote {
@@ -375,18 +346,16 @@ export class KeyRegistry implements KnownKeys {
   }
 
   /** For each: the key with the same text, or null. */
-  #findSame(
-    news: readonly Pick<NewKey, 'provider' | 'text'>[],
-  ): (Exclude<Addition, { readonly id: string }> | null)[] {
-    const known = new Map<string, Exclude<Addition, { readonly id: string }>>();
-    for (const { key } of this.#entries.values()) {
-      known.set(slotOf(key.provider, key.secret.reveal()), { sameAs: key.id });
-    }
+  #findSame(news: readonly NewKey[]): (Exclude<Addition, { readonly id: string }> | null)[] {
+    const firsts = new Map<string, number>();
     return news.map(({ provider, text }, index) => {
       const slot = slotOf(provider, text);
-      const same = known.get(slot) ?? null;
-      if (same === null) known.set(slot, { sameAsNew: index });
-      return same;
+      const sameAs = this.#ids.get(slot);
+      if (sameAs !== undefined) return { sameAs };
+      const sameAsNew = firsts.get(slot);
+      if (sameAsNew !== undefined) return { sameAsNew };
+      firsts.set(slot, index);
+      return null;
     });
   }
 
@@ -404,87 +373,54 @@ export class KeyRegistry implements KnownKeys {
     if (faults.length > 0) throw invalid(faults);
   }
 
-  async #readStore(): Promise<void> {
-    const { store, sealer, log } = this.#options;
-    try {
-      const stored = new Map<string, Stored>();
-      for (const [index, { name, text, version }] of (await store.read(KEYS)).entries()) {
-        const known = this.#stored.get(name);
-        const isKnown = known?.version === version;
-        stored.set(name, isKnown ? known : { version, key: readStoredKey(name, text, sealer) });
-        if (index % PER_TURN === PER_TURN - 1) await nextTurn();
-      }
-      this.#stored = stored;
-    } catch (err) {
-      // The store calls the watcher when it answers again.
-      log.warn({ err }, 'the stored keys cannot be read: the keys stay as they are');
-    }
-  }
-
   /** Makes the pool and its followers match the entries. */
   async #apply(): Promise<void> {
-    const { queues, keysAdded, learnSecrets } = this.#options;
+    const { pool, queues, keysChanged, learnSecrets } = this.#options;
     const entries = this.#makeEntries();
-    const fresh = [...entries].filter(
-      ([id, { key }]) => key.secret !== this.#entries.get(id)?.key.secret,
-    );
-    await learnSecrets(fresh.map(([, { key }]) => key.secret));
+    await learnSecrets([...entries.values()].map(({ key }) => key.secret));
     this.#entries = entries;
-    const gone = await this.#removeUnused();
-    const changed = await this.#putChanged();
-    if (changed.length > 0) keysAdded(changed);
+    const pooled = this.#pooled;
+    const gone = [...pooled.values()].filter(({ id }) => entries.get(id)?.use !== 'used');
+    await inTurns(gone, ({ id }) => {
+      pool.remove(id);
+      pooled.delete(id);
+    });
+    const changed = [...entries.values()].flatMap(({ key, use }) =>
+      use === 'used' && !isSameKey(key, pooled.get(key.id)) ? [key] : [],
+    );
+    await inTurns(changed, (key) => {
+      pool.put(key);
+      pooled.set(key.id, key);
+    });
+    if (changed.length + gone.length > 0) keysChanged(pooled.values(), changed);
     for (const provider of providersOf(changed)) queues.get(provider)?.keyProved(null);
     for (const provider of providersOf(gone)) queues.get(provider)?.leaseFailed(null);
     this.#logTroubles();
     for (const listener of this.#listeners) listener();
   }
 
-  async #removeUnused(): Promise<readonly ApiKey[]> {
-    const gone = [...this.#pooled.values()].filter(
-      ({ id }) => this.#entries.get(id)?.use !== 'used',
-    );
-    for (const [index, { id }] of gone.entries()) {
-      this.#options.pool.remove(id);
-      this.#pooled.delete(id);
-      if (index % PER_TURN === PER_TURN - 1) await nextTurn();
-    }
-    return gone;
-  }
-
-  async #putChanged(): Promise<readonly ApiKey[]> {
-    const changed = [...this.#entries.values()]
-      .filter(({ use }) => use === 'used')
-      .map(({ key }) => key)
-      .filter((key) => !isSameKey(key, this.#pooled.get(key.id)));
-    for (const [index, key] of changed.entries()) {
-      this.#options.pool.put(key);
-      this.#pooled.set(key.id, key);
-      if (index % PER_TURN === PER_TURN - 1) await nextTurn();
-    }
-    return changed;
-  }
-
   #makeEntries(): ReadonlyMap<string, Entry> {
     const entries = new Map<string, Entry>();
-    const taken = new Map<string, string>();
+    const ids = new Map<string, string>();
     this.#troubles = [...this.#fileFaults, ...this.#unreadableTroubles()];
     const add = (entry: Entry) => {
       const { id, provider, secret } = entry.key;
       const slot = slotOf(provider, secret.reveal());
-      const first = taken.get(slot);
+      const first = ids.get(slot);
       if (first === undefined) {
-        taken.set(slot, id);
+        ids.set(slot, id);
         entries.set(id, entry);
       } else
         this.#troubles.push(`${id} has the same key as ${first}, which counts once as ${first}`);
     };
     for (const base of this.#settings.keys) {
-      const stored = this.#stored.get(base.id)?.key ?? null;
+      const stored = this.#stored.get(base.id) ?? null;
       const isOfText = stored !== null && stored.changed === digestOfKey(base);
       add(this.#entryOf(base.id, base, isOfText ? stored : null));
     }
-    const added = [...this.#stored].filter(([, { key }]) => key?.changed === null);
-    for (const [id, { key }] of added.sort(byNumber)) add(this.#entryOf(id, null, key));
+    const added = [...this.#stored.entries()].filter(([, key]) => key?.changed === null);
+    for (const [id, key] of added.sort(byNumber)) add(this.#entryOf(id, null, key));
+    this.#ids = ids;
     this.#made = entries;
     return withAccounts(entries);
   }
@@ -544,17 +480,16 @@ export class KeyRegistry implements KnownKeys {
       return isSameKey(key, same) ? same : key;
     });
     this.#settings = { ...read, keys };
-    await this.#refresh();
+    await this.#stored.look();
   }
 }
 
-/** How many keys are handled before other work has its turn: a few milliseconds. */
-const PER_TURN = 250;
 /** How often files are read again. */
 const FILES_MS = 5000;
 const MAX_NAMED = 5;
 
 type Content = Omit<StoredKey, 'last'>;
+type Change = ValueChange<StoredKey>;
 
 const contentOf = ({ key, base, stored }: Entry): Content =>
   stored ?? {
@@ -589,7 +524,7 @@ const slotOf = (provider: ProviderName, text: string) => `${provider} ${text}`;
 const digestOfKey = ({ provider, secret }: ApiKey): string =>
   digestOf('variable', provider, secret.reveal()).toString('base64url');
 
-const byNumber = ([one]: [string, unknown], [other]: [string, unknown]) =>
+const byNumber = ([one]: readonly [string, unknown], [other]: readonly [string, unknown]) =>
   numberIn(one) - numberIn(other);
 
 const numberIn = (id: string) => Number(id.slice(id.lastIndexOf('-r') + 2));

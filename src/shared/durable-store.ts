@@ -45,8 +45,8 @@ export interface DurableStore {
   /** All rows of a collection. */
   rows(collection: string): Promise<readonly NumberRow[]>;
   /**
-   * @param changed called within a second when documents of the collection may have changed, by this or another instance,
-   *   and when the store answers again after an outage. Read after this call, so that no change is missed
+   * @param changed called within a second when another instance may have changed documents of the collection, and when the
+   *   store answers again after an outage. Read after this call, so that no change is missed
    */
   watch(collection: string, changed: () => void): void;
   close(): Promise<void>;

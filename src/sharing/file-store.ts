@@ -36,10 +36,8 @@ export async function openFileStore({ folder, clock }: FileStoreOptions): Promis
     kind: 'file',
     isUp: () => file.isUp,
     read: (collection) => file.run((database) => readDocuments(database, collection, now())),
-    async write(collection, changes) {
-      await file.change((database) => writeDocuments(database, collection, changes, now()));
-      watchers.changedHere(collection);
-    },
+    write: (collection, changes) =>
+      file.change((database) => writeDocuments(database, collection, changes, now())),
     next: (sequence, count = 1) => file.change((database) => nextNumber(database, sequence, count)),
     add: (collection, rows, expiresAt, batch = '') =>
       file.change((database) =>
@@ -383,13 +381,13 @@ class Watchers {
     this.#byCollection.set(collection, [...(this.#byCollection.get(collection) ?? []), changed]);
   }
 
-  changedHere(collection: string): void {
-    for (const changed of this.#byCollection.get(collection) ?? []) changed();
-  }
-
   close(): void {
     this.#isClosed = true;
     this.#timer?.cancel();
+  }
+
+  #notify(collection: string): void {
+    for (const changed of this.#byCollection.get(collection) ?? []) changed();
   }
 
   async #look(notifies = true): Promise<void> {
@@ -400,7 +398,7 @@ class Watchers {
       if (!this.#file.canWrite) await this.#file.change((database) => database.exec(TRY_TO_WRITE));
       for (const collection of notifies ? this.#byCollection.keys() : []) {
         const isSame = known.get(collection) === this.#numbers.get(collection);
-        if (!isSame || !wasUp || inode !== this.#file.inode) this.changedHere(collection);
+        if (!isSame || !wasUp || inode !== this.#file.inode) this.#notify(collection);
       }
     } catch {
       // The next look finds what this one has missed.

@@ -71,7 +71,6 @@ export function createRedisDocuments(options: RedisDocumentsOptions): RedisDocum
         client.writeDocuments([...keys, channel, message(collection), ...parts]),
       );
       if (typeof stale === 'string') throw new StaleWriteError(stale);
-      changed(collection);
     },
     next: (sequence, count = 1) =>
       run(async (client) => (await client.incrby(keyOf('sequence', sequence), count)) - count + 1),

@@ -1,12 +1,12 @@
 import type { Subject } from '../pool/scope.ts';
-import type { ApiKey } from '../shared/api-key.ts';
-import { digestOf } from '../shared/secret.ts';
+import type { ApiKey, ProviderName } from '../shared/api-key.ts';
+import { digestOf, type Secret } from '../shared/secret.ts';
 
 /**
  * Names of scopes in the shared store: a hash of the key's text with its provider, so that a replaced key
  * starts fresh, or of its project's label. No name can be turned back into a key.
  */
-export function createScopeNames(keys: readonly ApiKey[]) {
+export function createScopeNames(keys: Iterable<ApiKey>) {
   const hashes: Record<Whose, Map<string, string>> = {
     key: new Map(),
     project: new Map(),
@@ -18,14 +18,11 @@ export function createScopeNames(keys: readonly ApiKey[]) {
     billing: new Map(),
   };
   const add = (whose: Whose, owner: Owner, hash: string) => {
-    const name = textOf(owner);
-    owners[whose].delete(hashes[whose].get(name) ?? '');
-    hashes[whose].set(name, hash);
+    hashes[whose].set(textOf(owner), hash);
     owners[whose].set(hash, owner);
   };
-  function put(key: ApiKey): void {
-    const { provider, id, project, billing } = key;
-    const hash = hashOf(provider, key.secret.reveal());
+  for (const { provider, id, project, billing, secret } of keys) {
+    const hash = hashOfKey(provider, secret);
     add('key', { provider, of: id }, hash);
     // A key without a label is its own project: replaced, it is another one.
     const ofProject = project === id ? hash : hashOf(provider, 'project', project);
@@ -34,10 +31,8 @@ export function createScopeNames(keys: readonly ApiKey[]) {
       add('billing', { provider, of: billing }, hashOf(provider, 'billing', billing));
     }
   }
-  for (const key of keys) put(key);
   return {
-    /** Adds a key, or replaces the one with the same id. */
-    put,
+    /** The name of a scope whose key has just gone is that of no scope. */
     nameOf({ kind, target, ...owner }: Subject): string {
       const hash = hashes[WHOSE[kind]].get(textOf(owner)) ?? '';
       return target === null ? `${kind}:${hash}` : `${kind}:${hash}:${target}`;
@@ -74,3 +69,12 @@ const hashOf = (...parts: readonly string[]) =>
   digestOf(...parts)
     .toString('base64url')
     .slice(0, 22);
+
+/** All names are made again at each change of the keys: there may be thousands. */
+const hashesOfKeys = new WeakMap<Secret, string>();
+
+function hashOfKey(provider: ProviderName, secret: Secret): string {
+  const hash = hashesOfKeys.get(secret) ?? hashOf(provider, secret.reveal());
+  hashesOfKeys.set(secret, hash);
+  return hash;
+}

@@ -50,7 +50,7 @@ export class Sharing {
   readonly peers: Peers;
   readonly #options: SharingOptions;
   readonly #store: RecordStore;
-  readonly #names: ReturnType<typeof createScopeNames>;
+  #names: ReturnType<typeof createScopeNames>;
   readonly #publisher: Publisher;
   readonly #claims: ProbeClaims;
   readonly #quotas: UseSharing<Quota>;
@@ -136,13 +136,16 @@ export class Sharing {
     });
   }
 
-  /** Call it after each key that was added or replaced in the pool: other instances may have findings about it. */
-  keysAdded(keys: readonly ApiKey[]): void {
-    for (const key of keys) {
-      this.#names.put(key);
-      this.#providers.add(key.provider);
-    }
-    if (this.#joined !== null && this.#store.isUp()) void this.#sync();
+  /**
+   * Call it after each change of the keys in the pool.
+   *
+   * @param keys all of them
+   * @param added those that were added or replaced: other instances may have findings about them
+   */
+  keysChanged(keys: Iterable<ApiKey>, added: readonly ApiKey[]): void {
+    this.#names = createScopeNames(keys);
+    for (const { provider } of added) this.#providers.add(provider);
+    if (added.length > 0 && this.#joined !== null && this.#store.isUp()) void this.#sync();
   }
 
   /** Gives back claims and publishes the backlog, as far as the store takes it at once. */

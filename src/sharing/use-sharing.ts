@@ -36,6 +36,15 @@ const COLLECT_MS = 100;
 /** The most in one command. */
 const BATCH = 200;
 
+const HOUR_MS = 60 * MINUTE_MS;
+
+interface Latest {
+  readonly minute: number;
+  readonly version: number;
+  /** When it was received. */
+  readonly at: number;
+}
+
 export function createUseSharing<Counted>(
   options: UseSharingOptions<Counted>,
 ): UseSharing<Counted> {
@@ -43,7 +52,8 @@ export function createUseSharing<Counted>(
   const changed = new Set<Counted>();
   /** What this instance has published last, which the totals include. */
   const published = new Map<string, ClientUse>();
-  const latest = new Map<string, { readonly minute: number; readonly version: number }>();
+  const latest = new Map<string, Latest>();
+  let forgetsAt = 0;
   let timer: Timer | null = null;
   /** By how many minutes the store's clock, which counts, is ahead of ours. */
   const minutesAhead = () => Math.round(store.clockOffset() / MINUTE_MS);
@@ -77,9 +87,19 @@ export function createUseSharing<Counted>(
     const before = latest.get(name);
     const isOvertaken = before?.minute === use.minute && version < before.version;
     if (counted === null || isOvertaken) return;
-    latest.set(name, { minute: use.minute, version });
+    const now = clock.now();
+    forgetOld(now);
+    latest.set(name, { minute: use.minute, version, at: now });
     const here = { ...use, minute: use.minute - minutesAhead() };
-    merge(counted, without(here, published.get(name)), limits, clock.now());
+    merge(counted, without(here, published.get(name)), limits, now);
+  }
+
+  /** Such as what a client used that was revoked. */
+  function forgetOld(now: number): void {
+    if (now < forgetsAt) return;
+    forgetsAt = now + HOUR_MS;
+    deleteWhere(published, ({ dayEndsAt }) => dayEndsAt <= now);
+    deleteWhere(latest, ({ at }) => at <= now - HOUR_MS);
   }
 
   return {
@@ -90,6 +110,10 @@ export function createUseSharing<Counted>(
     received,
     stop: () => timer?.cancel(),
   };
+}
+
+function deleteWhere<T>(values: Map<string, T>, isOver: (value: T) => boolean): void {
+  for (const [name, value] of values) if (isOver(value)) values.delete(name);
 }
 
 function without(total: ClientUse, own: ClientUse | undefined): ClientUse {

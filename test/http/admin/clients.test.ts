@@ -184,6 +184,22 @@ describe('a client made at run time', () => {
     expect(app.standin.calls).toEqual([]);
   });
 
+  it('takes every one of many changes at the same time, and one of many makers of its name', async () => {
+    const app = await start({ DATA_DIR: await emptyFolder() });
+    const made = Array.from({ length: 5 }, () =>
+      app.post('/api/clients', { name: 'shop' }, AS_ADMIN),
+    );
+    const statuses = (await Promise.all(made)).map(({ status }) => status);
+    expect(statuses.toSorted()).toEqual([201, 409, 409, 409, 409]);
+    const limits = Array.from({ length: 20 }, (_, index) => index + 1);
+    const changes = await Promise.all([
+      ...limits.map((rpm) => send(app, 'PATCH', '/api/clients/shop', { requestsPerMinute: rpm })),
+      send(app, 'PATCH', '/api/clients/shop', { weight: 7 }),
+    ]);
+    expect(changes.map(({ status }) => status)).toEqual(changes.map(() => 200));
+    expect(await clientOf(app, 'shop')).toMatchObject({ weight: 7 });
+  });
+
   it('where the store must not be written it is refused, and the answer says why', async () => {
     const dataDir = await emptyFolder();
     const app = await start({ DATA_DIR: dataDir });
