@@ -112,6 +112,8 @@ export class Claim {
   tokensPerRequest = 0;
   /** Milliseconds since the epoch. */
   lastAskedAt = Number.NEGATIVE_INFINITY;
+  /** When it first asked in this minute. Milliseconds since the epoch; infinity where it has not. */
+  firstAskedAt = Number.POSITIVE_INFINITY;
   /** What it is expected to ask by the end of the minute, and the tokens of that. */
   wanted = 0;
   tokensWanted = 0;
@@ -138,16 +140,27 @@ export class Claim {
     return this.usedRequests + Math.max(0, this.requests - this.confirmed) * this.othersForEach;
   }
 
-  /** @param isNext whether the minute that has ended was the one before */
-  openMinute(isNext: boolean): void {
+  /**
+   * @param isNext whether the minute that has ended was the one before
+   * @param endedAt its end
+   */
+  openMinute(isNext: boolean, endedAt: number, minuteMs: number): void {
     this.othersForEach = isNext && this.asked > 0 ? this.others.asked / this.asked : 0;
     this.published = this.confirmed = 0;
-    this.askedBefore = isNext ? this.asked + this.others.asked : 0;
+    // A client that began in the middle of the minute will go on at the same rate.
+    const isNew = this.askedBefore === 0;
+    const askedMs = isNew ? Math.max(endedAt - this.firstAskedAt, minuteMs / MAX_GROWTH) : minuteMs;
+    const asked = this.asked + this.others.asked;
+    this.askedBefore = isNext ? Math.ceil((asked * minuteMs) / askedMs) : 0;
+    this.firstAskedAt = Number.POSITIVE_INFINITY;
     if (this.usedRequests > 0) this.tokensPerRequest = this.usedTokens / this.usedRequests;
     this.asked = this.requests = this.tokens = 0;
     this.others = NOTHING;
   }
 }
+
+/** How much more than it asked a new client is expected to ask in its next minute. */
+const MAX_GROWTH = 10;
 
 const NOTHING = { asked: 0, requests: 0, tokens: 0, dayRequests: 0 };
 
@@ -178,6 +191,7 @@ class TargetShares {
     const claim = this.claimOf(client);
     claim.asked += 1;
     claim.lastAskedAt = now;
+    claim.firstAskedAt = Math.min(claim.firstAskedAt, now);
     this.#estimate(claim);
     const capacity = this.#capacityAt(now);
     const isBeyond =
@@ -239,7 +253,10 @@ class TargetShares {
     this.#open(now);
     if (others.dayEndsAt === this.#dayEndsAt) claim.othersOfDay = others.dayRequests;
     if (others.minute !== this.#minuteEndsAt / this.#options.minuteMs) return;
-    if (others.asked > claim.others.asked) claim.lastAskedAt = now;
+    if (others.asked > claim.others.asked) {
+      claim.lastAskedAt = now;
+      claim.firstAskedAt = Math.min(claim.firstAskedAt, now);
+    }
     claim.others = others;
     claim.confirmed = claim.published;
     this.#estimate(claim);
@@ -259,20 +276,21 @@ class TargetShares {
     if (now < this.#minuteEndsAt && now >= this.#minuteEndsAt - minuteMs) return;
     const endsAt = (Math.floor(now / minuteMs) + 1) * minuteMs;
     const dayEndsAt = nextPacificMidnight(now);
-    const isNext = endsAt - this.#minuteEndsAt === minuteMs;
+    const endedAt = this.#minuteEndsAt;
+    const isNext = endsAt - endedAt === minuteMs;
     const isSameDay = dayEndsAt === this.#dayEndsAt;
     this.#minuteEndsAt = endsAt;
     this.#dayEndsAt = dayEndsAt;
     this.#capacityUntil = this.#wanted = this.#tokensWanted = 0;
     for (const claim of this.#claims.values()) {
-      claim.openMinute(isNext);
+      claim.openMinute(isNext, endedAt, minuteMs);
       if (!isSameDay) claim.dayRequests = claim.othersOfDay = 0;
       claim.wanted = claim.tokensWanted = 0;
       this.#estimate(claim);
     }
   }
 
-  /** What the client will have asked by the end of the minute: at least as much as in the minute before. */
+  /** What the client will have asked by the end of the minute: at least as much as in the minute before, or at its rate then. */
   #estimate(claim: Claim): void {
     const wanted = Math.max(claim.askedBefore, claim.asked + claim.others.asked);
     const tokensWanted = Math.max(claim.usedTokens, wanted * claim.tokensPerRequest);

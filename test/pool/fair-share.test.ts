@@ -49,13 +49,35 @@ describe('shares of a target', () => {
   it('what another wants by its last minute is kept for it, and no more', () => {
     const { ask, pass, waitOf } = shareOf(100);
     ask(one, 200);
+    ask(other, 10);
     pass(30_000);
-    ask(other, 20);
+    ask(other, 10);
     pass(30_000);
     expect(ask(one, 200)).toBe(80);
     pass(15_000);
     expect(waitOf(one)).toBe(45_000);
     expect(ask(other, 200)).toBe(50);
+  });
+
+  it('a client that began in the middle of a minute is expected to go on at its rate', () => {
+    const { ask, pass } = shareOf(100);
+    ask(one, 200);
+    pass(45_000);
+    ask(other, 10);
+    pass(15_000);
+    expect(ask(one, 200)).toBe(60);
+    expect(ask(other, 10)).toBe(10);
+    pass(MINUTE);
+    expect(ask(one, 200)).toBe(90);
+  });
+
+  it('one request just before the end of a minute makes ten expected, not a minute full', () => {
+    const { ask, pass } = shareOf(100);
+    ask(one, 200);
+    pass(MINUTE - 1);
+    ask(other);
+    pass(1);
+    expect(ask(one, 200)).toBe(90);
   });
 
   it('a refused request is wanted too', () => {
