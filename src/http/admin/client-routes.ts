@@ -12,7 +12,11 @@ import {
   UNLIMITED,
 } from '../../services/clients.ts';
 import { type Clock, isoTime } from '../../shared/clock.ts';
-import { type DurableStore, StoreUnavailableError } from '../../shared/durable-store.ts';
+import {
+  type DurableStore,
+  StaleWriteError,
+  StoreUnavailableError,
+} from '../../shared/durable-store.ts';
 import type { Logger } from '../../shared/logger.ts';
 import { redactOrder } from '../../shared/order.ts';
 import type { Redact } from '../../shared/redact.ts';
@@ -318,9 +322,12 @@ const CODES: Record<ClientError['kind'], ErrorCode> = {
 
 function explainFor(error: unknown, store: Pick<DurableStore, 'fault'>): never {
   if (error instanceof ClientError) throw new HttpError(CODES[error.kind], error.message);
+  if (error instanceof StaleWriteError)
+    throw new HttpError('conflict', CHANGED_ELSEWHERE, { cause: error });
   if (!(error instanceof StoreUnavailableError)) throw error;
   throw new HttpError('store_unavailable', store.fault() ?? NO_STORE, { cause: error });
 }
 
+const CHANGED_ELSEWHERE = 'The client was changed elsewhere at the same time. Try again.';
 const NO_STORE =
   'The store does not answer. The change may or may not have been made: look at the clients before you try again.';
