@@ -29,8 +29,13 @@ export function createPublisher({ store, updateOf, merged }: PublisherOptions): 
     // Changes of the same moment share a batch.
     await null;
     let failures = 0;
-    while (queue.size > 0 && store.isUp() && failures < MAX_FAILURES) {
-      failures = (await publishBatch()) ? 0 : failures + 1;
+    try {
+      while (queue.size > 0 && store.isUp() && failures < MAX_FAILURES) {
+        failures = (await publishBatch()) ? 0 : failures + 1;
+      }
+    } finally {
+      // In the same turn as the last look at the queue: a later change must begin another run.
+      publishing = null;
     }
   }
 
@@ -53,9 +58,7 @@ export function createPublisher({ store, updateOf, merged }: PublisherOptions): 
   }
 
   function flush(): Promise<void> {
-    publishing ??= publishAll().finally(() => {
-      publishing = null;
-    });
+    publishing ??= publishAll();
     return publishing;
   }
 

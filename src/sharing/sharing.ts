@@ -4,6 +4,7 @@ import type { Peers, SharedQuotas, SharedScopes } from '../pool/peers.ts';
 import type { Scope } from '../pool/scope.ts';
 import type { ApiKey, ProviderName } from '../shared/api-key.ts';
 import type { Clock } from '../shared/clock.ts';
+import { coalesce } from '../shared/coalesce.ts';
 import { createProbeClaims, type ProbeClaims } from './probe-claims.ts';
 import { createPublisher, type Publisher } from './publisher.ts';
 import type { NamedRecord, RecordChange, RecordStore, RecordUpdate } from './redis-store.ts';
@@ -57,8 +58,8 @@ export class Sharing {
   #clientUse: Pick<UseSharing<unknown>, 'received' | 'stop'> | null = null;
   readonly #providers: Set<ProviderName>;
   #joined: Joined | null = null;
-  #syncing: Promise<void> | null = null;
-  #isStale = false;
+  /** After a failure the store connects again. */
+  readonly #sync = coalesce(() => this.#syncOnce().catch(() => {}));
   /** Changes of scopes that were published or merged, and records that could not be read. */
   readonly #counts = { published: 0, merged: 0, unreadable: 0 };
 
@@ -159,22 +160,6 @@ export class Sharing {
     this.#merge(scope, named.record);
     if (endsProbe) this.#joined?.scopes.probeEnded(scope);
     this.#notify(scope);
-  }
-
-  #sync(): Promise<void> {
-    this.#isStale = true;
-    this.#syncing ??= this.#syncUntilFresh().finally(() => {
-      this.#syncing = null;
-    });
-    return this.#syncing;
-  }
-
-  async #syncUntilFresh(): Promise<void> {
-    while (this.#isStale) {
-      this.#isStale = false;
-      // After a failure the store connects again.
-      await this.#syncOnce().catch(() => {});
-    }
   }
 
   /** Merges every record of the store, then publishes what the store lacks. */
