@@ -6,6 +6,8 @@ export interface Publisher {
   /** How many scopes are not published yet. */
   readonly backlog: number;
   add(scope: Scope): void;
+  /** Must follow each merge that changes a scope: the record that is under way lacks it. */
+  addIfUnderWay(scope: Scope): void;
   /** Resolves when nothing is left to publish, or when the store fails. */
   flush(): Promise<void>;
 }
@@ -23,6 +25,8 @@ const MAX_FAILURES = 2;
 
 export function createPublisher({ store, updateOf, merged }: PublisherOptions): Publisher {
   const queue = new Set<Scope>();
+  /** Sent to the store, which has not answered yet. */
+  const underWay = new Set<Scope>();
   let publishing: Promise<void> | null = null;
 
   async function publishAll(): Promise<void> {
@@ -43,14 +47,17 @@ export function createPublisher({ store, updateOf, merged }: PublisherOptions): 
     const scopes = takeBatch(queue);
     if (scopes.length === 0) return true;
     const updates = scopes.map(updateOf);
+    for (const scope of scopes) underWay.add(scope);
     try {
       const records = await store.publish(updates);
+      underWay.clear();
       scopes.forEach((scope, index) => {
         const record = records[index];
         if (record !== undefined && record !== updates[index]?.record) merged(scope, record);
       });
       return true;
     } catch {
+      underWay.clear();
       // The store reports the failure itself. The scopes go out when it is back, or with the next change.
       for (const scope of scopes) queue.add(scope);
       return false;
@@ -62,13 +69,18 @@ export function createPublisher({ store, updateOf, merged }: PublisherOptions): 
     return publishing;
   }
 
+  function add(scope: Scope): void {
+    queue.add(scope);
+    void flush();
+  }
+
   return {
     get backlog() {
       return queue.size;
     },
-    add(scope) {
-      queue.add(scope);
-      void flush();
+    add,
+    addIfUnderWay(scope) {
+      if (underWay.has(scope)) add(scope);
     },
     flush,
   };

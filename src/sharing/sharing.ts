@@ -192,7 +192,10 @@ export class Sharing {
     const known = readRecord(record, limits);
     if (known === null) this.#counts.unreadable += 1;
     const isNew = known !== null && this.#joined?.scopes.merge(scope, known) === true;
-    if (isNew) this.#counts.merged += 1;
+    if (isNew) {
+      this.#counts.merged += 1;
+      this.#publisher.addIfUnderWay(scope);
+    }
     return isNew;
   }
 

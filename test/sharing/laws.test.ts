@@ -213,6 +213,28 @@ it('a key that is spent the moment a publication ends is spent for all instances
   }
 });
 
+it('all know the same of a key that was spent, released and limited while one of them was publishing', async () => {
+  const { pools, settle } = await play(
+    [
+      { do: 'settle' },
+      // The next finding of this instance waits for this publication, and crosses the messages of the others.
+      { do: 'release', by: 1, id: 'b' },
+      ...moments(5),
+      { do: 'spend', by: 0 },
+      ...moments(5),
+      { do: 'lease', by: 2 },
+      { do: 'release', by: 2, id: 'a' },
+      { do: 'lease', by: 1 },
+      { do: 'report', which: 1, outcome: 'minute' },
+    ],
+    () => {},
+  );
+  await settle();
+  const [one, ...others] = statesOf(pools);
+  expect(one?.[0]?.[0]).toBe('cooling_down');
+  for (const other of others) expect(other).toEqual(one);
+});
+
 it('an instance that adds a key the moment its start ends learns what the others know of it', async () => {
   for (let count = 0; count < 30; count += 1) {
     const clock = createFakeClock();
