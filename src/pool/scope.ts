@@ -154,7 +154,8 @@ export class Scope {
 
   /**
    * Merges what another instance knows: the last opening, and of the findings since then the longest, as new
-   * as the newest. The order of merges makes no difference.
+   * as the newest. The order makes a difference only for an opening between two findings, so what instances have
+   * merged is published where the store may lack it.
    *
    * @returns whether anything changed
    */

@@ -6,6 +6,8 @@ export interface Publisher {
   /** How many scopes are not published yet. */
   readonly backlog: number;
   add(scope: Scope): void;
+  /** Must follow each merge that changes a scope: the record that is under way lacks it. */
+  addIfUnderWay(scope: Scope): void;
   /** Resolves when nothing is left to publish, or when the store fails. */
   flush(): Promise<void>;
 }
@@ -23,14 +25,21 @@ const MAX_FAILURES = 2;
 
 export function createPublisher({ store, updateOf, merged }: PublisherOptions): Publisher {
   const queue = new Set<Scope>();
+  /** Sent to the store, which has not answered yet. */
+  const underWay = new Set<Scope>();
   let publishing: Promise<void> | null = null;
 
   async function publishAll(): Promise<void> {
     // Changes of the same moment share a batch.
     await null;
     let failures = 0;
-    while (queue.size > 0 && store.isUp() && failures < MAX_FAILURES) {
-      failures = (await publishBatch()) ? 0 : failures + 1;
+    try {
+      while (queue.size > 0 && store.isUp() && failures < MAX_FAILURES) {
+        failures = (await publishBatch()) ? 0 : failures + 1;
+      }
+    } finally {
+      // In the same turn as the last look at the queue: a later change must begin another run.
+      publishing = null;
     }
   }
 
@@ -38,14 +47,17 @@ export function createPublisher({ store, updateOf, merged }: PublisherOptions): 
     const scopes = takeBatch(queue);
     if (scopes.length === 0) return true;
     const updates = scopes.map(updateOf);
+    for (const scope of scopes) underWay.add(scope);
     try {
       const records = await store.publish(updates);
+      underWay.clear();
       scopes.forEach((scope, index) => {
         const record = records[index];
         if (record !== undefined && record !== updates[index]?.record) merged(scope, record);
       });
       return true;
     } catch {
+      underWay.clear();
       // The store reports the failure itself. The scopes go out when it is back, or with the next change.
       for (const scope of scopes) queue.add(scope);
       return false;
@@ -53,19 +65,22 @@ export function createPublisher({ store, updateOf, merged }: PublisherOptions): 
   }
 
   function flush(): Promise<void> {
-    publishing ??= publishAll().finally(() => {
-      publishing = null;
-    });
+    publishing ??= publishAll();
     return publishing;
+  }
+
+  function add(scope: Scope): void {
+    queue.add(scope);
+    void flush();
   }
 
   return {
     get backlog() {
       return queue.size;
     },
-    add(scope) {
-      queue.add(scope);
-      void flush();
+    add,
+    addIfUnderWay(scope) {
+      if (underWay.has(scope)) add(scope);
     },
     flush,
   };

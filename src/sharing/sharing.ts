@@ -57,8 +57,8 @@ export class Sharing {
   #clientUse: Pick<UseSharing<unknown>, 'received' | 'stop'> | null = null;
   readonly #providers: Set<ProviderName>;
   #joined: Joined | null = null;
-  #syncing: Promise<void> | null = null;
-  #isStale = false;
+  /** After a failure the store connects again. */
+  readonly #sync = coalesce(() => this.#syncOnce().catch(() => {}));
   /** Changes of scopes that were published or merged, and records that could not be read. */
   readonly #counts = { published: 0, merged: 0, unreadable: 0 };
 
@@ -164,22 +164,6 @@ export class Sharing {
     this.#notify(scope);
   }
 
-  #sync(): Promise<void> {
-    this.#isStale = true;
-    this.#syncing ??= this.#syncUntilFresh().finally(() => {
-      this.#syncing = null;
-    });
-    return this.#syncing;
-  }
-
-  async #syncUntilFresh(): Promise<void> {
-    while (this.#isStale) {
-      this.#isStale = false;
-      // After a failure the store connects again.
-      await this.#syncOnce().catch(() => {});
-    }
-  }
-
   /** Merges every record of the store, then publishes what the store lacks. */
   async #syncOnce(): Promise<void> {
     const stored = new Map<string, string>();
@@ -210,7 +194,10 @@ export class Sharing {
     const known = readRecord(record, limits);
     if (known === null) this.#counts.unreadable += 1;
     const isNew = known !== null && this.#joined?.scopes.merge(scope, known) === true;
-    if (isNew) this.#counts.merged += 1;
+    if (isNew) {
+      this.#counts.merged += 1;
+      this.#publisher.addIfUnderWay(scope);
+    }
     return isNew;
   }
 
@@ -252,3 +239,30 @@ const hasRecord = ({ sharedHealth: known }: Scope) => known.openedAt > 0 || know
 
 /** What needs action is kept long after its time: the action may come days later. */
 const WEEK_MS = 7 * 86_400_000;
+
+/**
+ * Joins calls of `run`. Calls during a run share one further run, so that each call resolves after a run that began after
+ * it. A run that rejects rejects the calls that wait for it.
+ */
+function coalesce(run: () => Promise<void>): () => Promise<void> {
+  let isStale = false;
+  let running: Promise<void> | null = null;
+
+  async function runUntilFresh(): Promise<void> {
+    try {
+      while (isStale) {
+        isStale = false;
+        await run();
+      }
+    } finally {
+      // In the same turn as the last look at `isStale`: a later call must begin another run.
+      running = null;
+    }
+  }
+
+  return () => {
+    isStale = true;
+    running ??= runUntilFresh();
+    return running;
+  };
+}

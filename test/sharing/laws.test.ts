@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import type { KeyState } from '../../src/pool/inspection.ts';
@@ -70,26 +71,30 @@ function createInstances() {
     send: (act) => new Promise((resolve) => late.push(() => resolve(act()))),
     deliver: (act) => late.push(act),
   });
-  const pools = Array.from({ length: INSTANCES }, (_, index) => join(shared.storeOf(index), clock));
+  const pools = Array.from(
+    { length: INSTANCES },
+    (_, index) => join(shared.storeOf(index), clock).pool,
+  );
   const settle = async () => {
     for (let round = 0; round < 10; round += 1) {
       for (const arrive of late.splice(0)) arrive();
-      await new Promise((resolve) => setImmediate(resolve));
+      await nextTurn();
     }
   };
   return { clock, pools, settle };
 }
 
-function join(store: RecordStore, clock: FakeClock): KeyPool {
-  const keys = IDS.map(
-    (id): ApiKey => ({ id, provider: 'google', project: id, secret: new Secret(id, `text-${id}`) }),
-  );
+const KEYS = IDS.map(
+  (id): ApiKey => ({ id, provider: 'google', project: id, secret: new Secret(id, `text-${id}`) }),
+);
+
+function join(store: RecordStore, clock: FakeClock, keys = KEYS) {
   const sharing = new Sharing({ store, keys, cooldownMs: HOUR, clock });
   const { peers } = sharing;
   const targets = [google('flash')];
   const pool = new KeyPool({ keys, targets, cooldownMs: HOUR, now: clock.now, peers });
   void sharing.join(pool, { opened: () => {}, changed: () => {} });
-  return pool;
+  return { pool, sharing };
 }
 
 async function play(steps: readonly Step[], afterEach: (pools: readonly KeyPool[]) => void) {
@@ -149,6 +154,9 @@ async function act(
 const sharedState = ({ state, cause, until }: KeyState) =>
   cause === 'upstream_down' ? ['available', undefined] : [state, until];
 
+const statesOf = (pools: readonly KeyPool[]) =>
+  pools.map((pool) => pool.inspection.states('google', 'flash').map(sharedState));
+
 /** How many instances probe each scope. */
 function probes(pools: readonly KeyPool[]): Map<string, number> {
   const counts = new Map<string, number>();
@@ -180,11 +188,66 @@ it('once every message has arrived, all instances know the same', LIMIT, async (
     fc.asyncProperty(anyHistory, async (steps) => {
       const { pools, settle } = await play(steps, () => {});
       await settle();
-      const states = pools.map((pool) =>
-        pool.inspection.states('google', 'flash').map(sharedState),
-      );
+      const states = statesOf(pools);
       for (const one of states) expect(one).toEqual(states[0]);
     }),
     { numRuns: 200 },
   );
+});
+
+/** Steps that only let promises go on: nothing is open. */
+const moments = (count: number): readonly Step[] =>
+  Array<Step>(count).fill({ do: 'report', which: 0, outcome: 'success' });
+
+it('a key that is spent the moment a publication ends is spent for all instances', async () => {
+  // The publication of the start ends after a few of these moments.
+  for (let moment = 0; moment < 20; moment += 1) {
+    const { clock, pools, settle } = await play(
+      [...moments(moment), { do: 'spend', by: 0 }],
+      () => {},
+    );
+    await settle();
+    const spent = ['cooling_down', clock.now() + HOUR];
+    const rest = ['available', undefined];
+    expect([moment, statesOf(pools)]).toEqual([moment, pools.map(() => [spent, rest, rest])]);
+  }
+});
+
+it('all know the same of a key that was spent, released and limited while one of them was publishing', async () => {
+  const { pools, settle } = await play(
+    [
+      { do: 'settle' },
+      // The next finding of this instance waits for this publication, and crosses the messages of the others.
+      { do: 'release', by: 1, id: 'b' },
+      ...moments(5),
+      { do: 'spend', by: 0 },
+      ...moments(5),
+      { do: 'lease', by: 2 },
+      { do: 'release', by: 2, id: 'a' },
+      { do: 'lease', by: 1 },
+      { do: 'report', which: 1, outcome: 'minute' },
+    ],
+    () => {},
+  );
+  await settle();
+  const [one, ...others] = statesOf(pools);
+  expect(one?.[0]?.[0]).toBe('cooling_down');
+  for (const other of others) expect(other).toEqual(one);
+});
+
+it('an instance that adds a key the moment its start ends learns what the others know of it', async () => {
+  for (let count = 0; count < 30; count += 1) {
+    const clock = createFakeClock();
+    const shared = new FakeRecordStore({ now: clock.now });
+    join(shared.storeOf(0), clock).pool.lease(google('flash'))?.report(OUTCOMES.day);
+    await nextTurn();
+    const { pool, sharing } = join(shared.storeOf(1), clock, KEYS.slice(1));
+    for (let moment = 0; moment < count; moment += 1) await null;
+    const added = KEYS.slice(0, 1);
+    for (const key of added) pool.put(key);
+    sharing.keysChanged(KEYS, added);
+    await nextTurn();
+    const { available } = pool.inspection.counts('google');
+    expect([count, available]).toEqual([count, 2]);
+  }
 });
