@@ -59,9 +59,7 @@ export class SharedCopy {
   }
 
   flush(): Promise<void> {
-    this.#sending ??= this.#send().finally(() => {
-      this.#sending = null;
-    });
+    this.#sending ??= this.#send();
     return this.#sending;
   }
 
@@ -95,6 +93,8 @@ export class SharedCopy {
       this.#hasFailed = true;
       this.#startAgain();
     }
+    // In the same turn as the last look at what there is to send: a later change must begin anew.
+    this.#sending = null;
     if (this.#isClosed || (this.#answer.isOver && this.#isReachable)) return;
     this.#timer = this.#options.clock.after(ALIVE_MS, () => {
       this.#hasFailed = false;
