@@ -368,9 +368,9 @@ describeInBrowser('the dashboard', (browser) => {
   it('goes to the login when the session has ended', async () => {
     const app = await startApp({ environment: TWO });
     const page = await open(app, /status of 401/);
-    await keyRow(page, 'google').waitFor();
+    await keyRow(page, 'google').getByRole('link').click();
     app.clock.advance(12 * 60 * MINUTE);
-    await page.waitForURL(`${app.url}/login?to=/dashboard`);
+    await page.waitForURL(`${app.url}/login?to=/dashboard#key=google`);
   });
 
   it('shows ten thousand keys page by page within a second each, and finds one', async () => {

@@ -26,6 +26,18 @@ describeInBrowser('the login', (browser) => {
     expect(await page.context().cookies()).toEqual([]);
   });
 
+  it('leads a link to what it names, and to no other server by its fragment', async () => {
+    const app = await startApp({ environment: { GOOGLE_API_KEY: 'g-one', ADMIN_TOKEN } });
+    const page = await browser.open(`${app.url}/dashboard#key=google`);
+    await page.waitForURL(`${app.url}/login#key=google`);
+    await logIn(page);
+    await page.waitForURL(`${app.url}/dashboard#key=google`);
+    await page.getByRole('dialog', { name: 'Key google' }).getByText('Fingerprint').waitFor();
+    await page.goto(`${app.url}/login?to=/playground#@evil.example/`);
+    await logIn(page);
+    await page.waitForURL(`${app.url}/playground#@evil.example/`);
+  });
+
   it('shows that a token is wrong, and that there were too many wrong tokens', async () => {
     const app = await startApp({ environment: { GOOGLE_API_KEY: 'g-one', ADMIN_TOKEN } });
     const page = await browser.open(`${app.url}/dashboard`, /status of 4(01|29)/);

@@ -178,7 +178,7 @@ function failed(error) {
   // An open dialog shows the error itself, and keeps its text.
   const isWriting = document.querySelector('#dialog[open]') !== null;
   if (error instanceof LoggedOut && !isWriting && !isLeaving) {
-    location.assign('/login?to=/dashboard');
+    location.assign(`/login?to=/dashboard${location.hash}`);
   }
   if (state.error === null) announce('The server does not answer.');
   state.error = error;

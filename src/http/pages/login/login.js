@@ -1,5 +1,5 @@
 // @ts-check
-/** The login redirects to these pages only. */
+/** The login redirects to these pages only, with the fragment of its own address: `#client=shop`. */
 const TARGETS = ['/dashboard', '/playground'];
 
 const form = /** @type {HTMLFormElement} */ (document.querySelector('#login'));
@@ -13,7 +13,7 @@ form.addEventListener('submit', async (event) => {
   button.disabled = true;
   const sentence = await logIn(Object.fromEntries(new FormData(form)));
   button.disabled = false;
-  if (sentence === null) location.assign(targetPage());
+  if (sentence === null) location.assign(targetPage() + location.hash);
   else fault.textContent = sentence;
 });
 
