@@ -8,6 +8,7 @@ import { startInstance } from '../support/instances.ts';
 import { openAsAdmin } from '../support/log-in.ts';
 import { freePort } from '../support/redis.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
+import { writeToolsFile } from '../support/tools-file.ts';
 
 const MINUTE = 60_000;
 const GOOD_KEY = 'AQ.a-good-key-of-the-test-0123456789';
@@ -158,6 +159,69 @@ describeInBrowser('the dashboard', (browser) => {
     expect(await textOf(page.locator('.affected'))).toBe('55 requests affected');
     const answered = page.locator('.tiles > div').filter({ hasText: 'Answered' });
     expect(await textOf(answered)).toBe('Answered66.7% 110 of 165');
+  });
+
+  it('shows nothing of a service without a key, and says what its numbers are', async () => {
+    const app = await startApp({
+      environment: {
+        ...TWO,
+        CLIENT_TOKENS: 'a-client-token-0123456789',
+        KEY_WAIT_SECONDS: '0',
+        RATE_LIMIT_CHAT: '3',
+      },
+      standin: firstIs({ limits: { rpd: 1 } }),
+    });
+    app.standin.setFault('g-two', { kind: 'leaked' });
+    await ask(app, 4);
+    const page = await open(app);
+    const tiles = page.locator('.services h3');
+    await tiles.first().waitFor();
+    expect((await tiles.allTextContents()).join()).not.toContain('Anam');
+    const services = page.getByLabel('Service and model').getByRole('option');
+    expect((await services.allTextContents()).join()).toMatch(/^Every service,(Google [^,]+,?)+$/);
+
+    const keys = page.getByRole('region', { name: 'Keys' });
+    const bar = keys.getByRole('columnheader', { name: 'State, last 5 min' });
+    expect(await bar.getAttribute('title')).toMatch(/^Green: available\. /);
+    app.clock.advance(6 * MINUTE);
+    await keys.getByRole('columnheader', { name: 'State, last 15 min' }).waitFor();
+
+    const refused = page.locator('.requests tr').filter({ hasText: 'all keys exhausted' });
+    await expect.poll(() => textOf(refused.locator('.fills').first())).toBe('–');
+
+    const client = page.getByRole('region', { name: 'Clients' }).getByRole('row').last();
+    await expect.poll(() => textOf(client)).toMatch(/^client-1 ?0 \/ – ?0 \/ – ?0 \/ – ?0 \/ – /);
+
+    const requests = page.locator('.tiles > div').filter({ hasText: 'Requests' });
+    expect(await textOf(requests)).toBe('Requests4 last hour');
+    const usage = page.getByRole('region', { name: 'Usage' });
+    await usage.getByText(/^3 requests · /).waitFor();
+    await usage.getByText('Without the requests that our own limits refused.').waitFor();
+    await usage.getByRole('columnheader', { name: 'Failover steps' }).waitFor();
+  });
+
+  it('has its tiles in even rows on every screen, and none beside an empty space', async () => {
+    const PRICES = { currency: 'EUR', models: { 'gemini-flash-latest': { request: 0.00042 } } };
+    const app = await startApp({
+      environment: {
+        ...TWO,
+        ANAM_API_KEY: 'a-one',
+        CLIENT_TOKENS: 'a-client-token-0123456789',
+        PRICES: writeToolsFile(PRICES),
+      },
+    });
+    await ask(app, 3);
+    const page = await open(app);
+    await page.locator('.tiles > div').filter({ hasText: 'Cost0.0013 EUR' }).waitFor();
+    await page.locator('.services li').nth(3).waitFor();
+    const rowsAt = async (width: number) => {
+      await page.setViewportSize({ width, height: 900 });
+      return page.evaluate(ROWS);
+    };
+    for (const width of [1100, 1280, 1440, 1920]) {
+      expect(await rowsAt(width)).toEqual({ rows: [4], isFilled: true });
+    }
+    expect(await rowsAt(390)).toEqual({ rows: [2, 2], isFilled: true });
   });
 
   it('leads from a group of failures to the whole trace of a request, and to its key', async () => {
@@ -360,7 +424,7 @@ describeInBrowser('the dashboard', (browser) => {
     const page = await openAsAdmin(browser, `${url}/dashboard`, /status of 503/);
     const tile = page.locator('.tiles > div').filter({ hasText: 'Tokens' });
     await expect.poll(() => textOf(tile)).toBe('Tokens– today, UTC');
-    expect(await tile.getByText('–').getAttribute('title')).toBe(
+    expect(await tile.getAttribute('title')).toBe(
       'Unknown: the store of the usage could not be read.',
     );
   });
@@ -430,6 +494,15 @@ describeInBrowser('the dashboard', (browser) => {
     await expectReadable(page);
   });
 });
+
+/** How many tiles of services each row has, and whether the numbers of the hour fill their card. */
+const ROWS = `(() => {
+  const boxes = [...document.querySelectorAll('.services li')].map((tile) => tile.getBoundingClientRect());
+  const numbers = document.querySelector('dl.tiles');
+  const rows = [...Map.groupBy(boxes, ({ top }) => top).values()].map((row) => row.length);
+  const inner = Math.max(...[...numbers.querySelectorAll('.note')].map((note) => note.getBoundingClientRect().bottom));
+  return { rows, isFilled: numbers.getBoundingClientRect().bottom - inner < 24 };
+})()`;
 
 async function addKey(page: Page, key: string, project: string): Promise<void> {
   await page.getByRole('button', { name: 'Add key' }).first().click();

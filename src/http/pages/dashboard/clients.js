@@ -82,7 +82,7 @@ const table = (clients, now) => html`
  * @param {number | null} limit
  */
 function meter(used, limit) {
-  if (limit === null) return html`<span class="quiet">${compact(used)}</span>`;
+  if (limit === null) return html`<span class="quiet" title="No limit">${compact(used)} / –</span>`;
   const share = Math.min(100, (used / limit) * 100);
   const look = share >= 100 ? 'fill-bad' : share >= 80 ? 'fill-wait' : 'fill-good';
   return html`<span class="meter"><span>${compact(used)} <span class="quiet">/ ${compact(limit)}</span></span>

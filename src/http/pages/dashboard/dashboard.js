@@ -15,7 +15,7 @@ import { failuresView, requestsView } from './failures.js';
 import { firstRange, historyPath, historyView } from './history.js';
 import { askToTestAlerts, incidentsView, instancesView } from './incidents.js';
 import { askToAct, askToAdd, askToCheckAll, askToImport } from './key-actions.js';
-import { keysView } from './keys.js';
+import { barPeriod, keysView } from './keys.js';
 import { localTime } from './labels.js';
 import { createPanel } from './panel.js';
 import { totalsView } from './totals.js';
@@ -30,8 +30,6 @@ import { headline, verdictView } from './verdict.js';
 
 const PAGE_SIZE = '50';
 const HOUR_MS = 3_600_000;
-/** After a start the bars begin with it, but show at least this period. */
-const MIN_BAR_MS = 300_000;
 /** Of the chart's card, in pixels. */
 const PADDING = 28;
 const MIN_CHART = 200;
@@ -297,8 +295,7 @@ function timesOf(isStale) {
   const reportedAt = now();
   const startedAt = Date.parse(state.overview?.startedAt ?? '');
   const liveNow = isStale ? reportedAt : reportedAt + Date.now() - state.answeredAt;
-  const barMs = Math.min(Math.max(reportedAt - startedAt, MIN_BAR_MS), HOUR_MS);
-  return { now: reportedAt, liveNow, startedAt, barMs };
+  return { now: reportedAt, liveNow, startedAt, barMs: barPeriod(reportedAt - startedAt) };
 }
 
 function notice() {

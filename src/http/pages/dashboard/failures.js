@@ -122,7 +122,7 @@ function requestRow(request, now) {
   return html`<tr>
     <td><a href="#request=${request.requestId}">${moment(request.at, now)}</a></td>
     <td><span class=${look}>${word}</span>${request.code === null ? null : html` <span class="wide">${plain(request.code)}</span>`}</td>
-    <td class="fills">${last === undefined ? plain(request.operation) : html`${last.key} <span class="quiet">${last.model}</span>`}</td>
+    <td class="fills">${last === undefined ? html`<span class="quiet" title="No key was asked.">–</span>` : html`${last.key} <span class="quiet">${last.model}</span>`}</td>
     <td class="wide quiet">${client ?? 'web'}</td>
     <td class="wide number ${attemptsInAll > 1 ? 'wait' : 'quiet'}">${attemptsInAll}</td>
     <td class="number">${duration(request.ms)}</td>

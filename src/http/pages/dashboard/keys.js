@@ -5,6 +5,7 @@ import { count, countdown } from '/dashboard/page.js';
 import {
   atTheEnd,
   duration,
+  hasKeys,
   number,
   plain,
   STATES,
@@ -32,6 +33,14 @@ import {
  * @property {() => void} importMany
  * @property {() => void} checkAll
  */
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+/** What a bar may show: the first that is not shorter than the time since the start. */
+const BARS_MS = [5, 15, 30].map((minutes) => minutes * MINUTE_MS);
+
+/** @param {number} runningMs */
+export const barPeriod = (runningMs) => BARS_MS.find((ms) => ms >= runningMs) ?? HOUR_MS;
 
 /**
  * The keys in trouble first; each row leads to its detail.
@@ -104,10 +113,14 @@ const filters = ({ services }, { filter, changeFilter }) => html`
       all: 'Every service',
       chosen: `${filter.service} ${filter.model}`.trim(),
       options: services.flatMap(({ service, models }) =>
-        models.map(({ model }) => ({
-          value: `${service} ${model}`,
-          text: `${serviceName(service)} · ${model}`,
-        })),
+        models
+          .filter(
+            (one) => hasKeys(one) || (service === filter.service && one.model === filter.model),
+          )
+          .map(({ model }) => ({
+            value: `${service} ${model}`,
+            text: `${serviceName(service)} · ${model}`,
+          })),
       ),
       choose(value) {
         const [service = '', model = ''] = value.split(' ');
@@ -157,7 +170,7 @@ const keysTable = (keys, overview, times) => html`
         <th scope="col" class="name">Key</th>
         <th scope="col" class="state">State</th>
         <th scope="col" class="until">Returns</th>
-        <th scope="col" class="wide bar">Last ${Math.round(times.barMs / 60_000)} min</th>
+        <th scope="col" class="wide bar" title=${BAR_COLOURS}>State, ${lastOf(times.barMs)}</th>
         <th scope="col" class="wide number few">Calls</th>
         <th scope="col" class="wide number few">Failed</th>
         <th scope="col" class="wide number speed">First words</th>
@@ -172,6 +185,12 @@ const keysTable = (keys, overview, times) => html`
     </tbody>
   </table>
 `;
+
+const BAR_COLOURS =
+  'Green: available. Orange: cooling down or paused. Red: needs action. Grey: before the start.';
+
+/** @param {number} ms */
+const lastOf = (ms) => (ms === HOUR_MS ? 'last hour' : `last ${ms / MINUTE_MS} min`);
 
 /**
  * @param {KeyReport} key

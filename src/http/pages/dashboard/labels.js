@@ -14,6 +14,9 @@ export const STATES = {
   paused: { word: 'paused', sign: '‖', look: 'quiet' },
 };
 
+/** @param {Overview['services'][number]['models'][number]} model */
+export const hasKeys = ({ total }) => total > 0;
+
 /** Kinds of situations in which no call to the service succeeds. @type {ReadonlySet<Situation['kind']>} */
 const ALL_CALLS_FAIL = new Set([
   'network',

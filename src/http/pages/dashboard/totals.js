@@ -6,6 +6,7 @@ import {
   compact,
   duration,
   failsWholly,
+  hasKeys,
   number,
   serviceName,
   timeLeft,
@@ -17,7 +18,7 @@ import {
 /** @typedef {(filter: { service: string, model: string, state: string }) => void} ShowKeys */
 
 /**
- * The numbers of the last hour, and for each service and model how many keys are available.
+ * The numbers of the last hour, and for each service and model that has keys how many are available.
  *
  * @param {Overview} overview
  * @param {{ liveNow: number, showKeys: ShowKeys }} options
@@ -27,10 +28,12 @@ export const totalsView = (overview, { liveNow, showKeys }) => html`
     <dl class="tiles">${numberTiles(overview)}</dl>
     <ul class="tiles services">
       ${overview.services.flatMap((service) =>
-        service.models.map(
-          (model) =>
-            html`<li>${modelTile(service, model, { isProven: !failsWholly(service.service, overview), liveNow, showKeys })}</li>`,
-        ),
+        service.models
+          .filter(hasKeys)
+          .map(
+            (model) =>
+              html`<li>${modelTile(service, model, { isProven: !failsWholly(service.service, overview), liveNow, showKeys })}</li>`,
+          ),
       )}
     </ul>
   </section>
@@ -51,7 +54,7 @@ function numberTiles({ totals }) {
     ),
     tile('First words', duration(p95FirstMs), 'p95, last hour'),
     tokensToday === null
-      ? tile('Tokens', html`<span title=${UNREAD}>–</span>`, 'today, UTC')
+      ? tile('Tokens', '–', 'today, UTC', UNREAD)
       : tile('Tokens', compact(tokensToday), 'today, UTC'),
     costToday === null ? null : tile('Cost', money(costToday, currency), 'today, UTC'),
   ];
@@ -63,9 +66,10 @@ const UNREAD = 'Unknown: the store of the usage could not be read.';
  * @param {string} name
  * @param {unknown} value
  * @param {string} note
+ * @param {string} [reason] why there is no value
  */
-const tile = (name, value, note) =>
-  html`<div><dt>${name}</dt><dd><strong>${value}</strong> <span class="note">${note}</span></dd></div>`;
+const tile = (name, value, note, reason = '') =>
+  html`<div title=${reason}><dt>${name}</dt><dd><strong>${value}</strong> <span class="note">${note}</span></dd></div>`;
 
 /**
  * @param {ServiceReport} service
@@ -78,18 +82,13 @@ function modelTile({ service, inFlight }, model, { isProven, liveNow, showKeys }
     showKeys({ service, model: model.model, state });
   return html`
     <h3>${serviceName(service)} <span class="quiet model" title=${model.model}>${model.model}</span></h3>
-    ${total === 0 ? html`<p class="quiet">No key is configured.</p>` : null}
-    ${
-      total === 0
-        ? null
-        : html`<p class="figures">
-              <button type="button" class="link" @click=${show('available')}><strong class=${available === 0 ? 'bad-text' : ''}>${number(available)}</strong> of ${number(total)} available${isProven ? null : ', unproven'}</button>
-              ${cooling === 0 ? null : html`<button type="button" class="link" @click=${show('cooling_down')}><span class="wait">◐ ${number(cooling)}</span> cooling</button>`}
-              ${exhausted === 0 ? null : html`<button type="button" class="link" @click=${show('exhausted')}><span class="bad-text">✕ ${number(exhausted)}</span> to fix</button>`}
-            </p>
-            ${shares(model, isProven)}
-            <p class="note">${returnOf(model, liveNow)}${inFlight} in flight</p>`
-    }
+    <p class="figures">
+      <button type="button" class="link" @click=${show('available')}><strong class=${available === 0 ? 'bad-text' : ''}>${number(available)}</strong> of ${number(total)} available${isProven ? null : ', unproven'}</button>
+      ${cooling === 0 ? null : html`<button type="button" class="link" @click=${show('cooling_down')}><span class="wait">◐ ${number(cooling)}</span> cooling</button>`}
+      ${exhausted === 0 ? null : html`<button type="button" class="link" @click=${show('exhausted')}><span class="bad-text">✕ ${number(exhausted)}</span> to fix</button>`}
+    </p>
+    ${shares(model, isProven)}
+    <p class="note">${returnOf(model, liveNow)}${inFlight} in flight</p>
   `;
 }
 

@@ -41,6 +41,7 @@ export const usageView = (byDay, grouped, { group, choose, now }) => html`
       <a class="button" href=${usagePath(now, group, 'csv')} download>CSV</a>
     </div>
     <p class="small">${summary(byDay)}</p>
+    <p class="small quiet">Without the requests that our own limits refused.</p>
     ${chart(byDay, now)}
     ${grouped === null ? null : table(grouped, group)}
   </section>
@@ -98,7 +99,7 @@ function table({ rows, currency, isCut }, group) {
   const hasCost = rows.some(({ cost }) => cost !== null);
   return html`
     <table class="dense">
-      <thead><tr><th scope="col">${group.charAt(0).toUpperCase()}${group.slice(1)}</th><th scope="col" class="number">Requests</th><th scope="col" class="number wide">Failovers</th><th scope="col" class="number">Tokens in</th><th scope="col" class="number">Out</th>${hasCost ? html`<th scope="col" class="number">Cost</th>` : null}</tr></thead>
+      <thead><tr><th scope="col">${group.charAt(0).toUpperCase()}${group.slice(1)}</th><th scope="col" class="number">Requests</th><th scope="col" class="number wide" title="Each change to another key or model within a request.">Failover steps</th><th scope="col" class="number">Tokens in</th><th scope="col" class="number">Out</th>${hasCost ? html`<th scope="col" class="number">Cost</th>` : null}</tr></thead>
       <tbody>
         ${sorted.slice(0, SHOWN).map(
           (row) => html`<tr>
