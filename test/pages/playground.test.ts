@@ -39,14 +39,14 @@ describeInBrowser('the playground', (browser) => {
     await whileTimePasses(app.clock, talk.getByText(/one two(?!.*six)/).waitFor(), 2);
     await whileTimePasses(app.clock, whole);
     expect(await talk.getByText(/^answered (at|after|by)/).textContent()).toMatch(
-      /^answered after 2 attempts · gemini-flash-latest · first words after \d+ ms · \d+ tokens \(\d+ in, \d+ out\) · stop$/,
+      /^answered after 2 attempts · gemini-flash-latest · first words after \d+ ms · \d+ tokens \(\d+ in, \d+ out\)$/,
     );
     await page.getByRole('banner').getByRole('link', { name: 'Log in' }).click();
     await logIn(page);
     await page.waitForURL(`${app.url}/playground`);
     await page.getByLabel('Message').fill('Hello');
     await page.getByRole('button', { name: 'Send', exact: true }).click();
-    const priced = /^answered by google-2 at the first.* tokens \(.*\) · 0\.00042 EUR · stop/;
+    const priced = /^answered by google-2 at the first.* tokens \(.*\) · 0\.00042 EUR/;
     await whileTimePasses(app.clock, talk.getByText(priced).waitFor());
     await talk.getByText('Attempts', { exact: true }).click();
     const attempt = talk.locator('.attempts').getByRole('listitem');
@@ -88,6 +88,43 @@ describeInBrowser('the playground', (browser) => {
     await page.getByRole('button', { name: 'Send', exact: true }).waitFor();
   });
 
+  it('keeps the newest message in view until the reader scrolls up', async () => {
+    const app = await startApp({
+      environment: { ...TWO, CHAT_REASONING: 'true' },
+      standin: {
+        answer: ({ lastUserText }) => ({
+          thoughts: 'It is a long story.',
+          text: `${'Once more.\n'.repeat(12)}The end of ${lastUserText}.`,
+          ...(lastUserText === 'four' ? { chunks: 12, chunkMs: 1000 } : {}),
+        }),
+      },
+    });
+    const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
+    const talk = page.getByLabel('Conversation');
+    const send = async (message: string) => {
+      await page.getByLabel('Message').fill(message);
+      await page.keyboard.press('Enter');
+    };
+    for (const message of ['one', 'two', 'three']) {
+      await send(message);
+      await talk.getByText(`The end of ${message}.`).waitFor();
+      await expect.poll(() => page.evaluate(COVERED)).toBeLessThanOrEqual(0);
+    }
+    await send('four');
+    const thoughts = talk.getByText('It is a long story.').last();
+    const begun = talk.getByText(/^Answer: Once more\.(?!.*The end)/s).waitFor();
+    await whileTimePasses(app.clock, begun, 2);
+    expect(await thoughts.isVisible()).toBe(true);
+    expect(await page.evaluate(COVERED)).toBeLessThanOrEqual(0);
+    await page.mouse.move(200, 400);
+    await page.mouse.wheel(0, -200);
+    await expect.poll(() => page.evaluate(COVERED)).toBeGreaterThan(100);
+    const before = await page.evaluate('scrollY');
+    await whileTimePasses(app.clock, talk.getByText('The end of four.').waitFor());
+    await expect.poll(() => thoughts.isVisible()).toBe(false);
+    expect(await page.evaluate('scrollY')).toBe(before);
+  });
+
   it('waits for an answer that is late, and does not guess who has answered', async () => {
     const app = await startApp({
       environment: TWO,
@@ -97,7 +134,7 @@ describeInBrowser('the playground', (browser) => {
     const talk = page.getByLabel('Conversation');
     await page.getByLabel('Message').fill('Hello');
     await page.keyboard.press('Enter');
-    await whileTimePasses(app.clock, talk.getByText(/^answered late · .*stop$/).waitFor(), 100);
+    await whileTimePasses(app.clock, talk.getByText(/^answered late · .*out\)$/).waitFor(), 100);
   });
 
   it('shows reasoning, a tool with its result, and images, and sends them on', async () => {
@@ -126,6 +163,9 @@ describeInBrowser('the playground', (browser) => {
     await page.getByLabel('Message').fill('When?');
     await page.keyboard.press('Enter');
     await talk.getByText('waits for its result').waitFor();
+    await talk.getByText(/ · calls a tool$/).waitFor();
+    expect(await talk.getByText('The clock knows.').isVisible()).toBe(false);
+    await talk.getByText('Reasoning', { exact: true }).click();
     await talk.getByText('The clock knows.').waitFor();
     await talk.getByText('"timeZone": "UTC"').waitFor();
     await talk.getByRole('img', { name: 'Attached image: pixel.png' }).waitFor();
@@ -138,6 +178,14 @@ describeInBrowser('the playground', (browser) => {
     expect(first).toContain(`"inlineData":{"mimeType":"image/png","data":"${PIXEL}"}`);
     expect(second).toMatch(/"functionCall":.*"functionResponse":.*"time":"23:59"/);
     await expectReadable(page);
+    await talk.getByText('done', { exact: true }).waitFor();
+    await page.getByLabel('Message').fill('When?');
+    await page.keyboard.press('Enter');
+    await talk.getByText('waits for its result').waitFor();
+    await page.getByLabel('Message').fill('Never mind');
+    await page.keyboard.press('Enter');
+    await talk.getByText('got no result').waitFor();
+    expect(await talk.getByText('waits for its result').count()).toBe(0);
   });
 
   it('asks for a decision where a tool needs approval', async () => {
@@ -207,6 +255,33 @@ describeInBrowser('the playground', (browser) => {
     await expectReadable(page);
   });
 
+  it('times each request of a burst without its wait for a connection of the browser', async () => {
+    const app = await startApp({
+      environment: TWO,
+      standin: {
+        answer: ({ lastUserText }) => ({
+          firstChunkMs: /^Request [1-6] /.test(lastUserText) ? 1000 : 0,
+        }),
+      },
+    });
+    const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
+    const panel = page.getByRole('region', { name: 'Burst' });
+    await panel.getByLabel('Number of requests').selectOption('12 requests');
+    const sentAt = Number(await page.evaluate('performance.now()'));
+    await panel.getByRole('button', { name: 'Send 12 requests' }).click();
+    await expect.poll(() => app.standin.calls.length).toBe(6);
+    const elapsed = async () => Number(await page.evaluate('performance.now()')) - sentAt;
+    await expect.poll(elapsed, { timeout: 5000 }).toBeGreaterThan(1000);
+    app.clock.advance(1000);
+    await panel.getByText('12 answered, 0 refused, in').waitFor();
+    const slow = async () => {
+      const cells = await panel.getByLabel('Each request').getByRole('listitem').allTextContents();
+      return cells.filter((cell) => Number(/(\d+) ms/.exec(cell)?.[1]) > 700).length;
+    };
+    await expect.poll(slow).toBe(6);
+    expect(await panel.getByText('Times include the wait').count()).toBe(0);
+  });
+
   it("starts an avatar's session with the real SDK, on another account when one has no slot", async () => {
     const app = await startApp({
       mode: 'demo',
@@ -220,16 +295,24 @@ describeInBrowser('the playground', (browser) => {
     });
     const page = await browser.open(`${app.url}/playground`, LOGGED_OUT);
     const panel = page.getByRole('region', { name: 'Avatar' });
+    const video = panel.locator('video');
+    expect(await video.isVisible()).toBe(false);
     await panel.getByRole('button', { name: 'Start a session' }).click();
     await panel.getByText('Session token received.').waitFor();
     await panel.getByText(/^Session started: [0-9a-f-]{36}\.$/).waitFor();
     await panel.getByText('This picture is made up by the demo').waitFor();
     await expect.poll(() => page.evaluate(PICTURE)).toEqual({ width: 640, isDark: false });
+    expect(await video.isVisible()).toBe(true);
     expect(app.logText()).toContain('another key stepped in');
     await panel.getByRole('button', { name: 'Stop' }).click();
     expect(await page.evaluate('document.querySelector("video").srcObject')).toBeNull();
+    expect(await video.isVisible()).toBe(false);
   });
 });
+
+/** How many pixels of the conversation are below the window or behind the form. */
+const COVERED = `Math.round(document.querySelector('.talk').getBoundingClientRect().bottom
+  - document.querySelector('.say').getBoundingClientRect().top)`;
 
 /** What the video shows in its middle. */
 const PICTURE = `(() => {

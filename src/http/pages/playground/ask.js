@@ -57,11 +57,12 @@ export async function ask(messages, signal, onBegin, onEvent) {
  *
  * @param {string} message
  * @param {AbortSignal} signal
+ * @param {string} fragment of the address: it is not sent, and the browser's timing names it
  * @returns {Promise<AnsweredBy & { model: string }>}
  * @throws {Refusal}
  */
-export async function askWhole(message, signal) {
-  const response = await post({ message }, signal);
+export async function askWhole(message, signal, fragment) {
+  const response = await post({ message }, signal, fragment);
   const { model } = await response.json();
   return { ...answeredBy(response), model };
 }
@@ -69,9 +70,10 @@ export async function askWhole(message, signal) {
 /**
  * @param {object} body
  * @param {AbortSignal} signal
+ * @param {string} [fragment]
  */
-async function post(body, signal) {
-  const response = await fetch('/api/chat', {
+async function post(body, signal, fragment = '') {
+  const response = await fetch(`/api/chat${fragment}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),

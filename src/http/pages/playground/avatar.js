@@ -37,8 +37,8 @@ export function showAvatar(isDemoServer = isDemo) {
       <p class="small quiet">Gets a session token and starts a session with Anam's SDK, both through this server. When an account has no minutes or slots left, another one takes over.</p>
       ${
         isDemo
-          ? html`<video id=${PICTURE} autoplay playsinline muted aria-label="The demo's made-up avatar"></video>`
-          : html`<video id=${VIDEO} autoplay playsinline aria-label="The avatar"></video>
+          ? html`<video id=${PICTURE} ?hidden=${client === null} autoplay playsinline muted aria-label="The demo's made-up avatar"></video>`
+          : html`<video id=${VIDEO} ?hidden=${client === null} autoplay playsinline aria-label="The avatar"></video>
         <label class="check"><input type="checkbox" id="microphone" /> use my microphone</label>`
       }
       <div class="row">
@@ -113,8 +113,9 @@ function listen(client) {
     if (isOurs()) fail('Access to the microphone was denied.');
   });
   client.addListener(AnamEvent.CONNECTION_CLOSED, (reason, details) => {
-    if (isOurs())
-      fail(`The connection was closed: ${[reason, details].filter(Boolean).join(', ')}.`);
+    if (!isOurs()) return;
+    session.client = null;
+    fail(`The connection was closed: ${[reason, details].filter(Boolean).join(', ')}.`);
   });
 }
 

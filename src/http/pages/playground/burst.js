@@ -9,6 +9,7 @@ import { askWhole, Refusal } from './ask.js';
  * @typedef {object} Outcome
  * @property {number} number from 1
  * @property {number} ms
+ * @property {boolean} isQueueIncluded whether they begin before the browser has sent the request
  * @property {string | null} key of the answer; null: refused, or not said
  * @property {number} attempts
  * @property {string | null} model
@@ -19,7 +20,7 @@ import { askWhole, Refusal } from './ask.js';
 const SIZES = [6, 12, 24, 48];
 const MAX_KEPT = 6;
 /** Lasts as long as the tab. */
-const STORED = 'understudy-bursts-1';
+const STORED = 'understudy-bursts-2';
 const place = /** @type {HTMLElement} */ (document.querySelector('#burst'));
 
 /** The latest first. */
@@ -27,6 +28,12 @@ const bursts = readStored();
 /** @type {AbortController | null} */
 let running = null;
 let size = 24;
+/** The outcomes that the browser has not timed yet, by the fragments of their requests. @type {Map<string, Outcome>} */
+const untimed = new Map();
+
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) time(/** @type {PerformanceResourceTiming} */ (entry));
+}).observe({ type: 'resource' });
 
 export function showBurst() {
   render(
@@ -61,6 +68,7 @@ function chooseSize({ target }) {
 const burstView = (burst, isLatest) => html`<details class="past" ?open=${isLatest}>
   <summary><time datetime=${burst.at}>${localTime(burst.at)}</time> · ${headline(burst)}</summary>
   <ul class="result">${tallies(burst).map(([what, { number, look }]) => html`<li><strong class=${look}>${number}</strong> ${what}</li>`)}</ul>
+  ${burst.outcomes.some(({ isQueueIncluded }) => isQueueIncluded) ? html`<p class="small quiet">Times include the wait for a connection of the browser.</p>` : nothing}
   <ol class="cells" aria-label="Each request">${burst.outcomes.toSorted((one, other) => one.number - other.number).map(cell)}</ol>
 </details>`;
 
@@ -133,21 +141,44 @@ async function run() {
  */
 async function askOne(burst, number, signal) {
   const startedAt = performance.now();
-  const outcome = await outcomeOf(`Request ${number} of ${burst.size}`, signal);
-  burst.outcomes.push({ number, ms: Math.round(performance.now() - startedAt), ...outcome });
+  const fragment = `#${burst.at}-${number}`;
+  /** @type {Outcome} */
+  const outcome = { ...UNKNOWN, number, ms: 0, isQueueIncluded: true };
+  untimed.set(fragment, outcome);
+  Object.assign(outcome, await outcomeOf(`Request ${number} of ${burst.size}`, signal, fragment));
+  if (outcome.isQueueIncluded) outcome.ms = Math.round(performance.now() - startedAt);
+  burst.outcomes.push(outcome);
   showBurst();
 }
 
 /**
+ * A browser opens few connections to a host: most requests of a burst wait for one before they are sent.
+ *
+ * @param {PerformanceResourceTiming} entry
+ */
+function time({ name, requestStart, responseEnd }) {
+  const { hash } = new URL(name);
+  const outcome = untimed.get(hash);
+  if (outcome === undefined || requestStart === 0) return;
+  untimed.delete(hash);
+  Object.assign(outcome, { ms: Math.round(responseEnd - requestStart), isQueueIncluded: false });
+  keep();
+  showBurst();
+}
+
+const UNKNOWN = { key: null, attempts: 0, model: null, refusal: null };
+
+/**
  * @param {string} message
  * @param {AbortSignal} signal
+ * @param {string} fragment
  */
-async function outcomeOf(message, signal) {
+async function outcomeOf(message, signal, fragment) {
   try {
-    const { key, attempts, model } = await askWhole(message, signal);
-    return { key, attempts, model, refusal: null };
+    const { key, attempts, model } = await askWhole(message, signal, fragment);
+    return { key, attempts, model };
   } catch (error) {
-    return { key: null, attempts: 0, model: null, refusal: faultOf(error, signal) };
+    return { refusal: faultOf(error, signal) };
   }
 }
 

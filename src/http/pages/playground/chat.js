@@ -44,6 +44,8 @@ let files = [];
 /** @type {AbortController | null} */
 let asking = null;
 let isScheduled = false;
+/** Whether the newest message stays in view. */
+let isFollowing = false;
 /** Ends the countdown under the last refusal. */
 let stopWait = () => {};
 
@@ -69,24 +71,41 @@ export function showChat() {
   );
 }
 
-/** At most once a frame. Scrolls only if the end was visible before. */
+/** At most once a frame. */
 function showSoon() {
   if (isScheduled) return;
   isScheduled = true;
   requestAnimationFrame(() => {
     isScheduled = false;
-    const end = place.querySelector('.talk')?.getBoundingClientRect().bottom ?? 0;
     showChat();
-    if (end <= innerHeight) scrollToEnd();
   });
 }
 
-const scrollToEnd = () => place.querySelector('.say')?.scrollIntoView({ block: 'nearest' });
+/** Keeps the newest message in view, also when an image in it is loaded, until the reader scrolls up. */
+export function followNewest() {
+  let lastY = scrollY;
+  addEventListener('scroll', () => {
+    isFollowing = hiddenBelow() <= 1 || (isFollowing && scrollY >= lastY);
+    lastY = scrollY;
+  });
+  new ResizeObserver(() => {
+    if (isFollowing) scrollToEnd();
+  }).observe(place);
+}
 
-/** @param {Exchange} exchange */
-const exchangeView = ({ question, answer, steps, fault, wait }) => html`
-  ${partsView('user', question.parts, null)}
-  ${steps.map((step, index) => stepView(step, answer.parts.slice(step.from, steps[index + 1]?.from)))}
+const hiddenBelow = () => place.getBoundingClientRect().bottom - innerHeight;
+
+function scrollToEnd() {
+  if (hiddenBelow() > 0) place.scrollIntoView({ block: 'end' });
+}
+
+/**
+ * @param {Exchange} exchange
+ * @param {number} index
+ */
+const exchangeView = ({ question, answer, steps, fault, wait }, index) => html`
+  ${partsView('user', question.parts, ASKED)}
+  ${steps.map((step, number) => stepView(step, answer.parts.slice(step.from, steps[number + 1]?.from), index < exchanges.length - 1))}
   ${
     fault === null
       ? nothing
@@ -94,12 +113,19 @@ const exchangeView = ({ question, answer, steps, fault, wait }) => html`
   }
 `;
 
+const ASKED = { isComplete: true, isPast: true, actions: null };
+
 /**
  * @param {Step} step
  * @param {readonly Part[]} parts
+ * @param {boolean} isPast
  */
-const stepView = (step, parts) => html`
-  ${partsView('assistant', parts, asking === null && exchanges.at(-1)?.steps.includes(step) ? { decide, provide } : null)}
+const stepView = (step, parts, isPast) => html`
+  ${partsView('assistant', parts, {
+    isComplete: step.ms !== null,
+    isPast,
+    actions: asking === null && !isPast ? { decide, provide } : null,
+  })}
   ${
     step.answeredBy === null || step.model === null || step.ms === null
       ? nothing
@@ -114,8 +140,16 @@ const factsOf = ({ answeredBy, model, usage, cost, finishReason, firstMs }) => [
   ...(firstMs === null ? [] : [`first words after ${firstMs} ms`]),
   ...(usage === null ? [] : [tokensOf(usage)]),
   ...(cost === null ? [] : [cost]),
-  ...(finishReason === null ? [] : [finishReason]),
+  ...(finishReason === null || finishReason === 'stop' ? [] : [ENDS[finishReason] ?? finishReason]),
 ];
+
+/** @type {Record<string, string>} */
+const ENDS = {
+  length: 'cut off at the token limit',
+  'tool-calls': 'calls a tool',
+  'content-filter': 'blocked by a content filter',
+  other: 'ended for another reason',
+};
 
 /**
  * The server sends the key's id to the admin only.
@@ -273,6 +307,7 @@ async function goOn() {
   const startedAt = performance.now();
   const elapsed = () => Math.round(performance.now() - startedAt);
   stopWait();
+  isFollowing = true;
   showChat();
   scrollToEnd();
   try {

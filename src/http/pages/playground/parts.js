@@ -12,16 +12,25 @@ import { isTool } from './message.js';
  */
 
 /**
+ * Where the parts stand in the conversation.
+ *
+ * @typedef {object} Stage
+ * @property {boolean} isComplete whether nothing more of them will come
+ * @property {boolean} isPast whether a later message was sent
+ * @property {ToolActions | null} actions null while they make no sense
+ */
+
+/**
  * @param {Message['role']} role
  * @param {readonly Part[]} parts
- * @param {ToolActions | null} actions null while they make no sense
+ * @param {Stage} stage
  */
-export function partsView(role, parts, actions) {
+export function partsView(role, parts, stage) {
   const who = role === 'user' ? 'You: ' : 'Answer: ';
   const look = role === 'user' ? 'mine' : 'theirs';
   const sources = parts.filter((part) => part.type === 'source-url');
   return html`
-    ${parts.map((part) => partView(part, who, look, actions))}
+    ${parts.map((part) => partView(part, who, look, stage))}
     ${sources.length === 0 ? nothing : sourcesView(/** @type {SourcePart[]} */ (sources))}
   `;
 }
@@ -30,15 +39,15 @@ export function partsView(role, parts, actions) {
  * @param {Part} part
  * @param {string} who
  * @param {string} look
- * @param {ToolActions | null} actions
+ * @param {Stage} stage
  */
-function partView(part, who, look, actions) {
-  if (isTool(part)) return html`<li class="tool">${toolView(part, actions)}</li>`;
+function partView(part, who, look, stage) {
+  if (isTool(part)) return html`<li class="tool">${toolView(part, stage)}</li>`;
   switch (part.type) {
     case 'text':
       return textView(/** @type {TextPart} */ (part), who, look);
     case 'reasoning':
-      return html`<li class="thoughts"><details open><summary>Reasoning</summary><p>${/** @type {TextPart} */ (part).text}</p></details></li>`;
+      return html`<li class="thoughts"><details ?open=${!stage.isComplete}><summary>Reasoning</summary><p>${/** @type {TextPart} */ (part).text}</p></details></li>`;
     case 'file':
       return html`<li class="${look} file">${fileView(/** @type {FilePart} */ (part), role(who))}</li>`;
     default:
@@ -78,14 +87,31 @@ const HTTP = /^https?:\/\//i;
 
 /**
  * @param {ToolPart} part
- * @param {ToolActions | null} actions
+ * @param {Stage} stage
  */
-const toolView = (part, actions) => html`
-  <p><span class="quiet">Tool</span> <strong class="mono">${part.type.slice('tool-'.length)}</strong> <span class="small ${STATES[part.state].look}">${STATES[part.state].word}</span></p>
+const toolView = (part, { isPast, actions }) => html`
+  <p><span class="quiet">Tool</span> <strong class="mono">${part.type.slice('tool-'.length)}</strong> ${stateView(part, isPast)}</p>
   <pre class="small" tabindex="0" aria-label="Input">${part.input === undefined ? part.inputText : toText(part.input)}</pre>
   ${part.output === undefined ? nothing : html`<p class="small quiet">Result</p><pre class="small" tabindex="0" aria-label="Result">${toText(part.output)}</pre>`}
   ${actions === null ? nothing : toolForm(part, actions)}
 `;
+
+/**
+ * @param {ToolPart} part
+ * @param {boolean} isPast
+ */
+function stateView({ state }, isPast) {
+  const missed = isPast ? MISSED[state] : undefined;
+  const { word, look } = missed === undefined ? STATES[state] : { word: missed, look: 'quiet' };
+  return html`<span class="small ${look}">${word}</span>`;
+}
+
+/** What never came before the next message. @type {Partial<Record<ToolPart['state'], string>>} */
+const MISSED = {
+  'input-streaming': 'was interrupted',
+  'input-available': 'got no result',
+  'approval-requested': 'was not decided',
+};
 
 /** @type {Record<ToolPart['state'], { word: string, look: string }>} */
 const STATES = {

@@ -2,9 +2,10 @@
 import { home, isLoggedIn } from '/playground/frame.js';
 import { showAvatar } from './avatar.js';
 import { showBurst } from './burst.js';
-import { showChat } from './chat.js';
+import { followNewest, showChat } from './chat.js';
 
 showChat();
+followNewest();
 showBurst();
 const isDemo = (await home)?.mode === 'demo';
 showAvatar(isDemo);
