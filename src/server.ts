@@ -365,7 +365,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     import('./http/admin/admin-routes.ts'),
     import('./observability/usage.ts'),
   ]);
-  const { pool, targets, sharing, measuresProcess = false } = parts;
+  const { pool, targets, sharing, checks, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
   const takesPersonas = config.allowClientPersona || config.clientTokens.length > 0;
@@ -383,7 +383,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     ...parts,
     ...reported,
     ...{ inspection, operator, mode, questions, instance, measuresProcess, usage, prices, redact },
-    ...{ lastCheckOf: parts.checks.lastOf, atOtherAddress },
+    ...{ lastCheckOf: checks.lastOf, checkWorkedAt: checks.workedAt, atOtherAddress },
     isClient: (name) => clients.get(name) !== null,
   });
   const metrics = createMetrics({ ...parts, measuresProcess, prices, usage });
