@@ -149,7 +149,7 @@ const examplesFor = (targets: readonly Target[]): RequestBody['examples'] => {
 const chatDialectOf =
   (aiSdk: Dialect) =>
   (request: Request): Dialect => {
-    if (!Array.isArray(request.body?.messages)) return simple;
+    if (request.body?.messages === undefined) return simple;
     return isAiSdk(request) ? aiSdk : anamLlm;
   };
 

@@ -1,17 +1,19 @@
 import type { Failover, FailoverRequest } from '../failover/failover.ts';
-import { modelNotServed, ServiceError } from '../failover/service-error.ts';
+import { otherModelNeeded, ServiceError } from '../failover/service-error.ts';
 import type { EndedTrace, TraceSink } from '../failover/trace.ts';
 import { WEB } from '../failover/wait-queue.ts';
 import type { FairShare } from '../pool/fair-share.ts';
 import type { AnswerEnd } from '../providers/provider.ts';
 import { type Clock, MINUTE_MS } from '../shared/clock.ts';
-import type { Target } from '../shared/target.ts';
+import type { ServedModels, Target, TargetUse } from '../shared/target.ts';
 import type { ClientLimit, UsedUp } from './budgets.ts';
 import type { Client, Clients } from './clients.ts';
 
 export interface AdmissionOptions {
   readonly clients: Clients;
   readonly shares: FairShare;
+  /** For every use, by the names under which they may be requested. */
+  readonly served: ServedModels;
   readonly clock: Pick<Clock, 'now'>;
   /** A budget has changed. */
   readonly used: (client: Client) => void;
@@ -28,7 +30,7 @@ export interface Admission {
 
 /** Applies the models, the budget and the share of each client before the failover. Without clients it admits every request. */
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { clients, shares, clock, used, refused } = options;
+  const { clients, shares, served, clock, used, refused } = options;
 
   function refuse(name: string, limit: ClientLimit, until: number, message: string): never {
     const client = clients.get(name);
@@ -86,7 +88,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
     const client = clientOf(request.caller.client?.name ?? null);
     if (client === undefined) throw new ServiceError('unauthorized', REVOKED);
     if (clients.size === 0) return request;
-    const asked = client?.isConfined === true ? confined(request, client) : request;
+    const asked = client?.isConfined === true ? confined(request, client, served) : request;
     const [target] = asked.targets;
     // Counting tokens and listing models uses no quota.
     if (target.use !== 'free') admit(client, target);
@@ -115,16 +117,30 @@ export function createAdmission(options: AdmissionOptions): Admission {
 function confined<Question, Chunk, End extends AnswerEnd>(
   request: FailoverRequest<Question, Chunk, End>,
   client: Client,
+  served: ServedModels,
 ): FailoverRequest<Question, Chunk, End> {
   const { targets, about = null } = request;
   const [first, ...others] = targets.filter(({ model }) => client.mayUseModel(model ?? about));
-  if (first === undefined) throw modelNotServed(client.terms.models ?? [], NOT_FOR_CLIENT);
+  if (first === undefined) throw notForClient(targets[0].model ?? about, client, served);
   const isWhole = others.length + 1 === targets.length;
   return isWhole ? request : { ...request, targets: [first, ...others] };
 }
 
+/** Lists only models for the same use: no other could answer the request. */
+function notForClient(model: string | null, client: Client, served: ServedModels): ServiceError {
+  const findUse = (name: string) => served.get(name)?.[0].use;
+  const use = findUse(model ?? '');
+  const names = (client.terms.models ?? []).filter((name) => findUse(name) === use);
+  const none = (use && NONE[use]) ?? NOT_THIS;
+  return otherModelNeeded(names.length === 0 ? none : NOT_THIS, names);
+}
+
 const REVOKED = 'This client was revoked.';
-const NOT_FOR_CLIENT = 'This client may not use this model';
+const NOT_THIS = 'This client may not use this model';
+const NONE: Partial<Record<TargetUse, string>> = {
+  chat: 'This client may use no chat model',
+  embeddings: 'This client may use no model for embeddings',
+};
 
 function again(ms: number): string {
   if (ms <= 2 * MINUTE_MS)
