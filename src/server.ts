@@ -314,6 +314,10 @@ async function loadClients(config: Config, parts: Parts) {
     ...{ tokens, aliases, store, clock, log: parts.log },
     revoked: (name) => shares.forget(name),
   });
+  const served = servedModels(
+    targets.filter(({ model }) => model !== null),
+    aliases,
+  );
   const shared = sharing?.shareClientUse(createClientUse({ clients, shares, targets })) ?? null;
   await atMost(JOIN_LIMIT_MS, clock, clients.begin(), undefined);
   // With Redis the instances share the counts of the day.
@@ -330,7 +334,7 @@ async function loadClients(config: Config, parts: Parts) {
     clients,
     admission: (refused: (client: string, limit: ClientLimit) => void = () => {}) =>
       createAdmission({
-        ...{ clients, shares, clock, refused },
+        ...{ clients, shares, clock, refused, served },
         used(client) {
           shared?.used(client);
           saver?.changed();
@@ -365,7 +369,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     import('./http/admin/admin-routes.ts'),
     import('./observability/usage.ts'),
   ]);
-  const { pool, targets, sharing, measuresProcess = false } = parts;
+  const { pool, targets, sharing, checks, measuresProcess = false } = parts;
   const { inspection, operator } = pool;
   // The personas of callers are reported only where callers may bring one.
   const takesPersonas = config.allowClientPersona || config.clientTokens.length > 0;
@@ -383,7 +387,7 @@ async function loadAdmin(config: Config, parts: AdminParts) {
     ...parts,
     ...reported,
     ...{ inspection, operator, mode, questions, instance, measuresProcess, usage, prices, redact },
-    ...{ lastCheckOf: parts.checks.lastOf, atOtherAddress },
+    ...{ lastCheckOf: checks.lastOf, checkWorkedAt: checks.workedAt, atOtherAddress },
     isClient: (name) => clients.get(name) !== null,
   });
   const metrics = createMetrics({ ...parts, measuresProcess, prices, usage });
@@ -476,7 +480,7 @@ function createServices(
       aliases,
     }),
     relay,
-    countTokens: createTokenCount(relay, toCountRequest),
+    countTokens: createTokenCount(relay, servedModels(chatTargets, aliases), toCountRequest),
     liveTokens: liveTokensFor(config, failover, targets, upstream),
     avatar: createAvatarSession({
       ...config,

@@ -158,13 +158,18 @@ export function noKeysConfigured(
 }
 
 /**
+ * @param model as the caller names it
  * @param names under which models may be requested, aliases included
- * @param fault without its full stop
  */
-export function modelNotServed(
-  names: Iterable<string>,
-  fault = 'This model is not served',
-): ServiceError {
-  const message = `${fault}. Ask for one of: ${[...names].join(', ')}.`;
+export const modelNotServed = (model: string, names: Iterable<string>, use = ''): ServiceError =>
+  otherModelNeeded(`The model "${model.slice(0, 100)}" is not served${use}`, names);
+
+/**
+ * @param fault without its full stop
+ * @param names of the models that may be requested instead
+ */
+export function otherModelNeeded(fault: string, names: Iterable<string>): ServiceError {
+  const listed = [...names].join(', ');
+  const message = listed === '' ? `${fault}.` : `${fault}. Ask for one of: ${listed}.`;
   return new ServiceError('model_unavailable', message, { details: [{ path: 'model', message }] });
 }

@@ -117,7 +117,7 @@ async function readBody(
   const createDecoder = reading.decoders.get(encoding);
   const longest = createDecoder === undefined ? reading.longest : limit;
   const declared = Number(length ?? 0);
-  if (declared > longest) throw bodyTooLarge(limit);
+  if (declared > longest) throw bodyTooLarge(longest, longest / limit);
   if (createDecoder === undefined && encoding !== IDENTITY) {
     throw bodyFault('unsupported_media_type', 'This content encoding is not supported.');
   }
@@ -126,7 +126,7 @@ async function readBody(
   const body = new ArrivingBody(response.locals, limit, longest);
   await (createDecoder === undefined
     ? collect(request, body)
-    : collectDecoded(request, createDecoder(), body));
+    : collectDecoded(request, createDecoder(), body, encoding));
   return body.take();
 }
 
@@ -158,7 +158,10 @@ class ArrivingBody {
   add(chunk: Buffer): HttpError | null {
     this.#received += chunk.length;
     const kept = this.#keep(chunk);
-    if (kept > this.#limit || this.#received > this.#longest) return bodyTooLarge(this.#limit);
+    if (this.#received > this.#longest) {
+      return bodyTooLarge(this.#longest, this.#longest / this.#limit);
+    }
+    if (kept > this.#limit) return bodyTooLarge(this.#limit);
     return this.#locals.bodyMemory.hold(this.#locals, kept) ? null : bodiesTooLarge();
   }
 
@@ -274,7 +277,12 @@ function collect(request: Request, body: ArrivingBody): Promise<void> {
 const endedTooEarly = () => bodyFault('invalid_request', 'The body ended too early.');
 
 /** Counts every chunk after it is decoded: a small compressed body may decode to a large one. */
-function collectDecoded(request: Request, decoder: Transform, body: ArrivingBody): Promise<void> {
+function collectDecoded(
+  request: Request,
+  decoder: Transform,
+  body: ArrivingBody,
+  encoding: string,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     function refuse(error: HttpError): void {
       request.unpipe(decoder);
@@ -290,7 +298,7 @@ function collectDecoded(request: Request, decoder: Transform, body: ArrivingBody
     });
     decoder.on('end', resolve);
     decoder.on('error', (cause) =>
-      refuse(new HttpError('invalid_request', 'The request could not be read.', { cause })),
+      refuse(bodyFault('invalid_request', `The body is not valid ${encoding}.`, cause)),
     );
     request.on('close', () => {
       if (!request.readableEnded) refuse(endedTooEarly());
@@ -317,6 +325,7 @@ const BYTE_ORDER_MARK = '\ufeff';
 
 /** No conversation has as many. To parse millions of them blocks the process for seconds. */
 const MAX_VALUES = 250_000;
+const TOO_MANY_VALUES = `The body holds too many values: at most ${MAX_VALUES} are allowed.`;
 /** A text of up to so many bytes is parsed whatever it holds. */
 const UNCOUNTED_BYTES = 2 ** 20;
 
@@ -335,7 +344,7 @@ export function holdsTooManyValues(json: string | Buffer): boolean {
 
 function refuseTooManyValues(body: Buffer): void {
   if (holdsTooManyValues(body)) {
-    throw bodyFault('invalid_request', 'The body holds too many values.');
+    throw bodyFault('invalid_request', TOO_MANY_VALUES);
   }
 }
 
@@ -416,6 +425,8 @@ const TYPES: Readonly<Record<string, string>> = {
   boolean: 'true or false',
 };
 
+const TYPE_NAMES: ReadonlySet<string> = new Set(Object.values(TYPES));
+
 /** @param values such as `'user' | 'system'` or `"user"|"system"` */
 const listedIn = (values: string) =>
   values
@@ -451,30 +462,49 @@ function toFaults(issue: z.core.$ZodIssue): FieldFault[] {
 
 /** The member of a union that the value comes nearest to explains best what is wrong. */
 function faultsOfUnion(issue: z.core.$ZodIssueInvalidUnion): FieldFault[] {
+  const types = issue.errors.map(expectedType);
+  if (types.every((type) => type !== null)) {
+    const message = `Must be ${[...new Set(types)].join(' or ')}.`;
+    return [{ path: issue.path.join('.'), message }];
+  }
   const [nearest = []] = issue.errors.toSorted(byDistance);
   const hasOwnMessage = issue.message !== DEFAULT_MESSAGE && depthOf(nearest) === 0;
   if (hasOwnMessage) return [{ path: issue.path.join('.'), message: issue.message }];
   return nearest.flatMap((one) => toFaults({ ...one, path: [...issue.path, ...one.path] }));
 }
 
+/** @returns `a list`; null unless the only fault is the type of the whole value */
+function expectedType([first, ...others]: Issues): string | null {
+  if (first === undefined || first.path.length + others.length > 0) return null;
+  const [, type = ''] = /^Must be (.+)\.$/.exec(sentenceOf(first.message)) ?? [];
+  return TYPE_NAMES.has(type) ? type : null;
+}
+
 type Issues = readonly z.core.$ZodIssue[];
 
-/** The nearest member has the deepest faults, matches in `type`, and has the fewest faults. */
+/** The nearest member has the deepest faults, matches in type and in `type`, and has the fewest faults. */
 const byDistance = (a: Issues, b: Issues) =>
   depthOf(b) - depthOf(a) ||
   Number(isOfOtherType(a)) - Number(isOfOtherType(b)) ||
   a.length - b.length;
 
-const isOfOtherType = (issues: Issues) => issues.some(({ path }) => path.join('.') === 'type');
+const isOfOtherType = (issues: Issues) =>
+  expectedType(issues) !== null || issues.some(({ path }) => path.join('.') === 'type');
 
 const depthOf = (issues: Issues) => Math.max(...issues.map(({ path }) => path.length));
 
 /** What zod says of a union without a message. */
 const DEFAULT_MESSAGE = 'Invalid input';
 
+/** For a check of the type that is not zod's own. */
+const mustBe = (type: string) => ({
+  error: ({ input }: { readonly input?: unknown }) =>
+    input === undefined ? 'Is missing.' : `Must be ${type}.`,
+});
+
 /** An object of unknown fields that goes on to a provider. */
 export const jsonObject = z
-  .custom<JsonObject>(isJsonObject, 'Must be an object.')
+  .custom<JsonObject>(isJsonObject, mustBe('an object'))
   .refine((value) => !isTooDeep(value), {
     error: `Must not nest deeper than ${MAX_DEPTH}.`,
     // Later checks may then recurse without a limit.
@@ -497,7 +527,7 @@ export const listShapes = new WeakMap<object, { readonly item: z.ZodType; readon
 /** A list that stops reading after {@link MAX_FAULTS} faulty entries, as `z.array` does not. */
 export function listOf<T>(item: z.ZodType<T>, max: number) {
   const list = z
-    .custom<readonly unknown[]>(Array.isArray, 'Must be a list.')
+    .custom<readonly unknown[]>(Array.isArray, mustBe('a list'))
     .refine(({ length }) => length <= max, {
       error: `Must not have more than ${max} entries.`,
       // Else later checks would look at entries that were not read.

@@ -230,13 +230,18 @@ export const bodyFault = (code: ErrorCode, message: string, cause?: unknown): Ht
 
 const MEGABYTE = 2 ** 20;
 
-const ADVICE = 'Send shorter texts or smaller files. The limit is MAX_BODY_MB on the server.';
+const ADVICE = 'Send shorter texts or smaller files.';
 
-/** Only a limit in megabytes is a setting, so only then does the sentence name it. */
-export function bodyTooLarge(limit: number): HttpError {
+/**
+ * Only a limit in megabytes is a setting, so only then does the sentence name it.
+ *
+ * @param times the limit is so many times the setting
+ */
+export function bodyTooLarge(limit: number, times = 1): HttpError {
+  const setting = times === 1 ? 'MAX_BODY_MB' : `${times} times MAX_BODY_MB`;
   const message =
     limit < MEGABYTE
       ? `The body is larger than ${limit / 1024} KB.`
-      : `The body is larger than ${limit / MEGABYTE} MB. ${ADVICE}`;
+      : `The body is larger than ${limit / MEGABYTE} MB. ${ADVICE} The limit is ${setting} on the server.`;
   return bodyFault('payload_too_large', message);
 }

@@ -1,11 +1,11 @@
 import type { RequestHandler } from 'express';
 import { z } from 'zod';
+import { modelNotServed } from '../failover/service-error.ts';
 import { modelOf, servedModels, type Target } from '../shared/target.ts';
 import { type AnthropicRoutesOptions, anthropicRoutes } from './anthropic-routes.ts';
 import { ANTHROPIC_ERRORS } from './dialects/anthropic.ts';
 import { GEMINI_ERRORS, MODEL_NAME, readModelsCall, relayRoute } from './dialects/gemini.ts';
 import { OPENAI_ERRORS } from './dialects/openai.ts';
-import { HttpError } from './errors.ts';
 import { type GeminiRoutesOptions, geminiRoutes } from './gemini-routes.ts';
 import { type OpenaiRoutesOptions, openaiRoutes } from './openai-routes.ts';
 import { sendJson } from './reply.ts';
@@ -112,7 +112,10 @@ const sendModels = <Shown>(
     const usable = models.filter(({ model }) => client?.mayUseModel(model) !== false);
     const found = usable.find(({ id }) => id === params.model);
     if (params.model !== undefined && found === undefined) {
-      throw new HttpError('model_unavailable', 'This model is not served.');
+      throw modelNotServed(
+        String(params.model),
+        usable.map(({ id }) => id),
+      );
     }
     sendJson(response, 200, found?.shown ?? toList(usable.map(({ shown }) => shown)));
   };

@@ -39,7 +39,7 @@ import type { Today, UsageStats } from './usage.ts';
 
 export interface AdminViewOptions
   extends Omit<OperatorActionsOptions, 'inspection' | 'stats' | 'acted'>,
-    Pick<SituationWatchOptions, 'store' | 'atOtherAddress' | 'isClient'> {
+    Pick<SituationWatchOptions, 'store' | 'atOtherAddress' | 'checkWorkedAt' | 'isClient'> {
   readonly inspection: Inspection;
   readonly registry: KnownKeys & { onChange(listener: () => void): void };
   readonly mode: Overview['mode'];

@@ -1,34 +1,52 @@
-import { isoTime } from '../shared/clock.ts';
+import { DAY_MS, isoTime } from '../shared/clock.ts';
 import type { Situation } from './reports.ts';
 import { type Reason, type ServiceFacts, situation, titleOf } from './situation.ts';
 import type { FailedRequest } from './troubles.ts';
 
+/** After this time without a failure requests are no longer refused, but nothing proves that it is over. */
+const SILENT_MS = 300_000;
+/** Failures within this time before the last one count, even if requests were answered between them. */
 const FAILING_MS = 300_000;
-/** How many answers in a row end it. */
+/** What failed a day ago says little about now, and the incident keeps it. */
+const FORGOTTEN_MS = DAY_MS;
+/** How many answers in a row end it at once. After the silence one is enough. */
 const ANSWERS_THAT_PROVE = 3;
 
-/** Most of the recent requests fail, and not for lack of keys. */
+/** Most of the recent requests fail, and not for lack of keys. Answers end it; silence does not. */
 export function situationsOfCalls(service: ServiceFacts, now: number): readonly Situation[] {
   const { failures, answeredSince, failed } = service.troubles;
-  const recent = failures.filter(({ at }) => at > now - FAILING_MS);
+  const recent = failuresInQuestion(failures, now);
   const [first, ...others] = recent;
   const last = recent.at(-1);
   if (first === undefined || last === undefined || !areMost(recent, answeredSince)) return [];
-  // One failure may be an accident, but a wrong setting refuses every request.
-  if (others.length === 0 && (last.kind !== 'misconfigured' || first.answeredBefore > 0)) return [];
+  const isSilent = now - last.at >= SILENT_MS;
+  if ((isSilent && answeredSince > 0) || isProvedByCheck(service)) return [];
+  // One failure may be an accident, but these refuse every request.
+  const isCertain = isOurs(service, last) && first.answeredBefore === 0;
+  if (others.length === 0 && !isCertain) return [];
+  const isSlow = recent.every(({ isTimeout }) => isTimeout);
+  const reason = whyCallsFail(service, last, isSlow);
   return [
     situation(now, {
-      ...{ look: 'bad', service: service.provider.name, cause: last.kind },
+      ...{ look: isSilent ? 'wait' : 'bad', service: service.provider.name, cause: last.kind },
       untilText: `${titleOf(service)} answers again`,
-      ...whyCallsFail(
-        service,
-        last,
-        recent.every(({ isTimeout }) => isTimeout),
-      ),
+      ...reason,
+      ...(isSilent ? withoutProof(reason, last) : {}),
       since: isoTime(first.at),
-      requestsAffected: failed.since(first.at, now),
+      requestsAffected: failed.total - first.failedBefore,
     }),
   ];
+}
+
+/** Those shortly before the last one, and those since which nothing was answered. */
+function failuresInQuestion(
+  failures: readonly FailedRequest[],
+  now: number,
+): readonly FailedRequest[] {
+  const last = failures.at(-1);
+  if (last === undefined || now - last.at >= FORGOTTEN_MS) return [];
+  const afterAnswer = failures.findLastIndex(({ answeredBefore }) => answeredBefore > 0);
+  return failures.filter(({ at }, index) => at > last.at - FAILING_MS || index >= afterAnswer);
 }
 
 function areMost([, ...later]: readonly FailedRequest[], answeredSince: number): boolean {
@@ -36,15 +54,54 @@ function areMost([, ...later]: readonly FailedRequest[], answeredSince: number):
   return answeredSince < ANSWERS_THAT_PROVE && later.length + 1 >= between + answeredSince;
 }
 
+const isOurs = ({ hasOtherAddress }: ServiceFacts, failure: FailedRequest): boolean =>
+  failure.kind === 'misconfigured' || (hasOtherAddress && noConnectionBy(failure) !== undefined);
+
+/** What ends when a check of a key works: it asks at the same address. A check proves no more than that. */
+const CHECK_PROVES: ReadonlySet<Situation['kind']> = new Set(['wrong_base_url', 'network']);
+
+/** Whether a check has worked since the last failure, and proves that what failed then is over. */
+export function isProvedByCheck(service: ServiceFacts): boolean {
+  const last = service.troubles.failures.at(-1);
+  if (last === undefined || service.checkWorkedAt <= last.at) return false;
+  return CHECK_PROVES.has(whyCallsFail(service, last).kind);
+}
+
+/** Whose fault the last failed request was. An answer that broke off for another reason is the provider's. */
+export function faultOfLast(service: ServiceFacts): Situation['fault'] {
+  const { failures, failed } = service.troubles;
+  const last = failures.at(-1);
+  return last === undefined || last.at < failed.lastAt
+    ? 'provider'
+    : whyCallsFail(service, last).fault;
+}
+
+function withoutProof({ kind, sentence, remedy }: Reason, { at }: FailedRequest) {
+  const isCheck = CHECK_PROVES.has(kind);
+  const since = `No request was answered since ${isoTime(at).slice(11, 16)} UTC`;
+  const then = isCheck
+    ? '"Check all" shows whether it answers, and uses no quota.'
+    : 'send a request: answers prove that it is over.';
+  return {
+    title: sentence,
+    sentence: `${sentence} ${since}${isCheck ? ': check the keys' : ''}.`,
+    remedy: `${remedy} Then ${then}`,
+  };
+}
+
 /** No connection comes about: DNS, address, firewall, TLS. */
 const NO_CONNECTION =
   /\b(?:ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ENETDOWN|UND_ERR_CONNECT_TIMEOUT|CERT_\w+|\w+_CERT\w*|UNABLE_TO_\w+|ERR_TLS_\w+)\b/;
 const WRONG_REGION = /\blocation is not supported\b/i;
 
-function whyCallsFail(service: ServiceFacts, last: FailedRequest, isSlow: boolean): Reason {
+/** A code such as `ECONNREFUSED`. */
+const noConnectionBy = ({ status, message }: FailedRequest): string | undefined =>
+  status === null ? NO_CONNECTION.exec(message)?.[0] : undefined;
+
+function whyCallsFail(service: ServiceFacts, last: FailedRequest, isSlow = last.isTimeout): Reason {
   const { provider, hasOtherAddress } = service;
   const title = titleOf(service);
-  const [code] = last.status === null ? (NO_CONNECTION.exec(last.message) ?? []) : [];
+  const code = noConnectionBy(last);
   if (code !== undefined) {
     return hasOtherAddress
       ? wrongAddress(provider, `Nothing answers at ${provider.prefix}_BASE_URL (${code})`)
@@ -71,8 +128,8 @@ function whyCallsFail(service: ServiceFacts, last: FailedRequest, isSlow: boolea
 
 const whatFails = (title: string, { status }: FailedRequest) =>
   status === null
-    ? `Requests to ${title} fail: the provider or the network has a fault, not the keys.`
-    : `${title} fails with status ${status}: it has a fault, not the keys.`;
+    ? `Requests to ${title} fail. The fault is at ${title} or in the network, not in the keys.`
+    : `${title} fails with status ${status}. The fault is at ${title}, not in the keys.`;
 
 const wrongAddress = ({ prefix }: ServiceFacts['provider'], what: string): Reason => ({
   ...{ kind: 'wrong_base_url', fault: 'us', sentence: `${what}.` },

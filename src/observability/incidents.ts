@@ -338,11 +338,12 @@ function merged(
   { situation, lastAt, affected }: Seen,
   instance: string,
 ): StoredIncident {
-  const { id: subject, since, look: _, until: __, link: ___, ...others } = situation;
+  const { id: subject, title, since, look: _, until: __, link: ___, ...others } = situation;
   const { requestsAffected: _first, ...seen } = others;
   const from = Math.min(known?.from ?? Number.POSITIVE_INFINITY, Date.parse(since));
   return {
     ...seen,
+    sentence: title,
     subject,
     id: known?.id ?? idFor(subject, from, instance),
     from,

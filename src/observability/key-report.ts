@@ -116,7 +116,8 @@ interface Times {
 export function explain(finding: ScopeState, key: ApiKey, times: Times): string {
   const { retiredCause = null } = times;
   const reason = finding.cause === 'key_rejected' ? retiredCause : null;
-  return `${reason ?? reasonFor(finding, key)}; ${outlookFor(finding, times)}`;
+  const action = actionFor(reason !== null || isLost(finding.rejection), key);
+  return `${reason ?? reasonFor(finding, key)}; ${outlookFor(finding, action, times)}`;
 }
 
 function reasonFor(finding: ScopeState, { project, id, provider }: ApiKey): string {
@@ -183,21 +184,33 @@ function nameOf(target: Target | null): string {
     : `${target.persona === 'ours' ? 'our' : 'callers'} persona`;
 }
 
-function outlookFor(finding: ScopeState, { now, blockedUntil }: Times): string {
+/** @param action what a person must do where the finding needs that */
+function outlookFor(finding: ScopeState, action: string, { now, blockedUntil }: Times): string {
   const { cause, effect, isProbing: isBeingTried, until, untilBy, scope } = finding;
   if (isBeingTried) return 'one request is trying it now';
   if (blockedUntil > until && effect === 'needs_action') {
-    return `needs action; not tried before ${timeOf(blockedUntil, now)}, for another reason`;
+    return `${action}; not tried before ${timeOf(blockedUntil, now)}, for another reason`;
   }
   if (until <= now) return 'its time has passed: the next request tries it';
   const at = timeOf(until, now);
   if (scope === 'operator') return `back at ${at}, or when it is released`;
   if (scope === 'quota') return `other keys are asked first until ${at}`;
   if (scope === 'ejection') return `ejected until ${at}: the last resort until then`;
-  if (effect === 'needs_action') return `needs action; tried again at ${at} in case it was fixed`;
+  if (effect === 'needs_action') return `${action}; tried again at ${at}`;
   if (cause === 'quota_exhausted') return `tried again at ${at}; ${resetFrom(now)}`;
   return untilBy === 'provider' ? `the provider says until ${at}` : `tried again at ${at}`;
 }
+
+function actionFor(mustBeReplaced: boolean, { provider }: ApiKey): string {
+  const title = titleOf({ provider: { name: provider } });
+  return mustBeReplaced
+    ? `needs action: make a new key at ${title} and replace this one`
+    : `needs action: fix that at ${title}, then release it`;
+}
+
+/** Rejections that no repair at the provider ends: such a key is replaced. */
+const LOST: ReadonlySet<Rejection | undefined> = new Set(['unknown', 'expired', 'leaked'] as const);
+export const isLost = (rejection: Rejection | undefined): boolean => LOST.has(rejection);
 
 const resetFrom = (now: number) =>
   `resets at midnight Pacific, ${timeOf(nextPacificMidnight(now), now)}`;

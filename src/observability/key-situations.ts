@@ -2,7 +2,7 @@ import type { KeyState } from '../pool/inspection.ts';
 import type { Cause } from '../pool/verdicts.ts';
 import { isoTime } from '../shared/clock.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
-import { said, timeOf } from './key-report.ts';
+import { isLost, said, timeOf } from './key-report.ts';
 import type { Situation } from './reports.ts';
 import {
   listOf,
@@ -125,8 +125,8 @@ const group = (
   remedy: string,
 ): GroupWords => ({ each, some, all: outBy(fault, each, remedy) });
 
-const FIX = 'Fix that at the provider, then release the key.';
 const REJECTED = 'is rejected by the provider';
+const NO_CREDIT = 'has no credit left, or its plan or spend cap ends here';
 
 const GROUPS: Readonly<Record<Group, GroupWords>> = {
   minute: group(
@@ -158,13 +158,12 @@ const GROUPS: Readonly<Record<Group, GroupWords>> = {
     some: 'not allowed to use the model',
     all: (service) => wrongNames(service),
   },
-  rejected: { ...group(REJECTED, 'rejected', 'key', FIX), all: allRejected },
-  credit: group(
-    'has no credit left, or its plan or spend cap ends here',
-    'without credit',
-    'key',
-    FIX,
-  ),
+  rejected: { each: REJECTED, some: 'rejected', all: allRejected },
+  credit: {
+    each: NO_CREDIT,
+    some: 'without credit',
+    all: (service, states) => outBy('key', NO_CREDIT, remedyFor(service, states))(service),
+  },
   failing: group(
     'fails while the provider answers others',
     'failing',
@@ -175,7 +174,29 @@ const GROUPS: Readonly<Record<Group, GroupWords>> = {
 
 function allRejected(service: ServiceFacts, states: readonly KeyState[]): Reason {
   const why = saidOfAll(service, states);
-  return outBy('key', why === null ? REJECTED : `is rejected: ${why}`, FIX)(service);
+  const each = why === null ? REJECTED : `is rejected: ${why}`;
+  return outBy('key', each, remedyFor(service, states))(service);
+}
+
+/** Whether no repair at the provider helps these keys. */
+const areLost = ({ retiredCause }: ServiceFacts, states: readonly KeyState[]): boolean =>
+  states.every(
+    ({ cause, rejection }) =>
+      isLost(rejection) || (cause === 'key_rejected' && retiredCause !== null),
+  );
+
+/** What to do about keys that need action. */
+function remedyFor(service: ServiceFacts, states: readonly KeyState[]): string {
+  const title = titleOf(service);
+  const isOne = new Set(states.map(({ id }) => id)).size === 1;
+  if (areLost(service, states)) {
+    return isOne
+      ? `Make a new key at ${title} and replace this one.`
+      : `Make new keys at ${title} and replace these.`;
+  }
+  return states.some(({ rejection }) => isLost(rejection))
+    ? `Replace the keys that are leaked, expired or unknown by new ones. Fix the others at ${title}, then release them.`
+    : `Fix that at ${title}, then release ${isOne ? 'the key' : 'each key'}.`;
 }
 
 /** Null where the provider does not say the same of each of these rejected keys. */
@@ -219,7 +240,7 @@ function mixed(service: ServiceFacts, states: readonly KeyState[]): Reason {
   return {
     ...{ kind: 'keys_out', fault: 'quota' },
     sentence: `${each} ${titleOf(service)} ${what}: ${words.join(', ')}.`,
-    remedy: areQuotas ? WAIT_OR_ADD : `${WAIT_OR_ADD} Fix or release the keys that need action.`,
+    remedy: areQuotas ? WAIT_OR_ADD : `${WAIT_OR_ADD} Fix or replace the keys that need action.`,
   };
 }
 
@@ -251,9 +272,19 @@ function realEnd({ state, cause, until = 0, untilBy }: KeyState, now: number) {
   return { at: until, why: untilBy === 'operator' ? ', as the operator set' : '' };
 }
 
-/** Some keys need action, by what for. */
-export function situationsNeedingAction(service: ServiceFacts, now: number): readonly Situation[] {
+/**
+ * Some keys need action, by what for.
+ *
+ * @param areAnswered whether available keys answer
+ */
+export function situationsNeedingAction(
+  service: ServiceFacts,
+  areAnswered: boolean,
+  now: number,
+): readonly Situation[] {
   const { models } = service;
+  const isAvailable = ({ states }: ModelFacts) => states.some(({ state }) => state === 'available');
+  const others = areAnswered && models.every(isAvailable) ? ' Other keys answer.' : '';
   const causes = new Map<Cause, Map<string, KeyState>>();
   for (const state of models.flatMap(({ states }) => states)) {
     const { id, cause, since = now } = state;
@@ -262,21 +293,25 @@ export function situationsNeedingAction(service: ServiceFacts, now: number): rea
     const isEarlier = since < (keys.get(id)?.since ?? Number.POSITIVE_INFINITY);
     causes.set(cause, isEarlier ? keys.set(id, state) : keys);
   }
-  return [...causes].map(([cause, keys]) => needingActionFor(service, cause, keys, now));
+  return [...causes].map(([cause, keys]) => {
+    const one = needingActionFor(service, cause, keys, now);
+    return { ...one, sentence: `${one.sentence}${others}` };
+  });
 }
 
 /** @param keys by their ids */
 function needingActionFor(
-  { provider, retiredCause }: ServiceFacts,
+  service: ServiceFacts,
   cause: Cause,
   keys: ReadonlyMap<string, KeyState>,
   now: number,
 ): Situation {
+  const { provider, retiredCause } = service;
   const ids = [...keys.keys()];
   const [only] = ids;
   const isOne = ids.length === 1;
   const states = [...keys.values()];
-  const says = saidOfAll({ provider }, states);
+  const says = saidOfAll(service, states);
   const needs = (says === null ? NEEDS[cause] : undefined) ?? NEEDS_SOMETHING;
   const because = says === null ? '' : `: ${says}`;
   const why = cause === 'key_rejected' && retiredCause !== null ? `. ${retiredCause}` : '';
@@ -284,9 +319,9 @@ function needingActionFor(
     ...{ kind: 'key_needs_action', look: 'wait', service: provider.name, cause, fault: 'key' },
     ...named(ids),
     sentence: `${listOf(ids)} ${isOne ? needs.one : needs.many}${because}${why}.`,
-    remedy: `Fix that at ${titleOf({ provider })}, then release ${isOne ? 'the key' : 'each key'}.`,
+    remedy: remedyFor(service, states),
     since: isoTime(Math.min(...states.map(({ since = now }) => since))),
-    untilText: isOne ? 'it is fixed' : 'they are fixed',
+    untilText: `${isOne ? 'it is' : 'they are'} ${areLost(service, states) ? 'replaced' : 'fixed'}`,
     link: provider.keysPage ?? (isOne ? `#key=${only}` : null),
   });
 }

@@ -458,7 +458,9 @@ export const situationFields = {
     examples: ['quota_exhausted'],
   }),
   sentence: text,
-  fault: z.enum(FAULTS).meta({ description: 'Who must act; `quota` ends by itself.' }),
+  fault: z.enum(FAULTS).nullable().meta({
+    description: 'Who must act; `quota` ends by itself. Null: nothing is wrong.',
+  }),
   keys: z
     .array(keyId)
     .max(MAX_NAMED_KEYS)
@@ -473,6 +475,9 @@ const situation = z
   .strictObject({
     id: text.meta({ description: 'The same as long as it lasts.' }),
     ...situationFields,
+    title: text.meta({
+      description: 'The sentence without what holds only now, as the incident has it.',
+    }),
     look: z.enum(['bad', 'wait', 'info']).meta({
       description:
         '`bad`: requests are refused. `wait`: something needs a look. `info`: nothing to do, or it is over.',

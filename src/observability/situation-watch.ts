@@ -1,4 +1,5 @@
 import type { Inspection } from '../pool/inspection.ts';
+import type { ProviderName } from '../shared/api-key.ts';
 import { type Clock, isoTime } from '../shared/clock.ts';
 import type { DurableStore } from '../shared/durable-store.ts';
 import { type ProviderFacts, providerOf } from '../shared/provider-facts.ts';
@@ -19,6 +20,8 @@ export interface SituationWatchOptions extends Pick<OperatorActions, 'unprovenKe
   readonly providers: readonly ProviderFacts[];
   /** The names of the providers whose base URL in the settings is another than their own. */
   readonly atOtherAddress: ReadonlySet<string>;
+  /** As `ServiceFacts` has it. */
+  readonly checkWorkedAt: (provider: ProviderName) => number;
   /** Whether a client of this name is not revoked. */
   readonly isClient: (name: string) => boolean;
   /** Null without Redis. */
@@ -69,7 +72,7 @@ function gatherFacts(options: SituationWatchOptions, now: number): SituationFact
 }
 
 function factsOfService(options: SituationWatchOptions, name: string): ServiceFacts {
-  const { inspection, targets, providers, atOtherAddress, troubles } = options;
+  const { inspection, targets, providers, atOtherAddress, checkWorkedAt, troubles } = options;
   const provider = providerOf(providers, name);
   const models = targets
     .filter((target) => target.provider === name)
@@ -84,6 +87,7 @@ function factsOfService(options: SituationWatchOptions, name: string): ServiceFa
     provider,
     models,
     hasOtherAddress: atOtherAddress.has(name),
+    checkWorkedAt: checkWorkedAt(name),
     troubles: troubles.of(name),
     retiredCause: isRetired ? retiredKeys.cause : null,
   };

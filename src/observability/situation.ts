@@ -12,6 +12,8 @@ export interface ServiceFacts {
   >;
   /** Whether its base URL is another than the provider's own. */
   readonly hasOtherAddress: boolean;
+  /** When the last check began that found a key working, in milliseconds since the epoch; 0 for never. */
+  readonly checkWorkedAt: number;
   /** The default first. */
   readonly models: readonly ModelFacts[];
   readonly troubles: ProviderTroubles;
@@ -40,7 +42,7 @@ export function situation(now: number, given: Given): Situation {
   ];
   return {
     id: id.filter((part) => part !== null).join(':'),
-    ...{ service, model, client, cause },
+    ...{ service, model, client, cause, title: given.sentence },
     ...{ keys: [], keysInAll: 0, requestsAffected: 0 },
     ...{ since: isoTime(now), until: null, untilText: null, link: null },
     ...given,

@@ -1,6 +1,6 @@
 import { DAY_MS, isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { RedisState } from '../shared/shared-store.ts';
-import { situationsOfCalls } from './call-situations.ts';
+import { faultOfLast, isProvedByCheck, situationsOfCalls } from './call-situations.ts';
 import { timeOf } from './key-report.ts';
 import { situationsNeedingAction, situationsOfKeys } from './key-situations.ts';
 import { SITUATION_KINDS, type Situation, type Verdict } from './reports.ts';
@@ -55,13 +55,14 @@ const byGravity = (one: Situation, other: Situation) =>
 function situationsIn(facts: SituationFacts): readonly Situation[] {
   const { now, services } = facts;
   if (services.every(hasNoKeys)) return [withoutAnyKey(facts)];
+  const ofServices = services.flatMap((service) => ofService(service, now));
   return [
-    ...services.flatMap((service) => ofService(service, now)),
+    ...ofServices,
     ...ofReleases(facts),
     ...ofLimiter(facts),
     ...facts.clients.map((client) => ofClient(client, now)),
     ...ofBugs(facts),
-    ...ofStores(facts),
+    ...ofStores(facts, !ofServices.some(({ look }) => look === 'bad')),
     ...facts.otherModels.map((model) => ofOtherModel(model, facts)),
   ];
 }
@@ -74,7 +75,7 @@ function allWell({ now, services }: SituationFacts): Situation {
     ? 'Some keys are cooling down; others are available.'
     : 'All keys are available.';
   return situation(now, {
-    ...{ kind: 'all_well', look: 'info', fault: isCooling ? 'quota' : 'us' },
+    ...{ kind: 'all_well', look: 'info', fault: null },
     sentence: keys,
     remedy: 'Nothing.',
   });
@@ -94,10 +95,12 @@ const addKey = (variable: string) => `Add a key on the dashboard, or set ${varia
 
 function ofService(service: ServiceFacts, now: number): readonly Situation[] {
   if (hasNoKeys(service)) return withoutKeys(service, now);
-  const grave = [...situationsOfCalls(service, now), ...situationsOfKeys(service, now)];
-  const isExplained = grave.some(({ look }) => look === 'bad');
+  const calls = situationsOfCalls(service, now);
+  const ofKeys = situationsOfKeys(service, now);
+  const isExplained = calls.length > 0 || ofKeys.some(({ look }) => look === 'bad');
   const refusals = isExplained ? [] : ofRefusals(service, now);
-  return [...grave, ...situationsNeedingAction(service, now), ...refusals];
+  const toFix = situationsNeedingAction(service, calls.length === 0, now);
+  return [...calls, ...ofKeys, ...toFix, ...refusals];
 }
 
 /** A service that answers no chats may be left out. */
@@ -120,27 +123,42 @@ const LATELY = 'within the last 15 minutes';
 
 interface Lately {
   readonly count: number;
+  /** Whether the last of them was a while ago. */
+  readonly isPast: boolean;
   readonly isOver: boolean;
   /** `Requests were`, or `9 requests to Google were`. */
   readonly were: string;
-  /** `within the last 15 minutes`, or `until 2 minutes ago; it is over`. */
+  /** `within the last 15 minutes`, `until 2 minutes ago; it is over`, or `until 2 minutes ago; none was answered since`. */
   readonly when: string;
   readonly fields: Pick<Situation, 'look' | 'since' | 'until' | 'requestsAffected'>;
 }
 
+interface LatelyOptions {
+  /** ` to Google`; default: empty. */
+  readonly to?: string;
+  /** Whether something shows that requests are not refused any more. Default: their absence does. */
+  readonly isProved?: boolean;
+}
+
 /** The events of the last quarter of an hour; null without any. */
-function lately(counts: readonly RecentCount[], now: number, to = ''): Lately | null {
+function lately(
+  counts: readonly RecentCount[],
+  now: number,
+  { to = '', isProved = true }: LatelyOptions = {},
+): Lately | null {
   const count = counts.reduce((sum, one) => sum + one.since(now - RECENT_MS, now), 0);
   if (count === 0) return null;
   const lastAt = Math.max(...counts.map((one) => one.lastAt));
   const minutes = Math.floor((now - lastAt) / 60_000);
-  const isOver = now - lastAt >= OVER_MS;
+  const isPast = now - lastAt >= OVER_MS;
+  const isOver = isPast && isProved;
   const ago = minutes === 1 ? 'a minute ago' : `${minutes} minutes ago`;
   return {
     count,
+    isPast,
     isOver,
     were: requestsWere(count, to, isOver),
-    when: isOver ? `until ${ago}; it is over` : LATELY,
+    when: isPast ? `until ${ago}; ${isProved ? 'it is over' : 'none was answered since'}` : LATELY,
     fields: {
       look: isOver ? 'info' : 'wait',
       since: isoTime(Math.min(...counts.map((one) => one.firstAt(now)))),
@@ -157,21 +175,32 @@ function requestsWere(count: number, to: string, isOver: boolean): string {
 }
 
 function ofRefusals(service: ServiceFacts, now: number): readonly Situation[] {
-  const { outOfKeys, failed } = service.troubles;
-  const recent = lately([outOfKeys, failed], now, ` to ${titleOf(service)}`);
+  const { outOfKeys, failed, answeredSinceRefusal } = service.troubles;
+  const to = ` to ${titleOf(service)}`;
+  const [out = 0, broken = 0] = [outOfKeys, failed].map((one) => one.since(now - RECENT_MS, now));
+  const isOutOfKeys = out >= broken;
+  const isProved = answeredSinceRefusal > 0 || (!isOutOfKeys && isProvedByCheck(service));
+  const recent = lately([outOfKeys, failed], now, { to, isProved });
   if (recent === null) return [];
-  const isOutOfKeys = 2 * outOfKeys.since(now - RECENT_MS, now) >= recent.count;
   return [
     situation(now, {
       ...{ kind: 'refusals', service: service.provider.name, ...recent.fields },
+      ...(recent.isPast && !isProved ? withoutAnswer(isOutOfKeys) : {}),
       ...(isOutOfKeys
         ? ({ cause: 'all_keys_exhausted', fault: 'quota' } as const)
-        : ({ cause: 'upstream_failed', fault: 'provider' } as const)),
+        : { cause: 'upstream_failed', fault: faultOfLast(service) }),
       sentence: `${recent.were} refused or interrupted ${recent.when}.`,
+      title: `Requests${to} were refused or interrupted.`,
       remedy: recent.isOver ? 'Nothing.' : 'Look at the refused requests: each shows its code.',
     }),
   ];
 }
+
+/** Keys that are available again are known to be; a provider that failed is not known to work. */
+const withoutAnswer = (isOutOfKeys: boolean) => ({
+  look: isOutOfKeys ? ('info' as const) : ('wait' as const),
+  untilText: 'a request is answered',
+});
 
 function ofLimiter({ now, limiter }: SituationFacts): readonly Situation[] {
   const { refused, addresses, mayBeProxy } = limiter;
@@ -186,12 +215,11 @@ function ofLimiter({ now, limiter }: SituationFacts): readonly Situation[] {
     situation(now, {
       ...{ kind: 'address_limit', fault: mayBeProxy ? 'us' : 'caller', ...recent.fields },
       sentence: `${recent.were} turned away by our own rate limit per address ${recent.when}.${from}${hint}`,
+      title: `Requests were turned away by our own rate limit per address.${from}${hint}`,
       remedy: mayBeProxy
         ? 'If proxies stand in front of this server, set TRUST_PROXY to their number and restart.'
-        : 'One busy caller: nothing. If all callers seem to share one address, check TRUST_PROXY. RATE_LIMIT_CHAT and RATE_LIMIT_SESSIONS set the limit.',
-      untilText: mayBeProxy
-        ? 'TRUST_PROXY is right, or fewer requests come'
-        : 'fewer requests come; an address may ask again after a minute',
+        : 'An address may ask again after a minute. If it is one busy caller, do nothing. If all callers share one address, check TRUST_PROXY. RATE_LIMIT_CHAT and RATE_LIMIT_SESSIONS set the limit.',
+      untilText: `${mayBeProxy ? 'TRUST_PROXY is right, or ' : ''}fewer requests come`,
     }),
   ];
 }
@@ -214,6 +242,7 @@ function ofClient({ client, limit, refused }: ClientTroubles, now: number): Situ
     ...{ kind: 'client_limit', client, cause: limit, fault: 'caller', look: 'wait' },
     ...recent?.fields,
     sentence: `The client ${client} has used up ${used}. ${then}.`,
+    title: `The client ${client} has used up ${used}.`,
     remedy: 'Raise the limit of the client, or ask its owner to send less.',
     link: `#client=${client}`,
     ...(limit.endsWith('_day') ? { ...endOfWindow(DAY_MS, now), look: 'wait' } : {}),
@@ -234,6 +263,7 @@ function ofBugs({ now, bugs }: SituationFacts): readonly Situation[] {
     situation(now, {
       ...{ kind: 'internal_errors', fault: 'us', ...recent.fields },
       sentence: `${recent.were} ended by an internal error of this server ${recent.when}.`,
+      title: 'Requests were ended by an internal error of this server.',
       remedy: "The error's stack is in the log, under the id of the request.",
     }),
   ];
@@ -259,12 +289,16 @@ const REDIS = {
   refusing: 'Redis refuses commands',
 } as const;
 
-function ofStores({ now, redis, store }: SituationFacts): readonly Situation[] {
+function ofStores(
+  { now, redis, store }: SituationFacts,
+  areAnswered: boolean,
+): readonly Situation[] {
   const down = redis === 'unreachable' || redis === 'refusing' ? REDIS[redis] : null;
   const isSame = down !== null && store.kind === 'redis';
   const unsaved = isSame
-    ? ' What is kept in Redis cannot be changed now, and usage waits in memory.'
+    ? ' What is kept in Redis cannot be changed now. Usage waits in memory.'
     : '';
+  const requests = areAnswered ? 'Requests are still answered. ' : '';
   const where = STORES[store.kind];
   return [
     ...(down === null
@@ -272,9 +306,9 @@ function ofStores({ now, redis, store }: SituationFacts): readonly Situation[] {
       : [
           situation(now, {
             ...({ kind: 'sharing_down', look: 'wait', fault: 'us' } as const),
-            sentence: `${down}: this instance does not share what it learns about keys.${unsaved}`,
-            remedy:
-              'Start Redis, or check REDIS_URL and the network to it. Requests are still answered.',
+            sentence: `${requests}${down}. This instance does not share what it learns about keys.${unsaved}`,
+            title: `${down}. This instance does not share what it learns about keys.${unsaved}`,
+            remedy: 'Start Redis, or check REDIS_URL and the network to it.',
             untilText: 'Redis answers again',
           }),
         ]),

@@ -36,6 +36,8 @@ export interface ProviderTroubles {
   readonly failures: readonly FailedRequest[];
   /** Requests that were answered since the last failure. */
   readonly answeredSince: number;
+  /** Requests that were answered since the last of `outOfKeys` and `failed`. */
+  readonly answeredSinceRefusal: number;
 }
 
 export interface FailedRequest {
@@ -48,6 +50,8 @@ export interface FailedRequest {
   readonly status: number | null;
   /** Requests that were answered between the failure before and this one. */
   readonly answeredBefore: number;
+  /** How many of `failed` were before this one. */
+  readonly failedBefore: number;
 }
 
 export interface LimiterTroubles {
@@ -204,6 +208,8 @@ class MutableTroubles implements ProviderTroubles {
   readonly #answers: () => number;
   /** At the last failure. */
   #answersBefore = 0;
+  /** At the last refusal. */
+  #answersBeforeRefusal = 0;
 
   constructor(answers: () => number) {
     this.#answers = answers;
@@ -213,11 +219,17 @@ class MutableTroubles implements ProviderTroubles {
     return this.#answers() - this.#answersBefore;
   }
 
+  get answeredSinceRefusal(): number {
+    return this.#answers() - this.#answersBeforeRefusal;
+  }
+
   add(request: EndedTrace): void {
     const { end, attempts, startedAt, ms } = request;
     if (end.kind !== 'refused' && end.kind !== 'broken_off') return;
     const at = startedAt + ms;
     const isOutOfKeys = end.kind === 'refused' && !end.code.startsWith('upstream_');
+    const failedBefore = this.failed.total;
+    this.#answersBeforeRefusal = this.#answers();
     (isOutOfKeys ? this.outOfKeys : this.failed).add(at);
     const failure = attempts.at(-1)?.outcome;
     if (isOutOfKeys || failure === undefined || failure.kind === 'success') return;
@@ -226,7 +238,7 @@ class MutableTroubles implements ProviderTroubles {
     const isTimeout =
       failure.kind === 'upstream_down' ? failure.timedOut : kind === 'deadline_exceeded';
     const answeredBefore = this.answeredSince;
-    this.failures.push({ at, kind, isTimeout, message, status, answeredBefore });
+    this.failures.push({ at, kind, isTimeout, message, status, answeredBefore, failedBefore });
     if (this.failures.length > MAX_FAILURES) this.failures.shift();
     this.#answersBefore = this.#answers();
   }

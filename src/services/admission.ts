@@ -1,17 +1,19 @@
 import type { Failover, FailoverRequest } from '../failover/failover.ts';
-import { modelNotServed, ServiceError } from '../failover/service-error.ts';
+import { otherModelNeeded, ServiceError } from '../failover/service-error.ts';
 import type { EndedTrace, TraceSink } from '../failover/trace.ts';
 import { WEB } from '../failover/wait-queue.ts';
-import type { FairShare, Sharer } from '../pool/fair-share.ts';
+import type { FairShare } from '../pool/fair-share.ts';
 import type { AnswerEnd } from '../providers/provider.ts';
 import { type Clock, MINUTE_MS } from '../shared/clock.ts';
-import type { Target } from '../shared/target.ts';
+import type { ServedModels, Target, TargetUse } from '../shared/target.ts';
 import type { ClientLimit, UsedUp } from './budgets.ts';
 import type { Client, Clients } from './clients.ts';
 
 export interface AdmissionOptions {
   readonly clients: Clients;
   readonly shares: FairShare;
+  /** For every use, by the names under which they may be requested. */
+  readonly served: ServedModels;
   readonly clock: Pick<Clock, 'now'>;
   /** A budget has changed. */
   readonly used: (client: Client) => void;
@@ -28,7 +30,7 @@ export interface Admission {
 
 /** Applies the models, the budget and the share of each client before the failover. Without clients it admits every request. */
 export function createAdmission(options: AdmissionOptions): Admission {
-  const { clients, shares, clock, used, refused } = options;
+  const { clients, shares, served, clock, used, refused } = options;
 
   function refuse(name: string, limit: ClientLimit, until: number, message: string): never {
     const client = clients.get(name);
@@ -60,10 +62,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
     used(client);
   }
 
-  /** A request for which no key was left has used nothing of the share. */
-  function giveBack({ targets: [target], startedAt, end }: EndedTrace, sharer: Sharer): void {
-    if (end.kind !== 'refused' || !target.metered) return;
-    shares.giveBack(sharer, target, startedAt, clock.now());
+  /** A request that was refused has used nothing. */
+  function giveBack({ targets: [target], startedAt }: EndedTrace, client: Client | null): void {
+    const now = clock.now();
+    if (target.metered) shares.giveBack(client ?? WEB, target, startedAt, now);
+    if (target.use !== 'free') client?.budget.giveBackRequest(startedAt, now);
   }
 
   function countTokens({ attempts }: EndedTrace, client: Client | null): void {
@@ -85,7 +88,7 @@ export function createAdmission(options: AdmissionOptions): Admission {
     const client = clientOf(request.caller.client?.name ?? null);
     if (client === undefined) throw new ServiceError('unauthorized', REVOKED);
     if (clients.size === 0) return request;
-    const asked = client?.isConfined === true ? confined(request, client) : request;
+    const asked = client?.isConfined === true ? confined(request, client, served) : request;
     const [target] = asked.targets;
     // Counting tokens and listing models uses no quota.
     if (target.use !== 'free') admit(client, target);
@@ -95,10 +98,14 @@ export function createAdmission(options: AdmissionOptions): Admission {
   return {
     guard: (failover) => (request, reader) => failover(admitted(request), reader),
     sink: {
+      requestHadTrouble(request) {
+        const client = clientOf(request.client);
+        if (clients.size === 0 || client === undefined || request.end.kind !== 'refused') return;
+        giveBack(request, client);
+      },
       requestEnded(request) {
         const client = clientOf(request.client);
         if (clients.size === 0 || client === undefined) return;
-        giveBack(request, client ?? WEB);
         countTokens(request, client);
         if (client !== null) used(client);
       },
@@ -110,16 +117,30 @@ export function createAdmission(options: AdmissionOptions): Admission {
 function confined<Question, Chunk, End extends AnswerEnd>(
   request: FailoverRequest<Question, Chunk, End>,
   client: Client,
+  served: ServedModels,
 ): FailoverRequest<Question, Chunk, End> {
   const { targets, about = null } = request;
   const [first, ...others] = targets.filter(({ model }) => client.mayUseModel(model ?? about));
-  if (first === undefined) throw modelNotServed(client.terms.models ?? [], NOT_FOR_CLIENT);
+  if (first === undefined) throw notForClient(targets[0].model ?? about, client, served);
   const isWhole = others.length + 1 === targets.length;
   return isWhole ? request : { ...request, targets: [first, ...others] };
 }
 
+/** Lists only models for the same use: no other could answer the request. */
+function notForClient(model: string | null, client: Client, served: ServedModels): ServiceError {
+  const findUse = (name: string) => served.get(name)?.[0].use;
+  const use = findUse(model ?? '');
+  const names = (client.terms.models ?? []).filter((name) => findUse(name) === use);
+  const none = (use && NONE[use]) ?? NOT_THIS;
+  return otherModelNeeded(names.length === 0 ? none : NOT_THIS, names);
+}
+
 const REVOKED = 'This client was revoked.';
-const NOT_FOR_CLIENT = 'This client may not use this model';
+const NOT_THIS = 'This client may not use this model';
+const NONE: Partial<Record<TargetUse, string>> = {
+  chat: 'This client may use no chat model',
+  embeddings: 'This client may use no model for embeddings',
+};
 
 function again(ms: number): string {
   if (ms <= 2 * MINUTE_MS)

@@ -86,7 +86,7 @@ export function createChat(options: ChatOptions): Chat {
     reader: ChatReader,
   ): Run => {
     const [first, ...others] = (model === null ? targets : served.get(model)) ?? [];
-    if (first === undefined) throw modelNotServed(served.keys());
+    if (first === undefined) throw modelNotServed(model ?? '', served.keys());
     const turn = completed(asked, options);
     const resources = resourcesOf(turn);
     const search = resources.length === 0 ? null : new OwnerSearch(owners, resources);

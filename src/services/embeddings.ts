@@ -36,7 +36,7 @@ export function createEmbed({ failover, clients, targets, aliases }: EmbedOption
   return (question, model, caller) =>
     new Promise((resolve, reject) => {
       const choice = served.get(model);
-      if (choice === undefined) throw modelNotServed(served.keys(), NOT_FOR_EMBEDDINGS);
+      if (choice === undefined) throw modelNotServed(model, served.keys(), ' for embeddings');
       const shape = shapeOfTexts(question);
       const reader: AnswerReader<never, Embeddings> = {
         onAttempt() {},
@@ -70,5 +70,3 @@ function shapeOfTexts({ texts }: EmbeddingQuestion): RequestShape {
     () => texts.length,
   );
 }
-
-const NOT_FOR_EMBEDDINGS = 'This model is not served for embeddings';

@@ -35,6 +35,8 @@ export interface KeyChecks {
   checkAll(keys: readonly ApiKey[], limitMs: number): Promise<readonly CheckedKey[]>;
   /** Null where the key was not checked since the start. */
   lastOf(key: ApiKey): KeyCheck | null;
+  /** When the last check began that found a key of the provider working, in milliseconds since the epoch; 0 for never. */
+  workedAt(provider: ProviderName): number;
   /** Ends the checks under way. */
   stop(): void;
 }
@@ -46,6 +48,7 @@ export function createKeyChecks({ checkers, learns, clock, log }: KeyChecksOptio
   /** By the text of the key: a check stays when a label changes, and not when the text does. */
   const last = new WeakMap<Secret, KeyCheck>();
   const running = new Map<Secret, Promise<KeyCheck>>();
+  const workedAt = new Map<ProviderName, number>();
   const stopping = new AbortController();
 
   function check(key: ApiKey): Promise<KeyCheck> {
@@ -65,8 +68,10 @@ export function createKeyChecks({ checkers, learns, clock, log }: KeyChecksOptio
     const failure = await ask(checker, key);
     lease?.report(failure ?? { kind: 'success' });
     const queue = learns?.queues.get(key.provider);
-    if (failure === null) queue?.keyProved(null);
-    else queue?.leaseFailed(null);
+    if (failure === null) {
+      workedAt.set(key.provider, startedAt);
+      queue?.keyProved(null);
+    } else queue?.leaseFailed(null);
     const found = said(failure === null ? WORKS : judge(failure), startedAt);
     last.set(key.secret, found);
     const line = { key: key.id, verdict: found.verdict, ms: found.ms, why: failure?.message };
@@ -113,6 +118,7 @@ export function createKeyChecks({ checkers, learns, clock, log }: KeyChecksOptio
       return checked;
     },
     lastOf: ({ secret }) => last.get(secret) ?? null,
+    workedAt: (provider) => workedAt.get(provider) ?? 0,
     stop: () => stopping.abort(),
   };
 }

@@ -1,5 +1,5 @@
 import type { AnsweredBy, AnswerReader, Caller, Failover, Run } from '../failover/failover.ts';
-import { modelNotServed, refusalIn, ServiceError } from '../failover/service-error.ts';
+import { otherModelNeeded, refusalIn, ServiceError } from '../failover/service-error.ts';
 import type { Operation } from '../failover/trace.ts';
 import type {
   RelayClient,
@@ -104,9 +104,9 @@ function createModelFinder(models: readonly Target[], aliases: RelayOptions['ali
     const fits = FITS[operation] ?? isAny;
     if (target !== null && fits(target)) return target;
     const names = [...served].filter(([, [one]]) => fits(one)).map(([name]) => name);
-    throw modelNotServed(
-      names,
+    throw otherModelNeeded(
       `models/${model.slice(0, 100)} is not served${USES[operation] ?? ''}`,
+      names,
     );
   };
 }

@@ -1,8 +1,9 @@
 import type { Caller } from '../failover/failover.ts';
-import { refusedByProvider, ServiceError } from '../failover/service-error.ts';
+import { modelNotServed, refusedByProvider, ServiceError } from '../failover/service-error.ts';
 import type { RelayRequest } from '../providers/gemini/gemini-relay.ts';
 import type { ChatTurn } from '../shared/chat.ts';
 import { asText, isJsonObject, parseJson } from '../shared/json.ts';
+import type { ServedModels } from '../shared/target.ts';
 import { resourcesOf, shapeOfTurn } from './chat.ts';
 import type { Relay, RelayWriter } from './relay.ts';
 
@@ -10,18 +11,24 @@ import type { Relay, RelayWriter } from './relay.ts';
  * Counts the input tokens of a turn as the provider counts them. It uses no quota, and works while all quota is
  * spent.
  *
+ * @param model one of the served models
  * @throws ServiceError
  */
 export type CountTokens = (turn: ChatTurn, model: string, caller: Caller) => Promise<number>;
 
 export const createTokenCount =
-  (relay: Relay, toRequest: (turn: ChatTurn, model: string) => RelayRequest): CountTokens =>
+  (
+    relay: Relay,
+    served: Pick<ServedModels, 'has' | 'keys'>,
+    toRequest: (turn: ChatTurn, model: string) => RelayRequest,
+  ): CountTokens =>
   async (turn, model, caller) => {
+    if (!served.has(model)) throw modelNotServed(model, served.keys());
     const answer = new CollectedAnswer();
     const call = {
       operation: 'count_tokens',
       request: toRequest(turn, model),
-      requestFor: (served: string) => toRequest(turn, served),
+      requestFor: (name: string) => toRequest(turn, name),
       model,
       isMetered: false,
       comesWhole: false,

@@ -79,7 +79,7 @@ export function modelOf({ model, label }: Target): string {
 }
 
 /** By the name that a caller may use. Several providers may have a model of the same name. */
-type ServedModels = ReadonlyMap<string, readonly [Target, ...Target[]]>;
+export type ServedModels = ReadonlyMap<string, readonly [Target, ...Target[]]>;
 
 /**
  * The models of these targets, then the aliases that lead to one of them.

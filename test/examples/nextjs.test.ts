@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { expectReadable } from '../support/accessibility.ts';
 import { describeExample } from '../support/example.ts';
 import type { Program } from '../support/program.ts';
-import { answerOf, startRawUpstream } from '../support/raw-upstream.ts';
+import { answerOf, CHUNKED, chunked, head, startRawUpstream } from '../support/raw-upstream.ts';
 import { type App, type Setting, startApp } from '../support/start-app.ts';
 import { whileTimePasses } from '../support/while-time-passes.ts';
 
@@ -166,6 +166,29 @@ describeExample('nextjs', (browser, example) => {
     await expectReadable(page);
   });
 
+  it('shows no longer that the model thinks after a stop, nor after a reload', async () => {
+    const google = await startRawUpstream(({ socket }) => {
+      socket.write(head(CHUNKED));
+      socket.write(chunked([A_THOUGHT]));
+    });
+    const { page } = await openWith({
+      environment: {
+        GOOGLE_API_KEY: 'g-one',
+        GOOGLE_BASE_URL: google.url,
+        CHAT_REASONING: 'true',
+        ...RESUMES,
+      },
+    });
+    await say(page, 'Hello');
+    await page.getByText('Thinking…').waitFor();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByText('Thoughts').waitFor();
+    await page.getByRole('button', { name: 'Send' }).waitFor();
+    await page.reload();
+    await page.getByText('Thoughts').waitFor();
+    expect(await page.getByText('Thinking…').count()).toBe(0);
+  });
+
   it('shows a whole answer once after a reload in the middle of it', async () => {
     const { app, page } = await openWith({
       environment: { GOOGLE_API_KEY: 'g-one', ...RESUMES },
@@ -189,10 +212,9 @@ describeExample('nextjs', (browser, example) => {
 const event = (parts: object[], more = {}) =>
   `data: ${JSON.stringify({ candidates: [{ content: { role: 'model', parts }, index: 0, ...more }] })}\n\n`;
 
-const THOUGHTFUL = answerOf([
-  event([{ text: 'A greeting asks for a greeting.', thought: true }]),
-  event([{ text: 'Hi there.' }], { finishReason: 'STOP' }),
-]);
+const A_THOUGHT = event([{ text: 'A greeting asks for a greeting.', thought: true }]);
+
+const THOUGHTFUL = answerOf([A_THOUGHT, event([{ text: 'Hi there.' }], { finishReason: 'STOP' })]);
 
 /** One address for all tests. It leads to the server of the current test. */
 function createFixedAddress() {

@@ -435,13 +435,15 @@ describe('UI messages', () => {
     const answer = await post(app, { ...bodyOf(userSays('Hi')), model: 'unheard-of' });
     expect([answer.status, answer.text]).toEqual([
       404,
-      'This model is not served. Ask for one of: gemini-flash-latest, other.',
+      'The model "unheard-of" is not served. Ask for one of: gemini-flash-latest, other.',
     ]);
   });
 
   const image = (url: unknown) =>
     bodyOf({ id: 'u', role: 'user', parts: [{ type: 'file', mediaType: 'image/png', url }] });
   it.each<[string, object, RegExp]>([
+    ['that are no list', { messages: 'a' }, /^messages: Must be a list\.$/],
+    ['that are null', { message: 'Hi', messages: null }, /^messages: Must be a list\.$/],
     ['without any entry', bodyOf(), /^messages: Must not be empty/],
     [
       'of an unknown role',
@@ -449,9 +451,14 @@ describe('UI messages', () => {
       /role: Must be user, system or assistant\.$/,
     ],
     [
-      'without parts',
+      'with parts that are no list',
       { messages: [{ role: 'user', parts: 1 }], trigger: 'x' },
-      /^messages\.0\.parts: /,
+      /^messages\.0\.parts: Must be a list\.$/,
+    ],
+    [
+      'of which one has no parts',
+      bodyOf({ role: 'user', content: 'Hi' }, userSays('Hi')),
+      /^messages\.0\.parts: Is missing\.$/,
     ],
     [
       'with a part that is not an object',

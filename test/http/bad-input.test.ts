@@ -274,7 +274,7 @@ describe('a large body of very many values', () => {
   const tooMany: Refusal = {
     status: 400,
     code: 'invalid_request',
-    says: /too many values/,
+    says: /too many values: at most 250000 are allowed/,
     path: '',
   };
   const half = 2_600_000;
@@ -367,12 +367,12 @@ describe('a compressed body', () => {
   });
 
   it('that is not gzip is refused', () =>
-    refuses('{"message":"Hi"}', { status: 400, code: 'invalid_request', says: /./ }, gzip));
+    refuses('{"message":"Hi"}', invalid('', /^The body is not valid gzip\.$/), gzip));
 
   it('that is cut short is refused', () =>
     refuses(
       gzipSync('{"message":"Hi"}').subarray(0, 20),
-      { status: 400, code: 'invalid_request', says: /./ },
+      invalid('', /^The body is not valid gzip\.$/),
       gzip,
     ));
 

@@ -54,7 +54,7 @@ it.each<[Partial<ScopeState>, string]>([
   ],
   [
     { cause: 'out_of_credit', scope: 'billing', target: null, effect: 'needs_action' },
-    'the billing account of the project shop has no credit left; needs action; tried again at 19:00 UTC in case it was fixed',
+    'the billing account of the project shop has no credit left; needs action: fix that at Google, then release it; tried again at 19:00 UTC',
   ],
   [
     { cause: 'quota_exhausted' },
@@ -78,7 +78,7 @@ it.each<[Partial<ScopeState>, string]>([
   ],
   [
     { cause: 'out_of_credit', scope: 'project', effect: 'needs_action' },
-    'the project shop has no credit left, or its plan or spend cap ends here; needs action; tried again at 19:00 UTC in case it was fixed',
+    'the project shop has no credit left, or its plan or spend cap ends here; needs action: fix that at Google, then release it; tried again at 19:00 UTC',
   ],
 ])('%o is explained as it is', (changed, sentence) => {
   expect(say(changed)).toBe(sentence);
@@ -92,6 +92,6 @@ it('says when a probe is due, and when one is in flight', () => {
 it('promises no probe while something else keeps the key parked', () => {
   const rejected = { cause: 'key_rejected', scope: 'key', effect: 'needs_action' } as const;
   expect(say({ ...rejected, until: NOW }, NOW + 5 * HOUR)).toMatch(
-    /needs action; not tried before 23:00 UTC, for another reason$/,
+    /needs action: fix that at Google, then release it; not tried before 23:00 UTC, for another reason$/,
   );
 });

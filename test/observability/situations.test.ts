@@ -4,7 +4,7 @@ import type { ServiceFacts } from '../../src/observability/situation.ts';
 import { type SituationFacts, verdictOn } from '../../src/observability/situations.ts';
 import { createTroubles } from '../../src/observability/troubles.ts';
 import type { KeyState } from '../../src/pool/inspection.ts';
-import type { Failure } from '../../src/shared/failure.ts';
+import type { Failure, Rejection } from '../../src/shared/failure.ts';
 import { embeddingTarget, modelTarget, personaTarget } from '../../src/shared/target.ts';
 import { failed } from '../support/pool.ts';
 import { attemptOf, requestOf } from '../support/records.ts';
@@ -29,8 +29,8 @@ const minute = (id: string, seconds = 40) =>
     ...{ cause: 'rate_limited', untilBy: 'provider' },
     until: NOW + 1000 * seconds,
   });
-const rejected = (id: string) =>
-  cooling(id, { state: 'exhausted', cause: 'key_rejected', since: NOW - 5 * MINUTE });
+const rejected = (id: string, rejection?: Rejection) =>
+  cooling(id, { state: 'exhausted', cause: 'key_rejected', rejection, since: NOW - 5 * MINUTE });
 const noModel = (id: string) => cooling(id, { cause: 'model_unavailable' });
 const parkedByOperator = (id: string) =>
   cooling(id, { cause: 'operator', untilBy: 'operator', until: NOW + 2 * HOUR });
@@ -50,6 +50,7 @@ const service = (changed: Partial<ServiceFacts> = {}): ServiceFacts => ({
     ...{ keysPage: 'https://keys.example', statusPage: 'https://status.example' },
   },
   hasOtherAddress: false,
+  checkWorkedAt: 0,
   models: [model([key('google'), key('google-2')])],
   troubles: createTroubles(() => 0).of('google'),
   retiredCause: null,
@@ -101,7 +102,11 @@ const wrong = (message: string, status?: number): Failure => ({
   ...{ kind: 'misconfigured', message },
   ...(status === undefined ? {} : { status }),
 });
-const twice = (failure: Failure) => [[2000, failure] as const, [1000, failure] as const];
+const twice = (failure: Failure, ago = 0) => [
+  [ago + 2000, failure] as const,
+  [ago + 1000, failure] as const,
+];
+const REFUSED = down('connect ECONNREFUSED 10.0.0.1:80');
 
 type Expected = Partial<Record<keyof Situation, unknown>>;
 
@@ -111,7 +116,7 @@ describe('the verdict', () => {
       'every key is available',
       {},
       'good',
-      { kind: 'all_well', sentence: 'All keys are available.' },
+      { kind: 'all_well', fault: null, sentence: 'All keys are available.' },
     ],
     [
       'a key cools down',
@@ -199,11 +204,54 @@ describe('the verdict', () => {
       {
         ...{ kind: 'key_needs_action', fault: 'key', keys: ['google'] },
         sentence:
-          'google needs action: the provider rejects it as unknown, leaked, blocked or not allowed here.',
+          'google needs action: the provider rejects it as unknown, leaked, blocked or not allowed here. Other keys answer.',
         remedy: 'Fix that at Google, then release the key.',
         link: 'https://keys.example',
         since: '2026-11-24T17:55:00.000Z',
       },
+    ],
+    [
+      'one key is leaked',
+      keys(model([rejected('google', 'leaked'), key('google-2')])),
+      'wait',
+      {
+        sentence:
+          'google needs action: Google says that it was reported as leaked. Other keys answer.',
+        title: 'google needs action: Google says that it was reported as leaked.',
+        remedy: 'Make a new key at Google and replace this one.',
+        untilText: 'it is replaced',
+      },
+    ],
+    [
+      'a key of a kind that the provider rejects as a whole is rejected',
+      {
+        services: [
+          service({ models: [model([rejected('google'), key('google-2')])], retiredCause: 'Old' }),
+        ],
+      },
+      'wait',
+      { remedy: 'Make a new key at Google and replace this one.', untilText: 'it is replaced' },
+    ],
+    [
+      'two keys are expired or unknown, and no key is left for a model',
+      keys(
+        model([rejected('google', 'expired'), rejected('google-2', 'unknown'), key('google-3')]),
+        embedder([rejected('google', 'expired'), day('google-3')]),
+      ),
+      'wait',
+      { kind: 'models_out', model: 'embedder' },
+    ],
+    [
+      'every key has expired',
+      keys(model([rejected('google', 'expired'), rejected('google-2', 'expired')])),
+      'bad',
+      { kind: 'keys_out', remedy: 'Make new keys at Google and replace these.' },
+    ],
+    [
+      'every key is suspended',
+      keys(model([rejected('google', 'suspended'), rejected('google-2', 'suspended')])),
+      'bad',
+      { kind: 'keys_out', remedy: 'Fix that at Google, then release each key.' },
     ],
     [
       'another model is available',
@@ -252,7 +300,8 @@ describe('the verdict', () => {
       'bad',
       {
         ...{ kind: 'provider_down', fault: 'provider', requestsAffected: 2 },
-        sentence: 'Requests to Google fail: the provider or the network has a fault, not the keys.',
+        sentence:
+          'Requests to Google fail. The fault is at Google or in the network, not in the keys.',
         link: 'https://status.example',
       },
     ],
@@ -270,12 +319,30 @@ describe('the verdict', () => {
     ],
     [
       'nothing answers at our own base URL',
-      calls({ hasOtherAddress: true }, ...twice(down('connect ECONNREFUSED 10.0.0.1:80'))),
+      calls({ hasOtherAddress: true }, ...twice(REFUSED)),
       'bad',
       {
         ...{ kind: 'wrong_base_url', fault: 'us' },
         sentence: 'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED).',
       },
+    ],
+    [
+      'the first request fails: nothing answers at our own base URL',
+      calls({ hasOtherAddress: true }, [1000, REFUSED]),
+      'bad',
+      { kind: 'wrong_base_url', fault: 'us', requestsAffected: 1 },
+    ],
+    [
+      'one connection to our own base URL fails after an answer',
+      calls({ hasOtherAddress: true }, [2000, null], [1000, REFUSED]),
+      'wait',
+      { kind: 'refusals', fault: 'us' },
+    ],
+    [
+      'a connection fails five minutes after others that nothing disproved',
+      calls({}, ...twice(failed.down, 40 * MINUTE), [1000, failed.down]),
+      'bad',
+      { kind: 'provider_down', since: '2026-11-24T17:19:58.000Z', requestsAffected: 3 },
     ],
     [
       'something else answers at our own base URL',
@@ -306,6 +373,16 @@ describe('the verdict', () => {
       calls({}, [3000, null], [2000, failed.down], [1000, null]),
       'wait',
       { kind: 'refusals', cause: 'upstream_failed' },
+    ],
+    [
+      'one failed and nothing was asked since',
+      calls({}, [3 * MINUTE, null], [2 * MINUTE, failed.down]),
+      'wait',
+      {
+        ...{ kind: 'refusals', fault: 'provider', untilText: 'a request is answered' },
+        sentence:
+          '1 request to Google was refused or interrupted until 2 minutes ago; none was answered since.',
+      },
     ],
     [
       'three in a row were answered after an outage',
@@ -343,14 +420,19 @@ describe('the verdict', () => {
       'wait',
       {
         ...{ kind: 'sharing_down', fault: 'us' },
-        sentence: 'Redis is unreachable: this instance does not share what it learns about keys.',
+        sentence:
+          'Requests are still answered. Redis is unreachable. This instance does not share what it learns about keys.',
+        remedy: 'Start Redis, or check REDIS_URL and the network to it.',
       },
     ],
     [
       'Redis is unreachable and was the store too',
       { redis: 'unreachable', store: { kind: 'redis', fault: 'It does not answer.' } },
       'wait',
-      { kind: 'sharing_down', sentence: /What is kept in Redis cannot be changed now/ },
+      {
+        kind: 'sharing_down',
+        sentence: /What is kept in Redis cannot be changed now\. Usage waits/,
+      },
     ],
     [
       'the file of the store cannot be written',
@@ -381,10 +463,17 @@ describe('the verdict', () => {
     expect(new Set(ids).size).toBe(ids.length);
   });
 
-  it('is good a minute after the last of many refusals, and still tells of them', () => {
-    const { look, situations } = verdict(
-      calls({}, ...Array.from({ length: 98 }, () => [2 * MINUTE, failed.day] as const)),
-    );
+  it('is good a minute after the last of many refusals when one was answered since, and still tells of them', () => {
+    const refused = Array.from({ length: 98 }, () => [2 * MINUTE, failed.day] as const);
+    const unproven = verdict(calls({}, ...refused));
+    expect(unproven.look).toBe('good');
+    expect(unproven.situations[1]).toMatchObject({
+      ...{ look: 'info', until: null, untilText: 'a request is answered' },
+      sentence:
+        'Requests to Google were refused or interrupted until 2 minutes ago; none was answered since.',
+      title: 'Requests to Google were refused or interrupted.',
+    });
+    const { look, situations } = verdict(calls({}, ...refused, [MINUTE, null]));
     expect([look, situations.map(({ kind }) => kind)]).toEqual(['good', ['all_well', 'refusals']]);
     expect(situations[1]).toMatchObject({
       look: 'info',
@@ -392,6 +481,90 @@ describe('the verdict', () => {
         '98 requests to Google were refused or interrupted until 2 minutes ago; it is over.',
       until: '2026-11-24T17:58:00.000Z',
     });
+  });
+
+  it('is over by answers, not by silence, and is forgotten after a day', () => {
+    const silent = (ago: number, ...later: readonly (readonly [number, Failure | null])[]) =>
+      verdict(calls({ hasOtherAddress: true }, ...twice(REFUSED, ago - 1000), ...later));
+    const before = silent(5 * MINUTE - 1);
+    expect(before).toMatchObject({ look: 'bad', situations: [{ kind: 'wrong_base_url' }] });
+    const after = silent(5 * MINUTE);
+    expect(after).toMatchObject({ look: 'wait', situations: [{ kind: 'wrong_base_url' }] });
+    expect(after.situations).toHaveLength(1);
+    expect(after.situations[0]).toMatchObject({
+      ...{ id: before.situations[0]?.id, fault: 'us', requestsAffected: 2 },
+      sentence:
+        'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED). No request was answered since 17:55 UTC: check the keys.',
+      title: 'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED).',
+      remedy:
+        'Correct GOOGLE_BASE_URL and restart, or start what should answer there. Then "Check all" shows whether it answers, and uses no quota.',
+    });
+    const [atLast] = silent(24 * HOUR - 1).situations;
+    expect(atLast).toMatchObject({ kind: 'wrong_base_url', requestsAffected: 2 });
+    expect(silent(24 * HOUR)).toMatchObject({ look: 'good', situations: [{ kind: 'all_well' }] });
+    expect(silent(5 * MINUTE - 1, [1000, null])).toMatchObject({ look: 'bad' });
+    expect(silent(5 * MINUTE, [1000, null])).toMatchObject({
+      look: 'good',
+      situations: [
+        { kind: 'all_well' },
+        { kind: 'refusals', fault: 'us', sentence: /it is over/ },
+      ].map((one) => expect.objectContaining(matching(one))),
+    });
+  });
+
+  it.each([
+    ['no connection came about', true, REFUSED, 'good'],
+    ['the provider failed', false, failed.down, 'wait'],
+    ['a setting was wrong', false, wrong('odd', 404), 'wait'],
+  ])('a check of a key that works says whether it is over when %s', (_, other, failure, look) => {
+    const facts = { hasOtherAddress: other };
+    const checked = (checkWorkedAt: number) =>
+      verdict(calls({ ...facts, checkWorkedAt }, ...twice(failure, 10 * MINUTE)));
+    expect(checked(NOW - 10 * MINUTE - 1000).look).toBe('wait');
+    expect(checked(NOW - 10 * MINUTE).look).toBe(look);
+  });
+
+  it('a check of a key that works does not say that keys have quota again', () => {
+    const refused = [2 * MINUTE, failed.day] as const;
+    const { situations } = verdict(calls({ checkWorkedAt: NOW }, [9 * MINUTE, REFUSED], refused));
+    expect(situations[1]?.sentence).toMatch(/none was answered since\.$/);
+  });
+
+  it('says what proves it where a check of keys proves nothing', () => {
+    expect(verdict(calls({}, ...twice(failed.down, 10 * MINUTE))).situations[0]).toMatchObject({
+      sentence:
+        'Requests to Google fail. The fault is at Google or in the network, not in the keys. No request was answered since 17:49 UTC.',
+      remedy:
+        'Look at the status page of Google, and wait. Further keys do not help. Then send a request: answers prove that it is over.',
+    });
+  });
+
+  it('does not say that other keys answer while every call fails', () => {
+    const models = [model([rejected('google', 'leaked'), key('google-2')])];
+    const { situations } = verdict(calls({ models }, ...twice(failed.down)));
+    expect(situations[1]).toMatchObject({
+      kind: 'key_needs_action',
+      sentence: 'google needs action: Google says that it was reported as leaked.',
+    });
+  });
+
+  it('says what to do with several rejected keys', () => {
+    const remedyFor = (...states: readonly KeyState[]) =>
+      verdict(keys(model([...states, key('google-9')]))).situations[0]?.remedy;
+    expect(remedyFor(rejected('google', 'leaked'), rejected('google-2', 'unknown'))).toBe(
+      'Make new keys at Google and replace these.',
+    );
+    expect(remedyFor(rejected('google', 'blocked'), rejected('google-2', 'blocked'))).toBe(
+      'Fix that at Google, then release each key.',
+    );
+    expect(remedyFor(rejected('google', 'leaked'), rejected('google-2', 'suspended'))).toBe(
+      'Replace the keys that are leaked, expired or unknown by new ones. Fix the others at Google, then release them.',
+    );
+  });
+
+  it('does not say that requests are answered while a service has no key left', () => {
+    const { situations } = verdict({ ...keys(model([day('google')])), redis: 'refusing' });
+    expect(situations[1]?.sentence).toMatch(/^Redis refuses commands\. This instance/);
   });
 
   it('forgets refusals after 15 minutes', () => {
@@ -463,6 +636,11 @@ describe('requests that our own limit for one address has refused', () => {
       ...{ kind: 'address_limit', fault: 'caller', requestsAffected: 50 },
       sentence:
         'Requests were turned away by our own rate limit per address within the last 15 minutes. They came from one address.',
+      title:
+        'Requests were turned away by our own rate limit per address. They came from one address.',
+      remedy:
+        'An address may ask again after a minute. If it is one busy caller, do nothing. If all callers share one address, check TRUST_PROXY. RATE_LIMIT_CHAT and RATE_LIMIT_SESSIONS set the limit.',
+      untilText: 'fewer requests come',
     });
   });
 

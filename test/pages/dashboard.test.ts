@@ -146,6 +146,9 @@ describeInBrowser('the dashboard', (browser) => {
     await keyRow(page, 'google').getByRole('link').click();
     await panelOf(page, 'Key google').getByText('○ unproven').waitFor();
     await page.keyboard.press('Escape');
+    app.clock.advance(6 * 60_000);
+    await waitForHeadline(page, 'wait', /No request was answered since 18:\d\d UTC\.$/);
+    expect(await state('google')).toBe('○ unproven');
     for (const key of ['g-one', 'g-two']) app.standin.setFault(key, null);
     await ask(app, 3);
     await expect.poll(() => state('google')).toBe('● available');

@@ -17,7 +17,11 @@ it('what a client uses after it was revoked counts for nobody', async () => {
     log: createLogger({ level: 'silent', redact: (text) => text, destination: { write() {} } }),
     revoked: (name) => shares.forget(name),
   });
-  const { sink } = createAdmission({ clients, shares, clock, used() {}, refused() {} });
+  const { sink } = createAdmission({
+    ...{ clients, shares, clock, served: new Map() },
+    used() {},
+    refused() {},
+  });
   await clients.make('other', UNLIMITED);
   await clients.make('shop', UNLIMITED);
   await clients.revoke('shop');
@@ -30,6 +34,7 @@ it('what a client uses after it was revoked counts for nobody', async () => {
     ...{ hedge: null, span: null },
     end: { kind: 'refused', code: 'all_keys_exhausted', retryAfterMs: null },
   } satisfies EndedTrace;
+  sink.requestHadTrouble?.(ended);
   sink.requestEnded?.(ended);
   expect(shares.use(shares.claimOf(WEB, target), clock.now())).toMatchObject({ requests: 1 });
 });

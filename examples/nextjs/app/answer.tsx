@@ -1,12 +1,18 @@
 import type { Message } from './message';
 
+interface AnswerProps {
+  message: Message;
+  /** Whether more of it may come. */
+  isRunning: boolean;
+}
+
 /** One message: its words, the model's thoughts, the tools that were used, and what it has cost. */
-export function Answer({ message: { role, parts, metadata } }: { message: Message }) {
+export function Answer({ message: { role, parts, metadata }, isRunning }: AnswerProps) {
   return (
     <article className={role} aria-label={role === 'user' ? 'You' : 'Answer'}>
       {parts.map((part, index) => (
         // biome-ignore lint/suspicious/noArrayIndexKey: parts have no id, and only the last one changes
-        <Part key={index} part={part} />
+        <Part key={index} part={part} isRunning={isRunning} />
       ))}
       {metadata?.usage && (
         <p className="quiet">
@@ -17,14 +23,15 @@ export function Answer({ message: { role, parts, metadata } }: { message: Messag
   );
 }
 
-function Part({ part }: { part: Message['parts'][number] }) {
+function Part({ part, isRunning }: { part: Message['parts'][number]; isRunning: boolean }) {
   switch (part.type) {
     case 'text':
       return <p className="words">{part.text}</p>;
     case 'reasoning':
+      // A thought that was stopped stays in the state `streaming`.
       return (
         <details>
-          <summary>{part.state === 'streaming' ? 'Thinking…' : 'Thoughts'}</summary>
+          <summary>{isRunning && part.state === 'streaming' ? 'Thinking…' : 'Thoughts'}</summary>
           <p className="words">{part.text}</p>
         </details>
       );

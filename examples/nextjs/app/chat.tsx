@@ -60,7 +60,11 @@ export function Chat() {
     <>
       <section aria-label="Conversation" aria-live="polite">
         {messages.map((message) => (
-          <Answer key={message.id} message={message} />
+          <Answer
+            key={message.id}
+            message={message}
+            isRunning={isBusy && message === messages.at(-1)}
+          />
         ))}
         {status === 'submitted' && <p className="quiet">Waiting for the answer…</p>}
       </section>

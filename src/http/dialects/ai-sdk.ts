@@ -86,9 +86,11 @@ export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect
 
 const NO_PROTOCOL = 'Must be text, or left out for a UI message stream.';
 
-/** @returns whether any of the body's messages consists of parts: only the AI SDK sends those */
+/** @returns whether any of the body's messages consists of parts: only the AI SDK sends those. Faulty `messages` are its too. */
 export const isAiSdk = ({ body }: Request): boolean =>
-  'trigger' in body || body.messages.some((one: unknown) => Array.isArray(partsOf(one)));
+  'trigger' in body ||
+  !Array.isArray(body.messages) ||
+  body.messages.some((one: unknown) => Array.isArray(partsOf(one)));
 
 const partsOf = (one: unknown) =>
   typeof one === 'object' && one !== null && 'parts' in one ? one.parts : undefined;

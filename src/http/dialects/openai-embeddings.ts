@@ -25,10 +25,8 @@ const texts = listOf(userText, MAX_TEXTS).refine(({ length }) => length > 0, 'Mu
 
 const input = z
   .unknown()
-  .refine((value) => value !== undefined, { error: 'Is missing.', abort: true })
   .refine((value) => !isOfTokens(value), { error: TOKENS, abort: true })
-  .transform((value): readonly unknown[] => (Array.isArray(value) ? value : [value]))
-  .pipe(texts);
+  .pipe(z.union([userText.transform((text) => [text]), texts]));
 
 /** What is not supported is refused by name (https://platform.openai.com/docs/api-reference/embeddings/create). */
 const embeddingBody = z

@@ -265,6 +265,34 @@ describe('what a client may use', () => {
     expect(app.standin.calls).toHaveLength(7);
   });
 
+  it('of the models that it may use, only those are listed that could answer', async () => {
+    const app = await start();
+    const ask = async (token: string) => [
+      await app.post('/api/chat', { message: 'hello' }, bearer(token)),
+      await complete(app, token),
+      await app.post(
+        '/v1/messages/count_tokens',
+        { model: FLASH, messages: [{ role: 'user', content: 'hello' }] },
+        bearer(token),
+      ),
+    ];
+    const sentencesOf = async (token: string) =>
+      (await ask(token)).map(({ status, body }) => `${status} ${body.error?.message}`);
+    const embeds = await make(app, { name: 'embeds', models: [EMBEDDING] });
+    const none = '404 This client may use no chat model.';
+    expect(await sentencesOf(embeds)).toEqual([none, none, none]);
+    const both = await make(app, { name: 'both', models: [EMBEDDING, 'fast'] });
+    const other = '404 This client may not use this model. Ask for one of: fast.';
+    expect(await sentencesOf(both)).toEqual(['200 undefined', other, other]);
+    const chats = await make(app, { name: 'chats', models: [LITE] });
+    const { body } = await app.post(
+      '/v1/embeddings',
+      { model: EMBEDDING, input: 'x' },
+      bearer(chats),
+    );
+    expect(body.error.message).toBe('This client may use no model for embeddings.');
+  });
+
   it('other routes are refused with 403 in the form of each protocol', async () => {
     const app = await start();
     const token = await make(app, { name: 'shop', routes: ['openai'] });
@@ -385,6 +413,18 @@ describe('the budget of a client', () => {
     expect((await complete(app, token)).status).toBe(429);
     app.clock.advance(6 * 3_600_000);
     expect((await complete(app, token)).status).toBe(200);
+  });
+
+  it('is not used up by requests that the server refuses for lack of keys', async () => {
+    const app = await start({ KEY_WAIT_SECONDS: '0' }, { rpm: 1 });
+    const token = await make(app, { name: 'shop', requestsPerDay: 3 });
+    const statuses = [];
+    for (let asked = 0; asked < 6; asked += 1) statuses.push((await complete(app, token)).status);
+    expect(statuses).toEqual([200, 200, 503, 503, 503, 503]);
+    expect((await clientOf(app, 'shop')).used).toMatchObject({ requestsMinute: 2, requestsDay: 2 });
+    app.clock.advance(60_000);
+    expect((await complete(app, token)).status).toBe(200);
+    expect((await complete(app, token)).status).toBe(429);
   });
 
   it('are no trouble any more once the client is revoked', async () => {

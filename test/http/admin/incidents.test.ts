@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { incidentReport } from '../../../src/observability/incident-report.ts';
 import { overview } from '../../../src/observability/reports.ts';
+import { startStandin } from '../../../standin/standin.ts';
 import { ADMIN_TOKEN, AS_ADMIN } from '../../support/admin.ts';
 import { ifInstalled } from '../../support/installed.ts';
 import { startInstance, startProviders } from '../../support/instances.ts';
@@ -69,6 +70,8 @@ async function verdictOf(app: App) {
   return overview.parse(body).verdict;
 }
 
+const REPLACE = 'needs action: make a new key at Google and replace this one';
+const FIX = 'needs action: fix that at Google, then release it';
 const kinds = (list: readonly { readonly kind: string }[]) => list.map(({ kind }) => kind);
 
 describe('the verdict of the overview', () => {
@@ -111,12 +114,12 @@ describe('the verdict of the overview', () => {
   });
 
   it.each([
-    ['leaked', 'was reported as leaked'],
-    ['suspended', 'is suspended'],
-    ['expired_key', 'has expired'],
-    ['key_blocked', 'is blocked for this API or this server'],
-    ['bad_key', 'is unknown or not valid'],
-  ] as const)('says what Google says of a rejected key: %s', async (kind, says) => {
+    ['leaked', 'was reported as leaked', REPLACE],
+    ['suspended', 'is suspended', FIX],
+    ['expired_key', 'has expired', REPLACE],
+    ['key_blocked', 'is blocked for this API or this server', FIX],
+    ['bad_key', 'is unknown or not valid', REPLACE],
+  ] as const)('says what Google says of a rejected key: %s', async (kind, says, remedy) => {
     const app = await startApp({
       environment: { ...ONE, GOOGLE_API_KEY_2: 'g-two', GOOGLE_API_KEY_3: 'g-three' },
     });
@@ -125,15 +128,17 @@ describe('the verdict of the overview', () => {
       for (let i = 0; i < 3; i += 1) await app.chat('Hi');
       return (await verdictOf(app)).situations.map(({ sentence }) => sentence);
     };
-    expect(await reject('g-two')).toContain(`google-2 needs action: Google says that it ${says}.`);
+    expect(await reject('g-two')).toContain(
+      `google-2 needs action: Google says that it ${says}. Other keys answer.`,
+    );
     expect(await reject('g-three')).toContain(
-      `google-2 and google-3 need action: Google says that each ${says}.`,
+      `google-2 and google-3 need action: Google says that each ${says}. Other keys answer.`,
     );
     expect(await reject('g-one')).toContain(
       `Every Google key is rejected: Google says that each ${says}.`,
     );
     const { body } = await app.get('/api/keys?search=google-2', AS_ADMIN);
-    expect(body.keys[0].explanation).toMatch(`Google says that the key ${says}; needs action;`);
+    expect(body.keys[0].explanation).toMatch(`Google says that the key ${says}; ${remedy}; tried`);
     expect(body.keys[0].scopes[0].explanation).toBe(body.keys[0].explanation);
   });
 
@@ -154,11 +159,25 @@ describe('the verdict of the overview', () => {
     closing.splice(0).forEach((close) => void close());
     const environment = { ...ONE, GOOGLE_BASE_URL: new URL(url).origin };
     const app = await startApp({ environment });
-    for (let i = 0; i < 2; i += 1) await flow(app.clock, app.chat('Hi'));
-    expect((await verdictOf(app)).situations[0]).toMatchObject({
-      ...{ kind: 'wrong_base_url', fault: 'us' },
-      sentence: 'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED).',
+    await flow(app.clock, app.chat('Hi'));
+    const sentence = 'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED).';
+    const found = { kind: 'wrong_base_url', fault: 'us' };
+    expect((await verdictOf(app)).situations[0]).toMatchObject({ ...found, sentence });
+    const failedAt = new Date(app.clock.now()).toISOString().slice(11, 16);
+    await pass(app, 20 * MINUTE);
+    expect(await verdictOf(app)).toMatchObject({ look: 'wait', situations: [found] });
+    expect((await verdictOf(app)).situations[0]?.sentence).toBe(
+      `${sentence} No request was answered since ${failedAt} UTC: check the keys.`,
+    );
+    expect(await incidentsOf(app)).toMatchObject([{ ...found, sentence, to: null }]);
+    const standin = await startStandin({
+      ...{ clock: app.clock, port: Number(new URL(url).port) },
+      keys: [{ key: 'g-one', service: 'google' }],
     });
+    closing.push(() => void standin.close());
+    const { body } = await app.post('/api/keys/check', {}, AS_ADMIN);
+    expect(body.checks).toMatchObject([{ verdict: 'works' }]);
+    expect(await verdictOf(app)).toMatchObject({ look: 'good', situations: [{ fault: null }] });
   });
 });
 

@@ -181,6 +181,7 @@ describe('a message', () => {
     ['no model', { ...ASKED, model: undefined }, 'model', /Is missing/],
     ['no max_tokens', { ...ASKED, max_tokens: undefined }, 'max_tokens', /Is missing/],
     ['max_tokens of 0', { ...ASKED, max_tokens: 0 }, 'max_tokens', /./],
+    ['no list of messages', { ...ASKED, messages: undefined }, 'messages', /Is missing/],
     ['no messages', { ...ASKED, messages: [] }, 'messages', /Must not be empty/],
     ['an unknown role', saying({ role: 'tool', content: 'x' }), 'messages.0', /user, assistant/],
     ['a blank message', saying({ role: 'user', content: ' ' }), 'messages', /must not be empty/],
@@ -254,7 +255,12 @@ describe('a message', () => {
     ],
     ['six stop sequences', { ...ASKED, stop_sequences: [...'abcdef'] }, 'stop_sequences', /most 5/],
     ['an unknown way to think', { ...ASKED, thinking: { type: 'deep' } }, 'thinking', /adaptive/],
-    ['a tool without a schema', { ...ASKED, tools: [{ name: 'w' }] }, 'tools.0.input_schema', /./],
+    [
+      'a tool without a schema',
+      { ...ASKED, tools: [{ name: 'w' }] },
+      'tools.0.input_schema',
+      /missing/,
+    ],
     [
       "a tool of Anthropic's",
       { ...ASKED, tools: [{ type: 'bash_20250124', name: 'bash' }] },
@@ -365,8 +371,11 @@ describe('a count of tokens', () => {
     expect([good.status, good.body]).toEqual([200, { input_tokens: 1 }]);
     const bad = await post(app, { ...asked, messages: [] }, TOKEN, COUNT);
     expect([bad.status, bad.body.error.type]).toEqual([400, 'invalid_request_error']);
-    const other = await post(app, { ...asked, model: 'claude-sonnet-4-5' }, TOKEN, COUNT);
-    expect([other.status, other.body.error.type]).toEqual([404, 'not_found_error']);
+    for (const model of ['claude-sonnet-4-5', 'gemini-embedding-2']) {
+      const { status, body } = await post(app, { ...asked, model }, TOKEN, COUNT);
+      const message = `The model "${model}" is not served. Ask for one of: ${MODEL}.`;
+      expect([status, body.error]).toEqual([404, { type: 'not_found_error', message }]);
+    }
   });
 
   it.each([

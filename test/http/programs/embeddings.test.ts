@@ -120,13 +120,13 @@ describe('embeddings', () => {
 
   it.each([
     [{ input: undefined }, 'input', /missing/],
-    [{ input: null }, 'input.0', /string/],
-    [{ input: '' }, 'input.0', /empty/],
+    [{ input: null }, 'input', /: Must be a string or a list\.$/],
+    [{ input: '' }, 'input', /empty/],
     [{ input: [] }, 'input', /empty/],
     [{ input: ['a', ' '] }, 'input.1', /empty/],
     [{ input: [1, 2] }, 'input', /Lists of tokens are not supported/],
     [{ input: [[1, 2]] }, 'input', /Lists of tokens are not supported/],
-    [{ input: { a: 1 } }, 'input.0', /string/],
+    [{ input: { a: 1 } }, 'input', /a string or a list/],
     [{ dimensions: 0 }, 'dimensions', /./],
     [{ encoding_format: 'hex' }, 'encoding_format', /./],
     [{ input_type: 'query' }, 'input_type', /not supported/],

@@ -726,15 +726,32 @@ describe('a chat completion', () => {
   it('for an unknown model is 404 in the form of OpenAI', async () => {
     const app = shared();
     const { status, body } = await post(app, { ...ASKED, model: 'gpt-4o' });
-    expect([status, body.error]).toEqual([
-      404,
-      {
-        message: `This model is not served. Ask for one of: ${MODEL}.`,
-        type: 'invalid_request_error',
-        param: 'model',
-        code: 'model_not_found',
-      },
-    ]);
+    const refusal = (...names: string[]) => ({
+      message: `The model "gpt-4o" is not served. Ask for one of: ${names.join(', ')}.`,
+      type: 'invalid_request_error',
+      param: 'model',
+      code: 'model_not_found',
+    });
+    expect([status, body.error]).toEqual([404, refusal(MODEL)]);
+    const looked = await app.get('/v1/models/gpt-4o', BEARER);
+    expect([looked.status, looked.body.error]).toEqual([404, refusal(MODEL, 'gemini-embedding-2')]);
+  });
+
+  it.each<[string, RegExp, object]>([
+    ['messages', /: Is missing\.$/, { model: MODEL }],
+    ['messages', /: Must be a list\.$/, { ...ASKED, messages: 'Hi' }],
+    ['messages.0.content', /: Is missing\.$/, saying({ role: 'user' })],
+    ['messages.0.content', /: Must be a string or a list\.$/, saying({ role: 'user', content: 5 })],
+    ['messages.0.content', /more than 10000 entries/, parts(...Array(10_001))],
+    [
+      'messages.0.content.0.image_url',
+      /: Must be a string or an object\.$/,
+      parts({ type: 'image_url', image_url: 5 }),
+    ],
+  ])('with faulty %s is refused with %s', async (param, message, body) => {
+    const { status, body: answer } = await post(shared(), body);
+    expect([status, answer.error.param]).toEqual([400, param]);
+    expect(answer.error.message).toMatch(message);
   });
 
   it.each<[string, unknown, Record<string, string>, number]>([

@@ -570,7 +570,11 @@ describe('the routes for programs', () => {
     const answer = await app.post(WHOLE, body, TOKEN);
     expect([answer.status, answer.body.error]).toEqual([
       400,
-      { code: 400, message: 'The body holds too many values.', status: 'INVALID_ARGUMENT' },
+      {
+        code: 400,
+        message: 'The body holds too many values: at most 250000 are allowed.',
+        status: 'INVALID_ARGUMENT',
+      },
     ]);
     expect(app.standin.calls).toEqual([]);
   });

@@ -6,7 +6,7 @@ import { bothTimes, localTime, moment, number, timeLeft, utcTime } from './label
 
 /** @import { Overview, Situation } from '../../../observability/reports.ts' */
 
-/** @type {Record<Situation['fault'], string>} */
+/** @type {Record<NonNullable<Situation['fault']>, string>} */
 const FAULTS = {
   us: 'Ours: this server, its settings or its store',
   provider: 'The provider',
@@ -15,6 +15,9 @@ const FAULTS = {
   key: 'The key or its account',
   network: 'The network',
 };
+
+/** @param {Situation} situation */
+const faultOf = ({ fault }) => (fault === null ? 'Nobody' : FAULTS[fault]);
 
 const NO_PROBLEM = 'No problem found.';
 
@@ -82,7 +85,7 @@ const worstView = (situation, now, liveNow) => html`
   <dl class="answers">
     <div>
       <dt>Whose fault</dt>
-      <dd>${FAULTS[situation.fault]}</dd>
+      <dd>${faultOf(situation)}</dd>
     </div>
     <div>
       <dt>Until</dt>
@@ -110,8 +113,8 @@ const otherView = (situation, now, liveNow) => html`
   <div>
     <p><strong>${situation.sentence}</strong> <span class="quiet">${remedyOf(situation)} ${linkOf(situation)}</span></p>
     <p class="small quiet">
-      ${FAULTS[situation.fault]} · since ${moment(situation.since, now)} ·
-      ${situation.look === 'info' ? 'over' : html`until ${untilView(situation, now, liveNow)}`}
+      ${faultOf(situation)} · since ${moment(situation.since, now)} ·
+      ${isOver(situation) ? 'over' : html`until ${untilView(situation, now, liveNow)}`}
       ${situation.requestsAffected === 0 ? null : `· ${affected(situation)}`}
       ${situation.keys.length === 0 ? null : html`· ${keysOf(situation)}`}
     </p>
@@ -130,8 +133,9 @@ const LOOKS = {
  * @param {string} now
  * @param {number} liveNow
  */
-function untilView({ until, untilText, look }, now, liveNow) {
-  if (look === 'info') return 'Over';
+function untilView(situation, now, liveNow) {
+  if (isOver(situation)) return 'Over';
+  const { until, untilText } = situation;
   const left = timeLeft(until, liveNow);
   if (until === null || left === null) return untilText ?? 'not known';
   const here = `${localTime(until, now).replace(/:\d\d$/, '')} here`;
@@ -139,6 +143,9 @@ function untilView({ until, untilText, look }, now, liveNow) {
   return html`${untilText ?? localTime(until, now)}${untilText === null || utc === null ? null : ` · ${utc}`}
     <span class="quiet">(in <span class="countdown">${countdown(left)}</span>)</span>`;
 }
+
+/** @param {Situation} situation */
+const isOver = ({ look, until }) => look === 'info' && until !== null;
 
 /** Null: it is over, and nothing is left to do. @param {Situation} situation */
 const remedyOf = ({ look, remedy }) => (look === 'info' && remedy === 'Nothing.' ? null : remedy);
