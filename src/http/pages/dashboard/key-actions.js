@@ -51,7 +51,7 @@ const FORCE = {
   name: 'force',
   label: 'Check',
   kind: 'several',
-  options: [{ value: 'yes', text: 'Release it even if the provider rejects it' }],
+  options: [{ value: 'yes', text: 'Release it by force, even if the provider rejects it' }],
 };
 
 /** Empty fields are left out. @param {Given} given */
