@@ -116,7 +116,7 @@ const panel = createPanel({
   overview: () => state.overview,
   incidents: () => incidentsFeed.value,
   clients: () => clientsFeed.value?.clients ?? null,
-  actOnKey: (key, action) => askToAct(key, action, changed),
+  actOnKey: (key, action) => askToAct(key, action, { lasts: state.page?.lasts === true, changed }),
   actOnClient: (client, action) => {
     if (clientsFeed.value !== null) {
       askToActOnClient(clientsFeed.value, client, action, changed);

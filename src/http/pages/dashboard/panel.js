@@ -95,7 +95,11 @@ export function createPanel(options) {
       const overview = options.overview();
       return key === undefined || overview === null
         ? null
-        : keyDetail(key, overview, options.times(), options.actOnKey);
+        : keyDetail(key, overview, {
+            times: options.times(),
+            lasts: options.page()?.lasts === true,
+            act: options.actOnKey,
+          });
     },
     request(id) {
       const known = options.overview()?.latest.find(({ requestId }) => requestId === id);
@@ -146,11 +150,19 @@ async function load({ kind, id }) {
     return { request };
   }
   if (kind !== 'key') return {};
-  // Ids that begin with this one are found too.
-  const { keys } = await askKeys({ search: id, limit: '500' });
-  const key = keys.find((one) => one.id === id);
+  const key = (await findKey(id, '')) ?? (await findKey(id, 'retired'));
   if (key === undefined) throw new Error('There is no such key.');
   return { key };
+}
+
+/**
+ * @param {string} id
+ * @param {string} state
+ */
+async function findKey(id, state) {
+  // Ids that begin with this one are found too.
+  const { keys } = await askKeys({ search: id, state, limit: '500' });
+  return keys.find((one) => one.id === id);
 }
 
 /** @param {PanelOptions} options */
