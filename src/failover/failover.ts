@@ -391,7 +391,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
     const mayWait = now < this.#waitUntil;
     const isAsking = this.#search.isAsking();
     if (!mayWait && !isAsking && this.#errors.length > 0) {
-      this.#attemptOrConclude(this.#lastResort());
+      this.#attemptOrConclude(this.#search.lastResort());
       return;
     }
     const outcomeUntil = mayWait
@@ -408,7 +408,7 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
           return;
         }
         this.#trace.waitedMs += clock.now() - now;
-        const last = lease ?? this.#lastResort();
+        const last = lease ?? this.#search.lastResort();
         if (last === null && this.#awaitsOutcome(outcomeUntil)) this.#waitAgain();
         else this.#attemptOrConclude(last);
       },
@@ -421,13 +421,6 @@ class FailoverRun<Question, Chunk, End extends AnswerEnd>
       leave();
     };
     this.#state = { kind: 'waiting', cancel };
-  }
-
-  /** Before any refusal the request has not waited for a key that was spent, only for one that seemed to be. */
-  #lastResort(): Lease | null {
-    const lease = this.#search.lastResort();
-    if (lease !== null && this.#errors.length === 0) this.#waitUntil = null;
-    return lease;
   }
 
   /** Another request tests a key that seems to be used up. */

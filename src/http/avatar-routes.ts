@@ -18,7 +18,7 @@ import {
 } from './body.ts';
 import { type ErrorForm, HttpError } from './errors.ts';
 import { JSON_TYPE, sendJson, sendText } from './reply.ts';
-import { jsonAnswer, type RequestBody, type Route } from './route.ts';
+import { errorsOfClients, jsonAnswer, type RequestBody, type Route } from './route.ts';
 
 export interface AvatarRoutesOptions {
   readonly avatar: AvatarSession;
@@ -84,7 +84,7 @@ export function avatarRoutes(options: AvatarRoutesOptions): Route[] {
         examples: { livekit: { summary: "What LiveKit's plugin sends", value: OF_LIVEKIT } },
       },
       answer: jsonAnswer('The token, good for an hour. It must not be cached.', sessionToken),
-      errors: ['model_unavailable'],
+      errors: ['model_unavailable', ...errorsOfClients(options.recogniseClient)],
       isUncached: true,
       handlers: [readJsonBody(maxBodyBytes), postProgramToken(avatar)],
     },

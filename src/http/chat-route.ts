@@ -14,7 +14,7 @@ import type { Dialect, Frames } from './dialects/dialect.ts';
 import { chatBody, chatReply, simple } from './dialects/simple.ts';
 import { OUR_ERRORS, PLAIN_ERRORS } from './errors.ts';
 import { JSON_TYPE, KeepAlive, PacedWriter, sendText, setAnsweredBy } from './reply.ts';
-import type { RequestBody, Route } from './route.ts';
+import { errorsOfClients, type RequestBody, type Route } from './route.ts';
 import type { RunningAnswer, RunningAnswers } from './running-answers.ts';
 
 export interface ChatRoutesOptions extends AiSdkOptions {
@@ -63,7 +63,7 @@ export const chatRoutes = (options: ChatRoutesOptions): Route[] => [
       },
       saysWhoAnswered: true,
     },
-    errors: ['model_unavailable', 'rate_limited'],
+    errors: ['model_unavailable', 'rate_limited', ...errorsOfClients(options.recogniseClient)],
     errorForms: [OUR_ERRORS, PLAIN_ERRORS],
     handlers: [
       ...options.recogniseClient,

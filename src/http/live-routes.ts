@@ -6,7 +6,7 @@ import { callerOf } from './access.ts';
 import { bodyOrNone, readJsonBody, validate } from './body.ts';
 import { HttpError } from './errors.ts';
 import { sendJson } from './reply.ts';
-import { jsonAnswer, type Route } from './route.ts';
+import { errorsOfClients, jsonAnswer, type Route } from './route.ts';
 
 export interface LiveRoutesOptions {
   /** Null where `GOOGLE_LIVE_MODEL` is not set. */
@@ -34,7 +34,7 @@ export const liveRoute = ({ liveTokens, maxBodyBytes, ...options }: LiveRoutesOp
     examples: { nothing: { summary: 'The server sets everything', value: {} } },
   },
   answer: jsonAnswer('The token. It must not be cached.', liveToken),
-  errors: ['not_found', 'model_unavailable'],
+  errors: ['not_found', 'model_unavailable', ...errorsOfClients(options.recogniseClient)],
   isUncached: true,
   handlers: [...options.recogniseClient, readJsonBody(maxBodyBytes), postLiveToken(liveTokens)],
 });

@@ -78,6 +78,10 @@ export interface Answer {
 }
 
 /** @param schema of the body */
+/** Of a route that is open to everybody and checks a client's token where one is sent. */
+export const errorsOfClients = (recogniseClient: readonly RequestHandler[]) =>
+  recogniseClient.length === 0 ? [] : (['unauthorized', 'forbidden', 'rate_limited'] as const);
+
 export const jsonAnswer = (description: string, schema: z.ZodType): Answer => ({
   description,
   content: { 'application/json': schema },

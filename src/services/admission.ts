@@ -2,7 +2,7 @@ import type { Failover, FailoverRequest } from '../failover/failover.ts';
 import { modelNotServed, ServiceError } from '../failover/service-error.ts';
 import type { EndedTrace, TraceSink } from '../failover/trace.ts';
 import { WEB } from '../failover/wait-queue.ts';
-import type { FairShare, Sharer } from '../pool/fair-share.ts';
+import type { FairShare } from '../pool/fair-share.ts';
 import type { AnswerEnd } from '../providers/provider.ts';
 import { type Clock, MINUTE_MS } from '../shared/clock.ts';
 import type { Target } from '../shared/target.ts';
@@ -60,10 +60,11 @@ export function createAdmission(options: AdmissionOptions): Admission {
     used(client);
   }
 
-  /** A request for which no key was left has used nothing of the share. */
-  function giveBack({ targets: [target], startedAt, end }: EndedTrace, sharer: Sharer): void {
-    if (end.kind !== 'refused' || !target.metered) return;
-    shares.giveBack(sharer, target, startedAt, clock.now());
+  /** A request that was refused has used nothing. */
+  function giveBack({ targets: [target], startedAt }: EndedTrace, client: Client | null): void {
+    const now = clock.now();
+    if (target.metered) shares.giveBack(client ?? WEB, target, startedAt, now);
+    if (target.use !== 'free') client?.budget.giveBackRequest(startedAt, now);
   }
 
   function countTokens({ attempts }: EndedTrace, client: Client | null): void {
@@ -95,10 +96,14 @@ export function createAdmission(options: AdmissionOptions): Admission {
   return {
     guard: (failover) => (request, reader) => failover(admitted(request), reader),
     sink: {
+      requestHadTrouble(request) {
+        const client = clientOf(request.client);
+        if (clients.size === 0 || client === undefined || request.end.kind !== 'refused') return;
+        giveBack(request, client);
+      },
       requestEnded(request) {
         const client = clientOf(request.client);
         if (clients.size === 0 || client === undefined) return;
-        giveBack(request, client ?? WEB);
         countTokens(request, client);
         if (client !== null) used(client);
       },

@@ -43,6 +43,10 @@ class Window {
     return this.tokens + this.othersTokens;
   }
 
+  giveBack(countedAt: number, lengthMs: number): void {
+    if (countedAt >= this.endsAt - lengthMs && this.requests > 0) this.requests -= 1;
+  }
+
   /** Starts the next window if this one has ended. The clock may be set back. */
   open(now: number, lengthMs: number): void {
     if (now < this.endsAt && now >= this.endsAt - lengthMs) return;
@@ -80,6 +84,13 @@ export class Budget {
     this.#open(now);
     this.#minute.requests += 1;
     this.#day.requests += 1;
+  }
+
+  /** A request that was counted at this time has got nothing: it does not count, if its window has not ended. */
+  giveBackRequest(countedAt: number, now: number): void {
+    this.#open(now);
+    this.#minute.giveBack(countedAt, MINUTE_MS);
+    this.#day.giveBack(countedAt, DAY_MS);
   }
 
   /** Counts the tokens of a request that has ended, in the minute of its end. */

@@ -32,7 +32,12 @@ interface Call {
 function createSetting(
   keys: string[],
   script: (call: Call) => readonly Step[],
-  { models = ['flash'], keyWaitMs = 5 * SECOND, mayHedge = false } = {},
+  {
+    models = ['flash'],
+    keyWaitMs = 5 * SECOND,
+    requestTimeoutMs = 60 * SECOND,
+    mayHedge = false,
+  } = {},
 ) {
   const { pool, clock, lease } = createPool(keys, models);
   const startedAt = clock.now();
@@ -54,7 +59,7 @@ function createSetting(
         [googleProvider],
       ),
     ],
-    requestTimeoutMs: 60 * SECOND,
+    requestTimeoutMs,
     attemptTimeoutMs: 20 * SECOND,
     streamIdleMs: 30 * SECOND,
     keyWaitMs,
@@ -508,19 +513,24 @@ describe('pacing', () => {
   const MINUTE = 60 * SECOND;
 
   /** Keys with a quota of requests a minute, whose refusals name it or not. */
-  function createQuotas(rpms: readonly number[], namesLimits: boolean) {
+  function createQuotas(
+    rpms: readonly number[],
+    namesLimits: boolean,
+    options: Parameters<typeof createSetting>[2] = {},
+  ) {
     const windows = createQuotaWindows(1);
     const quotas = new Map(
       rpms.map((rpm, index) => [`key-${index}`, { rpm, used: new ModelQuota(windows) }]),
     );
-    const setting = createSetting([...quotas.keys()], ({ key }) => {
+    const setting = createSetting([...quotas.keys()], fail, options);
+    function fail({ key }: Call): readonly Step[] {
       const now = setting.clock.now();
       const { rpm = 0, used } = quotas.get(key) ?? {};
       if (used?.spend({ rpm }, 1, now) === null) return [{ after: 500, say: 'Hi' }];
       const limits = namesLimits ? { limits: [{ of: 'rpm', value: rpm }] as const } : {};
       const retryAfterMs = windows.minuteEnd(now) - now;
       return [{ fail: { kind: 'rate_limited', retryAfterMs, message: 'spent', ...limits } }];
-    });
+    }
     const served = async (arrivals: readonly number[]) => {
       const startedAt = setting.clock.now();
       const answers = arrivals.map(
@@ -557,6 +567,15 @@ describe('pacing', () => {
       await served([...evenly(3, MINUTE, 110 * SECOND), ...evenly(3, 116 * SECOND, 117 * SECOND)]),
     ).toBe(6);
     expect(calls).toHaveLength(6);
+  });
+
+  it('waits no longer in all than it may, although the key that it asked at its limit was used up', async () => {
+    const options = { keyWaitMs: MINUTE, requestTimeoutMs: 10 * MINUTE };
+    const { calls, served } = createQuotas([3], true, options);
+    expect(await served(evenly(8, 30 * SECOND, 31 * SECOND))).toBe(6);
+    const lastAt = Math.max(...calls.map(({ at }) => at));
+    expect(lastAt).toBeGreaterThanOrEqual(MINUTE);
+    expect(lastAt).toBeLessThanOrEqual(91 * SECOND);
   });
 
   it('asks a key that seems to be used up once, however many requests come', async () => {

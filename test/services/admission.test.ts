@@ -30,6 +30,7 @@ it('what a client uses after it was revoked counts for nobody', async () => {
     ...{ hedge: null, span: null },
     end: { kind: 'refused', code: 'all_keys_exhausted', retryAfterMs: null },
   } satisfies EndedTrace;
+  sink.requestHadTrouble?.(ended);
   sink.requestEnded?.(ended);
   expect(shares.use(shares.claimOf(WEB, target), clock.now())).toMatchObject({ requests: 1 });
 });

@@ -387,6 +387,18 @@ describe('the budget of a client', () => {
     expect((await complete(app, token)).status).toBe(200);
   });
 
+  it('is not used up by requests that the server refuses for lack of keys', async () => {
+    const app = await start({ KEY_WAIT_SECONDS: '0' }, { rpm: 1 });
+    const token = await make(app, { name: 'shop', requestsPerDay: 3 });
+    const statuses = [];
+    for (let asked = 0; asked < 6; asked += 1) statuses.push((await complete(app, token)).status);
+    expect(statuses).toEqual([200, 200, 503, 503, 503, 503]);
+    expect((await clientOf(app, 'shop')).used).toMatchObject({ requestsMinute: 2, requestsDay: 2 });
+    app.clock.advance(60_000);
+    expect((await complete(app, token)).status).toBe(200);
+    expect((await complete(app, token)).status).toBe(429);
+  });
+
   it('are no trouble any more once the client is revoked', async () => {
     const app = await start();
     const token = await make(app, { name: 'shop', requestsPerDay: 1 });
