@@ -261,11 +261,16 @@ function createRegistry(
   { keys, fileKeys, readKeysAgain: readAgain, masterKey, redact, learnSecrets }: Config,
   { store, sharing, ...parts }: RegistryParts,
 ): KeyRegistry {
+  const missingSettings = [
+    ...(masterKey === null ? (['MASTER_KEY'] as const) : []),
+    ...(store.kind === 'memory' ? (['REDIS_URL', 'DATA_DIR'] as const) : []),
+  ];
   const areKept = masterKey !== null && store.kind !== 'memory';
   return new KeyRegistry({
     ...parts,
     settings: { keys, fileKeys },
     readAgain,
+    missingSettings,
     store: areKept ? store : createMemoryStore(parts.clock.now),
     sealer: createSealer(areKept ? masterKey : new Secret('this-process', randomUUID())),
     keysChanged: (keys, added) => sharing?.keysChanged(keys, added),

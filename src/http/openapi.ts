@@ -207,7 +207,7 @@ const ERRORS: Readonly<Record<ErrorCode, string>> = {
   all_keys_exhausted: 'Every key is spent; `Retry-After` is when the first one returns.',
   no_keys_configured: 'No key of this provider is set, or all of them are paused.',
   overloaded: 'Too many large requests are in flight; `Retry-After` says when to try again.',
-  store_unavailable: 'The store of keys and clients does not answer.',
+  store_unavailable: 'The store of keys, clients and usage does not answer.',
 };
 
 function errorCodesOf(route: Route): ReadonlySet<ErrorCode> {

@@ -9,7 +9,7 @@ import type { InstanceQuestions, RedisState } from '../shared/shared-store.ts';
 import { defaultTargets, type Target } from '../shared/target.ts';
 import { mergeFailures } from './failure-groups.ts';
 import { createInstances, type Instances, type Snapshot } from './instances.ts';
-import { fingerprintOf, reportKey, reportPausedKey } from './key-report.ts';
+import { fingerprintOf, reportKey, reportUnusedKey } from './key-report.ts';
 import {
   createOperatorActions,
   type OperatorAction,
@@ -22,6 +22,7 @@ import {
   MAX_POINTS,
   type Overview,
   type RequestReport,
+  type Unused,
   type Verdict,
 } from './reports.ts';
 import { type SituationWatchOptions, watchSituations } from './situation-watch.ts';
@@ -84,7 +85,7 @@ export interface AdminView {
   history(from: number | null, to: number | null): Promise<History>;
   /** One request of any instance; null when it is forgotten. */
   request(id: string): Promise<RequestReport | null>;
-  /** The state of each key for a target, without retired ones; paused keys come too. */
+  /** The state of each key for a target; paused and retired keys come too. */
   states(target: Target): readonly ListedState[];
   /** The ids of the keys whose id, project, billing label or fingerprint has this text, in any case. */
   search(text: string): ReadonlySet<string>;
@@ -92,7 +93,7 @@ export interface AdminView {
   keys(asked: readonly { readonly target: Target; readonly id: string }[]): KeyReport[];
 }
 
-export type ListedState = KeyState | { readonly id: string; readonly state: 'paused' };
+export type ListedState = KeyState | { readonly id: string; readonly state: Unused };
 
 export function createAdminView(options: AdminViewOptions): AdminView {
   const { inspection, registry, targets, clock, lastCheckOf } = options;
@@ -153,8 +154,9 @@ export function createAdminView(options: AdminViewOptions): AdminView {
           lastAction: later(actions.lastOf(id), known.lastChange),
           lastCheck: lastCheckOf(known.key),
         };
-        if (known.use === 'paused') {
-          return [reportPausedKey(known.key, target, inspection.inFlightOf(id), notes)];
+        if (known.use !== 'used') {
+          const inFlight = inspection.inFlightOf(id);
+          return [reportUnusedKey(known.key, known.use, target, inFlight, notes)];
         }
         const facts = inspection.facts(target.provider, target.label, id);
         return facts === null ? [] : [reportKey(facts, notes, now, retiredCauseOf(facts.key))];
@@ -180,7 +182,7 @@ function inKnownOrder(
   const byId = new Map(states.map((state) => [state.id, state]));
   return [...known.all()].flatMap(({ key: { id, ...key }, use }: KnownKey): ListedState[] => {
     if (key.provider !== provider) return [];
-    if (use === 'paused') return [{ id, state: 'paused' }];
+    if (use !== 'used') return [{ id, state: use }];
     const state = byId.get(id);
     return state === undefined ? [] : [state];
   });

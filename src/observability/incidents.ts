@@ -63,6 +63,12 @@ interface Seen {
   isWritten: boolean;
 }
 
+export interface IncidentList {
+  readonly incidents: readonly IncidentReport[];
+  /** False while the store does not answer: these are the open ones that this instance knows, and those that it saw. */
+  readonly isComplete: boolean;
+}
+
 interface Known {
   /** In its collection. */
   readonly name: string;
@@ -119,18 +125,32 @@ export class Incidents {
     await this.#sync().catch(() => {});
   }
 
-  /** Newest first, those of `since` or later. Without the ended ones while the store does not answer. */
-  async list(since: number): Promise<readonly IncidentReport[]> {
+  /** Newest first, those of `since` or later. */
+  async list(since: number): Promise<IncidentList> {
     const { store } = this.#options;
-    const open = [...this.#open.values()].map(({ incident }) => incident);
-    const all = await Promise.all([store.read(OPEN), store.read(ENDED)]).then(
+    const stored = await Promise.all([store.read(OPEN), store.read(ENDED)]).then(
       (documents) => documents.flat().flatMap((document) => readIncident(document) ?? []),
-      () => open,
+      () => null,
     );
-    return [...new Map(all.map((one) => [one.id, one])).values()]
+    const known = stored ?? [...this.#open.values()].map(({ incident }) => incident);
+    const all = new Map([...known, ...this.#unwritten(known)].map((one) => [one.id, one]));
+    const incidents = [...all.values()]
       .filter(({ to, seenAt }) => (to ?? seenAt) >= since)
       .toSorted((one, other) => other.from - one.from)
       .map(reportIncident);
+    return { incidents, isComplete: stored !== null };
+  }
+
+  /** What this instance has seen and the store does not have: a store that is down cannot take its own incident. */
+  #unwritten(known: readonly StoredIncident[]): readonly StoredIncident[] {
+    const { clock, instance } = this.#options;
+    const now = clock.now();
+    return [...this.#seen].flatMap(([subject, seen]) => {
+      if (seen.isWritten || !isConfirmed(seen)) return [];
+      const open = known.find((one) => one.subject === subject && one.to === null) ?? null;
+      const to = now - seen.lastAt < BRIDGED_MS ? null : seen.lastAt;
+      return [{ ...merged(open, seen, instance), to }];
+    });
   }
 
   /** Looks at the present situations, and starts to write the store. */
@@ -166,11 +186,11 @@ export class Incidents {
     });
   }
 
-  #isForgotten({ firstAt, lastAt, isWritten }: Seen, now: number): boolean {
+  #isForgotten(seen: Seen, now: number): boolean {
+    const { lastAt, isWritten } = seen;
     if (lastAt === now) return false;
-    const isConfirmed = lastAt - firstAt >= CONFIRM_MS;
     const isLost = now - lastAt > KEPT_MS;
-    return !isConfirmed || isLost || (isWritten && now - lastAt >= BRIDGED_MS);
+    return !isConfirmed(seen) || isLost || (isWritten && now - lastAt >= BRIDGED_MS);
   }
 
   /** Runs once at a time, in the background. */
@@ -243,7 +263,7 @@ export class Incidents {
   }
 
   async #writeSeen(subject: string, seen: Seen, now: number): Promise<void> {
-    if (seen.lastAt - seen.firstAt < CONFIRM_MS) return;
+    if (!isConfirmed(seen)) return;
     const isHere = now - seen.lastAt < 2 * TICK_MS;
     // While it lasts at each heartbeat, and once when it is gone.
     if (isHere ? now - seen.writtenAt < HEARTBEAT_MS : seen.isWritten) return;
@@ -306,6 +326,8 @@ export class Incidents {
     }
   }
 }
+
+const isConfirmed = ({ firstAt, lastAt }: Seen) => lastAt - firstAt >= CONFIRM_MS;
 
 const isIncident = ({ look, kind }: Situation) => look !== 'info' && SITUATIONS[kind] !== 'none';
 

@@ -5,7 +5,7 @@ import type { Rejection } from '../shared/failure.ts';
 import { nextPacificMidnight } from '../shared/pacific-midnight.ts';
 import { digestOf } from '../shared/secret.ts';
 import type { Target } from '../shared/target.ts';
-import { type KeyReport, reportedScope } from './reports.ts';
+import { type KeyReport, reportedScope, type Unused } from './reports.ts';
 import { titleOf } from './situation.ts';
 import type { KeyStats } from './stats.ts';
 
@@ -48,16 +48,17 @@ export function reportKey(
 }
 
 /** A key that is out of use has no state for any model. */
-export const reportPausedKey = (
+export const reportUnusedKey = (
   key: ApiKey,
+  use: Unused,
   target: Target,
   inFlight: number,
   notes: KeyNotes,
 ): KeyReport => ({
   ...identify(key),
   ...notes,
-  ...{ model: target.label, state: 'paused', cause: null, source: null },
-  explanation: 'paused by the operator; out of use until it is resumed',
+  ...{ model: target.label, state: use, cause: null, source: null },
+  explanation: `${use} by the operator; out of use until it is resumed`,
   ...{ since: null, until: null, untilBy: null, scopes: [], inFlight, history: [] },
 });
 

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { SERVICE_ERROR_CODES } from '../failover/service-error.ts';
 import { OPERATIONS, OUTCOMES, REQUEST_ENDS } from '../failover/trace.ts';
 import type { ScopeState } from '../pool/inspection.ts';
-import { KEY_CHANGES, KEY_ORIGINS } from '../shared/api-key.ts';
-import type { DurableStore } from '../shared/durable-store.ts';
+import { KEY_CHANGES, KEY_ORIGINS, type KnownKey } from '../shared/api-key.ts';
+import { type DurableStore, STORE_SETTINGS } from '../shared/durable-store.ts';
 import { FAILURE_KINDS } from '../shared/failure.ts';
 import { CHECK_VERDICTS } from '../shared/key-check.ts';
 import { REDIS_STATES } from '../shared/shared-store.ts';
@@ -69,6 +69,9 @@ const untilBy = origin.meta({
 });
 const unavailable = z.enum(['cooling_down', 'exhausted']);
 export const KEY_STATES = ['available', ...unavailable.options] as const;
+/** The uses of a key that is not in the pool. */
+export const UNUSED = ['paused', 'retired'] as const satisfies KnownKey['use'][];
+export type Unused = (typeof UNUSED)[number];
 
 const finding = z.strictObject({
   scope: z
@@ -146,9 +149,9 @@ export const keyReport = z
       description: 'Where the key comes from: a variable, a file, or the operator at run time.',
     }),
     model: model.meta({ description: 'The model that this report is about.' }),
-    state: z.enum([...KEY_STATES, 'paused']).meta({
+    state: z.enum([...KEY_STATES, ...UNUSED]).meta({
       description:
-        '`cooling_down` comes back by itself, `exhausted` needs action, `paused` is out of use until an operator resumes it. Counts do not include paused keys.',
+        '`cooling_down` comes back by itself, `exhausted` needs action, `paused` and `retired` are out of use until an operator resumes them, and in no count.',
     }),
     cause: cause.nullable().meta({ description: 'Null: the key is available.' }),
     explanation: z
@@ -207,6 +210,10 @@ export const keysPage = z
     keys: z.array(keyReport),
     next: keyId.nullable().meta({ description: 'The next `after`. Null: the last page.' }),
     ...keptWhere,
+    missingSettings: z.array(z.enum(STORE_SETTINGS)).meta({
+      description:
+        'What has to be set so that changes last: `MASTER_KEY`, and `REDIS_URL` or `DATA_DIR`. Empty: they do.',
+    }),
     unreadable: z.array(keyId).meta({
       description:
         'Stored keys that this server cannot use, because another `MASTER_KEY` or a newer version has written them. They are kept as they are.',

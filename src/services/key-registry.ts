@@ -12,6 +12,7 @@ import { type Clock, isoTime, type Timer } from '../shared/clock.ts';
 import {
   type DurableStore,
   StaleWriteError,
+  type StoreSetting,
   StoreUnavailableError,
 } from '../shared/durable-store.ts';
 import {
@@ -52,6 +53,8 @@ export interface KeyRegistryOptions {
   readonly providers: readonly ProviderFacts[];
   /** A store that outlives the process needs a sealer whose secret does too. */
   readonly store: DurableStore;
+  /** What keeps the store from outliving the process. */
+  readonly missingSettings: readonly StoreSetting[];
   readonly sealer: Sealer;
   /** Must already hold the keys of the settings. */
   readonly pool: Pick<KeyPool, 'put' | 'remove'>;
@@ -183,6 +186,11 @@ export class KeyRegistry implements KnownKeys {
   /** Where changes are kept. */
   get storage(): DurableStore['kind'] {
     return this.#options.store.kind;
+  }
+
+  /** Empty: changes are kept. */
+  get missingSettings(): readonly StoreSetting[] {
+    return this.#options.missingSettings;
   }
 
   /** The ids of the stored keys that another `MASTER_KEY` or a newer version has written; they are kept as they are. */
@@ -441,7 +449,7 @@ export class KeyRegistry implements KnownKeys {
     const { labels = {}, use = 'used' } = stored ?? {};
     const origin = this.#settings.fileKeys.has(id) ? 'file' : 'environment';
     return {
-      key: keyOf(id, base, stored),
+      key: keyOf(id, base, stored, made?.key.secret),
       origin: base === null ? 'added' : origin,
       use,
       lastChange: stored !== null && 'last' in stored ? stored.last : null,
@@ -500,21 +508,38 @@ const contentOf = ({ key, base, stored }: Entry): Content =>
     use: 'used',
   };
 
-/** Without its billing account. */
-function keyOf(id: string, base: ApiKey | null, stored: Content | null): ApiKey {
+/**
+ * Without its billing account.
+ *
+ * @param before kept while the text is the same: the last check is found by it
+ */
+function keyOf(
+  id: string,
+  base: ApiKey | null,
+  stored: Content | null,
+  before: Secret | undefined,
+): ApiKey {
   const labels = stored?.labels ?? {};
   const personaId = labelOf(labels.personaId, base?.personaId);
   return {
     id,
     provider: base?.provider ?? stored?.provider ?? '',
     project: labelOf(labels.project, base?.project) ?? id,
-    secret: secretOf(id, base, stored?.text ?? null),
+    secret: secretOf(id, base, stored?.text ?? null, before),
     ...(personaId === null ? {} : { personaId }),
   };
 }
 
-const secretOf = (id: string, base: ApiKey | null, ownText: string | null) =>
-  base === null || ownText !== null ? new Secret(id, ownText ?? '') : base.secret;
+function secretOf(
+  id: string,
+  base: ApiKey | null,
+  ownText: string | null,
+  before: Secret | undefined,
+): Secret {
+  if (base !== null && ownText === null) return base.secret;
+  const text = ownText ?? '';
+  return before?.reveal() === text ? before : new Secret(id, text);
+}
 
 const labelOf = (own: string | null | undefined, otherwise: string | undefined) =>
   (own === undefined ? otherwise : own) ?? null;

@@ -80,6 +80,10 @@ export interface NumberRow {
 /** How long the id of a batch is kept, in milliseconds. */
 export const KEEP_BATCH_MS = 600_000;
 
+/** The settings by which changes of the keys outlive the process: `MASTER_KEY`, and one of the others. */
+export const STORE_SETTINGS = ['MASTER_KEY', 'REDIS_URL', 'DATA_DIR'] as const;
+export type StoreSetting = (typeof STORE_SETTINGS)[number];
+
 /** A store without the check of its version and of the `MASTER_KEY`. */
 export type StoreBackend = Omit<DurableStore, 'fault'>;
 

@@ -8,6 +8,7 @@ import { startInstance } from '../support/instances.ts';
 import { openAsAdmin } from '../support/log-in.ts';
 import { freePort } from '../support/redis.ts';
 import { type App, flow, startApp } from '../support/start-app.ts';
+import { emptyFolder } from '../support/stores.ts';
 import { writeToolsFile } from '../support/tools-file.ts';
 
 const MINUTE = 60_000;
@@ -16,6 +17,7 @@ const QUESTION = {
   model: 'gemini-flash-latest',
   messages: [{ role: 'user', content: 'Hi' }],
 };
+const MASTER_KEY = 'a-master-key-of-forty-characters-or-so-1';
 const TWO = { GOOGLE_API_KEY: 'g-one', GOOGLE_API_KEY_2: 'g-two', ADMIN_TOKEN };
 
 const manyKeys = (number: number) => ({
@@ -430,6 +432,97 @@ describeInBrowser('the dashboard', (browser) => {
     expect(await tile.getAttribute('title')).toBe(
       'Unknown: the store of the usage could not be read.',
     );
+  });
+
+  it('says that incidents may be missing while Redis is gone, and shows those that are known', async () => {
+    const REDIS_URL = `redis://127.0.0.1:${await freePort()}`;
+    const app = await startApp({ environment: { ...TWO, REDIS_URL } });
+    const page = await open(app, /status of 503/);
+    const incidents = page.getByRole('region', { name: 'Incidents' });
+    await incidents
+      .getByText('The store does not answer: other incidents may be missing.')
+      .waitFor();
+    expect(await incidents.getByText('None.').count()).toBe(0);
+    await page.goto(`${app.url}/dashboard#incident=of-another-instance`);
+    await panelOf(page, 'Incident of-another-instance')
+      .getByText('This incident cannot be read now.')
+      .waitFor();
+    await page.keyboard.press('Escape');
+    await incidents.scrollIntoViewIfNeeded();
+    await expect
+      .poll(
+        () => {
+          app.clock.advance(3000);
+          return incidents.getByText('going on').count();
+        },
+        { timeout: 25_000, interval: 200 },
+      )
+      .toBe(1);
+  });
+
+  it('finds a retired key by its filter, and resumes it there', async () => {
+    const app = await startApp({ environment: TWO });
+    const page = await open(app);
+    await keyRow(page, 'google-2').getByRole('link').click();
+    const panel = panelOf(page, 'Key google-2');
+    await panel.getByText('The environment: a change to it holds until the restart').waitFor();
+    await panel.getByRole('button', { name: 'Retire…' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Retire google-2' });
+    await dialog.getByText(/stays retired until the restart, or until it is resumed/).waitFor();
+    await dialog.getByRole('button', { name: 'Retire key' }).click();
+    await expect.poll(() => keyRow(page, 'google-2').count()).toBe(0);
+    await page.getByLabel('State').selectOption('retired');
+    await keyRow(page, 'google-2').getByText('retired').waitFor();
+    await page.getByLabel('State').selectOption('Every state');
+    await keyRow(page, 'google').waitFor();
+    await page.goto(`${app.url}/dashboard#key=google-2`);
+    await panel.getByText('Retired by the operator; out of use until it is resumed.').waitFor();
+    expect(await panel.locator('.actions button').allInnerTexts()).toEqual(['Check', 'Resume']);
+    await panel.getByRole('button', { name: 'Resume' }).click();
+    await page.getByRole('button', { name: 'Resume key' }).click();
+    await panel.getByText('● available').waitFor();
+  });
+
+  it.each([
+    [{}, 'in memory until the restart. To keep them, set MASTER_KEY, and REDIS_URL or DATA_DIR.'],
+    [{ DATA_DIR: '' }, 'in memory until the restart. To keep them, set MASTER_KEY.'],
+    [{ MASTER_KEY }, 'in memory until the restart. To keep them, set REDIS_URL or DATA_DIR.'],
+    [{ MASTER_KEY, DATA_DIR: '' }, 'in DATA_DIR and outlive a restart.'],
+  ])(
+    'says what keeps changes to keys, and what that means for a retired one: %j',
+    async (given, says) => {
+      const dataDir = 'DATA_DIR' in given ? { DATA_DIR: await emptyFolder() } : {};
+      const app = await startApp({ environment: { ...TWO, ...given, ...dataDir } });
+      const page = await open(app);
+      await page.getByText(`Changes to keys are kept ${says}`, { exact: true }).waitFor();
+      await keyRow(page, 'google-2').getByRole('link').click();
+      const panel = panelOf(page, 'Key google-2');
+      await panel.getByText(/^The environment/).waitFor();
+      const lasts = says.endsWith('outlive a restart.');
+      expect(await panel.getByText('holds until the restart').count()).toBe(lasts ? 0 : 1);
+      await panel.getByRole('button', { name: 'Retire…' }).click();
+      const until = lasts
+        ? 'until its text changes, or until it is resumed'
+        : 'until the restart, or';
+      await page.getByRole('dialog', { name: 'Retire google-2' }).getByText(until).waitFor();
+    },
+  );
+
+  it('speaks of force, not of JSON, where a key that is still refused is to be released', async () => {
+    const environment = { GOOGLE_API_KEY: 'g-one', KEY_WAIT_SECONDS: '0', ADMIN_TOKEN };
+    const app = await startApp({ environment, standin: firstIs({ fault: { kind: 'leaked' } }) });
+    await ask(app, 1);
+    const page = await open(app, /status of 409/);
+    await keyRow(page, 'google').getByRole('link').click();
+    await panelOf(page, 'Key google').getByRole('button', { name: 'Release' }).click();
+    const dialog = page.getByRole('dialog', { name: 'Release google' });
+    await dialog.getByRole('button', { name: 'Release key' }).click();
+    await dialog
+      .getByText(/not released: fix it at the provider, or release it by force\.$/)
+      .waitFor();
+    await dialog.getByLabel(/^Release it by force/).check();
+    await dialog.getByRole('button', { name: 'Release key' }).click();
+    await panelOf(page, 'Key google').getByText('● available').waitFor();
   });
 
   it('goes to the login when the session has ended', async () => {

@@ -128,7 +128,7 @@ export async function checkBeforeRelease(
   return { check, sentence: `${BEGINNINGS[verdict] ?? 'Released.'} ${sentence}` };
 }
 
-const NOT_RELEASED = '— The key was not released: fix it at the provider, or send {"force": true}.';
+const NOT_RELEASED = '— The key was not released: fix it at the provider, or release it by force.';
 
 const BEGINNINGS: Partial<Record<KeyCheck['verdict'], string>> = {
   unreachable: 'Released, although the check got no answer.',

@@ -46,13 +46,16 @@ export function historyRoutes(
         access.require,
         async ({ params }, response) => {
           const request = await view.request(String(params.id));
-          if (request === null) throw new HttpError('not_found', 'This request is not known.');
+          if (request === null) throw new HttpError('not_found', NOT_KNOWN);
           sendJson(response, 200, { request });
         },
       ],
     },
   ];
 }
+
+const NOT_KNOWN =
+  'This request is not known. It is older, or it was refused before it needed a key: the log has it under its requestId.';
 
 const requestAnswer = z.strictObject({ request: requestReport }).meta({ id: 'RequestAnswer' });
 

@@ -31,9 +31,14 @@ const incidentsQuery = z.strictObject({
 const incidentsAnswer = z
   .strictObject({
     incidents: z.array(incidentReport).max(MAX_LISTED),
+    isComplete: z.boolean().meta({
+      description:
+        'False while the store does not answer: only what this instance knows of is listed.',
+    }),
     areAnnounced: z.boolean().meta({ description: 'Whether `ALERT_WEBHOOK_URL` is set.' }),
   })
   .meta({ id: 'Incidents' });
+export type IncidentsAnswer = z.output<typeof incidentsAnswer>;
 
 const alertTest = z
   .strictObject({
@@ -64,9 +69,10 @@ export const incidentRoutes = (
       async ({ query }, response) => {
         const { since } = validate(incidentsQuery, query);
         const from = since === undefined ? 0 : Date.parse(since);
-        const incidents = await options.incidents.list(from);
+        const { incidents, isComplete } = await options.incidents.list(from);
         sendJson(response, 200, {
           incidents: incidents.slice(0, MAX_LISTED),
+          isComplete,
           areAnnounced: options.alerts !== null,
         });
       },

@@ -11,6 +11,7 @@ import {
   keyReport,
   keysPage,
   placeOf,
+  UNUSED,
 } from '../../observability/reports.ts';
 import { type ImportedKey, readImport } from '../../services/key-import.ts';
 import {
@@ -203,7 +204,7 @@ export function keyRoutes(access: AdminAccess, options: KeyRoutesOptions): Route
       id: 'retireKey',
       summary: 'Take a key out for good',
       description:
-        'Its answers in flight continue. An added key is forgotten. A key of a variable or a file stays retired after a restart, until the variable holds another text or the key is resumed.',
+        'Its answers in flight continue. An added key is forgotten. A key of a variable or a file stays retired until its text changes or it is resumed, or until the restart where changes do not last.',
     },
   ];
 }
@@ -228,10 +229,10 @@ const createKeysQuery = (targets: readonly Target[]) =>
         'The state for this model, which is one of those in `GET /api/overview`. Default: the first of each service.',
     }),
     state: z
-      .enum([...KEY_STATES, 'paused'])
+      .enum([...KEY_STATES, ...UNUSED])
       .optional()
       .meta({
-        description: 'Only the keys in this state.',
+        description: 'Only the keys in this state. Default: all but the retired ones.',
       }),
     search: z.string().trim().min(1).max(100).optional().meta({
       description:
@@ -264,7 +265,8 @@ function listKeys({ view, registry }: KeyRoutesOptions, query: KeysQuery): KeysP
   if (after !== undefined && start === 0) throw invalidField('after', 'There is no such key.');
   const found = search === undefined ? null : view.search(search);
   const matches = (row: Row) =>
-    (state === undefined || row.state === state) && (found === null || found.has(row.id));
+    (state === undefined ? row.state !== 'retired' : row.state === state) &&
+    (found === null || found.has(row.id));
   const rest = all.slice(start).filter(matches);
   const page = rest.slice(0, limit);
   return {
@@ -272,6 +274,7 @@ function listKeys({ view, registry }: KeyRoutesOptions, query: KeysQuery): KeysP
     keys: view.keys(page),
     next: rest.length > limit ? (page.at(-1)?.id ?? null) : null,
     ...placeOf(registry.storage),
+    missingSettings: [...registry.missingSettings],
     unreadable: [...registry.unreadable],
   };
 }
@@ -281,10 +284,13 @@ const byTrouble = (a: Row, b: Row) =>
 
 const returnOf = (row: Row) => ('until' in row ? (row.until ?? 0) : 0);
 
-const TROUBLE = { exhausted: 0, cooling_down: 1, paused: 2, available: 3 } satisfies Record<
-  Row['state'],
-  number
->;
+const TROUBLE = {
+  exhausted: 0,
+  cooling_down: 1,
+  paused: 2,
+  available: 3,
+  retired: 4,
+} satisfies Record<Row['state'], number>;
 
 function targetsFor({ targets }: AdminView, { service, model }: KeysQuery): readonly Target[] {
   const asked = targets.filter(({ provider }) => service === undefined || provider === service);
@@ -391,9 +397,7 @@ const exportedKey = z.strictObject({
     .shape,
   provider: z.string().meta({ examples: ['google'] }),
   origin: z.enum(KEY_ORIGINS),
-  state: z
-    .enum([...KEY_STATES, 'paused', 'retired'])
-    .meta({ description: 'For the default model.' }),
+  state: z.enum([...KEY_STATES, ...UNUSED]).meta({ description: 'For the default model.' }),
 });
 
 const exported = z.strictObject({ keys: z.array(exportedKey) }).meta({ id: 'ExportedKeys' });
@@ -571,8 +575,9 @@ function retireKey({ registry }: KeyRoutesOptions): RequestHandler {
 
 /** @throws KeyChangeError for a key that is not in the pool */
 async function whereUsed(registry: KeyRegistry, id: string, act: () => boolean): Promise<void> {
-  if (registry.get(id)?.use === 'paused') {
-    throw new KeyChangeError('conflict', `${id} is paused: resume it instead.`);
+  const { use = 'used' } = registry.get(id) ?? {};
+  if (use !== 'used') {
+    throw new KeyChangeError('conflict', `${id} is ${use}: resume it instead.`);
   }
   if (!act()) throw new KeyChangeError('not_found', 'There is no such key.');
 }

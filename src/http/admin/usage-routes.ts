@@ -31,7 +31,7 @@ export const usageRoutes = (guard: RequestHandler, usage: UsageStats): Route[] =
       description: 'The sums, sorted by their names.',
       content: { 'application/json': usageReport, [CSV]: z.string() },
     },
-    errors: ['overloaded'],
+    errors: ['store_unavailable'],
     handlers: [guard, getUsage(usage)],
   },
 ];
@@ -84,7 +84,7 @@ function getUsage(usage: UsageStats): RequestHandler {
 function explain(error: unknown): never {
   if (!(error instanceof StoreUnavailableError)) throw error;
   const message = 'The store does not answer. Nothing is lost: try again soon.';
-  throw new HttpError('overloaded', message, { cause: error });
+  throw new HttpError('store_unavailable', message, { cause: error });
 }
 
 /** The name of a file whose rows are cut says so. */

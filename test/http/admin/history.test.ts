@@ -132,6 +132,22 @@ it('a group of failures leads to its requests after many successes, with all att
   expect(await requestWith(app, 'fine-0')).toBe(404);
 });
 
+it('a request that was refused before it needed a key is not known, and the answer says where to look', async () => {
+  const app = await startApp({ environment: { ...TWO, RATE_LIMIT_CHAT: '1' } });
+  const ask = (message: string, id: string) =>
+    app.post('/api/chat', { message }, { 'x-request-id': id });
+  expect((await ask('', 'faulty')).status).toBe(400);
+  expect((await ask('Hi', 'too-many')).status).toBe(429);
+  for (const id of ['faulty', 'too-many']) {
+    const { status, body } = await app.get(`/api/requests/${id}`, AS_ADMIN);
+    expect([status, body.error.message]).toEqual([
+      404,
+      'This request is not known. It is older, or it was refused before it needed a key: the log has it under its requestId.',
+    ]);
+    expect(app.logs).toContainEqual(expect.objectContaining({ msg: 'request', requestId: id }));
+  }
+});
+
 it('an answer costs what the usage says: its tokens, and the price of an answered request', async () => {
   const price = { input: 0.01, output: 0.04, request: 1e-6 };
   const PRICES = writeToolsFile({ currency: 'EUR', models: { [MODEL]: price } });

@@ -11,9 +11,11 @@ import { ifInstalled } from '../../support/installed.ts';
 import { startInstance, startProviders } from '../../support/instances.ts';
 import { REDIS_SERVER, startRedis } from '../../support/redis.ts';
 import { type App, flow, startApp } from '../../support/start-app.ts';
+import { emptyFolder, openedStore } from '../../support/stores.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
+const SOON = { timeout: 10_000, interval: 20 };
 const ONE = { ADMIN_TOKEN, GOOGLE_API_KEY: 'g-one', KEY_WAIT_SECONDS: '0' };
 
 const closing: (() => void)[] = [];
@@ -396,6 +398,52 @@ describe('the test of the alert webhook', () => {
     const without = await startApp({ environment: ONE });
     expect((await test(without)).sentence).toBe('ALERT_WEBHOOK_URL is not set.');
   });
+});
+
+it('a store that must not be written is an incident, although the store does not have it', async () => {
+  const dataDir = await emptyFolder();
+  const app = await startApp({ environment: { ...ONE, DATA_DIR: dataDir } });
+  const newer = await openedStore({ dataDir });
+  await newer.write('meta', [{ name: 'format', text: '2' }]);
+  await vi.waitFor(async () => {
+    await pass(app, 3 * SECOND);
+    expect(await incidentsOf(app)).toMatchObject([{ kind: 'store_down', to: null }]);
+  }, SOON);
+});
+
+ifInstalled(REDIS_SERVER, 'while Redis is gone', () => {
+  it('an instance lists the incidents that it knows, says that others may be missing, and has no usage', async () => {
+    const redis = await startRedis();
+    const app = await startApp({
+      environment: { ...ONE, REDIS_URL: redis.url },
+      standin: { keys: [{ key: 'g-one', service: 'google', limits: { rpd: 1 } }] },
+    });
+    for (let i = 0; i < 2; i += 1) await app.chat('Hi');
+    await pass(app, 15 * SECOND);
+    const { body: whole } = await app.get('/api/incidents', AS_ADMIN);
+    expect([kinds(whole.incidents), whole.isComplete]).toEqual([['keys_out'], true]);
+    await redis.signal('SIGKILL');
+    await vi.waitFor(async () => {
+      await pass(app, 3 * SECOND);
+      const { body } = await app.get('/api/incidents', AS_ADMIN);
+      expect(kinds(body.incidents)).toEqual(['sharing_down', 'keys_out']);
+      expect(body).toMatchObject({ isComplete: false, incidents: [{ to: null }, { to: null }] });
+    }, SOON);
+    const usage = await app.get('/api/usage', AS_ADMIN);
+    expect([usage.status, usage.body.error.code]).toEqual([503, 'store_unavailable']);
+    await app.post('/api/keys/google/release', {}, AS_ADMIN);
+    await pass(app, 2 * MINUTE);
+    const [down, out] = await incidentsOf(app);
+    expect([down?.to, typeof out?.to]).toEqual([null, 'string']);
+    await redis.startAgain();
+    await vi.waitFor(async () => {
+      await pass(app, 3 * SECOND);
+      const { body } = await app.get('/api/incidents', AS_ADMIN);
+      expect(kinds(body.incidents)).toEqual(['sharing_down', 'keys_out']);
+      expect(body.isComplete).toBe(true);
+      expect(body.incidents.map(({ id }: { id: string }) => id)).toEqual([down.id, out.id]);
+    }, SOON);
+  }, 40_000);
 });
 
 ifInstalled(REDIS_SERVER, 'several instances with one Redis', () => {

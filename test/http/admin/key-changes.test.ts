@@ -262,6 +262,63 @@ describe('pausing and retiring a key', () => {
   });
 });
 
+it('a key of the settings that was retired is listed on request, and says that it can be resumed', async () => {
+  const app = await start(TWO);
+  for (const id of ['google', 'google-2']) await post(app, `/${id}/retire`, { reason: 'old' });
+  await post(app, '/google-2/resume');
+  expect(await states(app)).toEqual({ 'google-2': 'available' });
+  expect((await list(app, '?search=google&sort=trouble')).total).toBe(1);
+  const { total, keys } = await list(app, '?state=retired');
+  expect([total, keys]).toMatchObject([
+    1,
+    [{ id: 'google', state: 'retired', lastAction: { action: 'retire', why: 'old' }, scopes: [] }],
+  ]);
+  expect(keys[0]?.explanation).toMatch(/^retired by the operator; .*resumed/);
+  for (const action of ['release', 'park']) {
+    const { status, body } = await post(app, `/google/${action}`);
+    expect([status, body.error.message]).toEqual([409, 'google is retired: resume it instead.']);
+  }
+  expect(await app.counts()).toMatchObject({ total: 1 });
+  expect((await post(app, '/google/resume')).body.key.state).toBe('available');
+  expect((await list(app, '?state=retired')).total).toBe(0);
+});
+
+it('the check of a key stays until its text changes', async () => {
+  const app = await start(TWO);
+  await add(app, NEW);
+  await post(app, '/check');
+  const checked = async () =>
+    Object.fromEntries((await list(app)).keys.map((key) => [key.id, key.lastCheck?.verdict]));
+  const all = { google: 'works', 'google-2': 'works', 'google-r1': 'works' };
+  expect(await checked()).toEqual(all);
+  for (const id of ['google-2', 'google-r1']) {
+    for (const action of ['pause', 'resume']) {
+      await post(app, `/${id}/${action}`);
+      expect(await checked(), action).toEqual(all);
+    }
+    await call(app, 'PATCH', `/${id}`, { project: 'blue' });
+  }
+  expect(await checked()).toEqual(all);
+  await post(app, '/google-2/replace', { key: 'g-other-12345' });
+  await post(app, '/google-2/pause');
+  expect(await checked()).toEqual({ ...all, 'google-2': undefined });
+});
+
+it('the list says which settings would keep changes beyond the restart', async () => {
+  const dataDir = { DATA_DIR: await emptyFolder() };
+  for (const [environment, missingSettings] of [
+    [{}, ['MASTER_KEY', 'REDIS_URL', 'DATA_DIR']],
+    [{ MASTER_KEY }, ['REDIS_URL', 'DATA_DIR']],
+    [dataDir, ['MASTER_KEY']],
+    [{ MASTER_KEY, ...dataDir }, []],
+  ] as const) {
+    expect(await list(await start({ ...TWO, ...environment }))).toMatchObject({
+      missingSettings,
+      lasts: missingSettings.length === 0,
+    });
+  }
+});
+
 it('replacing a key forgets what was found about the old text, and keeps id and labels', async () => {
   const app = await start(
     { GOOGLE_API_KEY: TWO.GOOGLE_API_KEY, GOOGLE_API_KEY_PROJECT: 'blue' },

@@ -22,7 +22,7 @@ import { totalsView } from './totals.js';
 import { usagePath, usageView } from './usage.js';
 import { headline, verdictView } from './verdict.js';
 
-/** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
+/** @import { IncidentsAnswer } from '../../admin/incident-routes.ts' */
 /** @import { History, KeysPage, Overview, UsageReport as Usage } from '../../../observability/reports.ts' */
 /** @import { ClientList } from '../../admin/client-routes.ts' */
 /** @import { Filter } from './keys.js' */
@@ -77,7 +77,7 @@ const historyFeed = createFeed({
   everyMs: 10_000,
   sections: ['history'],
 });
-/** @type {ReturnType<typeof createFeed<{ incidents: Incident[], areAnnounced: boolean }>>} */
+/** @type {ReturnType<typeof createFeed<IncidentsAnswer>>} */
 const incidentsFeed = createFeed({
   path: () => '/api/incidents',
   everyMs: 10_000,
@@ -112,9 +112,9 @@ const panel = createPanel({
   times: () => timesOf(isStale()),
   page: () => state.page,
   overview: () => state.overview,
-  incidents: () => incidentsFeed.value?.incidents ?? null,
+  incidents: () => incidentsFeed.value,
   clients: () => clientsFeed.value?.clients ?? null,
-  actOnKey: (key, action) => askToAct(key, action, changed),
+  actOnKey: (key, action) => askToAct(key, action, { lasts: state.page?.lasts === true, changed }),
   actOnClient: (client, action) => {
     if (clientsFeed.value !== null) {
       askToActOnClient(clientsFeed.value, client, action, changed);
@@ -261,10 +261,7 @@ const historySection = () =>
 const incidentsSection = (overview) =>
   incidentsFeed.value === null
     ? null
-    : incidentsView(incidentsFeed.value.incidents, {
-        now: overview.now,
-        testAlerts: incidentsFeed.value.areAnnounced ? askToTestAlerts : null,
-      });
+    : incidentsView(incidentsFeed.value, { now: overview.now, testAlerts: askToTestAlerts });
 
 /** @param {Overview} overview */
 function clientsSection({ now: reportedAt }) {

@@ -6,6 +6,7 @@ import { openForm } from './form-dialog.js';
 import { bothTimes, fact, moment, number, plain, roughly, serviceName, span } from './labels.js';
 
 /** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
+/** @import { IncidentsAnswer } from '../../admin/incident-routes.ts' */
 /** @import { Overview } from '../../../observability/reports.ts' */
 
 const SHOWN = 8;
@@ -13,16 +14,20 @@ const SHOWN = 8;
 /**
  * What happened in the last thirty days, newest first.
  *
- * @param {readonly Incident[]} incidents
- * @param {{ now: string, testAlerts: (() => void) | null }} options without a webhook there is no test
+ * @param {IncidentsAnswer} answer
+ * @param {{ now: string, testAlerts: () => void }} options without a webhook there is no test
  */
-export const incidentsView = (incidents, { now, testAlerts }) => html`
+export const incidentsView = (
+  { incidents, areAnnounced, isComplete = true },
+  { now, testAlerts },
+) => html`
   <section class="card" id="incidents" aria-labelledby="incidents-title">
     <div class="row head">
       <h2 id="incidents-title">Incidents <span class="quiet">last 30 days</span></h2>
-      ${testAlerts === null ? null : html`<button type="button" @click=${testAlerts}>Test alert</button>`}
+      ${areAnnounced ? html`<button type="button" @click=${testAlerts}>Test alert</button>` : null}
     </div>
-    ${incidents.length === 0 ? html`<p class="quiet">None.</p>` : null}
+    ${isComplete ? null : html`<p class="wait">The store does not answer: other incidents may be missing.</p>`}
+    ${isComplete && incidents.length === 0 ? html`<p class="quiet">None.</p>` : null}
     ${list(incidents.slice(0, SHOWN), now)}
     ${
       incidents.length <= SHOWN

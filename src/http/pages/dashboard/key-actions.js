@@ -51,7 +51,7 @@ const FORCE = {
   name: 'force',
   label: 'Check',
   kind: 'several',
-  options: [{ value: 'yes', text: 'Release it even if the provider rejects it' }],
+  options: [{ value: 'yes', text: 'Release it by force, even if the provider rejects it' }],
 };
 
 /** Empty fields are left out. @param {Given} given */
@@ -161,15 +161,15 @@ function checksView(checks) {
 /**
  * @param {KeyReport} key
  * @param {KeyAction} action
- * @param {() => Promise<void>} changed
+ * @param {{ lasts: boolean, changed: () => Promise<void> }} options whether changes outlive the restart
  */
-export function askToAct(key, action, changed) {
+export function askToAct(key, action, { lasts, changed }) {
   const path = `/api/keys/${encodeURIComponent(key.id)}`;
   const {
     done,
     send = (given) => change('POST', `${path}/${action}`, filled(given)),
     ...form
-  } = forms(key, path)[action];
+  } = forms(key, path, lasts)[action];
   openForm({
     ...form,
     async carryOut(given) {
@@ -191,9 +191,10 @@ const checkView = ({ verdict, sentence, ms }) => html`
 /**
  * @param {KeyReport} key
  * @param {string} path
+ * @param {boolean} lasts
  * @returns {Record<KeyAction, { title: string, text: string, fields: readonly Field[], submit: string, done: string, send?: (given: Given) => Promise<any> }>}
  */
-const forms = (key, path) => ({
+const forms = (key, path, lasts) => ({
   check: {
     title: `Check ${key.id}`,
     text: 'Asks the provider with a call that uses no quota.',
@@ -262,12 +263,26 @@ const forms = (key, path) => ({
   },
   retire: {
     title: `Retire ${key.id}`,
-    text: 'The key leaves the pool for good; running requests finish. A key of a variable or a file stays retired until its text changes.',
+    text: `The key leaves the pool${key.origin === 'added' ? ' for good' : ''}; running requests finish.${staysRetired(key, lasts)}`,
     fields: [REASON],
     submit: 'Retire key',
     done: 'was retired',
   },
 });
+
+/**
+ * Another retired key is forgotten.
+ *
+ * @param {KeyReport} key
+ * @param {boolean} lasts
+ */
+function staysRetired({ origin }, lasts) {
+  if (origin === 'added') return '';
+  // A file is read again while the server runs.
+  const changes = lasts || origin === 'file' ? ['until its text changes'] : [];
+  const ends = [...changes, ...(lasts ? [] : ['until the restart']), 'or until it is resumed'];
+  return ` It stays retired ${ends.join(', ')}.`;
+}
 
 /**
  * @param {KeyReport} key

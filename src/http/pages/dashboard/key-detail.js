@@ -8,16 +8,21 @@ import { bothTimes, duration, fact, moment, number, plain, sentence, stateOf } f
 /** @import { Times } from './keys.js' */
 /** @typedef {'check' | 'release' | 'park' | 'pause' | 'resume' | 'labels' | 'replace' | 'retire'} KeyAction */
 
+/** @param {KeyReport} key */
+const isNotRetired = ({ state }) => state !== 'retired';
+/** @param {KeyReport} key */
+const isUsed = ({ state }) => state !== 'paused' && state !== 'retired';
+
 /** @type {readonly { action: KeyAction, text: string, isFor?: (key: KeyReport) => boolean }[]} */
 const ACTIONS = [
   { action: 'check', text: 'Check' },
   { action: 'release', text: 'Release', isFor: ({ scopes }) => scopes.length > 0 },
-  { action: 'park', text: 'Park…', isFor: ({ state }) => state !== 'paused' },
-  { action: 'pause', text: 'Pause…', isFor: ({ state }) => state !== 'paused' },
-  { action: 'resume', text: 'Resume', isFor: ({ state }) => state === 'paused' },
-  { action: 'labels', text: 'Labels…' },
-  { action: 'replace', text: 'Replace…' },
-  { action: 'retire', text: 'Retire…' },
+  { action: 'park', text: 'Park…', isFor: isUsed },
+  { action: 'pause', text: 'Pause…', isFor: isUsed },
+  { action: 'resume', text: 'Resume', isFor: (key) => !isUsed(key) },
+  { action: 'labels', text: 'Labels…', isFor: isNotRetired },
+  { action: 'replace', text: 'Replace…', isFor: isNotRetired },
+  { action: 'retire', text: 'Retire…', isFor: isNotRetired },
 ];
 
 /**
@@ -25,10 +30,9 @@ const ACTIONS = [
  *
  * @param {KeyReport} key
  * @param {Overview} overview
- * @param {Times} times
- * @param {(key: KeyReport, action: KeyAction) => void} act
+ * @param {{ times: Times, lasts: boolean, act: (key: KeyReport, action: KeyAction) => void }} options whether changes outlive the restart
  */
-export function keyDetail(key, overview, times, act) {
+export function keyDetail(key, overview, { times, lasts, act }) {
   const now = new Date(times.now).toISOString();
   const { word, sign, look } = stateOf(key, overview);
   return html`
@@ -45,7 +49,7 @@ export function keyDetail(key, overview, times, act) {
     </div>
     ${keyBar(key, times)}
     <dl class="facts">
-      ${identity(key)} ${stretch(key, now)}
+      ${identity(key, lasts)} ${stretch(key, now)}
       ${fact('Calls', numbers(key))}
       ${key.latency === null ? null : fact('First words', `${duration(key.latency.p50Ms)}, p95 ${duration(key.latency.p95Ms)}, last 5 minutes`)}
       ${lastCheck(key.lastCheck ?? null, now)} ${lastError(key, now)} ${lastAction(key, now)}
@@ -54,14 +58,22 @@ export function keyDetail(key, overview, times, act) {
   `;
 }
 
-/** @param {KeyReport} key */
-const identity = (key) => [
+/**
+ * @param {KeyReport} key
+ * @param {boolean} lasts
+ */
+const identity = (key, lasts) => [
   fact('Service, model', `${key.service}, ${key.model}`),
   fact('Project', key.project),
   typeof key.billing === 'string' ? fact('Billing account', key.billing) : null,
   typeof key.personaId === 'string' ? fact('Persona', key.personaId) : null,
   fact('Fingerprint', html`<span class="mono">${key.fingerprint}</span>`),
-  key.origin === undefined ? null : fact('Comes from', ORIGINS[key.origin]),
+  key.origin === undefined
+    ? null
+    : fact(
+        'Comes from',
+        `${ORIGINS[key.origin]}${lasts ? '' : ': a change to it holds until the restart'}`,
+      ),
 ];
 
 /**
@@ -93,7 +105,7 @@ const findings = ({ scopes }, now) =>
 
 /** @type {Record<'environment' | 'file' | 'added', string>} */
 const ORIGINS = {
-  environment: 'The environment: a change to it holds until the restart',
+  environment: 'The environment',
   file: 'A file',
   added: 'Added at run time',
 };

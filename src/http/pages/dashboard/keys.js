@@ -85,12 +85,16 @@ const unreadableText = ({ unreadable = [] }) =>
     : html`<p class="small wait">${count(unreadable.length, 'stored key')} cannot be read, because another MASTER_KEY or a newer version wrote ${unreadable.length === 1 ? 'it' : 'them'}: ${unreadable.slice(0, 10).join(', ')}.</p>`;
 
 /** @param {KeysPage} page */
-function storageText({ storage, lasts }) {
+function storageText({ storage, lasts, missingSettings = [] }) {
   if (storage === undefined) return null;
   const where = { redis: 'in Redis', file: 'in DATA_DIR', memory: 'in memory' }[storage];
-  return lasts === true
-    ? `Changes to keys are kept ${where} and outlive a restart.`
-    : `Changes to keys are kept ${where} until the restart. To keep them, set MASTER_KEY, and REDIS_URL or DATA_DIR if neither is set.`;
+  if (lasts === true) return `Changes to keys are kept ${where} and outlive a restart.`;
+  const missing = [
+    ...missingSettings.filter((name) => name === 'MASTER_KEY'),
+    ...(missingSettings.includes('DATA_DIR') ? ['REDIS_URL or DATA_DIR'] : []),
+  ];
+  const remedy = missing.length === 0 ? '' : ` To keep them, set ${missing.join(', and ')}.`;
+  return `Changes to keys are kept ${where} until the restart.${remedy}`;
 }
 
 /**

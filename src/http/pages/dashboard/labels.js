@@ -12,6 +12,7 @@ export const STATES = {
   cooling_down: { word: 'cooling down', sign: '◐', look: 'wait' },
   exhausted: { word: 'needs action', sign: '✕', look: 'bad-text' },
   paused: { word: 'paused', sign: '‖', look: 'quiet' },
+  retired: { word: 'retired', sign: '–', look: 'quiet' },
 };
 
 /** @param {Overview['services'][number]['models'][number]} model */

@@ -7,9 +7,9 @@ import { keyDetail } from './key-detail.js';
 import { traceView } from './trace.js';
 
 /** @import { TemplateResult } from 'lit-html' */
-/** @import { IncidentReport as Incident } from '../../../observability/incident-report.ts' */
 /** @import { KeyReport, KeysPage, Overview, RequestReport } from '../../../observability/reports.ts' */
 /** @import { ClientList } from '../../admin/client-routes.ts' */
+/** @import { IncidentsAnswer } from '../../admin/incident-routes.ts' */
 /** @typedef {ClientList['clients'][number]} Client */
 /** @import { KeyAction } from './key-detail.js' */
 /** @import { Times } from './keys.js' */
@@ -18,7 +18,7 @@ import { traceView } from './trace.js';
  * @property {() => Times} times
  * @property {() => KeysPage | null} page
  * @property {() => Overview | null} overview
- * @property {() => readonly Incident[] | null} incidents null: not loaded yet
+ * @property {() => IncidentsAnswer | null} incidents null: not loaded yet
  * @property {() => readonly Client[] | null} clients null: not loaded yet
  * @property {(key: KeyReport, action: KeyAction) => void} actOnKey
  * @property {(client: Client, action: 'change' | 'rotate' | 'revoke') => void} actOnClient
@@ -74,13 +74,19 @@ export function createPanel(options) {
     const overview = options.overview();
     const content = CONTENTS[kind]?.(id) ?? null;
     if (content !== null || overview === null) return content;
-    return html`<p class="quiet">${found.error ?? (isMissing(kind) ? `There is no such ${kind}.` : 'Loading…')}</p>`;
+    return html`<p class="quiet">${found.error ?? (isMissing(kind) ? missing(kind) : 'Loading…')}</p>`;
   }
 
   /** Whether the list that would have the subject is there. @param {string} kind */
   const isMissing = (kind) =>
     (kind === 'client' && options.clients() !== null) ||
     (kind === 'incident' && options.incidents() !== null);
+
+  /** @param {string} kind */
+  const missing = (kind) =>
+    kind === 'incident' && options.incidents()?.isComplete === false
+      ? 'This incident cannot be read now.'
+      : `There is no such ${kind}.`;
 
   /** @type {Record<string, (id: string) => TemplateResult | null>} */
   const CONTENTS = {
@@ -89,7 +95,11 @@ export function createPanel(options) {
       const overview = options.overview();
       return key === undefined || overview === null
         ? null
-        : keyDetail(key, overview, options.times(), options.actOnKey);
+        : keyDetail(key, overview, {
+            times: options.times(),
+            lasts: options.page()?.lasts === true,
+            act: options.actOnKey,
+          });
     },
     request(id) {
       const known = options.overview()?.latest.find(({ requestId }) => requestId === id);
@@ -103,7 +113,7 @@ export function createPanel(options) {
         : clientDetail(client, nowOf(options), options.actOnClient);
     },
     incident(id) {
-      const incident = options.incidents()?.find((one) => one.id === id);
+      const incident = options.incidents()?.incidents.find((one) => one.id === id);
       return incident === undefined ? null : incidentDetail(incident, nowOf(options));
     },
   };
@@ -140,11 +150,19 @@ async function load({ kind, id }) {
     return { request };
   }
   if (kind !== 'key') return {};
-  // Ids that begin with this one are found too.
-  const { keys } = await askKeys({ search: id, limit: '500' });
-  const key = keys.find((one) => one.id === id);
+  const key = (await findKey(id, '')) ?? (await findKey(id, 'retired'));
   if (key === undefined) throw new Error('There is no such key.');
   return { key };
+}
+
+/**
+ * @param {string} id
+ * @param {string} state
+ */
+async function findKey(id, state) {
+  // Ids that begin with this one are found too.
+  const { keys } = await askKeys({ search: id, state, limit: '500' });
+  return keys.find((one) => one.id === id);
 }
 
 /** @param {PanelOptions} options */
