@@ -40,7 +40,7 @@ export function createPanel(options) {
   let found = {};
 
   const follow = () => {
-    const [kind = '', id = ''] = decodeURIComponent(location.hash.slice(1)).split(/=(.*)/s);
+    const [kind = '', id = ''] = decoded(location.hash.slice(1)).split(/=(.*)/s);
     subject = kind in TITLES && id !== '' ? { kind, id } : null;
     found = {};
     show();
@@ -163,6 +163,15 @@ async function findKey(id, state) {
   // Ids that begin with this one are found too.
   const { keys } = await askKeys({ search: id, state, limit: '500' });
   return keys.find((one) => one.id === id);
+}
+
+/** @param {string} fragment that somebody may have typed */
+function decoded(fragment) {
+  try {
+    return decodeURIComponent(fragment);
+  } catch {
+    return fragment;
+  }
 }
 
 /** @param {PanelOptions} options */
