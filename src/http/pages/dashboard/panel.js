@@ -165,7 +165,7 @@ async function findKey(id, state) {
   return keys.find((one) => one.id === id);
 }
 
-/** @param {string} fragment that somebody may have typed */
+/** @param {string} fragment may be malformed */
 function decoded(fragment) {
   try {
     return decodeURIComponent(fragment);

@@ -17,7 +17,7 @@ const FAULTS = {
 };
 
 /** @param {Situation} situation */
-const faultOf = ({ fault }) => (fault === null ? 'Nobody' : FAULTS[fault]);
+const faultOf = ({ fault }) => (fault === null ? 'None' : FAULTS[fault]);
 
 const NO_PROBLEM = 'No problem found.';
 
