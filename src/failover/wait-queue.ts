@@ -228,7 +228,7 @@ class FairOrder {
     this.#flows.clear();
   }
 
-  /** The waiting requests; whenever one is admitted on the way, the order of the rest follows. */
+  /** The waiting requests in fair order. An admission during the iteration reorders the rest. */
   inOrder(): Iterable<Waiter> {
     const flows = [...this.#flows.values()].filter(({ waiters }) => waiters.size > 0);
     const [first, second] = flows;
@@ -250,7 +250,7 @@ class FairOrder {
     }
   }
 
-  /** The newest request of the client with the most waiting for its weight; of `own` where no other has more. */
+  /** The newest request of the client with the most waiting for its weight. On a tie it is that of `own`. */
   newestOfMost(own: Flow): Waiter | undefined {
     let most = own;
     for (const flow of this.#flows.values()) if (loadOf(flow) > loadOf(most)) most = flow;

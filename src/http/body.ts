@@ -482,7 +482,7 @@ function expectedType([first, ...others]: Issues): string | null {
 
 type Issues = readonly z.core.$ZodIssue[];
 
-/** The nearest member has the deepest faults, matches in type and in `type`, and has the fewest faults. */
+/** The nearest member has the deepest faults, then the right type of value and the right field `type`, then the fewest faults. */
 const byDistance = (a: Issues, b: Issues) =>
   depthOf(b) - depthOf(a) ||
   Number(isOfOtherType(a)) - Number(isOfOtherType(b)) ||
@@ -496,7 +496,7 @@ const depthOf = (issues: Issues) => Math.max(...issues.map(({ path }) => path.le
 /** What zod says of a union without a message. */
 const DEFAULT_MESSAGE = 'Invalid input';
 
-/** For a check of the type that is not zod's own. */
+/** The messages of a type check that zod does not have. */
 const mustBe = (type: string) => ({
   error: ({ input }: { readonly input?: unknown }) =>
     input === undefined ? 'Is missing.' : `Must be ${type}.`,

@@ -3,7 +3,7 @@ import type { Situation } from './reports.ts';
 import { type Reason, type ServiceFacts, situation, titleOf } from './situation.ts';
 import type { FailedRequest } from './troubles.ts';
 
-/** After this time without a failure requests are no longer refused, but nothing proves that it is over. */
+/** After this time without a failure no request is being refused, but nothing proves that the provider answers. */
 const SILENT_MS = 300_000;
 /** Failures within this time before the last one count, even if requests were answered between them. */
 const FAILING_MS = 300_000;
@@ -21,7 +21,7 @@ export function situationsOfCalls(service: ServiceFacts, now: number): readonly 
   if (first === undefined || last === undefined || !areMost(recent, answeredSince)) return [];
   const isSilent = now - last.at >= SILENT_MS;
   if ((isSilent && answeredSince > 0) || isProvedByCheck(service)) return [];
-  // One failure may be an accident, but these refuse every request.
+  // One failure may be an accident, but a wrong setting or address refuses every request.
   const isCertain = isOurs(service, last) && first.answeredBefore === 0;
   if (others.length === 0 && !isCertain) return [];
   const isSlow = recent.every(({ isTimeout }) => isTimeout);
@@ -38,7 +38,7 @@ export function situationsOfCalls(service: ServiceFacts, now: number): readonly 
   ];
 }
 
-/** Those shortly before the last one, and those since which nothing was answered. */
+/** The failures shortly before the last one, and all failures since the last answer. */
 function failuresInQuestion(
   failures: readonly FailedRequest[],
   now: number,
@@ -57,10 +57,10 @@ function areMost([, ...later]: readonly FailedRequest[], answeredSince: number):
 const isOurs = ({ hasOtherAddress }: ServiceFacts, failure: FailedRequest): boolean =>
   failure.kind === 'misconfigured' || (hasOtherAddress && noConnectionBy(failure) !== undefined);
 
-/** What ends when a check of a key works: it asks at the same address. A check proves no more than that. */
+/** The situations that a successful check of a key ends: the check proves that the address answers, and no more. */
 const CHECK_PROVES: ReadonlySet<Situation['kind']> = new Set(['wrong_base_url', 'network']);
 
-/** Whether a check has worked since the last failure, and proves that what failed then is over. */
+/** Whether a check has succeeded since the last failure and proves that its cause is gone. */
 export function isProvedByCheck(service: ServiceFacts): boolean {
   const last = service.troubles.failures.at(-1);
   if (last === undefined || service.checkWorkedAt <= last.at) return false;

@@ -1,5 +1,6 @@
 import type { ServiceErrorCode } from '../failover/service-error.ts';
 import type { EndedTrace } from '../failover/trace.ts';
+import { WEB } from '../failover/wait-queue.ts';
 import { isoTime, MINUTE_MS } from '../shared/clock.ts';
 import type { FailureKind } from '../shared/failure.ts';
 import type { FailureGroup } from './reports.ts';
@@ -20,8 +21,6 @@ const MAX_GROUPS = 50;
 const MAX_REQUESTS = 5;
 const MAX_CLIENTS = 10;
 const KEPT_MINUTES = 60;
-/** Stands for all callers that send no token. */
-const WITHOUT_TOKEN = 'web';
 
 export function createFailureGroups(): FailureGroups {
   /** The group with the latest failure is the last. */
@@ -113,7 +112,7 @@ class Group {
     const { client, startedAt, ms } = kept.request;
     const at = startedAt + ms;
     this.#failed.add(at);
-    const name = client ?? WITHOUT_TOKEN;
+    const name = client ?? WEB.name;
     this.#clients.delete(name);
     this.#clients.set(name, at);
     const [first] = this.#clients.keys();

@@ -9,13 +9,14 @@ import {
   type RequestTrace,
   type TraceSink,
 } from '../failover/trace.ts';
+import { WEB } from '../failover/wait-queue.ts';
 import type { Outcome } from '../pool/lease.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import type { Usage } from '../shared/failure.ts';
 import { costOf, type Prices } from '../shared/prices.ts';
 import type { ProviderFacts } from '../shared/provider-facts.ts';
 import type { Target, TargetUse } from '../shared/target.ts';
-import { type UsageStats, type UsageTotal, WEB } from './usage.ts';
+import type { UsageStats, UsageTotal } from './usage.ts';
 
 export interface RequestMetrics {
   readonly sink: TraceSink;
@@ -306,7 +307,7 @@ function bindClientRefusals({ counter }: Families) {
     'Requests that were refused because the client was over a limit or its share.',
   );
   return oncePerName(MAX_CLIENTS, (name) =>
-    oncePer((limit: string) => refusals({ client: name ?? WEB, limit })),
+    oncePer((limit: string) => refusals({ client: name ?? WEB.name, limit })),
   );
 }
 

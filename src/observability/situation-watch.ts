@@ -1,3 +1,4 @@
+import { WEB } from '../failover/wait-queue.ts';
 import type { Inspection } from '../pool/inspection.ts';
 import type { ProviderName } from '../shared/api-key.ts';
 import { type Clock, isoTime } from '../shared/clock.ts';
@@ -11,7 +12,6 @@ import type { Verdict } from './reports.ts';
 import type { ServiceFacts } from './situation.ts';
 import { type SituationFacts, verdictOn } from './situations.ts';
 import type { Troubles } from './troubles.ts';
-import { WEB } from './usage.ts';
 
 export interface SituationWatchOptions extends Pick<OperatorActions, 'unprovenKeys'> {
   readonly inspection: Inspection;
@@ -65,7 +65,7 @@ function gatherFacts(options: SituationWatchOptions, now: number): SituationFact
     redis: redis === null ? null : redis(),
     store: { kind: store.kind, fault: store.fault() ?? (store.isUp() ? null : NO_ANSWER) },
     limiter: troubles.limiter(now),
-    clients: troubles.clients(now).filter(({ client }) => client === WEB || isClient(client)),
+    clients: troubles.clients(now).filter(({ client }) => client === WEB.name || isClient(client)),
     bugs: troubles.bugs,
     otherModels: troubles.otherModels(now),
   };

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { AttemptTrace, EndedTrace, RequestTrace, TraceSink } from '../failover/trace.ts';
+import { WEB } from '../failover/wait-queue.ts';
 import { atMost, type Clock, DAY_MS, isoTime, type Timer } from '../shared/clock.ts';
 import type { DurableStore, NumberRow } from '../shared/durable-store.ts';
 import type { Logger } from '../shared/logger.ts';
@@ -44,8 +45,6 @@ export interface UsageQuery {
   readonly by: readonly UsageDimension[];
 }
 
-/** The client of a request without a token. */
-export const WEB = 'web';
 /** A request for which no key was asked. */
 const NO_KEY = 'none';
 
@@ -76,7 +75,7 @@ export function createUsageStats(options: UsageOptions): UsageStats {
       usage = new DayUsage(totals);
       days.set(day, usage);
     }
-    return usage.changing(client ?? WEB, key, modelName(target));
+    return usage.changing(client ?? WEB.name, key, modelName(target));
   }
 
   function attemptFailed(attempt: AttemptTrace, { client }: RequestTrace): void {

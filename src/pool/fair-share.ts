@@ -159,7 +159,7 @@ export class Claim {
   }
 }
 
-/** How much more than it asked a new client is expected to ask in its next minute. */
+/** A new client is expected to ask at most so many times as much in its next minute. */
 const MAX_GROWTH = 10;
 
 const NOTHING = { asked: 0, requests: 0, tokens: 0, dayRequests: 0 };

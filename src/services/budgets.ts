@@ -86,7 +86,7 @@ export class Budget {
     this.#day.requests += 1;
   }
 
-  /** A request that was counted at this time has got nothing: it does not count, if its window has not ended. */
+  /** Takes back a request that was counted at this time, if the window of that time has not ended. */
   giveBackRequest(countedAt: number, now: number): void {
     this.#open(now);
     this.#minute.giveBack(countedAt, MINUTE_MS);

@@ -298,7 +298,7 @@ export class Clients {
       : new ClientError('unknown', 'There is no such client.');
   }
 
-  /** Makes the client what the store holds of it. */
+  /** Updates the client from the store. */
   #follow(name: string): void {
     const before = this.#added.get(name);
     for (const [digest] of passesOf(before)) this.#addedPasses.delete(digest);

@@ -12,7 +12,7 @@ export interface StoredValuesOptions<Value> {
   /** @returns null where this instance cannot read the text */
   readonly read: (name: string, text: string) => Value | null;
   readonly write: (name: string, value: Value) => string;
-  /** Called after each look at the store, with the names whose values are others, and after each change of this instance. */
+  /** Called after each read of the store and each change of this instance, with the names whose values have changed. */
   readonly changed: (names: readonly string[]) => void | Promise<void>;
   /** Called when the store cannot be read: the values stay as they are. `changed` follows. */
   readonly failed: (error: unknown) => void;
@@ -55,7 +55,7 @@ export class StoredValues<Value> {
     this.#isStopped = true;
   }
 
-  /** Null: there is one, which this instance cannot read. */
+  /** Null for a value that this instance cannot read; undefined for none. */
   get(name: string): Value | null | undefined {
     return this.#kept.get(name)?.value;
   }
@@ -103,7 +103,7 @@ export class StoredValues<Value> {
     return done;
   }
 
-  /** @returns the names whose values are others */
+  /** @returns the names whose values have changed */
   async #read(): Promise<readonly string[]> {
     const { store, collection, read } = this.#options;
     const before = this.#kept;

@@ -29,7 +29,7 @@ export const KEY_ORIGINS = ['environment', 'file', 'added'] as const;
 export interface KnownKey {
   readonly key: ApiKey;
   readonly origin: (typeof KEY_ORIGINS)[number];
-  /** `retired`: of a variable or a file that is still set. Another retired key is forgotten. */
+  /** Only a key of a variable or a file can be `retired`: a key that was added is removed instead. */
   readonly use: 'used' | 'paused' | 'retired';
   /** The last change of the key; null for none. */
   readonly lastChange: KeyChangeNote | null;

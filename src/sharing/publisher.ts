@@ -6,7 +6,7 @@ export interface Publisher {
   /** How many scopes are not published yet. */
   readonly backlog: number;
   add(scope: Scope): void;
-  /** Must follow each merge that changes a scope: the record that is under way lacks it. */
+  /** Publishes the scope again if its record is being sent: that record lacks what was merged since. Call it after each such merge. */
   addIfUnderWay(scope: Scope): void;
   /** Resolves when nothing is left to publish, or when the store fails. */
   flush(): Promise<void>;
@@ -25,7 +25,7 @@ const MAX_FAILURES = 2;
 
 export function createPublisher({ store, updateOf, merged }: PublisherOptions): Publisher {
   const queue = new Set<Scope>();
-  /** Sent to the store, which has not answered yet. */
+  /** Scopes whose records the store has not confirmed yet. */
   const underWay = new Set<Scope>();
   let publishing: Promise<void> | null = null;
 

@@ -32,7 +32,7 @@ export function createScopeNames(keys: Iterable<ApiKey>) {
     }
   }
   return {
-    /** The name of a scope whose key has just gone is that of no scope. */
+    /** A scope whose key was removed meanwhile gets a name that no scope has. */
     nameOf({ kind, target, ...owner }: Subject): string {
       const hash = hashes[WHOSE[kind]].get(textOf(owner)) ?? '';
       return target === null ? `${kind}:${hash}` : `${kind}:${hash}:${target}`;

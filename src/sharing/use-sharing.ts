@@ -94,7 +94,7 @@ export function createUseSharing<Counted>(
     merge(counted, without(here, published.get(name)), limits, now);
   }
 
-  /** Such as what a client used that was revoked. */
+  /** Drops counts that no longer matter, such as those of a revoked client. */
   function forgetOld(now: number): void {
     if (now < forgetsAt) return;
     forgetsAt = now + HOUR_MS;

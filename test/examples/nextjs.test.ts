@@ -149,16 +149,16 @@ describeExample('nextjs', (browser, example) => {
     await expectReadable(page);
   });
 
+  /** The example before a model that reasons. */
+  async function openThinking(baseUrl: string) {
+    const reasoning = { CHAT_REASONING: 'true', GOOGLE_BASE_URL: baseUrl };
+    return (await openWith({ environment: { GOOGLE_API_KEY: 'g-one', ...reasoning, ...RESUMES } }))
+      .page;
+  }
+
   it('shows the thoughts of the model', async () => {
     const google = await startRawUpstream(({ reply }) => reply(THOUGHTFUL));
-    const { page } = await openWith({
-      environment: {
-        GOOGLE_API_KEY: 'g-one',
-        GOOGLE_BASE_URL: google.url,
-        CHAT_REASONING: 'true',
-        ...RESUMES,
-      },
-    });
+    const page = await openThinking(google.url);
     await say(page, 'Hello');
     await page.getByText('Hi there.').waitFor();
     await page.getByText('Thoughts').click();
@@ -171,14 +171,7 @@ describeExample('nextjs', (browser, example) => {
       socket.write(head(CHUNKED));
       socket.write(chunked([A_THOUGHT]));
     });
-    const { page } = await openWith({
-      environment: {
-        GOOGLE_API_KEY: 'g-one',
-        GOOGLE_BASE_URL: google.url,
-        CHAT_REASONING: 'true',
-        ...RESUMES,
-      },
-    });
+    const page = await openThinking(google.url);
     await say(page, 'Hello');
     await page.getByText('Thinking…').waitFor();
     await page.getByRole('button', { name: 'Stop' }).click();

@@ -86,7 +86,7 @@ export function createAiSdk({ chatTools, chatReasoning }: AiSdkOptions): Dialect
 
 const NO_PROTOCOL = 'Must be text, or left out for a UI message stream.';
 
-/** @returns whether any of the body's messages consists of parts: only the AI SDK sends those. Faulty `messages` are its too. */
+/** @returns whether any of the body's messages consists of parts: only the AI SDK sends those. `messages` that is no list counts too. */
 export const isAiSdk = ({ body }: Request): boolean =>
   'trigger' in body ||
   !Array.isArray(body.messages) ||

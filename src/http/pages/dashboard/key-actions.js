@@ -271,7 +271,7 @@ const forms = (key, path, lasts) => ({
 });
 
 /**
- * Another retired key is forgotten.
+ * How long a key of the settings stays retired. A key that was added is gone.
  *
  * @param {KeyReport} key
  * @param {boolean} lasts

@@ -1,5 +1,5 @@
 // @ts-check
-/** The login redirects to these pages only, with the fragment of its own address: `#client=shop`. */
+/** The pages to which a login may lead. The fragment of the address, such as `#client=shop`, is kept. */
 const TARGETS = ['/dashboard', '/playground'];
 
 const form = /** @type {HTMLFormElement} */ (document.querySelector('#login'));

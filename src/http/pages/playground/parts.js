@@ -17,7 +17,7 @@ import { isTool } from './message.js';
  * @typedef {object} Stage
  * @property {boolean} isComplete whether nothing more of them will come
  * @property {boolean} isPast whether a later message was sent
- * @property {ToolActions | null} actions null while they make no sense
+ * @property {ToolActions | null} actions null while a tool cannot be answered
  */
 
 /**
@@ -106,7 +106,7 @@ function stateView({ state }, isPast) {
   return html`<span class="small ${look}">${word}</span>`;
 }
 
-/** What never came before the next message. @type {Partial<Record<ToolPart['state'], string>>} */
+/** The words for a tool that was not answered before the next message. @type {Partial<Record<ToolPart['state'], string>>} */
 const MISSED = {
   'input-streaming': 'was interrupted',
   'input-available': 'got no result',
