@@ -77,14 +77,13 @@ export function faultOfLast(service: ServiceFacts): Situation['fault'] {
 }
 
 function withoutProof({ kind, sentence, remedy }: Reason, { at }: FailedRequest) {
-  const isCheck = CHECK_PROVES.has(kind);
   const since = `No request was answered since ${isoTime(at).slice(11, 16)} UTC`;
-  const then = isCheck
-    ? '"Check all" shows whether it answers, and uses no quota.'
+  const then = CHECK_PROVES.has(kind)
+    ? 'press "Check all": it asks that address with each key, without using quota.'
     : 'send a request: answers prove that it is over.';
   return {
     title: sentence,
-    sentence: `${sentence} ${since}${isCheck ? ': check the keys' : ''}.`,
+    sentence: `${sentence} ${since}.`,
     remedy: `${remedy} Then ${then}`,
   };
 }

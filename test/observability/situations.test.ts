@@ -494,10 +494,10 @@ describe('the verdict', () => {
     expect(after.situations[0]).toMatchObject({
       ...{ id: before.situations[0]?.id, fault: 'us', requestsAffected: 2 },
       sentence:
-        'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED). No request was answered since 17:55 UTC: check the keys.',
+        'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED). No request was answered since 17:55 UTC.',
       title: 'Nothing answers at GOOGLE_BASE_URL (ECONNREFUSED).',
       remedy:
-        'Correct GOOGLE_BASE_URL and restart, or start what should answer there. Then "Check all" shows whether it answers, and uses no quota.',
+        'Correct GOOGLE_BASE_URL and restart, or start what should answer there. Then press "Check all": it asks that address with each key, without using quota.',
     });
     const [atLast] = silent(24 * HOUR - 1).situations;
     expect(atLast).toMatchObject({ kind: 'wrong_base_url', requestsAffected: 2 });

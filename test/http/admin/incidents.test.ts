@@ -169,7 +169,7 @@ describe('the verdict of the overview', () => {
     await pass(app, 20 * MINUTE);
     expect(await verdictOf(app)).toMatchObject({ look: 'wait', situations: [found] });
     expect((await verdictOf(app)).situations[0]?.sentence).toBe(
-      `${sentence} No request was answered since ${failedAt} UTC: check the keys.`,
+      `${sentence} No request was answered since ${failedAt} UTC.`,
     );
     expect(await incidentsOf(app)).toMatchObject([{ ...found, sentence, to: null }]);
     const standin = await startStandin({
